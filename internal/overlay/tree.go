@@ -1,0 +1,279 @@
+// Package overlay models file trees as values: what a squashfs, a cpio archive, a tarball or
+// mkbuild itself wants to put into an image. A Tree never touches the host's file system, so
+// nothing that came from upstream can escape from it, owners and device nodes need no root,
+// and every file can name where it came from.
+//
+// The package refuses what an initrd cannot hold or what no honest archive contains: absolute
+// paths, "..", empty names and NUL bytes.
+package overlay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+)
+
+// File type bits of [Entry.Mode], as in stat(2), cpio newc and squashfs.
+const (
+	TypeMask    = 0o170000
+	TypeSocket  = 0o140000
+	TypeLink    = 0o120000
+	TypeRegular = 0o100000
+	TypeBlock   = 0o060000
+	TypeDir     = 0o040000
+	TypeChar    = 0o020000
+	TypeFIFO    = 0o010000
+	permMask    = 0o007777
+)
+
+// ErrPath says that a name cannot be a path inside an image.
+var ErrPath = errors.New("unsafe path")
+
+// ErrNotExist says that a tree has no such entry.
+var ErrNotExist = fs.ErrNotExist
+
+// Entry is one file, directory, link or device of an image.
+type Entry struct {
+	// Path is relative, slash-separated and clean: "usr/local/bin/ruby". "." is the root.
+	Path string
+	// Mode is st_mode: file type and the twelve permission bits.
+	Mode uint32
+	// UID and GID are numeric owners inside the image.
+	UID, GID uint32
+	// Major and Minor number a device node; zero for everything else.
+	Major, Minor uint32
+	// Link is the target of a symlink.
+	Link string
+	// MTime is in seconds since 1970-01-01 UTC.
+	MTime int64
+	// Size is the length in bytes of a regular file; zero for everything else.
+	Size int64
+	// Open gives the content of a regular file; it can be called more than once. Nil means empty.
+	Open func() (io.ReadCloser, error)
+	// HardLink groups the names of one inode: entries of one Tree with the same non-empty
+	// HardLink are one file.
+	HardLink string
+	// Origin names where the entry came from, for people: "ruby.tcz", "Core-4.5.2.iso", "mkbuild".
+	Origin string
+}
+
+// IsDir reports whether e is a directory.
+func (e *Entry) IsDir() bool { return e.Mode&TypeMask == TypeDir }
+
+// IsRegular reports whether e is a regular file, whatever its permission bits.
+func (e *Entry) IsRegular() bool { return e.Mode&TypeMask == TypeRegular }
+
+// IsLink reports whether e is a symlink.
+func (e *Entry) IsLink() bool { return e.Mode&TypeMask == TypeLink }
+
+// Perm returns the twelve permission bits: setuid, setgid and sticky included.
+func (e *Entry) Perm() uint32 { return e.Mode & permMask }
+
+// Content reads a whole regular file of at most limit bytes.
+func (e *Entry) Content(limit int64) ([]byte, error) {
+	if !e.IsRegular() {
+		return nil, fmt.Errorf("read %s: not a regular file", e.Path)
+	}
+	if e.Size > limit {
+		return nil, fmt.Errorf("read %s: %d bytes, the limit is %d", e.Path, e.Size, limit)
+	}
+	if e.Open == nil {
+		return nil, nil
+	}
+	r, err := e.Open()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", e.Path, err)
+	}
+	defer r.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", e.Path, err)
+	}
+	return b, nil
+}
+
+// Bytes returns an opener for content held in memory.
+func Bytes(b []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}
+
+// File returns a regular file owned by root with content b.
+func File(name string, perm uint32, b []byte) Entry {
+	return Entry{Path: name, Mode: TypeRegular | perm&permMask, Size: int64(len(b)), Open: Bytes(b)}
+}
+
+// Dir returns a directory owned by root.
+func Dir(name string, perm uint32) Entry {
+	return Entry{Path: name, Mode: TypeDir | perm&permMask}
+}
+
+// Symlink returns a symlink owned by root.
+func Symlink(name, target string) Entry {
+	return Entry{Path: name, Mode: TypeLink | 0o777, Link: target}
+}
+
+// CleanPath turns an archive member's name into an [Entry.Path]: "./usr/" becomes "usr", "" and
+// "/" become ".". It fails with [ErrPath] on "..", NUL and names over 4095 bytes (PATH_MAX).
+func CleanPath(name string) (string, error) {
+	if len(name) > 4095 || strings.IndexByte(name, 0) >= 0 {
+		return "", fmt.Errorf("%w: %.64q", ErrPath, name)
+	}
+	for _, part := range strings.Split(name, "/") {
+		if part == ".." {
+			return "", fmt.Errorf("%w: %.64q", ErrPath, name)
+		}
+	}
+	p := path.Clean("/" + name)[1:]
+	if p == "" {
+		p = "."
+	}
+	return p, nil
+}
+
+// Tree is a set of entries with unique paths. The zero value is an empty tree.
+// It may hold an entry for the root, ".", which says how the root itself was stored.
+type Tree struct {
+	entries map[string]*Entry
+}
+
+// Len returns the number of entries.
+func (t *Tree) Len() int { return len(t.entries) }
+
+// Get returns the entry at a clean path, or nil.
+func (t *Tree) Get(p string) *Entry { return t.entries[p] }
+
+// Put adds e, or replaces the entry that has its path. It copies e.
+func (t *Tree) Put(e Entry) error {
+	clean, err := CleanPath(e.Path)
+	if err != nil {
+		return err
+	}
+	if e.Mode&TypeMask == 0 {
+		return fmt.Errorf("add %s: no file type in mode %#o", clean, e.Mode)
+	}
+	if e.IsLink() && (e.Link == "" || strings.IndexByte(e.Link, 0) >= 0) {
+		return fmt.Errorf("add %s: %w: symlink target %q", clean, ErrPath, e.Link)
+	}
+	if t.entries == nil {
+		t.entries = make(map[string]*Entry)
+	}
+	e.Path = clean
+	t.entries[clean] = &e
+	return nil
+}
+
+// Remove drops the entry at p and, when it is a directory, everything below it.
+func (t *Tree) Remove(p string) {
+	e := t.entries[p]
+	delete(t.entries, p)
+	if e == nil || !e.IsDir() {
+		return
+	}
+	for name := range t.entries {
+		if strings.HasPrefix(name, p+"/") {
+			delete(t.entries, name)
+		}
+	}
+}
+
+// Entries returns all entries sorted by path bytes, so that a parent precedes its children.
+func (t *Tree) Entries() []*Entry {
+	out := make([]*Entry, 0, len(t.entries))
+	for _, e := range t.entries {
+		out = append(out, e)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	return out
+}
+
+// Children returns the entries directly inside directory dir, sorted by name.
+func (t *Tree) Children(dir string) []*Entry {
+	var out []*Entry
+	for p, e := range t.entries {
+		if p != "." && path.Dir(p) == dir {
+			out = append(out, e)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	return out
+}
+
+// Clone returns a tree that can be changed without changing t. Contents are shared.
+func (t *Tree) Clone() *Tree {
+	c := &Tree{entries: make(map[string]*Entry, len(t.entries))}
+	for p, e := range t.entries {
+		copied := *e
+		c.entries[p] = &copied
+	}
+	return c
+}
+
+// maxLinks is the kernel's limit on symlinks in one look-up (path_resolution(7)).
+const maxLinks = 40
+
+// Resolve follows every symlink in p as a booted image would, with the tree's root as "/", and
+// returns the clean path that it ends at. Parts that do not exist are kept as they are, so the
+// result may name nothing. It fails on a symlink loop.
+func (t *Tree) Resolve(p string) (string, error) {
+	todo := strings.Split(p, "/")
+	done := "."
+	for links := 0; len(todo) > 0; {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = path.Dir(done)
+			continue
+		}
+		next := path.Join(done, part)
+		e := t.entries[next]
+		if e == nil || !e.IsLink() {
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("resolve %s: too many symlinks", p)
+		}
+		if strings.HasPrefix(e.Link, "/") {
+			done = "."
+		}
+		todo = append(strings.Split(e.Link, "/"), todo...)
+	}
+	return done, nil
+}
+
+// ResolveParent resolves the symlinks of p's directory and keeps its last part as it is: the
+// path at which lstat(2) would find p.
+func (t *Tree) ResolveParent(p string) (string, error) {
+	if p == "." {
+		return p, nil
+	}
+	dir, err := t.Resolve(path.Dir(p))
+	if err != nil {
+		return "", err
+	}
+	return path.Join(dir, path.Base(p)), nil
+}
+
+// Lookup follows symlinks to the entry that p names, or fails with [ErrNotExist].
+func (t *Tree) Lookup(p string) (*Entry, error) {
+	clean, err := CleanPath(p)
+	if err != nil {
+		return nil, err
+	}
+	real, err := t.Resolve(clean)
+	if err != nil {
+		return nil, err
+	}
+	if e := t.entries[real]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("%s: %w", clean, ErrNotExist)
+}
