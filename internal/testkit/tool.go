@@ -1,0 +1,34 @@
+// Package testkit holds what the tests of several rooms share. Only tests import it.
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Tool returns the path of a reference program such as xorriso, the second opinion of a test.
+// Without the program the test is skipped; with MKBUILD_REQUIRE_TOOLS=1, as in CI, it fails,
+// so that a missing program never looks like a passed test.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	p, err := exec.LookPath(name)
+	if err == nil {
+		return p
+	}
+	if os.Getenv("MKBUILD_REQUIRE_TOOLS") == "1" {
+		t.Fatalf("%s is required here (MKBUILD_REQUIRE_TOOLS=1): %v", name, err)
+	}
+	t.Skipf("%s is not installed: no second opinion", name)
+	return ""
+}
+
+// Run executes a reference program and returns what it printed, both streams together.
+func Run(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), Tool(t, name), args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
