@@ -1,0 +1,223 @@
+// Package config is mkbuild.yaml as a value: what a user can ask of an image, with the defaults
+// of the Razor microkernel procedure for Tiny Core Linux 4.5.2.
+//
+// It reads strictly (an unknown key is an error with its line), touches neither network nor
+// environment, and holds secrets in a type that prints REDACTED.
+package config
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// Config is everything that decides the content of an image. [Default] fills it.
+type Config struct {
+	// Release is a Tiny Core Linux version, "4.5.2".
+	Release string `yaml:"release"`
+	// Arch is a directory of the mirror: "x86" or "x86_64".
+	Arch string `yaml:"arch"`
+	// Profile is "prod", "dev" or "debug".
+	Profile string `yaml:"profile"`
+	// Mirrors are bases of Tiny Core mirrors, tried in order: URLs or directories.
+	Mirrors URLs `yaml:"mirrors"`
+	// Extensions are installed whole, with everything they depend on.
+	Extensions []string `yaml:"extensions"`
+	// Picks are single files taken out of extensions that are not installed.
+	Picks []Pick `yaml:"pick"`
+
+	RubyGems    *Archive    `yaml:"rubygems"`
+	Gems        Gems        `yaml:"gems"`
+	MCollective *MCO        `yaml:"mcollective"`
+	OpenSSH     OpenSSH     `yaml:"openssh"`
+	Client      Client      `yaml:"client"`
+	Boot        Boot        `yaml:"boot"`
+	Overlay     []UserFiles `yaml:"overlay"`
+	Initrd      Initrd      `yaml:"initrd"`
+	Image       Image       `yaml:"image"`
+}
+
+// Pick names files of one extension: lscpu and sfdisk of util-linux.
+type Pick struct {
+	Extension string   `yaml:"extension"`
+	Files     []string `yaml:"files"`
+}
+
+// Archive is a source archive and the places it can be had from, tried in order.
+type Archive struct {
+	Version string `yaml:"version"`
+	URL     URLs   `yaml:"url"`
+	SHA256  string `yaml:"sha256"`
+}
+
+// Sources returns the URLs with {version} filled in.
+func (a *Archive) Sources() []string { return withVersion(a.URL, a.Version) }
+
+// Sources returns the URLs with {version} filled in.
+func (m *MCO) Sources() []string { return withVersion(m.URL, m.Version) }
+
+func withVersion(urls URLs, version string) []string {
+	out := make([]string, len(urls))
+	for i, u := range urls {
+		out[i] = strings.ReplaceAll(u, "{version}", version)
+	}
+	return out
+}
+
+// Gems says which Ruby gems the image holds and when they are installed.
+type Gems struct {
+	// Mode is "baked" (installed into the image) or "boot" (the image's own repository in
+	// /opt/gems, installed from while booting).
+	Mode string `yaml:"mode"`
+	// Source is the base URL of the gem server; "<source>/<name>-<version>.gem" is fetched.
+	Source  URLs  `yaml:"source"`
+	Install []Gem `yaml:"install"`
+}
+
+// Gem is one pinned gem.
+type Gem struct {
+	Name    string `yaml:"name"`
+	Version string `yaml:"version"`
+	URL     URLs   `yaml:"url"`
+	SHA256  string `yaml:"sha256"`
+}
+
+// MCO is the MCollective agent.
+type MCO struct {
+	Version string `yaml:"version"`
+	URL     URLs   `yaml:"url"`
+	SHA256  string `yaml:"sha256"`
+	// Server overrides keys of server.cfg; a null value removes the key.
+	Server map[string]*Value `yaml:"server"`
+	// AllowSampleSecrets lets the daemon start with the published psk and password.
+	AllowSampleSecrets bool `yaml:"allow_sample_secrets"`
+}
+
+// OpenSSH is used by the profiles dev and debug alone.
+type OpenSSH struct {
+	// AuthorizedKeys are public keys, or files that hold some; none means the user's own
+	// ~/.ssh/*.pub.
+	AuthorizedKeys []string `yaml:"authorized_keys"`
+}
+
+// Client configures mk-client inside the image.
+type Client struct {
+	// Disabled leaves mk-client out of the image.
+	Disabled bool `yaml:"disabled"`
+	// Settings become /etc/razor-mk-client.conf: "server", "register", "extend", "interval", …
+	Settings map[string]string `yaml:"settings"`
+	// CA is a file of PEM certificates that the client trusts for https.
+	CA string `yaml:"ca"`
+}
+
+// Boot changes isolinux.cfg.
+type Boot struct {
+	// Append is added to the kernel arguments of every label.
+	Append string `yaml:"append"`
+	// Timeout is isolinux's own: tenths of a second; 0 waits for ever, nil keeps the source's.
+	Timeout *int `yaml:"timeout"`
+}
+
+// UserFiles puts a file or the content of a folder into the image.
+type UserFiles struct {
+	Source string `yaml:"source"`
+	Target string `yaml:"target"`
+	// Owner is "uid:gid" in numbers; empty is 0:0.
+	Owner string `yaml:"owner"`
+}
+
+// Initrd says how the initrd is put together.
+type Initrd struct {
+	// Layout is "append" (the base's own bytes, then mkbuild's segment) or "merged" (one archive).
+	Layout string `yaml:"layout"`
+	// Level is the gzip level, 1 to 9.
+	Level int `yaml:"level"`
+}
+
+// Image names the result.
+type Image struct {
+	// Name is a file name without version; empty is rz_mk_{prod,dev,debug}-image.
+	Name string `yaml:"name"`
+	// Version goes into the file name, the volume id and iso-metadata.yaml.
+	Version string `yaml:"version"`
+}
+
+// ISOName returns the default output name, in the pattern that Razor tooling matches.
+func (c *Config) ISOName() string {
+	name := c.Image.Name
+	if name == "" {
+		name = "rz_mk_" + c.Profile + "-image"
+	}
+	return name + "." + c.Image.Version + ".iso"
+}
+
+// HasSSH reports whether the profile has an ssh server.
+func (c *Config) HasSSH() bool { return c.Profile == "dev" || c.Profile == "debug" }
+
+// AllExtensions returns the extensions of the profile, openssh included where it belongs.
+func (c *Config) AllExtensions() []string {
+	out := append([]string(nil), c.Extensions...)
+	if !c.HasSSH() {
+		return out
+	}
+	for _, e := range out {
+		if strings.TrimSuffix(e, ".tcz") == "openssh" {
+			return out
+		}
+	}
+	return append(out, "openssh")
+}
+
+// relocate makes the paths of a config file absolute: they are relative to its folder.
+func (c *Config) relocate(dir string) {
+	lists := []URLs{c.Mirrors, c.Gems.Source}
+	if c.RubyGems != nil {
+		lists = append(lists, c.RubyGems.URL)
+	}
+	if c.MCollective != nil {
+		lists = append(lists, c.MCollective.URL)
+	}
+	for _, g := range c.Gems.Install {
+		lists = append(lists, g.URL)
+	}
+	for _, l := range lists {
+		for i := range l {
+			l[i] = relocateURL(dir, l[i])
+		}
+	}
+	for i := range c.Overlay {
+		c.Overlay[i].Source = under(dir, c.Overlay[i].Source)
+	}
+	for i, k := range c.OpenSSH.AuthorizedKeys {
+		if !IsKeyLine(k) {
+			c.OpenSSH.AuthorizedKeys[i] = under(dir, k)
+		}
+	}
+	if c.Client.CA != "" {
+		c.Client.CA = under(dir, c.Client.CA)
+	}
+}
+
+// under joins a relative path to dir and leaves "~/" for the command, which knows the home.
+func under(dir, p string) string {
+	if filepath.IsAbs(p) || strings.HasPrefix(p, "~/") {
+		return p
+	}
+	return filepath.Join(dir, p)
+}
+
+func relocateURL(dir, u string) string {
+	if strings.Contains(u, "://") {
+		return u
+	}
+	return under(dir, u)
+}
+
+// IsKeyLine tells a public key from the name of a file that holds one.
+func IsKeyLine(s string) bool {
+	for _, p := range []string{"ssh-", "ecdsa-", "sk-"} {
+		if strings.HasPrefix(s, p) && strings.Contains(s, " ") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestDefaultIsTheDocumentsList(t *testing.T) {
+	c := Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"ruby", "bash", "dmidecode", "lshw", "scsi-KERNEL", "libssl-0.9.8", "firmware-bnx2"}
+	if !reflect.DeepEqual(c.Extensions, want) {
+		t.Errorf("extensions %q, want %q", c.Extensions, want)
+	}
+	if c.Release != "4.5.2" || c.RubyGems.Version != "1.8.15" || c.MCollective.Version != "1.2.1" {
+		t.Errorf("release %s, RubyGems %s, MCollective %s", c.Release, c.RubyGems.Version, c.MCollective.Version)
+	}
+	if len(c.MCollective.URL) < 2 || len(c.RubyGems.URL) < 2 {
+		t.Error("old hosts die: more than one source is wanted")
+	}
+}
+
+func TestParse(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		name, text string
+		want       string // of the error; empty: none
+		check      func(Config) bool
+	}{
+		{"empty file", "", "", func(c Config) bool { return c.Release == "4.5.2" }},
+		{"unknown key", "release: 4.5.2\nmirors: [x]\n", `mk.yaml:2: unknown key "mirors"`, nil},
+		{"unknown nested key", "boot:\n  apend: x\n", `mk.yaml:2: unknown key "apend"`, nil},
+		{"wrong type", "initrd:\n  level: high\n", "mk.yaml:2: ", nil},
+		{"syntax", "a: [\n", "mk.yaml", nil},
+		{"two documents", "release: 4.5.2\n---\nrelease: 5.0\n", "more than one document", nil},
+		{"number stays text", "release: 5.0\nimage: {version: 1.10}\n", "", func(c Config) bool { return c.Release == "5.0" && c.Image.Version == "1.10" }},
+		{"null leaves out", "mcollective: null\nrubygems: null\n", "", func(c Config) bool { return c.MCollective == nil && c.RubyGems == nil }},
+		{"version keeps the sources", "rubygems: {version: 1.8.24}\n", "", func(c Config) bool {
+			return strings.HasSuffix(c.RubyGems.Sources()[0], "rubygems-1.8.24.tgz")
+		}},
+		{"one url", "rubygems: {url: http://h/x.tgz}\n", "", func(c Config) bool { return c.RubyGems.Sources()[0] == "http://h/x.tgz" }},
+		{"relative paths", "mirrors: [mirror]\noverlay: [{source: files, target: /}]\n", "", func(c Config) bool {
+			return c.Mirrors[0] == filepath.Join(dir, "mirror") && c.Overlay[0].Source == filepath.Join(dir, "files")
+		}},
+		{"bad value form", "mcollective: {server: {a: {vault: x}}}\n", "want file or env", nil},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := Parse(filepath.Join(dir, "mk.yaml"), []byte(tc.text))
+			if tc.want != "" {
+				var ce *Error
+				if !errors.As(err, &ce) || !strings.Contains(err.Error(), tc.want) || ce.Hint() == "" {
+					t.Fatalf("error %v, want %q", err, tc.want)
+				}
+				return
+			}
+			if err != nil || !tc.check(c) {
+				t.Fatalf("err %v, config %+v", err, c)
+			}
+		})
+	}
+}
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name string
+		edit func(*Config)
+		want string
+	}{
+		{"release", func(c *Config) { c.Release = "../x" }, "release"},
+		{"arch", func(c *Config) { c.Arch = "arm" }, "x86_64"},
+		{"profile", func(c *Config) { c.Profile = "production" }, "prod, dev, debug"},
+		{"git describe version", func(c *Config) { c.Image.Version = "0.12.0+14-g32aa62f" }, "cannot sort"},
+		{"octal version", func(c *Config) { c.Image.Version = "1.08" }, "cannot sort"},
+		{"four digits", func(c *Config) { c.Image.Version = "1.2015" }, "cannot sort"},
+		{"too long for the volume id", func(c *Config) { c.Image.Version = "1.2.3.4.5.6.7.8.9.10.11.12" }, "cannot sort"},
+		{"append with a newline", func(c *Config) { c.Boot.Append = "a\nb" }, "one line"},
+		{"unpinned gem", func(c *Config) { c.Gems.Install = []Gem{{Name: "x"}} }, "unpinned"},
+		{"gem twice", func(c *Config) { c.Gems.Install = append(c.Gems.Install, c.Gems.Install[0]) }, "twice"},
+		{"no mirror", func(c *Config) { c.Mirrors = nil }, "no mirror"},
+		{"overlay owner", func(c *Config) { c.Overlay = []UserFiles{{Source: "a", Target: "/", Owner: "tc:staff"}} }, "uid:gid"},
+		{"overlay target", func(c *Config) { c.Overlay = []UserFiles{{Source: "a", Target: "etc"}} }, "absolute"},
+		{"extension name", func(c *Config) { c.Extensions = []string{"../../etc"} }, "not an extension"},
+		{"sum", func(c *Config) { c.RubyGems.SHA256 = "abc" }, "64 hex"},
+		{"boot gems without RubyGems", func(c *Config) { c.RubyGems = nil; c.Gems.Mode = "boot" }, "mode boot"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			c := Default()
+			tc.edit(&c)
+			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestSecretsNeverPrint(t *testing.T) {
+	v := Text("klot")
+	js, _ := json.Marshal(struct{ S Secret }{v.text})
+	for _, s := range []string{fmt.Sprint(v), fmt.Sprintf("%+v %#v %s %q", v, v, v.text, v.text), string(js)} {
+		if strings.Contains(s, "klot") {
+			t.Errorf("printed: %s", s)
+		}
+	}
+}
+
+func TestValueSources(t *testing.T) {
+	c, err := Parse("x.yaml", []byte("mcollective: {server: {a: plain, b: {env: B}, c: {file: c.txt}, d: null, e: {env: NONE}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := Sources{
+		ReadFile: func(string) ([]byte, error) { return []byte("from file\r\n"), nil },
+		Getenv:   func(k string) string { return map[string]string{"B": "from env"}[k] },
+	}
+	for key, want := range map[string]string{"a": "plain", "b": "from env", "c": "from file"} {
+		if s, err := c.MCollective.Server[key].Resolve(src); err != nil || s.Reveal() != want {
+			t.Errorf("%s: %q, %v", key, s.Reveal(), err)
+		}
+	}
+	if v, ok := c.MCollective.Server["d"]; !ok || v != nil {
+		t.Error("null does not remove the key")
+	}
+	if _, err := c.MCollective.Server["e"].Resolve(src); err == nil {
+		t.Error("an empty variable is not an error")
+	}
+}
+
+func TestNames(t *testing.T) {
+	c := Default()
+	if got := c.ISOName(); got != "rz_mk_prod-image.0.1.0.iso" {
+		t.Error(got)
+	}
+	c.Profile = "dev"
+	all := c.AllExtensions()
+	if all[len(all)-1] != "openssh" {
+		t.Error("dev has no openssh")
+	}
+	c.Extensions = append(c.Extensions, "openssh.tcz")
+	if got := len(c.AllExtensions()); got != len(c.Extensions) {
+		t.Error("openssh twice")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(Template)
+	f.Add([]byte("mcollective: {server: {a: {env: B}}}"))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		if c, err := Parse("f.yaml", b); err == nil {
+			_ = c.Validate()
+		}
+	})
+}
+
+func ExampleDefault() {
+	c := Default()
+	fmt.Println(c.ISOName())
+	// Output: rz_mk_prod-image.0.1.0.iso
+}

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	releaseForm = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3}){0,3}(rc[0-9]+|beta[0-9]+|alpha[0-9]+)?$`)
+	versionForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2}))*$`)
+	nameForm    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+	sha256Form  = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+)
+
+// maxVolumeVersion keeps "Razor MK <version>" within the 32 bytes of a volume id.
+const maxVolumeVersion = 22
+
+// Validate checks everything that can be checked without network and files.
+func (c *Config) Validate() error {
+	for _, check := range []func() error{c.checkRelease, c.checkChoices, c.checkSources, c.checkArchives, c.checkBoot, c.checkOverlay} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkRelease() error {
+	if !releaseForm.MatchString(c.Release) {
+		return &Error{"release", fmt.Sprintf("%q is not a Tiny Core Linux release", c.Release), "for example: --release 4.5.2"}
+	}
+	v := c.Image.Version
+	if !versionForm.MatchString(v) || len(v) > maxVolumeVersion {
+		return &Error{"image.version", fmt.Sprintf("Razor cannot sort %q: it wants numbers of at most three digits, without leading zeros, between dots", v), "for example: --image-version 0.1.0"}
+	}
+	if c.Image.Name != "" && !nameForm.MatchString(c.Image.Name) {
+		return &Error{Where: "image.name", What: fmt.Sprintf("%q is not a plain file name", c.Image.Name)}
+	}
+	return nil
+}
+
+func oneOf(where, got string, want ...string) error {
+	if slices.Contains(want, got) {
+		return nil
+	}
+	return &Error{where, fmt.Sprintf("%q is none of %s", got, strings.Join(want, ", ")), "choose one of " + strings.Join(want, ", ")}
+}
+
+func (c *Config) checkChoices() error {
+	for _, err := range []error{
+		oneOf("arch", c.Arch, "x86", "x86_64"),
+		oneOf("profile", c.Profile, "prod", "dev", "debug"),
+		oneOf("gems.mode", c.Gems.Mode, "baked", "boot"),
+		oneOf("initrd.layout", c.Initrd.Layout, "append", "merged"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if c.Initrd.Level < 1 || c.Initrd.Level > 9 {
+		return &Error{Where: "initrd.level", What: fmt.Sprintf("%d is not a gzip level from 1 to 9", c.Initrd.Level)}
+	}
+	return nil
+}
+
+func (c *Config) checkSources() error {
+	if len(c.Mirrors) == 0 {
+		return &Error{"mirrors", "no mirror to fetch from", "for example: --mirror http://distro.ibiblio.org/tinycorelinux/"}
+	}
+	for _, e := range c.Extensions {
+		if !nameForm.MatchString(e) {
+			return &Error{Where: "extensions", What: fmt.Sprintf("%q is not an extension's name", e)}
+		}
+	}
+	for _, p := range c.Picks {
+		if !nameForm.MatchString(p.Extension) || len(p.Files) == 0 {
+			return &Error{Where: "pick", What: fmt.Sprintf("extension %q with %d files: both are needed", p.Extension, len(p.Files))}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkArchives() error {
+	if c.RubyGems != nil {
+		if err := checkArchive("rubygems", c.RubyGems.Version, c.RubyGems.URL, c.RubyGems.SHA256); err != nil {
+			return err
+		}
+	}
+	if c.MCollective != nil {
+		if err := checkArchive("mcollective", c.MCollective.Version, c.MCollective.URL, c.MCollective.SHA256); err != nil {
+			return err
+		}
+	}
+	if c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 {
+		return &Error{"gems", "mode boot installs with RubyGems while booting, and rubygems is null", "set gems.mode: baked, or gems.install: []"}
+	}
+	seen := map[string]bool{}
+	for _, g := range c.Gems.Install {
+		if !nameForm.MatchString(g.Name) || !nameForm.MatchString(g.Version) {
+			return &Error{Where: "gems.install", What: fmt.Sprintf("name %q, version %q: both are needed, and nothing is installed unpinned", g.Name, g.Version)}
+		}
+		if len(g.URL) == 0 && len(c.Gems.Source) == 0 {
+			return &Error{Where: "gems.source", What: fmt.Sprintf("nowhere to fetch %s from", g.Name)}
+		}
+		if seen[g.Name] {
+			return &Error{Where: "gems.install", What: fmt.Sprintf("%s is listed twice", g.Name)}
+		}
+		if err := checkSum("gems.install."+g.Name, g.SHA256); err != nil {
+			return err
+		}
+		seen[g.Name] = true
+	}
+	return nil
+}
+
+func checkArchive(where, version string, url URLs, sum string) error {
+	if !nameForm.MatchString(version) {
+		return &Error{where + ".version", fmt.Sprintf("%q is not a version", version), where + ": null leaves it out"}
+	}
+	if len(url) == 0 {
+		return &Error{where + ".url", "no source", where + ": null leaves it out"}
+	}
+	return checkSum(where, sum)
+}
+
+func checkSum(where, sum string) error {
+	if sum != "" && !sha256Form.MatchString(sum) {
+		return &Error{Where: where + ".sha256", What: fmt.Sprintf("%q is not 64 hexadecimal digits", sum)}
+	}
+	return nil
+}
+
+func (c *Config) checkBoot() error {
+	if strings.ContainsAny(c.Boot.Append, "\r\n\x00") {
+		return &Error{Where: "boot.append", What: "kernel arguments are one line"}
+	}
+	if t := c.Boot.Timeout; t != nil && (*t < 0 || *t > 35999) {
+		return &Error{Where: "boot.timeout", What: fmt.Sprintf("%d is not within isolinux's 0 to 35999 tenths of a second", *t)}
+	}
+	return nil
+}
+
+func (c *Config) checkOverlay() error {
+	for _, o := range c.Overlay {
+		if o.Source == "" || !strings.HasPrefix(o.Target, "/") {
+			return &Error{Where: "overlay", What: fmt.Sprintf("source %q, target %q: both are needed, the target absolute", o.Source, o.Target)}
+		}
+		if _, _, err := o.OwnerIDs(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OwnerIDs returns the numeric owner of the files: 0, 0 unless set.
+func (u *UserFiles) OwnerIDs() (uid, gid uint32, err error) {
+	if u.Owner == "" {
+		return 0, 0, nil
+	}
+	us, gs, ok := strings.Cut(u.Owner, ":")
+	ui, err1 := strconv.ParseUint(us, 10, 31)
+	gi, err2 := strconv.ParseUint(gs, 10, 31)
+	if !ok || err1 != nil || err2 != nil {
+		return 0, 0, &Error{"overlay", fmt.Sprintf("owner %q of %s is not uid:gid in numbers", u.Owner, u.Source), `for example: owner: "1001:50"`}
+	}
+	return uint32(ui), uint32(gi), nil
+}
