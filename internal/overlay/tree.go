@@ -90,9 +90,12 @@ func (e *Entry) Content(limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", e.Path, err)
 	}
 	defer r.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	b, err := io.ReadAll(io.LimitReader(r, e.Size+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", e.Path, err)
+	}
+	if int64(len(b)) != e.Size {
+		return nil, fmt.Errorf("read %s: content is not the %d bytes promised", e.Path, e.Size)
 	}
 	return b, nil
 }
@@ -167,7 +170,8 @@ func (t *Tree) Put(e Entry) error {
 	return nil
 }
 
-// Remove drops the entry at p and, when it is a directory, everything below it.
+// Remove drops the entry at p and, when it is a directory, everything below it. Removing "." drops
+// the root's own entry alone.
 func (t *Tree) Remove(p string) {
 	e := t.entries[p]
 	delete(t.entries, p)
@@ -181,13 +185,18 @@ func (t *Tree) Remove(p string) {
 	}
 }
 
-// Entries returns all entries sorted by path bytes, so that a parent precedes its children.
+// Entries returns all entries, the root first, then sorted by path bytes, so that a parent precedes its children.
 func (t *Tree) Entries() []*Entry {
 	out := make([]*Entry, 0, len(t.entries))
 	for _, e := range t.entries {
 		out = append(out, e)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	sort.Slice(out, func(i, j int) bool {
+		if root := out[i].Path == "."; root || out[j].Path == "." {
+			return root && out[j].Path != "." // "+x" and "-x" sort before "." by their bytes
+		}
+		return out[i].Path < out[j].Path
+	})
 	return out
 }
 
