@@ -175,6 +175,11 @@ func (c *Config) relocate(dir string) {
 	}
 	if c.MCollective != nil {
 		lists = append(lists, c.MCollective.URL)
+		for _, v := range c.MCollective.Server {
+			if v != nil && v.file != "" {
+				v.file = under(dir, v.file)
+			}
+		}
 	}
 	for _, g := range c.Gems.Install {
 		lists = append(lists, g.URL)

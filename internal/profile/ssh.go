@@ -1,0 +1,132 @@
+package profile
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+// keyFile holds the authorized keys of every account. It is not in a home directory: Tiny Core
+// makes /home/tc while booting and only when it is not there yet. It is not below /usr/local
+// either: extensions make parts of that writable by the staff group, which StrictModes refuses.
+const keyFile = "etc/mkbuild/authorized_keys"
+
+func hasSSH(o Options) bool { return o.Profile != "prod" }
+
+// server is where an openssh extension keeps its parts; builds differ.
+type server struct {
+	sshd, keygen, confDir, sftp, initScript string // absolute; sftp and initScript may be empty
+}
+
+// MissingServerError says that the image has no ssh server to configure.
+type MissingServerError struct{ Program string }
+
+func (e *MissingServerError) Error() string { return "configure ssh: the image has no " + e.Program }
+
+// Hint says what to add.
+func (*MissingServerError) Hint() string {
+	return "add openssh to `extensions` in mkbuild.yaml, or build with --profile prod"
+}
+
+// findSSH looks the server's parts up among the image's files.
+func findSSH(t *overlay.Tree) (server, error) {
+	s := server{confDir: "/usr/local/etc/ssh"}
+	for _, e := range t.Entries() {
+		if e.IsDir() {
+			continue
+		}
+		abs := "/" + e.Path
+		switch base := path.Base(e.Path); {
+		case base == "sshd" && strings.HasSuffix(path.Dir(e.Path), "sbin"):
+			s.sshd = abs
+		case base == "ssh-keygen":
+			s.keygen = abs
+		case base == "sftp-server":
+			s.sftp = abs
+		case strings.HasPrefix(base, "sshd_config") && strings.Contains(abs, "/etc/"): // as .example or .orig
+			s.confDir = path.Dir(abs)
+		case e.Path == "usr/local/etc/init.d/openssh":
+			s.initScript = abs
+		}
+	}
+	if s.sshd == "" {
+		return s, &MissingServerError{"sshd"}
+	}
+	if s.keygen == "" {
+		return s, &MissingServerError{"ssh-keygen"}
+	}
+	return s, nil
+}
+
+// ServerPaths returns every file that looks like an ssh server, for the promise that prod has none.
+func ServerPaths(t *overlay.Tree) []string {
+	var out []string
+	for _, e := range t.Entries() {
+		switch path.Base(e.Path) {
+		case "sshd", "dropbear", "dropbearmulti", "telnetd", "in.telnetd":
+			if !e.IsDir() && strings.Contains(path.Dir(e.Path), "bin") && !strings.HasPrefix(e.Link, "busybox") && !strings.HasSuffix(e.Link, "/busybox") {
+				out = append(out, "/"+e.Path+" ("+e.Origin+")")
+			}
+		}
+	}
+	return out
+}
+
+// start is the shell text that makes host keys that do not exist yet and starts the server. An
+// old ssh-keygen (5.8 on TCL 4.x) does not know every type: rsa alone must succeed.
+func (s server) start() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n# Host keys are made here, on the first boot: one baked into an image would be public.\n")
+	fmt.Fprintf(&b, "mkdir -p %s /var/empty /var/lib/sshd /run/sshd\n", s.confDir)
+	fmt.Fprintf(&b, "for type in rsa ecdsa ed25519; do\n\tkey=%s/ssh_host_${type}_key\n", s.confDir)
+	fmt.Fprintf(&b, "\t[ -s $key ] || %s -q -t $type -N '' -f $key </dev/null >/dev/null 2>&1 || rm -f $key\ndone\n", s.keygen)
+	if s.initScript != "" {
+		fmt.Fprintf(&b, "%s start </dev/null\n", s.initScript)
+	} else {
+		fmt.Fprintf(&b, "%s -f %s/sshd_config </dev/null\n", s.sshd, s.confDir)
+	}
+	return b.String()
+}
+
+// config is sshd_config: keys alone, and only words that OpenSSH 5.8 to 9.x all know.
+func (s server) config() string {
+	text := `# Made by mkbuild: public keys alone.
+PubkeyAuthentication yes
+PasswordAuthentication no
+ChallengeResponseAuthentication no
+PermitEmptyPasswords no
+PermitRootLogin without-password
+AuthorizedKeysFile /` + keyFile + `
+UseDNS no
+`
+	if s.sftp != "" {
+		text += "Subsystem sftp " + s.sftp + "\n"
+	}
+	return text
+}
+
+// ssh configures the server of dev and debug.
+func ssh(t, out *overlay.Tree, o Options) error {
+	if !hasSSH(o) {
+		return nil
+	}
+	s, err := findSSH(t)
+	if err != nil {
+		return err
+	}
+	if len(o.Keys) == 0 {
+		return fmt.Errorf("configure ssh: no authorized key, and there is no other way in")
+	}
+	for _, e := range []overlay.Entry{
+		overlay.Dir(path.Dir(keyFile), 0o755), // StrictModes: root's, writable by root alone, up to "/"
+		overlay.File(keyFile, 0o644, []byte(join(o.Keys))),
+		overlay.File(strings.TrimPrefix(s.confDir, "/")+"/sshd_config", 0o644, []byte(s.config())),
+	} {
+		if err := out.Put(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
