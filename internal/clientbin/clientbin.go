@@ -1,0 +1,51 @@
+// Package clientbin carries the gzip'd mk-client programs that images get. `make` builds them
+// into bin/ before mkbuild itself; a mkbuild built without them says so.
+package clientbin
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+//go:embed all:bin
+var programs embed.FS
+
+// MissingError says that this mkbuild was built without the client for an architecture.
+type MissingError struct{ GOARCH string }
+
+func (e *MissingError) Error() string {
+	return "this mkbuild was built without mk-client for linux/" + e.GOARCH
+}
+
+// Hint says how to get a complete mkbuild.
+func (*MissingError) Hint() string { return "build it with `make build`" }
+
+// maxClient bounds the unpacked program; real ones are about 10 MB.
+const maxClient = 64 << 20
+
+// Program returns the client for a mirror's architecture, "x86" or "x86_64".
+func Program(arch string) ([]byte, error) {
+	goarch := map[string]string{"x86": "386", "x86_64": "amd64"}[arch]
+	packed, err := programs.ReadFile("bin/mk-client-" + goarch + ".gz")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &MissingError{goarch}
+	}
+	if err != nil {
+		return nil, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("unpack mk-client: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(z, maxClient))
+	if err != nil {
+		return nil, fmt.Errorf("unpack mk-client: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,71 @@
+// Package remaster turns a Tiny Core ISO and a [config.Config] into a microkernel image: [New]
+// plans without touching anything, [Builder.Stage] fetches and stages the plan's inputs as
+// values, and the result is written as an ISO or as the overlay archive alone.
+package remaster
+
+import (
+	"fmt"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+)
+
+// Plan is what a build will do, worked out of the configuration alone: no network, no clock,
+// no environment.
+type Plan struct {
+	Config config.Config
+	// ISO is the source image's file name, "Core-4.5.2.iso".
+	ISO string
+	// ISODirs are the folders to look for it in, in order.
+	ISODirs []string
+	// TCZDirs are the extension folders of the mirrors, in order.
+	TCZDirs []string
+	// Extensions are the wanted ones, KERNEL not yet replaced.
+	Extensions []string
+}
+
+// New plans an image.
+func New(c config.Config) (*Plan, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Config: c, ISO: isoName(c.Arch, c.Release), Extensions: c.AllExtensions()}
+	major, _, _ := strings.Cut(c.Release, ".")
+	for _, m := range c.Mirrors {
+		for _, dir := range []string{"release", "archive/" + c.Release} {
+			u, err := fetch.Join(m, major+".x", c.Arch, dir)
+			if err != nil {
+				return nil, fmt.Errorf("plan mirror %s: %w", m, err)
+			}
+			p.ISODirs = append(p.ISODirs, u)
+		}
+		u, err := fetch.Join(m, major+".x", c.Arch, "tcz")
+		if err != nil {
+			return nil, fmt.Errorf("plan mirror %s: %w", m, err)
+		}
+		p.TCZDirs = append(p.TCZDirs, u)
+	}
+	return p, nil
+}
+
+// isoName is the name of the command-line edition: the one without a desktop.
+func isoName(arch, release string) string {
+	if arch == "x86_64" {
+		return "CorePure64-" + release + ".iso"
+	}
+	return "Core-" + release + ".iso"
+}
+
+// inDirs returns name in each of dirs.
+func inDirs(dirs []string, name string) ([]string, error) {
+	out := make([]string, len(dirs))
+	for i, d := range dirs {
+		u, err := fetch.Join(d, name)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = u
+	}
+	return out, nil
+}
