@@ -82,22 +82,11 @@ func (e *Entry) Content(limit int64) ([]byte, error) {
 	if e.Size > limit {
 		return nil, fmt.Errorf("read %s: %d bytes, the limit is %d", e.Path, e.Size, limit)
 	}
-	if e.Open == nil {
-		return nil, nil
+	var buf bytes.Buffer
+	if err := e.CopyTo(&buf); err != nil {
+		return nil, err
 	}
-	r, err := e.Open()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", e.Path, err)
-	}
-	defer r.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(r, e.Size+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", e.Path, err)
-	}
-	if int64(len(b)) != e.Size {
-		return nil, fmt.Errorf("read %s: content is not the %d bytes promised", e.Path, e.Size)
-	}
-	return b, nil
+	return buf.Bytes(), nil
 }
 
 // Bytes returns an opener for content held in memory.
