@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"fmt"
 	"strings"
 
 	"mkbuild/internal/overlay"
@@ -43,6 +44,6 @@ func service(t, out *overlay.Tree, o Options) error {
 		}
 		b.WriteString(s.start())
 	}
-	b.WriteString("exit 0\n")
+	fmt.Fprintf(&b, "\necho %q >/dev/console 2>/dev/null\nexit 0\n", "MK loaded: v"+o.Version)
 	return out.Put(overlay.File(InitScript, 0o755, []byte(b.String())))
 }

@@ -107,8 +107,8 @@ UseDNS no
 	return text
 }
 
-// ssh configures the server of dev and debug.
-func ssh(t, out *overlay.Tree, o Options) error {
+// sshServer configures the server of dev and debug.
+func sshServer(t, out *overlay.Tree, o Options) error {
 	if !hasSSH(o) {
 		return nil
 	}

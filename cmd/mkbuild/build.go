@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mkbuild/internal/clientbin"
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/ui"
+)
+
+// defaultConfig is read when it exists and --config names no other.
+const defaultConfig = "mkbuild.yaml"
+
+// buildOptions are the flags of every command that builds.
+type buildOptions struct {
+	release, arch, profile string
+	withSSH                bool
+	config                 string
+	mirrors                []string
+	cacheDir               string
+	offline                bool
+	imageVersion, append   string
+	output, progress       string
+	timings                bool
+	epoch                  string
+}
+
+func (o *buildOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.release, "release", "", "Tiny Core Linux release (default 4.5.2)")
+	f.StringVar(&o.arch, "arch", "", "architecture: x86 or x86_64 (default x86)")
+	f.StringVar(&o.profile, "profile", "", "prod, dev or debug (default prod)")
+	f.BoolVar(&o.withSSH, "with-openssh", false, "the same as --profile dev")
+	f.StringVar(&o.config, "config", "", "configuration `file` (default ./mkbuild.yaml if it exists)")
+	f.StringArrayVar(&o.mirrors, "mirror", nil, "mirror to use instead of the configured ones: `URL|DIR`; may be repeated, tried in order")
+	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default your user cache folder)")
+	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
+	f.StringVar(&o.imageVersion, "image-version", "", "version of the image (default 0.1.0)")
+	f.StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
+	f.StringVarP(&o.output, "output", "o", "", "output `file` (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
+	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
+	f.BoolVar(&o.timings, "timings", false, "print how long each step took to stderr")
+	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the newest input's own)")
+}
+
+// plan reads the configuration and puts the flags over it.
+func (o *buildOptions) plan(w *world, flags *pflag.FlagSet) (*remaster.Plan, error) {
+	c, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	if o.withSSH && flags.Changed("profile") && o.profile == "prod" {
+		return nil, &usageError{"--with-openssh and --profile prod exclude each other", "a prod image has no way in: leave one of the two out"}
+	}
+	if o.withSSH && !flags.Changed("profile") {
+		o.profile = "dev"
+	}
+	for _, s := range []struct {
+		flag string
+		to   *string
+		from string
+	}{
+		{"release", &c.Release, o.release}, {"arch", &c.Arch, o.arch}, {"image-version", &c.Image.Version, o.imageVersion},
+		{"append", &c.Boot.Append, o.append},
+	} {
+		if flags.Changed(s.flag) {
+			*s.to = s.from
+		}
+	}
+	if o.profile != "" {
+		c.Profile = o.profile
+	}
+	if len(o.mirrors) > 0 {
+		c.Mirrors = o.mirrors
+	}
+	return remaster.New(c)
+}
+
+func (o *buildOptions) load() (config.Config, error) {
+	name := o.config
+	if name == "" {
+		name = defaultConfig
+	}
+	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	switch {
+	case err == nil:
+		return config.Parse(name, text)
+	case o.config == "" && errors.Is(err, fs.ErrNotExist):
+		return config.Default(), nil
+	}
+	return config.Config{}, &usageError{"read config: " + err.Error(), "mkbuild init writes a mkbuild.yaml"}
+}
+
+// build stages the plan and hands the result to write.
+func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
+	sink, stop, err := ui.New(o.progress, w.stderr, w.terminal)
+	if err != nil {
+		return &usageError{err.Error(), "choose --progress auto, plain, json or quiet"}
+	}
+	defer stop()
+	b, err := o.builder(w, plan, sink)
+	if err != nil {
+		return err
+	}
+	timings := ui.NewTimings()
+	b.Time = timings.Start
+	s, err := b.Stage(ctx, plan)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := write(b, s); err != nil {
+		return err
+	}
+	stop()
+	if o.timings {
+		return timings.Print(w.stderr)
+	}
+	return nil
+}
+
+func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
+	cache, err := o.cache()
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := o.sourceDate(w)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := authorizedKeys(&plan.Config)
+	if err != nil {
+		return nil, err
+	}
+	if warning := profile.UnknownToOldServer(plan.Config.Release, keys); warning != "" {
+		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
+	}
+	return &remaster.Builder{
+		Fetch:   &fetch.Client{CacheDir: cache, Offline: o.offline, Sink: sink, UserAgent: "mkbuild/" + versionText()},
+		Sink:    sink,
+		Keys:    keys,
+		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv},
+		Client:  clientbin.Program,
+		Epoch:   epoch,
+	}, nil
+}
+
+func (o *buildOptions) cache() (string, error) {
+	if o.cacheDir != "" {
+		return o.cacheDir, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", &usageError{"find the cache folder: " + err.Error(), "name one with --cache-dir DIR"}
+	}
+	return filepath.Join(dir, "mkbuild"), nil
+}
+
+// sourceDate returns the time that the user gave, if any
+// (https://reproducible-builds.org/specs/source-date-epoch/).
+func (o *buildOptions) sourceDate(w *world) (*int64, error) {
+	text, from := o.epoch, "--source-date-epoch"
+	if text == "" {
+		text, from = w.getenv("SOURCE_DATE_EPOCH"), "SOURCE_DATE_EPOCH"
+	}
+	if text == "" {
+		return nil, nil //nolint:nilnil // no time given is a normal answer
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("%s: %q is not a number of seconds up to 4294967295", from, text), "for example: --source-date-epoch 1700000000"}
+	}
+	v := int64(n)
+	return &v, nil
+}
+
+// authorizedKeys returns the public keys for dev and debug: the configured ones, else the
+// user's own.
+func authorizedKeys(c *config.Config) ([]string, error) {
+	if !c.HasSSH() {
+		return nil, nil
+	}
+	sources := c.OpenSSH.AuthorizedKeys
+	if len(sources) == 0 {
+		var err error
+		if sources, err = ownKeys(); err != nil {
+			return nil, err
+		}
+	}
+	var out []string
+	for _, s := range sources {
+		text, where := []byte(s), "in openssh.authorized_keys"
+		if !config.IsKeyLine(s) {
+			var err error
+			if text, err = os.ReadFile(expandHome(s)); err != nil { //nolint:gosec // the user's own choice
+				return nil, &usageError{"read authorized keys: " + err.Error(), "name a file of public keys in openssh.authorized_keys"}
+			}
+			where = s
+		}
+		keys, err := profile.ParseKeys(text, where)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, keys...)
+	}
+	if len(out) == 0 {
+		return nil, noKeys("the named files hold none")
+	}
+	return out, nil
+}
+
+func noKeys(why string) error {
+	return &usageError{"find a public key for the " + "ssh server: " + why, "make one with `ssh-keygen -t rsa`, or name some in mkbuild.yaml: openssh: {authorized_keys: [id_rsa.pub]}"}
+}
+
+func ownKeys() ([]string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil, noKeys(err.Error())
+	}
+	found, err := filepath.Glob(filepath.Join(home, ".ssh", "*.pub"))
+	if err != nil || len(found) == 0 {
+		return nil, noKeys("no " + filepath.Join(home, ".ssh", "*.pub"))
+	}
+	sort.Strings(found)
+	return found, nil
+}
+
+func expandHome(p string) string {
+	rest, ok := strings.CutPrefix(p, "~/")
+	home, err := os.UserHomeDir()
+	if !ok || err != nil {
+		return p
+	}
+	return filepath.Join(home, rest)
+}
+
+// checkOutput refuses a place that cannot be written before an hour of downloads, not after.
+func checkOutput(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		return &usageError{"write " + name + ": it is a folder", "name a file: -o " + filepath.Join(name, "image.iso")}
+	}
+	dir := filepath.Dir(name)
+	probe, err := os.CreateTemp(dir, ".mkbuild-*")
+	if err != nil {
+		return &usageError{"write " + name + ": " + err.Error(), "choose a place that you may write to with -o FILE"}
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}

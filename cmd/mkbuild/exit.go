@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/qemu"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/tcz/squashfs"
+)
+
+// Exit codes, by class. 3 is kept for a lock that no longer matches.
+const (
+	exitOK          = 0
+	exitUnexpected  = 1
+	exitUsage       = 2
+	exitNetwork     = 4
+	exitVerify      = 5
+	exitBoot        = 6
+	exitInterrupted = 130
+)
+
+// exitHelp ends every command's long help.
+const exitHelp = `
+Exit status: 0 done; 1 unexpected (a full disk, for example); 2 usage or configuration;
+4 network or a file that no mirror has; 5 a download or image that is not what it should be;
+6 a boot test that failed; 130 interrupted.`
+
+var errInterrupted = &usageError{"interrupted", "nothing half-written is left; run the same command again"}
+
+// usageError is a mistake in the command line or in what it names.
+type usageError struct{ what, next string }
+
+func (e *usageError) Error() string { return e.what }
+
+// Hint returns what to type next.
+func (e *usageError) Hint() string { return e.next }
+
+// exitCode is the one place that maps errors to codes.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return exitOK
+	case err == errInterrupted || errors.Is(err, context.Canceled): //nolint:errorlint // a sentinel of this package
+		return exitInterrupted
+	case isAny[*qemu.BootError](err):
+		return exitBoot
+	case isAny[*usageError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
+		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*overlay.ClashError](err),
+		isAny[*rubygems.DependencyError](err), isAny[*rubygems.NativeExtensionError](err), errors.Is(err, fetch.ErrAddress):
+		return exitUsage
+	case isVerification(err):
+		return exitVerify
+	case errors.Is(err, fetch.ErrUnreachable), errors.Is(err, fetch.ErrOffline), errors.Is(err, fetch.ErrNotFound):
+		return exitNetwork
+	}
+	return exitUnexpected
+}
+
+func isVerification(err error) bool {
+	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrCorrupt, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, iso9660.ErrCorrupt, iso9660.ErrNotISO,
+		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, overlay.ErrPath} {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	return isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*profile.BaseError](err)
+}
+
+func isAny[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// report prints one error line and one hint line.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "mkbuild: error: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(w, "mkbuild: hint: %s\n", oneLine(hint(err)))
+}
+
+// hint is the error's own, or the one of its class.
+func hint(err error) string {
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "free some space, or choose other places with -o FILE and --cache-dir DIR"
+	case errors.Is(err, fs.ErrPermission):
+		return "choose a place that you may write to with -o FILE or --cache-dir DIR"
+	}
+	switch exitCode(err) {
+	case exitVerify:
+		return "the file is not what it should be: try another mirror with --mirror URL, or look at the file"
+	case exitNetwork:
+		return "check the network, or add a mirror with --mirror URL"
+	case exitUsage:
+		return "mkbuild help COMMAND explains the command"
+	}
+	return "run the command again with --progress plain, and report what it prints if it stays"
+}
+
+// oneLine keeps hostile or long-winded messages to one printable line.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)), " ")
+	return s
+}

@@ -1,0 +1,176 @@
+package remaster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"sort"
+	"strings"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/remaster/isolinux"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
+)
+
+// ErrNoISOLINUX says that an ISO has no isolinux.cfg that boots a kernel with an initrd.
+var ErrNoISOLINUX = errors.New("no isolinux.cfg that boots a kernel with an initrd")
+
+// base is the source image, taken apart.
+type base struct {
+	image  *iso9660.Image
+	name   string // "Core-4.5.2.iso"
+	cfgs   []string
+	kernel string // path of vmlinuz in the ISO
+	initrd string // path of the initrd that is remade
+	tree   *overlay.Tree
+	uname  string // kernel release
+}
+
+// maxInitrd bounds an unpacked initrd; Tiny Core's largest are about 60 MB.
+const maxInitrd = 512 << 20
+
+// openBase reads a source ISO: its files, its boot configuration and its initrd.
+func openBase(f *os.File, blob *fetch.Blob, name string) (b *base, err error) {
+	defer recovered(name, &err)
+	img, err := iso9660.Open(f, blob.Size)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	b = &base{image: img, name: name}
+	if err := b.findBoot(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if b.uname, err = b.kernelRelease(); err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", b.kernel, name, err)
+	}
+	r, err := b.open(b.initrd)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	if b.tree, err = initrd.Read(r, name, maxInitrd); err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", b.initrd, name, err)
+	}
+	return b, nil
+}
+
+// recovered turns a panic of a parser into an error of the file that it parsed.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read %s: the parser gave up: %v", name, p)
+	}
+}
+
+// findBoot learns from isolinux.cfg which kernel and initrd the image boots by default.
+func (b *base) findBoot() error {
+	for i := range b.image.Files {
+		if n := b.image.Files[i].Path; path.Base(n) == "isolinux.cfg" {
+			b.cfgs = append(b.cfgs, n)
+		}
+	}
+	sort.Strings(b.cfgs)
+	for _, cfg := range b.cfgs {
+		text, err := b.content(cfg)
+		if err != nil {
+			return err
+		}
+		for _, l := range isolinux.Labels(text) {
+			if b.take(path.Dir(cfg), l) {
+				return nil
+			}
+		}
+	}
+	return ErrNoISOLINUX
+}
+
+// take adopts a label when its kernel and its initrds are in the image. The last initrd is the
+// one to remake: the kernel unpacks it last, so what mkbuild adds there wins.
+func (b *base) take(dir string, l isolinux.Label) bool {
+	if l.Kernel == "" || len(l.Initrds) == 0 {
+		return false
+	}
+	kernel := b.find(dir, l.Kernel)
+	last := b.find(dir, l.Initrds[len(l.Initrds)-1])
+	if kernel == "" || last == "" {
+		return false
+	}
+	b.kernel, b.initrd = kernel, last
+	return true
+}
+
+// find returns the path of a file that isolinux names; old ones compare without case.
+func (b *base) find(dir, name string) string {
+	name = strings.ReplaceAll(name, "\\", "/")
+	if !strings.HasPrefix(name, "/") {
+		name = path.Join("/"+dir, name)
+	}
+	want := strings.TrimPrefix(path.Clean(name), "/")
+	for i := range b.image.Files {
+		if p := b.image.Files[i].Path; strings.EqualFold(p, want) {
+			return p
+		}
+	}
+	return ""
+}
+
+func (b *base) file(name string) *iso9660.File {
+	for i := range b.image.Files {
+		if b.image.Files[i].Path == name {
+			return &b.image.Files[i]
+		}
+	}
+	return nil
+}
+
+func (b *base) open(name string) (io.ReadCloser, error) {
+	r, err := b.file(name).Open()
+	if err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", name, b.name, err)
+	}
+	return r, nil
+}
+
+// maxBootText bounds isolinux.cfg; real ones are below 4 KiB.
+const maxBootText = 1 << 20
+
+func (b *base) content(name string) ([]byte, error) {
+	r, err := b.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	return io.ReadAll(io.LimitReader(r, maxBootText))
+}
+
+// kernelHead holds the whole setup part of a bzImage: at most 64 sectors of 512 bytes
+// (Documentation/x86/boot.rst).
+const kernelHead = 64 << 10
+
+func (b *base) kernelRelease() (string, error) {
+	r, err := b.open(b.kernel)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	head, err := io.ReadAll(io.LimitReader(r, kernelHead))
+	if err != nil {
+		return "", err
+	}
+	return tcz.KernelRelease(strings.NewReader(string(head)), int64(len(head)))
+}
+
+// checkModules warns of the trap that leaves a booting machine waiting for ever: a kernel whose
+// modules are not in the initrd.
+func (b *base) checkModules(sink ui.Sink) {
+	if b.tree.Get("lib/modules/"+b.uname) != nil {
+		return
+	}
+	sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: b.name, Text: fmt.Sprintf(
+		"the initrd has no lib/modules/%s for its kernel: Tiny Core waits for ever for /dev/zram0 unless it boots with the kernel argument nozswap (--append nozswap)", b.uname)})
+}

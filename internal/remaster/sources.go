@@ -1,0 +1,259 @@
+package remaster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/tcz"
+)
+
+// ReleaseError says that no mirror has the wanted release, and which ones it does have.
+type ReleaseError struct {
+	Release, ISO string
+	Known        []string
+	Err          error
+}
+
+func (e *ReleaseError) Error() string {
+	return fmt.Sprintf("find release %s: no mirror has %s: %v", e.Release, e.ISO, e.Err)
+}
+
+func (e *ReleaseError) Unwrap() error { return e.Err }
+
+// Hint names the releases that are there.
+func (e *ReleaseError) Hint() string {
+	if len(e.Known) == 0 {
+		return "the mirrors could not be listed; look at their release/ and archive/ folders for a version, then --release VERSION"
+	}
+	return "the mirror has " + strings.Join(e.Known, ", ") + ": try --release " + e.Known[len(e.Known)-1]
+}
+
+// DependencyError says that an extension does not exist on the mirror, and who asked for it.
+type DependencyError struct {
+	File  string
+	Chain []string // from the extension in the configuration to File
+	Err   error
+}
+
+func (e *DependencyError) Error() string {
+	chain := ""
+	if len(e.Chain) > 1 {
+		chain = " (asked for by " + strings.Join(e.Chain[:len(e.Chain)-1], " → ") + ")"
+	}
+	return fmt.Sprintf("resolve %s%s: %v", e.File, chain, e.Err)
+}
+
+func (e *DependencyError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *DependencyError) Hint() string {
+	return "take " + e.Chain[0] + " out of `extensions` in mkbuild.yaml, or add a mirror that has " + e.File
+}
+
+// Sizes that no real file of the kind comes near; what is larger is refused unread.
+const (
+	maxISO     = 2 << 30
+	maxTCZ     = 1 << 30
+	maxArchive = 256 << 20
+	maxIndex   = 1 << 20
+)
+
+// sources fetches a plan's inputs.
+type sources struct {
+	client *fetch.Client
+	plan   *Plan
+	// dirs are the mirrors' extension folders; the one that gave the ISO comes first.
+	dirs []string
+}
+
+// index fetches a small text file that may have changed since it was cached.
+func (s *sources) index(ctx context.Context, name string, urls []string, optional bool) (*fetch.Blob, []byte, error) {
+	b, err := s.client.Get(ctx, fetch.Request{Name: name, URLs: urls, Fresh: true, Optional: optional, MaxSize: maxIndex, Check: fetch.RefuseHTML})
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := b.ReadAll(maxIndex)
+	return b, text, err
+}
+
+// sum fetches name.md5.txt and returns the digest in it and the folder it came from.
+func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5, dir string, err error) {
+	urls, err := inDirs(dirs, name+".md5.txt")
+	if err != nil {
+		return "", "", err
+	}
+	b, text, err := s.index(ctx, name+".md5.txt", urls, false)
+	if err != nil {
+		return "", "", err
+	}
+	md5, err = tcz.ParseMD5(text, name)
+	if err != nil {
+		return "", "", fmt.Errorf("read %s: %w", b.URL, err)
+	}
+	return md5, dirs[indexOf(urls, b.URL)], nil
+}
+
+func indexOf(list []string, s string) int {
+	for i, v := range list {
+		if v == s {
+			return i
+		}
+	}
+	return 0
+}
+
+// iso fetches the source image and prefers its mirror from then on.
+func (s *sources) iso(ctx context.Context) (*fetch.Blob, error) {
+	md5, dir, err := s.sum(ctx, s.plan.ISODirs, s.plan.ISO)
+	if errors.Is(err, fetch.ErrNotFound) {
+		return nil, &ReleaseError{s.plan.Config.Release, s.plan.ISO, s.releases(ctx), err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	mirror := indexOf(s.plan.ISODirs, dir) / 2
+	s.dirs = append([]string{s.plan.TCZDirs[mirror]}, without(s.plan.TCZDirs, mirror)...)
+	urls, err := inDirs(append([]string{dir}, s.plan.ISODirs...), s.plan.ISO)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.Get(ctx, fetch.Request{Name: s.plan.ISO, URLs: urls, MD5: md5, MaxSize: maxISO, Check: fetch.RefuseHTML})
+}
+
+func without(list []string, i int) []string {
+	return append(append([]string(nil), list[:i]...), list[i+1:]...)
+}
+
+// releases lists the versions that the mirrors have, for a hint: best effort.
+func (s *sources) releases(ctx context.Context) []string {
+	prefix, _, _ := strings.Cut(s.plan.ISO, "-")
+	found := map[string]bool{}
+	for i, dir := range s.plan.ISODirs {
+		if i%2 == 1 { // archive/<release>: its parent lists all of them
+			dir = strings.TrimSuffix(dir, "/"+s.plan.Config.Release)
+		}
+		names, err := s.client.List(ctx, []string{dir})
+		if err != nil {
+			continue
+		}
+		for _, n := range names {
+			n = strings.TrimSuffix(n, "/")
+			v, isISO := strings.CutSuffix(n, ".iso")
+			v, isCore := strings.CutPrefix(v, prefix+"-")
+			if i%2 == 1 && n != "" && n[0] >= '0' && n[0] <= '9' || isISO && isCore && v != "current" {
+				found[path.Base(v)] = true
+			}
+		}
+	}
+	out := make([]string, 0, len(found))
+	for v := range found {
+		out = append(out, v)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// extension is one TCZ on its way into the image.
+type extension struct {
+	tcz.Item
+	md5  string
+	dir  string
+	blob *fetch.Blob
+}
+
+// closure resolves the wanted extensions and everything they depend on, in load order.
+func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([]*extension, error) {
+	found := map[string]*extension{}
+	missing := map[string]error{}
+	items, err := tcz.Closure(ctx, roots, kernel, func(ctx context.Context, file string) ([]string, error) {
+		md5, dir, err := s.sum(ctx, s.dirs, file)
+		if errors.Is(err, fetch.ErrNotFound) {
+			missing[file] = err
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[file] = &extension{md5: md5, dir: dir}
+		return s.deps(ctx, dir, file)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*extension, 0, len(items))
+	for _, it := range items {
+		if err := missing[it.File]; err != nil {
+			return nil, &DependencyError{it.File, it.Chain, err}
+		}
+		e := found[it.File]
+		e.Item = it
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// deps reads the .dep beside an extension; there is none when it depends on nothing.
+func (s *sources) deps(ctx context.Context, dir, file string) ([]string, error) {
+	u, err := fetch.Join(dir, file+".dep")
+	if err != nil {
+		return nil, err
+	}
+	_, text, err := s.index(ctx, file+".dep", []string{u}, true)
+	if errors.Is(err, fetch.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tcz.ParseDep(text), nil
+}
+
+// parallelDownloads is what public mirrors tolerate from one address.
+const parallelDownloads = 4
+
+// download fetches the extensions themselves.
+func (s *sources) download(ctx context.Context, es []*extension) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelDownloads)
+	for _, e := range es {
+		g.Go(func() (err error) {
+			urls, err := inDirs(append([]string{e.dir}, s.dirs...), e.File)
+			if err != nil {
+				return err
+			}
+			e.blob, err = s.client.Get(ctx, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
+			if errors.Is(err, fetch.ErrNotFound) {
+				return &DependencyError{e.File, e.Chain, err}
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// archive fetches a source archive. Upstream publishes no digest for these: sha256 is the
+// user's own pin, if there is one.
+func (s *sources) archive(ctx context.Context, name string, urls []string, sha256 string) (*fetch.Blob, error) {
+	return s.client.Get(ctx, fetch.Request{Name: name, URLs: urls, SHA256: sha256, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+}
+
+// gem fetches one .gem.
+func (s *sources) gem(ctx context.Context, g config.Gem) (*fetch.Blob, error) {
+	name := g.Name + "-" + g.Version + ".gem"
+	urls := []string(g.URL)
+	if len(urls) == 0 {
+		var err error
+		if urls, err = inDirs(s.plan.Config.Gems.Source, name); err != nil {
+			return nil, err
+		}
+	}
+	return s.archive(ctx, name, urls, g.SHA256)
+}

@@ -1,0 +1,295 @@
+package remaster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
+)
+
+// Builder does what a [Plan] says. Its fields are everything that comes from outside.
+type Builder struct {
+	Fetch *fetch.Client
+	Sink  ui.Sink
+	// Time, when set, is called as a step begins and returns what to call at its end.
+	Time func(step string) func()
+	// Keys are the checked authorized_keys lines for dev and debug.
+	Keys []string
+	// Secrets reads values that mkbuild.yaml takes from files and the environment.
+	Secrets config.Sources
+	// Client returns the mk-client program for an architecture.
+	Client func(arch string) ([]byte, error)
+	// Epoch, when set, is the time of everything made here; else the newest input's own.
+	Epoch *int64
+}
+
+// Staged is an image as values: every input fetched, checked and placed, nothing written yet.
+type Staged struct {
+	Plan   *Plan
+	Kernel string // release of the kernel: "3.0.21-tinycore"
+	Epoch  int64  // seconds since 1970-01-01 UTC
+	base   *base
+	layers *overlay.Layers
+	files  []*os.File
+}
+
+// Added returns what the image has beyond its base, directories of the base repeated as they are.
+func (s *Staged) Added() *overlay.Tree { return s.layers.Added() }
+
+// Close releases the fetched files that contents are read from.
+func (s *Staged) Close() {
+	for _, f := range s.files {
+		f.Close() //nolint:errcheck,gosec // only read
+	}
+}
+
+func (b *Builder) step(name string) func() {
+	if b.Time == nil {
+		return func() {}
+	}
+	return b.Time(name)
+}
+
+// stage is a build under way.
+type stage struct {
+	*Builder
+	*Staged
+	src     *sources
+	exts    []*extension
+	trees   []*overlay.Tree // of exts, in their order
+	startup []string        // startup scripts, in load order
+}
+
+// Stage fetches the plan's inputs and places them. The caller closes the result.
+func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
+	s := &stage{Builder: b, Staged: &Staged{Plan: p}, src: &sources{client: b.Fetch, plan: p}}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"base", s.fetchBase},
+		{"resolve", s.resolve},
+		{"fetch", func(ctx context.Context) error { return s.src.download(ctx, s.exts) }},
+		{"extensions", s.extensions},
+		{"pick", s.picks},
+		{"ruby", s.ruby},
+		{"mcollective", s.mcollective},
+		{"profile", s.profile},
+		{"overlay", s.userOverlay},
+		{"check", s.check},
+	} {
+		done := b.step(part.name)
+		err := part.do(ctx)
+		done()
+		if err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return s.Staged, nil
+}
+
+func (s *stage) open(b *fetch.Blob) (*os.File, error) {
+	f, err := b.Open()
+	if err == nil {
+		s.files = append(s.files, f)
+	}
+	return f, err
+}
+
+// newer raises the image's time to that of an input, unless the user gave one. Times that cpio
+// and ISO 9660 cannot hold are some broken clock's.
+func (s *stage) newer(t int64) {
+	const last = 1<<32 - 1
+	if s.Builder.Epoch == nil && t > s.Staged.Epoch && t <= last {
+		s.Staged.Epoch = t
+	}
+}
+
+func (s *stage) newest(t *overlay.Tree) {
+	for _, e := range t.Entries() {
+		s.newer(e.MTime)
+	}
+}
+
+func (s *stage) fetchBase(ctx context.Context) error {
+	if s.Builder.Epoch != nil {
+		s.Staged.Epoch = *s.Builder.Epoch
+	}
+	blob, err := s.src.iso(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := s.open(blob)
+	if err != nil {
+		return err
+	}
+	if s.base, err = openBase(f, blob, s.Plan.ISO); err != nil {
+		return err
+	}
+	s.Kernel = s.base.uname
+	s.newer(s.base.image.Created)
+	s.newer(s.base.image.Modified)
+	s.base.checkModules(s.Sink)
+	s.layers = overlay.NewLayers(s.base.tree)
+	return nil
+}
+
+func (s *stage) resolve(ctx context.Context) (err error) {
+	s.exts, err = s.src.closure(ctx, s.Plan.Extensions, s.Kernel)
+	return err
+}
+
+// readTCZ opens a fetched extension as a tree.
+func (s *stage) readTCZ(blob *fetch.Blob, file string) (*overlay.Tree, error) {
+	f, err := s.open(blob)
+	if err != nil {
+		return nil, err
+	}
+	t, modTime, err := tcz.ReadTree(f, blob.Size, file)
+	if err != nil {
+		return nil, err
+	}
+	s.newer(modTime)
+	return t, nil
+}
+
+// extensions places the fetched extensions in load order, the base and the earlier ones winning.
+func (s *stage) extensions(context.Context) error {
+	for _, x := range s.exts {
+		t, err := s.readTCZ(x.blob, x.File)
+		if err != nil {
+			return err
+		}
+		s.trees = append(s.trees, t)
+		conflicts, err := s.layers.AddFirstWins(t)
+		if err != nil {
+			return fmt.Errorf("place %s: %w", x.File, err)
+		}
+		for _, c := range conflicts {
+			s.Sink.Event(ui.Event{Level: ui.Info, Step: "extensions", Item: x.File, Text: fmt.Sprintf(
+				"conflict: /%s of %s stays, that of %s is left out", c.Path, c.Kept, c.Skipped)})
+		}
+	}
+	return s.layers.AddLastWins(s.loadState())
+}
+
+// loadState is what tce-load leaves when it has loaded the extensions: a marker for each, the
+// list of startup scripts, and the flag that makes tce-setup run depmod.
+func (s *stage) loadState() *overlay.Tree {
+	out := &overlay.Tree{}
+	all := s.layers.Merged()
+	var scripts []string
+	for i, x := range s.exts {
+		name := strings.TrimSuffix(x.File, ".tcz")
+		marker := tcz.Marker(name)
+		switch {
+		case tcz.StartupScript(s.trees[i], name):
+			scripts = append(scripts, "/"+marker)
+		case all.Get(marker) == nil:
+			e := overlay.File(marker, 0o644, nil)
+			e.UID, e.GID = tcUser, staff
+			_ = out.Put(e) // a clean path and a file: cannot fail
+		}
+		if tcz.HasModules(s.trees[i], s.Kernel) {
+			_ = out.Put(overlay.File("etc/sysconfig/newmodules", 0o644, nil))
+		}
+	}
+	if len(scripts) > 0 {
+		list := overlay.File("tmp/setup.lst", 0o664, []byte(strings.Join(scripts, "\n")+"\n"))
+		list.UID, list.GID = tcUser, staff // tce-load appends to it as tc
+		_ = out.Put(list)
+	}
+	return out
+}
+
+// picks takes single files out of extensions that stay out.
+func (s *stage) picks(ctx context.Context) error {
+	for _, p := range s.Plan.Config.Picks {
+		file, err := tcz.FileName(p.Extension, s.Kernel)
+		if err != nil {
+			return err
+		}
+		x := &extension{Item: tcz.Item{File: file, Chain: []string{file}}}
+		if x.md5, x.dir, err = s.src.sum(ctx, s.src.dirs, file); err != nil {
+			return err
+		}
+		if err := s.src.download(ctx, []*extension{x}); err != nil {
+			return err
+		}
+		t, err := s.readTCZ(x.blob, file)
+		if err != nil {
+			return err
+		}
+		picked, err := pick(t, file, p.Files)
+		if err != nil {
+			return err
+		}
+		if err := s.layers.AddLastWins(picked); err != nil {
+			return fmt.Errorf("place files of %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// userOverlay places the user's own files, which win over everything.
+func (s *stage) userOverlay(context.Context) error {
+	for _, o := range s.Plan.Config.Overlay {
+		uid, gid, err := o.OwnerIDs()
+		if err != nil {
+			return err
+		}
+		t, err := overlay.FromHost(o.Source, o.Target, uid, gid)
+		if err != nil {
+			return err
+		}
+		if err := s.layers.AddLastWins(t); err != nil {
+			return fmt.Errorf("place overlay %s: %w", o.Source, err)
+		}
+	}
+	return nil
+}
+
+// OpenError says that a prod image would have a way in.
+type OpenError struct{ What string }
+
+func (e *OpenError) Error() string { return "check the prod image: " + e.What }
+
+// Hint says what to do about it.
+func (*OpenError) Hint() string {
+	return "leave it out, or build with --profile dev"
+}
+
+// check holds the finished tree against what its profile promises.
+func (s *stage) check(context.Context) error {
+	if s.Plan.Config.Profile != "prod" {
+		return nil
+	}
+	all := s.layers.Merged()
+	if servers := profile.ServerPaths(all); len(servers) > 0 {
+		return &OpenError{"it would hold an ssh or telnet server: " + strings.Join(servers, ", ")}
+	}
+	open, err := profile.Unlocked(all)
+	if err != nil && !errors.Is(err, overlay.ErrNotExist) {
+		return err
+	}
+	if len(open) > 0 {
+		return &OpenError{"accounts that are not locked in /etc/shadow: " + strings.Join(open, ", ")}
+	}
+	return nil
+}

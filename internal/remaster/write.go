@@ -1,0 +1,198 @@
+package remaster
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/remaster/isolinux"
+	"mkbuild/internal/wholefile"
+)
+
+// WriteOverlay writes everything that the image adds to its base as a gzip'd tar archive: the
+// snapshot of the manual procedure.
+func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) error {
+	defer b.step("write")()
+	return wholefile.Write(name, func(w io.Writer) error {
+		return overlay.WriteTarGz(interruptible{ctx, w}, s.Added(), s.Epoch)
+	})
+}
+
+// WriteISO writes the image. The initrd goes to a temporary file beside it first: its size and
+// digest stand in the ISO before its bytes do.
+func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
+	rd, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".initrd-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer os.Remove(rd.Name()) //nolint:errcheck // best effort: nothing else can be done
+	defer rd.Close()           //nolint:errcheck // read back below, then removed
+	done := b.step("initrd")
+	made, err := s.writeInitrd(ctx, rd)
+	done()
+	if err != nil {
+		return fmt.Errorf("make initrd: %w", err)
+	}
+	defer b.step("iso")()
+	img, err := s.remake(made)
+	if err != nil {
+		return err
+	}
+	return wholefile.Write(name, func(w io.Writer) error {
+		if err := img.Write(interruptible{ctx, w}); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// interruptible is a writer that stops when the user does.
+type interruptible struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (i interruptible) Write(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.w.Write(p)
+}
+
+// madeInitrd is the finished initrd in its temporary file.
+type madeInitrd struct {
+	file   *os.File
+	size   int64
+	sha256 string
+}
+
+// writeInitrd writes the base's own bytes and one segment with everything added, or one merged
+// archive.
+func (s *Staged) writeInitrd(ctx context.Context, f *os.File) (*madeInitrd, error) {
+	sum := sha256.New()
+	w := &counter{w: io.MultiWriter(interruptible{ctx, f}, sum)}
+	opts := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
+	tree := s.layers.Merged
+	if s.Plan.Config.Initrd.Layout == "append" {
+		if err := s.copyBase(w); err != nil {
+			return nil, err
+		}
+		tree = s.layers.Added
+	}
+	if err := initrd.WriteSegment(w, tree(), opts); err != nil {
+		return nil, err
+	}
+	return &madeInitrd{f, w.n, hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// copyBase writes the base's initrd byte for byte, then NULs up to a multiple of 4: the kernel
+// skips them, and looks for the next segment there (init/initramfs.c).
+func (s *Staged) copyBase(w *counter) error {
+	r, err := s.base.open(s.base.initrd)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	_, err = w.Write(make([]byte, -w.n&3))
+	return err
+}
+
+// counter counts what goes through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// remake returns the source image with the new initrd, boot arguments, metadata and name.
+func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
+	b, c := s.base, s.Plan.Config
+	img := *b.image
+	img.Files = append([]iso9660.File(nil), b.image.Files...)
+	edited := *b
+	edited.image = &img
+	for _, cfg := range b.cfgs {
+		text, err := b.content(cfg)
+		if err != nil {
+			return nil, err
+		}
+		timeout := -1
+		if c.Boot.Timeout != nil {
+			timeout = *c.Boot.Timeout
+		}
+		if text, err = isolinux.Edit(text, isolinux.Options{Append: c.Boot.Append, TimeoutTenths: timeout}); err != nil {
+			return nil, fmt.Errorf("edit %s in %s: %w", cfg, b.name, err)
+		}
+		setContent(edited.file(cfg), text, s.Epoch)
+	}
+	f := edited.file(b.initrd)
+	f.Size, f.MTime, f.HardLink = rd.size, s.Epoch, ""
+	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(rd.file, 0, rd.size)), nil }
+	meta, err := s.metadata(rd)
+	if err != nil {
+		return nil, err
+	}
+	addFile(&img, iso9660.File{Path: metadataName, Mode: overlay.TypeRegular | 0o444}, meta, s.Epoch)
+	img.VolumeID = "Razor MK " + c.Image.Version
+	img.ApplicationID = "Razor Microkernel"
+	img.Created, img.Modified = s.Epoch, s.Epoch
+	return &img, nil
+}
+
+func setContent(f *iso9660.File, text []byte, mtime int64) {
+	f.Size, f.MTime, f.HardLink = int64(len(text)), mtime, ""
+	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+}
+
+// addFile adds a file, or replaces the one of its path.
+func addFile(img *iso9660.Image, f iso9660.File, text []byte, mtime int64) {
+	setContent(&f, text, mtime)
+	for i := range img.Files {
+		if img.Files[i].Path == f.Path {
+			img.Files[i] = f
+			return
+		}
+	}
+	img.Files = append(img.Files, f)
+}
+
+// metadataName is where Razor's image service looks: in the ISO's root, in lower case.
+const metadataName = "iso-metadata.yaml"
+
+// metadata renders the seven keys that Razor reads, in the order in which the original build
+// wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
+// not a string.
+func (s *Staged) metadata(rd *madeInitrd) ([]byte, error) {
+	k, err := s.base.open(s.base.kernel)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, k); err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", s.base.kernel, s.base.name, err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.kernel, s.base.initrd)
+	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
+	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), rd.sha256)
+	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(s.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))
+	return b.Bytes(), nil
+}
