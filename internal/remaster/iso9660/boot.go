@@ -1,0 +1,222 @@
+package iso9660
+
+import (
+	"io"
+)
+
+// Platforms of El Torito boot entries.
+const (
+	PlatformBIOS = 0x00
+	PlatformPPC  = 0x01
+	PlatformMac  = 0x02
+	PlatformUEFI = 0xef
+)
+
+// Media types of El Torito boot entries: none means that the file itself is the program.
+const (
+	MediaNone      = 0
+	MediaFloppy12  = 1
+	MediaFloppy144 = 2
+	MediaFloppy288 = 3
+	MediaHardDisk  = 4
+)
+
+// BootEntry is one boot image of the El Torito catalog.
+type BootEntry struct {
+	// Platform is the firmware it is for: [PlatformBIOS], [PlatformUEFI] …
+	Platform byte
+	// Bootable is false for an entry that firmware is to skip.
+	Bootable bool
+	// Media is the emulated drive, [MediaNone] for isolinux and UEFI.
+	Media byte
+	// LoadSegment is the real-mode segment to load to; 0 means 0x7c0.
+	LoadSegment uint16
+	// SystemType is the partition type of an emulated hard disk.
+	SystemType byte
+	// LoadSectors counts the 512-byte sectors that firmware loads: 4 for isolinux.
+	LoadSectors uint16
+	// ID is the text of the entry's section header, up to 28 bytes. The default entry has none.
+	ID string
+
+	// Path is the boot image in the tree. It is "" for a hidden image, which Size and Open hold.
+	Path string
+	// Size is the length of a hidden image in bytes.
+	Size int64
+	// Open gives the content of a hidden image.
+	Open func() (io.ReadCloser, error)
+
+	// InfoTable asks for a boot-info-table (bytes 8 to 63), which isolinux needs to find
+	// itself. [Open] sets it when the source had one that was right.
+	InfoTable bool
+	// GrubInfo asks for the position at byte 2548 that GRUB's cdboot reads.
+	GrubInfo bool
+
+	criteria [20]byte // selection criteria of a section entry, kept as they are
+	lba      uint32   // where the source had it; 0 for a new entry
+}
+
+// Sizes in the boot catalog and the tables inside boot files.
+const (
+	catalogEntry = 32
+	maxCatalog   = 2 * sectorSize // 63 sections: xorriso stops at 31
+	infoTableEnd = 64
+	grubInfoAt   = 2548 // mkisofs' --grub2-boot-info
+	maxBootFile  = 64 << 20
+)
+
+// El Torito header indicators.
+const (
+	catValidation = 0x01
+	catBootable   = 0x88
+	catSection    = 0x90
+	catFinal      = 0x91
+	catExtension  = 0x44
+)
+
+// readCatalog reads the boot catalog (El Torito 2.0) and finds the boot images.
+func (img *Image) readCatalog(s *source, t *tree, lba uint32) error {
+	n := min(int64(maxCatalog), s.size-int64(lba)*sectorSize)
+	b, err := s.read(lba, 0, n)
+	if err != nil {
+		return err
+	}
+	if err := checkValidation(b); err != nil {
+		return err
+	}
+	img.CatalogID = trimNUL(b[4:28])
+	if f := t.at(lba); f != nil {
+		img.CatalogPath = f.Path
+		b = b[:min(int64(len(b)), max(f.Size, sectorSize))]
+	} else {
+		b = b[:min(len(b), sectorSize)]
+	}
+	img.Boot = parseEntries(b)
+	for i := range img.Boot {
+		if err := img.Boot[i].locate(s, t, lba, img.sectors); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func trimNUL(b []byte) string {
+	for len(b) > 0 && b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+	}
+	return string(b)
+}
+
+// checkValidation checks the first entry (El Torito figure 2): all its words add up to zero.
+func checkValidation(b []byte) error {
+	if len(b) < 2*catalogEntry || b[0] != catValidation || b[30] != 0x55 || b[31] != 0xaa {
+		return corruptf("no boot catalog where the boot record points to")
+	}
+	var sum uint16
+	for i := 0; i < catalogEntry; i += 2 {
+		sum += le16(b[i:])
+	}
+	if sum != 0 {
+		return corruptf("boot catalog: wrong checksum")
+	}
+	return nil
+}
+
+// parseEntries decodes the default entry and the sections behind it.
+func parseEntries(b []byte) []BootEntry {
+	entries := appendEntry(nil, b[catalogEntry:2*catalogEntry], b[1], "")
+	for off := 2 * catalogEntry; off+catalogEntry <= len(b); {
+		head := b[off : off+catalogEntry]
+		if head[0] != catSection && head[0] != catFinal {
+			break
+		}
+		platform, id := head[1], trimNUL(head[4:32])
+		off += catalogEntry
+		for n := le16(head[2:]); n > 0 && off+catalogEntry <= len(b); off += catalogEntry {
+			e := b[off : off+catalogEntry]
+			if e[0] == catExtension { // more selection criteria; nothing reads them
+				continue
+			}
+			entries = appendEntry(entries, e, platform, id)
+			n--
+		}
+		if head[0] == catFinal {
+			break
+		}
+	}
+	return entries
+}
+
+// appendEntry adds an entry unless it is an empty slot.
+func appendEntry(list []BootEntry, e []byte, platform byte, id string) []BootEntry {
+	b := BootEntry{
+		Platform: platform, ID: id,
+		Bootable: e[0] == catBootable, Media: e[1] & 15, LoadSegment: le16(e[2:]),
+		SystemType: e[4], LoadSectors: le16(e[6:]), lba: le32(e[8:]),
+	}
+	if b.lba == 0 {
+		return list
+	}
+	copy(b.criteria[:], e[12:])
+	return append(list, b)
+}
+
+// locate finds the entry's image: a file of the tree, or data that no name leads to.
+func (e *BootEntry) locate(s *source, t *tree, catalog, end uint32) error {
+	if int64(e.lba)*sectorSize >= s.size {
+		return corruptf("boot image at sector %d lies beyond the end of the image", e.lba)
+	}
+	head, err := s.read(e.lba, 0, min(2*sectorSize, s.size-int64(e.lba)*sectorSize))
+	if err != nil {
+		return err
+	}
+	e.InfoTable = len(head) >= infoTableEnd && le32(head[8:]) == systemSectors && le32(head[12:]) == e.lba
+	e.GrubInfo = len(head) >= grubInfoAt+8 && le64(head[grubInfoAt:]) == uint64(e.lba)*blocksPerSec+5
+	if f := t.at(e.lba); f != nil {
+		e.Path = f.Path
+		return nil
+	}
+	gap := t.after(e.lba, max(end, e.lba+1))
+	if catalog > e.lba {
+		gap = min(gap, catalog)
+	}
+	size := e.hiddenSize(head, int64(gap-e.lba)*sectorSize)
+	e.Size = min(size, s.size-int64(e.lba)*sectorSize)
+	e.Open = s.section([]extent{{e.lba, e.Size}})
+	return nil
+}
+
+// hiddenSize tells how long an image without a directory record is: by what it says about
+// itself, else by the emulated medium, else by what the firmware loads, or the whole gap up to
+// the next file when a loader of four sectors must load the rest of itself.
+func (e *BootEntry) hiddenSize(head []byte, gap int64) int64 {
+	loads := int64(e.LoadSectors) * blockSize
+	if e.InfoTable {
+		return max(int64(le32(head[16:])), loads)
+	}
+	switch e.Media {
+	case MediaFloppy12:
+		return 1200 << 10
+	case MediaFloppy144:
+		return 1440 << 10
+	case MediaFloppy288:
+		return 2880 << 10
+	}
+	if n := fatSize(head); n > 0 {
+		return max(n, loads)
+	}
+	if e.Media == MediaHardDisk || e.Platform == PlatformBIOS || loads <= blockSize {
+		return max(gap, loads)
+	}
+	return loads
+}
+
+// fatSize returns the length of the FAT file system that starts with head, or 0.
+func fatSize(head []byte) int64 {
+	if len(head) < blockSize || head[510] != 0x55 || head[511] != 0xaa || le16(head[11:]) != blockSize {
+		return 0
+	}
+	if n := le16(head[19:]); n != 0 {
+		return int64(n) * blockSize
+	}
+	return int64(le32(head[32:])) * blockSize
+}

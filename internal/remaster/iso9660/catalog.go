@@ -1,0 +1,143 @@
+package iso9660
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// addBoot gives the boot catalog and the boot images their data, and the catalog its name.
+func (l *layout) addBoot() error {
+	if len(l.img.Boot) == 0 {
+		return nil
+	}
+	size := int64(sectors(int64(2*catalogEntry*len(l.img.Boot)))) * sectorSize
+	l.catalog = &blob{name: "boot catalog", size: size}
+	if err := l.nameCatalog(); err != nil {
+		return err
+	}
+	for i := range l.img.Boot {
+		e := &l.img.Boot[i]
+		b, err := l.bootBlob(e)
+		if err != nil {
+			return fmt.Errorf("boot entry %d: %w", i+1, err)
+		}
+		b.infoTable = b.infoTable || e.InfoTable
+		b.grubInfo = b.grubInfo || e.GrubInfo
+		l.boot = append(l.boot, b)
+	}
+	return nil
+}
+
+// nameCatalog makes CatalogPath lead to the new catalog, whatever the old one held.
+func (l *layout) nameCatalog() error {
+	p := l.img.CatalogPath
+	if p == "" {
+		return nil
+	}
+	n := l.nodes[p]
+	if n == nil {
+		f := File{Path: p, Mode: typeRegular | 0o444, MTime: l.img.Modified}
+		if err := f.check(); err != nil {
+			return err
+		}
+		var err error
+		if n, err = l.add(f); err != nil {
+			return err
+		}
+	}
+	if !n.file.IsRegular() {
+		return invalidf("the boot catalog %s is not a regular file", p)
+	}
+	n.data, n.file.Size, n.nlink = l.catalog, l.catalog.size, 1
+	return nil
+}
+
+// bootBlob finds the data of a boot image.
+func (l *layout) bootBlob(e *BootEntry) (*blob, error) {
+	if len(e.ID) > 28 {
+		return nil, invalidf("section id of %d bytes, the limit is 28", len(e.ID))
+	}
+	b := &blob{name: "hidden boot image", size: e.Size, open: e.Open}
+	if e.Path != "" {
+		n := l.nodes[e.Path]
+		if n == nil || n.data == nil {
+			return nil, invalidf("%s is not in the image, or empty", e.Path)
+		}
+		b = n.data
+	} else if e.Open == nil || e.Size <= 0 || e.Size > maxFileSize {
+		return nil, invalidf("no path and no content")
+	}
+	if (e.InfoTable || e.GrubInfo) && b.size > maxBootFile {
+		return nil, invalidf("%s: %d bytes are too many for a boot loader", b.name, b.size)
+	}
+	if e.InfoTable && b.size < infoTableEnd || e.GrubInfo && b.size < grubInfoAt+8 {
+		return nil, invalidf("%s: %d bytes have no room for its tables", b.name, b.size)
+	}
+	return b, nil
+}
+
+// encodeCatalog makes the boot catalog: the validation entry, the default entry, and one
+// section for each further one (El Torito 2.0).
+func (l *layout) encodeCatalog() []byte {
+	b := make([]byte, l.catalog.size)
+	boot := l.img.Boot
+	b[0], b[1], b[30], b[31] = catValidation, boot[0].Platform, 0x55, 0xaa
+	copy(b[4:28], l.img.CatalogID)
+	var sum uint16
+	for i := 0; i < catalogEntry; i += 2 {
+		sum += le16(b[i:])
+	}
+	binary.LittleEndian.PutUint16(b[28:], -sum)
+	boot[0].encode(b[catalogEntry:], l.boot[0].lba)
+	for i := 1; i < len(boot); i++ {
+		s := b[2*catalogEntry*i:]
+		s[0], s[1], s[2] = catSection, boot[i].Platform, 1
+		if i == len(boot)-1 {
+			s[0] = catFinal
+		}
+		copy(s[4:catalogEntry], boot[i].ID)
+		boot[i].encode(s[catalogEntry:], l.boot[i].lba)
+	}
+	return b
+}
+
+func (e *BootEntry) encode(b []byte, lba uint32) {
+	if e.Bootable {
+		b[0] = catBootable
+	}
+	b[1] = e.Media
+	binary.LittleEndian.PutUint16(b[2:], e.LoadSegment)
+	b[4] = e.SystemType
+	binary.LittleEndian.PutUint16(b[6:], e.LoadSectors)
+	binary.LittleEndian.PutUint32(b[8:], lba)
+	copy(b[12:catalogEntry], e.criteria[:])
+}
+
+// patch writes the tables into a boot file that tell it where it lies.
+func (b *blob) patchTables(data []byte) {
+	le := binary.LittleEndian
+	if b.grubInfo {
+		// mkisofs --grub2-boot-info: the 512-byte block behind the first five.
+		le.PutUint64(data[grubInfoAt:], uint64(b.lba)*blocksPerSec+5)
+	}
+	if !b.infoTable {
+		return
+	}
+	// mkisofs(8), "EL TORITO BOOT INFORMATION TABLE".
+	clear(data[8:infoTableEnd])
+	le.PutUint32(data[8:], systemSectors)
+	le.PutUint32(data[12:], b.lba)
+	le.PutUint32(data[16:], uint32(len(data)))
+	le.PutUint32(data[20:], sumWords(data[infoTableEnd:]))
+}
+
+// sumWords adds up 32-bit words; the last is filled up with zeros.
+func sumWords(b []byte) uint32 {
+	var sum uint32
+	for ; len(b) >= 4; b = b[4:] {
+		sum += le32(b)
+	}
+	var last [4]byte
+	copy(last[:], b)
+	return sum + le32(last[:])
+}

@@ -1,0 +1,389 @@
+package iso9660
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"unicode/utf16"
+)
+
+// extent is a run of bytes that starts at a sector.
+type extent struct {
+	lba  uint32
+	size int64
+}
+
+// record is a directory record (ECMA-119 9.1).
+type record struct {
+	extent
+	date  []byte
+	flags byte
+	id    string
+	use   []byte // system use area
+}
+
+// Flags of a directory record.
+const (
+	flagDir        = 2
+	flagAssociated = 4
+	flagMore       = 0x80 // the file goes on in the next record
+)
+
+// isSelf reports whether r describes the directory itself or its parent.
+func (r *record) isSelf() bool { return r.id == "\x00" || r.id == "\x01" }
+
+// parseRecord decodes the record at off and returns where the next may start. ok is false at
+// the padding in front of a sector's end, which no record crosses.
+func parseRecord(b []byte, off int) (r record, next int, ok bool, err error) {
+	n := int(b[off])
+	if n == 0 {
+		return r, (off/sectorSize + 1) * sectorSize, false, nil
+	}
+	if n < 34 || off+n > len(b) || off%sectorSize+n > sectorSize {
+		return r, 0, false, corruptf("directory record of %d bytes", n)
+	}
+	d := b[off : off+n]
+	idLen := int(d[32])
+	if 33+idLen > n || idLen == 0 {
+		return r, 0, false, corruptf("identifier of %d bytes in a record of %d", idLen, n)
+	}
+	if d[26] != 0 || d[27] != 0 {
+		return r, 0, false, corruptf("interleaved files are not supported")
+	}
+	// d[1] is the length of an extended attribute record in front of the data.
+	r.extent = extent{le32(d[2:]) + uint32(d[1]), int64(le32(d[10:]))}
+	r.date, r.flags, r.id = d[18:25], d[25], string(d[33:33+idLen])
+	r.use = d[min(n, 33+idLen+(idLen+1)%2):]
+	return r, off + n, true, nil
+}
+
+// job is a directory still to be read.
+type job struct {
+	file  int // index of its entry in tree.files
+	lba   uint32
+	size  int64
+	depth int
+	moved bool // reached through a CL field: attributes are in its own "." record
+}
+
+// tree reads the directory hierarchy.
+type tree struct {
+	src       *source
+	rockRidge bool
+	joliet    bool
+	skip      int // bytes before the system use fields (SUSP 5.3)
+	files     []File
+	lbas      []uint32 // first sector of each entry's data, parallel to files
+	seen      map[uint32]bool
+	pathBytes int
+	jobs      []job
+}
+
+// readTree reads all directories: Rock Ridge where there is any, else Joliet, else plain names.
+func (s *source) readTree(vol volume) (*tree, error) {
+	t := &tree{src: s, seen: make(map[uint32]bool)}
+	root, err := rootRecord(vol.primary)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.detectRockRidge(root.lba); err != nil {
+		return nil, err
+	}
+	if !t.rockRidge && vol.joliet != nil {
+		t.joliet = true
+		if root, err = rootRecord(vol.joliet); err != nil {
+			return nil, err
+		}
+	}
+	t.push(File{Path: ".", Mode: typeDir | 0o755, MTime: parseShortDate(root.date)}, root.lba)
+	t.jobs = []job{{lba: root.lba, size: root.size, moved: true}}
+	for len(t.jobs) > 0 {
+		j := t.jobs[len(t.jobs)-1]
+		t.jobs = t.jobs[:len(t.jobs)-1]
+		if err := t.readDir(j); err != nil {
+			return nil, fmt.Errorf("directory %q: %w", t.files[j.file].Path, err)
+		}
+	}
+	t.finish()
+	return t, nil
+}
+
+func rootRecord(vd []byte) (record, error) {
+	r, _, ok, err := parseRecord(vd[156:190], 0)
+	if err == nil && (!ok || r.flags&flagDir == 0) {
+		err = corruptf("no root directory")
+	}
+	return r, err
+}
+
+// detectRockRidge looks for an SP field in the root's own record; CD-XA discs have 14 bytes of
+// their own in front of it, as fs/isofs/rock.c knows.
+func (t *tree) detectRockRidge(lba uint32) error {
+	b, err := t.src.read(lba, 0, sectorSize)
+	if err != nil {
+		return err
+	}
+	r, _, ok, err := parseRecord(b, 0)
+	if err != nil || !ok {
+		return err
+	}
+	for _, xa := range []int{0, 14} {
+		var a attributes
+		if xa > len(r.use) {
+			break
+		}
+		if err := a.parse(t.src, r.use[xa:]); err != nil {
+			return err
+		}
+		if a.hasSP {
+			t.rockRidge, t.skip = a.hasRR, a.skip
+			break
+		}
+	}
+	return nil
+}
+
+func (t *tree) push(f File, lba uint32) int {
+	t.files = append(t.files, f)
+	t.lbas = append(t.lbas, lba)
+	return len(t.files) - 1
+}
+
+// dirReader reads one directory.
+type dirReader struct {
+	*tree
+	job
+	path  string
+	names map[string]bool
+	open  *openFile // a file whose last record has not come yet
+	moved bool      // it held an entry that is shown elsewhere
+	count int
+}
+
+// openFile is a file made of several extents, one record each.
+type openFile struct {
+	file    File
+	id      string
+	extents []extent
+}
+
+func (t *tree) readDir(j job) error {
+	if t.seen[j.lba] {
+		return corruptf("directory loop at sector %d", j.lba)
+	}
+	t.seen[j.lba] = true
+	if j.depth > maxDepth || j.size > maxDirBytes {
+		return corruptf("directory of %d bytes at depth %d", j.size, j.depth)
+	}
+	b, err := t.src.meta(j.lba, 0, j.size)
+	if err != nil {
+		return err
+	}
+	d := &dirReader{tree: t, job: j, path: t.files[j.file].Path, names: make(map[string]bool)}
+	for off := 0; off < len(b); {
+		r, next, ok, err := parseRecord(b, off)
+		if err != nil {
+			return err
+		}
+		off = next
+		if !ok || r.flags&flagAssociated != 0 {
+			continue
+		}
+		if err := d.record(&r); err != nil {
+			return err
+		}
+	}
+	if d.open != nil {
+		return corruptf("%q goes on after the last record", d.open.file.Path)
+	}
+	d.hideRelocation()
+	return nil
+}
+
+// hideRelocation marks the directory that mkisofs keeps relocated directories in, now empty.
+func (d *dirReader) hideRelocation() {
+	if d.moved && d.count == 0 && (d.path == "rr_moved" || d.path == ".rr_moved") {
+		d.files[d.file].Path = ""
+	}
+}
+
+func (d *dirReader) record(r *record) error {
+	var a attributes
+	if d.rockRidge && (r.isSelf() && d.path == "." || d.skip <= len(r.use)) {
+		skip := d.skip
+		if r.isSelf() && d.path == "." {
+			skip = 0 // SUSP 5.3: the SP field's own record is not skipped into
+		}
+		if err := a.parse(d.src, r.use[skip:]); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.id == "\x00":
+		d.self(&a)
+		return nil
+	case r.id == "\x01":
+		return nil
+	case a.isRelocated:
+		d.moved = true
+		return nil
+	case a.compressed:
+		return corruptf("%q: zisofs compression is not supported", d.name(r, &a))
+	}
+	return d.entry(r, &a)
+}
+
+// self applies a directory's own record, where nothing else has its attributes.
+func (d *dirReader) self(a *attributes) {
+	f := &d.files[d.file]
+	if !d.job.moved || !a.hasPX || a.mode&typeMask != typeDir {
+		return
+	}
+	f.Mode, f.UID, f.GID = a.mode, a.uid, a.gid
+	if a.hasTime {
+		f.MTime = a.mtime
+	}
+}
+
+func (d *dirReader) entry(r *record, a *attributes) error {
+	if d.open != nil {
+		return d.more(r)
+	}
+	f, err := d.newFile(r, a)
+	if err != nil {
+		return err
+	}
+	if d.count++; len(d.files) >= maxFiles {
+		return corruptf("more than %d entries", maxFiles)
+	}
+	if f.IsDir() {
+		return d.subdir(f, r, a)
+	}
+	d.open = &openFile{file: f, id: r.id}
+	return d.more(r)
+}
+
+// more adds an extent to the file at hand and, with the last one, the file to the tree.
+func (d *dirReader) more(r *record) error {
+	if r.id != d.open.id || r.flags&flagDir != 0 {
+		return corruptf("%q: its next extent is missing", d.open.file.Path)
+	}
+	o := d.open
+	if o.file.IsRegular() && r.size > 0 {
+		if start := int64(r.lba) * sectorSize; start > d.src.size || r.size > d.src.size-start {
+			return corruptf("%q: its data lies beyond the end of the image", o.file.Path)
+		}
+		o.extents = append(o.extents, r.extent)
+		o.file.Size += r.size
+	}
+	if r.flags&flagMore != 0 {
+		return nil
+	}
+	d.open = nil
+	var lba uint32
+	if len(o.extents) > 0 {
+		lba = o.extents[0].lba
+		o.file.Open = d.src.section(o.extents)
+	}
+	d.push(o.file, lba)
+	return nil
+}
+
+func (d *dirReader) subdir(f File, r *record, a *attributes) error {
+	j := job{lba: r.lba, size: r.size, depth: d.depth + 1}
+	if a.relocated != 0 {
+		b, err := d.src.read(a.relocated, 0, 34)
+		if err != nil {
+			return err
+		}
+		j.lba, j.size, j.moved = a.relocated, int64(le32(b[10:])), true
+	}
+	j.file = d.push(f, 0)
+	d.jobs = append(d.jobs, j)
+	return nil
+}
+
+// newFile makes the entry that a record describes, without its data.
+func (d *dirReader) newFile(r *record, a *attributes) (File, error) {
+	name := d.name(r, a)
+	if err := checkName(name); err != nil {
+		return File{}, err
+	}
+	if d.names[name] {
+		return File{}, corruptf("two entries named %q", name)
+	}
+	d.names[name] = true
+	f := File{Path: join(d.path, name), Mode: typeRegular | 0o444, MTime: parseShortDate(r.date)}
+	if d.pathBytes += len(f.Path); len(f.Path) > maxPath || d.pathBytes > maxPathBytes {
+		return File{}, corruptf("paths are too long: %.64q…", f.Path)
+	}
+	isDir := r.flags&flagDir != 0 || a.relocated != 0
+	if isDir {
+		f.Mode = typeDir | 0o555
+	}
+	if err := f.setAttributes(a); err != nil {
+		return File{}, err
+	}
+	if f.IsDir() != isDir {
+		return File{}, corruptf("%q: mode %#o contradicts the directory flag", f.Path, f.Mode)
+	}
+	return f, nil
+}
+
+// setAttributes takes what Rock Ridge knows.
+func (f *File) setAttributes(a *attributes) error {
+	if a.hasTime {
+		f.MTime = a.mtime
+	}
+	if !a.hasPX {
+		return nil
+	}
+	f.Mode, f.UID, f.GID = a.mode&(typeMask|permMask), a.uid, a.gid
+	if a.relocated != 0 { // the placeholder is a file
+		f.Mode = f.Mode&permMask | typeDir
+	}
+	if f.isLink() {
+		f.Link = a.link.target.String()
+		if f.Link == "" || strings.IndexByte(f.Link, 0) >= 0 {
+			return corruptf("%q: symlink to %q", f.Path, f.Link)
+		}
+	}
+	if f.isDevice() {
+		f.Major, f.Minor = a.major, a.minor
+	}
+	return nil
+}
+
+func (d *dirReader) name(r *record, a *attributes) string {
+	switch {
+	case a.hasName:
+		return a.name
+	case d.joliet:
+		return strings.TrimSuffix(decodeUCS2(r.id), ";1")
+	}
+	id, _, _ := strings.Cut(r.id, ";")
+	return strings.ToLower(strings.TrimSuffix(id, "."))
+}
+
+func decodeUCS2(s string) string {
+	u := make([]uint16, len(s)/2)
+	for i := range u {
+		u[i] = binary.BigEndian.Uint16([]byte(s[2*i:]))
+	}
+	return string(utf16.Decode(u))
+}
+
+// checkName refuses names that mean something else in a path.
+func checkName(name string) error {
+	if name == "" || name == "." || name == ".." || len(name) > 3*maxName || strings.ContainsAny(name, "/\x00") {
+		return corruptf("unsafe name %.64q", name)
+	}
+	return nil
+}
+
+func join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
+}

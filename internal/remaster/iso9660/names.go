@@ -1,0 +1,165 @@
+package iso9660
+
+import (
+	"bytes"
+	"fmt"
+	"sort"
+	"strings"
+	"unicode/utf16"
+)
+
+// Lengths of identifiers.
+const (
+	maxISOFile = 30 // name and extension together (ECMA-119 7.5.1); mkisofs -l
+	maxISODir  = 31 // ECMA-119 7.6.3
+	maxISOExt  = 8  // what an extension may keep when the whole is too long
+	maxJoliet  = 64 // UCS-2 characters (Joliet, "Relaxed Limits on Name Length")
+)
+
+// nameFiles gives every file its two identifiers and sorts the directories by them.
+func (l *layout) nameFiles() error {
+	l.root.iso, l.root.joliet = []byte{0}, []byte{0}
+	for _, n := range l.nodes {
+		// By name first, so that which of two alike names is numbered depends on nothing else.
+		sort.Slice(n.kids, func(a, b int) bool { return n.kids[a].name < n.kids[b].name })
+		nameJoliet(n)
+		nameISO(n.kids)
+	}
+	return nil
+}
+
+// isoName is a plain identifier before its parts are joined.
+type isoName struct{ base, ext string }
+
+// newISOName maps a name to the characters of ECMA-119 7.4.1 the way mkisofs -l does: upper
+// case, the last dot separates, everything else becomes an underscore. A boot loader that reads
+// plain names (isolinux 3.82 and 4.05) then finds "boot/core.gz" by ignoring case.
+func newISOName(name string, dir bool) isoName {
+	n := isoName{base: name}
+	limit := maxISOFile
+	if dir {
+		limit = maxISODir
+	} else if i := strings.LastIndexByte(name, '.'); i > 0 {
+		n.base, n.ext = name[:i], name[i+1:]
+	}
+	n.base, n.ext = strings.Map(dChar, n.base), strings.Map(dChar, n.ext)
+	if len(n.base)+len(n.ext) > limit {
+		n.ext = n.ext[:min(len(n.ext), max(maxISOExt, limit-len(n.base)))]
+		n.base = n.base[:min(len(n.base), limit-len(n.ext))]
+	}
+	return n
+}
+
+// dChar maps a character to the d-characters.
+func dChar(r rune) rune {
+	switch {
+	case r >= 'a' && r <= 'z':
+		return r - 'a' + 'A'
+	case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+		return r
+	}
+	return '_'
+}
+
+// numbered returns n with a number behind its base, cut to fit a file's identifier.
+func (n isoName) numbered(i int) isoName {
+	suffix := fmt.Sprintf("%03d", i)
+	n.base = n.base[:max(0, min(len(n.base), maxISOFile-len(n.ext)-len(suffix)))] + suffix
+	return n
+}
+
+// identifier joins the parts. Files carry a dot and version 1 (ECMA-119 7.5.1).
+func (n isoName) identifier(dir bool) []byte {
+	if dir {
+		return []byte(n.base)
+	}
+	return []byte(n.base + "." + n.ext + ";1")
+}
+
+// nameISO names the entries of one directory and sorts them as ECMA-119 9.3 wants: by base,
+// then by extension, the shorter one padded with spaces.
+func nameISO(kids []*node) {
+	taken := make(map[isoName]bool)
+	numbers := make(map[isoName]int)
+	names := make(map[*node]isoName, len(kids))
+	for _, k := range kids {
+		plain := newISOName(k.name, k.file.IsDir())
+		name := plain
+		for taken[name] {
+			name = plain.numbered(numbers[plain])
+			numbers[plain]++
+		}
+		taken[name] = true
+		names[k] = name
+		k.iso = name.identifier(k.file.IsDir())
+	}
+	sort.Slice(kids, func(a, b int) bool {
+		x, y := names[kids[a]], names[kids[b]]
+		if x.base != y.base {
+			return x.base < y.base
+		}
+		return x.ext < y.ext
+	})
+}
+
+// nameJoliet names what Joliet can show of a directory: files and directories.
+func nameJoliet(d *node) {
+	taken := make(map[string]bool)
+	numbers := make(map[string]int)
+	for _, k := range d.kids {
+		if !k.file.IsDir() && !k.file.IsRegular() {
+			continue
+		}
+		plain := cutJoliet(jolietUnits(k.name), "")
+		name := plain
+		for taken[string(name)] {
+			name = cutJoliet(jolietUnits(k.name), fmt.Sprintf("_%03d", numbers[string(plain)]))
+			numbers[string(plain)]++
+		}
+		taken[string(name)] = true
+		k.joliet = name
+		d.jkids = append(d.jkids, k)
+	}
+	sort.Slice(d.jkids, func(a, b int) bool { return bytes.Compare(d.jkids[a].joliet, d.jkids[b].joliet) < 0 })
+}
+
+// jolietUnits encodes a name; characters that Joliet forbids become underscores.
+func jolietUnits(name string) []uint16 {
+	return utf16.Encode([]rune(strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`*/:;?\`, r) {
+			return '_'
+		}
+		return r
+	}, name)))
+}
+
+// cutJoliet fits a name with a suffix into 64 characters; both cut and suffix go in front of
+// the extension, so that a long "….tcz.md5.txt" stays a text file.
+func cutJoliet(units []uint16, suffix string) []byte {
+	ext := units[len(units):]
+	for i := len(units) - 1; i > 0 && len(units)-i <= 16; i-- {
+		if units[i] == '.' {
+			ext = units[i:]
+			break
+		}
+	}
+	base := units[:len(units)-len(ext)]
+	if room := maxJoliet - len(ext) - len(suffix); len(base) > room {
+		base = base[:room]
+		if utf16.IsSurrogate(rune(base[room-1])) && base[room-1] < 0xdc00 {
+			base = base[:room-1] // half of a pair
+		}
+	}
+	out := bigEndian(base)
+	out = append(out, bigEndian(utf16.Encode([]rune(suffix)))...)
+	return append(out, bigEndian(ext)...)
+}
+
+// bigEndian returns UCS-2 text as Joliet stores it.
+func bigEndian(units []uint16) []byte {
+	out := make([]byte, 0, 2*len(units))
+	for _, u := range units {
+		out = append(out, byte(u>>8), byte(u))
+	}
+	return out
+}

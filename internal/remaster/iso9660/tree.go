@@ -1,0 +1,62 @@
+package iso9660
+
+import (
+	"sort"
+	"strconv"
+)
+
+// finish sorts the tree, drops what was hidden and finds the files that share data.
+func (t *tree) finish() {
+	order := make([]int, 0, len(t.files))
+	for i := range t.files {
+		if t.files[i].Path != "" {
+			order = append(order, i)
+		}
+	}
+	sort.Slice(order, func(a, b int) bool { return t.files[order[a]].Path < t.files[order[b]].Path })
+	files, lbas := make([]File, len(order)), make([]uint32, len(order))
+	for to, from := range order {
+		files[to], lbas[to] = t.files[from], t.lbas[from]
+	}
+	t.files, t.lbas = files, lbas
+	t.linkShared()
+}
+
+// linkShared sets HardLink for the files that have one extent in common.
+func (t *tree) linkShared() {
+	type data struct {
+		lba  uint32
+		size int64
+	}
+	count := make(map[data]int)
+	for i, f := range t.files {
+		count[data{t.lbas[i], f.Size}]++
+	}
+	for i := range t.files {
+		f := &t.files[i]
+		if f.Size > 0 && count[data{t.lbas[i], f.Size}] > 1 {
+			f.HardLink = "sector " + strconv.FormatUint(uint64(t.lbas[i]), 10)
+		}
+	}
+}
+
+// at returns the first file whose data starts at a sector, or nil.
+func (t *tree) at(lba uint32) *File {
+	for i := range t.files {
+		if t.files[i].Size > 0 && t.lbas[i] == lba {
+			return &t.files[i]
+		}
+	}
+	return nil
+}
+
+// after returns the first used sector behind lba, or end.
+func (t *tree) after(lba, end uint32) uint32 {
+	next := end
+	for i := range t.files {
+		if t.files[i].Size > 0 && t.lbas[i] > lba && t.lbas[i] < next {
+			next = t.lbas[i]
+		}
+	}
+	return next
+}

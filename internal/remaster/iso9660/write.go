@@ -1,0 +1,160 @@
+package iso9660
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// Size returns how many bytes [Image.Write] writes, or why it cannot.
+func (img *Image) Size() (int64, error) {
+	l, err := newLayout(img)
+	if err != nil {
+		return 0, fmt.Errorf("lay out image: %w", err)
+	}
+	return int64(l.total) * sectorSize, nil
+}
+
+// Write writes the image to w from the first byte to the last. It checks everything but the
+// files' contents before the first byte, and it does not change img. The same image gives the
+// same bytes. To cancel, let w return an error.
+func (img *Image) Write(w io.Writer) error {
+	l, err := newLayout(img)
+	if err != nil {
+		return fmt.Errorf("lay out image: %w", err)
+	}
+	out := &stream{w: bufio.NewWriterSize(w, 1<<20)}
+	l.write(out)
+	if out.err != nil {
+		return fmt.Errorf("write image: %w", out.err)
+	}
+	return nil
+}
+
+// stream writes forward and remembers the first error.
+type stream struct {
+	w   *bufio.Writer
+	pos int64
+	err error
+}
+
+// put writes b at a byte offset, with zeros up to there.
+func (s *stream) put(off int64, b []byte) {
+	s.skip(off)
+	if s.err != nil {
+		return
+	}
+	n, err := s.w.Write(b)
+	s.pos, s.err = s.pos+int64(n), err
+}
+
+// sector is put at a sector.
+func (s *stream) sector(lba uint32, b []byte) { s.put(int64(lba)*sectorSize, b) }
+
+// skip writes zeros up to off. Two things at one place would be a defect of the layout.
+func (s *stream) skip(off int64) {
+	if s.err == nil && off < s.pos {
+		s.err = fmt.Errorf("layout overlaps: at byte %d, want %d", s.pos, off)
+	}
+	for s.err == nil && s.pos < off {
+		n, err := s.w.Write(make([]byte, min(off-s.pos, sectorSize)))
+		s.pos, s.err = s.pos+int64(n), err
+	}
+}
+
+func (l *layout) write(out *stream) {
+	head, backup := l.systemArea()
+	out.put(0, head)
+	l.writeDescriptors(out)
+	for _, joliet := range []bool{false, true} {
+		at, size := l.tableL, l.tableSize
+		if joliet {
+			at, size = l.jtabL, l.jtabSize
+		}
+		out.sector(at, l.pathTable(joliet, false))
+		out.sector(at+sectors(int64(size)), l.pathTable(joliet, true))
+	}
+	for _, d := range l.dirs {
+		dir, more := l.encodeDir(d)
+		out.sector(d.primary.lba, dir)
+		out.put(out.pos, more)
+	}
+	for _, d := range l.jdirs {
+		out.sector(d.second.lba, l.encodeJoliet(d))
+	}
+	for _, b := range l.blobs {
+		l.writeBlob(out, b)
+	}
+	end := int64(l.total) * sectorSize
+	out.put(end-int64(len(backup)), backup)
+	if out.err == nil {
+		out.err = out.w.Flush()
+	}
+}
+
+func (l *layout) writeDescriptors(out *stream) {
+	lba := uint32(systemSectors)
+	put := func(b []byte) {
+		out.sector(lba, b)
+		lba++
+	}
+	put(l.descriptor(false))
+	if l.catalog != nil {
+		// El Torito 2.0: the boot record lies at sector 17 and nowhere else.
+		b := make([]byte, sectorSize)
+		copy(b, "\x00"+vdMagic+"\x01"+elTorito)
+		binary.LittleEndian.PutUint32(b[0x47:], l.catalog.lba)
+		put(b)
+	}
+	put(l.descriptor(true))
+	end := make([]byte, sectorSize)
+	copy(end, "\xff"+vdMagic+"\x01")
+	put(end)
+}
+
+// writeBlob writes one file's data.
+func (l *layout) writeBlob(out *stream, b *blob) {
+	switch {
+	case b == l.catalog:
+		out.sector(b.lba, l.encodeCatalog())
+		return
+	case b.infoTable || b.grubInfo:
+		data, err := readAll(b.name, b.open, b.size, maxBootFile)
+		if err != nil {
+			out.fail(err)
+			return
+		}
+		b.patchTables(data)
+		out.sector(b.lba, data)
+		return
+	}
+	out.sector(b.lba, nil)
+	if out.err == nil {
+		out.fail(b.copyTo(out))
+	}
+}
+
+func (s *stream) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// copyTo copies exactly the bytes that the directory promises.
+func (b *blob) copyTo(out *stream) error {
+	r, err := b.open()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", b.name, err)
+	}
+	defer r.Close() //nolint:errcheck // only read
+	n, err := io.Copy(out.w, io.LimitReader(r, b.size+1))
+	out.pos += n
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", b.name, err)
+	}
+	if n != b.size {
+		return fmt.Errorf("copy %s: got %d bytes or more, want %d", b.name, n, b.size)
+	}
+	return nil
+}
