@@ -1,0 +1,69 @@
+package fetch
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+// Blob is a whole, verified file in the cache. Its bytes never change.
+type Blob struct {
+	// Path is where the cache holds it.
+	Path string
+	// SHA256 and MD5 are hex digests, computed from the content.
+	SHA256, MD5 string
+	// Size is the length in bytes.
+	Size int64
+	// URL is the source that gave it, without a password; empty when the SHA-256 alone found
+	// it. It can differ from run to run with the state of mirrors and cache, so it belongs in
+	// messages, not in images.
+	URL string
+	// Source is the index of URL in [Request.URLs], or -1: the mirror to ask for what belongs
+	// to this file.
+	Source int
+	// Cached says that nothing was transferred.
+	Cached bool
+
+	name string
+}
+
+// Open opens the content for reading.
+func (b *Blob) Open() (*os.File, error) {
+	f, err := os.Open(b.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open cached %s: %w", b.name, err)
+	}
+	return f, nil
+}
+
+// ReadAll returns the content, or a [*SizeError] if it is longer than limit bytes.
+func (b *Blob) ReadAll(limit int64) ([]byte, error) {
+	if b.Size > limit {
+		return nil, &SizeError{Name: b.name, URL: b.URL, Limit: limit}
+	}
+	f, err := b.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, b.Size))
+	if err != nil {
+		return nil, fmt.Errorf("read cached %s: %w", b.name, err)
+	}
+	if int64(len(data)) != b.Size {
+		return nil, fmt.Errorf("read cached %s: %w", b.name, errDamaged)
+	}
+	return data, nil
+}
+
+// blob describes verified content for the caller.
+func (j *job) blob(d digests, src int, cached bool) *Blob {
+	b := &Blob{
+		Path: j.cache.blobPath(d.sha256), SHA256: d.sha256, MD5: d.md5, Size: d.size,
+		Source: src, Cached: cached, name: j.Name,
+	}
+	if src >= 0 {
+		b.URL = j.sources[src].shown
+	}
+	return b
+}

@@ -1,0 +1,164 @@
+package fetch
+
+import (
+	"crypto/md5" //nolint:gosec // upstream publishes nothing else
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Layout of a cache directory:
+//
+//	sha256/<first two digits>/<hash>        whole files
+//	sha256/*.part                           transfers under way
+//	index/<first two digits>/<hash>.json    what an address gave last, by the hash of the address
+//
+// Nothing in it is trusted: blobs are hashed again, and entries are parsed with limits.
+const (
+	blobDir  = "sha256"
+	indexDir = "index"
+	partGlob = "*.part"
+)
+
+var (
+	errMissing = errors.New("not in the cache")
+	errDamaged = errors.New("the cached copy is damaged")
+)
+
+// digests are what is known about a blob's content. They are always computed, never believed.
+type digests struct {
+	sha256, md5 string
+	size        int64
+}
+
+// hasher computes digests while bytes pass.
+type hasher struct {
+	sha, md hash.Hash
+	size    int64
+}
+
+func newHasher() *hasher { return &hasher{sha: sha256.New(), md: md5.New()} } //nolint:gosec // see the import
+
+// Write never fails.
+func (h *hasher) Write(b []byte) (int, error) {
+	h.sha.Write(b)
+	h.md.Write(b)
+	h.size += int64(len(b))
+	return len(b), nil
+}
+
+func (h *hasher) sum() digests {
+	return digests{
+		sha256: hex.EncodeToString(h.sha.Sum(nil)),
+		md5:    hex.EncodeToString(h.md.Sum(nil)),
+		size:   h.size,
+	}
+}
+
+// memo remembers which blobs this process has hashed, so that each is read through once only.
+type memo struct {
+	mu   sync.Mutex
+	seen map[string]seenBlob
+}
+
+// seenBlob is a verified blob; a changed modification time calls for another look.
+type seenBlob struct {
+	digests
+	mtime time.Time
+}
+
+func (m *memo) get(sha string, st fs.FileInfo) (digests, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.seen[sha]
+	if !ok || s.size != st.Size() || !s.mtime.Equal(st.ModTime()) {
+		return digests{}, false
+	}
+	return s.digests, true
+}
+
+func (m *memo) put(d digests, st fs.FileInfo) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen == nil {
+		m.seen = map[string]seenBlob{}
+	}
+	m.seen[d.sha256] = seenBlob{digests: d, mtime: st.ModTime()}
+}
+
+// cache is a directory of blobs and index entries.
+type cache struct {
+	dir  string
+	memo *memo
+}
+
+func (c cache) blobPath(sha string) string { return filepath.Join(c.dir, blobDir, sha[:2], sha) }
+
+// verify returns the digests of the blob named sha: errMissing without one, errDamaged when its
+// bytes are not those of its name, in which case it is removed.
+func (c cache) verify(sha string) (digests, error) {
+	f, err := os.Open(c.blobPath(sha))
+	if err != nil {
+		return digests{}, fmt.Errorf("%w: %w", errMissing, err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return digests{}, errMissing
+	}
+	if d, ok := c.memo.get(sha, st); ok {
+		return d, nil
+	}
+	h := newHasher()
+	_, err = io.Copy(h, f)
+	if d := h.sum(); err == nil && d.sha256 == sha {
+		c.memo.put(d, st)
+		return d, nil
+	}
+	c.drop(sha, st)
+	return digests{}, errDamaged
+}
+
+// drop removes a damaged blob, unless another process has put a new file there meanwhile.
+func (c cache) drop(sha string, damaged fs.FileInfo) {
+	if now, err := os.Stat(c.blobPath(sha)); err == nil && os.SameFile(now, damaged) {
+		os.Remove(c.blobPath(sha)) //nolint:errcheck,gosec // a blob that stays is refused again
+	}
+}
+
+// commit makes a part the blob of its hash.
+func (c cache) commit(p *part) error {
+	d := p.sum()
+	target := c.blobPath(d.sha256)
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return &CacheError{Dir: c.dir, Err: err}
+	}
+	if err := p.rename(target); err != nil {
+		// Windows refuses to replace a file that is open; the one there may be as good.
+		if _, verr := c.verify(d.sha256); verr == nil {
+			return nil
+		}
+		return &CacheError{Dir: c.dir, Err: err}
+	}
+	if st, err := os.Stat(target); err == nil {
+		c.memo.put(d, st)
+	}
+	return nil
+}
+
+// syncDir makes a rename durable. Not every system can sync a directory (Windows); there the
+// worst case after a power cut is a file that is fetched again.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()  //nolint:errcheck,gosec // see above
+		d.Close() //nolint:errcheck,gosec // only read
+	}
+}

@@ -1,0 +1,505 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mkbuild/internal/ui"
+)
+
+// quick are limits that let every failing case end within a moment.
+var quick = Options{
+	Connect: 300 * time.Millisecond, Idle: 150 * time.Millisecond, Total: 10 * time.Second,
+	Attempts: 3, Backoff: time.Millisecond, MaxWait: 50 * time.Millisecond,
+}
+
+func newClient(t *testing.T) *Client {
+	t.Helper()
+	return &Client{CacheDir: filepath.Join(t.TempDir(), "cache"), HTTP: quick}
+}
+
+// serve starts a mirror and counts the requests it gets.
+func serve(t *testing.T, h http.HandlerFunc) (url string, count func() int) {
+	t.Helper()
+	var mu sync.Mutex
+	n := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		n++
+		mu.Unlock()
+		h(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return n
+	}
+}
+
+func static(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) }
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+func md5hex(s string) string {
+	b := md5.Sum([]byte(s))
+	return hex.EncodeToString(b[:])
+}
+
+func sha(s string) string {
+	b := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(b[:])
+}
+
+// want fetches and compares the content.
+func want(t *testing.T, c *Client, r Request, body string) *Blob {
+	t.Helper()
+	b, err := c.Get(t.Context(), r)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
+	}
+	got, err := b.ReadAll(64 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != body {
+		t.Fatalf("got %d bytes, want %d", len(got), len(body))
+	}
+	if b.SHA256 != sha(body) || b.MD5 != md5hex(body) || b.Size != int64(len(body)) {
+		t.Errorf("blob %+v does not describe its content", b)
+	}
+	return b
+}
+
+// files lists every file below dir.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, p)
+			out = append(out, rel)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// noParts fails if a transfer has left its part behind.
+func noParts(t *testing.T, c *Client) {
+	t.Helper()
+	for _, f := range files(t, c.CacheDir) {
+		if strings.HasSuffix(f, ".part") || strings.HasSuffix(f, ".tmp") {
+			t.Errorf("%s was left in the cache", f)
+		}
+	}
+}
+
+// noDial is the network of a test that must not use it.
+type noDial struct{ t *testing.T }
+
+func (n noDial) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.t.Errorf("the network was used: %s", r.URL)
+	return nil, errors.New("no network in this test")
+}
+
+// offline returns a client on the same cache that fails the test when it dials.
+func offline(t *testing.T, c *Client) *Client {
+	o := quick
+	o.Transport = noDial{t}
+	return &Client{CacheDir: c.CacheDir, Offline: true, HTTP: o}
+}
+
+// recorder is a Sink that keeps what it hears.
+type recorder struct {
+	mu     sync.Mutex
+	events []ui.Event
+}
+
+func (r *recorder) Event(e ui.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) warnings() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, e := range r.events {
+		if e.Level == ui.Warning {
+			out = append(out, e.Item+": "+e.Text)
+		}
+	}
+	return out
+}
+
+func TestGetDownloadsOnceAndServesFromCache(t *testing.T) {
+	t.Parallel()
+	url, count := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") != "identity" || r.UserAgent() != "mkbuild/test" {
+			t.Errorf("headers: %v", r.Header)
+		}
+		w.Write([]byte("squashfs"))
+	})
+	c := newClient(t)
+	c.UserAgent = "mkbuild/test"
+	r := Request{Name: "ruby.tcz", URLs: []string{url + "/ruby.tcz"}}
+	first := want(t, c, r, "squashfs")
+	second := want(t, c, r, "squashfs")
+	if first.Cached || !second.Cached || count() != 1 {
+		t.Errorf("cached %v then %v, %d requests", first.Cached, second.Cached, count())
+	}
+	want(t, offline(t, c), r, "squashfs")
+	noParts(t, c)
+}
+
+func TestGetFailures(t *testing.T) {
+	t.Parallel()
+	html := "<!DOCTYPE html><html>Welcome to the hotel</html>"
+	stall := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		w.Write([]byte("ten bytes."))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	endless := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			w.Write(make([]byte, 32<<10))
+		}
+	}
+	truncate := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		w.Write([]byte("ten bytes."))
+	}
+	tests := []struct {
+		name     string
+		handler  http.HandlerFunc
+		req      Request
+		is       error
+		text     string
+		requests int // 0: do not care
+	}{
+		{"404", status(404), Request{}, ErrNotFound, "x.tcz", 1},
+		{"410", status(410), Request{}, ErrNotFound, "x.tcz", 1},
+		{"403", status(403), Request{}, ErrUnreachable, "403 Forbidden", 1},
+		{"500 is retried", status(500), Request{}, ErrUnreachable, "500 Internal Server Error", 3},
+		{"retry-after too long", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(503)
+		}, Request{}, ErrUnreachable, "503", 1},
+		{"silent before the answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			Request{}, ErrUnreachable, "nothing received for 150ms", 3},
+		{"stalling", stall, Request{}, ErrUnreachable, "nothing received for 150ms", 3},
+		{"truncating", truncate, Request{}, ErrUnreachable, "broke off at 10 of 100 bytes", 3},
+		{"endless", endless, Request{MaxSize: 100 << 10}, ErrTooLarge, "102400", 1},
+		{"declared too large", static(strings.Repeat("x", 11)), Request{MaxSize: 10}, ErrTooLarge, "10 bytes", 1},
+		{"html page", static(html), Request{MD5: md5hex("x"), Check: RefuseHTML}, errHTML, "does not give that file", 1},
+		{"unasked 206", status(206), Request{}, ErrUnreachable, "range", 3},
+		{"unasked 304", status(304), Request{}, ErrUnreachable, "304", 1},
+		{"redirect loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) },
+			Request{}, ErrUnreachable, "more than 10 in a row", 11},
+		{"redirect to a file", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", 302) },
+			Request{}, ErrUnreachable, "redirect refused: to file:", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url, count := serve(t, tt.handler)
+			c := newClient(t)
+			tt.req.Name, tt.req.URLs = "x.tcz", []string{url + "/x.tcz"}
+			_, err := c.Get(t.Context(), tt.req)
+			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "fetch x.tcz: ") {
+				t.Fatalf("got %v, want %v with %q", err, tt.is, tt.text)
+			}
+			if tt.requests != 0 && count() != tt.requests {
+				t.Errorf("%d requests, want %d", count(), tt.requests)
+			}
+			if h, ok := err.(interface{ Hint() string }); !ok || h.Hint() == "" {
+				t.Errorf("%T has no hint", err)
+			}
+			if got := files(t, c.CacheDir); len(got) != 0 {
+				t.Errorf("left in the cache: %v", got)
+			}
+		})
+	}
+}
+
+func TestGetTotalTimeLimit(t *testing.T) {
+	t.Parallel()
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil { // never idle, never done
+			w.Write([]byte("x"))
+			w.(http.Flusher).Flush()
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	c := newClient(t)
+	c.HTTP.Total = 200 * time.Millisecond
+	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url}})
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "not complete after 200ms") {
+		t.Fatal(err)
+	}
+}
+
+func TestGetUnreachableHostIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	dead := httptest.NewServer(nil)
+	url := dead.URL
+	dead.Close()
+	c := newClient(t)
+	for range 2 {
+		_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url + "/x"}})
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), url) {
+			t.Fatal(err)
+		}
+		c.HTTP.Transport, c.http.Transport = noDial{t}, noDial{t}
+	}
+}
+
+func TestGetMirrorsInOrder(t *testing.T) {
+	t.Parallel()
+	good, _ := serve(t, static("right"))
+	liar, _ := serve(t, static("wrong"))
+	broken, _ := serve(t, status(500))
+	none, _ := serve(t, status(404))
+	page, _ := serve(t, static("<html>"))
+	dir := t.TempDir()
+	tests := []struct {
+		name string
+		urls []string
+		is   func(error) bool // nil: the content comes
+	}{
+		{"after a 404", []string{none, good}, nil},
+		{"after a 500", []string{broken, good}, nil},
+		{"after a lie", []string{liar, good}, nil},
+		{"after a page", []string{page, good}, nil},
+		{"after an empty directory", []string{filepath.Join(dir, "x"), good}, nil},
+		{"all lie", []string{liar, none, broken}, isA[*ChecksumError]},
+		{"page and 500", []string{broken, page}, isA[*ContentError]},
+		{"404 everywhere", []string{none, filepath.Join(dir, "x"), none}, func(err error) bool { return errors.Is(err, ErrNotFound) }},
+		{"404 and unreachable prove nothing", []string{none, broken}, func(err error) bool {
+			return errors.Is(err, ErrUnreachable) && !errors.Is(err, ErrNotFound)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c, sink := newClient(t), &recorder{}
+			c.Sink = sink
+			r := Request{Name: "x.tcz", URLs: tt.urls, MD5: strings.ToUpper(md5hex("right")), Check: RefuseHTML}
+			if tt.is == nil {
+				if b := want(t, c, r, "right"); b.URL != good || b.Source != 1 {
+					t.Errorf("from %s (%d)", b.URL, b.Source)
+				}
+				return
+			}
+			_, err := c.Get(t.Context(), r)
+			if err == nil || !tt.is(err) {
+				t.Fatalf("got %T %v", err, err)
+			}
+		})
+	}
+}
+
+func TestGetWarnsAboutPassedOverMirror(t *testing.T) {
+	t.Parallel()
+	liar, _ := serve(t, static("wrong"))
+	good, _ := serve(t, static("right"))
+	c, sink := newClient(t), &recorder{}
+	c.Sink = sink
+	want(t, c, Request{Name: "x.tcz", URLs: []string{liar, good}, MD5: md5hex("right")}, "right")
+	exp := "x.tcz: wrong md5 from " + liar + ": want " + md5hex("right") + ", got " + md5hex("wrong") + "; trying the next source"
+	if got := sink.warnings(); len(got) != 1 || got[0] != exp {
+		t.Errorf("got %q, want %q", got, exp)
+	}
+}
+
+func TestGetChecksumErrorFields(t *testing.T) {
+	t.Parallel()
+	url, count := serve(t, static("wrong"))
+	c := newClient(t)
+	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url}, SHA256: sha("right")})
+	e, ok := errors.AsType[*ChecksumError](err)
+	if !ok || *e != (ChecksumError{Name: "x", URL: url, Algorithm: "sha256", Want: sha("right"), Got: sha("wrong")}) {
+		t.Fatalf("%+v", err)
+	}
+	if count() != 1 {
+		t.Errorf("a lying mirror was asked %d times", count())
+	}
+}
+
+func TestGetFlappingMirror(t *testing.T) {
+	t.Parallel()
+	n := 0
+	url, count := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if n++; n < 3 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(503)
+			return
+		}
+		w.Write([]byte("up again"))
+	})
+	want(t, newClient(t), Request{Name: "x", URLs: []string{url}}, "up again")
+	if count() != 3 {
+		t.Errorf("%d requests", count())
+	}
+}
+
+func TestGetFollowsRedirect(t *testing.T) {
+	t.Parallel()
+	good, _ := serve(t, static("moved here"))
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good+"/x", 301) })
+	if b := want(t, newClient(t), Request{Name: "x", URLs: []string{url}}, "moved here"); b.URL != url {
+		t.Errorf("URL %s", b.URL)
+	}
+}
+
+func TestGetRefusesRedirectOutOfTLS(t *testing.T) {
+	t.Parallel()
+	plainURL, count := serve(t, static("x"))
+	s := httptest.NewTLSServer(http.RedirectHandler(plainURL, 302))
+	defer s.Close()
+	c := newClient(t)
+	c.HTTP.Transport = s.Client().Transport
+	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{s.URL}})
+	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, errRedirect) || count() != 0 {
+		t.Fatalf("%v, %d plain requests", err, count())
+	}
+}
+
+func TestGetUntrustedCertificate(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(static("x"))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	_, err := newClient(t).Get(t.Context(), Request{Name: "x", URLs: []string{s.URL}})
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "certificate") {
+		t.Fatal(err)
+	}
+}
+
+func TestGetHidesPasswords(t *testing.T) {
+	t.Parallel()
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if u, p, _ := r.BasicAuth(); u != "me" || p != "s3cret" {
+			w.WriteHeader(401)
+			return
+		}
+		if r.URL.Path != "/x" {
+			w.WriteHeader(404)
+			return
+		}
+		w.Write([]byte("private"))
+	})
+	url = strings.Replace(url, "://", "://me:s3cret@", 1)
+	c := newClient(t)
+	b := want(t, c, Request{Name: "x", URLs: []string{url + "/x"}}, "private")
+	_, err := c.Get(t.Context(), Request{Name: "y", URLs: []string{url + "/y"}})
+	if strings.Contains(b.URL+err.Error(), "s3cret") || !errors.Is(err, ErrNotFound) {
+		t.Errorf("%s, %v", b.URL, err)
+	}
+	for _, f := range files(t, c.CacheDir) {
+		if data, _ := os.ReadFile(filepath.Join(c.CacheDir, f)); bytes.Contains(data, []byte("s3cret")) {
+			t.Errorf("%s holds the password", f)
+		}
+	}
+}
+
+func TestGetCancelLeavesNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000000")
+		w.Write(make([]byte, 500_000))
+		w.(http.Flusher).Flush()
+		cancel()
+		<-r.Context().Done()
+	})
+	c := newClient(t)
+	_, err := c.Get(ctx, Request{Name: "x", URLs: []string{url, url}})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreachable) {
+		t.Fatal(err)
+	}
+	if got := files(t, c.CacheDir); len(got) != 0 {
+		t.Errorf("left in the cache: %v", got)
+	}
+}
+
+func TestGetRefusesBadRequests(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		req  Request
+		text string
+	}{
+		{"no source", Request{}, "none given"},
+		{"ftp", Request{URLs: []string{"ftp://ftp.nluug.nl/x"}}, "not ftp"},
+		{"no host", Request{URLs: []string{"http:///x"}}, "not a web address"},
+		{"control character", Request{URLs: []string{"http://h/\x1b[2J"}}, "not a web address"},
+		{"file host", Request{URLs: []string{"file://server/x"}}, "three slashes"},
+		{"empty", Request{URLs: []string{""}}, "not a path"},
+		{"md5", Request{URLs: []string{"/x"}, MD5: "d41d8"}, "32 hex digits"},
+		{"sha256", Request{URLs: []string{"/x"}, SHA256: strings.Repeat("g", 64)}, "64 hex digits"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newClient(t).Get(t.Context(), tt.req)
+			if err == nil || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("got %v, want %q", err, tt.text)
+			}
+		})
+	}
+	if _, err := (&Client{}).Get(t.Context(), Request{URLs: []string{"/x"}}); !errors.Is(err, errNoCacheDir) {
+		t.Error(err)
+	}
+}
+
+func TestProgressEvents(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("x", 1<<20)
+	url, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1048576")
+		w.Write([]byte(body))
+	})
+	c, sink := newClient(t), &recorder{}
+	c.Sink = sink
+	r := Request{Name: "core.gz", URLs: []string{url}}
+	want(t, c, r, body)
+	want(t, c, r, body)
+	last := int64(0)
+	for i, e := range sink.events {
+		if e.Step != "fetch" || e.Item != "core.gz" || e.Done < last || e.Total != 1<<20 {
+			t.Errorf("event %d: %+v", i, e)
+		}
+		last = e.Done
+	}
+	n := len(sink.events)
+	if n < 3 || n > 8 || sink.events[n-1].Text != "from the cache" || sink.events[n-2].Done != 1<<20 || sink.events[n-2].Text != "" {
+		t.Errorf("events %+v", sink.events)
+	}
+}

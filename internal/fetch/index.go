@@ -1,0 +1,118 @@
+package fetch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// indexSchema is the version of [entry]; an entry of another version is as good as none.
+const indexSchema = "mkbuild.cache/v1"
+
+// entryLimit bounds one index file: an address, some hashes and two header values.
+const entryLimit = 64 << 10
+
+// entry is what an address gave last. It only points: the digests of the content are computed
+// from the blob itself.
+type entry struct {
+	Schema string `json:"schema"`
+	// URL is for people, and keeps an entry from being moved to another address.
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256,omitempty"`
+	// Size is the length in bytes, of a local source too.
+	Size int64 `json:"size"`
+	// ETag and LastModified are the validators of RFC 9110 section 8.8.
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
+	// MTime is the modification time of a local source in nanoseconds since 1970; 0 means that
+	// it was written too recently to tell one change from the next.
+	MTime int64 `json:"mtime_ns,omitempty"`
+	// Missing remembers that an optional file does not exist.
+	Missing bool `json:"missing,omitempty"`
+}
+
+func (c cache) entryPath(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	name := hex.EncodeToString(sum[:])
+	return filepath.Join(c.dir, indexDir, name[:2], name+".json")
+}
+
+// entry returns what is known about a source, or nil: an entry that cannot be read or does not
+// make sense is only a reason to ask the source.
+func (c cache) entry(s source) *entry {
+	f, err := os.Open(c.entryPath(s.key))
+	if err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(io.LimitReader(f, entryLimit+1))
+	if err != nil {
+		return nil
+	}
+	e, err := parseEntry(b)
+	if err != nil || e.URL != s.shown {
+		return nil
+	}
+	return e
+}
+
+var errEntry = errors.New("bad index entry")
+
+// parseEntry checks an index file. The hash becomes part of a path, so its form matters.
+func parseEntry(b []byte) (*entry, error) {
+	if len(b) > entryLimit {
+		return nil, fmt.Errorf("%w: over %d bytes", errEntry, entryLimit)
+	}
+	var e entry
+	if err := json.Unmarshal(b, &e); err != nil {
+		return nil, fmt.Errorf("%w: %w", errEntry, err)
+	}
+	if e.Schema != indexSchema || e.Size < 0 {
+		return nil, fmt.Errorf("%w: schema %q, size %d", errEntry, e.Schema, e.Size)
+	}
+	if e.Missing {
+		return &entry{Schema: e.Schema, URL: e.URL, Missing: true}, nil
+	}
+	sha, err := cleanHex("sha256", e.SHA256, sha256.Size)
+	if err != nil || sha == "" || sha != e.SHA256 {
+		return nil, fmt.Errorf("%w: sha256 %q", errEntry, e.SHA256)
+	}
+	return &e, nil
+}
+
+// record writes the entry of a source by rename: readers see the old or the new one.
+func (c cache) record(s source, e entry) error {
+	e.Schema, e.URL = indexSchema, s.shown
+	b, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return &CacheError{Dir: c.dir, Err: err}
+	}
+	if err := writeFile(c.entryPath(s.key), append(b, '\n')); err != nil {
+		return &CacheError{Dir: c.dir, Err: err}
+	}
+	return nil
+}
+
+// writeFile makes a small file appear whole.
+func writeFile(name string, b []byte) error {
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // gone once the rename below succeeds
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

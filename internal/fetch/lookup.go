@@ -1,0 +1,87 @@
+package fetch
+
+import (
+	"errors"
+	"os"
+)
+
+// fromCache answers a request without the network, or returns nil. An earlier source that is
+// not cached yields to a later one that is; the content was good when it came.
+func (j *job) fromCache() *Blob {
+	if b := j.bySHA256(); b != nil {
+		return b
+	}
+	if j.Fresh && !j.Offline && !j.pinned() {
+		return nil
+	}
+	for i, s := range j.sources {
+		e := j.cache.entry(s)
+		if s.local() && !j.pinned() && !unchanged(s, e) {
+			e = nil
+		}
+		if d, ok := j.cached(e); ok {
+			return j.blob(d, i, true)
+		}
+		if s.local() && !j.pinned() && exists(s.path) {
+			return nil // there, and new to us: read it in its turn
+		}
+	}
+	return nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// bySHA256 looks for the very content, whatever address it once came from.
+func (j *job) bySHA256() *Blob {
+	if j.SHA256 == "" {
+		return nil
+	}
+	d, ok := j.usable(j.SHA256)
+	if !ok {
+		return nil
+	}
+	for i, s := range j.sources {
+		if e := j.cache.entry(s); e != nil && e.SHA256 == j.SHA256 {
+			return j.blob(d, i, true)
+		}
+	}
+	return j.blob(d, -1, true)
+}
+
+// cached returns the content that an entry points to, if it is whole and what the request wants.
+func (j *job) cached(e *entry) (digests, bool) {
+	if e == nil || e.Missing {
+		return digests{}, false
+	}
+	d, ok := j.usable(e.SHA256)
+	return d, ok && d.size == e.Size
+}
+
+// usable verifies a blob and holds it against the request's digests, limit and check.
+func (j *job) usable(sha string) (digests, bool) {
+	d, err := j.cache.verify(sha)
+	if errors.Is(err, errDamaged) {
+		j.damaged = true
+		j.warn(j.Name, "its cached copy was damaged and has been removed")
+	}
+	if err != nil || d.size > j.MaxSize || j.match("", d) != nil {
+		return digests{}, false
+	}
+	return d, j.Check == nil || j.checkFile(j.cache.blobPath(sha)) == nil
+}
+
+func (j *job) checkFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	head, err := readHead(f)
+	if err != nil {
+		return err
+	}
+	return j.Check(head)
+}

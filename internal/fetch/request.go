@@ -1,0 +1,118 @@
+package fetch
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// DefaultMaxSize is the limit of a [Request] without its own: larger than any Tiny Core image.
+const DefaultMaxSize = 2 << 30
+
+// Request says which file is wanted and what is known about it.
+type Request struct {
+	// Name is what people call the file: "ruby.tcz".
+	Name string
+	// URLs are tried in order: http, https and file URLs, or paths on this machine.
+	URLs []string
+	// MD5 and SHA256 are hex digests that the content must have; empty means not known.
+	MD5, SHA256 string
+	// MaxSize is the most bytes to accept; 0 means [DefaultMaxSize].
+	MaxSize int64
+	// Fresh asks the mirror whether a cached copy is still its current one (a conditional
+	// request). It is for small index files such as .md5.txt that change in place. It does
+	// nothing offline, or when a digest already decides.
+	Fresh bool
+	// Optional marks a file whose absence is an answer, such as .dep. The absence is
+	// remembered, so that the same question gives [ErrNotFound] offline too.
+	Optional bool
+	// Check, if set, looks at the first bytes (at most [HeadSize]) of the whole content and
+	// refuses what cannot be the wanted file. See [RefuseHTML].
+	Check func(head []byte) error
+}
+
+// HeadSize is how much of a file [Request.Check] is shown, in bytes.
+const HeadSize = 512
+
+// RefuseHTML is a [Request.Check] against web pages: many servers and hotel networks answer
+// with a page and status 200 where a file is missing.
+func RefuseHTML(head []byte) error {
+	s := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(head), "\ufeff"), " \t\r\n"))
+	for _, start := range []string{"<!doctype html", "<html", "<head", "<body", "<?xml"} {
+		if strings.HasPrefix(s, start) {
+			return errHTML
+		}
+	}
+	return nil
+}
+
+var errHTML = errors.New("it is an HTML page")
+
+// job is one validated request on its way.
+type job struct {
+	*Client
+	Request
+	cache   cache
+	sources []source
+	// damaged is set when the cache held the content but its bytes had changed.
+	damaged bool
+}
+
+// newJob checks r and gives its zero fields their defaults.
+func (c *Client) newJob(r Request) (*job, error) {
+	if c.CacheDir == "" {
+		return nil, errNoCacheDir
+	}
+	if len(r.URLs) == 0 {
+		return nil, fmt.Errorf("%w: none given", ErrAddress)
+	}
+	j := &job{Client: c, Request: r, cache: cache{dir: c.CacheDir, memo: &c.memo}}
+	for _, u := range r.URLs {
+		s, err := parseSource(u)
+		if err != nil {
+			return nil, err
+		}
+		j.sources = append(j.sources, s)
+	}
+	var err error
+	if j.MD5, err = cleanHex("md5", r.MD5, 16); err != nil {
+		return nil, err
+	}
+	if j.SHA256, err = cleanHex("sha256", r.SHA256, 32); err != nil {
+		return nil, err
+	}
+	if j.Name == "" {
+		j.Name = j.sources[0].shown
+	}
+	if j.MaxSize <= 0 {
+		j.MaxSize = DefaultMaxSize
+	}
+	return j, nil
+}
+
+// pinned reports whether a digest decides what the content must be.
+func (j *job) pinned() bool { return j.MD5 != "" || j.SHA256 != "" }
+
+// cleanHex lower-cases a digest of size bytes; empty stays empty.
+func cleanHex(algorithm, s string, size int) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != size {
+		return "", fmt.Errorf("%s %q is not %d hex digits", algorithm, s, 2*size)
+	}
+	return strings.ToLower(s), nil
+}
+
+// match compares what arrived from a source with the digests of the request.
+func (j *job) match(shown string, d digests) error {
+	if j.SHA256 != "" && j.SHA256 != d.sha256 {
+		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "sha256", Want: j.SHA256, Got: d.sha256}
+	}
+	if j.MD5 != "" && j.MD5 != d.md5 {
+		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "md5", Want: j.MD5, Got: d.md5}
+	}
+	return nil
+}

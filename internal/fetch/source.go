@@ -1,0 +1,133 @@
+package fetch
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"unicode"
+)
+
+// source is one place a file may come from: an HTTP address or a path on this machine.
+type source struct {
+	u     *url.URL // nil for a path
+	path  string   // empty for an address
+	shown string   // for people, without a password
+	key   string   // names the index entry; hashed, never shown
+}
+
+func (s source) local() bool { return s.u == nil }
+
+// parseSource sorts an address by kind. What has no "scheme://" is a path, so a Windows drive
+// letter is not taken for a scheme.
+func parseSource(raw string) (source, error) {
+	switch scheme := schemeOf(raw); scheme {
+	case "http", "https":
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" {
+			return source{}, fmt.Errorf("%w: %q is not a web address", ErrAddress, raw)
+		}
+		u.Fragment = ""
+		return source{u: u, shown: u.Redacted(), key: u.String()}, nil
+	case "file":
+		p, err := filePath(raw)
+		if err != nil {
+			return source{}, err
+		}
+		return pathSource(p, raw)
+	case "":
+		return pathSource(raw, raw)
+	default:
+		return source{}, fmt.Errorf("%w: %q: http, https, file or a path is supported, not %s", ErrAddress, raw, scheme)
+	}
+}
+
+// schemeOf returns the lower-case scheme of a URL, or "" for a path.
+func schemeOf(s string) string {
+	if len(s) > 5 && strings.EqualFold(s[:5], "file:") {
+		return "file"
+	}
+	scheme, _, ok := strings.Cut(s, "://")
+	if !ok || len(scheme) < 2 {
+		return ""
+	}
+	for _, r := range scheme {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("+.-", r) {
+			return ""
+		}
+	}
+	return strings.ToLower(scheme)
+}
+
+// filePath turns a file URL into a path (RFC 8089: the host is empty or "localhost").
+func filePath(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Path == "" || (u.Host != "" && u.Host != "localhost") {
+		return "", fmt.Errorf("%w: %q: a file URL has three slashes: file:///path", ErrAddress, raw)
+	}
+	p := u.Path
+	if runtime.GOOS == "windows" && len(p) > 2 && p[0] == '/' && p[2] == ':' {
+		p = p[1:]
+	}
+	return filepath.FromSlash(p), nil
+}
+
+func pathSource(p, shown string) (source, error) {
+	abs, err := filepath.Abs(p)
+	if err != nil || p == "" || strings.ContainsRune(p, 0) {
+		return source{}, fmt.Errorf("%w: %q is not a path", ErrAddress, shown)
+	}
+	return source{path: abs, shown: shown, key: "file:" + abs}, nil
+}
+
+// Join appends slash-separated names to a mirror's base, which is a URL or a directory, with or
+// without a slash at its end. Names are plain text: what a URL needs escaped is escaped. Names
+// that leave the base are refused.
+func Join(base string, elems ...string) (string, error) {
+	var names []string
+	for _, e := range elems {
+		for _, n := range strings.Split(e, "/") {
+			if err := checkName(n); err != nil {
+				return "", fmt.Errorf("join %q to %q: %w", e, base, err)
+			}
+			if n != "" && n != "." {
+				names = append(names, n)
+			}
+		}
+	}
+	switch schemeOf(base) {
+	case "http", "https", "file":
+		return joinURL(base, names)
+	case "":
+		if base == "" {
+			return "", fmt.Errorf("join: %w: the mirror's base is empty", ErrAddress)
+		}
+		return filepath.Join(append([]string{base}, names...)...), nil
+	}
+	_, err := parseSource(base)
+	return "", err
+}
+
+func joinURL(base string, names []string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return "", fmt.Errorf("join: %w: %q is not a URL", ErrAddress, base)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("join: %w: %q: a mirror's base has no query", ErrAddress, base)
+	}
+	for i, n := range names {
+		names[i] = url.PathEscape(n)
+	}
+	return u.JoinPath(names...).String(), nil
+}
+
+// checkName refuses one path segment that could lead elsewhere. A backslash and a colon are
+// harmless in a URL, but separate paths on Windows, and no Tiny Core mirror has such names.
+func checkName(n string) error {
+	if n == ".." || strings.ContainsAny(n, "\\:") || strings.ContainsFunc(n, unicode.IsControl) {
+		return fmt.Errorf("%w: the name %q is not allowed", ErrAddress, n)
+	}
+	return nil
+}

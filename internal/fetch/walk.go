@@ -1,0 +1,85 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// fromSources asks each source in order and returns the first content that is right.
+func (j *job) fromSources(ctx context.Context) (*Blob, error) {
+	var attempts []Attempt
+	for i, s := range j.sources {
+		b, err := j.fromSource(ctx, i)
+		if err == nil {
+			return b, nil
+		}
+		if isA[*CacheError](err) {
+			return nil, fmt.Errorf("fetch %s: %w", j.Name, err) // no mirror can mend that
+		}
+		attempts = append(attempts, Attempt{URL: s.shown, Err: err})
+		if ctx.Err() != nil {
+			break
+		}
+		if i+1 < len(j.sources) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrOffline) {
+			j.warn(j.Name, j.passedOver(s, err)+"; trying the next source")
+		}
+	}
+	return nil, j.verdict(attempts)
+}
+
+// passedOver says why a source was no use. The typed errors name file and source themselves.
+func (j *job) passedOver(s source, err error) string {
+	text := strings.TrimPrefix(err.Error(), "fetch "+j.Name+": ")
+	if strings.Contains(text, s.shown) {
+		return text
+	}
+	return s.shown + ": " + text
+}
+
+func (j *job) fromSource(ctx context.Context, i int) (*Blob, error) {
+	s := j.sources[i]
+	switch {
+	case s.local():
+		return j.fromFile(ctx, i)
+	case j.Offline:
+		if e := j.cache.entry(s); j.Optional && e != nil && e.Missing {
+			return nil, ErrNotFound
+		}
+		return nil, ErrOffline
+	}
+	b, err := j.fromHTTP(ctx, i)
+	if j.Optional && errors.Is(err, ErrNotFound) {
+		if rerr := j.cache.record(s, entry{Missing: true}); rerr != nil {
+			return nil, rerr
+		}
+	}
+	return b, err
+}
+
+// keep verifies a complete part and makes it the content of source i.
+func (j *job) keep(p *part, i int, e entry) (*Blob, error) {
+	shown := j.sources[i].shown
+	if j.Check != nil {
+		head, err := p.head()
+		if err != nil {
+			return nil, err
+		}
+		if err := j.Check(head); err != nil {
+			return nil, &ContentError{Name: j.Name, URL: shown, Err: err}
+		}
+	}
+	d := p.sum()
+	if err := j.match(shown, d); err != nil {
+		return nil, err
+	}
+	if err := j.cache.commit(p); err != nil {
+		return nil, err
+	}
+	e.SHA256, e.Size = d.sha256, d.size
+	if err := j.cache.record(j.sources[i], e); err != nil {
+		return nil, err
+	}
+	return j.blob(d, i, false), nil
+}
