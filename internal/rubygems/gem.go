@@ -1,0 +1,283 @@
+package rubygems
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"go.yaml.in/yaml/v3"
+
+	"mkbuild/internal/overlay"
+)
+
+// Limits of one gem. The largest gem without native code that an image is likely to need, facter,
+// has 300 KiB and 600 files.
+const (
+	maxGem       = 64 << 20  // bytes of the .gem file
+	maxMetadata  = 8 << 20   // bytes of the unpacked metadata
+	maxChecksums = 1 << 20   // bytes of the unpacked checksums
+	maxGemData   = 256 << 20 // bytes of the unpacked files
+	maxGemFiles  = 50_000
+	maxMembers   = 100 // members of the .gem file; real ones have up to 6
+)
+
+// ErrNotGem says that a file is no gem, or a damaged one.
+var ErrNotGem = errors.New("not a gem")
+
+// ErrChecksum says that a member of a gem differs from the gem's own checksums.
+var ErrChecksum = errors.New("wrong checksum")
+
+// Dependency is another gem that a gem wants.
+type Dependency struct {
+	Name        string
+	Requirement Requirement
+	// Development marks a dependency of the gem's authors; nothing installs it.
+	Development bool
+}
+
+// Gem is the content of a .gem file.
+type Gem struct {
+	Spec
+	// File is the name that the gem was read under, for people and as origin of its entries.
+	File string
+	// Metadata is the rest of its specification.
+	Metadata Metadata
+	// Files are what the gem unpacks: only directories, regular files, and symlinks that stay inside.
+	Files *overlay.Tree
+	// MTime is when the gem was built, in seconds since 1970; 0 when it does not say so.
+	MTime int64
+	// raw is the .gem file itself.
+	raw []byte
+}
+
+// NativeExtensionError is a gem with code that has to be compiled where it is installed.
+type NativeExtensionError struct {
+	File       string // the .gem file
+	Gem        string // its full name
+	Extensions []string
+}
+
+func (e *NativeExtensionError) Error() string {
+	return fmt.Sprintf("read %s: gem %s has a native extension (%s), which needs a compiler inside the image",
+		e.File, e.Gem, strings.Join(e.Extensions, ", "))
+}
+
+// Hint says what to do instead.
+func (e *NativeExtensionError) Hint() string {
+	return "install a pure Ruby gem instead (json_pure for json), or bring the compiled library as an extension"
+}
+
+// PlatformError is a gem for a platform other than "ruby".
+type PlatformError struct{ File, Gem, Platform string }
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("read %s: gem %s is built for platform %q, the image takes platform \"ruby\" only",
+		e.File, e.Gem, e.Platform)
+}
+
+// Hint says what to do instead.
+func (e *PlatformError) Hint() string { return "use the gem's file without a platform in its name" }
+
+// MismatchError is a gem that is not the one that was asked for.
+type MismatchError struct{ File, Want, Got string }
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("read %s: it holds the gem %s, wanted %s", e.File, e.Got, e.Want)
+}
+
+// Hint says where to look.
+func (e *MismatchError) Hint() string {
+	return "correct name, version or url of " + e.Want + " under gems.install"
+}
+
+// ReadGem reads a .gem file of RubyGems 1.x to 4.x: a tar archive of metadata.gz, data.tar.gz and,
+// since RubyGems 2.0, checksums.yaml.gz, which are compared when they are there. file names it in errors.
+//
+// It fails with [ErrNotGem], [ErrChecksum], [overlay.ErrPath], [overlay.ErrLimit], a
+// [*NativeExtensionError] or a [*PlatformError].
+func ReadGem(r io.Reader, file string) (*Gem, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxGem+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	if len(raw) > maxGem {
+		return nil, fmt.Errorf("read %s: %w: a gem of more than %d bytes", file, overlay.ErrLimit, maxGem)
+	}
+	m, err := readMembers(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	g, err := m.gem(file)
+	if err != nil {
+		return nil, err
+	}
+	g.raw = raw
+	return g, nil
+}
+
+// Match fails with a [*MismatchError] unless g is that gem of that version.
+func (g *Gem) Match(name, version string) error {
+	v, err := ParseVersion(version)
+	if err == nil && g.Name == name && g.Version.String() == v.String() {
+		return nil
+	}
+	return &MismatchError{File: g.File, Want: name + "-" + version, Got: g.String()}
+}
+
+// members are the parts of a .gem file that matter.
+type members struct {
+	metadata, data, checksums []byte
+	mtime                     int64
+}
+
+// readMembers cuts the outer tar archive. Each name may occur once: RubyGems refuses gems in which
+// the part that was checked is not the part that is used.
+func readMembers(raw []byte) (*members, error) {
+	if overlay.LooksLikeHTML(raw[:min(len(raw), 512)]) {
+		return nil, fmt.Errorf("%w: it is a web page", ErrNotGem)
+	}
+	if bytes.Contains(raw[:min(len(raw), 20)], []byte("MD5SUM =")) {
+		return nil, fmt.Errorf("%w: it has the format before RubyGems 0.8.11", ErrNotGem)
+	}
+	m := &members{}
+	seen := make(map[string]bool)
+	for tr := tar.NewReader(bytes.NewReader(raw)); ; {
+		h, err := tr.Next()
+		if err == io.EOF { //nolint:errorlint // tar.Reader returns it unwrapped
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotGem, err)
+		}
+		if seen[h.Name] || len(seen) == maxMembers {
+			return nil, fmt.Errorf("%w: member %.64q occurs twice, or there are too many", ErrNotGem, h.Name)
+		}
+		seen[h.Name] = true
+		if err := m.take(h, tr); err != nil {
+			return nil, err
+		}
+	}
+	if m.metadata == nil || m.data == nil {
+		return nil, fmt.Errorf("%w: no metadata.gz and data.tar.gz in it", ErrNotGem)
+	}
+	return m, nil
+}
+
+// take keeps a member that it knows; signatures and anything else are skipped.
+func (m *members) take(h *tar.Header, r io.Reader) error {
+	var into *[]byte
+	switch h.Name {
+	case "metadata.gz":
+		into = &m.metadata
+		m.mtime = max(h.ModTime.Unix(), 0)
+	case "data.tar.gz":
+		into = &m.data
+	case "checksums.yaml.gz":
+		into = &m.checksums
+	default:
+		return nil
+	}
+	b, err := io.ReadAll(r) // no more than what is left of the gem, which is in memory already
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrNotGem, h.Name, err)
+	}
+	*into = b
+	return nil
+}
+
+// gem checks and decodes the members.
+func (m *members) gem(file string) (*Gem, error) {
+	if err := m.verify(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	text, err := gunzip(m.metadata, maxMetadata)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: metadata.gz: %w", file, err)
+	}
+	g, err := parseMetadata(text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: metadata: %w", file, err)
+	}
+	g.File, g.MTime = file, m.mtime
+	if len(g.Metadata.Extensions) > 0 {
+		return nil, &NativeExtensionError{File: file, Gem: g.String(), Extensions: g.Metadata.Extensions}
+	}
+	if p := g.Metadata.Platform; p != "ruby" && p != "" {
+		return nil, &PlatformError{File: file, Gem: g.String(), Platform: p}
+	}
+	g.Files, err = readFiles(m.data, file)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// verify compares the gem's checksums, when it has some, with its members.
+func (m *members) verify() error {
+	if m.checksums == nil {
+		return nil
+	}
+	text, err := gunzip(m.checksums, maxChecksums)
+	if err != nil {
+		return fmt.Errorf("checksums.yaml.gz: %w", err)
+	}
+	doc, err := parseYAML(text)
+	if err != nil {
+		return fmt.Errorf("checksums.yaml: %w", err)
+	}
+	if err := verifyMember(doc, "metadata.gz", m.metadata); err != nil {
+		return err
+	}
+	return verifyMember(doc, "data.tar.gz", m.data)
+}
+
+// verifyMember checks content against SHA256 and SHA512, of which at least one has to be there.
+// RubyGems 2.0 wrote SHA1 and SHA512; SHA1 proves nothing and is not looked at.
+func verifyMember(doc *yaml.Node, name string, content []byte) error {
+	s256, s512 := sha256.Sum256(content), sha512.Sum512(content)
+	compared := false
+	for _, sum := range []struct{ algorithm, got string }{
+		{"SHA256", hex.EncodeToString(s256[:])},
+		{"SHA512", hex.EncodeToString(s512[:])},
+	} {
+		want := text(child(child(doc, sum.algorithm), name))
+		if want == "" {
+			continue
+		}
+		if !strings.EqualFold(want, sum.got) {
+			return fmt.Errorf("%w: %s of %s", ErrChecksum, sum.algorithm, name)
+		}
+		compared = true
+	}
+	if !compared {
+		return fmt.Errorf("%w: checksums.yaml has neither SHA256 nor SHA512 of %s", ErrChecksum, name)
+	}
+	return nil
+}
+
+// gunzip unpacks at most limit bytes.
+func gunzip(b []byte, limit int64) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotGem, err)
+	}
+	out, err := io.ReadAll(io.LimitReader(z, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotGem, err)
+	}
+	if int64(len(out)) > limit {
+		return nil, fmt.Errorf("%w: more than %d bytes", overlay.ErrLimit, limit)
+	}
+	return out, nil
+}
+
+// safeName is a name that is one harmless part of a path, in Ruby text and in a shell.
+var safeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$`)

@@ -1,0 +1,161 @@
+package rubygems
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+// ErrNotRubyGems says that a tree is not the source of the RubyGems asked for.
+var ErrNotRubyGems = errors.New("not the source of RubyGems")
+
+// maxLibraryFile bounds one file of RubyGems' own library; its largest is about 100 KiB.
+const maxLibraryFile = 8 << 20
+
+// libraryVersion finds the constant in lib/rubygems.rb: VERSION = '1.8.15'.
+var libraryVersion = regexp.MustCompile(`(?m)^\s*VERSION\s*=\s*['"]([0-9A-Za-z.]+)['"]`)
+
+// StageRubyGems returns what `ruby setup.rb --no-rdoc --no-ri` of RubyGems' source archive src, its
+// top folder stripped, leaves on the system of ruby. All files are root's.
+//
+// What setup.rb installs (lib/rubygems/commands/setup_command.rb of the tags v1.8.15 to v3.7.0):
+//
+//	version            from lib/ to sitelibdir, 0644             to bindir, 0755
+//	to 1.8.23          every *rb, none in hidden directories     bin/* without update_rubygems: gem
+//	1.8.24 to 1.8.30   *rb and *pem (ssl_certs)                  gem
+//	2.0.0, 2.0.1       *rb                                       gem
+//	2.0.2 to 3.1.x     *rb and *pem                              gem
+//	3.2.0 to 3.4.17    every file, hidden ones too               gem
+//	from 3.4.18        every file, hidden ones too               exe/gem, as gem
+//
+// The first line of gem is replaced by "#!" and the interpreter. Three things differ on purpose: the
+// program is always called gem, also beside a ruby3.1, whose format_executable would make it gem3.1;
+// it goes to /usr/local/bin; and Bundler, which setup.rb installs from 2.7.0 on, is left out, since
+// gem does not need it and an initrd is no place for it. The clean-up of older installations and the
+// release notes have nothing to do in a new image.
+func StageRubyGems(ruby *Ruby, src *overlay.Tree, version string) (*overlay.Tree, error) {
+	wanted, err := ParseVersion(version)
+	if err != nil {
+		return nil, fmt.Errorf("stage rubygems: %w", err)
+	}
+	if err := checkLibrary(src, wanted); err != nil {
+		return nil, fmt.Errorf("stage rubygems %s: %s: %w", version, origins(src), err)
+	}
+	out := &overlay.Tree{}
+	if err := stageLibrary(out, src, ruby.SiteLib, installs(wanted)); err != nil {
+		return nil, fmt.Errorf("stage rubygems %s: %w", version, err)
+	}
+	if err := stageGemCommand(out, src, ruby.Bin); err != nil {
+		return nil, fmt.Errorf("stage rubygems %s: %s: %w", version, origins(src), err)
+	}
+	return out, nil
+}
+
+// checkLibrary makes sure that src is RubyGems, of that version.
+func checkLibrary(src *overlay.Tree, wanted Version) error {
+	b, err := readSource(src, "lib/rubygems.rb")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRubyGems, err)
+	}
+	m := libraryVersion.FindSubmatch(b)
+	if m == nil {
+		return fmt.Errorf("%w: lib/rubygems.rb names no VERSION", ErrNotRubyGems)
+	}
+	if string(m[1]) != wanted.String() {
+		return fmt.Errorf("%w: lib/rubygems.rb is version %.32q", ErrNotRubyGems, m[1])
+	}
+	return nil
+}
+
+// installs returns which files of lib/ that version's setup.rb installs: see [StageRubyGems].
+func installs(v Version) func(name string) bool {
+	if !before(v, "3.2.0") {
+		return func(string) bool { return true }
+	}
+	pem := !before(v, "1.8.24") && (before(v, "2.0.0") || !before(v, "2.0.2"))
+	return func(name string) bool {
+		if strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+			return false
+		}
+		return strings.HasSuffix(name, "rb") || pem && strings.HasSuffix(name, "pem")
+	}
+}
+
+// before reports whether v, or the release that v leads to, precedes version.
+func before(v Version, version string) bool { return v.release().Compare(newVersion(version)) < 0 }
+
+// stageLibrary copies what keep chooses of src's lib/ to siteLib.
+func stageLibrary(out, src *overlay.Tree, siteLib string, keep func(string) bool) error {
+	for _, e := range src.Entries() {
+		name, inLib := strings.CutPrefix(e.Path, "lib/")
+		if !inLib || e.IsDir() || !keep(name) {
+			continue
+		}
+		file, err := src.Lookup(e.Path)
+		if err != nil || !file.IsRegular() {
+			return fmt.Errorf("%s: %s is no regular file", e.Origin, e.Path)
+		}
+		copied := overlay.Entry{
+			Path: path.Join(siteLib, name), Mode: overlay.TypeRegular | 0o644,
+			MTime: file.MTime, Size: file.Size, Open: file.Open, Origin: file.Origin,
+		}
+		if err := putFile(out, copied, siteLib); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stageGemCommand installs the gem command for the interpreter bin.
+func stageGemCommand(out, src *overlay.Tree, bin string) error {
+	name := "bin/gem"
+	if src.Get(name) == nil {
+		name = "exe/gem"
+	}
+	b, err := readSource(src, name)
+	if err != nil {
+		return fmt.Errorf("%w: neither bin/gem nor exe/gem", ErrNotRubyGems)
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\n"))
+	e := overlay.File(binDir+"/gem", 0o755, append([]byte("#!"+bin+"\n"), rest...))
+	from, err := src.Lookup(name)
+	if err != nil {
+		return err
+	}
+	e.MTime, e.Origin = from.MTime, from.Origin
+	return out.Put(e)
+}
+
+func readSource(src *overlay.Tree, name string) ([]byte, error) {
+	e, err := src.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	return e.Content(maxLibraryFile)
+}
+
+// putFile adds e and the directories that lead to it, from base on, 0755 and root's. What is above
+// base belongs to whoever made it: a directory entry of ours would reset its mode and owner.
+func putFile(t *overlay.Tree, e overlay.Entry, base string) error {
+	clean, err := overlay.CleanPath(e.Path)
+	if err != nil {
+		return err
+	}
+	base = strings.TrimPrefix(base, "/")
+	for d := path.Dir(clean); d == base || strings.HasPrefix(d, base+"/"); d = path.Dir(d) {
+		if t.Get(d) != nil {
+			break
+		}
+		dir := overlay.Dir(d, 0o755)
+		dir.MTime, dir.Origin = e.MTime, e.Origin
+		if err := t.Put(dir); err != nil {
+			return err
+		}
+	}
+	return t.Put(e)
+}

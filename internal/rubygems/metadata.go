@@ -1,0 +1,312 @@
+package rubygems
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Metadata is what a gem says about itself, apart from its name and version. Every value comes from
+// the gem's author and is not to be trusted.
+type Metadata struct {
+	Platform string // "ruby", also when the gem does not say
+	// BinDir holds the Executables, relative to the gem: "bin".
+	BinDir      string
+	Executables []string
+	// RequirePaths are the directories of libraries, relative to the gem: "lib".
+	RequirePaths []string
+	Dependencies []Dependency
+	// Extensions are build scripts of native code.
+	Extensions         []string
+	RequiredRuby       Requirement
+	RequiredRubyGems   Requirement
+	Authors            []string
+	Email              []string
+	Licenses           []string
+	Summary            string
+	Description        string
+	Homepage           string
+	Date               string // "2013-12-04", or empty
+	PostInstallMessage string
+	Requirements       []string
+	RDocOptions        []string
+	ExtraRDocFiles     []string
+	CertChain          []string
+	Extra              []Pair // the free-form "metadata" of RubyGems 2.0, sorted by key
+	SpecVersion        string // of the specification's own format, digits
+}
+
+// Pair is one key and value of [Metadata.Extra].
+type Pair struct{ Key, Value string }
+
+// errMetadata says that metadata is no specification of a gem.
+var errMetadata = fmt.Errorf("%w: bad specification", ErrNotGem)
+
+// parseYAML reads one YAML document into nodes: tags such as !ruby/object are only texts there, and
+// aliases are not expanded. A panic of the library is an error of the document.
+func parseYAML(b []byte) (doc *yaml.Node, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			doc, err = nil, fmt.Errorf("%w: %v", errMetadata, p)
+		}
+	}()
+	var n yaml.Node
+	if err := yaml.Unmarshal(b, &n); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMetadata, err)
+	}
+	if n.Kind != yaml.DocumentNode || len(n.Content) != 1 {
+		return nil, fmt.Errorf("%w: empty", errMetadata)
+	}
+	return n.Content[0], nil
+}
+
+// parseMetadata decodes the specification of a gem as RubyGems 0.9 to 4 wrote them.
+func parseMetadata(b []byte) (*Gem, error) {
+	doc, err := parseYAML(b)
+	if err != nil {
+		return nil, err
+	}
+	name := text(child(doc, "name"))
+	if !safeName.MatchString(name) {
+		return nil, fmt.Errorf("%w: name %.64q", errMetadata, name)
+	}
+	version, err := version(child(doc, "version"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMetadata, err)
+	}
+	g := &Gem{Spec: Spec{Name: name, Version: version}, Metadata: describe(doc)}
+	if err := g.Metadata.decodeRules(doc); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errMetadata, g, err)
+	}
+	return g, g.Metadata.check()
+}
+
+// describe reads the parts that are plain texts.
+func describe(doc *yaml.Node) Metadata {
+	m := Metadata{
+		Platform:           text(child(doc, "platform")),
+		BinDir:             text(child(doc, "bindir")),
+		Executables:        texts(child(doc, "executables")),
+		RequirePaths:       texts(child(doc, "require_paths")),
+		Extensions:         texts(child(doc, "extensions")),
+		Authors:            texts(child(doc, "authors")),
+		Email:              texts(child(doc, "email")),
+		Licenses:           texts(child(doc, "licenses")),
+		Summary:            text(child(doc, "summary")),
+		Description:        text(child(doc, "description")),
+		Homepage:           text(child(doc, "homepage")),
+		Date:               dateForm.FindString(text(child(doc, "date"))),
+		PostInstallMessage: text(child(doc, "post_install_message")),
+		Requirements:       texts(child(doc, "requirements")),
+		RDocOptions:        texts(child(doc, "rdoc_options")),
+		ExtraRDocFiles:     texts(child(doc, "extra_rdoc_files")),
+		CertChain:          texts(child(doc, "cert_chain")),
+		Extra:              pairs(child(doc, "metadata")),
+		SpecVersion:        text(child(doc, "specification_version")),
+	}
+	if m.Platform == "" {
+		m.Platform = "ruby"
+	}
+	if m.BinDir == "" {
+		m.BinDir = "bin"
+	}
+	if len(m.RequirePaths) == 0 {
+		m.RequirePaths = []string{"lib"}
+	}
+	return m
+}
+
+// dateForm is the day at the start of a time; RubyGems keeps no more.
+var dateForm = regexp.MustCompile(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])`)
+
+// decodeRules reads requirements and dependencies.
+func (m *Metadata) decodeRules(doc *yaml.Node) (err error) {
+	if m.RequiredRuby, err = requirement(child(doc, "required_ruby_version")); err != nil {
+		return err
+	}
+	if m.RequiredRubyGems, err = requirement(child(doc, "required_rubygems_version")); err != nil {
+		return err
+	}
+	for _, n := range items(child(doc, "dependencies")) {
+		d, err := dependency(n)
+		if err != nil {
+			return err
+		}
+		m.Dependencies = append(m.Dependencies, d)
+	}
+	return nil
+}
+
+// relativeDir is a directory inside a gem, without "..", blanks at its ends and control characters.
+var relativeDir = regexp.MustCompile(`^[A-Za-z0-9_.+-]+( *[A-Za-z0-9_.+/-]+)*$`)
+
+// check refuses names that would have to be quoted where they end up: in paths, in the "# stub:"
+// line of a specification, in wrappers.
+func (m *Metadata) check() error {
+	for _, e := range m.Executables {
+		if !safeName.MatchString(e) {
+			return fmt.Errorf("%w: executable %.64q", errMetadata, e)
+		}
+	}
+	for _, d := range append([]string{m.BinDir}, m.RequirePaths...) {
+		if len(d) > 1000 || !relativeDir.MatchString(d) || slices.Contains(strings.Split(d, "/"), "..") {
+			return fmt.Errorf("%w: directory %.64q", errMetadata, d)
+		}
+	}
+	if !digits.MatchString(m.SpecVersion) {
+		m.SpecVersion = ""
+	}
+	return nil
+}
+
+var digits = regexp.MustCompile(`^[0-9]{1,4}$`)
+
+// dependency decodes one !ruby/object:Gem::Dependency. Before RubyGems 1.3 its requirement was
+// called version_requirements, before 0.9 version_requirement.
+func dependency(n *yaml.Node) (Dependency, error) {
+	d := Dependency{Name: text(child(n, "name"))}
+	if !safeName.MatchString(d.Name) {
+		return d, fmt.Errorf("dependency %.64q", d.Name)
+	}
+	d.Development = strings.TrimPrefix(text(child(n, "type")), ":") == "development"
+	for _, key := range []string{"requirement", "version_requirements", "version_requirement"} {
+		if r := child(n, key); r != nil && r.Kind == yaml.MappingNode {
+			var err error
+			d.Requirement, err = requirement(r)
+			if err != nil {
+				return d, fmt.Errorf("dependency %s: %w", d.Name, err)
+			}
+			return d, nil
+		}
+	}
+	return d, nil
+}
+
+// requirement decodes one !ruby/object:Gem::Requirement: pairs of operator and version.
+func requirement(n *yaml.Node) (Requirement, error) {
+	var r Requirement
+	for _, pair := range items(child(n, "requirements")) {
+		parts := items(pair)
+		if len(parts) != 2 {
+			return r, errors.New("a requirement is no pair")
+		}
+		v, err := version(parts[1])
+		if err != nil {
+			return r, err
+		}
+		op := text(parts[0])
+		if strings.Contains(parts[0].Tag, "DefaultKey") || strings.Contains(op, "DefaultKey") {
+			op = "=" // Syck, the YAML library of Ruby 1.8, wrote "=" as an object of its own
+		}
+		if !slices.Contains([]string{"=", "!=", ">", "<", ">=", "<=", "~>"}, op) {
+			return r, fmt.Errorf("%w: operator %.16q", ErrVersion, op)
+		}
+		if err := r.add(op, v.String()); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// version decodes a !ruby/object:Gem::Version, or its plain text.
+func version(n *yaml.Node) (Version, error) {
+	if inner := child(n, "version"); inner != nil {
+		n = inner
+	}
+	return ParseVersion(text(n))
+}
+
+// child returns the value of a key of a mapping, the last one as Ruby has it, or nil.
+func child(n *yaml.Node, key string) *yaml.Node {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := len(n.Content) - 2; i >= 0; i -= 2 {
+		if k := deref(n.Content[i]); k.Kind == yaml.ScalarNode && k.Value == key {
+			return deref(n.Content[i+1])
+		}
+	}
+	return nil
+}
+
+func deref(n *yaml.Node) *yaml.Node {
+	if n != nil && n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// items returns the members of a sequence.
+func items(n *yaml.Node) []*yaml.Node {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	out := make([]*yaml.Node, 0, len(n.Content))
+	for _, c := range n.Content {
+		out = append(out, deref(c))
+	}
+	return out
+}
+
+// text returns a scalar as UTF-8. Syck wrapped strings with instance variables into a mapping with
+// the key "str", and those with bytes outside of ASCII into !binary.
+func text(n *yaml.Node) string {
+	n = deref(n)
+	if s := child(n, "str"); s != nil {
+		n = s
+	}
+	if n == nil || n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
+		return ""
+	}
+	s := n.Value
+	if n.Tag == "!binary" || n.Tag == "!!binary" {
+		if b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), "")); err == nil {
+			s = string(b)
+		}
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// texts returns the scalars of a sequence, or the single scalar that stands in its place. One level
+// of nested sequences is flattened: some authors wrote [["lib"]]. Empty ones are dropped.
+func texts(n *yaml.Node) []string {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.SequenceNode {
+		if s := text(n); s != "" {
+			return []string{s}
+		}
+		return nil
+	}
+	var out []string
+	for _, c := range items(n) {
+		for _, inner := range append([]*yaml.Node{c}, items(c)...) {
+			if s := text(inner); s != "" {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// pairs returns the texts of a mapping, sorted by key.
+func pairs(n *yaml.Node) []Pair {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	var out []Pair
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if k := text(n.Content[i]); k != "" {
+			out = append(out, Pair{k, text(n.Content[i+1])})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Pair) int { return strings.Compare(a.Key, b.Key) })
+	return out
+}

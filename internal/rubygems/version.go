@@ -1,0 +1,156 @@
+package rubygems
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// ErrVersion says that a text is no version or requirement of RubyGems.
+var ErrVersion = errors.New("malformed version")
+
+// versionForm is what Gem::Version accepts; maxVersion bounds its length, which RubyGems does not.
+var versionForm = regexp.MustCompile(`^[0-9]+(\.[0-9A-Za-z]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+
+const maxVersion = 128
+
+var segmentForm = regexp.MustCompile(`[0-9]+|[A-Za-z]+`)
+
+// Version is the version of a gem. The zero value equals "0".
+//
+// Order is that of Gem::Version: segments are compared one by one, numbers by value and letters by
+// their bytes, a letter sorts before any number, so that "1.0.rc1" precedes "1.0", and trailing
+// zeros do not matter.
+type Version struct {
+	text     string
+	segments []string // digits without leading zeros, or letters
+}
+
+// ParseVersion reads a version. As in RubyGems, "1.0-rc1" means "1.0.pre.rc1".
+func ParseVersion(s string) (Version, error) {
+	s = strings.TrimSpace(s)
+	if len(s) > maxVersion || !versionForm.MatchString(s) {
+		return Version{}, fmt.Errorf("%w: %.64q", ErrVersion, s)
+	}
+	return newVersion(strings.ReplaceAll(s, "-", ".pre.")), nil
+}
+
+// newVersion cuts a text that is known to be well-formed.
+func newVersion(s string) Version {
+	segments := segmentForm.FindAllString(s, -1)
+	for i, seg := range segments {
+		if isNumber(seg) {
+			segments[i] = trimZeros(seg)
+		}
+	}
+	return Version{text: s, segments: segments}
+}
+
+// String returns the version as RubyGems writes it into names of files.
+func (v Version) String() string { return v.text }
+
+// Prerelease reports whether v has a letter, which is how RubyGems marks one.
+func (v Version) Prerelease() bool { return v.firstLetter() < len(v.segments) }
+
+func (v Version) firstLetter() int {
+	for i, seg := range v.segments {
+		if !isNumber(seg) {
+			return i
+		}
+	}
+	return len(v.segments)
+}
+
+// Compare returns -1, 0 or 1 for v before, equal to or after w.
+func (v Version) Compare(w Version) int {
+	a, b := v.canonical(), w.canonical()
+	for i := range max(len(a), len(b)) {
+		x, y := "0", "0"
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if c := compareSegments(x, y); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// canonical drops the trailing zeros of the numeric beginning and of the rest.
+func (v Version) canonical() []string {
+	cut := v.firstLetter()
+	head, tail := dropZeros(v.segments[:cut]), dropZeros(v.segments[cut:])
+	return append(append(make([]string, 0, len(head)+len(tail)), head...), tail...)
+}
+
+// release returns v without everything from its first letter on.
+func (v Version) release() Version {
+	if !v.Prerelease() {
+		return v
+	}
+	return newVersion(strings.Join(v.segments[:v.firstLetter()], "."))
+}
+
+// bump returns the first version that "~> v" excludes: the last segment but one plus one.
+func (v Version) bump() Version {
+	segments := append([]string(nil), v.segments[:v.firstLetter()]...)
+	if len(segments) > 1 {
+		segments = segments[:len(segments)-1]
+	}
+	if len(segments) == 0 {
+		segments = []string{"0"}
+	}
+	last := len(segments) - 1
+	segments[last] = increment(segments[last])
+	return newVersion(strings.Join(segments, "."))
+}
+
+// compareSegments orders two segments. Numbers are compared as digits: they may have any length.
+func compareSegments(x, y string) int {
+	switch xn, yn := isNumber(x), isNumber(y); {
+	case xn && !yn:
+		return 1
+	case !xn && yn:
+		return -1
+	case xn && len(x) != len(y):
+		if len(x) < len(y) {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(x, y)
+}
+
+func isNumber(seg string) bool { return seg[0] >= '0' && seg[0] <= '9' }
+
+func trimZeros(digits string) string {
+	if t := strings.TrimLeft(digits, "0"); t != "" {
+		return t
+	}
+	return "0"
+}
+
+func dropZeros(segments []string) []string {
+	n := len(segments)
+	for n > 0 && segments[n-1] == "0" {
+		n--
+	}
+	return segments[:n]
+}
+
+// increment adds one to a decimal number of any length.
+func increment(digits string) string {
+	b := []byte(digits)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] != '9' {
+			b[i]++
+			return string(b)
+		}
+		b[i] = '0'
+	}
+	return "1" + string(b)
+}
