@@ -110,26 +110,14 @@ func (b *base) find(dir, name string) string {
 	if !strings.HasPrefix(name, "/") {
 		name = path.Join("/"+dir, name)
 	}
-	want := strings.TrimPrefix(path.Clean(name), "/")
-	for i := range b.image.Files {
-		if p := b.image.Files[i].Path; strings.EqualFold(p, want) {
-			return p
-		}
+	if f := b.image.LookupFold(strings.TrimPrefix(path.Clean(name), "/")); f != nil {
+		return f.Path
 	}
 	return ""
 }
 
-func (b *base) file(name string) *iso9660.File {
-	for i := range b.image.Files {
-		if b.image.Files[i].Path == name {
-			return &b.image.Files[i]
-		}
-	}
-	return nil
-}
-
 func (b *base) open(name string) (io.ReadCloser, error) {
-	r, err := b.file(name).Open()
+	r, err := b.image.Lookup(name).Open()
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", name, b.name, err)
 	}
@@ -140,12 +128,11 @@ func (b *base) open(name string) (io.ReadCloser, error) {
 const maxBootText = 1 << 20
 
 func (b *base) content(name string) ([]byte, error) {
-	r, err := b.open(name)
+	text, err := b.image.Lookup(name).Content(maxBootText)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", b.name, err)
 	}
-	defer r.Close() //nolint:errcheck // only read
-	return io.ReadAll(io.LimitReader(r, maxBootText))
+	return text, nil
 }
 
 // kernelHead holds the whole setup part of a bzImage: at most 64 sectors of 512 bytes

@@ -52,7 +52,7 @@ func OpenBootFiles(name string) (_ *BootFiles, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", b.kernel, name, err)
 	}
-	return &BootFiles{b.file(b.kernel).Open, b.file(b.initrd).Open, uname, b.args(), f}, nil
+	return &BootFiles{img.Lookup(b.kernel).Open, img.Lookup(b.initrd).Open, uname, b.args(), f}, nil
 }
 
 // args returns the kernel arguments of the default label, without the initrd that isolinux

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/remaster/iso9660"
@@ -126,51 +127,41 @@ func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 	b, c := s.base, s.Plan.Config
 	img := *b.image
 	img.Files = append([]iso9660.File(nil), b.image.Files...)
-	edited := *b
-	edited.image = &img
 	for _, cfg := range b.cfgs {
 		text, err := b.content(cfg)
 		if err != nil {
 			return nil, err
 		}
-		timeout := -1
-		if c.Boot.Timeout != nil {
-			timeout = *c.Boot.Timeout
-		}
-		if text, err = isolinux.Edit(text, isolinux.Options{Append: c.Boot.Append, TimeoutTenths: timeout}); err != nil {
+		if text, err = isolinux.Edit(text, bootEdit(c.Boot)); err != nil {
 			return nil, fmt.Errorf("edit %s in %s: %w", cfg, b.name, err)
 		}
-		setContent(edited.file(cfg), text, s.Epoch)
+		setContent(img.Lookup(cfg), text, s.Epoch)
 	}
-	f := edited.file(b.initrd)
+	f := img.Lookup(b.initrd)
 	f.Size, f.MTime, f.HardLink = rd.size, s.Epoch, ""
 	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(rd.file, 0, rd.size)), nil }
 	meta, err := s.metadata(rd)
 	if err != nil {
 		return nil, err
 	}
-	addFile(&img, iso9660.File{Path: metadataName, Mode: overlay.TypeRegular | 0o444}, meta, s.Epoch)
+	description := iso9660.File{Path: metadataName, Mode: overlay.TypeRegular | 0o444}
+	setContent(&description, meta, s.Epoch)
+	img.Put(description)
 	img.VolumeID = "Razor MK " + c.Image.Version
 	img.ApplicationID = "Razor Microkernel"
 	img.Created, img.Modified = s.Epoch, s.Epoch
+	img.CreatedCentis, img.ModifiedCentis = 0, 0
 	return &img, nil
+}
+
+// bootEdit says what to change in isolinux.cfg.
+func bootEdit(c config.Boot) isolinux.Options {
+	return isolinux.Options{Append: c.Append, TimeoutTenths: c.Timeout}
 }
 
 func setContent(f *iso9660.File, text []byte, mtime int64) {
 	f.Size, f.MTime, f.HardLink = int64(len(text)), mtime, ""
 	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
-}
-
-// addFile adds a file, or replaces the one of its path.
-func addFile(img *iso9660.Image, f iso9660.File, text []byte, mtime int64) {
-	setContent(&f, text, mtime)
-	for i := range img.Files {
-		if img.Files[i].Path == f.Path {
-			img.Files[i] = f
-			return
-		}
-	}
-	img.Files = append(img.Files, f)
 }
 
 // metadataName is where Razor's image service looks: in the ISO's root, in lower case.

@@ -1,0 +1,43 @@
+# make help lists the targets.
+SHELL   := /bin/bash
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+WORK    ?= build
+MIRROR  ?= $(WORK)/mirror
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+build: clients ## bin/mkbuild and bin/mk-client for this machine
+	$(BUILD) -o bin/ ./cmd/mkbuild ./cmd/mk-client
+
+clients:
+	@for arch in 386 amd64; do \
+	  GOOS=linux GOARCH=$$arch $(BUILD) -o $(WORK)/mk-client-$$arch ./cmd/mk-client && \
+	  gzip -9nc $(WORK)/mk-client-$$arch >internal/clientbin/bin/mk-client-$$arch.gz || exit 1; done
+
+tools: ## install the Debian packages that demo, test and e2e need
+	scripts/tools
+
+mirror: ## assemble the stand-in mirror from Debian i386 packages
+	$(GO) run ./cmd/mkmirror --work $(WORK)/mirror-work $(MIRROR)
+
+demo: tools build mirror ## build a prod ISO from the stand-in mirror and boot it
+	scripts/demo $(MIRROR) $(WORK)
+
+test: tools build ## all tests, the boot tests included where their tools are present
+	$(GO) test -timeout 25m ./...
+
+lint: ## go vet, golangci-lint, govulncheck
+	scripts/lint
+
+fuzz: ## every fuzz target for 10 s
+	scripts/fuzz 10s
+
+clean: ## remove what make made
+	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
+
+.PHONY: help build clients tools mirror demo test lint fuzz clean

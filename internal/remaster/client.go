@@ -1,0 +1,74 @@
+package remaster
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"os"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+)
+
+// Where mk-client looks for its configuration and its actions, and where its CA lies.
+const (
+	clientConfig  = "etc/razor-mk-client.conf"
+	clientCA      = "etc/mkbuild/ca.pem"
+	clientActions = "usr/lib/razor"
+)
+
+// clientTree is mk-client with the configuration that mkbuild.yaml gives it.
+func clientTree(program []byte, c config.Config) (*overlay.Tree, error) {
+	out := &overlay.Tree{}
+	settings := maps.Clone(c.Client.Settings)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	if c.MCollective != nil && c.MCollective.AllowSampleSecrets {
+		settings["allow_sample_secrets"] = "true"
+	}
+	if c.Client.CA != "" {
+		text, err := readCA(c.Client.CA)
+		if err != nil {
+			return nil, err
+		}
+		settings["ca"] = "/" + clientCA
+		if err := putAll(out, overlay.Dir("etc/mkbuild", 0o755), overlay.File(clientCA, 0o644, text)); err != nil {
+			return nil, err
+		}
+	}
+	text, err := json.MarshalIndent(settings, "", "  ") // map keys come out sorted
+	if err != nil {
+		return nil, err
+	}
+	return out, putAll(out,
+		overlay.File(profile.ClientPath, 0o755, program),
+		overlay.File(clientConfig, 0o644, append(text, '\n')),
+		overlay.Dir(clientActions, 0o755),
+		overlay.Symlink(clientActions+"/reboot", "/sbin/reboot"),
+	)
+}
+
+// readCA reads a PEM file and makes sure that it holds certificates and nothing private.
+func readCA(name string) ([]byte, error) {
+	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	if err != nil {
+		return nil, fmt.Errorf("read client.ca: %w", err)
+	}
+	n := 0
+	for rest := text; ; n++ {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil {
+			break
+		}
+		if b.Type != "CERTIFICATE" {
+			return nil, &config.Error{Where: "client.ca", What: fmt.Sprintf("%s holds a %s: only certificates may go into an image", name, b.Type)}
+		}
+	}
+	if n == 0 {
+		return nil, &config.Error{Where: "client.ca", What: name + " holds no PEM certificate"}
+	}
+	return text, nil
+}

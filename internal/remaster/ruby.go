@@ -1,0 +1,143 @@
+package remaster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/ui"
+)
+
+// ruby stages RubyGems and the gems: what `ruby setup.rb` and `gem install` would leave.
+func (s *stage) ruby(ctx context.Context) error {
+	c := s.Plan.Config
+	if c.RubyGems == nil && len(c.Gems.Install) == 0 {
+		return nil
+	}
+	ruby, err := rubygems.FindRuby(s.layers.Merged())
+	if err != nil {
+		return err
+	}
+	if c.RubyGems != nil {
+		src, err := s.archiveTree(ctx, "rubygems-"+c.RubyGems.Version, c.RubyGems.Sources(), c.RubyGems.SHA256)
+		if err != nil {
+			return err
+		}
+		staged, err := rubygems.StageRubyGems(ruby, src, c.RubyGems.Version)
+		if err != nil {
+			return err
+		}
+		if err := s.layers.AddLastWins(staged); err != nil {
+			return err
+		}
+		ruby.RubyGems = c.RubyGems.Version
+	}
+	return s.gems(ctx, ruby)
+}
+
+// archiveTree fetches a source archive and drops its one top folder.
+func (s *stage) archiveTree(ctx context.Context, name string, urls []string, sha256 string) (*overlay.Tree, error) {
+	blob, err := s.src.archive(ctx, name, urls, sha256)
+	if err != nil {
+		return nil, err
+	}
+	f, err := blob.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	t, err := overlay.ReadTar(f, name, overlay.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	s.newest(t)
+	return t.StripTop()
+}
+
+// gems installs the gems, or puts them where the boot installs them from.
+func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
+	var gems []*rubygems.Gem
+	for _, want := range s.Plan.Config.Gems.Install {
+		blob, err := s.src.gem(ctx, want)
+		if err != nil {
+			return err
+		}
+		g, err := readGem(blob, want.Name+"-"+want.Version+".gem")
+		if err != nil {
+			return err
+		}
+		if err := g.Match(want.Name, want.Version); err != nil {
+			return err
+		}
+		s.newer(g.MTime)
+		gems = append(gems, g)
+	}
+	place := rubygems.Install
+	if s.Plan.Config.Gems.Mode == "boot" {
+		place = rubygems.Repository
+		s.bootGems = rubygems.BootInstallScript(gems, ruby.RubyGems)
+	}
+	t, err := place(ruby, gems)
+	if err != nil {
+		return err
+	}
+	return s.layers.AddLastWins(t)
+}
+
+func readGem(blob *fetch.Blob, name string) (_ *rubygems.Gem, err error) {
+	defer recovered(name, &err)
+	f, err := blob.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return rubygems.ReadGem(f, name)
+}
+
+// profile changes the base's own files and adds mk-client.
+func (s *stage) profile(context.Context) error {
+	c := s.Plan.Config
+	client, err := s.client()
+	if err != nil {
+		return err
+	}
+	if client != nil {
+		if err := s.layers.AddLastWins(client); err != nil {
+			return err
+		}
+	}
+	changed, err := profile.Apply(s.layers.Merged(), profile.Options{
+		Profile: c.Profile, Version: c.Image.Version, Release: c.Release,
+		Keys: s.Keys, BootGems: s.bootGems, Client: client != nil,
+	})
+	if err != nil {
+		return err
+	}
+	return s.layers.AddLastWins(changed)
+}
+
+// client returns mk-client and its configuration, or nil when the image shall have none. A
+// mkbuild that was built without it says so and goes on: the image boots, and nobody hears of it.
+func (s *stage) client() (*overlay.Tree, error) {
+	c := s.Plan.Config
+	if c.Client.Disabled || s.Client == nil {
+		return nil, nil //nolint:nilnil // no client is a normal answer
+	}
+	program, err := s.Client(c.Arch)
+	var hinted interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &hinted) {
+		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Item: "mk-client", Text: fmt.Sprintf("%v: the image will not check in; %s", err, hinted.Hint())})
+		return nil, nil //nolint:nilnil // as above
+	}
+	if err != nil {
+		return nil, err
+	}
+	return clientTree(program, c)
+}
