@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/ui"
+)
+
+// mirror is one assembly on its way: where it is built and what it is built from.
+type mirror struct {
+	options
+	dir     string // temporary directory beside out
+	pool    *pool
+	mods    *modules
+	core    *overlay.Tree
+	inCore  map[string]bool // kernel modules of core.gz
+	isoPath string
+	sink    ui.Sink
+}
+
+// assemble makes the mirror in a temporary directory and renames it into place.
+func assemble(ctx context.Context, o options, sink ui.Sink) error {
+	if err := checkTools(); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(o.out); err == nil {
+		if err := checkReplaceable(o.out); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(o.work, 0o755); err != nil {
+		return fmt.Errorf("make work directory: %w", err)
+	}
+	debs, err := apt{dir: filepath.Join(o.work, "apt"), sink: sink}.fetch(ctx, packages(), o.refresh)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+		return fmt.Errorf("make %s: %w", filepath.Dir(o.out), err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".tmp-")
+	if err != nil {
+		return fmt.Errorf("make temporary directory: %w", err)
+	}
+	defer os.RemoveAll(tmp) //nolint:errcheck // gone after the rename
+	m := &mirror{options: o, dir: tmp, sink: sink}
+	sink.Event(ui.Event{Level: ui.Info, Step: "unpack", Text: fmt.Sprintf("%d packages", len(debs))})
+	if m.pool, err = unpack(ctx, o.work, debs); err != nil {
+		return err
+	}
+	if err := m.build(ctx); err != nil {
+		return err
+	}
+	return replaceDir(tmp, o.out)
+}
+
+// build runs the steps in order.
+func (m *mirror) build(ctx context.Context) error {
+	var err error
+	if m.mods, err = readModules(m.pool); err != nil {
+		return err
+	}
+	m.sink.Event(ui.Event{Level: ui.Info, Step: "core", Text: "kernel " + m.mods.kernel})
+	var selected []*module
+	if m.core, selected, err = buildCore(m.pool, m.mods, m.release); err != nil {
+		return err
+	}
+	m.inCore = make(map[string]bool)
+	for _, mod := range selected {
+		m.inCore[mod.name] = true
+	}
+	for _, step := range []func(context.Context) error{m.releases, m.extensions, m.archives, m.documents} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaceDir renames dir to out. An earlier mirror moves away first: rename(2) cannot replace a
+// directory that is not empty.
+func replaceDir(dir, out string) error {
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return fmt.Errorf("finish mirror: %w", err)
+	}
+	old := ""
+	if _, err := os.Lstat(out); err == nil {
+		if err := checkReplaceable(out); err != nil {
+			return err
+		}
+		old = dir + ".old"
+		if err := os.Rename(out, old); err != nil {
+			return fmt.Errorf("replace %s: %w", out, err)
+		}
+	}
+	if err := os.Rename(dir, out); err != nil {
+		return fmt.Errorf("finish mirror: %w", err)
+	}
+	if old != "" {
+		return os.RemoveAll(old)
+	}
+	return nil
+}
+
+// checkReplaceable refuses to replace anything but an earlier mirror or an empty directory.
+func checkReplaceable(out string) error {
+	names, err := os.ReadDir(out)
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", out, err)
+	}
+	for _, n := range names {
+		if n.Name() == configFile {
+			return nil
+		}
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("replace %s: not empty and not a mirror that mkmirror made (no %s in it)", out, configFile)
+	}
+	return nil
+}
+
+// tools are the programs that an assembly runs, with the Debian package of each.
+func tools() map[string]string {
+	return map[string]string{
+		"apt-get": "apt", "apt-cache": "apt", "dpkg-deb": "dpkg", "mksquashfs": "squashfs-tools", "xorriso": "xorriso",
+	}
+}
+
+// checkTools names everything that is missing in one error.
+func checkTools() error {
+	var lost []string
+	need := make(map[string]bool)
+	for program, pkg := range tools() {
+		if _, err := exec.LookPath(program); err != nil {
+			lost = append(lost, program)
+			need[pkg] = true
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	var pkgs []string
+	for p := range need {
+		pkgs = append(pkgs, p)
+	}
+	sort.Strings(lost)
+	sort.Strings(pkgs)
+	return fmt.Errorf("find %s: not installed; run: apt-get install %s", strings.Join(lost, ", "), strings.Join(pkgs, " "))
+}

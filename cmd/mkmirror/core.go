@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+//go:embed all:files
+var embedded embed.FS
+
+// Owners of Tiny Core Linux: the user tc and the group staff.
+const (
+	uidTC    = 1001
+	gidStaff = 50
+)
+
+// releaseText is what the image says about itself.
+func releaseText(release, kernel string) string {
+	return release + "\n\nSTAND-IN for Tiny Core Linux " + release + ", made by mkmirror out of Debian packages (kernel " + kernel +
+		").\nIt is not Tiny Core Linux: use it to develop and test, never to judge Tiny Core Linux.\n"
+}
+
+// buildCore makes the tree of core.gz.
+func buildCore(p *pool, mods *modules, release string) (*overlay.Tree, []*module, error) {
+	b := newBuilder(p)
+	coreDirs(b)
+	coreFiles(b)
+	coreDevices(b)
+	b.text("usr/share/doc/tc/release.txt", 0o644, releaseText(release, mods.kernel))
+	coreBusybox(b)
+	coreLibraries(b)
+	selected := coreKernelModules(b, mods)
+	b.own(0, gidStaff, "opt", "opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "opt/tcemirror",
+		"opt/.filetool.lst", "opt/.xfiletool.lst", "usr/local/tce.installed")
+	t, err := b.done()
+	if err != nil {
+		return nil, nil, fmt.Errorf("make core.gz: %w", err)
+	}
+	if lost, asker, err := missing(t); err != nil {
+		return nil, nil, fmt.Errorf("make core.gz: %w", err)
+	} else if len(lost) > 0 {
+		return nil, nil, fmt.Errorf("make core.gz: %s is missing (needed by %s)", lost[0], asker[lost[0]])
+	}
+	return t, selected, nil
+}
+
+// coreDirs adds the directories whose modes or emptiness matter.
+func coreDirs(b *builder) {
+	for _, d := range []string{
+		"bin", "dev", "dev/pts", "dev/shm", "etc", "etc/sysconfig", "home", "lib", "mnt", "proc", "root", "run", "sbin", "sys",
+		"usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin", "usr/local/etc", "usr/local/etc/init.d", "usr/local/lib",
+		"usr/local/sbin", "usr/local/share", "usr/sbin", "usr/share", "var", "var/cache", "var/lib", "var/lock", "var/log", "var/run", "var/spool",
+	} {
+		b.put(overlay.Dir(d, 0o755))
+	}
+	b.put(overlay.Dir("tmp", 0o1777))
+	b.put(overlay.Dir("opt", 0o2775))
+	b.put(overlay.Dir("usr/local/tce.installed", 0o775))
+	b.put(overlay.Dir("etc/skel", 0o755))
+}
+
+// coreModes are the permissions of embedded files that are neither 0644 nor a script's 0755.
+func coreModes() map[string]uint32 {
+	return map[string]uint32{
+		"etc/shadow": 0o640, "etc/gshadow": 0o640, "opt/bootlocal.sh": 0o775, "opt/shutdown.sh": 0o755, "opt/tcemirror": 0o664,
+		"opt/.filetool.lst": 0o664, "opt/.xfiletool.lst": 0o664, "etc/init.d/tc-functions": 0o755,
+	}
+}
+
+// coreFiles adds the embedded boot scripts and configuration.
+func coreFiles(b *builder) {
+	modes := coreModes()
+	err := fs.WalkDir(embedded, "files/core", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := embedded.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		to := strings.TrimPrefix(name, "files/core/")
+		perm, ok := modes[to]
+		if !ok {
+			perm = 0o644
+			if strings.HasPrefix(string(content), "#!") {
+				perm = 0o755
+			}
+		}
+		b.text(to, perm, string(content))
+		return nil
+	})
+	if err != nil {
+		b.fail(fmt.Errorf("read embedded files: %w", err))
+	}
+	b.put(overlay.Symlink("etc/mtab", "/proc/mounts"))
+}
+
+// node is a device node of the stock image.
+type node struct {
+	name         string
+	block        bool
+	major, minor uint32
+	perm         uint32
+	gid          uint32
+}
+
+// coreDevices adds static device nodes: the kernel opens /dev/console before anything runs.
+func coreDevices(b *builder) {
+	nodes := []node{
+		{"console", false, 5, 1, 0o600, 0}, {"null", false, 1, 3, 0o666, 0}, {"zero", false, 1, 5, 0o666, 0},
+		{"full", false, 1, 7, 0o666, 0}, {"random", false, 1, 8, 0o666, 0}, {"urandom", false, 1, 9, 0o666, 0},
+		{"kmsg", false, 1, 11, 0o660, 0}, {"mem", false, 1, 1, 0o640, 0}, {"tty", false, 5, 0, 0o666, 0}, {"ptmx", false, 5, 2, 0o666, 0},
+	}
+	for i := range uint32(8) {
+		nodes = append(nodes,
+			node{fmt.Sprintf("tty%d", i), false, 4, i, 0o620, 5},
+			node{fmt.Sprintf("ram%d", i), true, 1, i, 0o660, 0},
+			node{fmt.Sprintf("loop%d", i), true, 7, i, 0o660, 0})
+	}
+	for i := range uint32(4) {
+		nodes = append(nodes, node{fmt.Sprintf("ttyS%d", i), false, 4, 64 + i, 0o660, 5})
+	}
+	for _, n := range nodes {
+		e := overlay.Entry{Path: "dev/" + n.name, Mode: overlay.TypeChar | n.perm, GID: n.gid, Major: n.major, Minor: n.minor}
+		if n.block {
+			e.Mode = overlay.TypeBlock | n.perm
+		}
+		b.put(e)
+	}
+}
+
+// busyboxDir says where an applet's link goes when it is not /bin: scripts and people name some
+// of them by path.
+func busyboxDir(applet string) string {
+	switch applet {
+	case "init", "getty", "halt", "poweroff", "reboot", "ifconfig", "route", "modprobe", "insmod", "rmmod", "depmod", "lsmod",
+		"mkswap", "swapon", "swapoff", "losetup", "hwclock", "udhcpc", "klogd", "syslogd", "blkid", "fdisk", "switch_root", "sulogin":
+		return "sbin"
+	case "chroot", "crond", "httpd", "telnetd", "rdate":
+		return "usr/sbin"
+	case "awk", "env", "find", "id", "tr", "sort", "head", "tail", "cut", "wc", "which", "xargs", "md5sum", "sha256sum", "passwd", "test", "[", "[[", "yes", "expr":
+		return "usr/bin"
+	}
+	return "bin"
+}
+
+// coreBusybox adds busybox and a link for each applet of files/applets.txt that this busybox has:
+// its table of names holds each between two NUL bytes.
+func coreBusybox(b *builder) {
+	b.take("busybox-static", "bin/busybox", "bin/busybox", 0o4755)
+	list, err := embedded.ReadFile("files/applets.txt")
+	if err == nil {
+		var program []byte
+		if e := b.tree.Get("bin/busybox"); e != nil {
+			program, err = e.Content(maxELF)
+		}
+		for _, applet := range applets(string(list), program) {
+			name := path.Join(busyboxDir(applet), applet)
+			b.put(overlay.Symlink(name, busyboxTarget(name)))
+		}
+	}
+	if err != nil {
+		b.fail(fmt.Errorf("list busybox applets: %w", err))
+	}
+	b.put(overlay.Symlink("bin/sh", "busybox"))
+	b.put(overlay.Symlink("linuxrc", "bin/busybox"))
+}
+
+// applets returns the names of list that a busybox binary knows.
+func applets(list string, program []byte) []string {
+	var out []string
+	for _, name := range strings.Fields(list) {
+		if bytes.Contains(program, []byte("\x00"+name+"\x00")) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// busyboxTarget returns the relative target of an applet's link.
+func busyboxTarget(name string) string {
+	switch path.Dir(name) {
+	case "bin":
+		return "busybox"
+	case "sbin":
+		return "../bin/busybox"
+	}
+	return "../../bin/busybox"
+}
+
+// coreLibraries adds the C library as Tiny Core's base has it, and the libraries that lscpu and
+// sfdisk need: mkbuild takes these two programs alone out of util-linux.tcz, and on Tiny Core
+// their libraries are part of the base.
+func coreLibraries(b *builder) {
+	b.take("libc-bin", "sbin/ldconfig", "sbin/ldconfig", 0o755)
+	b.take("libc-bin", "usr/bin/getent", "usr/bin/getent", 0o755)
+	b.take("libc-bin", "usr/bin/ldd", "usr/bin/ldd", 0o755)
+	for _, soname := range []string{
+		"ld-linux.so.2", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1",
+		"libnss_files.so.2", "libnss_dns.so.2", "libcrypt.so.1", "libgcc_s.so.1", "libz.so.1",
+		"libsmartcols.so.1", "libfdisk.so.1", "libblkid.so.1", "libuuid.so.1", "libreadline.so.8", "libtinfo.so.6",
+	} {
+		if b.err == nil {
+			b.fail(b.pool.addLibrary(b.tree, "lib", soname))
+		}
+	}
+}
+
+// coreKernelModules adds the modules with their index, and the absolute link through which depmod
+// on the running system sees those of extensions.
+func coreKernelModules(b *builder, mods *modules) []*module {
+	selected, err := mods.selectModules(coreModules())
+	if err != nil {
+		b.fail(err)
+		return nil
+	}
+	dir := path.Join("lib/modules", mods.kernel)
+	for _, mod := range selected {
+		e, err := mod.entry(dir)
+		if err != nil {
+			b.fail(err)
+			return nil
+		}
+		b.put(e)
+	}
+	dep, alias := depmod(selected)
+	b.text(path.Join(dir, "modules.dep"), 0o644, string(dep))
+	b.text(path.Join(dir, "modules.alias"), 0o644, string(alias))
+	b.text(path.Join(dir, "modules.symbols"), 0o644, "# Aliases for symbols, used by symbol_request().\n")
+	b.put(overlay.Symlink(path.Join(dir, "kernel.tclocal"), "/usr/local/lib/modules/"+mods.kernel+"/kernel/"))
+	b.put(overlay.Dir("usr/local/lib/modules", 0o755))
+	return selected
+}

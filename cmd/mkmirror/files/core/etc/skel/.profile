@@ -1,0 +1,2 @@
+# Settings of your own login shell.
+export EDITOR=vi

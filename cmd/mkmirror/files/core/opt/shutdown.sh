@@ -1,0 +1,2 @@
+#!/bin/sh
+# put user shutdown commands here

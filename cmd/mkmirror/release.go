@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // the sum that Tiny Core's mirrors publish
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"mkbuild/internal/ui"
+)
+
+// releases makes the ISO under release/, and an older point release under archive/.
+func (m *mirror) releases(ctx context.Context) error {
+	stage := filepath.Join(m.dir, ".iso")
+	if err := m.stageISO(stage); err != nil {
+		return err
+	}
+	name := "Core-" + m.options.release + ".iso"
+	dir := m.path("release")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make ISO: %w", err)
+	}
+	m.isoPath = filepath.Join(dir, name)
+	m.sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: name, Text: "writing"})
+	if err := makeISO(ctx, stage, m.isoPath); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(stage); err != nil {
+		return fmt.Errorf("make ISO: %w", err)
+	}
+	older := olderRelease(m.options.release)
+	if err := os.MkdirAll(m.path("archive", older), 0o755); err != nil {
+		return fmt.Errorf("make ISO: %w", err)
+	}
+	for _, copied := range []string{m.path("release", "Core-current.iso"), m.path("archive", older, "Core-"+older+".iso")} {
+		if err := os.Link(m.isoPath, copied); err != nil {
+			return fmt.Errorf("make ISO: %w", err)
+		}
+		if err := writeMD5(copied); err != nil {
+			return err
+		}
+	}
+	return writeMD5(m.isoPath)
+}
+
+// path joins a path below DIR/<major>.x/x86.
+func (m *mirror) path(parts ...string) string {
+	major, _ := majorOf(m.options.release) // checked when the command line was read
+	return filepath.Join(append([]string{m.dir, strconv.Itoa(major) + ".x", "x86"}, parts...)...)
+}
+
+// olderRelease names a point release before v, for archive/: 4.5.2 gives 4.5.1, 4.0 gives 4.0.1 of
+// no real release, which a stand-in may.
+func olderRelease(v string) string {
+	parts := strings.Split(v, ".")
+	last, err := strconv.Atoi(parts[len(parts)-1])
+	if err != nil || last == 0 {
+		return v + ".0"
+	}
+	parts[len(parts)-1] = strconv.Itoa(last - 1)
+	return strings.Join(parts, ".")
+}
+
+// stageISO lays out the files of a 4.x Core ISO.
+func (m *mirror) stageISO(stage string) error {
+	b := newBuilder(m.pool)
+	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/vmlinuz", 0o644)
+	core, err := bytesOf(func(w io.Writer) error { return writeInitrd(w, m.core) })
+	if err != nil {
+		return err
+	}
+	b.text("boot/core.gz", 0o644, string(core))
+	b.take("isolinux", "usr/lib/ISOLINUX/isolinux.bin", "boot/isolinux/isolinux.bin", 0o644)
+	b.take("syslinux-common", "usr/lib/syslinux/modules/bios/ldlinux.c32", "boot/isolinux/ldlinux.c32", 0o644)
+	for _, name := range []string{"boot.msg", "f2", "f3", "f4", "isolinux.cfg"} {
+		text, err := embedded.ReadFile(path.Join("files/isolinux", name))
+		if err != nil {
+			return fmt.Errorf("read embedded files: %w", err)
+		}
+		b.text("boot/isolinux/"+name, 0o644, string(text))
+	}
+	t, err := b.done()
+	if err != nil {
+		return fmt.Errorf("make ISO: %w", err)
+	}
+	for _, e := range t.Entries() {
+		name := filepath.Join(stage, filepath.FromSlash(e.Path))
+		if e.IsDir() {
+			err = os.MkdirAll(name, 0o755)
+		} else {
+			err = writeFile(name, func(w io.Writer) error { return copyContent(w, e) })
+		}
+		if err != nil {
+			return fmt.Errorf("make ISO: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeFile creates a file of the mirror, which does not exist yet for anybody else.
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// makeISO runs the command line of Tiny Core's documentation. xorriso takes all times from
+// SOURCE_DATE_EPOCH.
+func makeISO(ctx context.Context, stage, out string) error {
+	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs", "-l", "-J", "-r", "-V", "TC-custom",
+		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-o", out, stage)
+	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C", "SOURCE_DATE_EPOCH="+strconv.Itoa(buildTime))
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run xorriso: %w: %s", err, lastLines(string(text), 3))
+	}
+	return nil
+}
+
+// writeMD5 writes NAME.md5.txt beside a file, as md5sum prints it.
+func writeMD5(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("sum %s: %w", name, err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	h := md5.New()  //nolint:gosec // see the import
+	if _, err := io.Copy(h, f); err != nil {
+		return fmt.Errorf("sum %s: %w", name, err)
+	}
+	line := hex.EncodeToString(h.Sum(nil)) + "  " + filepath.Base(name) + "\n"
+	if err := os.WriteFile(name+".md5.txt", []byte(line), 0o644); err != nil {
+		return fmt.Errorf("sum %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/klauspost/pgzip"
+
+	"mkbuild/internal/overlay"
+)
+
+// builder fills a tree and keeps the first error, so that long lists of files stay readable.
+type builder struct {
+	tree *overlay.Tree
+	pool *pool
+	err  error
+}
+
+func newBuilder(p *pool) *builder { return &builder{tree: &overlay.Tree{}, pool: p} }
+
+// put adds an entry with the build's time.
+func (b *builder) put(e overlay.Entry) {
+	if b.err == nil {
+		e.MTime = buildTime
+		b.err = b.tree.Put(e)
+	}
+}
+
+// text adds a file with content.
+func (b *builder) text(name string, perm uint32, content string) {
+	b.put(overlay.File(name, perm, []byte(content)))
+}
+
+// owned adds a directory or changes the owner of an entry that is there.
+func (b *builder) own(uid, gid uint32, names ...string) {
+	for _, n := range names {
+		e := b.tree.Get(n)
+		if e == nil {
+			b.fail(fmt.Errorf("own %s: no such entry", n))
+			return
+		}
+		e.UID, e.GID = uid, gid
+	}
+}
+
+// take adds a package's file.
+func (b *builder) take(pkg, from, to string, perm uint32) {
+	if b.err != nil {
+		return
+	}
+	e, err := b.pool.file(pkg, from, to, perm)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.put(e)
+}
+
+// takeTree adds all files below a package's directory for which keep is true (nil: all), below
+// the directory to. Files keep their execute bit.
+func (b *builder) takeTree(pkg, from, to string, keep func(name string) bool) {
+	if b.err != nil {
+		return
+	}
+	names, err := b.pool.files(pkg, from)
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("take %s out of %s: nothing there", from, pkg)
+	}
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	for _, n := range names {
+		if keep != nil && !keep(n) {
+			continue
+		}
+		perm := uint32(0o644)
+		if b.pool.executable(pkg, path.Join(from, n)) {
+			perm = 0o755
+		}
+		b.take(pkg, path.Join(from, n), path.Join(to, n), perm)
+	}
+}
+
+func (b *builder) fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// done adds the directories that entries imply (0755 root:root) and returns the tree.
+func (b *builder) done() (*overlay.Tree, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	for _, e := range b.tree.Entries() {
+		for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
+			if b.tree.Get(d) == nil {
+				b.put(overlay.Dir(d, 0o755))
+			}
+		}
+	}
+	if b.tree.Get(".") == nil {
+		b.put(overlay.Dir(".", 0o755))
+	}
+	return b.tree, b.err
+}
+
+// writeTar writes t as a tar archive for mksquashfs: the way to owners and modes without root.
+// The root is left out; mksquashfs is told about it by options.
+func writeTar(w io.Writer, t *overlay.Tree) error {
+	tw := tar.NewWriter(w)
+	for _, e := range t.Entries() {
+		if e.Path == "." {
+			continue
+		}
+		h := &tar.Header{
+			Name: e.Path, Mode: int64(e.Perm()), Uid: int(e.UID), Gid: int(e.GID),
+			Size: e.Size, Linkname: e.Link, ModTime: time.Unix(e.MTime, 0), Typeflag: tar.TypeReg,
+		}
+		switch {
+		case e.IsDir():
+			h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
+		case e.IsLink():
+			h.Typeflag = tar.TypeSymlink
+		}
+		if err := tw.WriteHeader(h); err != nil {
+			return fmt.Errorf("write tar: %s: %w", e.Path, err)
+		}
+		if err := copyContent(tw, e); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
+}
+
+// copyContent writes a regular file's bytes.
+func copyContent(w io.Writer, e *overlay.Entry) error {
+	if !e.IsRegular() || e.Open == nil {
+		return nil
+	}
+	r, err := e.Open()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", e.Path, err)
+	}
+	defer r.Close() //nolint:errcheck // only read
+	n, err := io.Copy(w, r)
+	if err == nil && n != e.Size {
+		err = fmt.Errorf("%d bytes instead of %d", n, e.Size)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", e.Path, err)
+	}
+	return nil
+}
+
+// gzipBlock is pgzip's unit of work; it decides the bytes, so it is fixed.
+const gzipBlock = 1 << 20
+
+// writeInitrd writes t as one gzip'd newc archive, as stock core.gz is.
+func writeInitrd(w io.Writer, t *overlay.Tree) error {
+	z, err := pgzip.NewWriterLevel(w, 9)
+	if err != nil {
+		return fmt.Errorf("write initrd: %w", err)
+	}
+	if err := z.SetConcurrency(gzipBlock, 4); err != nil {
+		return fmt.Errorf("write initrd: %w", err)
+	}
+	z.ModTime = time.Unix(0, 0)
+	err = writeNewc(z, t)
+	if cerr := z.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// writeNewc writes the cpio format newc (the kernel's buffer-format.rst), padded to 512 bytes.
+func writeNewc(w io.Writer, t *overlay.Tree) error {
+	c := &countingWriter{w: w}
+	for i, e := range t.Entries() {
+		if err := writeNewcEntry(c, e, i+1); err != nil {
+			return fmt.Errorf("write initrd: %s: %w", e.Path, err)
+		}
+	}
+	if _, err := io.WriteString(c, newcHeader(&overlay.Entry{Path: "TRAILER!!!"}, 0, 0)); err != nil {
+		return err
+	}
+	_, err := c.Write(make([]byte, -c.n&511))
+	return err
+}
+
+func writeNewcEntry(c *countingWriter, e *overlay.Entry, ino int) error {
+	size := e.Size
+	if e.IsLink() {
+		size = int64(len(e.Link))
+	}
+	if _, err := io.WriteString(c, newcHeader(e, ino, size)); err != nil {
+		return err
+	}
+	if e.IsLink() {
+		if _, err := io.WriteString(c, e.Link); err != nil {
+			return err
+		}
+	} else if err := copyContent(c, e); err != nil {
+		return err
+	}
+	_, err := c.Write(make([]byte, -c.n&3))
+	return err
+}
+
+// newcHeader formats a header and its name, padded to 4 bytes.
+func newcHeader(e *overlay.Entry, ino int, size int64) string {
+	nlink := 1
+	if e.IsDir() {
+		nlink = 2
+	}
+	h := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
+		ino, e.Mode, e.UID, e.GID, nlink, e.MTime, size, 0, 0, e.Major, e.Minor, len(e.Path)+1, 0, e.Path)
+	return h + strings.Repeat("\x00", -len(h)&3)
+}
+
+// countingWriter knows how far padding has to go.
+type countingWriter struct {
+	w io.Writer
+	n int
+}
+
+// Write implements [io.Writer].
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += n
+	return n, err
+}
+
+// bytesOf runs a writer function into memory.
+func bytesOf(write func(io.Writer) error) ([]byte, error) {
+	var b bytes.Buffer
+	err := write(&b)
+	return b.Bytes(), err
+}
