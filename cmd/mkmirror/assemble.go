@@ -20,7 +20,7 @@ type mirror struct {
 	pool    *pool
 	mods    *modules
 	core    *overlay.Tree
-	inCore  map[string]bool // kernel modules of core.gz
+	shipped map[string]bool // kernel modules of core.gz and of the extensions made so far
 	isoPath string
 	sink    ui.Sink
 }
@@ -72,9 +72,9 @@ func (m *mirror) build(ctx context.Context) error {
 	if m.core, selected, err = buildCore(m.pool, m.mods, m.release); err != nil {
 		return err
 	}
-	m.inCore = make(map[string]bool)
+	m.shipped = make(map[string]bool)
 	for _, mod := range selected {
-		m.inCore[mod.name] = true
+		m.shipped[mod.name] = true
 	}
 	for _, step := range []func(context.Context) error{m.releases, m.extensions, m.archives, m.documents} {
 		if err := step(ctx); err != nil {

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+// rubyVersion is the version of Ruby's libraries: the name of their directories.
+const rubyVersion = "3.1.0"
+
+const (
+	rubyLib  = "usr/local/lib/ruby/" + rubyVersion
+	rubyArch = rubyLib + "/i386-linux-gnu"
+	rubyGems = "usr/local/lib/ruby/gems/" + rubyVersion
+)
+
+// fillRuby lays Debian's Ruby out as Tiny Core's: everything below /usr/local/lib/ruby, with links
+// from the paths that Debian's interpreter has compiled in. RubyGems and Bundler are left out, so
+// that RubyGems' own archive provides them, as it has to for Ruby 1.8.
+func fillRuby(b *builder, _ *mirror) {
+	b.take("ruby3.1", "usr/bin/ruby3.1", "usr/local/bin/ruby", 0o755)
+	b.put(overlay.Symlink("usr/local/bin/ruby3.1", "ruby"))
+	b.takeTree("libruby3.1", "usr/lib/ruby/"+rubyVersion, rubyLib, keepStdlib)
+	b.takeTree("libruby3.1", "usr/lib/i386-linux-gnu/ruby/"+rubyVersion, rubyArch, func(name string) bool {
+		return name != "rbconfig.rb"
+	})
+	b.takeTree("libruby3.1", "usr/lib/ruby/gems/"+rubyVersion+"/specifications/default", rubyGems+"/specifications/default",
+		func(name string) bool { return !strings.HasPrefix(name, "bundler-") })
+	rubyConfig(b)
+	for _, d := range []string{"", "/" + rubyVersion, "/" + rubyVersion + "/i386-linux-gnu"} {
+		b.put(overlay.Dir("usr/local/lib/ruby/site_ruby"+d, 0o755))
+	}
+	b.put(overlay.Dir("usr/local/lib/i386-linux-gnu", 0o755))
+	b.put(overlay.Symlink("usr/local/lib/site_ruby", "ruby/site_ruby"))
+	b.put(overlay.Symlink("usr/local/lib/i386-linux-gnu/site_ruby", "../ruby/site_ruby/"+rubyVersion+"/i386-linux-gnu"))
+	b.put(overlay.Symlink("usr/lib/ruby", "/usr/local/lib/ruby"))
+	b.put(overlay.Symlink("usr/lib/i386-linux-gnu/ruby", "/usr/local/lib/ruby/i386-linux-gnu"))
+	b.put(overlay.Symlink("usr/local/lib/ruby/i386-linux-gnu/"+rubyVersion, "../"+rubyVersion+"/i386-linux-gnu"))
+}
+
+// keepStdlib leaves out RubyGems and Bundler.
+func keepStdlib(name string) bool {
+	top, _, _ := strings.Cut(name, "/")
+	switch top {
+	case "rubygems", "rubygems.rb", "bundler", "bundler.rb":
+		return false
+	}
+	return true
+}
+
+// rubyConfig adds rbconfig.rb with the directories of the layout here.
+func rubyConfig(b *builder) {
+	e, err := b.pool.file("libruby3.1", "usr/lib/i386-linux-gnu/ruby/"+rubyVersion+"/rbconfig.rb", rubyArch+"/rbconfig.rb", 0o644)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	text, err := e.Content(1 << 20)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	changed, err := moveRuby(string(text))
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.text(e.Path, 0o644, changed)
+}
+
+var topdirLine = regexp.MustCompile(`(?m)^(\s*TOPDIR = File\.dirname\(__FILE__\)\.chomp!\()"[^"]*"`)
+
+// moveRuby edits the text of Debian's rbconfig.rb. It fails when a line that it has to change is
+// not there, so that another Ruby package cannot pass unchanged.
+func moveRuby(text string) (string, error) {
+	if !topdirLine.MatchString(text) {
+		return "", fmt.Errorf("edit rbconfig.rb: no TOPDIR")
+	}
+	text = topdirLine.ReplaceAllString(text, `${1}"/lib/ruby/`+rubyVersion+`/i386-linux-gnu"`)
+	for _, change := range [][2]string{
+		{"prefix", `(TOPDIR || DESTDIR + "/usr/local")`},
+		{"sitedir", `"$(rubylibprefix)/site_ruby"`},
+		{"sitearchdir", `"$(sitelibdir)/$(sitearch)"`},
+		{"rubyarchdir", `"$(rubylibdir)/$(arch)"`},
+		{"RUBY_INSTALL_NAME", `"$(RUBY_BASE_NAME)"`},
+		{"ruby_install_name", `"$(RUBY_BASE_NAME)"`},
+	} {
+		line := regexp.MustCompile(`(?m)^(\s*CONFIG\["` + change[0] + `"\]\s*=\s*).*$`)
+		if !line.MatchString(text) {
+			return "", fmt.Errorf("edit rbconfig.rb: no CONFIG[%q]", change[0])
+		}
+		text = line.ReplaceAllString(text, "${1}"+strings.ReplaceAll(change[1], "$", "$$"))
+	}
+	return text, nil
+}
