@@ -1,0 +1,261 @@
+// Package e2e builds images from the stand-in mirror with the real programs and boots them in
+// QEMU. What an image says of itself, through the probe in testdata/e2e, is what is asserted.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mkbuild/internal/qemu"
+	"mkbuild/internal/testkit"
+)
+
+// root is the project's folder.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// need skips, or fails in CI, where a program of the boot tests is missing.
+func need(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: boots are slow")
+	}
+	for _, tool := range []string{"qemu-system-i386", "mksquashfs", "xorriso", "apt-get", "ssh", "ssh-keygen"} {
+		testkit.Tool(t, tool)
+	}
+}
+
+// fixture is what all boot tests share: the programs, the mirror and one download cache.
+type fixture struct {
+	dir, mkbuild, mirror string
+	err                  error
+}
+
+// share makes the fixture once.
+var share = sync.OnceValue(func() (f fixture) { //nolint:gochecknoglobals // one mirror for all tests
+	top, err := filepath.Abs("..")
+	if err != nil {
+		return fixture{err: err}
+	}
+	f = fixture{dir: filepath.Join(top, "build"), mkbuild: filepath.Join(top, "bin", "mkbuild")}
+	f.mirror = filepath.Join(f.dir, "mirror")
+	if f.err = os.MkdirAll(f.dir, 0o755); f.err != nil {
+		return f
+	}
+	for _, c := range [][]string{{"make", "-s", "build"}, {"make", "-s", "mirror"}} {
+		cmd := exec.Command(c[0], c[1:]...)
+		cmd.Dir = top
+		if out, err := cmd.CombinedOutput(); err != nil {
+			f.err = fmt.Errorf("%q: %w\n%s", c, err, out)
+			return f
+		}
+	}
+	return f
+})
+
+func setup(t testing.TB) fixture {
+	t.Helper()
+	need(t)
+	f := share()
+	if f.err != nil {
+		t.Fatal(f.err)
+	}
+	return f
+}
+
+// run starts mkbuild as a user would and returns its two streams.
+func (f fixture) run(t testing.TB, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), f.mkbuild, args...)
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err = cmd.Run()
+	return o.String(), e.String(), err
+}
+
+// image builds an ISO with the probe in it and returns its path.
+func (f fixture) image(t testing.TB, extra string, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := os.ReadFile(filepath.Join(f.mirror, "mkbuild.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := filepath.Join(root(t), "testdata", "e2e", "probe")
+	config := string(text) + fmt.Sprintf("\noverlay:\n  - {source: %s, target: /}\n%s\nboot: {append: console=ttyS0 loglevel=3, timeout: 10}\n", probe, extra)
+	name := filepath.Join(dir, "mkbuild.yaml")
+	if err := os.WriteFile(name, []byte(strings.ReplaceAll(config, "MIRROR", f.mirror)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	iso := filepath.Join(dir, "image.iso")
+	args = append([]string{"iso", "--config", name, "--cache-dir", filepath.Join(f.dir, "cache"), "--progress", "plain", "-o", iso}, args...)
+	stdout, stderr, err := f.run(t, args...)
+	if err != nil {
+		t.Fatalf("mkbuild %q: %v\n%s", args, err, stderr)
+	}
+	if stdout != iso+"\n" {
+		t.Fatalf("stdout %q, want the ISO's path alone", stdout)
+	}
+	return iso
+}
+
+// bootTime bounds one boot; TCG is slow, and a machine may be shared.
+const bootTime = 6 * time.Minute
+
+// boot starts an image and waits for the end of its report.
+func boot(t *testing.T, m qemu.Machine) (*qemu.VM, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
+	t.Cleanup(cancel)
+	vm, err := qemu.Start(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(vm.Stop)
+	if err := vm.Expect(ctx, "PROBE done"); err != nil {
+		t.Fatalf("%v\n%s", err, vm.Log())
+	}
+	return vm, vm.Log()
+}
+
+// failures returns the probe's complaints. An image without any says so itself, check by check:
+// silence is a failure too.
+func failures(log string) []string {
+	var out []string
+	ok := 0
+	for _, l := range strings.Split(log, "\n") {
+		switch {
+		case strings.Contains(l, "PROBE FAIL"):
+			out = append(out, l)
+		case strings.Contains(l, "PROBE ok"):
+			ok++
+		}
+	}
+	if ok < 20 {
+		out = append(out, fmt.Sprintf("only %d checks said ok", ok))
+	}
+	return out
+}
+
+func wantLines(t *testing.T, log string, lines ...string) {
+	t.Helper()
+	for _, f := range failures(log) {
+		t.Error(f)
+	}
+	for _, l := range lines {
+		if !strings.Contains(log, l) {
+			t.Errorf("the console never said %q", l)
+		}
+	}
+	if t.Failed() {
+		t.Log(log)
+	}
+}
+
+func TestBootProd(t *testing.T) {
+	f := setup(t)
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, "")})
+	wantLines(t, log, "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0", "MK loaded: v0.1.0")
+}
+
+func TestBootMerged(t *testing.T) {
+	f := setup(t)
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, "initrd: {layout: merged}\n")})
+	wantLines(t, log, "PROBE sshd not running; installed: no")
+}
+
+func TestBootGemsWhileBooting(t *testing.T) {
+	f := setup(t)
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, "", "--image-version", "1.0")})
+	wantLines(t, log, "MK loaded: v1.0")
+}
+
+func TestBootDevTakesAKeyAndNoPassword(t *testing.T) {
+	f := setup(t)
+	dir := t.TempDir()
+	key := filepath.Join(dir, "id")
+	testkit.Run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+	iso := f.image(t, fmt.Sprintf("openssh: {authorized_keys: [%s.pub]}\n", key), "--with-openssh", "--source-date-epoch", "1700000000")
+	port := testkit.FreePort(t)
+	_, log := boot(t, qemu.Machine{CDROM: iso, Forward: map[int]int{port: 22}})
+	wantLines(t, log, "PROBE sshd running", "PROBE console 0 login lines")
+
+	if out, err := ssh(t, key, port, "id -un; sudo -n id -u || true"); err != nil || !strings.HasPrefix(out, "tc\n") {
+		t.Errorf("login by key: %v, %q", err, out)
+	}
+	other := filepath.Join(dir, "other")
+	testkit.Run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
+	if out, err := ssh(t, other, port, "id"); err == nil || !strings.Contains(out, "Permission denied (publickey") {
+		t.Errorf("a stranger's key: %v, %q", err, out)
+	}
+}
+
+// ssh logs in as tc, trying for a while: the server starts when DHCP may still be under way.
+func ssh(t *testing.T, key string, port int, command string) (string, error) {
+	t.Helper()
+	var out []byte
+	var err error
+	for range 20 {
+		out, err = exec.CommandContext(t.Context(), "ssh", "-F", "none", "-i", key, "-p", fmt.Sprint(port), "-o", "IdentitiesOnly=yes",
+			"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
+			"-o", "ConnectTimeout=20", "tc@127.0.0.1", command).CombinedOutput()
+		if err == nil || strings.Contains(string(out), "Permission denied") {
+			break
+		}
+		time.Sleep(3 * time.Second)
+	}
+	return string(out), err
+}
+
+// TestBrokenImageIsNoticed is the negative control of all boot tests.
+func TestBrokenImageIsNoticed(t *testing.T) {
+	f := setup(t)
+	broken := filepath.Join(t.TempDir(), "lscpu")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, fmt.Sprintf("  - {source: %s, target: /usr/local/bin/lscpu}\n", broken))})
+	if got := failures(log); len(got) == 0 || !strings.Contains(strings.Join(got, "\n"), "PROBE FAIL lscpu") {
+		t.Errorf("a broken lscpu was not noticed: %q\n%s", got, log)
+	}
+}
+
+func TestSameInputsSameBytes(t *testing.T) {
+	f := setup(t)
+	t.Setenv("TZ", "America/New_York")
+	a := digest(t, f.image(t, ""))
+	t.Setenv("TZ", "UTC")
+	t.Setenv("GOMAXPROCS", "1")
+	t.Setenv("LC_ALL", "C")
+	t.Setenv("TMPDIR", t.TempDir())
+	if b := digest(t, f.image(t, "")); a != b {
+		t.Errorf("two builds differ: %s and %s", a, b)
+	}
+	if c := digest(t, f.image(t, "", "--image-version", "0.1.1")); c == a {
+		t.Error("another version gives the same bytes: this check cannot fail")
+	}
+}
+
+func digest(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(b))
+}

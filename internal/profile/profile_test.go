@@ -1,0 +1,184 @@
+package profile
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/overlay"
+)
+
+const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMGdLubx+xZnBO7fWA9Rb0oVwgDT0J8XyvNtJTzbrNGvMYr3zoc52YhJQ982Pz6wWiv8ck8a1VQKt7D8DMt3zmzVJUcUkTogWKSe18kZeK3ax6f1O7I2V8srs+EdrfQmCT+sXmGYOTw1GDFi4b5CQ== a@b"
+
+func base(t *testing.T) *overlay.Tree {
+	t.Helper()
+	tree := &overlay.Tree{}
+	for name, text := range map[string]string{
+		"etc/shadow":        "root:*:13525:0:99999:7:::\nlp:*:13510:0:99999:7:::\ntc::13646:0:99999:7:::\n",
+		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nguest::5:5::/:/bin/sh\ntc:x:1001:50:Linux User,,,:/home/tc:/bin/sh\n",
+		"etc/inittab":       "# comment\n::sysinit:/etc/init.d/rcS\ntty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1\n#tty2::respawn:/sbin/getty 38400 tty2\n#tty4::askfirst:/sbin/getty 38400 tty4\n::ctrlaltdel:/sbin/reboot\n",
+		"opt/bootsync.sh":   "#!/bin/sh\n# put other system startup commands here\n/usr/bin/sethostname box\n/opt/bootlocal.sh &\n",
+		"usr/local/sbin/x":  "",
+		"usr/sbin/telnetd2": "",
+	} {
+		e := overlay.File(name, 0o644, []byte(text))
+		switch name {
+		case "etc/shadow":
+			e.Mode = overlay.TypeRegular | 0o640
+		case "opt/bootsync.sh":
+			e.Mode, e.GID = overlay.TypeRegular|0o755, 50
+		}
+		if err := tree.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree
+}
+
+func withServer(t *testing.T, tree *overlay.Tree) *overlay.Tree {
+	t.Helper()
+	for _, n := range []string{"usr/local/sbin/sshd", "usr/local/bin/ssh-keygen", "usr/local/etc/ssh/sshd_config.example", "usr/local/libexec/sftp-server", "usr/share/doc/sshd_config"} {
+		if err := tree.Put(overlay.File(n, 0o755, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree
+}
+
+func text(t *testing.T, tree *overlay.Tree, name string) string {
+	t.Helper()
+	e, err := tree.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Content(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestProd(t *testing.T) {
+	tree := base(t)
+	out, err := Apply(tree, Options{Profile: "prod", Version: "1.0", Client: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if open, err := Unlocked(tree); err != nil || len(open) != 1 || open[0] != "tc" {
+		t.Errorf("the stock base: unlocked %q, %v; want tc", open, err)
+	}
+	if open, _ := Unlocked(out); len(open) != 0 {
+		t.Errorf("unlocked accounts: %q", open)
+	}
+	if e := out.Get("etc/shadow"); e.Perm() != 0o640 {
+		t.Errorf("shadow's mode is %o", e.Perm())
+	}
+	if got := text(t, out, "etc/passwd"); strings.Contains(got, "guest::") || !strings.Contains(got, "tc:x:") {
+		t.Errorf("passwd:\n%s", got)
+	}
+	want := "# comment\n::sysinit:/etc/init.d/rcS\n::ctrlaltdel:/sbin/reboot\n::respawn:/usr/local/sbin/mk-client run\n"
+	if got := text(t, out, "etc/inittab"); got != want {
+		t.Errorf("inittab:\n%s", got)
+	}
+	want = "#!/bin/sh\n# put other system startup commands here\n/usr/bin/sethostname box\n/usr/local/etc/init.d/microkernel start\n/opt/bootlocal.sh &\n"
+	if got := text(t, out, "opt/bootsync.sh"); got != want {
+		t.Errorf("bootsync.sh:\n%s", got)
+	}
+	if e := out.Get("opt/bootsync.sh"); e.Perm() != 0o755 || e.GID != 50 {
+		t.Errorf("bootsync.sh: %o, group %d", e.Perm(), e.GID)
+	}
+	if got := text(t, out, "tmp/mk-version.yaml"); got != "---\nmk_version: \"1.0\"\n" {
+		t.Errorf("mk-version.yaml: %q", got)
+	}
+	if s := text(t, out, InitScript); strings.Contains(s, "ssh") {
+		t.Errorf("prod starts ssh:\n%s", s)
+	}
+}
+
+func TestDev(t *testing.T) {
+	out, err := Apply(withServer(t, base(t)), Options{Profile: "dev", Version: "1.0", Keys: []string{rsaKey}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := text(t, out, keyFile); got != rsaKey+"\n" {
+		t.Errorf("keys: %q", got)
+	}
+	cfg := text(t, out, "usr/local/etc/ssh/sshd_config")
+	for _, want := range []string{"PasswordAuthentication no\n", "AuthorizedKeysFile /" + keyFile + "\n", "Subsystem sftp /usr/local/libexec/sftp-server\n"} {
+		if !strings.Contains(cfg, want) {
+			t.Errorf("sshd_config lacks %q:\n%s", want, cfg)
+		}
+	}
+	for _, e := range out.Entries() {
+		if strings.Contains(e.Path, "ssh_host_") {
+			t.Errorf("a host key is baked in: %s", e.Path)
+		}
+	}
+	if s := text(t, out, InitScript); !strings.Contains(s, "ssh-keygen") || !strings.Contains(s, "/usr/local/sbin/sshd") {
+		t.Errorf("script:\n%s", s)
+	}
+	if strings.Contains(text(t, out, "etc/inittab"), "getty") {
+		t.Error("dev has a console login")
+	}
+}
+
+func TestDebugKeepsTheConsole(t *testing.T) {
+	out, err := Apply(withServer(t, base(t)), Options{Profile: "debug", Version: "1.0", Keys: []string{rsaKey}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text(t, out, "etc/inittab"), "getty -nl /sbin/autologin") {
+		t.Error("debug lost the automatic login")
+	}
+	if open, _ := Unlocked(out); len(open) != 0 {
+		t.Errorf("debug has open passwords: %q", open)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	_, err := Apply(base(t), Options{Profile: "dev", Keys: []string{rsaKey}})
+	var missing *MissingServerError
+	if !errors.As(err, &missing) {
+		t.Errorf("dev without sshd: %v", err)
+	}
+	if _, err = Apply(withServer(t, base(t)), Options{Profile: "dev"}); err == nil {
+		t.Error("dev without a key: no error")
+	}
+	tree := base(t)
+	tree.Remove("etc/shadow")
+	var be *BaseError
+	if _, err = Apply(tree, Options{Profile: "prod"}); !errors.As(err, &be) {
+		t.Errorf("no shadow: %v", err)
+	}
+}
+
+func TestServerPaths(t *testing.T) {
+	tree := withServer(t, base(t))
+	if got := ServerPaths(tree); len(got) != 1 || !strings.HasPrefix(got[0], "/usr/local/sbin/sshd") {
+		t.Errorf("got %q", got)
+	}
+	if got := ServerPaths(base(t)); got != nil {
+		t.Errorf("the base has %q", got)
+	}
+}
+
+func TestParseKeys(t *testing.T) {
+	if keys, err := ParseKeys([]byte("# mine\n\n"+rsaKey+"\n"), "id.pub"); err != nil || len(keys) != 1 {
+		t.Errorf("%q, %v", keys, err)
+	}
+	for _, bad := range []string{"-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n", "ssh-rsa notbase64", "hello"} {
+		if _, err := ParseKeys([]byte(bad), "f"); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestUnknownToOldServer(t *testing.T) {
+	const ed = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMuyIVFgkkAW8uYFSBUSmOaQj7R9Rs2OzThEuMIwwfBA a@b"
+	if UnknownToOldServer("4.5.2", []string{ed}) == "" {
+		t.Error("ed25519 alone on 4.x: no warning")
+	}
+	if UnknownToOldServer("4.5.2", []string{ed, rsaKey}) != "" || UnknownToOldServer("15.0", []string{ed}) != "" {
+		t.Error("a warning without need")
+	}
+}
