@@ -3,158 +3,17 @@ package fetch
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
-	"io/fs"
 	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"mkbuild/internal/ui"
 )
-
-// quick are limits that let every failing case end within a moment.
-var quick = Options{
-	Connect: 300 * time.Millisecond, Idle: 150 * time.Millisecond, Total: 10 * time.Second,
-	Attempts: 3, Backoff: time.Millisecond, MaxWait: 50 * time.Millisecond,
-}
-
-func newClient(t *testing.T) *Client {
-	t.Helper()
-	return &Client{CacheDir: filepath.Join(t.TempDir(), "cache"), HTTP: quick}
-}
-
-// serve starts a mirror and counts the requests it gets.
-func serve(t *testing.T, h http.HandlerFunc) (url string, count func() int) {
-	t.Helper()
-	var mu sync.Mutex
-	n := 0
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		n++
-		mu.Unlock()
-		h(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL, func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return n
-	}
-}
-
-func static(body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) }
-}
-
-func status(code int) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
-}
-
-func md5hex(s string) string {
-	b := md5.Sum([]byte(s))
-	return hex.EncodeToString(b[:])
-}
-
-func sha(s string) string {
-	b := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(b[:])
-}
-
-// want fetches and compares the content.
-func want(t *testing.T, c *Client, r Request, body string) *Blob {
-	t.Helper()
-	b, err := c.Get(t.Context(), r)
-	if err != nil {
-		t.Fatalf("Get: %v", err)
-	}
-	got, err := b.ReadAll(64 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != body {
-		t.Fatalf("got %d bytes, want %d", len(got), len(body))
-	}
-	if b.SHA256 != sha(body) || b.MD5 != md5hex(body) || b.Size != int64(len(body)) {
-		t.Errorf("blob %+v does not describe its content", b)
-	}
-	return b
-}
-
-// files lists every file below dir.
-func files(t *testing.T, dir string) []string {
-	t.Helper()
-	var out []string
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			rel, _ := filepath.Rel(dir, p)
-			out = append(out, rel)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// noParts fails if a transfer has left its part behind.
-func noParts(t *testing.T, c *Client) {
-	t.Helper()
-	for _, f := range files(t, c.CacheDir) {
-		if strings.HasSuffix(f, ".part") || strings.HasSuffix(f, ".tmp") {
-			t.Errorf("%s was left in the cache", f)
-		}
-	}
-}
-
-// noDial is the network of a test that must not use it.
-type noDial struct{ t *testing.T }
-
-func (n noDial) RoundTrip(r *http.Request) (*http.Response, error) {
-	n.t.Errorf("the network was used: %s", r.URL)
-	return nil, errors.New("no network in this test")
-}
-
-// offline returns a client on the same cache that fails the test when it dials.
-func offline(t *testing.T, c *Client) *Client {
-	o := quick
-	o.Transport = noDial{t}
-	return &Client{CacheDir: c.CacheDir, Offline: true, HTTP: o}
-}
-
-// recorder is a Sink that keeps what it hears.
-type recorder struct {
-	mu     sync.Mutex
-	events []ui.Event
-}
-
-func (r *recorder) Event(e ui.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-}
-
-func (r *recorder) warnings() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []string
-	for _, e := range r.events {
-		if e.Level == ui.Warning {
-			out = append(out, e.Item+": "+e.Text)
-		}
-	}
-	return out
-}
 
 func TestGetDownloadsOnceAndServesFromCache(t *testing.T) {
 	t.Parallel()

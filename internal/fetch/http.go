@@ -92,15 +92,12 @@ func watch(ctx context.Context, o Options) (context.Context, *watchdog) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := time.AfterFunc(o.Connect+o.Idle, func() { cancel(&StallError{After: o.Idle}) })
 	w := &watchdog{timer: t, idle: o.Idle, stop: func() { t.Stop(); cancel(nil) }}
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { w.fed() }} //nolint:errcheck // always nil
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { w.fed() }}
 	return httptrace.WithClientTrace(ctx, trace), w
 }
 
 // fed puts off the watchdog.
-func (w *watchdog) fed() error {
-	w.timer.Reset(w.idle)
-	return nil
-}
+func (w *watchdog) fed() { w.timer.Reset(w.idle) }
 
 // cause names the real reason of an error on ctx: net/http reports a bare "context canceled"
 // for a watchdog, too.
@@ -149,13 +146,16 @@ func (d *downHosts) note(host string, err error) {
 	d.host[host] = err
 }
 
-// readPage reads a body of at most limit bytes.
-func readPage(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return nil, fmt.Errorf("%w: over %d bytes", ErrTooLarge, limit)
-	}
-	return b, err
+// fedReader feeds a watchdog while it is read.
+type fedReader struct {
+	io.Reader
+	dog *watchdog
+}
+
+func (r fedReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.dog.fed()
+	return n, err
 }
 
 // plain takes off the frame net/http puts around an error: method and address are named once

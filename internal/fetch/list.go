@@ -75,7 +75,10 @@ func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
 	if err := j.down.get(s.u.Host); err != nil {
 		return nil, err
 	}
-	ctx, dog := watch(ctx, j.HTTP.withDefaults())
+	o := j.HTTP.withDefaults()
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Total, &StallError{After: o.Total, Whole: true})
+	defer cancel()
+	ctx, dog := watch(ctx, o)
 	defer dog.stop()
 	dir := *s.u
 	dir.Path, dir.RawPath = strings.TrimSuffix(dir.Path, "/")+"/", ""
@@ -91,15 +94,18 @@ func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
 	default:
 		return nil, &statusError{code: resp.StatusCode}
 	}
-	page, err := readPage(resp.Body, pageLimit)
+	page, err := io.ReadAll(io.LimitReader(fedReader{resp.Body, dog}, pageLimit+1))
 	if err != nil {
 		return nil, cause(ctx, err)
+	}
+	if len(page) > pageLimit {
+		return nil, &SizeError{Name: j.Name, URL: s.shown, Limit: pageLimit}
 	}
 	return children(resp.Request.URL, page), nil
 }
 
 // href finds the target of links in the pages that Apache, nginx, lighttpd and others make.
-var href = regexp.MustCompile(`(?i)<a\s[^<>]{0,200}?href\s{0,9}=\s{0,9}(?:"([^"]{1,1000})"|'([^']{1,1000})'|([^\s"'<>]{1,1000}))`)
+var href = regexp.MustCompile(`(?i)<a\s[^<>]*?href\s*=\s*(?:"([^"]+)"|'([^']+)'|([^\s"'<>]+))`)
 
 // children returns the names that a page of links gives for the directory itself: sorted, each
 // once, without the slash of subdirectories. Links upwards, sideways or with a query are not

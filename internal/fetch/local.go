@@ -41,7 +41,7 @@ func (j *job) fromFile(ctx context.Context, i int) (*Blob, error) {
 	}
 	defer p.discard()
 	in := intake{job: j, part: p, shown: s.shown, meter: j.meter(st.Size())}
-	if err := in.copy(f, func() error { return ctx.Err() }); err != nil {
+	if err := in.copy(ctx, f); err != nil {
 		return nil, err
 	}
 	if p.size != st.Size() {
@@ -95,8 +95,8 @@ type intake struct {
 // copyBuffer is large enough that hashing, not system calls, sets the pace.
 const copyBuffer = 64 << 10
 
-// copy reads r to its end. alive is called after each read and may end the copy.
-func (in *intake) copy(r io.Reader, alive func() error) error {
+// copy reads r to its end, or until ctx is done.
+func (in *intake) copy(ctx context.Context, r io.Reader) error {
 	buf := make([]byte, copyBuffer)
 	for {
 		n, err := r.Read(buf)
@@ -113,8 +113,8 @@ func (in *intake) copy(r io.Reader, alive func() error) error {
 		if err != nil {
 			return err
 		}
-		if err := alive(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 	}
 }

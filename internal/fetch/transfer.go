@@ -115,7 +115,7 @@ func (t *transfer) attempt(ctx context.Context, o Options) error {
 	if err := t.accept(resp); err != nil || t.notModified {
 		return err
 	}
-	if err := t.intake.copy(resp.Body, dog.fed); err != nil {
+	if err := t.intake.copy(ctx, fedReader{resp.Body, dog}); err != nil {
 		return cause(ctx, t.truncated(err))
 	}
 	if t.total >= 0 && t.part.size != t.total {

@@ -1,0 +1,41 @@
+package fetch_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mkbuild/internal/fetch"
+)
+
+// A mirror may be a directory; its files come through the same cache as those of the network.
+func Example() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "ruby.tcz.dep"), []byte("libffi.tcz\n"), 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+	url, err := fetch.Join(dir, "ruby.tcz.dep")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c := &fetch.Client{CacheDir: filepath.Join(dir, "cache")}
+	blob, err := c.Get(context.Background(), fetch.Request{Name: "ruby.tcz.dep", URLs: []string{url}, Optional: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	text, err := blob.ReadAll(1 << 20)
+	fmt.Print(blob.MD5, " ", string(text))
+	fmt.Println(err)
+	// Output:
+	// 22ae3aeceb302e3a3f08dee233994111 libffi.tcz
+	// <nil>
+}
