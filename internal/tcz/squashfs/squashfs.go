@@ -189,10 +189,15 @@ func (f *FS) readAt(b []byte, off uint64) error {
 	if off > f.super.used || n > f.super.used-off {
 		return corrupt("%d bytes at %d are beyond the end at %d", n, off, f.super.used)
 	}
-	if got, err := f.r.ReadAt(b, int64(off)); got < len(b) {
-		return fmt.Errorf("read %d bytes at %d: %w", n, off, err)
+	got, err := f.r.ReadAt(b, int64(off))
+	if got == len(b) {
+		return nil
 	}
-	return nil
+	// The file is shorter than Open was told. Never wrap io.EOF: callers take it for a clean end.
+	if err == nil || errors.Is(err, io.EOF) {
+		return corrupt("truncated: %d of %d bytes at %d", got, n, off)
+	}
+	return fmt.Errorf("read %d bytes at %d: %w", n, off, err)
 }
 
 // buffer lends a block-sized buffer; give it back with f.bufs.Put.
