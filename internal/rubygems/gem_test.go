@@ -125,7 +125,7 @@ func TestParseMetadataErrors(t *testing.T) {
 		"newline in name":  meta(`"x\ny"`, "1"),
 		"no version":       meta("x", ""),
 		"path as version":  meta("x", "1/../../etc"),
-		"version is a map": strings.Replace(meta("x", "1"), "  version: 1", "  version: {a: b}", 1),
+		"version is a map": strings.Replace(meta("x", "1"), "  version: '1'", "  version: {a: b}", 1),
 		"executable":       meta("x", "1", "executables: [\"../x\"]"),
 		"executable quote": meta("x", "1", `executables: ["x'+system('id')+'"]`),
 		"bindir":           meta("x", "1", "bindir: ../../bin"),

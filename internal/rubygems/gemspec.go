@@ -45,9 +45,9 @@ func (m *Metadata) attributes() []Pair {
 	list := func(key string, values []string) { add(key, rubyStrings(values), len(values) > 0) }
 	one := func(key, value string) { add(key, rubyString(value), value != "") }
 	rule := func(key string, r Requirement) {
-		add(key, "Gem::Requirement.new("+rubyStrings(r.list())+")", len(r.conditions) > 0)
+		add(key, "Gem::Requirement.new("+rubyStrings(r.list())+")", true)
 	}
-	rule("required_rubygems_version", m.RequiredRubyGems)
+	rule("required_rubygems_version", m.RequiredRubyGems) // setting a prerelease version changed it
 	rule("required_ruby_version", m.RequiredRuby)
 	list("authors", m.Authors)
 	one("bindir", m.BinDir)

@@ -87,9 +87,9 @@ func gemBytes(t testing.TB, metadata string, files []gemFile) []byte {
 
 // meta is the least metadata of a gem; extra lines are added to it.
 func meta(name, version string, extra ...string) string {
-	return "--- !ruby/object:Gem::Specification\nname: " + name + "\nversion: !ruby/object:Gem::Version\n  version: " +
-		version + "\nplatform: ruby\nauthors:\n- A. Thor\ndate: 2013-12-04 00:00:00.000000000 Z\nsummary: S\n" +
-		"require_paths:\n- lib\n" + strings.Join(extra, "\n") + "\n"
+	return "--- !ruby/object:Gem::Specification\nname: " + name + "\nversion: !ruby/object:Gem::Version\n  version: '" +
+		version + "'\nplatform: ruby\nauthors:\n- A. Thor\ndate: 2013-12-04 00:00:00.000000000 Z\nsummary: S\n" +
+		"require_paths:\n- lib\nspecification_version: 3\n" + strings.Join(extra, "\n") + "\n"
 }
 
 // dep is a runtime dependency in metadata.

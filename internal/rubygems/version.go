@@ -29,7 +29,7 @@ type Version struct {
 
 // ParseVersion reads a version. As in RubyGems, "1.0-rc1" means "1.0.pre.rc1".
 func ParseVersion(s string) (Version, error) {
-	s = strings.TrimSpace(s)
+	s = strings.Trim(s, " \t\r\n\f")
 	if len(s) > maxVersion || !versionForm.MatchString(s) {
 		return Version{}, fmt.Errorf("%w: %.64q", ErrVersion, s)
 	}
