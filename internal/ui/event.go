@@ -1,6 +1,28 @@
 // Package ui turns what the rooms report into lines, bars or JSON for the person or program
 // that waits. It writes to stderr alone: stdout belongs to the command's data.
+//
+// [New] picks a renderer by name: tty draws one bar, plain prints a line per finished item and
+// never stays silent for more than ten seconds, json prints one object per line, quiet prints
+// warnings alone. Names that came from upstream go through [Clean] first, so that no mirror can
+// move the cursor of a terminal.
+//
+// A JSON line has these members, in this order; members without a value are left out:
+//
+//	schema  "mkbuild.events/v1"; another version may drop or redefine members, new ones may
+//	        appear at any time
+//	level   "progress", "info" or "warning"
+//	step    what is being done: "fetch"
+//	item    what it is done to: "ruby.tcz"
+//	text    a sentence for people; on progress, a remark such as "from the cache"
+//	done    how much of the item is done
+//	total   how much there is; left out while it is not known
+//	unit    what done and total count; left out for bytes
+//
+// Progress of one item appears at most four times a second. An item is finished when done
+// equals total; that line is never left out.
 package ui
+
+import "strings"
 
 // Level says how much an event matters.
 type Level int
@@ -17,9 +39,18 @@ type Event struct {
 	Level Level
 	Step  string // "fetch", "stage", "initrd", "iso"
 	Item  string // what the step works on: "ruby.tcz"
-	Text  string // a sentence, for Info and Warning
+	Text  string // a sentence, for Info and Warning; a remark, for Progress
 	Done  int64  // bytes or items done so far, for Progress
 	Total int64  // 0: not known
+	Unit  string // what Done and Total count, such as "files"; empty for bytes
+}
+
+// finished reports whether e is the last progress event of its item.
+func (e Event) finished() bool { return e.Level == Progress && e.Total > 0 && e.Done >= e.Total }
+
+// subject is what e is about, in the form of an error's first words: "fetch ruby.tcz".
+func (e Event) subject() string {
+	return strings.TrimSpace(Clean(e.Step) + " " + Clean(e.Item))
 }
 
 // Sink takes events. Implementations are safe for concurrent use.

@@ -1,0 +1,264 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+)
+
+// story is a build in small, hostile names included. pause lets fake time pass.
+func story(s Sink, pause func(time.Duration)) {
+	s.Event(Event{Level: Info, Step: "plan", Text: "4.5.2, 12 extensions"})
+	s.Event(Event{Step: "fetch", Item: "ruby.tcz", Done: 1_000_000, Total: 4_100_000})
+	s.Event(Event{Step: "fetch", Item: "ruby.tcz", Done: 2_000_000, Total: 4_100_000})
+	s.Event(Event{Level: Warning, Step: "fetch", Item: "ev\x1b[2Jil.tcz", Text: "http://h/\r\n\u202eeurt: 500"})
+	pause(11 * time.Second)
+	s.Event(Event{Step: "fetch", Item: "ruby.tcz", Done: 4_100_000, Total: 4_100_000})
+	s.Event(Event{Step: "fetch", Item: "bash.tcz", Done: 523, Total: 523, Text: "from the cache"})
+	s.Event(Event{Step: "stage", Item: "lshw.tcz", Done: 3, Total: 12, Unit: "files"})
+	pause(25 * time.Second)
+	s.Event(Event{Step: "stage", Item: "lshw.tcz", Done: 12, Total: 12, Unit: "files"})
+	pause(11 * time.Second)
+	s.Event(Event{Level: Warning, Text: "sample secrets"})
+}
+
+// render tells the story to the renderer of a mode under a fake clock.
+func render(t *testing.T, mode string, tty bool) string {
+	t.Helper()
+	var b bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		s, done, err := New(mode, &b, tty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		story(s, func(d time.Duration) { time.Sleep(d); synctest.Wait() })
+		done()
+		n := b.Len()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if b.Len() != n {
+			t.Errorf("printed after the end: %q", b.String()[n:])
+		}
+	})
+	return b.String()
+}
+
+const plainGolden = `plan: 4.5.2, 12 extensions
+mkbuild: warning: fetch ev\x1b[2Jil.tcz: http://h/\r\n\u202eeurt: 500
+fetch ruby.tcz: 2.0 MB of 4.1 MB (48 %)
+fetch ruby.tcz: 4.1 MB
+fetch bash.tcz: 523 B, from the cache
+stage lshw.tcz: 3 files of 12 files (25 %)
+stage lshw.tcz: 3 files of 12 files (25 %)
+stage lshw.tcz: 12 files
+still working
+mkbuild: warning: sample secrets
+`
+
+const quietGolden = `mkbuild: warning: fetch ev\x1b[2Jil.tcz: http://h/\r\n\u202eeurt: 500
+mkbuild: warning: sample secrets
+`
+
+const jsonGolden = `{"schema":"mkbuild.events/v1","level":"info","step":"plan","text":"4.5.2, 12 extensions"}
+{"schema":"mkbuild.events/v1","level":"progress","step":"fetch","item":"ruby.tcz","done":1000000,"total":4100000}
+{"schema":"mkbuild.events/v1","level":"warning","step":"fetch","item":"ev\u001b[2Jil.tcz","text":"http://h/\r\n\u202eeurt: 500"}
+{"schema":"mkbuild.events/v1","level":"progress","step":"fetch","item":"ruby.tcz","done":4100000,"total":4100000}
+{"schema":"mkbuild.events/v1","level":"progress","step":"fetch","item":"bash.tcz","text":"from the cache","done":523,"total":523}
+{"schema":"mkbuild.events/v1","level":"progress","step":"stage","item":"lshw.tcz","done":3,"total":12,"unit":"files"}
+{"schema":"mkbuild.events/v1","level":"progress","step":"stage","item":"lshw.tcz","done":12,"total":12,"unit":"files"}
+{"schema":"mkbuild.events/v1","level":"warning","text":"sample secrets"}
+`
+
+func TestRenderers(t *testing.T) {
+	tests := []struct {
+		mode string
+		tty  bool
+		want string
+	}{
+		{"plain", true, plainGolden},
+		{"plain", false, plainGolden},
+		{"auto", false, plainGolden},
+		{"", false, plainGolden},
+		{"json", true, jsonGolden},
+		{"quiet", true, quietGolden},
+	}
+	for _, tt := range tests {
+		t.Run(tt.mode, func(t *testing.T) {
+			if got := render(t, tt.mode, tt.tty); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestTTY(t *testing.T) {
+	got := render(t, "auto", true)
+	if again := render(t, "auto", true); again != got {
+		t.Errorf("not the same twice:\n%q\n%q", got, again)
+	}
+	for _, want := range []string{
+		"plan: 4.5.2, 12 extensions\n",
+		"\rfetch ruby.tcz                  24% |████                | (1.0/4.1 MB",
+		"\rmkbuild: warning: fetch ev\\x1b[2Jil.tcz: http://h/\\r\\n\\u202eeurt: 500\n",
+		"\rstage lshw.tcz                  25% |█████               | (3/12)",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
+	}
+	if !strings.HasSuffix(got, "\rmkbuild: warning: sample secrets\n") {
+		t.Errorf("a bar stays on the screen: %q", got)
+	}
+}
+
+func TestTTYUnknownLength(t *testing.T) {
+	var b bytes.Buffer
+	s := NewTTY(&b)
+	for n := range int64(5) {
+		s.Event(Event{Step: "fetch", Item: "x", Done: n * 1000})
+	}
+	s.Event(Event{Step: "fetch", Item: "x", Done: 9000, Total: 9000})
+	s.Event(Event{Step: "fetch", Item: "empty"})
+	s.Close()
+	if !strings.Contains(b.String(), "fetch x") {
+		t.Errorf("%q", b.String())
+	}
+}
+
+func TestNewUnknownMode(t *testing.T) {
+	_, _, err := New("fancy", nil, true)
+	if err == nil || err.Error() != `progress mode "fancy": use one of auto, plain, json, quiet` {
+		t.Error(err)
+	}
+}
+
+func TestJSONThinsOutProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		s := NewJSON(&b)
+		for n := range int64(1000) {
+			s.Event(Event{Step: "fetch", Item: "x", Done: n + 1, Total: 1000})
+			time.Sleep(time.Millisecond)
+		}
+		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+		if len(lines) != 5 || !strings.Contains(lines[4], `"done":1000`) {
+			t.Errorf("%d lines: %v", len(lines), lines)
+		}
+		if len(s.shown) != 0 {
+			t.Error("a finished item is still remembered")
+		}
+	})
+}
+
+func TestSinksAreSafeForConcurrentUse(t *testing.T) {
+	var b bytes.Buffer
+	tty, plain, js, quiet := NewTTY(&b), NewPlain(&bytes.Buffer{}), NewJSON(&bytes.Buffer{}), NewQuiet(&bytes.Buffer{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range int64(50) {
+				for _, s := range []Sink{tty, plain, js, quiet} {
+					s.Event(Event{Level: Level(n % 3), Step: "s", Item: string(rune('a' + i)), Done: n, Total: 50})
+				}
+			}
+		})
+	}
+	wg.Wait()
+	tty.Close()
+	plain.Close()
+}
+
+func TestClean(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"ruby-1.8.tcz":            "ruby-1.8.tcz",
+		"grün ✓":                  "grün ✓",
+		"\x1b[31mred\x07":         `\x1b[31mred\a`,
+		"a\nb\tc\rd":              `a\nb\tc\rd`,
+		"\xff\xfe":                `\xff\xfe`,
+		"\u0085\u009b\u202e":      `\u0085\u009b\u202e`,
+		"\u200bhidden\u2028":      `\u200bhidden\u2028`,
+		"\x00\x7f":                `\x00\x7f`,
+		strings.Repeat("x", 5000): strings.Repeat("x", 4096) + "…",
+	} {
+		if got := Clean(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("\x1b]0;title\x07\u202e\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, r := range Clean(s) {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q lets %U through", s, r)
+			}
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after string
+		if err := json.Unmarshal(b, &before); err != nil {
+			t.Fatal(err)
+		}
+		e := escapeJSON(b)
+		if err := json.Unmarshal(e, &after); err != nil || before != after {
+			t.Errorf("%q became %q: %v", before, after, err)
+		}
+		for _, r := range string(e) {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q lets %U through", e, r)
+			}
+		}
+	})
+}
+
+func TestAmount(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1_500_000: "1.5 MB", 2_150_000_000: "2.1 GB"} {
+		if got := amount(n, ""); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestTimings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tm := NewTimings()
+		fetch := tm.Start("fetch")
+		time.Sleep(1200 * time.Millisecond)
+		fetch()
+		fetch()
+		initrd := tm.Start("initrd")
+		time.Sleep(time.Second)
+		initrd()
+		again := tm.Start("fetch")
+		time.Sleep(300 * time.Millisecond)
+		again()
+		tm.Start("iso")
+		var b bytes.Buffer
+		if err := tm.Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		want := "fetch      1.500 s  60.0 %\ninitrd     1.000 s  40.0 %\niso        0.000 s   0.0 %  (not finished)\ntotal      2.500 s 100.0 %\n"
+		if b.String() != want {
+			t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+		}
+	})
+}
+
+func TestNilTimings(t *testing.T) {
+	t.Parallel()
+	var tm *Timings
+	tm.Start("x")()
+	if err := tm.Print(nil); err != nil {
+		t.Error(err)
+	}
+}
