@@ -60,7 +60,9 @@ func exitCode(err error) int {
 		return exitBoot
 	case isAny[*usageError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*overlay.ClashError](err),
-		isAny[*rubygems.DependencyError](err), isAny[*rubygems.NativeExtensionError](err), errors.Is(err, fetch.ErrAddress):
+		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
+		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby),
+		errors.Is(err, tcz.ErrName), errors.Is(err, fetch.ErrAddress):
 		return exitUsage
 	case isVerification(err):
 		return exitVerify
@@ -71,7 +73,7 @@ func exitCode(err error) int {
 }
 
 func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrCorrupt, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, iso9660.ErrCorrupt, iso9660.ErrNotISO,
+	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, overlay.ErrPath} {
 		if errors.Is(err, s) {
 			return true

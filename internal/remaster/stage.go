@@ -62,10 +62,10 @@ func (b *Builder) step(name string) func() {
 type stage struct {
 	*Builder
 	*Staged
-	src     *sources
-	exts    []*extension
-	trees   []*overlay.Tree // of exts, in their order
-	startup []string        // startup scripts, in load order
+	src      *sources
+	exts     []*extension
+	trees    []*overlay.Tree // of exts, in their order
+	bootGems string          // shell text that installs gems while booting
 }
 
 // Stage fetches the plan's inputs and places them. The caller closes the result.
