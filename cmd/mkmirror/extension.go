@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -128,32 +126,45 @@ func (x *extension) addScript(b *builder) error {
 	return b.err
 }
 
-// pack runs mksquashfs on the tree as a tar archive. Block size, compressor, export table and the
-// lack of xattrs are those of the mirrors' TCZs.
+// pack runs mksquashfs. Block size, compressor, export table and the lack of xattrs are those of
+// the mirrors' TCZs. Owners and modes come from a pseudo file, so that no root is needed.
 func pack(ctx context.Context, x *extension, out string) error {
-	archive, err := os.CreateTemp(filepath.Dir(out), ".tar-")
+	tmp, err := os.MkdirTemp(filepath.Dir(out), ".stage-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(archive.Name()) //nolint:errcheck // a temporary file inside a temporary directory
-	defer archive.Close()           //nolint:errcheck // read by another process
-	if err := writeTar(archive, x.tree); err != nil {
+	defer os.RemoveAll(tmp) //nolint:errcheck // a temporary directory inside another
+	if err := stage(x.tree, filepath.Join(tmp, "root")); err != nil {
 		return err
 	}
-	if _, err := archive.Seek(0, 0); err != nil {
+	definitions, err := pseudoFile(x.tree)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, "pseudo"), []byte(definitions), 0o644); err != nil {
 		return err
 	}
 	when := strconv.Itoa(buildTime)
-	cmd := exec.CommandContext(ctx, "mksquashfs", "-", out, "-tar", "-b", "4096", "-comp", "gzip", "-no-xattrs", "-exports",
-		"-noappend", "-no-progress", "-quiet", "-mkfs-time", when, "-all-time", when, "-root-time", when,
-		"-root-mode", fmt.Sprintf("%o", x.mode()), "-root-uid", strconv.Itoa(x.rootUID), "-root-gid", strconv.Itoa(x.rootGID))
-	cmd.Stdin = archive
-	var text bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &text, &text
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run mksquashfs: %w: %s", err, lastLines(text.String(), 3))
+	return runTool(ctx, "mksquashfs", filepath.Join(tmp, "root"), out, "-pf", filepath.Join(tmp, "pseudo"),
+		"-b", "4096", "-comp", "gzip", "-no-xattrs", "-noappend", "-no-progress", "-quiet",
+		"-mkfs-time", when, "-all-time", when, "-root-time", when, "-root-mode", fmt.Sprintf("%o", x.mode()),
+		"-root-uid", strconv.Itoa(x.rootUID), "-root-gid", strconv.Itoa(x.rootGID))
+}
+
+// pseudoFile says to mksquashfs what every entry's mode and owner are. Its format separates by
+// blanks, so a name must not have one.
+func pseudoFile(t *overlay.Tree) (string, error) {
+	var s strings.Builder
+	for _, e := range t.Entries() {
+		if e.Path == "." {
+			continue
+		}
+		if strings.ContainsAny(e.Path, " \t\n\"\\#") {
+			return "", fmt.Errorf("pack %q: the name cannot stand in a pseudo file", e.Path)
+		}
+		fmt.Fprintf(&s, "%s m %o %d %d\n", e.Path, e.Perm(), e.UID, e.GID)
 	}
-	return nil
+	return s.String(), nil
 }
 
 func (x *extension) mode() uint32 {
@@ -174,7 +185,7 @@ func (m *mirror) sideFiles(x *extension, file string) error {
 		return err
 	}
 	texts := map[string]string{
-		".info": infoText(x, file, m.pool.version(x.from), info.Size()),
+		".info": m.infoText(x, file, info.Size()),
 		".list": listText(x.tree),
 	}
 	if x.dep != "" {
@@ -189,9 +200,10 @@ func (m *mirror) sideFiles(x *extension, file string) error {
 }
 
 // infoText writes an .info file: "Key:<tabs>value" with continuation lines.
-func infoText(x *extension, file, version string, size int64) string {
-	if version == "" {
-		version = "0"
+func (m *mirror) infoText(x *extension, file string, size int64) string {
+	from := x.from
+	if from == "" {
+		from = "linux-image-" + m.mods.kernel
 	}
 	var s strings.Builder
 	line := func(key, value string) {
@@ -199,10 +211,10 @@ func infoText(x *extension, file, version string, size int64) string {
 	}
 	line("Title", file)
 	line("Description", x.title)
-	line("Version", version)
-	line("Author", "see the Debian package "+x.from)
-	line("Original-site", "https://packages.debian.org/"+x.from)
-	line("Copying-policy", "see the Debian package "+x.from)
+	line("Version", m.pool.version(from))
+	line("Author", "see the Debian package "+from)
+	line("Original-site", "https://packages.debian.org/"+from)
+	line("Copying-policy", "see the Debian package "+from)
 	line("Size", strconv.FormatInt((size+1023)/1024, 10)+"K")
 	line("Extension_by", "mkmirror")
 	line("Tags", "stand-in")

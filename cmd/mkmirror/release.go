@@ -18,8 +18,8 @@ import (
 
 // releases makes the ISO under release/, and an older point release under archive/.
 func (m *mirror) releases(ctx context.Context) error {
-	stage := filepath.Join(m.dir, ".iso")
-	if err := m.stageISO(stage); err != nil {
+	staged := filepath.Join(m.dir, ".iso")
+	if err := m.stageISO(staged); err != nil {
 		return err
 	}
 	name := "Core-" + m.options.release + ".iso"
@@ -29,10 +29,10 @@ func (m *mirror) releases(ctx context.Context) error {
 	}
 	m.isoPath = filepath.Join(dir, name)
 	m.sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: name, Text: "writing"})
-	if err := makeISO(ctx, stage, m.isoPath); err != nil {
+	if err := makeISO(ctx, staged, m.isoPath); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(stage); err != nil {
+	if err := os.RemoveAll(staged); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
 	older := olderRelease(m.options.release)
@@ -69,7 +69,7 @@ func olderRelease(v string) string {
 }
 
 // stageISO lays out the files of a 4.x Core ISO.
-func (m *mirror) stageISO(stage string) error {
+func (m *mirror) stageISO(dir string) error {
 	b := newBuilder(m.pool)
 	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/vmlinuz", 0o644)
 	core, err := bytesOf(func(w io.Writer) error { return writeInitrd(w, m.core) })
@@ -90,39 +90,15 @@ func (m *mirror) stageISO(stage string) error {
 	if err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
-	for _, e := range t.Entries() {
-		name := filepath.Join(stage, filepath.FromSlash(e.Path))
-		if e.IsDir() {
-			err = os.MkdirAll(name, 0o755)
-		} else {
-			err = writeFile(name, func(w io.Writer) error { return copyContent(w, e) })
-		}
-		if err != nil {
-			return fmt.Errorf("make ISO: %w", err)
-		}
-	}
-	return nil
-}
-
-// writeFile creates a file of the mirror, which does not exist yet for anybody else.
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return stage(t, dir)
 }
 
 // makeISO runs the command line of Tiny Core's documentation. xorriso takes all times from
 // SOURCE_DATE_EPOCH.
-func makeISO(ctx context.Context, stage, out string) error {
+func makeISO(ctx context.Context, dir, out string) error {
 	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs", "-l", "-J", "-r", "-V", "TC-custom",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
-		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-o", out, stage)
+		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-o", out, dir)
 	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C", "SOURCE_DATE_EPOCH="+strconv.Itoa(buildTime))
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("run xorriso: %w: %s", err, lastLines(string(text), 3))

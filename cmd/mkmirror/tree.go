@@ -1,11 +1,12 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -111,32 +112,38 @@ func (b *builder) done() (*overlay.Tree, error) {
 	return b.tree, b.err
 }
 
-// writeTar writes t as a tar archive for mksquashfs: the way to owners and modes without root.
-// The root is left out; mksquashfs is told about it by options.
-func writeTar(w io.Writer, t *overlay.Tree) error {
-	tw := tar.NewWriter(w)
+// stage writes t into a new directory on the host, for programs that pack directories. Owners,
+// permissions and times are theirs to set: the host's are those of whoever runs mkmirror.
+func stage(t *overlay.Tree, dir string) error {
 	for _, e := range t.Entries() {
-		if e.Path == "." {
-			continue
-		}
-		h := &tar.Header{
-			Name: e.Path, Mode: int64(e.Perm()), Uid: int(e.UID), Gid: int(e.GID),
-			Size: e.Size, Linkname: e.Link, ModTime: time.Unix(e.MTime, 0), Typeflag: tar.TypeReg,
-		}
+		name := filepath.Join(dir, filepath.FromSlash(e.Path))
+		var err error
 		switch {
 		case e.IsDir():
-			h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
+			err = os.MkdirAll(name, 0o755)
 		case e.IsLink():
-			h.Typeflag = tar.TypeSymlink
+			err = os.Symlink(e.Link, name)
+		default:
+			err = writeFile(name, func(w io.Writer) error { return copyContent(w, e) })
 		}
-		if err := tw.WriteHeader(h); err != nil {
-			return fmt.Errorf("write tar: %s: %w", e.Path, err)
-		}
-		if err := copyContent(tw, e); err != nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("stage %s: %w", e.Path, err)
 		}
 	}
-	return tw.Close()
+	return nil
+}
+
+// writeFile creates a file of the mirror, which does not exist yet for anybody else.
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // copyContent writes a regular file's bytes.
