@@ -270,8 +270,18 @@ func (l *Layers) Added() *Tree {
 }
 
 // Merged returns the whole image: the base, what was added, and a root of 0755 root:root.
+// Directories that the base lacks above what it has are there as 0755 root:root, too.
 func (l *Layers) Merged() *Tree {
 	out := l.all.Clone()
+	for _, e := range l.all.Entries() {
+		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+			if out.entries[dir] == nil {
+				made := Dir(dir, 0o755)
+				made.Origin = e.Origin
+				out.entries[dir] = &made
+			}
+		}
+	}
 	out.entries["."] = plainRoot(out.entries["."])
 	return out
 }

@@ -237,6 +237,9 @@ func TestLayersWithoutBase(t *testing.T) {
 // A base may lack directories above the ones that it has: archives come from anywhere.
 func TestBaseWithoutParents(t *testing.T) {
 	l := NewLayers(treeOf(t, Dir("a/b", 0o700)))
+	if got, want := describe(t, l.Merged()), ". 40755 0:0\na 40755 0:0\na/b 40700 0:0\n"; got != want {
+		t.Errorf("merged\n%swant\n%s", got, want)
+	}
 	_, err := l.AddFirstWins(treeOf(t, File("a/b/c/f", 0o644, nil)))
 	must(t, err)
 	want := "a 40755 0:0\na/b 40700 0:0\na/b/c 40755 0:0\na/b/c/f 100644 0:0 \"\"\n"
