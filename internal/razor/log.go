@@ -1,0 +1,125 @@
+package razor
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+const (
+	// maxLog is how many log entries a node keeps; the oldest go first.
+	maxLog = 1000
+	// trimEvery spares most appends the counting.
+	trimEvery = 100
+	// maxMessage bounds one logged text, in bytes: it comes from a query string.
+	maxMessage = 8 << 10
+)
+
+// LogEntry is one line of a node's log, in the shape of Razor's API.
+type LogEntry struct {
+	Timestamp time.Time `json:"timestamp"`
+	// Severity is info, warn or error.
+	Severity string `json:"severity"`
+	Event    string `json:"event,omitempty"`
+	Msg      string `json:"msg,omitempty"`
+	Error    string `json:"error,omitempty"`
+	// Action is what the node was told to do.
+	Action   string `json:"action,omitempty"`
+	Policy   string `json:"policy,omitempty"`
+	Task     string `json:"task,omitempty"`
+	Template string `json:"template,omitempty"`
+	Stage    string `json:"stage,omitempty"`
+	// Nodes and HWInfo describe duplicates.
+	Nodes  []string `json:"nodes,omitempty"`
+	HWInfo []string `json:"hw_info,omitempty"`
+	// Vars is what store_metadata was asked to change.
+	Vars map[string]any `json:"vars,omitempty"`
+}
+
+// log appends to a node's log.
+func (t *txn) log(id uint64, e LogEntry) error {
+	if e.Severity == "" {
+		e.Severity = "info"
+	}
+	e.Msg = clip(e.Msg, maxMessage)
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("log to node %d: %w", id, err)
+	}
+	bucket := t.tx.Bucket(bucketLog)
+	t.wrote = true
+	seq, err := bucket.NextSequence()
+	if err != nil {
+		return err
+	}
+	if err := bucket.Put(append(numKey(id), numKey(seq)...), b); err != nil {
+		return fmt.Errorf("log to node %d: %w", id, err)
+	}
+	if seq%trimEvery == 0 {
+		return t.trimLog(id, maxLog)
+	}
+	return nil
+}
+
+// trimLog deletes all but the newest keep entries.
+func (t *txn) trimLog(id uint64, keep int) error {
+	prefix := numKey(id)
+	var keys [][]byte
+	c := t.tx.Bucket(bucketLog).Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+	}
+	if len(keys) <= keep {
+		return nil
+	}
+	for _, k := range keys[:len(keys)-keep] {
+		if err := t.tx.Bucket(bucketLog).Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveLog gives the log of one node to another, as merging doubles does.
+func (t *txn) moveLog(from, to uint64) error {
+	prefix := numKey(from)
+	type kv struct{ k, v []byte }
+	var moved []kv
+	c := t.tx.Bucket(bucketLog).Cursor()
+	for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		moved = append(moved, kv{bytes.Clone(k), bytes.Clone(v)})
+	}
+	t.wrote = true
+	for _, m := range moved {
+		if err := t.tx.Bucket(bucketLog).Put(append(numKey(to), m.k[8:]...), m.v); err != nil {
+			return err
+		}
+	}
+	return t.trimLog(from, 0)
+}
+
+// readLog returns at most limit entries, newest first, after leaving out the newest skip.
+func (t *txn) readLog(id uint64, limit, skip int) ([]LogEntry, error) {
+	prefix := numKey(id)
+	out := []LogEntry{}
+	c := t.tx.Bucket(bucketLog).Cursor()
+	k, v := c.Seek(numKey(id + 1))
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for ; k != nil && bytes.HasPrefix(k, prefix) && len(out) < limit; k, v = c.Prev() {
+		if skip > 0 {
+			skip--
+			continue
+		}
+		var e LogEntry
+		if err := decodeJSON(v, &e); err != nil {
+			return nil, fmt.Errorf("read log of node %d: %w", id, err)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}

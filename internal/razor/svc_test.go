@@ -1,0 +1,388 @@
+package razor
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var extTime = time.Date(2014, 5, 20, 10, 11, 12, 0, time.UTC)
+
+const (
+	extBody  = "PK\x03\x04 not really a zip, Razor does not look"
+	extStamp = "Tue, 20 May 2014 10:11:12 GMT"
+)
+
+func extensionRig(t *testing.T, tweak func(*Options)) *rig {
+	file := write(t, filepath.Join(t.TempDir(), "mk-extension.zip"), extBody)
+	if err := os.Chtimes(file, extTime, extTime); err != nil {
+		t.Fatal(err)
+	}
+	return newRig(t, func(o *Options) {
+		o.Config.ExtensionZip = file
+		if tweak != nil {
+			tweak(o)
+		}
+	})
+}
+
+// The table of what the real server answers, quirks included.
+func TestExtensionQuirks(t *testing.T) {
+	r := extensionRig(t, nil)
+	size := strconv.Itoa(len(extBody))
+	for _, c := range []struct {
+		name, method, header string
+		status               int
+		body, lastMod        string
+		length, contentRange string
+	}{
+		{"plain", "GET", "", 200, extBody, extStamp, size, ""},
+		{"exact If-Modified-Since gives an empty 200", "GET", "If-Modified-Since: " + extStamp, 200, "", "", "0", ""},
+		{"older date: whole file", "GET", "If-Modified-Since: Mon, 19 May 2014 10:11:12 GMT", 200, extBody, extStamp, size, ""},
+		{"newer date: whole file all the same", "GET", "If-Modified-Since: Wed, 21 May 2024 10:11:12 GMT", 200, extBody, extStamp, size, ""},
+		{"same instant spelled otherwise", "GET", "If-Modified-Since: Tuesday, 20-May-14 10:11:12 GMT", 200, extBody, extStamp, size, ""},
+		{"range: 200 with a part", "GET", "Range: bytes=0-9", 200, extBody[:10], extStamp, "10", "bytes 0-9/" + size},
+		{"open range", "GET", "Range: bytes=5-", 200, extBody[5:], extStamp, strconv.Itoa(len(extBody) - 5), "bytes 5-" + strconv.Itoa(len(extBody)-1) + "/" + size},
+		{"suffix range", "GET", "Range: bytes=-4", 200, extBody[len(extBody)-4:], extStamp, "4", ""},
+		{"several ranges: all", "GET", "Range: bytes=0-1,3-4", 200, extBody, extStamp, size, ""},
+		{"range past the end", "GET", "Range: bytes=5000-", 200, "Byte range unsatisfiable\n", extStamp, "25", "bytes */" + size},
+		{"range upside down", "GET", "Range: bytes=9-5", 200, extBody, extStamp, size, ""},
+		{"no range unit", "GET", "Range: 0-9", 200, extBody, extStamp, size, ""},
+		{"head", "HEAD", "", 200, "", extStamp, size, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var hs []string
+			if c.header != "" {
+				hs = append(hs, c.header)
+			}
+			a := r.do(c.method, "/svc/mk/extension.zip", "", hs...)
+			if a.status != c.status || a.body != c.body || a.err != nil {
+				t.Errorf("got %d %q %v, want %d %q", a.status, a.body, a.err, c.status, c.body)
+			}
+			for h, want := range map[string]string{
+				"Last-Modified": c.lastMod, "Content-Length": c.length, "Content-Type": "application/zip",
+				"Content-Disposition": `attachment; filename="extension.zip"`, "Etag": "", "Cache-Control": "",
+			} {
+				if got := a.header.Get(h); got != want {
+					t.Errorf("%s: got %q, want %q", h, got, want)
+				}
+			}
+			if c.contentRange != "" && a.header.Get("Content-Range") != c.contentRange {
+				t.Errorf("Content-Range: got %q, want %q", a.header.Get("Content-Range"), c.contentRange)
+			}
+		})
+	}
+}
+
+func TestExtensionMissing(t *testing.T) {
+	dir := t.TempDir()
+	for name, path := range map[string]string{
+		"not configured": "", "no such file": filepath.Join(dir, "gone.zip"), "a directory": dir,
+	} {
+		for _, correct := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, correct=%t", name, correct), func(t *testing.T) {
+				r := newRig(t, func(o *Options) { o.Config.ExtensionZip, o.HTTPCorrect = path, correct })
+				a := r.get("/svc/mk/extension.zip")
+				if a.status != 404 || a.header.Get("Content-Type") != "application/json" || a.body != `{"error":"No extension file configured"}` {
+					t.Errorf("got %d %s %s", a.status, a.header.Get("Content-Type"), a.body)
+				}
+			})
+		}
+	}
+}
+
+func TestExtensionHTTPCorrect(t *testing.T) {
+	r := extensionRig(t, func(o *Options) { o.HTTPCorrect = true })
+	if a := r.get("/svc/mk/extension.zip", "If-Modified-Since: "+extStamp); a.status != 304 {
+		t.Errorf("same date: got %d, want 304", a.status)
+	}
+	if a := r.get("/svc/mk/extension.zip", "If-Modified-Since: Wed, 21 May 2024 10:11:12 GMT"); a.status != 304 {
+		t.Errorf("newer date: got %d, want 304", a.status)
+	}
+	if a := r.get("/svc/mk/extension.zip", "Range: bytes=0-9"); a.status != 206 || a.body != extBody[:10] {
+		t.Errorf("range: got %d %q, want 206", a.status, a.body)
+	}
+	if a := r.get("/svc/mk/extension.zip"); a.status != 200 || a.body != extBody || a.header.Get("Last-Modified") != extStamp {
+		t.Errorf("plain: got %d %q", a.status, a.body)
+	}
+}
+
+func TestExtensionFollowsTheFileAndPacksDirectories(t *testing.T) {
+	r := extensionRig(t, nil)
+	r.get("/svc/mk/extension.zip")
+	write(t, r.s.config.ExtensionZip, "second")
+	if a := r.get("/svc/mk/extension.zip"); a.body != "second" {
+		t.Errorf("got %q after the file changed", a.body)
+	}
+	dir := t.TempDir()
+	r = newRig(t, func(o *Options) {
+		o.Config.ExtensionZip = dir
+		o.PackDir = func(d string) ([]byte, time.Time, error) { return []byte("zip of " + d), extTime, nil }
+	})
+	if a := r.get("/svc/mk/extension.zip"); a.body != "zip of "+dir || a.header.Get("Last-Modified") != extStamp {
+		t.Errorf("got %q %q", a.body, a.header.Get("Last-Modified"))
+	}
+}
+
+// What the real server does with each kind of check-in.
+func TestCheckinStatus(t *testing.T) {
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	self := fmt.Sprintf("/svc/checkin/%d", id)
+	good := `{"facts":{"macaddress":"` + mac1 + `"}}`
+	deep := strings.Repeat("[", 101) + strings.Repeat("]", 101)
+	for _, c := range []struct {
+		name, path, media, body string
+		status                  int
+	}{
+		{"charset", self, "application/json; charset=utf-8", good, 400},
+		{"charset without blank", self, "application/json;charset=utf-8", good, 400},
+		{"upper case", self, "Application/JSON", good, 400},
+		{"form", self, "application/x-www-form-urlencoded", good, 400},
+		{"no media type", self, "", good, 400},
+		{"not JSON", self, "application/json", "{", 400},
+		{"empty", self, "application/json", "", 400},
+		{"trailing text", self, "application/json", good + "x", 400},
+		{"a list", self, "application/json", "[1]", 400},
+		{"no facts", self, "application/json", `{"hw_id":"x"}`, 400},
+		{"null facts", self, "application/json", `{"facts":null}`, 400},
+		{"false facts", self, "application/json", `{"facts":false}`, 400},
+		{"list of facts", self, "application/json", `{"facts":[]}`, 400},
+		{"facts are a string", self, "application/json", `{"facts":"x"}`, 500},
+		{"facts are a number", self, "application/json", `{"facts":1}`, 500},
+		{"nested too deep for Ruby", self, "application/json", `{"facts":{"x":` + deep + `}}`, 400},
+		{"no number", "/svc/checkin/abc", "application/json", good, 400},
+		{"number out of range", "/svc/checkin/99999999999999999999", "application/json", good, 400},
+		{"unknown node", "/svc/checkin/4711", "application/json", good, 404},
+		{"node zero", "/svc/checkin/0", "application/json", good, 404},
+		{"negative node", "/svc/checkin/-1", "application/json", good, 404},
+		{"facts of another machine", self, "application/json", `{"facts":{"macaddress":"52:54:00:ff:ff:ff"}}`, 404},
+		{"nothing to identify it by", self, "application/json", `{"facts":{"uuid":"x"}}`, 400},
+		{"identity is a number", self, "application/json", `{"facts":{"macaddress":"` + mac1 + `","serialnumber":5}}`, 500},
+		{"identity is a list", self, "application/json", `{"facts":{"macaddress":["` + mac1 + `"]}}`, 500},
+		{"MAC is null", self, "application/json", `{"facts":{"macaddress":null}}`, 500},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var hs []string
+			if c.media != "" {
+				hs = append(hs, "Content-Type: "+c.media)
+			}
+			if a := r.do("POST", c.path, c.body, hs...); a.status != c.status {
+				t.Errorf("got %d %s, want %d", a.status, a.body, c.status)
+			}
+		})
+	}
+	if n := r.load(id); n.Registered || n.Last.Count != 0 {
+		t.Errorf("a refused check-in registered the node: %+v", n)
+	}
+	a := r.do("POST", self, good, "Content-Type: application/json")
+	if a.status != 200 || a.body != `{"action":"none"}` || a.header.Get("Content-Type") != "application/json" {
+		t.Errorf("good: got %d %s %s", a.status, a.header.Get("Content-Type"), a.body)
+	}
+	// Once registered, identity facts are not looked at any more.
+	if a := r.do("POST", self, `{"facts":{"serialnumber":5}}`, "Content-Type: application/json"); a.status != 200 {
+		t.Errorf("registered node with a number: got %d", a.status)
+	}
+}
+
+func TestCheckinHTTPCorrect(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.HTTPCorrect = true })
+	id := r.node(mac1)
+	self := fmt.Sprintf("/svc/checkin/%d", id)
+	good := `{"facts":{"macaddress":"` + mac1 + `"}}`
+	if a := r.do("POST", self, good, "Content-Type: application/json; charset=utf-8"); a.status != 200 {
+		t.Errorf("charset: got %d", a.status)
+	}
+	if a := r.do("POST", self, good, "Content-Type: text/plain"); a.status != 415 {
+		t.Errorf("text: got %d, want 415", a.status)
+	}
+}
+
+func TestCheckinBodyLimit(t *testing.T) {
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	body := `{"facts":{"x":"` + strings.Repeat("a", maxBody) + `"}}`
+	if a := r.do("POST", fmt.Sprintf("/svc/checkin/%d", id), body, "Content-Type: application/json"); a.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d %v, want 413", a.status, a.err)
+	}
+}
+
+func TestNodeID(t *testing.T) {
+	r := newRig(t, nil)
+	for _, c := range []struct {
+		name, query string
+		status      int
+	}{
+		{"no parameters", "", 400},
+		{"nothing to match on", "?serial=abc&uuid=x", 400},
+		{"empty values", "?net0=&net1=%20", 400},
+		{"unknown keys", "?foo=bar", 400},
+		{"a MAC", "?net0=52-54-00-00-00-01", 200},
+	} {
+		if a := r.get("/svc/nodeid" + c.query); a.status != c.status {
+			t.Errorf("%s: got %d %s, want %d", c.name, a.status, a.body, c.status)
+		}
+	}
+	// Spelling, order and position do not matter.
+	first := r.node("52:54:00:00:00:01")
+	for _, q := range []string{"?net3=52-54-00-00-00-01", "?mac=52:54:00:00:00:01", "?net0=AA-BB-CC-00-00-01&net1=%2052:54:00:00:00:01&serial=X"} {
+		if a := r.get("/svc/nodeid" + q); a.body != fmt.Sprintf(`{"id":%d}`, first) {
+			t.Errorf("%s: got %s, want id %d", q, a.body, first)
+		}
+	}
+	second := r.node("52:54:00:00:00:02")
+	if second == first {
+		t.Fatal("two machines, one node")
+	}
+	a := r.get("/svc/nodeid?net0=52-54-00-00-00-01&net1=52-54-00-00-00-02")
+	if a.status != 400 {
+		t.Errorf("two nodes match: got %d, want 400", a.status)
+	}
+	for _, id := range []uint64{first, second} {
+		l := r.logOf(id)
+		if len(l) != 1 || l[0].Error != "duplicate_node" || l[0].Severity != "error" || len(l[0].Nodes) != 2 {
+			t.Errorf("log of node %d: %+v", id, l)
+		}
+	}
+}
+
+func TestBootScript(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Config.KernelArgs, o.Config.DebugLevel, o.Config.CheckinInterval = "console=ttyS0  razor.skew=5", "quiet", 20
+	})
+	for _, q := range []string{"", "?serial=1", "?net0="} {
+		if a := r.get("/svc/boot" + q); a.status != 400 {
+			t.Errorf("%q: got %d, want 400", q, a.status)
+		}
+	}
+	a := r.get("/svc/boot?net0=52-54-00-00-00-01&dhcp_mac=52-54-00-00-00-01&serial=&asset=&uuid=U1&fact_boot_type=pcbios")
+	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=utf-8" {
+		t.Fatalf("got %d %s", a.status, a.header.Get("Content-Type"))
+	}
+	mustContain(t, a.body, "#!ipxe\n", "initrd "+r.url+"/svc/repo/microkernel/initrd0.img || goto error\n",
+		"kernel "+r.url+"/svc/repo/microkernel/vmlinuz0 rootflags=loop initrd=initrd0.img ",
+		" quiet acpi=force ", " razor.register="+r.url+"/svc/checkin/1 razor.extend="+r.url+"/svc/mk/extension.zip console=ttyS0 razor.skew=5 || goto error\n",
+		"--timeout 20000 ")
+	n := r.load(1)
+	if got := strings.Join(n.HWInfo, " "); got != "fact_boot_type=pcbios mac=52-54-00-00-00-01 uuid=u1" {
+		t.Errorf("hw_info %q", got)
+	}
+	if n.DHCPMAC != "52-54-00-00-00-01" {
+		t.Errorf("dhcp_mac %q", n.DHCPMAC)
+	}
+	// The firmware type follows each boot and is no search key.
+	r.get("/svc/boot?net0=52-54-00-00-00-01&fact_boot_type=efi")
+	if got := r.load(1).HWInfo[0]; got != "fact_boot_type=efi" {
+		t.Errorf("after the second boot: %q", got)
+	}
+	if a := r.get("/svc/boot?net0=52-54-00-00-00-01", "Host: evil\"name"); a.status == 200 {
+		t.Error("a hostile host name went into a script")
+	}
+}
+
+func TestBootScriptOfBoundNode(t *testing.T) {
+	r := newRig(t, withRules(t, "policies: [{name: all}]"))
+	id := r.node(mac1)
+	r.checkin(id, facts1())
+	a := r.get("/svc/boot?net0=" + mac1)
+	mustContain(t, a.body, "#!ipxe\n", "bound to a policy", "sanboot")
+	mustNotContain(t, a.body, "vmlinuz0")
+}
+
+func TestBootstrap(t *testing.T) {
+	r := newRig(t, nil)
+	for _, c := range []struct {
+		query  string
+		status int
+	}{
+		{"", 200}, {"?nic_max=1", 200}, {"?nic_max=0", 400}, {"?nic_max=04", 400}, {"?nic_max=x", 400}, {"?nic_max=", 400},
+		{"?nic_max=-1", 400}, {"?nic_max=9999999999999999999", 400}, {"?http_port=8150", 200}, {"?http_port=0", 400},
+		{"?http_port=65536", 400}, {"?http_port=080", 400}, {"?http_port=", 400}, {"?http_port=65535", 200},
+	} {
+		if a := r.get("/api/microkernel/bootstrap" + c.query); a.status != c.status {
+			t.Errorf("%q: got %d, want %d", c.query, a.status, c.status)
+		}
+	}
+	a := r.get("/api/microkernel/bootstrap?nic_max=2&http_port=99", "Host: razor.example:8150")
+	mustContain(t, a.body, "#!ipxe\n", ":dhcp_net1\n", "|| goto chain_boot\n", "set maxtries:uint32 60",
+		"chain http://razor.example:99/svc/boot?net0=${net0/mac:hexhyp}&net1=${net1/mac:hexhyp}&dhcp_mac=${dhcp_mac}&serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto error\n")
+	mustNotContain(t, a.body, "net2")
+}
+
+func TestRepo(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Kernel = openBytes("kernel", extTime)
+		o.Initrd = func() (io.ReadSeeker, time.Time, error) { return nil, time.Time{}, os.ErrNotExist }
+	})
+	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 200 || a.body != "kernel" || a.header.Get("Last-Modified") != extStamp {
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+	if a := r.get("/svc/repo/MicroKernel/VMLINUZ0", "Range: bytes=1-2"); a.status != 206 || a.body != "er" {
+		t.Errorf("other case, range: got %d %q", a.status, a.body)
+	}
+	for _, p := range []string{"microkernel/initrd0.img", "microkernel/other", "../../etc/passwd", "microkernel/..%2f..%2fetc/passwd"} {
+		if a := r.get("/svc/repo/" + p); a.status == 200 {
+			t.Errorf("%s: got 200 %q", p, a.body)
+		}
+	}
+}
+
+func TestLogMetadataStageDone(t *testing.T) {
+	r := newRig(t, withRules(t, "policies: [{name: all}]"))
+	id := r.node(mac1)
+	for _, c := range []struct {
+		path   string
+		status int
+	}{
+		{"/svc/log/%d?msg=hello+world&severity=warn", 204},
+		{"/svc/log/%d?msg=again", 204},
+		{"/svc/log/%d?msg=x&severity=loud", 400},
+		{"/svc/log/99?msg=x", 404},
+		{"/svc/log/abc?msg=x", 400},
+		{"/svc/store_metadata/%d?a=1&b=text&c=%%5B1%%2C2%%5D", 204},
+		{"/svc/store_metadata/%d?remove[]=b&d=x", 204},
+		{"/svc/store_metadata/%d?remove=b", 400},
+		{"/svc/store_metadata/99?a=1", 404},
+		{"/svc/stage-done/%d?name=first", 204},
+		{"/svc/stage-done/%d", 204},
+		{"/svc/stage-done/99?name=x", 500},
+	} {
+		path := c.path
+		if strings.Contains(path, "%d") {
+			path = fmt.Sprintf(path, id)
+		}
+		if a := r.get(path); a.status != c.status || a.status == 204 && a.body != "" {
+			t.Errorf("%s: got %d %q, want %d", path, a.status, a.body, c.status)
+		}
+	}
+	n := r.load(id)
+	if got := showValue(n.Metadata); got != `{"a":1,"c":[1,2],"d":"x"}` {
+		t.Errorf("metadata %s", got)
+	}
+	if n.BootCount != 2 {
+		t.Errorf("boot count %d", n.BootCount)
+	}
+	var events []string
+	for _, e := range r.logOf(id) {
+		events = append(events, e.Severity+":"+e.Event+e.Msg+e.Stage)
+	}
+	want := "info:stage_done1 info:stage_donefirst info:store_metadata info:store_metadata info:again warn:hello world"
+	if got := strings.Join(events, " "); got != want {
+		t.Errorf("log\n%s, want\n%s", got, want)
+	}
+	r.get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
+	if n := r.load(id); n.Installed != "" {
+		t.Error("finished without a policy marked the node as installed")
+	}
+	r.checkin(id, facts1())
+	r.get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
+	if n := r.load(id); n.Installed != "all" || n.InstalledAt.IsZero() {
+		t.Errorf("installed %q", n.Installed)
+	}
+}
