@@ -124,6 +124,10 @@ func (c *Client) sink() ui.Sink {
 	return c.Sink
 }
 
+func (j *job) inform(text string) {
+	j.sink().Event(ui.Event{Level: ui.Info, Step: stepName, Item: j.Name, Text: text})
+}
+
 func (c *Client) warn(item, text string) {
 	c.sink().Event(ui.Event{Level: ui.Warning, Step: stepName, Item: item, Text: text})
 }

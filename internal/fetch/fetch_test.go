@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mkbuild/internal/ui"
 )
 
 func TestGetDownloadsOnceAndServesFromCache(t *testing.T) {
@@ -88,6 +90,9 @@ func TestGetFailures(t *testing.T) {
 			t.Parallel()
 			url, count := serve(t, tt.handler)
 			c := newClient(t)
+			if strings.Contains(tt.text, "nothing received") {
+				c.HTTP.Idle = impatient
+			}
 			tt.req.Name, tt.req.URLs = "x.tcz", []string{url + "/x.tcz"}
 			_, err := c.Get(t.Context(), tt.req)
 			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "fetch x.tcz: ") {
@@ -221,9 +226,14 @@ func TestGetFlappingMirror(t *testing.T) {
 		}
 		w.Write([]byte("up again"))
 	})
-	want(t, newClient(t), Request{Name: "x", URLs: []string{url}}, "up again")
-	if count() != 3 {
-		t.Errorf("%d requests", count())
+	c, sink := newClient(t), &recorder{}
+	c.Sink = sink
+	want(t, c, Request{Name: "x", URLs: []string{url}}, "up again")
+	if count() != 3 || len(sink.events) != 3 || len(sink.warnings()) != 0 {
+		t.Errorf("%d requests, events %+v", count(), sink.events)
+	}
+	if e := sink.events[0]; e.Level != ui.Info || e.Text != url+": the server answered 503 Service Unavailable; trying again" {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -19,11 +19,15 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// quick are limits that let every failing case end within a moment.
+// quick are limits for mirrors that answer, one way or another: no long pauses, but patience
+// enough for a machine under load.
 var quick = Options{
-	Connect: 300 * time.Millisecond, Idle: 150 * time.Millisecond, Total: 10 * time.Second,
+	Connect: 10 * time.Second, Idle: 10 * time.Second, Total: time.Minute,
 	Attempts: 3, Backoff: time.Millisecond, MaxWait: 50 * time.Millisecond,
 }
+
+// impatient is for mirrors that stall.
+const impatient = 150 * time.Millisecond
 
 func newClient(t *testing.T) *Client {
 	t.Helper()

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -217,5 +219,13 @@ func TestPauseGrowsAndIsBounded(t *testing.T) {
 		if d, ok := pause(o, n, errors.New("x")); !ok || d > top || d < top/2 {
 			t.Errorf("failure %d: %v, want %v to %v", n, d, top/2, top)
 		}
+	}
+}
+
+func TestSilentHostUsesUpAttemptsFaster(t *testing.T) {
+	t.Parallel()
+	silent := &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+	if weight(silent) != 2 || weight(errors.New("x")) != 1 || weight(&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}) != 1 {
+		t.Error("wrong weights")
 	}
 }

@@ -31,6 +31,15 @@ func lasting(err error) bool {
 		isA[*SizeError](err) || isA[*CacheError](err) || isA[*tls.CertificateVerificationError](err)
 }
 
+// weight is how many of [Options.Attempts] a failure uses up. A host that takes a connection
+// attempt and never answers is more likely gone than busy, and each try costs the full wait.
+func weight(err error) int {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && op.Timeout() {
+		return 2
+	}
+	return 1
+}
+
 // pause returns how long to wait after the n-th failure (from 1) in a row, and false if the
 // server asks for more than o.MaxWait.
 func pause(o Options, n int, err error) (time.Duration, bool) {

@@ -85,7 +85,7 @@ func (t *transfer) run(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil || lasting(err) {
 			return err
 		}
-		failed++
+		failed += weight(err)
 		if t.validator() != "" && t.part.size > best {
 			failed, best = 1, t.part.size
 		}
@@ -93,6 +93,7 @@ func (t *transfer) run(ctx context.Context) error {
 		if failed >= o.Attempts || n >= maxTransfers || !ok {
 			return err
 		}
+		t.inform(t.passedOver(t.src, err) + "; trying again")
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
