@@ -1,0 +1,178 @@
+// Command mk-client is the client inside a booted microkernel: it refreshes the extension,
+// collects facts and checks in with the Razor server. init starts and respawns `mk-client run`.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"mkbuild/internal/mkclient"
+)
+
+// version is set by the build with -X main.version.
+var version string
+
+const usage = `mk-client checks a microkernel in with its Razor server.
+
+Usage:
+  mk-client run               check in until SIGTERM
+  mk-client register          one cycle: refresh the extension, collect facts, check in, act
+  mk-client update            refresh the extension only
+  mk-client facts [--sources] print what would be sent, or where each fact comes from
+  mk-client config [KEY]      print one setting, or all with their sources
+  mk-client execute ACTION    carry out an action as the server would order it
+  mk-client version           print the version
+
+Exit status: 0 done, 1 failed or no such setting, 2 usage.
+
+`
+
+var errUsage = errors.New("see mk-client --help")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	syscall.Umask(0o022) // init's may be 0; actions and mcollectived inherit it
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	switch {
+	case err == nil:
+	case errors.Is(err, errSilent):
+		os.Exit(1)
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "mk-client: %v\n", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintf(os.Stderr, "mk-client: error: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// errSilent ends with status 1 without a message.
+var errSilent = errors.New("no such setting")
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	name, rest := args[0], args[1:]
+	most := map[string]int{"run": 0, "register": 0, "update": 0, "facts": 1, "config": 1, "execute": 1, "version": 0}
+	switch name {
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		mkclient.WriteHelp(stdout)
+		return nil
+	case "version", "--version":
+		fmt.Fprintln(stdout, buildVersion())
+		return nil
+	}
+	limit, known := most[name]
+	if !known {
+		return fmt.Errorf("unknown command %q: %w", name, errUsage)
+	}
+	if len(rest) > limit {
+		return fmt.Errorf("too many arguments for %s: %w", name, errUsage)
+	}
+	set, warnings := mkclient.Load(mkclient.ReadInputs("/", environ))
+	log := &mkclient.Logger{W: stderr, Syslog: name == "run" || name == "register", Min: mkclient.Info}
+	if set.Debug {
+		log.Min = mkclient.Debug
+	}
+	for _, w := range warnings {
+		log.Logf(mkclient.Warn, "%v", w)
+	}
+	opt := mkclient.DefaultOptions(buildVersion(), environ)
+	opt.Log = log
+	return dispatch(ctx, name, rest, mkclient.New(opt, set), set, stdout)
+}
+
+// dispatch carries out a command whose arguments have been counted.
+func dispatch(ctx context.Context, name string, rest []string, c *mkclient.Client, set mkclient.Settings, stdout io.Writer) error {
+	switch name {
+	case "run":
+		return c.Run(ctx)
+	case "register":
+		return c.Cycle(ctx)
+	case "update":
+		return c.Update(ctx)
+	case "facts":
+		return printFacts(ctx, c, rest, stdout)
+	case "config":
+		return printConfig(set, rest, stdout)
+	}
+	if len(rest) != 1 {
+		return fmt.Errorf("execute needs an action: %w", errUsage)
+	}
+	return c.Execute(ctx, rest[0])
+}
+
+func printFacts(ctx context.Context, c *mkclient.Client, rest []string, w io.Writer) error {
+	if len(rest) == 1 && rest[0] != "--sources" {
+		return fmt.Errorf("unknown argument %q: %w", rest[0], errUsage)
+	}
+	col, err := c.Collect(ctx)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if len(rest) == 0 {
+		return enc.Encode(col.Body())
+	}
+	type fact struct {
+		Value  any    `json:"value"`
+		Source string `json:"source"`
+	}
+	out := map[string]fact{}
+	for name, v := range col.Facts {
+		out[name] = fact{v, col.Sources[name]}
+	}
+	return enc.Encode(out)
+}
+
+// printConfig prints one setting as the reference client does: status 1 and an empty line when
+// it has no value.
+func printConfig(set mkclient.Settings, rest []string, w io.Writer) error {
+	if len(rest) == 1 {
+		v, ok := set.Lookup(rest[0])
+		fmt.Fprintln(w, v)
+		if !ok {
+			return errSilent
+		}
+		return nil
+	}
+	for _, row := range mkclient.Table() {
+		if row.Family {
+			continue
+		}
+		v, _ := set.Lookup(row.Key)
+		from := set.From[row.Key]
+		if from == "" {
+			from = mkclient.Source(row.DefaultText())
+		}
+		fmt.Fprintf(w, "razor.%s=%s\t# %s\n", row.Key, v, from)
+	}
+	for name, v := range set.Facts {
+		fmt.Fprintf(w, "razor.fact.%s=%s\t# %s\n", name, v, set.From["fact."+name])
+	}
+	return nil
+}
+
+// buildVersion falls back to what the Go tool knows of the build.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") {
+		return info.Main.Version
+	}
+	return "development"
+}
