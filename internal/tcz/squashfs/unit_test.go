@@ -347,3 +347,53 @@ func TestCacheForgetsOldest(t *testing.T) {
 		t.Errorf("got %q, %d items", v, len(c.items))
 	}
 }
+
+// TestChecksumIsChecked breaks the Adler-32 sum behind a block whose data is whole.
+func TestChecksumIsChecked(t *testing.T) {
+	t.Parallel()
+	b := sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, strings.Repeat("compressible ", 300))})
+	end := binary.LittleEndian.Uint64(b[64:]) // the inode table follows the only data block
+	b[end-1] ^= 1
+	f, err := open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dump(f); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDirectoryLimit(t *testing.T) {
+	t.Parallel()
+	f, err := open(sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := f.inode(f.super.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.readDir(root.dir, 2); err != nil || len(got) != 2 {
+		t.Errorf("within the limit: %v, %v", got, err)
+	}
+	if _, err := f.readDir(root.dir, 1); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "entries") {
+		t.Errorf("beyond the limit: %v", err)
+	}
+}
+
+// TestNamesLimit has a walk that has seen nearly all the names it may.
+func TestNamesLimit(t *testing.T) {
+	t.Parallel()
+	f, err := open(small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := walker{fs: f, text: maxTextBytes - 1, seen: map[uint64]bool{}}
+	if _, err := w.enter("usr", f.super.root); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "names") {
+		t.Errorf("got %v", err)
+	}
+	w.text = 0
+	if _, err := w.enter(strings.Repeat("x", maxPath+1), f.super.root); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("long path: got %v", err)
+	}
+}
