@@ -19,16 +19,16 @@ func ExampleFS_Walk() {
 		return
 	}
 	err = f.Walk(func(path string, in *squashfs.Inode) error {
-		fmt.Printf("%06o %s %s\n", in.Mode, path, in.Target)
+		fmt.Printf("%06o %q %q\n", in.Mode, path, in.Target)
 		return nil
 	})
 	fmt.Println(err)
 	// Output:
-	// 040755 .
-	// 040755 usr
-	// 040755 usr/local
-	// 040755 usr/local/bin
-	// 120777 usr/local/bin/alias tool
-	// 104755 usr/local/bin/tool
+	// 040755 "." ""
+	// 040755 "usr" ""
+	// 040755 "usr/local" ""
+	// 040755 "usr/local/bin" ""
+	// 120777 "usr/local/bin/alias" "tool"
+	// 104755 "usr/local/bin/tool" ""
 	// <nil>
 }
