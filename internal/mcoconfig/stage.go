@@ -1,0 +1,178 @@
+package mcoconfig
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+// Places of MCollective in an image, as the build document has them.
+const (
+	installedDir = "usr/local/tce.installed"
+	linkPath     = "usr/local/mcollective"
+	daemonLink   = "usr/local/sbin/mcollectived"
+	configDir    = "usr/local/etc/mcollective"
+)
+
+// ErrNotMCollective says that a source archive has no daemon where MCollective keeps it.
+var ErrNotMCollective = errors.New("not the source of MCollective")
+
+// versionForm is what may become part of a directory's name.
+var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]{0,63}$`)
+
+// Stage returns MCollective's files for an image, out of its source archive src with its top folder
+// stripped, all of them root's:
+//
+//	/usr/local/tce.installed/mcollective-<version>/**   the archive, directories 0755, files 0644 or 0755
+//	/usr/local/mcollective                              a link to it
+//	/usr/local/sbin/mcollectived                        a link to the daemon, which is made executable
+//	/usr/local/etc/mcollective/server.cfg               cfg, 0640
+//
+// The daemon is mcollectived.rb in 1.x and bin/mcollectived in 2.x; with neither Stage fails with
+// [ErrNotMCollective]. Plugins lie in plugins/mcollective of either, so that the libdir
+// /usr/local/mcollective/plugins fits both. facts.yaml is not made: the client writes it.
+func Stage(src *overlay.Tree, version string, cfg []byte) (*overlay.Tree, error) {
+	if !versionForm.MatchString(version) {
+		return nil, fmt.Errorf("stage mcollective: version %.64q cannot name a directory", version)
+	}
+	daemon, err := findDaemon(src)
+	if err != nil {
+		return nil, fmt.Errorf("stage mcollective %s: %w", version, err)
+	}
+	home := installedDir + "/mcollective-" + version
+	out := &overlay.Tree{}
+	if err := copySource(out, src, home, daemon); err != nil {
+		return nil, fmt.Errorf("stage mcollective %s: %w", version, err)
+	}
+	for _, e := range []overlay.Entry{
+		overlay.Symlink(linkPath, "/"+home),
+		overlay.Symlink(daemonLink, "/"+linkPath+"/"+daemon),
+		overlay.Dir(configDir, 0o755),
+		overlay.File(configDir+"/server.cfg", 0o640, slices.Clone(cfg)),
+	} {
+		e.Origin = "mkbuild"
+		if err := out.Put(e); err != nil {
+			return nil, fmt.Errorf("stage mcollective %s: %w", version, err)
+		}
+	}
+	return out, nil
+}
+
+// findDaemon returns the path of mcollectived inside the archive.
+func findDaemon(src *overlay.Tree) (string, error) {
+	for _, name := range []string{"mcollectived.rb", "bin/mcollectived"} {
+		if e, err := src.Lookup(name); err == nil && e.IsRegular() {
+			return name, nil
+		}
+	}
+	origin := "the archive"
+	for _, e := range src.Entries() {
+		if e.Origin != "" {
+			origin = e.Origin
+			break
+		}
+	}
+	return "", fmt.Errorf("%w: %s has neither mcollectived.rb nor bin/mcollectived", ErrNotMCollective, origin)
+}
+
+// copySource copies src below home with normal modes and root as owner.
+func copySource(out, src *overlay.Tree, home, daemon string) error {
+	real, err := src.Resolve(daemon)
+	if err != nil {
+		return err
+	}
+	if err := out.Put(overlay.Dir(home, 0o755)); err != nil {
+		return err
+	}
+	for _, e := range src.Entries() {
+		if e.Path == "." {
+			continue
+		}
+		if err := checkEntry(src, e); err != nil {
+			return fmt.Errorf("%s: %w", e.Origin, err)
+		}
+		if err := addParents(out, home, e); err != nil {
+			return err
+		}
+		copied := normalized(*e)
+		if e.Path == real {
+			copied.Mode |= 0o111
+		}
+		copied.Path = path.Join(home, e.Path)
+		if err := out.Put(copied); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addParents adds the directories between home and e that the archive does not list.
+func addParents(out *overlay.Tree, home string, e *overlay.Entry) error {
+	for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
+		if out.Get(path.Join(home, d)) != nil {
+			return nil
+		}
+		dir := overlay.Dir(path.Join(home, d), 0o755)
+		dir.MTime, dir.Origin = e.MTime, e.Origin
+		if err := out.Put(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkEntry refuses what no source archive contains: devices, and names that lead out of it.
+func checkEntry(src *overlay.Tree, e *overlay.Entry) error {
+	for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
+		if p := src.Get(d); p != nil && !p.IsDir() {
+			return fmt.Errorf("%w: %q lies below %q, which is no directory", overlay.ErrPath, e.Path, d)
+		}
+	}
+	switch {
+	case e.IsDir(), e.IsRegular():
+		return nil
+	case !e.IsLink():
+		return fmt.Errorf("%w: %q is a device or socket", ErrNotMCollective, e.Path)
+	case linkLeaves(e.Path, e.Link):
+		return fmt.Errorf("%w: symlink %q to %q", overlay.ErrPath, e.Path, e.Link)
+	}
+	return nil
+}
+
+// linkLeaves reports whether target may lead out of the tree that name lies in. ".." is fine at the
+// front, where it starts from real directories; what follows can then only descend.
+func linkLeaves(name, target string) bool {
+	up, down := 0, false
+	for _, part := range strings.Split(target, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if down {
+				return true
+			}
+			up++
+		default:
+			down = true
+		}
+	}
+	return strings.HasPrefix(target, "/") || up > strings.Count(name, "/")
+}
+
+// normalized gives e root as owner and the mode of an installed file.
+func normalized(e overlay.Entry) overlay.Entry {
+	perm := uint32(0o644)
+	switch {
+	case e.IsLink():
+		perm = 0o777
+	case e.IsDir() || e.Perm()&0o111 != 0:
+		perm = 0o755
+	}
+	e.Mode = e.Mode&overlay.TypeMask | perm
+	e.UID, e.GID, e.HardLink = 0, 0, ""
+	return e
+}
