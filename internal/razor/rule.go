@@ -213,6 +213,9 @@ func hint(allowed types) string {
 
 func (c *checker) arg(v any, in *call, i, depth int) arg {
 	if c.nodes++; c.nodes > maxRuleNodes {
+		if c.nodes == maxRuleNodes+1 {
+			c.failf("rule has more than %d elements", maxRuleNodes)
+		}
 		return arg{}
 	}
 	isRegexp := in.fn.name == "like" && i == 1 || in.fn.name == "has_macaddress_like"

@@ -94,7 +94,7 @@ func bigNumber(v any) *big.Float {
 // and " 027" are decimal, for Razor as for us.
 var (
 	binaryOrOctal = regexp.MustCompile(`\A(-?)(?i:(0b)([10]+)|0([0-7]+))\n?\z`)
-	hexNumber     = regexp.MustCompile(`\A[-+]?0[xX][0-9a-fA-F]+(_[0-9a-fA-F]+)*(\.[0-9a-fA-F]+)?([pP][-+]?[0-9]+)?\z`)
+	hexNumber     = regexp.MustCompile(`\A[-+]?0[xX][0-9a-fA-F]+(\.[0-9a-fA-F]+)?([pP][-+]?[0-9]+)?\z`)
 	decimalNumber = regexp.MustCompile(`\A[-+]?([0-9]+(_[0-9]+)*)?(\.[0-9]+(_[0-9]+)*)?([eE][-+]?[0-9]+(_[0-9]+)*)?\z`)
 )
 
@@ -133,15 +133,20 @@ func parseFloat(s string) (any, bool) {
 		if !strings.ContainsAny(plain, "pP") {
 			plain += "p0"
 		}
-	case decimalNumber.MatchString(s) && strings.ContainsAny(strings.FieldsFunc(s+" ", isExponent)[0], "0123456789"):
-	default:
+	case !decimalNumber.MatchString(s), strings.Trim(s[:mantissaLen(s)], "+-.") == "":
 		return nil, false
 	}
 	f, _ := strconv.ParseFloat(plain, 64) // out of range gives ±Inf, as in Ruby
 	return f, true
 }
 
-func isExponent(r rune) bool { return r == 'e' || r == 'E' }
+// mantissaLen is how much of a decimal number stands before its exponent.
+func mantissaLen(s string) int {
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		return i
+	}
+	return len(s)
+}
 
 // toString is Ruby's to_s.
 func toString(v any) string {
@@ -160,7 +165,7 @@ func toString(v any) string {
 	return fmt.Sprint(v)
 }
 
-// floatString prints a float as Ruby does: 5.4, 100000.0, 1.0e+16, 1.0e-05, Infinity.
+// floatString prints a float as Ruby does: 5.4, 100000.0, 1.0e+15, 1.0e-05, Infinity.
 func floatString(f float64) string {
 	switch {
 	case math.IsInf(f, 1):
@@ -168,7 +173,7 @@ func floatString(f float64) string {
 	case math.IsInf(f, -1):
 		return "-Infinity"
 	}
-	if a := math.Abs(f); a == 0 || a >= 1e-4 && a < 1e16 {
+	if a := math.Abs(f); a == 0 || a >= 1e-4 && a < 1e15 {
 		s := strconv.FormatFloat(f, 'f', -1, 64)
 		if !strings.Contains(s, ".") {
 			s += ".0"
