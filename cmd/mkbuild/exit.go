@@ -11,6 +11,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/qemu"
@@ -20,6 +21,7 @@ import (
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/tcz/squashfs"
+	"mkbuild/internal/ui"
 )
 
 // Exit codes, by class. 3 is kept for a lock that no longer matches.
@@ -74,7 +76,8 @@ func exitCode(err error) int {
 
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, overlay.ErrPath} {
+		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
+		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective} {
 		if errors.Is(err, s) {
 			return true
 		}
@@ -120,11 +123,5 @@ func hint(err error) string {
 
 // oneLine keeps hostile or long-winded messages to one printable line.
 func oneLine(s string) string {
-	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)), " ")
-	return s
+	return ui.Clean(strings.Join(strings.Fields(s), " "))
 }

@@ -39,14 +39,14 @@ func (e *ReleaseError) Hint() string {
 // DependencyError says that an extension does not exist on the mirror, and who asked for it.
 type DependencyError struct {
 	File  string
-	Chain []string // from the extension in the configuration to File
+	Chain []string // from the extension in the configuration to the one that asked; may be empty
 	Err   error
 }
 
 func (e *DependencyError) Error() string {
 	chain := ""
-	if len(e.Chain) > 1 {
-		chain = " (asked for by " + strings.Join(e.Chain[:len(e.Chain)-1], " → ") + ")"
+	if len(e.Chain) > 0 {
+		chain = " (asked for by " + strings.Join(e.Chain, " → ") + ")"
 	}
 	return fmt.Sprintf("resolve %s%s: %v", e.File, chain, e.Err)
 }
@@ -55,7 +55,11 @@ func (e *DependencyError) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *DependencyError) Hint() string {
-	return "take " + e.Chain[0] + " out of `extensions` in mkbuild.yaml, or add a mirror that has " + e.File
+	listed := e.File
+	if len(e.Chain) > 0 {
+		listed = e.Chain[0]
+	}
+	return "take " + strings.TrimSuffix(listed, tcz.Suffix) + " out of `extensions` in mkbuild.yaml, or add a mirror that has " + e.File
 }
 
 // Sizes that no real file of the kind comes near; what is larger is refused unread.
@@ -84,30 +88,21 @@ func (s *sources) index(ctx context.Context, name string, urls []string, optiona
 	return b, text, err
 }
 
-// sum fetches name.md5.txt and returns the digest in it and the folder it came from.
-func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5, dir string, err error) {
+// sum fetches name.md5.txt and returns the digest in it and which of dirs it came from.
+func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5 string, dir int, err error) {
 	urls, err := inDirs(dirs, name+".md5.txt")
 	if err != nil {
-		return "", "", err
+		return "", 0, err
 	}
 	b, text, err := s.index(ctx, name+".md5.txt", urls, false)
 	if err != nil {
-		return "", "", err
+		return "", 0, err
 	}
 	md5, err = tcz.ParseMD5(text, name)
 	if err != nil {
-		return "", "", fmt.Errorf("read %s: %w", b.URL, err)
+		return "", 0, fmt.Errorf("read %s: %w", b.URL, err)
 	}
-	return md5, dirs[indexOf(urls, b.URL)], nil
-}
-
-func indexOf(list []string, s string) int {
-	for i, v := range list {
-		if v == s {
-			return i
-		}
-	}
-	return 0
+	return md5, max(b.Source, 0), nil
 }
 
 // iso fetches the source image and prefers its mirror from then on.
@@ -119,9 +114,9 @@ func (s *sources) iso(ctx context.Context) (*fetch.Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	mirror := indexOf(s.plan.ISODirs, dir) / 2
+	mirror := dir / 2
 	s.dirs = append([]string{s.plan.TCZDirs[mirror]}, without(s.plan.TCZDirs, mirror)...)
-	urls, err := inDirs(append([]string{dir}, s.plan.ISODirs...), s.plan.ISO)
+	urls, err := inDirs(append([]string{s.plan.ISODirs[dir]}, s.plan.ISODirs...), s.plan.ISO)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +140,6 @@ func (s *sources) releases(ctx context.Context) []string {
 			continue
 		}
 		for _, n := range names {
-			n = strings.TrimSuffix(n, "/")
 			v, isISO := strings.CutSuffix(n, ".iso")
 			v, isCore := strings.CutPrefix(v, prefix+"-")
 			if i%2 == 1 && n != "" && n[0] >= '0' && n[0] <= '9' || isISO && isCore && v != "current" {
@@ -182,8 +176,8 @@ func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([
 		if err != nil {
 			return nil, err
 		}
-		found[file] = &extension{md5: md5, dir: dir}
-		return s.deps(ctx, dir, file)
+		found[file] = &extension{md5: md5, dir: s.dirs[dir]}
+		return s.deps(ctx, s.dirs[dir], file)
 	})
 	if err != nil {
 		return nil, err

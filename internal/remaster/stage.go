@@ -225,10 +225,12 @@ func (s *stage) picks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		x := &extension{Item: tcz.Item{File: file, Chain: []string{file}}}
-		if x.md5, x.dir, err = s.src.sum(ctx, s.src.dirs, file); err != nil {
+		x := &extension{Item: tcz.Item{File: file}}
+		var dir int
+		if x.md5, dir, err = s.src.sum(ctx, s.src.dirs, file); err != nil {
 			return err
 		}
+		x.dir = s.src.dirs[dir]
 		if err := s.src.download(ctx, []*extension{x}); err != nil {
 			return err
 		}

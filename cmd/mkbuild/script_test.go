@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+	"os/signal"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"mkbuild": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			defer stop()
+			os.Exit(run(ctx, &world{os.Stdout, os.Stderr, false, os.Getenv}, os.Args[1:]))
+		},
+	})
+}
+
+// TestScripts runs the real command line on a mirror in miniature, one feature a script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir+"/home")
+			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
+			if err := os.MkdirAll(e.WorkDir+"/home", 0o755); err != nil {
+				return err
+			}
+			return tinymirror.Make(e.WorkDir + "/mirror")
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": status,
+			"flip":   flip,
+		},
+	})
+}
+
+// status N COMMAND...: the command must end with exit status N and, on failure, print one error
+// and one hint line on stderr and nothing on stdout.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		code = exitText(err)
+	}
+	if code != args[0] {
+		ts.Fatalf("exit status %s, want %s\n%s", code, args[0], ts.ReadFile("stderr"))
+	}
+	if code != "0" {
+		checkReport(ts, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// flip FILE OFFSET: changes one byte of a file.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	b, err := os.ReadFile(name)
+	ts.Check(err)
+	b[len(b)/2] ^= 0xff
+	ts.Check(os.WriteFile(name, b, 0o644))
+}

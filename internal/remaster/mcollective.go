@@ -1,0 +1,59 @@
+package remaster
+
+import (
+	"context"
+	"fmt"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/mcoconfig"
+	"mkbuild/internal/ui"
+)
+
+// mcollective stages the agent's tree and its server.cfg.
+func (s *stage) mcollective(ctx context.Context) error {
+	m := s.Plan.Config.MCollective
+	if m == nil {
+		return nil
+	}
+	cfg, err := s.serverCfg(m)
+	if err != nil {
+		return err
+	}
+	src, err := s.archiveTree(ctx, "mcollective-"+m.Version, m.Sources(), m.SHA256)
+	if err != nil {
+		return err
+	}
+	staged, err := mcoconfig.Stage(src, m.Version, cfg.Render())
+	if err != nil {
+		return err
+	}
+	if err := s.layers.AddLastWins(staged); err != nil {
+		return err
+	}
+	for _, f := range cfg.Lint(s.layers.Merged()) {
+		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "mcollective", Item: "server.cfg", Text: f.String()})
+	}
+	return nil
+}
+
+// serverCfg puts the user's values over the document's.
+func (s *stage) serverCfg(m *config.MCO) (*mcoconfig.Config, error) {
+	values := make(map[string]*string, len(m.Server))
+	for key, v := range m.Server {
+		if v == nil {
+			values[key] = nil
+			continue
+		}
+		secret, err := v.Resolve(s.Secrets)
+		if err != nil {
+			return nil, &config.Error{Where: "mcollective.server." + key, What: err.Error(), Next: "set it, or give another source in mkbuild.yaml"}
+		}
+		text := secret.Reveal()
+		values[key] = &text
+	}
+	cfg := mcoconfig.Default()
+	if err := cfg.Apply(values); err != nil {
+		return nil, &config.Error{Where: "mcollective.server", What: fmt.Sprint(err)}
+	}
+	return cfg, nil
+}
