@@ -82,7 +82,7 @@ func findDaemon(src *overlay.Tree) (string, error) {
 
 // copySource copies src below home with normal modes and root as owner.
 func copySource(out, src *overlay.Tree, home, daemon string) error {
-	real, err := src.Resolve(daemon)
+	target, err := src.Resolve(daemon)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func copySource(out, src *overlay.Tree, home, daemon string) error {
 			return err
 		}
 		copied := normalized(*e)
-		if e.Path == real {
+		if e.Path == target {
 			copied.Mode |= 0o111
 		}
 		copied.Path = path.Join(home, e.Path)

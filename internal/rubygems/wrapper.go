@@ -68,9 +68,9 @@ func rubyOptions(script []byte) string {
 // the third line and at the first line that begins with "gem" or "load Gem.", to see that a wrapper may
 // be replaced and whose it is. A prerelease counts for ">= 0" no more than for `gem install`: hence ">= 0.a".
 func wrapper(ruby *Ruby, g *Gem, name, options string) []byte {
-	any := ">= 0"
+	accepted := ">= 0"
 	if g.Version.Prerelease() {
-		any = ">= 0.a"
+		accepted = ">= 0.a"
 	}
 	return fmt.Appendf(nil, `#!%[1]s%[2]s
 #
@@ -93,5 +93,5 @@ else
 gem '%[3]s', version
 load Gem.bin_path('%[3]s', '%[4]s', version)
 end
-`, ruby.Bin, options, g.Name, name, any)
+`, ruby.Bin, options, g.Name, name, accepted)
 }
