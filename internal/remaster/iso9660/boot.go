@@ -91,9 +91,13 @@ func (img *Image) readCatalog(s *source, t *tree, lba uint32) error {
 		b = b[:min(len(b), sectorSize)]
 	}
 	img.Boot = parseEntries(b)
+	var hidden int64
 	for i := range img.Boot {
 		if err := img.Boot[i].locate(s, t, lba, img.sectors); err != nil {
 			return err
+		}
+		if hidden += img.Boot[i].Size; hidden > s.size {
+			return corruptf("hidden boot images overlap")
 		}
 	}
 	return nil

@@ -75,13 +75,15 @@ type tree struct {
 	files     []File
 	lbas      []uint32 // first sector of each entry's data, parallel to files
 	seen      map[uint32]bool
+	stored    map[extent]bool // files' data, counted once however many names it has
+	dataLeft  int64           // bytes of files still allowed: extents of an honest image do not overlap
 	pathBytes int
 	jobs      []job
 }
 
 // readTree reads all directories: Rock Ridge where there is any, else Joliet, else plain names.
 func (s *source) readTree(vol volume) (*tree, error) {
-	t := &tree{src: s, seen: make(map[uint32]bool)}
+	t := &tree{src: s, seen: make(map[uint32]bool), stored: make(map[extent]bool), dataLeft: s.size}
 	root, err := rootRecord(vol.primary)
 	if err != nil {
 		return nil, err
@@ -280,10 +282,22 @@ func (d *dirReader) more(r *record) error {
 		return nil
 	}
 	d.open = nil
+	return d.close(o)
+}
+
+// close adds a file whose extents are all known. That the data of all files is smaller than the
+// image keeps what a hostile image can make Write write smaller, too.
+func (d *dirReader) close(o *openFile) error {
 	var lba uint32
 	if len(o.extents) > 0 {
 		lba = o.extents[0].lba
 		o.file.Open = d.src.section(o.extents)
+	}
+	if data := (extent{lba, o.file.Size}); !d.stored[data] {
+		d.stored[data] = true
+		if d.dataLeft -= data.size; d.dataLeft < 0 {
+			return corruptf("%q: the data of files overlaps", o.file.Path)
+		}
 	}
 	d.push(o.file, lba)
 	return nil
