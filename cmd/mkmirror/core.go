@@ -162,7 +162,9 @@ func coreBusybox(b *builder) {
 		}
 		for _, applet := range applets(string(list), program) {
 			name := path.Join(busyboxDir(applet), applet)
-			b.put(overlay.Symlink(name, busyboxTarget(name)))
+			if b.tree.Get(name) == nil { // a script of ours of that name stays
+				b.put(overlay.Symlink(name, busyboxTarget(name)))
+			}
 		}
 	}
 	if err != nil {

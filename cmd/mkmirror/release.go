@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/ui"
 )
 
@@ -72,7 +73,7 @@ func olderRelease(v string) string {
 func (m *mirror) stageISO(dir string) error {
 	b := newBuilder(m.pool)
 	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/vmlinuz", 0o644)
-	core, err := bytesOf(func(w io.Writer) error { return writeInitrd(w, m.core) })
+	core, err := bytesOf(func(w io.Writer) error { return initrd.WriteSegment(w, m.core, initrd.SegmentOptions{Level: 9}) })
 	if err != nil {
 		return err
 	}

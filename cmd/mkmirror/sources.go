@@ -164,8 +164,8 @@ func splitStanzas(text string) []string {
 }
 
 // stanzaFields reads the fields of a stanza with lower-case names, continuation lines joined.
-// A Signed-By that holds a whole key keeps only the word "inline", which apt cannot be given in
-// one line; such an entry is judged by its address.
+// A Signed-By that holds a whole key is dropped: the entry is judged by its address, and apt's own
+// trusted keys have to know the archive.
 func stanzaFields(stanza string) map[string]string {
 	f := make(map[string]string)
 	last := ""
@@ -180,7 +180,7 @@ func stanzaFields(stanza string) map[string]string {
 		}
 	}
 	if strings.Contains(f["signed-by"], "BEGIN PGP") {
-		f["signed-by"] = "inline"
+		f["signed-by"] = ""
 	}
 	return f
 }

@@ -7,10 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
-	"time"
-
-	"github.com/klauspost/pgzip"
 
 	"mkbuild/internal/overlay"
 )
@@ -164,84 +160,6 @@ func copyContent(w io.Writer, e *overlay.Entry) error {
 		return fmt.Errorf("read %s: %w", e.Path, err)
 	}
 	return nil
-}
-
-// gzipBlock is pgzip's unit of work; it decides the bytes, so it is fixed.
-const gzipBlock = 1 << 20
-
-// writeInitrd writes t as one gzip'd newc archive, as stock core.gz is.
-func writeInitrd(w io.Writer, t *overlay.Tree) error {
-	z, err := pgzip.NewWriterLevel(w, 9)
-	if err != nil {
-		return fmt.Errorf("write initrd: %w", err)
-	}
-	if err := z.SetConcurrency(gzipBlock, 4); err != nil {
-		return fmt.Errorf("write initrd: %w", err)
-	}
-	z.ModTime = time.Unix(0, 0)
-	err = writeNewc(z, t)
-	if cerr := z.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
-// writeNewc writes the cpio format newc (the kernel's buffer-format.rst), padded to 512 bytes.
-func writeNewc(w io.Writer, t *overlay.Tree) error {
-	c := &countingWriter{w: w}
-	for i, e := range t.Entries() {
-		if err := writeNewcEntry(c, e, i+1); err != nil {
-			return fmt.Errorf("write initrd: %s: %w", e.Path, err)
-		}
-	}
-	if _, err := io.WriteString(c, newcHeader(&overlay.Entry{Path: "TRAILER!!!"}, 0, 0)); err != nil {
-		return err
-	}
-	_, err := c.Write(make([]byte, -c.n&511))
-	return err
-}
-
-func writeNewcEntry(c *countingWriter, e *overlay.Entry, ino int) error {
-	size := e.Size
-	if e.IsLink() {
-		size = int64(len(e.Link))
-	}
-	if _, err := io.WriteString(c, newcHeader(e, ino, size)); err != nil {
-		return err
-	}
-	if e.IsLink() {
-		if _, err := io.WriteString(c, e.Link); err != nil {
-			return err
-		}
-	} else if err := copyContent(c, e); err != nil {
-		return err
-	}
-	_, err := c.Write(make([]byte, -c.n&3))
-	return err
-}
-
-// newcHeader formats a header and its name, padded to 4 bytes.
-func newcHeader(e *overlay.Entry, ino int, size int64) string {
-	nlink := 1
-	if e.IsDir() {
-		nlink = 2
-	}
-	h := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-		ino, e.Mode, e.UID, e.GID, nlink, e.MTime, size, 0, 0, e.Major, e.Minor, len(e.Path)+1, 0, e.Path)
-	return h + strings.Repeat("\x00", -len(h)&3)
-}
-
-// countingWriter knows how far padding has to go.
-type countingWriter struct {
-	w io.Writer
-	n int
-}
-
-// Write implements [io.Writer].
-func (c *countingWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += n
-	return n, err
 }
 
 // bytesOf runs a writer function into memory.

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/tcz"
+)
+
+func tableByName(t *testing.T) ([]*extension, map[string]*extension) {
+	t.Helper()
+	table := extensionTable()
+	byName := make(map[string]*extension)
+	for _, x := range table {
+		if byName[x.name] != nil {
+			t.Errorf("%s is twice in the table", x.name)
+		}
+		byName[x.name] = x
+	}
+	return table, byName
+}
+
+// Each extension comes after those that it needs, so that their libraries are known; the cycle on
+// purpose is the exception.
+func TestExtensionTableOrder(t *testing.T) {
+	table, byName := tableByName(t)
+	made := make(map[string]bool)
+	for _, x := range table {
+		for _, d := range tcz.ParseDep([]byte(x.dep)) {
+			name := strings.TrimSuffix(d, ".tcz")
+			if byName[name] == nil {
+				t.Errorf("%s needs %s, which is not in the table", x.name, d)
+			}
+			if !made[name] && x.name != "ncurses-common" {
+				t.Errorf("%s comes before %s", x.name, name)
+			}
+		}
+		made[x.name] = true
+	}
+}
+
+// The oddities of the real mirrors must not get lost when somebody tidies the table.
+func TestExtensionTableHasQuirks(t *testing.T) {
+	table, byName := tableByName(t)
+	var all []string
+	for _, x := range table {
+		if x.dep != "" {
+			all = append(all, x.dep)
+		}
+	}
+	has := func(what string, test func(dep string) bool) {
+		if !slices.ContainsFunc(all, test) {
+			t.Errorf("no .dep with %s", what)
+		}
+	}
+	has("an empty first line", func(d string) bool { return d[0] == '\n' })
+	has("an empty last line", func(d string) bool { return strings.HasSuffix(d, "\n\n") })
+	has("a line of one blank", func(d string) bool { return strings.Contains(d, "\n \n") })
+	has("a trailing blank", func(d string) bool { return strings.Contains(d, ".tcz \n") })
+	has("no final newline", func(d string) bool { return !strings.HasSuffix(d, "\n") })
+	has("-KERNEL", func(d string) bool { return strings.Contains(d, "-KERNEL.tcz") })
+	has("a name twice", func(d string) bool {
+		f := strings.Fields(d)
+		slices.Sort(f)
+		return len(slices.Compact(slices.Clone(f))) < len(f)
+	})
+	if !slices.Contains(dependencies("ncurses", byName), "ncurses-common") || !slices.Contains(dependencies("ncurses-common", byName), "ncurses") {
+		t.Error("no cycle")
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	byName := map[string]*extension{
+		"a": {dep: "\nb.tcz \nb.tcz\nc-KERNEL.tcz"}, "b": {dep: "a.tcz\n"}, "c-KERNEL": {dep: "gone.tcz\n"},
+	}
+	if got, want := dependencies("a", byName), []string{"b", "c-KERNEL"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestFileName(t *testing.T) {
+	m := &mirror{mods: &modules{kernel: "6.1.0-50-686"}}
+	for in, want := range map[string]string{"bash": "bash.tcz", "scsi-KERNEL": "scsi-6.1.0-50-686.tcz", "KERNEL-x": "KERNEL-x.tcz"} {
+		if got := m.fileName(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestPseudoFile(t *testing.T) {
+	tree := &overlay.Tree{}
+	for _, e := range []overlay.Entry{
+		overlay.Dir(".", 0o777), {Path: "tmp", Mode: overlay.TypeDir | 0o1777, UID: 1001, GID: 50}, overlay.Symlink("x", "y"),
+	} {
+		if err := tree.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := pseudoFile(tree)
+	if want := "tmp m 1777 1001 50\nx m 777 0 0\n"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if err := tree.Put(overlay.File("a b", 0o644, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pseudoFile(tree); err == nil {
+		t.Error("a name with a blank is taken")
+	}
+}
