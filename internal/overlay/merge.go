@@ -43,7 +43,7 @@ func (e *ClashError) Error() string {
 type Layers struct {
 	base    *Tree           // as given; not changed
 	all     *Tree           // base and layers merged
-	changed map[string]bool // paths of all that base has not, or has differently
+	changed map[string]bool // what base has not, or has differently; directories above are implied
 	count   int             // layers added, to keep hard-link groups apart
 }
 
@@ -171,7 +171,6 @@ func (l *Layers) put(e *Entry, at string) error {
 		if err := l.all.Put(made); err != nil {
 			return err
 		}
-		l.changed[dir] = true
 	}
 	placed := *e
 	placed.Path = at
