@@ -18,6 +18,7 @@ import (
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/remaster/isolinux"
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/tcz/squashfs"
@@ -76,7 +77,7 @@ func exitCode(err error) int {
 
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
+		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
 		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective} {
 		if errors.Is(err, s) {
 			return true

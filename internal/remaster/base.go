@@ -28,6 +28,7 @@ type base struct {
 	cfgs   []string
 	kernel string // path of vmlinuz in the ISO
 	initrd string // path of the initrd that is remade
+	append string // the default label's kernel arguments
 	tree   *overlay.Tree
 	uname  string // kernel release
 }
@@ -69,39 +70,56 @@ func recovered(name string, err *error) {
 
 // findBoot learns from isolinux.cfg which kernel and initrd the image boots by default.
 func (b *base) findBoot() error {
+	var names []string
 	for i := range b.image.Files {
 		if n := b.image.Files[i].Path; path.Base(n) == "isolinux.cfg" {
-			b.cfgs = append(b.cfgs, n)
+			names = append(names, n)
 		}
 	}
-	sort.Strings(b.cfgs)
-	for _, cfg := range b.cfgs {
-		text, err := b.content(cfg)
+	sort.Strings(names)
+	for _, cfg := range names {
+		labels, err := b.labels(cfg)
 		if err != nil {
 			return err
 		}
-		for _, l := range isolinux.Labels(text) {
-			if b.take(path.Dir(cfg), l) {
-				return nil
+		if len(labels) == 0 {
+			continue
+		}
+		b.cfgs = append(b.cfgs, cfg)
+		for _, l := range labels {
+			if b.kernel == "" {
+				b.take(path.Dir(cfg), l)
 			}
 		}
 	}
-	return ErrNoISOLINUX
+	if b.kernel == "" {
+		return ErrNoISOLINUX
+	}
+	return nil
+}
+
+// labels lists what a configuration boots, the default first.
+func (b *base) labels(cfg string) ([]isolinux.Label, error) {
+	text, err := b.content(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ls, err := isolinux.Labels(text)
+	sort.SliceStable(ls, func(i, j int) bool { return ls[i].Default && !ls[j].Default })
+	return ls, err
 }
 
 // take adopts a label when its kernel and its initrds are in the image. The last initrd is the
 // one to remake: the kernel unpacks it last, so what mkbuild adds there wins.
-func (b *base) take(dir string, l isolinux.Label) bool {
+func (b *base) take(dir string, l isolinux.Label) {
 	if l.Kernel == "" || len(l.Initrds) == 0 {
-		return false
+		return
 	}
 	kernel := b.find(dir, l.Kernel)
 	last := b.find(dir, l.Initrds[len(l.Initrds)-1])
-	if kernel == "" || last == "" {
-		return false
+	if kernel != "" && last != "" {
+		b.kernel, b.initrd, b.append = kernel, last, l.Append
 	}
-	b.kernel, b.initrd = kernel, last
-	return true
 }
 
 // find returns the path of a file that isolinux names; old ones compare without case.

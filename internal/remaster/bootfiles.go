@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 
 	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/remaster/isolinux"
 )
 
 // BootFiles are what a network boot needs of an image: read from the ISO as they are asked for.
@@ -52,26 +50,10 @@ func OpenBootFiles(name string) (_ *BootFiles, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", b.kernel, name, err)
 	}
-	return &BootFiles{img.Lookup(b.kernel).Open, img.Lookup(b.initrd).Open, uname, b.args(), f}, nil
+	return &BootFiles{img.Lookup(b.kernel).Open, img.Lookup(b.initrd).Open, uname, withoutInitrd(b.append), f}, nil
 }
 
-// args returns the kernel arguments of the default label, without the initrd that isolinux
-// itself takes out of them.
-func (b *base) args() string {
-	for _, cfg := range b.cfgs {
-		text, err := b.content(cfg)
-		if err != nil {
-			continue
-		}
-		for _, l := range isolinux.Labels(text) {
-			if b.take(path.Dir(cfg), l) {
-				return withoutInitrd(l.Append)
-			}
-		}
-	}
-	return ""
-}
-
+// withoutInitrd drops what isolinux itself takes out of the arguments.
 func withoutInitrd(args string) string {
 	var out []string
 	for _, a := range strings.Fields(args) {

@@ -156,7 +156,11 @@ func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 
 // bootEdit says what to change in isolinux.cfg.
 func bootEdit(c config.Boot) isolinux.Options {
-	return isolinux.Options{Append: c.Append, TimeoutTenths: c.Timeout}
+	o := isolinux.Options{Append: c.Append, TimeoutTenths: isolinux.Keep}
+	if c.Timeout != nil {
+		o.TimeoutTenths = *c.Timeout
+	}
+	return o
 }
 
 func setContent(f *iso9660.File, text []byte, mtime int64) {
