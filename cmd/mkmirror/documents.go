@@ -68,7 +68,9 @@ programs, and boot scripts of mkmirror's own that follow Tiny Core's order and c
 
 What differs from the real thing
   core.gz           devtmpfs and a loop over modalias instead of udev; no sudo; tce-load does not
-                    download; holds the libraries of lscpu and sfdisk, and Debian's ldconfig
+                    download; holds the libraries of lscpu and sfdisk, and Debian's ldconfig;
+                    busybox's shell takes its own programs before those of PATH, so util-linux
+                    shadows nothing there; /sbin/depmod (by path) sees extensions' modules
   libssl-0.9.8.tcz  OpenSSL 3
   openssl-1.0.0.tcz the openssl 3 program
   ruby.tcz          Ruby 3.1 laid out as Tiny Core's 1.8, without RubyGems and Bundler

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/ui"
@@ -94,10 +95,11 @@ func (m *mirror) stageISO(dir string) error {
 	return stage(t, dir)
 }
 
-// makeISO runs the command line of Tiny Core's documentation. xorriso takes all times from
-// SOURCE_DATE_EPOCH.
+// makeISO runs the command line of Tiny Core's documentation, with all times fixed.
 func makeISO(ctx context.Context, dir, out string) error {
-	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs", "-l", "-J", "-r", "-V", "TC-custom",
+	when := time.Unix(buildTime, 0).UTC().Format("20060102150405") + "00"
+	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs",
+		"--modification-date="+when, "--set_all_file_dates", when, "-l", "-J", "-r", "-V", "TC-custom",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
 		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-o", out, dir)
 	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C", "SOURCE_DATE_EPOCH="+strconv.Itoa(buildTime))
