@@ -88,22 +88,34 @@ func (f fixture) run(t testing.TB, args ...string) (stdout, stderr string, err e
 	return o.String(), e.String(), err
 }
 
-// image builds an ISO with the probe in it and returns its path.
-func (f fixture) image(t testing.TB, extra string, args ...string) string {
+// config writes a mkbuild.yaml for the mirror with the probe in it, and extra lines.
+func (f fixture) config(t testing.TB, dir string, edit func(string) string) string {
 	t.Helper()
-	dir := t.TempDir()
-	text, err := os.ReadFile(filepath.Join(f.mirror, "mkbuild.yaml"))
+	b, err := os.ReadFile(filepath.Join(f.mirror, "mkbuild.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := strings.NewReplacer("\n  - .\n", "\n  - "+f.mirror+"\n", ": archives/", ": "+f.mirror+"/archives/").Replace(string(b))
 	probe := filepath.Join(root(t), "testdata", "e2e", "probe")
-	config := string(text) + fmt.Sprintf("\noverlay:\n  - {source: %s, target: /}\n%s\nboot: {append: console=ttyS0 loglevel=3, timeout: 10}\n", probe, extra)
+	text += fmt.Sprintf("\nboot: {append: console=ttyS0 loglevel=3, timeout: 10}\noverlay:\n  - {source: %s, target: /}\n", probe)
 	name := filepath.Join(dir, "mkbuild.yaml")
-	if err := os.WriteFile(name, []byte(strings.ReplaceAll(config, "MIRROR", f.mirror)), 0o644); err != nil {
+	if err := os.WriteFile(name, []byte(edit(text)), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return name
+}
+
+// with returns an edit that adds lines at the end, where the list of overlays is.
+func with(lines string) func(string) string {
+	return func(text string) string { return text + lines }
+}
+
+// image builds an ISO with the probe in it and returns its path.
+func (f fixture) image(t testing.TB, edit func(string) string, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
 	iso := filepath.Join(dir, "image.iso")
-	args = append([]string{"iso", "--config", name, "--cache-dir", filepath.Join(f.dir, "cache"), "--progress", "plain", "-o", iso}, args...)
+	args = append([]string{"iso", "--config", f.config(t, dir, edit), "--cache-dir", filepath.Join(f.dir, "cache"), "--progress", "plain", "-o", iso}, args...)
 	stdout, stderr, err := f.run(t, args...)
 	if err != nil {
 		t.Fatalf("mkbuild %q: %v\n%s", args, err, stderr)
@@ -169,19 +181,21 @@ func wantLines(t *testing.T, log string, lines ...string) {
 
 func TestBootProd(t *testing.T) {
 	f := setup(t)
-	_, log := boot(t, qemu.Machine{CDROM: f.image(t, "")})
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, with(""))})
 	wantLines(t, log, "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0", "MK loaded: v0.1.0")
 }
 
 func TestBootMerged(t *testing.T) {
 	f := setup(t)
-	_, log := boot(t, qemu.Machine{CDROM: f.image(t, "initrd: {layout: merged}\n")})
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, with("initrd: {layout: merged}\n"))})
 	wantLines(t, log, "PROBE sshd not running; installed: no")
 }
 
 func TestBootGemsWhileBooting(t *testing.T) {
 	f := setup(t)
-	_, log := boot(t, qemu.Machine{CDROM: f.image(t, "", "--image-version", "1.0")})
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, func(text string) string {
+		return strings.Replace(text, "\ngems:\n", "\ngems:\n  mode: boot\n", 1)
+	}, "--image-version", "1.0")})
 	wantLines(t, log, "MK loaded: v1.0")
 }
 
@@ -190,7 +204,7 @@ func TestBootDevTakesAKeyAndNoPassword(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "id")
 	testkit.Run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-	iso := f.image(t, fmt.Sprintf("openssh: {authorized_keys: [%s.pub]}\n", key), "--with-openssh", "--source-date-epoch", "1700000000")
+	iso := f.image(t, with(fmt.Sprintf("openssh: {authorized_keys: [%s.pub]}\n", key)), "--with-openssh", "--source-date-epoch", "1700000000")
 	port := testkit.FreePort(t)
 	_, log := boot(t, qemu.Machine{CDROM: iso, Forward: map[int]int{port: 22}})
 	wantLines(t, log, "PROBE sshd running", "PROBE console 0 login lines")
@@ -229,7 +243,7 @@ func TestBrokenImageIsNoticed(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	_, log := boot(t, qemu.Machine{CDROM: f.image(t, fmt.Sprintf("  - {source: %s, target: /usr/local/bin/lscpu}\n", broken))})
+	_, log := boot(t, qemu.Machine{CDROM: f.image(t, with(fmt.Sprintf("  - {source: %s, target: /usr/local/bin/lscpu}\n", broken)))})
 	if got := failures(log); len(got) == 0 || !strings.Contains(strings.Join(got, "\n"), "PROBE FAIL lscpu") {
 		t.Errorf("a broken lscpu was not noticed: %q\n%s", got, log)
 	}
@@ -238,15 +252,15 @@ func TestBrokenImageIsNoticed(t *testing.T) {
 func TestSameInputsSameBytes(t *testing.T) {
 	f := setup(t)
 	t.Setenv("TZ", "America/New_York")
-	a := digest(t, f.image(t, ""))
+	a := digest(t, f.image(t, with("")))
 	t.Setenv("TZ", "UTC")
 	t.Setenv("GOMAXPROCS", "1")
 	t.Setenv("LC_ALL", "C")
 	t.Setenv("TMPDIR", t.TempDir())
-	if b := digest(t, f.image(t, "")); a != b {
+	if b := digest(t, f.image(t, with(""))); a != b {
 		t.Errorf("two builds differ: %s and %s", a, b)
 	}
-	if c := digest(t, f.image(t, "", "--image-version", "0.1.1")); c == a {
+	if c := digest(t, f.image(t, with(""), "--image-version", "0.1.1")); c == a {
 		t.Error("another version gives the same bytes: this check cannot fail")
 	}
 }

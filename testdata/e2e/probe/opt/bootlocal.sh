@@ -7,11 +7,11 @@ exec </dev/null >/dev/ttyS0 2>&1
 
 # check NAME EXPECTED COMMAND: one line, ok when the output matches the basic regular expression.
 check() {
-	out=$(eval "$3" 2>&1 | tr '\r\n\t' '   ' | cut -c1-300)
+	out=$(eval "$3" 2>&1 | tr '\r\n\t' '   ')
 	if echo "$out" | grep -q -e "$2"; then
 		echo "PROBE ok $1: $(echo "$out" | cut -c1-100)"
 	else
-		echo "PROBE FAIL $1: $out"
+		echo "PROBE FAIL $1: $(echo "$out" | cut -c1-1000)"
 	fi
 }
 
@@ -34,7 +34,7 @@ check startup-list '^gone' 'test -e /tmp/setup.lst && cat /tmp/setup.lst || echo
 check dmidecode . 'dmidecode -s bios-vendor'
 check dmidecode-link '^/usr/local/sbin/dmidecode' 'readlink /usr/sbin/dmidecode'
 check lshw 'product\|description\|core' 'lshw -quiet -C processor'
-check modules 'kernel.tclocal\|usr/local' 'grep -l . /lib/modules/*/modules.dep && grep -m1 -e kernel.tclocal -e usr/local /lib/modules/*/modules.dep'
+check modules '^mptctl' 'modprobe mptctl && lsmod | grep ^mptctl' # of the scsi extension, through depmod at boot
 check tmp-mode '^1777 0:0' "stat -c '%a %u:%g' /tmp"
 check opt-mode '^2775 0:50' "stat -c '%a %u:%g' /opt"
 check root-mode '^755 0:0' "stat -c '%a %u:%g' /"
