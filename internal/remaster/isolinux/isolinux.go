@@ -1,266 +1,171 @@
-// Package isolinux edits isolinux.cfg in place, in either dialect: the lower-case one of Tiny
-// Core 4.x ("append initrd=/boot/core.gz quiet") and the upper-case one of 7.x and later
-// ("KERNEL", "INITRD", "APPEND" under many LABELs). Keywords are compared without case, as
-// SYSLINUX does (doc/syslinux.txt); what is not asked for stays byte for byte.
+// Package isolinux edits isolinux.cfg in place. Tiny Core's releases use two dialects of it:
+// lower-case lines with the initrd inside "append" (4.x), and upper-case KERNEL, INITRD and
+// APPEND under many LABELs with a menu (7.x and later). The package knows the few keywords that
+// matter to both, without regard to case, and leaves every byte that it does not have to change:
+// comments, menus, includes, blank lines, tabs and line ends.
+//
+// The format is that of syslinux's doc/syslinux.txt. The package does not follow "include" and
+// "config" lines, and does not check what it does not know.
 package isolinux
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-// Options say what to change.
+// maxConfig is the largest configuration that is accepted; real ones have a few kilobytes.
+const maxConfig = 1 << 20
+
+// ErrNoLabel says that a configuration boots no kernel, so that there is nothing to append to.
+var ErrNoLabel = errors.New("isolinux configuration boots no kernel")
+
+// ErrInvalid says that the input, or the options, cannot be an isolinux configuration.
+var ErrInvalid = errors.New("invalid isolinux configuration")
+
+// Options say what [Edit] changes.
 type Options struct {
-	// Append is added to the kernel arguments of every label that boots a kernel.
+	// Append is put behind the kernel arguments of every label that boots a kernel.
 	Append string
-	// TimeoutTenths replaces the timeout, in tenths of a second; nil keeps it.
-	TimeoutTenths *int
+	// TimeoutTenths is the time in tenths of a second after which the default label boots, up
+	// to 35996. Zero and less leave what the file says: a machine without a keyboard must never
+	// be made to wait forever, which a TIMEOUT of 0 means.
+	TimeoutTenths int
 }
 
-// Label is one thing that the menu can boot.
+// validate refuses options that would change the meaning of other lines.
+func (o Options) validate() error {
+	if strings.ContainsAny(o.Append, "\r\n\x00") || strings.TrimSpace(o.Append) == "-" { // "APPEND -" means none
+		return fmt.Errorf("%w: kernel arguments %q", ErrInvalid, o.Append)
+	}
+	if o.TimeoutTenths > 35996 { // syslinux.txt, TIMEOUT
+		return fmt.Errorf("%w: timeout of %d tenths of a second", ErrInvalid, o.TimeoutTenths)
+	}
+	return nil
+}
+
+// Edit returns cfg with the changes of o. Every label that boots a Linux kernel gets the
+// arguments, on its APPEND line or on a new one; labels for the local disk, for .c32 modules and
+// for other boot sectors are left alone. With nothing to change it returns cfg's own bytes.
+func Edit(cfg []byte, o Options) ([]byte, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
+	}
+	f, err := parse(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
+	}
+	if args := strings.TrimSpace(o.Append); args != "" {
+		if err := f.appendArgs(args); err != nil {
+			return nil, fmt.Errorf("edit isolinux configuration: %w", err)
+		}
+	}
+	if o.TimeoutTenths > 0 {
+		f.setTimeout(o.TimeoutTenths)
+	}
+	return f.bytes(), nil
+}
+
+// Label is one entry of a configuration that boots a Linux kernel.
 type Label struct {
-	Name   string
+	// Name is the label's name; "" for arguments in front of all labels.
+	Name string
+	// Kernel is the kernel's path as written.
 	Kernel string
-	// Initrds come from an INITRD line or from initrd= among the arguments, in load order.
+	// Initrds are the paths of the INITRD line or of initrd= in order.
 	Initrds []string
-	// Append are the kernel arguments as they stand, initrd= included.
+	// Append are the kernel arguments, initrd= included.
 	Append string
-	// Default marks the label that "default" or "menu default" names.
+	// Default reports whether the DEFAULT line, or MENU DEFAULT, names the label.
 	Default bool
 }
 
-// line is one line of the file, taken apart but kept whole.
-type line struct {
-	text    []byte // with its end of line
-	keyword string // lower case; "" for blank lines and comments
-	value   string
-	indent  string
-	end     string
+// Labels returns the labels that boot a Linux kernel, in the order of the file.
+func Labels(cfg []byte) ([]Label, error) {
+	f, err := parse(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read isolinux configuration: %w", err)
+	}
+	var out []Label
+	for _, s := range f.labels() {
+		if s.bootsKernel(f) {
+			out = append(out, s.label(f))
+		}
+	}
+	return out, nil
 }
 
-func split(cfg []byte) []line {
-	var out []line
+// appendArgs adds arguments to every label that boots a kernel. It works from the end, so that
+// the line numbers in front stay right.
+func (f *file) appendArgs(args string) error {
+	labels := f.labels()
+	found := false
+	for i := len(labels) - 1; i >= 0; i-- {
+		s := labels[i]
+		if !s.bootsKernel(f) {
+			continue
+		}
+		found = true
+		if s.append >= 0 {
+			f.lines[s.append].addValue(args)
+			continue
+		}
+		f.insert(s.kernel+1, f.lines[s.kernel].like("append", s.inherited(f, args)))
+	}
+	if !found {
+		return ErrNoLabel
+	}
+	return nil
+}
+
+// setTimeout changes the last TIMEOUT line, which is the one that counts, or adds one in front
+// of the first label.
+func (f *file) setTimeout(tenths int) {
+	value := strconv.Itoa(tenths)
+	at := -1
+	for i, l := range f.lines {
+		if l.is("timeout") {
+			at = i
+		}
+	}
+	if at >= 0 {
+		f.lines[at].setValue(value)
+		return
+	}
+	model := line{end: f.lineEnd()}
+	for i, l := range f.lines {
+		if l.is("label") {
+			f.insert(i, l.like("timeout", value))
+			return
+		}
+	}
+	f.insert(len(f.lines), model.like("timeout", value))
+}
+
+// parse splits a configuration into lines.
+func parse(cfg []byte) (*file, error) {
+	if len(cfg) > maxConfig {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrInvalid, len(cfg), maxConfig)
+	}
+	if bytes.IndexByte(cfg, 0) >= 0 {
+		return nil, fmt.Errorf("%w: it has NUL bytes", ErrInvalid)
+	}
+	f := &file{}
+	help := false
 	for len(cfg) > 0 {
 		n := bytes.IndexByte(cfg, '\n') + 1
 		if n == 0 {
 			n = len(cfg)
 		}
-		out = append(out, parse(cfg[:n]))
+		l := parseLine(string(cfg[:n]))
 		cfg = cfg[n:]
-	}
-	return out
-}
-
-func parse(text []byte) line {
-	body := strings.TrimRight(string(text), "\r\n")
-	l := line{text: text, end: string(text)[len(body):]}
-	rest := strings.TrimLeft(body, " \t")
-	l.indent = body[:len(body)-len(rest)]
-	if rest == "" || rest[0] == '#' {
-		return l
-	}
-	n := strings.IndexAny(rest, " \t")
-	if n < 0 {
-		n = len(rest)
-	}
-	l.keyword, l.value = strings.ToLower(rest[:n]), strings.TrimSpace(rest[n:])
-	return l
-}
-
-// section is the lines of one label: from its LABEL line to the next one.
-type section struct {
-	Label
-	start, end int
-	appendAt   int // index of its APPEND line, or -1
-	kernelAt   int // index of its KERNEL or LINUX line, or -1
-	local      bool
-}
-
-// sections finds the labels. A label may be over before the next begins: global directives such
-// as TIMEOUT can follow the last one, and are not taken for a part of it.
-func sections(lines []line) []section {
-	var out []section
-	fallback := ""
-	for i, l := range lines {
-		if l.keyword == "default" {
-			fallback = l.value
+		if help && !l.is("endtext") {
+			l = line{indent: l.String()} // prose between TEXT HELP and ENDTEXT, whatever it says
 		}
-		if l.keyword == "label" {
-			out = append(out, section{Label: Label{Name: l.value}, start: i, end: i + 1, appendAt: -1, kernelAt: -1})
-			continue
-		}
-		if len(out) > 0 {
-			out[len(out)-1].take(l, i)
-		}
+		help = l.is("text") || help && !l.is("endtext")
+		f.lines = append(f.lines, l)
 	}
-	for i := range out {
-		if strings.EqualFold(out[i].Name, firstWord(fallback)) {
-			out[i].Default = true
-		}
-	}
-	return out
-}
-
-func (s *section) take(l line, i int) {
-	switch l.keyword {
-	case "kernel", "linux", "com32", "boot", "config":
-		s.kernelAt, s.Kernel = i, firstWord(l.value)
-		s.local = l.keyword != "kernel" && l.keyword != "linux"
-	case "append":
-		s.appendAt, s.Append = i, l.value
-		if s.Append == "-" { // "append -" means none, not even the global ones
-			s.Append = ""
-		}
-		s.Initrds = append(s.Initrds, initrdArgs(l.value)...)
-	case "initrd":
-		s.Initrds = append(s.Initrds, strings.Split(l.value, ",")...)
-	case "localboot":
-		s.local = true
-	case "menu":
-		if strings.EqualFold(firstWord(l.value), "default") {
-			s.Default = true
-		}
-		return
-	default:
-		return
-	}
-	s.end = i + 1
-}
-
-// bootsKernel reports whether kernel arguments mean anything to what the label boots.
-func (s *section) bootsKernel() bool {
-	if s.local || s.Kernel == "" {
-		return false
-	}
-	for _, other := range []string{".c32", ".com", ".cbt", ".bin", ".bss", ".img", ".0"} {
-		if strings.HasSuffix(strings.ToLower(s.Kernel), other) {
-			return false
-		}
-	}
-	return true
-}
-
-func initrdArgs(args string) []string {
-	var out []string
-	for _, a := range strings.Fields(args) {
-		if v, ok := cutFold(a, "initrd="); ok {
-			out = append(out, strings.Split(v, ",")...)
-		}
-	}
-	return out
-}
-
-func cutFold(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
-		return "", false
-	}
-	return s[len(prefix):], true
-}
-
-func firstWord(s string) string {
-	w, _, _ := strings.Cut(strings.ReplaceAll(s, "\t", " "), " ")
-	return w
-}
-
-// Labels lists what the file can boot with a Linux kernel, the default label first and the
-// others in their order.
-func Labels(cfg []byte) []Label {
-	var first, rest []Label
-	for _, s := range sections(split(cfg)) {
-		switch {
-		case !s.bootsKernel():
-		case s.Default && len(first) == 0:
-			first = append(first, s.Label)
-		default:
-			rest = append(rest, s.Label)
-		}
-	}
-	return append(first, rest...)
-}
-
-// Edit returns cfg with o applied. It fails only on arguments that would break the file.
-func Edit(cfg []byte, o Options) ([]byte, error) {
-	if strings.ContainsAny(o.Append, "\r\n\x00") {
-		return nil, fmt.Errorf("edit isolinux.cfg: kernel arguments hold a line break or NUL: %q", o.Append)
-	}
-	lines := split(cfg)
-	if args := strings.TrimSpace(o.Append); args != "" {
-		lines = appendArgs(lines, args)
-	}
-	if o.TimeoutTenths != nil {
-		lines = setTimeout(lines, *o.TimeoutTenths)
-	}
-	var out bytes.Buffer
-	for _, l := range lines {
-		out.Write(l.text)
-	}
-	return out.Bytes(), nil
-}
-
-// appendArgs adds args to each label's APPEND line, or gives it one after its kernel.
-func appendArgs(lines []line, args string) []line {
-	ss := sections(lines)
-	for i := len(ss) - 1; i >= 0; i-- { // from the end: insertions move what follows
-		s := ss[i]
-		if !s.bootsKernel() {
-			continue
-		}
-		if s.appendAt >= 0 {
-			lines[s.appendAt] = withArgs(lines[s.appendAt], args)
-			continue
-		}
-		k := lines[s.kernelAt]
-		end := k.end
-		if end == "" { // the file ends without a newline
-			end = "\n"
-			k.text = append(bytes.Clone(k.text), '\n')
-			lines[s.kernelAt] = k
-		}
-		word := "append "
-		if strings.Contains(string(k.text), strings.ToUpper(k.keyword)) {
-			word = "APPEND "
-		}
-		lines = insert(lines, s.kernelAt+1, parse([]byte(k.indent+word+args+end)))
-	}
-	return lines
-}
-
-func withArgs(l line, args string) line {
-	body := strings.TrimRight(strings.TrimSuffix(string(l.text), l.end), " \t")
-	if l.value == "-" {
-		body = strings.TrimRight(strings.TrimSuffix(body, "-"), " \t")
-	}
-	return parse([]byte(body + " " + args + l.end))
-}
-
-func insert(lines []line, at int, l line) []line {
-	return append(lines[:at:at], append([]line{l}, lines[at:]...)...)
-}
-
-// setTimeout replaces every TIMEOUT line, or puts one before the first label.
-func setTimeout(lines []line, tenths int) []line {
-	found, end := false, "\n"
-	for i, l := range lines {
-		if l.end != "" {
-			end = l.end
-		}
-		if l.keyword != "timeout" {
-			continue
-		}
-		word := strings.TrimLeft(string(l.text), " \t")[:len("timeout")]
-		lines[i] = parse([]byte(fmt.Sprintf("%s%s %d%s", l.indent, word, tenths, l.end)))
-		found = true
-	}
-	if found {
-		return lines
-	}
-	at := 0
-	for at < len(lines) && lines[at].keyword != "label" {
-		at++
-	}
-	if at > 0 && lines[at-1].end == "" {
-		lines[at-1] = parse(append(bytes.Clone(lines[at-1].text), end...))
-	}
-	return insert(lines, at, parse([]byte(fmt.Sprintf("timeout %d%s", tenths, end))))
+	return f, nil
 }

@@ -1,0 +1,112 @@
+package isolinux
+
+import "strings"
+
+// file is a configuration, line by line; the lines together are the file's bytes.
+type file struct {
+	lines []line
+}
+
+// line is one line in parts that add up to it.
+type line struct {
+	indent, keyword, space, value, end string
+}
+
+// parseLine takes a line apart; end holds trailing blanks and the line end.
+func parseLine(s string) line {
+	var l line
+	body := strings.TrimRight(s, " \t\r\n")
+	l.end = s[len(body):]
+	rest := strings.TrimLeft(body, " \t")
+	l.indent = body[:len(body)-len(rest)]
+	n := strings.IndexAny(rest, " \t")
+	if n < 0 {
+		n = len(rest)
+	}
+	l.keyword, rest = rest[:n], rest[n:]
+	l.value = strings.TrimLeft(rest, " \t")
+	l.space = rest[:len(rest)-len(l.value)]
+	return l
+}
+
+func (l *line) String() string { return l.indent + l.keyword + l.space + l.value + l.end }
+
+// is reports whether the line has a keyword, which isolinux reads without regard to case.
+func (l *line) is(keyword string) bool { return strings.EqualFold(l.keyword, keyword) }
+
+// lineBreak returns the line end alone: "\r\n", "\n" or, on a last line, "".
+func (l *line) lineBreak() string {
+	for _, end := range []string{"\r\n", "\n"} {
+		if strings.HasSuffix(l.end, end) {
+			return end
+		}
+	}
+	return ""
+}
+
+// addValue puts text behind the value. An APPEND of "-" stands for no arguments at all
+// (syslinux.txt): the text takes its place.
+func (l *line) addValue(text string) {
+	switch l.value {
+	case "":
+		// The blanks behind the keyword, if any, are in end.
+		l.end = l.lineBreak()
+		l.space, l.value = " ", text
+	case "-":
+		l.value = text
+	default:
+		if !strings.HasSuffix(" "+l.value, " "+text) { // not again when it is edited again
+			l.value += " " + text
+		}
+	}
+}
+
+// setValue replaces the value.
+func (l *line) setValue(text string) {
+	if l.space == "" {
+		l.space, l.end = " ", l.lineBreak()
+	}
+	l.value = text
+}
+
+// like returns a new line in the style of l: its indent, blanks, line end, and its case.
+func (l *line) like(keyword, value string) line {
+	if l.keyword != "" && l.keyword == strings.ToUpper(l.keyword) {
+		keyword = strings.ToUpper(keyword)
+	}
+	space := l.space
+	if space == "" {
+		space = " "
+	}
+	return line{l.indent, keyword, space, value, l.lineBreak()}
+}
+
+// lineEnd returns the file's line end.
+func (f *file) lineEnd() string {
+	if len(f.lines) > 0 && f.lines[0].lineBreak() != "" {
+		return f.lines[0].lineBreak()
+	}
+	return "\n"
+}
+
+// insert puts a line in front of line i. A last line without a line end gets one, and passes
+// the lack of it on.
+func (f *file) insert(i int, l line) {
+	if i == len(f.lines) && i > 0 && f.lines[i-1].lineBreak() == "" {
+		f.lines[i-1].end += f.lineEnd()
+		l.end = ""
+	} else if i < len(f.lines) && l.lineBreak() == "" {
+		l.end = f.lineEnd()
+	}
+	f.lines = append(f.lines, line{})
+	copy(f.lines[i+1:], f.lines[i:])
+	f.lines[i] = l
+}
+
+func (f *file) bytes() []byte {
+	var b strings.Builder
+	for i := range f.lines {
+		b.WriteString(f.lines[i].String())
+	}
+	return []byte(b.String())
+}
