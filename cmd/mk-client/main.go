@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -160,8 +162,8 @@ func printConfig(set mkclient.Settings, rest []string, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "razor.%s=%s\t# %s\n", row.Key, v, from)
 	}
-	for name, v := range set.Facts {
-		fmt.Fprintf(w, "razor.fact.%s=%s\t# %s\n", name, v, set.From["fact."+name])
+	for _, name := range slices.Sorted(maps.Keys(set.Facts)) {
+		fmt.Fprintf(w, "razor.fact.%s=%s\t# %s\n", name, set.Facts[name], set.From["fact."+name])
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type refusal struct {
 type extState struct {
 	Generations []generation `json:"generations,omitempty"` // newest first
 	Refused     *refusal     `json:"refused,omitempty"`
-	Gone        int          `json:"gone,omitempty"` // consecutive 404s
+	Gone        int          `json:"gone,omitempty"`  // consecutive 404s
 	Error       string       `json:"error,omitempty"` // of the last attempt, in stable words
 	Reported    string       `json:"reported,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -47,7 +48,11 @@ func runGroup(ctx context.Context, c command) (result, error) {
 	}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	var killed atomic.Bool
+	cmd.Cancel = func() error {
+		killed.Store(true)
+		return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
 	cmd.WaitDelay = pipeLinger
 	err := cmd.Run()
 	res := result{Stdout: out.take(), Stderr: errs.take()}
@@ -56,9 +61,9 @@ func runGroup(ctx context.Context, c command) (result, error) {
 	}
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case killed.Load() && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return res, fmt.Errorf("%s %w", c.Path, errTimeout)
-	case ctx.Err() != nil:
+	case killed.Load():
 		return res, ctx.Err()
 	case err == nil, errors.As(err, &exit), errors.Is(err, exec.ErrWaitDelay):
 		return res, nil

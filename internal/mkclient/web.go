@@ -50,8 +50,8 @@ func newWeb(ca string, t Timeouts, agent string, now func() time.Time) (*web, er
 		DialContext:           (&net.Dialer{Timeout: t.Connect}).DialContext,
 		TLSHandshakeTimeout:   t.Connect,
 		ResponseHeaderTimeout: t.Header,
-		IdleConnTimeout:       time.Minute,
-		MaxIdleConnsPerHost:   1,
+		// A connection kept from the last cycle may be one that the server is just closing.
+		DisableKeepAlives: true,
 		// A length must mean the bytes on the wire: the extension's is compared.
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -1,0 +1,356 @@
+package mkclient
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// downloadFault is one way in which an extension cannot be had.
+type downloadFault struct {
+	name    string
+	handler http.HandlerFunc // nil: the server publishes zip
+	zip     []byte
+}
+
+// hijack answers with raw bytes and closes the connection.
+func hijack(raw string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			fmt.Fprint(conn, raw)
+			conn.Close()
+		}
+	}
+}
+
+// endless sends bytes as fast as they are taken.
+func endless(w http.ResponseWriter, r *http.Request) {
+	block := strings.Repeat("x", 32<<10)
+	for r.Context().Err() == nil {
+		if _, err := fmt.Fprint(w, block); err != nil {
+			return
+		}
+	}
+}
+
+// stall sends a little and then nothing for as long as the client waits.
+func stall(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "1000")
+	fmt.Fprint(w, "PK")
+	w.(http.Flusher).Flush()
+	<-r.Context().Done()
+}
+
+// drip sends single bytes, often enough never to stall.
+func drip(w http.ResponseWriter, r *http.Request) {
+	for r.Context().Err() == nil {
+		fmt.Fprint(w, "P")
+		w.(http.Flusher).Flush()
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// downloadFaults lists the faults of the way and of the archive.
+func downloadFaults(t testing.TB) []downloadFault {
+	good := string(fact(t, "ext_x", "torn"))
+	modified := map[string]string{"Last-Modified": t0.Add(time.Hour).Format(http.TimeFormat)}
+	link := func(target string) []byte { return pack(t, member{"bin/l", target, 0o120777}) }
+	return []downloadFault{
+		{"404", respond(404, nil, `{"error":"No extension file configured"}`), nil},
+		{"410", respond(410, nil, ""), nil},
+		{"403", respond(403, nil, "no"), nil},
+		{"500", respond(500, nil, "oops"), nil},
+		{"503", respond(503, nil, "later"), nil},
+		{"304 unasked", respond(304, nil, ""), nil},
+		{"206", respond(206, modified, good[:10]), nil},
+		{"200 with Content-Range", respond(200, map[string]string{"Content-Range": "bytes 0-9/100"}, good[:10]), nil},
+		{"empty 200", respond(200, nil, ""), nil},
+		{"garbage", respond(200, modified, "<html>It works!</html>"), nil},
+		{"truncated archive", respond(200, modified, good[:len(good)/2]), nil},
+		{"cut connection", hijack("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + good), nil},
+		{"length too small", hijack("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + good), nil},
+		{"no HTTP", hijack("SSH-2.0-OpenSSH_9.2\r\n"), nil},
+		{"closed at once", hijack(""), nil},
+		{"endless", endless, nil},
+		{"huge", hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nPK"), nil},
+		{"stalled", stall, nil},
+		{"slow", drip, nil},
+		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil},
+		{"redirect loop", respond(302, map[string]string{"Location": "/svc/mk/extension.zip"}, ""), nil},
+		{"redirect to a file", respond(302, map[string]string{"Location": "file:///etc/passwd"}, ""), nil},
+		{"redirect to nowhere", respond(302, nil, ""), nil},
+		{"zip-slip", nil, pack(t, member{"bin/ok", "x", 0o755}, member{"../../evil", "x", 0o755})},
+		{"absolute name", nil, pack(t, member{"/tmp/mk-evil", "x", 0o755})},
+		{"backslash name", nil, pack(t, member{`bin\tool`, "x", 0o755})},
+		{"absolute link", nil, link("/etc/passwd")},
+		{"escaping link", nil, link("../../../../etc/passwd")},
+		{"device", nil, pack(t, member{"bin/null", "", 0o020666})},
+		{"fifo", nil, pack(t, member{"bin/fifo", "", 0o010666})},
+		{"duplicate", nil, pack(t, member{"bin/a", "1", 0o755}, member{"bin/a", "2", 0o755})},
+		{"bomb", nil, pack(t, member{"share/zeros", strings.Repeat("\x00", 8<<20), 0o644})},
+		{"wrapping directory", nil, pack(t, member{"ext/facts.d/x.txt", "ext_x=wrapped\n", 0o644})},
+		{"checksum", nil, corrupt(t)},
+	}
+}
+
+// quickFaults are those that do not run into a timeout.
+func quickFaults(t testing.TB) (quick []downloadFault) {
+	for _, f := range downloadFaults(t) {
+		switch f.name {
+		case "stalled", "slow", "no answer":
+		default:
+			quick = append(quick, f)
+		}
+	}
+	return quick
+}
+
+// corrupt makes an archive whose directory is fine and one of whose members is not.
+func corrupt(t testing.TB) []byte {
+	b := pack(t, member{"facts.d/a.txt", "ext_x=half\n", 0o644}, member{"facts.d/b.txt", "b=2\n", 0o644})
+	at := strings.LastIndex(string(b), "PK\x01\x02")
+	b[at+16] ^= 0xff
+	return b
+}
+
+// quietFaults leave no error in the facts: no extension is a normal state.
+var quietFaults = map[string]bool{"404": true, "410": true}
+
+// withPrevious runs a test without an extension and with one that is good.
+func withPrevious(t *testing.T, test func(t *testing.T, previous bool)) {
+	t.Run("no previous", func(t *testing.T) { t.Parallel(); test(t, false) })
+	t.Run("previous good", func(t *testing.T) { t.Parallel(); test(t, true) })
+}
+
+func TestFault_Download(t *testing.T) {
+	for _, f := range downloadFaults(t) {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			withPrevious(t, func(t *testing.T, previous bool) {
+				srv := newRazor(t, razorKind)
+				m := newMachine(t, srv, shFacter)
+				if previous {
+					srv.publish(fact(t, "ext_x", "good"), t0)
+					m.cycle(srv)
+				}
+				srv.publish(f.zip, t0.Add(time.Hour))
+				srv.setFault(f.handler)
+				outside := listing(t, filepath.Join(m.base, "root"))
+				var facts Facts
+				for i := range 2 { // stays the same from cycle to cycle
+					next := m.cycle(srv)
+					if i > 0 && fmt.Sprint(next) != fmt.Sprint(facts) {
+						t.Errorf("facts changed between check-ins:\n%v\n%v", facts, next)
+					}
+					facts = next
+				}
+				checkFault(t, m, f, previous, facts)
+				if after := listing(t, filepath.Join(m.base, "root")); len(after) != len(outside) {
+					t.Errorf("something escaped: %d files, were %d", len(after), len(outside))
+				}
+			})
+		})
+	}
+}
+
+// checkFault verifies what a check-in says after a fault and that nothing is left of it.
+func checkFault(t *testing.T, m *machine, f downloadFault, previous bool, facts Facts) {
+	t.Helper()
+	var want any
+	dirs := 0
+	if previous {
+		want, dirs = "good", 1
+	}
+	if facts["ext_x"] != want {
+		t.Errorf("ext_x = %v, want %v", facts["ext_x"], want)
+	}
+	silent := quietFaults[f.name] || previous && (f.name == "empty 200" || f.name == "304 unasked")
+	if got := facts["mk_extension_error"]; (got == "") != silent {
+		t.Errorf("mk_extension_error = %q", got)
+	}
+	entries, _ := os.ReadDir(m.opt.ExtensionRoot)
+	if got := len(m.generations()); got != dirs || len(entries) > dirs+2 {
+		t.Errorf("%d generations, want %d; root has %v", got, dirs, entries)
+	}
+	if _, err := os.Stat("/tmp/mk-evil"); err == nil {
+		t.Error("an absolute name was written")
+	}
+}
+
+func TestFault_Unreachable(t *testing.T) {
+	withPrevious(t, func(t *testing.T, previous bool) {
+		srv, gone := newRazor(t, razorKind), newRazor(t, razorKind)
+		m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Extend = gone.URL + "/svc/mk/extension.zip" })
+		gone.publish(fact(t, "ext_x", "good"), t0)
+		if previous {
+			m.cycle(srv)
+		}
+		gone.Close()
+		facts := m.cycle(srv)
+		if facts["mk_extension_error"] != "the server is unreachable" || (facts["ext_x"] == "good") != previous {
+			t.Errorf("error %v, ext_x %v", facts["mk_extension_error"], facts["ext_x"])
+		}
+	})
+}
+
+func TestFault_FullDisk(t *testing.T) {
+	withPrevious(t, func(t *testing.T, previous bool) {
+		srv := newRazor(t, razorKind)
+		m := newMachine(t, srv, shFacter)
+		root := m.opt.ExtensionRoot
+		if err := os.Mkdir(root, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mount("none", root, "tmpfs", 0, "size=128k,mode=700"); err != nil {
+			if errors.Is(err, syscall.EPERM) {
+				t.Skip("a small file system needs root")
+			}
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { syscall.Unmount(root, syscall.MNT_DETACH) })
+		if previous {
+			srv.publish(fact(t, "ext_x", "good"), t0)
+			m.cycle(srv)
+		}
+		srv.publish(pack(t, member{"share/big", strings.Repeat("0123456789abcdef", 16<<10), 0o644}), t0.Add(time.Hour))
+		facts := m.cycle(srv)
+		if facts["mk_extension_error"] != "no space left to unpack it" || (facts["ext_x"] == "good") != previous {
+			t.Errorf("error %v, ext_x %v\n%s", facts["mk_extension_error"], facts["ext_x"], m.log)
+		}
+		srv.publish(fact(t, "ext_x", "small"), t0.Add(2*time.Hour))
+		if got := m.cycle(srv)["ext_x"]; got != "small" {
+			t.Errorf("space is not given back: ext_x = %v\n%s", got, m.log)
+		}
+	})
+}
+
+func TestFault_Clock(t *testing.T) {
+	for name, clock := range clocks {
+		t.Run(name, func(t *testing.T) {
+			withPrevious(t, func(t *testing.T, previous bool) {
+				srv := newRazor(t, razorKind)
+				m := newMachine(t, srv, shFacter, func(o *Options, _ *Settings) { o.Now = func() time.Time { return clock } })
+				if previous {
+					srv.publish(fact(t, "ext_x", "1"), t0)
+					m.cycle(srv)
+				}
+				srv.publish(fact(t, "ext_x", "2"), t0.Add(time.Second))
+				if got := m.cycle(srv)["ext_x"]; got != "2" {
+					t.Errorf("ext_x = %v", got)
+				}
+				gen := m.generation()
+				m.cycle(srv)
+				if m.generation() != gen {
+					t.Error("unpacked again")
+				}
+			})
+		})
+	}
+}
+
+// facterFault is a Facter in trouble; ok says whether its facts can be used all the same.
+type facterFault struct {
+	name, script string
+	ok           bool
+}
+
+func facterFaults() []facterFault {
+	version := "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\n"
+	return []facterFault{
+		{"missing", "", false},
+		{"hanging", version + "sleep 60 & sleep 60", false},
+		{"hanging at --version", "sleep 60", false},
+		{"reading stdin", version + "cat >/dev/null\necho '{\"own\":\"1\"}'", true},
+		{"noise before", version + "echo hello\necho '{broken'\necho '{\"own\":\"1\"}'", true},
+		{"noise behind", version + "echo '{\"own\":\"1\"}'\necho bye\necho '{}'", true},
+		{"noise on the line", version + "printf hello\necho '{\"own\":\"1\"}'", true},
+		{"exit 1 with good JSON", version + "echo '{\"own\":\"1\"}'\nexit 1", true},
+		{"exit 5 without JSON", version + "exit 5", false},
+		{"killed", version + "kill -9 $$", false},
+		{"half of the JSON", version + "echo '{\"own\":\"1\",'", false},
+		{"exit 0 with garbage", version + "echo Segmentation fault", false},
+		{"endless output", version + "yes", false},
+		{"no version", "echo unknown", false},
+		{"background child", version + "sleep 30 &\necho '{\"own\":\"1\"}'", true},
+	}
+}
+
+func TestFault_Facter(t *testing.T) {
+	for _, f := range facterFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			withPrevious(t, func(t *testing.T, previous bool) {
+				srv := newRazor(t, razorKind)
+				m := newMachine(t, srv, f.script, func(_ *Options, s *Settings) { s.FactTimeout = time.Minute })
+				if previous {
+					m.program("facter", shFacter)
+					srv.publish(fact(t, "ext_x", "good"), t0)
+					m.cycle(srv)
+					os.Remove(filepath.Join(m.bin, "facter"))
+					m.facter = facterProgram{}
+					if f.script != "" {
+						m.program("facter", f.script)
+					}
+				}
+				m.set.FactTimeout = 700 * time.Millisecond
+				facts := m.cycle(srv)
+				if (facts["own"] == "1") != f.ok {
+					t.Errorf("own = %v, want it: %v\n%s", facts["own"], f.ok, m.log)
+				}
+				if facts["macaddress"] != "52:54:00:00:00:01" {
+					t.Errorf("macaddress = %v: the server cannot tell who this is", facts["macaddress"])
+				}
+				if previous && !f.ok && (facts["ext_x"] != "good" || facts["mk_extension_status"] != "active") {
+					t.Errorf("ext_x = %v, status %v: Facter's trouble is not the extension's", facts["ext_x"], facts["mk_extension_status"])
+				}
+			})
+		})
+	}
+}
+
+// TestFault_BadFacts publishes extensions that unpack well and spoil Facter.
+func TestFault_BadFacts(t *testing.T) {
+	bad := map[string]string{
+		"raise at file level": "raise 'no'\n",
+		"exit":                "exit 5\n",
+		"hang":                "sleep 60\n",
+	}
+	for name, code := range bad {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withPrevious(t, func(t *testing.T, previous bool) {
+				srv := newRazor(t, razorKind)
+				m := newMachine(t, srv, flavours(t)[2].script)
+				if previous {
+					srv.publish(fact(t, "ext_x", "good"), t0)
+					m.cycle(srv)
+				}
+				srv.publish(pack(t, member{"lib/ruby/facter/bad.rb", code, 0o644}), t0.Add(time.Minute))
+				if name == "hang" {
+					m.set.FactTimeout = 3 * time.Second
+				}
+				m.cycle(srv)
+				facts := m.cycle(srv)
+				m.set.FactTimeout = time.Minute
+				status := map[bool]string{true: "fallback", false: "failed"}[previous]
+				if facts["mk_extension_status"] != status || facts["mk_extension_error"] == "" || (facts["ext_x"] == "good") != previous {
+					t.Errorf("status %v, error %v, ext_x %v", facts["mk_extension_status"], facts["mk_extension_error"], facts["ext_x"])
+				}
+				if facts["facterversion"] != "2.5.7" || m.ref.state.Generations[0].Bad == "" {
+					t.Errorf("facterversion %v, generations %+v", facts["facterversion"], m.ref.state.Generations)
+				}
+				srv.publish(fact(t, "ext_x", "mended"), t0.Add(2*time.Minute))
+				if got := m.cycle(srv); got["ext_x"] != "mended" || got["mk_extension_status"] != "active" || got["mk_extension_error"] != "" {
+					t.Errorf("mended: %v, %v, %v", got["ext_x"], got["mk_extension_status"], got["mk_extension_error"])
+				}
+			})
+		})
+	}
+}
