@@ -113,7 +113,7 @@ type Client struct {
 type Boot struct {
 	// Append is added to the kernel arguments of every label.
 	Append string `yaml:"append"`
-	// Timeout is isolinux's own: tenths of a second; 0 waits for ever, nil keeps the source's.
+	// Timeout is isolinux's own, in tenths of a second; nil keeps the source's.
 	Timeout *int `yaml:"timeout"`
 }
 

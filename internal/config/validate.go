@@ -137,8 +137,8 @@ func (c *Config) checkBoot() error {
 	if strings.ContainsAny(c.Boot.Append, "\r\n\x00") {
 		return &Error{Where: "boot.append", What: "kernel arguments are one line"}
 	}
-	if t := c.Boot.Timeout; t != nil && (*t < 0 || *t > 35996) {
-		return &Error{Where: "boot.timeout", What: fmt.Sprintf("%d is not within isolinux's 0 to 35996 tenths of a second", *t)}
+	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
+		return &Error{Where: "boot.timeout", What: fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t)}
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 
 // bootEdit says what to change in isolinux.cfg.
 func bootEdit(c config.Boot) isolinux.Options {
-	o := isolinux.Options{Append: c.Append, TimeoutTenths: isolinux.Keep}
+	o := isolinux.Options{Append: c.Append}
 	if c.Timeout != nil {
 		o.TimeoutTenths = *c.Timeout
 	}
