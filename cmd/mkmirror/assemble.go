@@ -109,21 +109,18 @@ func replaceDir(dir, out string) error {
 	return nil
 }
 
-// checkReplaceable refuses to replace anything but an earlier mirror or an empty directory.
+// checkReplaceable refuses to replace anything but an earlier mirror or an empty directory: what
+// is replaced is deleted. A mirror is known by the first line of its README.
 func checkReplaceable(out string) error {
 	names, err := os.ReadDir(out)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", out, err)
 	}
-	for _, n := range names {
-		if n.Name() == configFile {
-			return nil
-		}
+	readme, err := os.ReadFile(filepath.Join(out, "README"))
+	if len(names) == 0 || err == nil && strings.HasPrefix(string(readme), readmeTitle+"\n") {
+		return nil
 	}
-	if len(names) > 0 {
-		return fmt.Errorf("replace %s: not empty and not a mirror that mkmirror made (no %s in it)", out, configFile)
-	}
-	return nil
+	return fmt.Errorf("replace %s: not empty and not a mirror that mkmirror made", out)
 }
 
 // tools are the programs that an assembly runs, with the Debian package of each.

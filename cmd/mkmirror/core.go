@@ -26,6 +26,13 @@ func releaseText(release, kernel string) string {
 		").\nIt is not Tiny Core Linux: use it to develop and test, never to judge Tiny Core Linux.\n"
 }
 
+// osRelease is /etc/os-release, without which Facter 4 has no name for the system and fails. Tiny
+// Core 4.x, whose Facter is older, has no such file.
+func osRelease(release string) string {
+	return "NAME=\"Tiny Core stand-in\"\nID=tinycore-stand-in\nVERSION=\"" + release + "\"\nVERSION_ID=" + release +
+		"\nPRETTY_NAME=\"Stand-in for Tiny Core Linux " + release + ", made of Debian packages\"\n"
+}
+
 // buildCore makes the tree of core.gz.
 func buildCore(p *pool, mods *modules, release string) (*overlay.Tree, []*module, error) {
 	b := newBuilder(p)
@@ -33,11 +40,10 @@ func buildCore(p *pool, mods *modules, release string) (*overlay.Tree, []*module
 	coreFiles(b)
 	coreDevices(b)
 	b.text("usr/share/doc/tc/release.txt", 0o644, releaseText(release, mods.kernel))
+	b.text("etc/os-release", 0o644, osRelease(release))
 	coreBusybox(b)
 	coreLibraries(b)
 	selected := coreKernelModules(b, mods)
-	b.own(0, gidStaff, "opt", "opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "opt/tcemirror",
-		"opt/.filetool.lst", "opt/.xfiletool.lst", "usr/local/tce.installed")
 	t, err := b.done()
 	if err != nil {
 		return nil, nil, fmt.Errorf("make core.gz: %w", err)
@@ -99,6 +105,8 @@ func coreFiles(b *builder) {
 		b.fail(fmt.Errorf("read embedded files: %w", err))
 	}
 	b.put(overlay.Symlink("etc/mtab", "/proc/mounts"))
+	b.own(0, gidStaff, "opt", "opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "opt/tcemirror",
+		"opt/.filetool.lst", "opt/.xfiletool.lst", "usr/local/tce.installed")
 }
 
 // node is a device node of the stock image.

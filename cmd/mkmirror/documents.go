@@ -8,9 +8,11 @@ import (
 	"strings"
 )
 
-// configFile is the configuration that points mkbuild at the mirror. Its presence also marks a
-// directory as a mirror that may be replaced.
+// configFile is the configuration that points mkbuild at the mirror.
 const configFile = "mkbuild.yaml"
+
+// readmeTitle is the first line of the README, by which mkmirror knows a mirror that it may replace.
+const readmeTitle = "STAND-IN for a Tiny Core Linux mirror"
 
 // documents writes the configuration, the README and the list of packages.
 func (m *mirror) documents(context.Context) error {
@@ -56,7 +58,7 @@ gems:
 
 // readmeText says what the mirror is and is not.
 func (m *mirror) readmeText() string {
-	return strings.NewReplacer("{release}", m.options.release, "{kernel}", m.mods.kernel, "{config}", configFile).Replace(`STAND-IN for a Tiny Core Linux mirror
+	return strings.NewReplacer("{release}", m.options.release, "{kernel}", m.mods.kernel, "{config}", configFile).Replace(readmeTitle + `
 ====================================
 
 mkmirror made this directory out of Debian i386 packages (packages.txt). It has the shape of a
@@ -70,7 +72,8 @@ What differs from the real thing
   core.gz           devtmpfs and a loop over modalias instead of udev; no sudo; tce-load does not
                     download; holds the libraries of lscpu and sfdisk, and Debian's ldconfig;
                     busybox's shell takes its own programs before those of PATH, so util-linux
-                    shadows nothing there; /sbin/depmod (by path) sees extensions' modules
+                    shadows nothing there; /sbin/depmod (by path) sees extensions' modules;
+                    /etc/os-release, which Tiny Core 4.x has not and Facter 4 needs
   libssl-0.9.8.tcz  OpenSSL 3
   openssl-1.0.0.tcz the openssl 3 program
   ruby.tcz          Ruby 3.1 laid out as Tiny Core's 1.8, without RubyGems and Bundler
