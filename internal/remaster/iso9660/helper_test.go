@@ -156,3 +156,14 @@ func contents(t testing.TB, f *File) string {
 	must(t, err)
 	return string(b)
 }
+
+// readAt reads bytes at an offset of a file.
+func readAt(t testing.TB, path string, off int64, b []byte) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close() //nolint:errcheck // only read
+	_, err = f.ReadAt(b, off)
+	must(t, err)
+	return b
+}

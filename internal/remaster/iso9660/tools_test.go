@@ -27,8 +27,8 @@ func report(t *testing.T, iso, what, prefix string) []string {
 	}
 	var lines []string
 	for _, l := range strings.Split(string(out), "\n") {
-		if strings.HasPrefix(l, prefix) {
-			lines = append(lines, strings.Join(strings.Fields(l), " "))
+		if l = strings.Join(strings.Fields(l), " "); strings.HasPrefix(l, prefix) {
+			lines = append(lines, l)
 		}
 	}
 	return lines
