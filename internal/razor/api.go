@@ -151,7 +151,10 @@ func nodeNumberOf(name string) (uint64, bool) {
 		return 0, false
 	}
 	id, err := strconv.ParseUint(name[len(prefix):], 10, 63)
-	return id, err == nil && "node"+strconv.FormatUint(id, 10) == name
+	if err != nil || prefix+strconv.FormatUint(id, 10) != name {
+		return 0, false
+	}
+	return id, true
 }
 
 // named runs fn on the node of the path, in a read transaction.

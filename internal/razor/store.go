@@ -72,7 +72,8 @@ func (s *store) damaged(cause any) error {
 }
 
 // open turns what bbolt does on hostile files (errors, panics, faults of its memory map) into
-// one error.
+// one error. A file that exists is read through first, read-only: opened for writing, bbolt
+// may walk it in a goroutine of its own, whose panic nobody could catch.
 func (s *store) open() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -80,20 +81,35 @@ func (s *store) open() (err error) {
 			err = s.damaged(p)
 		}
 	}()
+	if st, err := os.Stat(s.file); err == nil && st.Size() > 0 {
+		if err := s.openAs(true); err != nil {
+			return err
+		}
+		if err := s.db.View(verify); err != nil {
+			return s.damaged(err)
+		}
+		if err := s.db.Close(); err != nil {
+			return fmt.Errorf("open database: %w", err)
+		}
+	}
+	if err := s.openAs(false); err != nil {
+		return err
+	}
+	if err := s.db.Update(createBuckets); err != nil {
+		return s.damaged(err)
+	}
+	return nil
+}
+
+func (s *store) openAs(readOnly bool) error {
 	db, err := bolt.Open(s.file, 0o600, &bolt.Options{
-		Timeout: lockWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
+		Timeout: lockWait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
 	})
 	if err != nil {
 		return s.openError(err)
 	}
-	s.db = db
 	db.MaxBatchDelay = batchDelay
-	if err := db.Update(createBuckets); err != nil {
-		return s.damaged(err)
-	}
-	if err := db.View(verify); err != nil {
-		return s.damaged(err)
-	}
+	s.db = db
 	return nil
 }
 
@@ -109,24 +125,24 @@ func (s *store) openError(err error) error {
 }
 
 func createBuckets(tx *bolt.Tx) error {
-	fresh := tx.Bucket(bucketMeta) == nil
 	for _, b := range allBuckets {
 		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 			return err
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
-	if fresh {
-		return meta.Put(keySchema, []byte(schema))
-	}
-	if v := string(meta.Get(keySchema)); v != schema {
-		return fmt.Errorf("schema %q, this program knows %q", v, schema)
-	}
-	return nil
+	return tx.Bucket(bucketMeta).Put(keySchema, []byte(schema))
 }
 
 // verify reads every record.
 func verify(tx *bolt.Tx) error {
+	for _, b := range allBuckets {
+		if tx.Bucket(b) == nil {
+			return fmt.Errorf("bucket %s is missing", b)
+		}
+	}
+	if v := string(tx.Bucket(bucketMeta).Get(keySchema)); v != schema {
+		return fmt.Errorf("schema %q, this program knows %q", v, schema)
+	}
 	for _, b := range [][]byte{bucketNodes, bucketFacts, bucketLog} {
 		err := tx.Bucket(b).ForEach(func(k, v []byte) error {
 			if len(k) < 8 || !json.Valid(v) {

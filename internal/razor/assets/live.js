@@ -21,7 +21,7 @@
     const open = new Set(Array.from(now.querySelectorAll("details[open][id]"), (d) => d.id));
     const focus = now.contains(document.activeElement) ? document.activeElement : null;
     const key = focus && (focus.id ? "#" + CSS.escape(focus.id) : focus.getAttribute("href") && 'a[href="' + CSS.escape(focus.getAttribute("href")) + '"]');
-    now.replaceChildren(...Array.from(next.childNodes, (n) => document.adoptNode(n)));
+    now.replaceChildren(...next.childNodes);
     for (const row of now.querySelectorAll("tr[id]")) {
       if (before.get(row.id) !== row.innerHTML) row.classList.add("fresh");
     }

@@ -1,0 +1,355 @@
+package razor
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCanonicalHW(t *testing.T) {
+	got := canonicalHW([]hwPair{
+		{"net1", "52:54:00:00:00:02"}, {"net0", " 52:54:00:AA:00:01 "}, {"NET2", "x"}, {"mac", "52-54-00-00-00-02"},
+		{"serial", "  "}, {"UUID", "ABC:d"}, {"asset", "Tag 7"}, {"fact_boot_type", "EFI"}, {"other", "x"}, {"hostname", "y"},
+	})
+	want := "asset=tag 7,fact_boot_type=efi,mac=52-54-00-00-00-02,mac=52-54-00-aa-00-01,uuid=abc-d"
+	if strings.Join(got, ",") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, ","), want)
+	}
+	merged := mergeHW([]string{"mac=1", "mac=2", "serial=s", "fact_boot_type=efi"}, []string{"mac=3", "uuid=u"})
+	if got := strings.Join(merged, ","); got != "fact_boot_type=efi,mac=3,serial=s,uuid=u" {
+		t.Errorf("merged %s", got)
+	}
+}
+
+func TestRegisterTakesAllInterfaces(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Config.MatchOn, _ = newNameSet([]string{"/disk.*/"}) })
+	id := r.node(mac1)
+	r.checkin(id, map[string]any{
+		"macaddress": mac1, "macaddress_eth1": "52:54:00:00:00:0B", "macaddress_docker0": "02:42:00:00:00:01",
+		"serialnumber": "SN:1", "uuid": "U", "diskid": "WWN:5", "hostname": "h",
+	})
+	want := "fact_diskid=wwn-5 mac=02-42-00-00-00-01 mac=52-54-00-00-00-01 mac=52-54-00-00-00-0b serial=sn-1 uuid=u"
+	if got := strings.Join(r.load(id).HWInfo, " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	// The mainboard was swapped: the disk still identifies the node.
+	a := r.get("/svc/nodeid?net0=52:54:00:99:99:99&fact_diskid=WWN:5")
+	if a.body != fmt.Sprintf(`{"id":%d}`, id) {
+		t.Errorf("by fact: %s", a.body)
+	}
+}
+
+// Booted through two interfaces, the machine had two nodes; its facts show that they are one.
+func TestRegisterMergesDoubles(t *testing.T) {
+	r := newRig(t, nil)
+	one, two := r.node("52:54:00:00:00:01"), r.node("52:54:00:00:00:02")
+	r.get(fmt.Sprintf("/svc/log/%d?msg=from+two", two))
+	both := map[string]any{"macaddress_a": "52:54:00:00:00:01", "macaddress_b": "52:54:00:00:00:02"}
+	if a := r.checkin(two, both); a.status != 200 {
+		t.Fatalf("got %d %s", a.status, a.body)
+	}
+	if n := r.load(one); !n.Registered || len(n.HWInfo) != 2 {
+		t.Errorf("kept node: %+v", n)
+	}
+	if a := r.checkin(two, both); a.status != 404 {
+		t.Errorf("the double is still there: %d", a.status)
+	}
+	mustContain(t, fmt.Sprint(r.logOf(one)), "from two")
+	if again := r.node("52:54:00:00:00:02"); again != one {
+		t.Errorf("second interface leads to node %d, want %d", again, one)
+	}
+}
+
+func TestRegisterRefusesTwoRegisteredNodes(t *testing.T) {
+	r := newRig(t, nil)
+	a, b := r.node("52:54:00:00:00:01"), r.node("52:54:00:00:00:02")
+	r.checkin(a, map[string]any{"macaddress": "52:54:00:00:00:01"})
+	r.checkin(b, map[string]any{"macaddress": "52:54:00:00:00:02"})
+	c := r.node("52:54:00:00:00:03")
+	got := r.checkin(c, map[string]any{"macaddress": "52:54:00:00:00:03", "macaddress_a": "52:54:00:00:00:01", "macaddress_b": "52:54:00:00:00:02"})
+	if got.status != 400 || got.body != "" {
+		t.Errorf("got %d %q, want an empty 400", got.status, got.body)
+	}
+	for _, id := range []uint64{a, b, c} {
+		if l := r.logOf(id); len(l) == 0 || l[0].Error != "duplicate_node" {
+			t.Errorf("log of %d: %+v", id, l)
+		}
+	}
+}
+
+func TestFactsDiffAndBlacklist(t *testing.T) {
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	r.checkin(id, facts1("a", "1", "b", 2, "uptime", "5 min", "kernelrelease", "3.0.21", "s", map[string]any{"y": 1, "x": 2}))
+	n := r.load(id)
+	if len(n.Last.Changes) != 0 || strings.Join(n.Last.Blacklisted, " ") != "kernelrelease uptime" {
+		t.Errorf("first: %+v", n.Last)
+	}
+	r.checkin(id, facts1("a", "2", "c", nil, "uptime", "6 min", "s", map[string]any{"x": 2, "y": 1}))
+	n = r.load(id)
+	want := `[{"name":"a","kind":"changed","old":"\"1\"","new":"\"2\""},{"name":"b","kind":"removed","old":"2"},{"name":"c","kind":"added","new":"null"}]`
+	if got, _ := json.Marshal(n.Last.Changes); string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	r.checkin(id, facts1("a", "2", "c", nil, "s", map[string]any{"x": 2, "y": 1}))
+	n = r.load(id)
+	if len(n.Last.Changes) != 0 || len(n.Last.Recent) != 3 || n.Last.ChangedAt.IsZero() || n.Last.Count != 3 {
+		t.Errorf("unchanged: %+v", n.Last)
+	}
+}
+
+func TestExtensionFacts(t *testing.T) {
+	check := func(t *testing.T, n *Node, by string, want ...string) {
+		t.Helper()
+		if o := n.Last.Extension; o.By != by || strings.Join(o.Facts, " ") != strings.Join(want, " ") {
+			t.Errorf("got %+v, want %s by %s", o, want, by)
+		}
+	}
+	t.Run("the client says", func(t *testing.T) {
+		r := newRig(t, nil)
+		id := r.node(mac1)
+		f := facts1("rack", "b4", "with blank", "x", "mk_extension_sha256", "s1")
+		r.checkin(id, f, extensionHeader+": rack, gone,with%20blank,,rack")
+		check(t, r.load(id), ByClient, "rack", "with blank")
+		r.checkin(id, f, extensionHeader+": ")
+		check(t, r.load(id), ByClient)
+	})
+	t.Run("by comparison", func(t *testing.T) {
+		r := newRig(t, nil)
+		id := r.node(mac1)
+		r.checkin(id, facts1("a", "1"))
+		check(t, r.load(id), "")
+		r.checkin(id, facts1("a", "1", "rack", "b4", "mk_extension_sha256", "s1", "mk_extension_status", "ok"))
+		check(t, r.load(id), ByComparison, "rack")
+		// Later changes are not the extension's, as long as its hash stays.
+		r.checkin(id, facts1("a", "2", "rack", "b4", "mk_extension_sha256", "s1"))
+		check(t, r.load(id), ByComparison, "rack")
+		r.checkin(id, facts1("a", "2", "rack", "b4", "row", "7", "mk_extension_sha256", "s2"))
+		check(t, r.load(id), ByComparison, "rack", "row")
+		r.checkin(id, facts1("a", "2", "row", "7", "mk_extension_sha256", "s2"))
+		check(t, r.load(id), ByComparison, "row")
+		r.checkin(id, facts1("a", "2"))
+		check(t, r.load(id), "")
+	})
+	t.Run("there from the start", func(t *testing.T) {
+		r := newRig(t, nil)
+		id := r.node(mac1)
+		r.checkin(id, facts1("a", "1", "mk_extension_sha256", "s1"))
+		check(t, r.load(id), "")
+	})
+}
+
+const policyRules = `
+tags:
+- {name: kvm, rule: ["=", ["fact", "virtual", ""], "kvm"]}
+- {name: db, rule: ["=", ["metadata", "role", null], "db"]}
+policies:
+- {name: off, enabled: false}
+- {name: small, tags: [kvm], max_count: 1, hostname: 'host${id}.example', node_metadata: {role: db, site: '{"a":1}'}}
+- {name: databases, tags: [db]}
+`
+
+func TestPolicyBinding(t *testing.T) {
+	r := newRig(t, withRules(t, policyRules))
+	one, two := r.node("52:54:00:00:00:01"), r.node("52:54:00:00:00:02")
+	if a := r.checkin(one, facts1("virtual", "physical")); a.body != `{"action":"none"}` {
+		t.Errorf("no policy: %s", a.body)
+	}
+	r.get(fmt.Sprintf("/svc/store_metadata/%d?site=kept", one))
+	if a := r.checkin(one, facts1("virtual", "kvm")); a.body != `{"action":"reboot"}` {
+		t.Errorf("bound: %s", a.body)
+	}
+	n := r.load(one)
+	if n.Policy != "small" || n.Hostname != "host1.example" || n.BootCount != 1 || showValue(n.Metadata) != `{"role":"db","site":"kept"}` {
+		t.Errorf("bound node: %+v", n)
+	}
+	// Bound nodes stay bound, whatever their facts do.
+	if a := r.checkin(one, facts1("virtual", "physical")); a.body != `{"action":"reboot"}` || r.load(one).Policy != "small" {
+		t.Errorf("bound, other facts: %s", a.body)
+	}
+	// max_count is reached.
+	second := map[string]any{"macaddress": "52:54:00:00:00:02", "virtual": "kvm"}
+	if a := r.checkin(two, second); a.body != `{"action":"none"}` {
+		t.Errorf("full policy: %s", a.body)
+	}
+	r.get(fmt.Sprintf("/svc/store_metadata/%d?role=db", two))
+	if a := r.checkin(two, second); a.body != `{"action":"reboot"}` || r.load(two).Policy != "databases" {
+		t.Errorf("second policy: %s", a.body)
+	}
+	var events []string
+	for _, e := range r.logOf(one) {
+		events = append(events, e.Event+e.Action)
+	}
+	if got := strings.Join(events, " "); got != "reboot reboot bind store_metadata" {
+		t.Errorf("log: %s", got)
+	}
+}
+
+// A rule that fails sets nothing and binds nothing, though another tag matches; also a bound
+// node is then told "none".
+func TestRuleErrorAnswersNone(t *testing.T) {
+	r := newRig(t, withRules(t, `
+tags:
+- {name: kvm, rule: ["=", ["fact", "virtual", ""], "kvm"]}
+- {name: rack, rule: ["=", ["fact", "rack"], "b4"]}
+policies:
+- {name: all, tags: [kvm]}
+`))
+	id := r.node(mac1)
+	if a := r.checkin(id, facts1("virtual", "kvm")); a.status != 200 || a.body != `{"action":"none"}` {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	n := r.load(id)
+	if n.Policy != "" || len(n.Tags) != 0 || !strings.Contains(n.Last.RuleError, `tag "rack": Couldn't find fact 'rack' and no default supplied`) {
+		t.Errorf("node: %+v", n)
+	}
+	l := r.logOf(id)
+	if len(l) != 1 || l[0].Severity != "error" || l[0].Msg != `Couldn't find fact 'rack' and no default supplied while evaluating rule: ["=",["fact","rack"],"b4"]` {
+		t.Errorf("log: %+v", l)
+	}
+	r.checkin(id, facts1("virtual", "kvm", "rack", "x"))
+	if n := r.load(id); n.Policy != "all" || n.Last.RuleError != "" {
+		t.Errorf("mended: %+v", n)
+	}
+	if a := r.checkin(id, facts1("virtual", "kvm")); a.body != `{"action":"none"}` {
+		t.Errorf("bound node with a rule error: %s", a.body)
+	}
+}
+
+func TestRuleArgumentErrorIs400AndStoresNothing(t *testing.T) {
+	r := newRig(t, withRules(t, "tags: [{name: m, rule: [has_macaddress, x]}]"))
+	id := r.node(mac1)
+	r.checkin(id, facts1("a", "1"))
+	if a := r.checkin(id, facts1("a", "2", "macaddress_x", 5)); a.status != 400 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if n := r.load(id); n.Last.Count != 1 {
+		t.Errorf("a refused check-in was stored: %+v", n.Last)
+	}
+}
+
+func TestProtectNewNodes(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		withRules(t, "policies: [{name: all}]")(o)
+		o.Config.ProtectNewNodes = true
+	})
+	id := r.node(mac1)
+	if a := r.checkin(id, facts1()); a.body != `{"action":"reboot"}` {
+		t.Errorf("got %s", a.body)
+	}
+	if n := r.load(id); n.Installed != "+protected" || n.Policy != "" {
+		t.Errorf("node: %+v", n)
+	}
+	mustContain(t, r.logOf(id)[0].Msg, "protect_new_nodes")
+}
+
+func TestDryRun(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		withRules(t, "policies: [{name: all}]")(o)
+		o.DryRun = true
+	})
+	id := r.node(mac1)
+	for range 2 {
+		if a := r.checkin(id, facts1()); a.body != `{"action":"none"}` {
+			t.Errorf("got %s", a.body)
+		}
+	}
+	if n := r.load(id); n.Policy != "" || n.Last.Would != "bind to policy all and reboot" {
+		t.Errorf("node: %+v", n)
+	}
+}
+
+func TestRulesReload(t *testing.T) {
+	var file string
+	r := newRig(t, func(o *Options) {
+		withRules(t, "tags: [{name: one, rule: ['=', [fact, a, 0], '1']}]")(o)
+		file = o.RulesFile
+	})
+	id := r.node(mac1)
+	r.checkin(id, facts1("a", "1"))
+	touch := func(text string, age time.Duration) {
+		write(t, file, text)
+		when := time.Now().Add(-age)
+		if err := os.Chtimes(file, when, when); err != nil {
+			t.Fatal(err)
+		}
+		r.s.ReloadRules()
+	}
+	tags := func() string { return strings.Join(r.load(id).Tags, " ") }
+	if tags() != "one" {
+		t.Fatalf("tags %q", tags())
+	}
+	touch("tags: [{name: broken, rule: [fact, a]}]", time.Minute)
+	if tags() != "one" {
+		t.Errorf("a broken file changed the rules: %q", tags())
+	}
+	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
+		mustContain(t, r.get(p).body, "the last good ones stay in force", "could return")
+	}
+	touch("tags: [{name: two, rule: ['=', [fact, a, 0], '1']}, {name: fails, rule: ['=', [fact, gone], 1]}]", 2*time.Minute)
+	if tags() != "two" {
+		t.Errorf("tags %q", tags())
+	}
+	mustNotContain(t, r.get("/").body, "the last good ones")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	r.s.ReloadRules()
+	if tags() != "two" {
+		t.Errorf("without its file: tags %q", tags())
+	}
+	mustContain(t, r.get("/rules").body, "the last good ones stay in force")
+}
+
+func TestAPICollections(t *testing.T) {
+	r := newRig(t, withRules(t, policyRules))
+	id := r.node(mac1)
+	r.checkin(id, facts1("virtual", "kvm", "odd name/..", "x"))
+	r.node("52:54:00:00:00:02")
+	for _, c := range []struct {
+		path   string
+		status int
+		want   []string
+	}{
+		{"/api/collections/nodes", 200, []string{`"spec":"http://api.puppetlabs.com/razor/v1/collections/nodes"`, `"total":2`, `"name":"node1"`, r.url + `/api/collections/nodes/node1"`}},
+		{"/api/collections/nodes?depth=1", 200, []string{`"hw_info":{"mac":["52-54-00-00-00-01"]}`, `"virtual":"kvm"`}},
+		{"/api/collections/nodes?limit=1&start=1", 200, []string{`"items":[{"id":"` + r.url + `/api/collections/nodes/node2"`}},
+		{"/api/collections/nodes?depth=2", 400, []string{"not a valid value for the depth"}},
+		{"/api/collections/nodes?limit=x", 400, nil},
+		{"/api/collections/nodes/node1", 200, []string{`"policy":{`, `"name":"small"`, `"tags":[{`, `"state":{"installed":false}`, `"hostname":"host1.example"`, `"last_checkin":"`}},
+		{"/api/collections/nodes/node01", 404, []string{"no node matched name=node01"}},
+		{"/api/collections/nodes/nobody", 404, nil},
+		{"/api/collections/nodes/node1/log", 200, []string{`"event":"bind"`, `"timestamp":"`}},
+		{"/api/collections/nodes/node1/log?limit=1", 200, []string{`"action":"reboot"`}},
+		{"/api/collections/tags", 200, []string{`"name":"kvm"`}},
+		{"/api/collections/tags?depth=1", 200, []string{`"rule":["=",["fact","virtual",""],"kvm"]`}},
+		{"/api/collections/tags/KVM", 200, []string{`"count":1`}},
+		{"/api/collections/tags/kvm/nodes", 200, []string{`"name":"node1"`, `"total":1`}},
+		{"/api/collections/tags/none", 404, nil},
+		{"/api/collections/policies", 200, []string{`"name":"small"`}},
+		{"/api/collections/policies?depth=1", 200, []string{`"enabled":false`}},
+		{"/api/collections/policies/small", 200, []string{`"max_count":1`, `"hostname_pattern":"host${id}.example"`, `"count":1`}},
+		{"/api/collections/policies/small/nodes", 200, []string{`"name":"node1"`}},
+		{"/api/collections/policies/none", 404, nil},
+	} {
+		a := r.get(c.path)
+		if a.status != c.status || !json.Valid([]byte(a.body)) || a.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: got %d %s", c.path, a.status, a.body)
+		}
+		mustContain(t, a.body, c.want...)
+	}
+}
+
+func TestSearchByMACInAnySpelling(t *testing.T) {
+	r := newRig(t, nil)
+	r.node(mac1)
+	for q, want := range map[string]bool{"52:54:00:00:00:01": true, "52-54-00": true, "NODE1": true, "zzz": false} {
+		if got := strings.Contains(r.get("/?q="+url.QueryEscape(q)).body, "row-1"); got != want {
+			t.Errorf("%s: got %t", q, got)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package razor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func reopen(t *testing.T, dir string, rules string) *rig {
+	t.Helper()
+	return newRig(t, func(o *Options) {
+		o.DataDir = dir
+		if rules != "" {
+			withRules(t, rules)(o)
+		}
+	})
+}
+
+// Everything that was answered is there after a restart.
+func TestRestartLosesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "data")
+	var before string
+	t.Run("first run", func(t *testing.T) {
+		r := reopen(t, dir, policyRules)
+		id := r.node(mac1)
+		r.node("52:54:00:00:00:02")
+		r.checkin(id, facts1("virtual", "physical", "a", 1))
+		r.checkin(id, facts1("virtual", "kvm", "a", 2, "mk_extension_sha256", "s"), extensionHeader+": a")
+		r.get(fmt.Sprintf("/svc/log/%d?msg=hello&severity=error", id))
+		r.get(fmt.Sprintf("/svc/store_metadata/%d?k=v", id))
+		before = snapshot(t, r)
+	})
+	t.Run("second run", func(t *testing.T) {
+		r := reopen(t, dir, policyRules)
+		if after := snapshot(t, r); after != before {
+			t.Errorf("after the restart\n%s\nbefore\n%s", after, before)
+		}
+		mustContain(t, before, "hello", `"k":"v"`, `"policy":"small"`, `"by":"client"`, `"virtual":"kvm"`)
+		if id := r.node(mac1); id != 1 {
+			t.Errorf("the node is now number %d", id)
+		}
+		// The binding still counts against max_count.
+		if a := r.checkin(2, map[string]any{"macaddress": "52:54:00:00:00:02", "virtual": "kvm"}); a.body != `{"action":"none"}` {
+			t.Errorf("second node: %s", a.body)
+		}
+		if id := r.node("52:54:00:00:00:03"); id != 3 {
+			t.Errorf("next node got number %d", id)
+		}
+	})
+}
+
+// snapshot is everything that the database knows, as text.
+func snapshot(t *testing.T, r *rig) string {
+	t.Helper()
+	var b strings.Builder
+	err := r.s.store.view(func(tx *txn) error {
+		return tx.each(func(n *Node) error {
+			l, err := tx.readLog(n.ID, maxLog, 0)
+			if err != nil {
+				return err
+			}
+			js, err := json.Marshal([]any{n, json.RawMessage(tx.facts(n.ID)), l})
+			if len(tx.facts(n.ID)) == 0 {
+				js, err = json.Marshal([]any{n, l})
+			}
+			b.Write(append(js, '\n'))
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestDamagedDatabase(t *testing.T) {
+	good := func(t *testing.T) string {
+		dir := t.TempDir()
+		s, err := openStore(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.update(func(tx *txn) error {
+			for range 200 {
+				n := &Node{HWInfo: []string{"mac=x"}, Metadata: map[string]any{"pad": strings.Repeat("x", 500)}}
+				if err := tx.create(n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, databaseName)
+	}
+	spoil := map[string]func([]byte) []byte{
+		"text":          func([]byte) []byte { return []byte(strings.Repeat("this is no database\n", 1000)) },
+		"short text":    func([]byte) []byte { return []byte("hello") },
+		"zeros":         func(b []byte) []byte { return make([]byte, len(b)) },
+		"cut in half":   func(b []byte) []byte { return b[:len(b)/2] },
+		"only metadata": func(b []byte) []byte { return b[:8192] },
+		"noise in the middle": func(b []byte) []byte {
+			copy(b[8192:], garbage(len(b)-8192))
+			return b
+		},
+	}
+	for name, fn := range spoil {
+		t.Run(name, func(t *testing.T) {
+			file := good(t)
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, fn(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := openStore(filepath.Dir(file))
+			if err == nil {
+				_ = s.close()
+			}
+			if !errors.Is(err, ErrDatabase) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "move the file away") {
+				t.Errorf("got %v, want ErrDatabase", err)
+			}
+		})
+	}
+	t.Run("other schema", func(t *testing.T) {
+		file := good(t)
+		s, err := openStore(filepath.Dir(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.update(func(tx *txn) error { return tx.tx.Bucket(bucketMeta).Put(keySchema, []byte("99")) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openStore(filepath.Dir(file)); !errors.Is(err, ErrDatabase) || !strings.Contains(err.Error(), `schema "99"`) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestDatabaseBusyAndUnwritable(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if _, err := openStore(dir); !errors.Is(err, ErrDatabaseBusy) {
+		t.Errorf("second open: %v", err)
+	}
+	file := write(t, filepath.Join(t.TempDir(), "file"), "")
+	if _, err := openStore(filepath.Join(file, "data")); err == nil || errors.Is(err, ErrDatabase) {
+		t.Errorf("directory below a file: %v", err)
+	}
+}
+
+// An error before anything is written is the caller's alone; one after undoes the writes.
+func TestUpdateKeepsTransactionsApart(t *testing.T) {
+	s, err := openStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	bad := errors.New("bad")
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			err := s.update(func(tx *txn) error {
+				switch i % 3 {
+				case 0:
+					return bad
+				case 1:
+					if err := tx.create(&Node{HWInfo: []string{"mac=bad"}}); err != nil {
+						return err
+					}
+					return bad
+				}
+				return tx.create(&Node{HWInfo: []string{"mac=good"}})
+			})
+			if want := i%3 != 2; errors.Is(err, bad) != want || !want && err != nil {
+				t.Errorf("update %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	_ = s.view(func(tx *txn) error {
+		for entry, want := range map[string]int{"mac=bad": 0, "mac=good": 20} {
+			if n, err := tx.find([]string{entry}); err != nil || len(n) != want {
+				t.Errorf("%s: %d nodes, %v, want %d", entry, len(n), err, want)
+			}
+		}
+		return nil
+	})
+}
+
+func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
+	s, err := openStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	err = s.update(func(tx *txn) error {
+		for _, mac := range []string{"mac=1", "mac=2"} {
+			if err := tx.create(&Node{HWInfo: []string{mac}, Policy: "p"}); err != nil {
+				return err
+			}
+		}
+		for i := range maxLog + 3*trimEvery {
+			if err := tx.log(1, LogEntry{Msg: fmt.Sprint(i)}); err != nil {
+				return err
+			}
+		}
+		return tx.log(2, LogEntry{Msg: strings.Repeat("é", maxMessage)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.update(func(tx *txn) error {
+		l, err := tx.readLog(1, 10*maxLog, 0)
+		if len(l) < maxLog || len(l) > maxLog+trimEvery || l[0].Msg != fmt.Sprint(maxLog+3*trimEvery-1) {
+			t.Errorf("%d entries, newest %q", len(l), l[0].Msg)
+		}
+		if two, _ := tx.readLog(2, 10, 0); len(two) != 1 || len(two[0].Msg) > maxMessage+4 {
+			t.Errorf("second node has %d entries", len(two))
+		}
+		n, err2 := tx.node(1)
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		if err := tx.putFacts(1, []byte("{}")); err != nil {
+			return err
+		}
+		return tx.remove(n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.view(func(tx *txn) error {
+		l, _ := tx.readLog(1, 10, 0)
+		found, _ := tx.find([]string{"mac=1"})
+		if len(l)+len(found)+len(tx.facts(1)) != 0 || tx.boundCount("p") != 1 {
+			t.Errorf("left: %d log entries, %d index entries, %d bound", len(l), len(found), tx.boundCount("p"))
+		}
+		return nil
+	})
+}
