@@ -29,7 +29,7 @@ func releaseText(release, kernel string) string {
 // osRelease is /etc/os-release, without which Facter 4 has no name for the system and fails. Tiny
 // Core 4.x, whose Facter is older, has no such file.
 func osRelease(release string) string {
-	return "NAME=\"Tiny Core stand-in\"\nID=tinycore-stand-in\nVERSION=\"" + release + "\"\nVERSION_ID=" + release +
+	return "NAME=\"TinyCoreStandIn\"\nID=tinycore-stand-in\nVERSION=\"" + release + "\"\nVERSION_ID=" + release +
 		"\nPRETTY_NAME=\"Stand-in for Tiny Core Linux " + release + ", made of Debian packages\"\n"
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // buildTime is the time of every file that mkmirror makes: the same packages give the same bytes.
-// It is the day of Tiny Core 4.5.2's year that nothing depends on.
+// The day itself means nothing.
 const buildTime = 1336521600 // 2012-05-09
 
 // packages are the Debian packages that a mirror is made of, besides the kernel. Libraries are

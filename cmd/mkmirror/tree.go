@@ -33,7 +33,7 @@ func (b *builder) text(name string, perm uint32, content string) {
 	b.put(overlay.File(name, perm, []byte(content)))
 }
 
-// owned adds a directory or changes the owner of an entry that is there.
+// own changes the owner of entries that are there.
 func (b *builder) own(uid, gid uint32, names ...string) {
 	for _, n := range names {
 		e := b.tree.Get(n)
