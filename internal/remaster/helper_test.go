@@ -1,0 +1,332 @@
+package remaster
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/md5"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/testkit/sqfs"
+	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/internal/ui"
+)
+
+const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMGdLubx+xZnBO7fWA9Rb0oVwgDT0J8XyvNtJTzbrNGvMYr3zoc52YhJQ982Pz6wWiv8ck8a1VQKt7D8DMt3zmzVJUcUkTogWKSe18kZeK3ax6f1O7I2V8srs+EdrfQmCT+sXmGYOTw1GDFi4b5CQ== a@b"
+
+// isoPath and tczDir are where the miniature mirror keeps its files.
+const (
+	isoPath = "4.x/x86/archive/4.5.2/Core-4.5.2.iso"
+	tczDir  = "4.x/x86/tcz"
+)
+
+// mirror writes a fresh miniature mirror, for a test to break.
+func mirror(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := tinymirror.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// plan is that of the mirror's own mkbuild.yaml, changed by edits.
+func plan(t testing.TB, dir string, edits ...func(*config.Config)) *Plan {
+	t.Helper()
+	return planOf(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edits...)
+}
+
+func planOf(t testing.TB, name, text string, edits ...func(*config.Config)) *Plan {
+	t.Helper()
+	c, err := config.Parse(name, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, edit := range edits {
+		edit(&c)
+	}
+	p, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// planAt is the plan for a mirror that is found at a URL.
+func planAt(t testing.TB, base string, edits ...func(*config.Config)) *Plan {
+	t.Helper()
+	text := strings.NewReplacer("[.]", "['"+base+"/']", "url: ", "url: "+base+"/", "source: ", "source: "+base+"/").Replace(tinymirror.Config)
+	return planOf(t, "mkbuild.yaml", text, edits...)
+}
+
+// profileOf sets the profile.
+func profileOf(name string) func(*config.Config) {
+	return func(c *config.Config) { c.Profile = name }
+}
+
+// recorder keeps the events of a build.
+type recorder struct {
+	mu     sync.Mutex
+	events []ui.Event
+}
+
+var _ ui.Sink = (*recorder)(nil)
+
+func (r *recorder) Event(e ui.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// texts returns what was said at a level.
+func (r *recorder) texts(l ui.Level) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, e := range r.events {
+		if e.Level == l && e.Text != "" {
+			fmt.Fprintf(&b, "%s %s: %s\n", e.Step, e.Item, e.Text)
+		}
+	}
+	return b.String()
+}
+
+// builder is one with a cache of its own, quick to give up.
+func builder(t testing.TB, cache string) (*Builder, *recorder) {
+	t.Helper()
+	rec := &recorder{}
+	return &Builder{
+		Fetch:   &fetch.Client{CacheDir: cache, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}},
+		Sink:    rec,
+		Keys:    []string{rsaKey},
+		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
+		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
+	}, rec
+}
+
+// staged stages a plan that has to work.
+func staged(t testing.TB, p *Plan) (*Builder, *Staged, *recorder) {
+	t.Helper()
+	b, rec := builder(t, t.TempDir())
+	s, err := b.Stage(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return b, s, rec
+}
+
+// build makes the ISO of a plan that has to work, and returns its name.
+func build(t testing.TB, b *Builder, p *Plan) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "out.iso")
+	if err := try(t, b, p, name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// try stages and writes a plan that may fail, to name.
+func try(t testing.TB, b *Builder, p *Plan, name string) error {
+	t.Helper()
+	s, err := b.Stage(t.Context(), p)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return b.WriteISO(t.Context(), s, name)
+}
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t testing.TB, name string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publish puts a file with its right md5 into a mirror.
+func publish(t testing.TB, dir, name string, b []byte) {
+	t.Helper()
+	p := filepath.Join(dir, filepath.FromSlash(name))
+	writeFile(t, p, b)
+	writeFile(t, p+".md5.txt", fmt.Appendf(nil, "%x  %s\n", md5.Sum(b), filepath.Base(p)))
+}
+
+func publishTCZ(t testing.TB, dir, name string, files ...sqfs.File) {
+	t.Helper()
+	publish(t, dir, tczDir+"/"+name+".tcz", sqfs.Image(files))
+}
+
+// isoFiles are the files of the miniature's source image.
+func isoFiles(t testing.TB) map[string][]byte {
+	t.Helper()
+	b, err := tinymirror.ISO()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	for i := range img.Files {
+		if f := &img.Files[i]; f.IsRegular() && f.Path != img.CatalogPath {
+			out[f.Path] = content(t, f)
+		}
+	}
+	return out
+}
+
+// publishISO replaces the mirror's source image by one of the given files.
+func publishISO(t testing.TB, dir string, files map[string][]byte) {
+	t.Helper()
+	b, err := tinymirror.ISOWith(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, dir, isoPath, b)
+}
+
+// openISO reads an image back.
+func openISO(t testing.TB, name string) *iso9660.Image {
+	t.Helper()
+	b := readFile(t, name)
+	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func content(t testing.TB, f *iso9660.File) []byte {
+	t.Helper()
+	b, err := f.Content(1 << 26)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// initrdOf returns the initrd of an image and the tree that a kernel makes of it.
+func initrdOf(t testing.TB, img *iso9660.Image) ([]byte, *overlay.Tree) {
+	t.Helper()
+	b := content(t, img.Lookup("boot/core.gz"))
+	tree, err := initrd.Read(bytes.NewReader(b), "core.gz", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, tree
+}
+
+// text returns the content of a file in a tree.
+func text(t testing.TB, tree *overlay.Tree, name string) string {
+	t.Helper()
+	e := tree.Get(name)
+	if e == nil {
+		t.Fatalf("/%s is missing", name)
+	}
+	b, err := e.Content(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// describe is one line for an entry: type, mode, owner, device number or link.
+func describe(e *overlay.Entry) string {
+	switch {
+	case e == nil:
+		return "missing"
+	case e.IsLink():
+		return "l -> " + e.Link
+	}
+	kinds := map[uint32]string{overlay.TypeDir: "d", overlay.TypeRegular: "f", overlay.TypeChar: "c", overlay.TypeBlock: "b"}
+	s := fmt.Sprintf("%s %04o %d:%d", kinds[e.Mode&overlay.TypeMask], e.Perm(), e.UID, e.GID)
+	if e.Major != 0 {
+		s += fmt.Sprintf(" %d,%d", e.Major, e.Minor)
+	}
+	return s
+}
+
+// checkEmpty makes sure that a folder holds nothing, hidden files included.
+func checkEmpty(t testing.TB, dir string) {
+	t.Helper()
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		t.Errorf("left in %s: %s", dir, e.Name())
+	}
+}
+
+// checkCache makes sure that a cache holds whole blobs and index entries and nothing else.
+func checkCache(t testing.TB, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		switch kind, _, _ := strings.Cut(filepath.ToSlash(rel), "/"); {
+		case kind == "index" && strings.HasSuffix(p, ".json"):
+		case kind == "sha256" && fmt.Sprintf("%x", sha256.Sum256(readFile(t, p))) == filepath.Base(p):
+		default:
+			t.Errorf("left in the cache: %s", rel)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+// tgz is an archive of small files with one time.
+func tgz(t testing.TB, mtime int64, names ...string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	w := tar.NewWriter(z)
+	for _, n := range names {
+		h := &tar.Header{Name: n, Mode: 0o644, Uid: 501, Gid: 20, Size: 2, Typeflag: tar.TypeReg, ModTime: time.Unix(mtime, 0)}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte("#\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

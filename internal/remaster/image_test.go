@@ -1,0 +1,329 @@
+package remaster
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+func TestAppendKeepsTheBaseInitrdByteForByte(t *testing.T) {
+	t.Parallel()
+	b, _ := builder(t, t.TempDir())
+	// Lengths that need each number of padding bytes: NULs behind a gzip member are part of the base.
+	for extra := range 4 {
+		dir := mirror(t)
+		files := isoFiles(t)
+		base := append(files["boot/core.gz"], make([]byte, extra)...)
+		files["boot/core.gz"] = base
+		publishISO(t, dir, files)
+		img := openISO(t, build(t, b, plan(t, dir)))
+		made, tree := initrdOf(t, img)
+		if !bytes.HasPrefix(made, base) {
+			t.Fatalf("%d extra bytes: the base is not at the front", extra)
+		}
+		if len(made)%4 != 0 {
+			t.Errorf("%d extra bytes: %d bytes are no multiple of 4", extra, len(made))
+		}
+		second := (len(base) + 3) &^ 3
+		if pad := made[len(base):second]; len(bytes.Trim(pad, "\x00")) > 0 {
+			t.Errorf("%d extra bytes: padding %q", extra, pad)
+		}
+		if !bytes.HasPrefix(made[second:], []byte("\x1f\x8b\x08")) {
+			t.Errorf("%d extra bytes: no gzip member at byte %d", extra, second)
+		}
+		if tree.Get("tmp/mk-version.yaml") == nil || tree.Get("bin/busybox") == nil {
+			t.Errorf("%d extra bytes: a part is missing", extra)
+		}
+	}
+}
+
+func TestMergedIsOneArchiveWithTheWholeBase(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, mirror(t), func(c *config.Config) { c.Initrd.Layout = "merged" }))
+	name := filepath.Join(t.TempDir(), "x.iso")
+	if err := b.WriteISO(t.Context(), s, name); err != nil {
+		t.Fatal(err)
+	}
+	made, tree := initrdOf(t, openISO(t, name))
+	in := bytes.NewReader(made)
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.Multistream(false)
+	archive, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest := made[len(made)-in.Len():]; len(rest) > 3 || len(bytes.Trim(rest, "\x00")) > 0 {
+		t.Errorf("%d bytes behind the first gzip member", len(rest))
+	}
+	if n := bytes.Count(archive, []byte("TRAILER!!!")); n != 1 {
+		t.Errorf("%d trailers", n)
+	}
+	for _, e := range s.layers.Merged().Entries() {
+		if got, want := describe(tree.Get(e.Path)), describe(e); got != want {
+			t.Errorf("/%s is %q, want %q", e.Path, got, want)
+		}
+	}
+	for p, want := range map[string]string{"dev/console": "c 0600 0:0 5,1", "dev/null": "c 0666 0:0 1,3", "bin/busybox": "f 4755 0:0", "bin/sh": "l -> busybox", "init": "f 0755 0:0"} {
+		if got := describe(tree.Get(p)); got != want {
+			t.Errorf("/%s is %q, want %q", p, got, want)
+		}
+	}
+}
+
+// TestLayoutsBootTheSameTree: whatever the layout, the kernel ends up with the same files.
+func TestLayoutsBootTheSameTree(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	b, _ := builder(t, t.TempDir())
+	_, appended := initrdOf(t, openISO(t, build(t, b, plan(t, dir))))
+	_, merged := initrdOf(t, openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Initrd.Layout, c.Initrd.Level = "merged", 1 }))))
+	if appended.Len() != merged.Len() {
+		t.Errorf("%d entries appended, %d merged", appended.Len(), merged.Len())
+	}
+	for _, e := range appended.Entries() {
+		other := merged.Get(e.Path)
+		if describe(e) != describe(other) {
+			t.Errorf("/%s is %q appended and %q merged", e.Path, describe(e), describe(other))
+		} else if e.IsRegular() && text(t, appended, e.Path) != text(t, merged, e.Path) {
+			t.Errorf("/%s differs", e.Path)
+		}
+	}
+}
+
+func TestISOKeepsTheSourceByteForByte(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	files := isoFiles(t)
+	files["cde/optional/extra.tcz"] = bytes.Repeat([]byte("x"), 5000)
+	files["empty"] = nil
+	publishISO(t, dir, files)
+	source := openISO(t, filepath.Join(dir, isoPath))
+	b, _ := builder(t, t.TempDir())
+	made := openISO(t, build(t, b, plan(t, dir)))
+	changed := map[string]bool{"boot/core.gz": true, "boot/isolinux/isolinux.cfg": true, "boot/isolinux/isolinux.bin": true, source.CatalogPath: true}
+	for i := range source.Files {
+		f := &source.Files[i]
+		g := made.Lookup(f.Path)
+		if g == nil {
+			t.Errorf("%s is gone", f.Path)
+			continue
+		}
+		if f.Mode != g.Mode || f.UID != g.UID || f.GID != g.GID {
+			t.Errorf("%s: mode and owner changed", f.Path)
+		}
+		if f.IsRegular() && !changed[f.Path] && (!bytes.Equal(content(t, f), content(t, g)) || f.MTime != g.MTime) {
+			t.Errorf("%s has changed", f.Path)
+		}
+	}
+	if len(made.Files) != len(source.Files)+1 {
+		t.Errorf("%d entries, the source has %d", len(made.Files), len(source.Files))
+	}
+	old, now := content(t, source.Lookup("boot/isolinux/isolinux.bin")), content(t, made.Lookup("boot/isolinux/isolinux.bin"))
+	if !bytes.Equal(old[:8], now[:8]) || !bytes.Equal(old[64:], now[64:]) {
+		t.Error("isolinux.bin has changed outside of its boot-info-table")
+	}
+	checkBoot(t, source, made)
+	if got, want := string(content(t, made.Lookup("boot/isolinux/isolinux.cfg"))), strings.Replace(tinymirror.ISOLinuxCfg, "timeout 300", "timeout 100", 1); got != want {
+		t.Errorf("isolinux.cfg:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// checkBoot compares the boot catalogs and the system areas, and holds the boot-info-table against
+// where the file really is.
+func checkBoot(t *testing.T, source, made *iso9660.Image) {
+	t.Helper()
+	if !bytes.Equal(source.System, made.System) || made.CatalogPath != source.CatalogPath || len(made.Boot) != 1 {
+		t.Fatalf("system area or boot catalog changed: %d entries, catalog %q", len(made.Boot), made.CatalogPath)
+	}
+	a, b := source.Boot[0], made.Boot[0]
+	if a.Platform != b.Platform || a.Bootable != b.Bootable || a.LoadSectors != b.LoadSectors || a.Path != b.Path || !b.InfoTable {
+		t.Errorf("boot entry %+v, was %+v", b, a)
+	}
+	now := content(t, made.Lookup(b.Path))
+	le := binary.LittleEndian
+	var sum uint32
+	for i := 64; i+4 <= len(now); i += 4 {
+		sum += le.Uint32(now[i:])
+	}
+	if le.Uint32(now[8:]) != 16 || le.Uint32(now[16:]) != uint32(len(now)) || le.Uint32(now[20:]) != sum {
+		t.Errorf("boot-info-table % x of a file of %d bytes with checksum %08x", now[8:24], len(now), sum)
+	}
+}
+
+func TestBootArguments(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	b, _ := builder(t, t.TempDir())
+	for _, tc := range []struct {
+		name string
+		edit func(*config.Config)
+		want []string
+		not  []string
+	}{
+		{"arguments on every label", func(c *config.Config) { c.Boot.Append = "console=ttyS0 nozswap" }, []string{"append initrd=/boot/core.gz quiet console=ttyS0 nozswap\n", "timeout 100"}, []string{"quiet\n"}},
+		{"another timeout", func(c *config.Config) { n := 50; c.Boot.Timeout = &n }, []string{"timeout 50", "quiet\n"}, []string{"300"}},
+	} {
+		img := openISO(t, build(t, b, plan(t, dir, tc.edit)))
+		cfg := string(content(t, img.Lookup("boot/isolinux/isolinux.cfg")))
+		for _, w := range tc.want {
+			if !strings.Contains(cfg, w) {
+				t.Errorf("%s: no %q in\n%s", tc.name, w, cfg)
+			}
+		}
+		for _, w := range tc.not {
+			if strings.Contains(cfg, w) {
+				t.Errorf("%s: %q in\n%s", tc.name, w, cfg)
+			}
+		}
+	}
+}
+
+// TestOtherDialect: an image of 7.x and later, whose labels are upper-case with an INITRD line.
+func TestOtherDialect(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	files := isoFiles(t)
+	files["boot/isolinux/isolinux.cfg"] = []byte("UI menu.c32\r\nLABEL mc\r\n\tKERNEL /boot/vmlinuz\r\n\tINITRD /boot/CORE.GZ\r\n\tAPPEND loglevel=3\r\n")
+	publishISO(t, dir, files)
+	b, _ := builder(t, t.TempDir())
+	img := openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "x=1" })))
+	if cfg := string(content(t, img.Lookup("boot/isolinux/isolinux.cfg"))); !strings.Contains(cfg, "\tAPPEND loglevel=3 x=1\r\n") {
+		t.Errorf("isolinux.cfg:\n%q", cfg)
+	}
+	if _, tree := initrdOf(t, img); tree.Get("tmp/mk-version.yaml") == nil {
+		t.Error("the initrd that the label names was not remade")
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	b, _ := builder(t, t.TempDir())
+	img := openISO(t, build(t, b, plan(t, mirror(t), func(c *config.Config) { c.Image.Version = "0.9.3.0" })))
+	if img.VolumeID != "Razor MK 0.9.3.0" {
+		t.Errorf("volume id %q", img.VolumeID)
+	}
+	meta := string(content(t, img.Lookup("iso-metadata.yaml")))
+	var node yaml.Node
+	if err := yaml.Unmarshal([]byte(meta), &node); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"iso_version", "!!str 0.9.3.0", "kernel", "!!str boot/vmlinuz", "initrd", "!!str boot/core.gz",
+		"hash_description", "!!map ", "kernel_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Lookup("boot/vmlinuz")))),
+		"initrd_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Lookup("boot/core.gz")))),
+		"iso_build_time", "!!str 2012-09-24 15:20:00.000000 Z",
+	}
+	m := node.Content[0]
+	if len(m.Content) != len(want) {
+		t.Fatalf("%d keys, want 7:\n%s", len(m.Content)/2, meta)
+	}
+	for i := 0; i < len(want); i += 2 {
+		got := m.Content[i+1]
+		if m.Content[i].Value != want[i] || got.ShortTag()+" "+got.Value != want[i+1] {
+			t.Errorf("key %d: %s = %s %s, want %s = %s", i/2+1, m.Content[i].Value, got.ShortTag(), got.Value, want[i], want[i+1])
+		}
+	}
+	if !timestamp.MatchString(meta) {
+		t.Errorf("the time is no YAML timestamp:\n%s", meta)
+	}
+	if time.Unix(tinymirror.Time, 0).UTC().Format("2006-01-02 15:04:05") != "2012-09-24 15:20:00" {
+		t.Error("this test's own time is wrong")
+	}
+	if h := m.Content[7].Content; len(h) != 4 || h[0].Value+h[1].Value+h[2].Value+h[3].Value != "typeDigest::SHA2bitlen256" {
+		t.Errorf("hash_description:\n%s", meta)
+	}
+}
+
+// timestamp is the part of YAML 1.1's timestamp type that is used here; go-yaml knows only some of
+// its forms, and the second opinion is Ruby's.
+var timestamp = regexp.MustCompile(`\niso_build_time: \d{4}-\d\d-\d\d[ \t]+\d\d:\d\d:\d\d\.\d* Z\n$`)
+
+func TestEpoch(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	given := int64(1700000000)
+	b, _ := builder(t, t.TempDir())
+	b.Epoch = &given
+	img := openISO(t, build(t, b, plan(t, dir)))
+	if img.Created != given || img.Modified != given || img.Lookup("iso-metadata.yaml").MTime != given {
+		t.Errorf("times %d, %d, want the given one", img.Created, img.Modified)
+	}
+	// Without one the newest input decides, unless no format could hold its time.
+	for _, tc := range []struct{ input, want int64 }{{tinymirror.Time + 1000, tinymirror.Time + 1000}, {1 << 32, tinymirror.Time}} {
+		writeFile(t, dir+"/archives/mcollective-1.2.1.tgz", tgz(t, tc.input, "m/mcollectived.rb"))
+		_, s, _ := staged(t, plan(t, dir))
+		if s.Epoch != tc.want {
+			t.Errorf("an input of %d: the image's time is %d, want %d", tc.input, s.Epoch, tc.want)
+		}
+	}
+}
+
+func TestOverlayArchive(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, mirror(t)))
+	dir := t.TempDir()
+	for _, name := range []string{"a.tar.gz", "b.tar.gz"} {
+		if err := b.WriteOverlay(t.Context(), s, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := readFile(t, filepath.Join(dir, "a.tar.gz"))
+	if !bytes.Equal(a, readFile(t, filepath.Join(dir, "b.tar.gz"))) {
+		t.Error("two archives of one image differ")
+	}
+	es, err := os.ReadDir(dir)
+	if err != nil || len(es) != 2 {
+		t.Errorf("%v, %v", es, err)
+	}
+}
+
+func TestBootFiles(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	b, _ := builder(t, t.TempDir())
+	name := build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "nozswap" }))
+	img := openISO(t, name)
+	f, err := OpenBootFiles(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if f.KernelRelease != tinymirror.Kernel || f.Append != "quiet nozswap" {
+		t.Errorf("kernel %q, arguments %q", f.KernelRelease, f.Append)
+	}
+	for name, open := range map[string]func() (io.ReadCloser, error){"boot/vmlinuz": f.Kernel, "boot/core.gz": f.Initrd} {
+		r, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil || !bytes.Equal(got, content(t, img.Lookup(name))) {
+			t.Errorf("%s: %v, or other bytes", name, err)
+		}
+		r.Close()
+	}
+	if _, err := OpenBootFiles(filepath.Join(dir, "nowhere.iso")); !os.IsNotExist(err) {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := OpenBootFiles(filepath.Join(dir, "mkbuild.yaml")); err == nil || !regexp.MustCompile(`mkbuild.yaml.*not an ISO`).MatchString(err.Error()) {
+		t.Errorf("no ISO: %v", err)
+	}
+}

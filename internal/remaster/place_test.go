@@ -1,0 +1,285 @@
+package remaster
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/mcoconfig"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/testkit/sqfs"
+	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/internal/ui"
+)
+
+// userFiles writes a user's own files and returns the folder.
+func userFiles(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{
+		"etc/motd": 0o644, "usr/local/bin/tool": 0o755, "opt/bootsync.sh": 0o700, "usr/local/bin/bash": 0o755, "etc/secret": 0o600,
+	} {
+		p := filepath.Join(dir, name)
+		writeFile(t, p, []byte("the user's "+name+"\n"))
+		if err := os.Chmod(p, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("tool", filepath.Join(dir, "usr/local/bin/alias")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "usr/local/bin/tool"), 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestUserOverlayWinsOverEverything(t *testing.T) {
+	t.Parallel()
+	dir, own := mirror(t), userFiles(t)
+	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) {
+		c.Overlay = []config.UserFiles{
+			{Source: own, Target: "/"},
+			{Source: filepath.Join(own, "etc/motd"), Target: "/etc/issue"},
+			{Source: filepath.Join(own, "etc/motd"), Target: "/home/tc/", Owner: "1001:50"},
+		}
+	}))
+	added := s.Added()
+	for p, want := range map[string]string{
+		"etc/motd":            "f 0644 0:0",
+		"etc/secret":          "f 0600 0:0",
+		"usr/local/bin/tool":  "f 4755 0:0",
+		"usr/local/bin/alias": "l -> tool",
+		"opt/bootsync.sh":     "f 0700 0:0",
+		"usr/local/bin/bash":  "f 0755 0:0",
+		"etc/issue":           "f 0644 0:0",
+		"home/tc/motd":        "f 0644 1001:50",
+		"opt":                 "d 2775 0:50",
+		"tmp":                 "d 1777 0:0",
+		".":                   "d 0755 0:0",
+	} {
+		if got := describe(added.Get(p)); got != want {
+			t.Errorf("/%s is %q, want %q", p, got, want)
+		}
+	}
+	for _, p := range []string{"opt/bootsync.sh", "usr/local/bin/bash"} {
+		if got := text(t, added, p); got != "the user's "+p+"\n" {
+			t.Errorf("/%s: %q", p, got)
+		}
+	}
+}
+
+func TestUserOverlayErrors(t *testing.T) {
+	t.Parallel()
+	dir, own := mirror(t), userFiles(t)
+	b, _ := builder(t, t.TempDir())
+	over := func(source, target string) error {
+		return try(t, b, plan(t, dir, func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: source, Target: target}} }), filepath.Join(own, "x.iso"))
+	}
+	if err := over(filepath.Join(own, "nowhere"), "/"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a source that is not there: %v", err)
+	}
+	var clash *overlay.ClashError
+	if err := over(filepath.Join(own, "etc/motd"), "/usr/local"); !errors.As(err, &clash) || !strings.Contains(err.Error(), "usr/local") {
+		t.Errorf("a file in the place of a folder: %v", err)
+	}
+	var open *OpenError
+	writeFile(t, filepath.Join(own, "shadow/etc/shadow"), []byte("root::0:0:99999:7:::\ntc:*:0:0:99999:7:::\n"))
+	if err := over(filepath.Join(own, "shadow"), "/"); !errors.As(err, &open) || !strings.Contains(err.Error(), "root") {
+		t.Errorf("a prod image with an open account: %v", err)
+	}
+	writeFile(t, filepath.Join(own, "ssh/usr/sbin/dropbear"), []byte("x"))
+	if err := over(filepath.Join(own, "ssh"), "/"); !errors.As(err, &open) || !strings.Contains(err.Error(), "/usr/sbin/dropbear") {
+		t.Errorf("a prod image with an ssh server: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(own, "x.iso")); err == nil {
+		t.Error("an image was written")
+	}
+}
+
+func TestProdRefusesSSHServer(t *testing.T) {
+	t.Parallel()
+	b, _ := builder(t, t.TempDir())
+	var open *OpenError
+	_, err := b.Stage(t.Context(), plan(t, mirror(t), func(c *config.Config) { c.Extensions = append(c.Extensions, "openssh") }))
+	if !errors.As(err, &open) || !strings.Contains(err.Error(), "/usr/local/sbin/sshd (openssh.tcz)") || open.Hint() == "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPick(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	b, _ := builder(t, t.TempDir())
+	pick := func(files ...string) (*Staged, error) {
+		return b.Stage(t.Context(), plan(t, dir, func(c *config.Config) { c.Picks[0].Files = files }))
+	}
+	var missing *PickError
+	if _, err := pick("usr/local/bin/lsusb"); !errors.As(err, &missing) || missing.File != "usr/local/bin/lsusb" || missing.Extension != "util-linux.tcz" {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if _, err := pick("usr/local/bin/sfdisk"); !errors.As(err, &missing) || !strings.Contains(missing.Hint(), "usr/local/sbin/sfdisk") {
+		t.Errorf("a file that is elsewhere: %v, near %q", err, missing.Near)
+	}
+	if _, err := pick("usr/local/bin"); err == nil || !strings.Contains(err.Error(), "not a file") {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := pick("../etc/passwd"); !errors.Is(err, overlay.ErrPath) {
+		t.Errorf("a path that leads out: %v", err)
+	}
+	s, err := pick("sfdisk") // a bare name that one file has
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := describe(s.Added().Get("usr/local/sbin/sfdisk")); got != "l -> /tmp/tcloop/util-linux/usr/local/sbin/sfdisk" {
+		t.Errorf("by its bare name: %q", got)
+	}
+}
+
+// TestPickFollowsLinks: what is copied is the file, as cp does, with root as owner.
+func TestPickFollowsLinks(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	real := sqfs.Reg("usr/local/lib/real", 0o4711, "real\n")
+	real.UID, real.GID = 1001, 50
+	publishTCZ(t, dir, "util-linux", sqfs.Symlink("usr/local/bin/lscpu", "../lib/real"), real, sqfs.Reg("usr/local/sbin/sfdisk", 0o755, "s"))
+	_, s, _ := staged(t, plan(t, dir))
+	if got := describe(s.Added().Get("tmp/tcloop/util-linux/usr/local/lib/real")) + describe(s.Added().Get("tmp/tcloop/util-linux/usr/local/bin/lscpu")); !strings.Contains(got, "f 4711 0:0") {
+		t.Errorf("the picked file: %q", got)
+	}
+	target, err := s.layers.Merged().Lookup("usr/local/bin/lscpu")
+	if err != nil || text(t, s.layers.Merged(), target.Path) != "real\n" {
+		t.Errorf("/usr/local/bin/lscpu leads to %v, %v", target, err)
+	}
+}
+
+// TestMCollective2 has the daemon where the archives of 2.x keep it, under a top folder of GitHub's.
+func TestMCollective2(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	writeFile(t, dir+"/archives/mcollective-2.12.5.tgz", tgz(t, tinymirror.Time, "marionette-collective-2.12.5/bin/mcollectived", "marionette-collective-2.12.5/lib/mcollective.rb"))
+	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) {
+		c.MCollective.Version, c.MCollective.URL = "2.12.5", config.URLs{dir + "/archives/mcollective-{version}.tgz"}
+	}))
+	for p, want := range map[string]string{
+		"usr/local/tce.installed/mcollective-2.12.5/bin/mcollectived": "f 0755 0:0",
+		"usr/local/tce.installed":                                     "d 0775 0:50",
+		"usr/local/mcollective":                                       "l -> /usr/local/tce.installed/mcollective-2.12.5",
+		"usr/local/sbin/mcollectived":                                 "l -> /usr/local/mcollective/bin/mcollectived",
+	} {
+		if got := describe(s.Added().Get(p)); got != want {
+			t.Errorf("/%s is %q, want %q", p, got, want)
+		}
+	}
+	daemon, err := s.layers.Merged().Lookup("usr/local/sbin/mcollectived")
+	if err != nil || daemon.Perm()&0o111 == 0 {
+		t.Errorf("the daemon cannot be run: %v", err)
+	}
+	writeFile(t, dir+"/archives/mcollective-3.tgz", tgz(t, tinymirror.Time, "something-else/README"))
+	b, _ := builder(t, t.TempDir())
+	if _, err := b.Stage(t.Context(), plan(t, dir, func(c *config.Config) {
+		c.MCollective.Version, c.MCollective.URL = "3", config.URLs{dir + "/archives/mcollective-3.tgz"}
+	})); !errors.Is(err, mcoconfig.ErrNotMCollective) || !strings.Contains(err.Error(), "mcollective-3") {
+		t.Errorf("another archive: %v", err)
+	}
+}
+
+// TestRootOfExtensionIsIgnored: the root of most real extensions is tc's, of some it is 0777.
+func TestRootOfExtensionIsIgnored(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	root, local := sqfs.Dir(".", 0o777), sqfs.Dir("usr/local", 0o777)
+	root.UID, root.GID, local.UID, local.GID = 1001, 50, 1001, 50
+	publishTCZ(t, dir, "dmidecode", root, local, sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "d"), sqfs.Dir("usr/local/var", 0o2775))
+	b, s, _ := staged(t, plan(t, dir))
+	name := filepath.Join(t.TempDir(), "x.iso")
+	if err := b.WriteISO(t.Context(), s, name); err != nil {
+		t.Fatal(err)
+	}
+	_, tree := initrdOf(t, openISO(t, name))
+	for p, want := range map[string]string{".": "d 0755 0:0", "usr/local": "d 0755 0:0", "usr/local/var": "d 2775 0:0", "usr/local/tce.installed": "d 0775 0:50"} {
+		if got := describe(tree.Get(p)); got != want {
+			t.Errorf("/%s is %q, want %q", p, got, want)
+		}
+	}
+}
+
+// TestExtensionBelowASymlink: a directory of an extension where the base has a symlink must not
+// replace it.
+func TestExtensionBelowASymlink(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	publishTCZ(t, dir, "dmidecode", sqfs.Reg("lib/modules/"+tinymirror.Kernel+"/kernel.tclocal/y.ko.gz", 0o644, "y"))
+	_, s, _ := staged(t, plan(t, dir))
+	added := s.Added()
+	if got := describe(added.Get("usr/local/lib/modules/" + tinymirror.Kernel + "/kernel/y.ko.gz")); got != "f 0644 0:0" {
+		t.Errorf("the file is not where the symlink leads: %q", got)
+	}
+	if e := added.Get("lib/modules/" + tinymirror.Kernel + "/kernel.tclocal"); e != nil {
+		t.Errorf("the base's symlink became %q", describe(e))
+	}
+}
+
+func TestMissingModulesAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	files := isoFiles(t)
+	files["boot/vmlinuz"] = tinymirror.VMLinuz("9.9.9-tinycore")
+	publishISO(t, dir, files)
+	_, s, rec := staged(t, plan(t, dir, func(c *config.Config) { c.Extensions = []string{"ruby"} }))
+	if s.Kernel != "9.9.9-tinycore" || !strings.Contains(rec.texts(ui.Warning), "nozswap") {
+		t.Errorf("kernel %q, warnings:\n%s", s.Kernel, rec.texts(ui.Warning))
+	}
+	if s.Added().Get("etc/sysconfig/newmodules") != nil {
+		t.Error("newmodules without new modules")
+	}
+}
+
+func TestClientMissingIsAWarning(t *testing.T) {
+	t.Parallel()
+	b, rec := builder(t, t.TempDir())
+	b.Client = func(string) ([]byte, error) { return nil, hinted{} }
+	s, err := b.Stage(t.Context(), plan(t, mirror(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if w := rec.texts(ui.Warning); !strings.Contains(w, "will not check in") || !strings.Contains(w, "make build") {
+		t.Errorf("warnings:\n%s", w)
+	}
+	if strings.Contains(text(t, s.layers.Merged(), "etc/inittab"), "mk-client") {
+		t.Error("init would respawn a program that is not there")
+	}
+}
+
+type hinted struct{}
+
+func (hinted) Error() string { return "built without mk-client" }
+func (hinted) Hint() string  { return "make build" }
+
+func TestClientCA(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	const cert = "-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n"
+	ca := filepath.Join(dir, "ca.pem")
+	writeFile(t, ca, []byte(cert))
+	withCA := func(c *config.Config) { c.Client.CA = ca }
+	_, s, _ := staged(t, plan(t, dir, withCA))
+	if text(t, s.Added(), clientCA) != cert || !strings.Contains(text(t, s.Added(), clientConfig), `"ca": "/etc/mkbuild/ca.pem"`) {
+		t.Errorf("configuration:\n%s", text(t, s.Added(), clientConfig))
+	}
+	b, _ := builder(t, t.TempDir())
+	var wrong *config.Error
+	for name, pem := range map[string]string{
+		"no PEM": "hello\n", "a private key": cert + "-----BEGIN PRIVATE KEY-----\nMAo=\n-----END PRIVATE KEY-----\n",
+	} {
+		writeFile(t, ca, []byte(pem))
+		if _, err := b.Stage(t.Context(), plan(t, dir, withCA)); !errors.As(err, &wrong) || strings.Contains(err.Error(), "MAo") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
