@@ -24,7 +24,10 @@ import (
 func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) error {
 	defer b.step("write")()
 	return wholefile.Write(name, func(w io.Writer) error {
-		return overlay.WriteTarGz(interruptible{ctx, w}, s.Added(), s.Epoch)
+		if err := overlay.WriteTarGz(interruptible{ctx, w}, s.Added(), s.Epoch); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		return nil
 	})
 }
 
