@@ -1,0 +1,179 @@
+package remaster
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/testkit"
+)
+
+// written builds the plan of a fresh mirror, changed by edits, for other programs to judge.
+func written(t *testing.T, edits ...func(*config.Config)) string {
+	t.Helper()
+	b, _ := builder(t, t.TempDir())
+	return build(t, b, plan(t, mirror(t), edits...))
+}
+
+// wantMatch holds a program's output against line patterns.
+func wantMatch(t *testing.T, program, out string, patterns ...string) {
+	t.Helper()
+	for _, p := range patterns {
+		if !regexp.MustCompile(`(?m)` + p).MatchString(out) {
+			t.Errorf("%s: nothing matches %s in\n%s", program, p, out)
+		}
+	}
+}
+
+func TestXorrisoReadsTheImage(t *testing.T) {
+	t.Parallel()
+	name := written(t)
+	out := testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain", "-pvd_info")
+	wantMatch(t, "xorriso", out,
+		`^El Torito catalog  : \d+  1$`,
+		`^El Torito cat path : /boot/isolinux/boot.cat$`,
+		`^El Torito boot img :   1  BIOS  y   none  0x0000  0x00      4 +\d+$`,
+		`^El Torito img path :   1  /boot/isolinux/isolinux.bin$`,
+		`^El Torito img opts :   1  boot-info-table`,
+		`^Volume Id    : Razor MK 0\.1\.0$`)
+	// A whole copy by xorriso is the tree that we read ourselves.
+	dir := filepath.Join(t.TempDir(), "copy")
+	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/", dir)
+	compareCopy(t, openISO(t, name), dir)
+}
+
+func compareCopy(t *testing.T, img *iso9660.Image, dir string) {
+	t.Helper()
+	for i := range img.Files {
+		f := &img.Files[i]
+		if !f.IsRegular() || f.Path == img.CatalogPath {
+			continue
+		}
+		if got := readFile(t, filepath.Join(dir, filepath.FromSlash(f.Path))); !bytes.Equal(got, content(t, f)) {
+			t.Errorf("%s: another program reads other bytes", f.Path)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "iso-metadata.yaml")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIsoinfoReadsBothNameSpaces(t *testing.T) {
+	t.Parallel()
+	name := written(t)
+	wantMatch(t, "isoinfo -d", testkit.Run(t, "isoinfo", "-d", "-i", name),
+		`^Volume id: Razor MK 0\.1\.0$`, `^Joliet with UCS level 3 found`, `^Rock Ridge signatures version 1 found`, `Eltorito validation header`)
+	for _, space := range []string{"-R", "-J"} {
+		wantMatch(t, "isoinfo "+space, testkit.Run(t, "isoinfo", space, "-f", "-i", name),
+			`^/iso-metadata.yaml$`, `^/boot/core.gz$`, `^/boot/vmlinuz$`, `^/boot/isolinux/isolinux.cfg$`, `^/boot/isolinux/isolinux.bin$`)
+	}
+	wantMatch(t, "isoinfo -R -l", testkit.Run(t, "isoinfo", "-R", "-l", "-i", name), `^-r--r--r-- .* iso-metadata.yaml`, `^-rw-r--r-- .* Sep 24 2012 .* core.gz`)
+}
+
+func TestBsdtarReadsTheImage(t *testing.T) {
+	t.Parallel()
+	name := written(t)
+	img := openISO(t, name)
+	dir := t.TempDir()
+	testkit.Run(t, "bsdtar", "-xf", name, "-C", dir)
+	compareCopy(t, img, dir)
+}
+
+// TestCpioListsTheSegments gives each segment of the initrd to GNU cpio, which reads one archive
+// and no more, and compares its listing with the entries that we staged.
+func TestCpioListsTheSegments(t *testing.T) {
+	t.Parallel()
+	testkit.Tool(t, "cpio")
+	dir := mirror(t)
+	b, s, _ := staged(t, plan(t, dir))
+	name := filepath.Join(t.TempDir(), "x.iso")
+	if err := b.WriteISO(t.Context(), s, name); err != nil {
+		t.Fatal(err)
+	}
+	made, _ := initrdOf(t, openISO(t, name))
+	base := isoFiles(t)["boot/core.gz"]
+	for _, segment := range []struct {
+		name  string
+		bytes []byte
+		want  int
+		lines []string
+	}{
+		{"base", base, s.base.tree.Len(), []string{`^crw------- +1 root +root +5, +1 .* dev/console$`}},
+		{"added", made[(len(base)+3)&^3:], s.Added().Len(), []string{
+			`^drwxr-xr-x .* \.$`, `^drwxrwxrwt .* tmp$`, `^drwxrwsr-x +\d+ root +(staff|50) .* opt$`, `^-rwsr-xr-x .* usr/local/bin/suid$`,
+			`^-rw-r----- +1 root +root .* usr/local/etc/mcollective/server.cfg$`, `^-rw-rw-r-- +1 1001 .* tmp/setup.lst$`,
+			`^lrwxrwxrwx .* usr/local/bin/lscpu -> /tmp/tcloop/util-linux/usr/local/bin/lscpu$`,
+		}},
+	} {
+		file := filepath.Join(t.TempDir(), segment.name)
+		writeFile(t, file, segment.bytes)
+		out := testkit.Run(t, "sh", "-c", "set -e; gzip -dc "+file+" 2>/dev/null >"+file+".cpio || [ $? = 2 ]; cpio --quiet -itv <"+file+".cpio")
+		wantMatch(t, "cpio", out, segment.lines...)
+		if got := strings.Count(out, "\n"); got != segment.want {
+			t.Errorf("%s: cpio lists %d entries, want %d:\n%s", segment.name, got, segment.want, out)
+		}
+	}
+}
+
+// TestCpioExtractsMerged unpacks a merged initrd with GNU cpio and compares every file.
+func TestCpioExtractsMerged(t *testing.T) {
+	t.Parallel()
+	testkit.Tool(t, "cpio")
+	made, tree := initrdOf(t, openISO(t, written(t, func(c *config.Config) { c.Initrd.Layout = "merged" })))
+	file, dir := filepath.Join(t.TempDir(), "core.gz"), t.TempDir()
+	writeFile(t, file, made)
+	// Without root there are no devices and no foreign owners; names, contents and modes remain.
+	testkit.Run(t, "sh", "-c", fmt.Sprintf("cd %s && { gzip -dc %s 2>/dev/null || [ $? = 2 ]; } | cpio --quiet -idm --no-absolute-filenames --no-preserve-owner -f 'dev/*'", dir, file))
+	for _, e := range tree.Entries() {
+		p := filepath.Join(dir, filepath.FromSlash(e.Path))
+		info, err := os.Lstat(p)
+		switch {
+		case strings.HasPrefix(e.Path, "dev/"):
+		case err != nil:
+			t.Error(err)
+		case e.IsRegular() && string(readFile(t, p)) != text(t, tree, e.Path):
+			t.Errorf("/%s: cpio reads other bytes", e.Path)
+		case !e.IsLink() && uint32(info.Mode().Perm()) != e.Perm()&0o777:
+			t.Errorf("/%s: mode %o, want %o", e.Path, info.Mode().Perm(), e.Perm())
+		}
+	}
+}
+
+// TestUnsquashfsReadsTheFixtures: the extensions that these tests rely on are squashfs for others, too.
+func TestUnsquashfsReadsTheFixtures(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	files, err := filepath.Glob(filepath.Join(dir, tczDir, "*.tcz"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d extensions, %v", len(files), err)
+	}
+	for _, f := range files {
+		if out := testkit.Run(t, "unsquashfs", "-ll", f); !strings.Contains(out, "squashfs-root/usr/local") {
+			t.Errorf("%s:\n%s", filepath.Base(f), out)
+		}
+	}
+	wantMatch(t, "unsquashfs", testkit.Run(t, "unsquashfs", "-lln", filepath.Join(dir, tczDir, "bash.tcz")), `^-rwxr-xr-x 1001/50 .*/tce.installed/bash$`)
+}
+
+// TestRubyReadsTheMetadata: Razor's own reader is Ruby's YAML, which it asks for a Time and strings.
+func TestRubyReadsTheMetadata(t *testing.T) {
+	t.Parallel()
+	testkit.Tool(t, "ruby")
+	file := filepath.Join(t.TempDir(), "iso-metadata.yaml")
+	writeFile(t, file, content(t, openISO(t, written(t)).Lookup("iso-metadata.yaml")))
+	out := testkit.Run(t, "ruby", "-ryaml", "-rtime", "-e", `
+m = YAML.respond_to?(:unsafe_load) ? YAML.unsafe_load(File.read(ARGV[0])) : YAML.load(File.read(ARGV[0]))
+puts m.keys.join(" "), m.values.map { |v| v.class }.join(" "), m["iso_build_time"].to_i
+puts m["iso_version"].split(".").map { |p| "%03d" % Integer(p) }.join`, file)
+	want := "iso_version kernel initrd hash_description kernel_hash initrd_hash iso_build_time\n" +
+		"String String String Hash String String Time\n1348500000\n000001000\n"
+	if out != want {
+		t.Errorf("Ruby reads\n%swant\n%s", out, want)
+	}
+}
