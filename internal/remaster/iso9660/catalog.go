@@ -113,7 +113,7 @@ func (e *BootEntry) encode(b []byte, lba uint32) {
 	copy(b[12:catalogEntry], e.criteria[:])
 }
 
-// patch writes the tables into a boot file that tell it where it lies.
+// patchTables writes the tables into a boot file that tell it where it lies.
 func (b *blob) patchTables(data []byte) {
 	le := binary.LittleEndian
 	if b.grubInfo {

@@ -1,61 +1,9 @@
 package iso9660
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strings"
-	"unicode/utf16"
 )
-
-// extent is a run of bytes that starts at a sector.
-type extent struct {
-	lba  uint32
-	size int64
-}
-
-// record is a directory record (ECMA-119 9.1).
-type record struct {
-	extent
-	date  []byte
-	flags byte
-	id    string
-	use   []byte // system use area
-}
-
-// Flags of a directory record.
-const (
-	flagDir        = 2
-	flagAssociated = 4
-	flagMore       = 0x80 // the file goes on in the next record
-)
-
-// isSelf reports whether r describes the directory itself or its parent.
-func (r *record) isSelf() bool { return r.id == "\x00" || r.id == "\x01" }
-
-// parseRecord decodes the record at off and returns where the next may start. ok is false at
-// the padding in front of a sector's end, which no record crosses.
-func parseRecord(b []byte, off int) (r record, next int, ok bool, err error) {
-	n := int(b[off])
-	if n == 0 {
-		return r, (off/sectorSize + 1) * sectorSize, false, nil
-	}
-	if n < 34 || off+n > len(b) || off%sectorSize+n > sectorSize {
-		return r, 0, false, corruptf("directory record of %d bytes", n)
-	}
-	d := b[off : off+n]
-	idLen := int(d[32])
-	if 33+idLen > n || idLen == 0 {
-		return r, 0, false, corruptf("identifier of %d bytes in a record of %d", idLen, n)
-	}
-	if d[26] != 0 || d[27] != 0 {
-		return r, 0, false, corruptf("interleaved files are not supported")
-	}
-	// d[1] is the length of an extended attribute record in front of the data.
-	r.extent = extent{le32(d[2:]) + uint32(d[1]), int64(le32(d[10:]))}
-	r.date, r.flags, r.id = d[18:25], d[25], string(d[33:33+idLen])
-	r.use = d[min(n, 33+idLen+(idLen+1)%2):]
-	return r, off + n, true, nil
-}
 
 // job is a directory still to be read.
 type job struct {
@@ -63,7 +11,7 @@ type job struct {
 	lba   uint32
 	size  int64
 	depth int
-	moved bool // reached through a CL field: attributes are in its own "." record
+	self  bool // its attributes are in its own "." record: the root, and what a CL field leads to
 }
 
 // tree reads the directory hierarchy.
@@ -98,7 +46,7 @@ func (s *source) readTree(vol volume) (*tree, error) {
 		}
 	}
 	t.push(File{Path: ".", Mode: typeDir | 0o755, MTime: parseShortDate(root.date)}, root.lba)
-	t.jobs = []job{{lba: root.lba, size: root.size, moved: true}}
+	t.jobs = []job{{lba: root.lba, size: root.size, self: true}}
 	for len(t.jobs) > 0 {
 		j := t.jobs[len(t.jobs)-1]
 		t.jobs = t.jobs[:len(t.jobs)-1]
@@ -222,7 +170,7 @@ func (d *dirReader) record(r *record) error {
 	}
 	switch {
 	case r.id == "\x00":
-		d.self(&a)
+		d.ownAttributes(&a)
 		return nil
 	case r.id == "\x01":
 		return nil
@@ -235,10 +183,10 @@ func (d *dirReader) record(r *record) error {
 	return d.entry(r, &a)
 }
 
-// self applies a directory's own record, where nothing else has its attributes.
-func (d *dirReader) self(a *attributes) {
+// ownAttributes applies a directory's own record, where nothing else has its attributes.
+func (d *dirReader) ownAttributes(a *attributes) {
 	f := &d.files[d.file]
-	if !d.job.moved || !a.hasPX || a.mode&typeMask != typeDir {
+	if !d.self || !a.hasPX || a.mode&typeMask != typeDir {
 		return
 	}
 	f.Mode, f.UID, f.GID = a.mode, a.uid, a.gid
@@ -310,7 +258,7 @@ func (d *dirReader) subdir(f File, r *record, a *attributes) error {
 		if err != nil {
 			return err
 		}
-		j.lba, j.size, j.moved = a.relocated, int64(le32(b[10:])), true
+		j.lba, j.size, j.self = a.relocated, int64(le32(b[10:])), true
 	}
 	j.file = d.push(f, 0)
 	d.jobs = append(d.jobs, j)
@@ -377,14 +325,6 @@ func (d *dirReader) name(r *record, a *attributes) string {
 	}
 	id, _, _ := strings.Cut(r.id, ";")
 	return strings.ToLower(strings.TrimSuffix(id, "."))
-}
-
-func decodeUCS2(s string) string {
-	u := make([]uint16, len(s)/2)
-	for i := range u {
-		u[i] = binary.BigEndian.Uint16([]byte(s[2*i:]))
-	}
-	return string(utf16.Decode(u))
 }
 
 // checkName refuses names that mean something else in a path.

@@ -1,0 +1,65 @@
+package iso9660
+
+import (
+	"encoding/binary"
+	"unicode/utf16"
+)
+
+// extent is a run of bytes that starts at a sector.
+type extent struct {
+	lba  uint32
+	size int64
+}
+
+// record is a directory record (ECMA-119 9.1).
+type record struct {
+	extent
+	date  []byte
+	flags byte
+	id    string
+	use   []byte // system use area
+}
+
+// Flags of a directory record.
+const (
+	flagDir        = 2
+	flagAssociated = 4
+	flagMore       = 0x80 // the file goes on in the next record
+)
+
+// isSelf reports whether r describes the directory itself or its parent.
+func (r *record) isSelf() bool { return r.id == "\x00" || r.id == "\x01" }
+
+// parseRecord decodes the record at off and returns where the next may start. ok is false at
+// the padding in front of a sector's end, which no record crosses.
+func parseRecord(b []byte, off int) (r record, next int, ok bool, err error) {
+	n := int(b[off])
+	if n == 0 {
+		return r, (off/sectorSize + 1) * sectorSize, false, nil
+	}
+	if n < 34 || off+n > len(b) || off%sectorSize+n > sectorSize {
+		return r, 0, false, corruptf("directory record of %d bytes", n)
+	}
+	d := b[off : off+n]
+	idLen := int(d[32])
+	if 33+idLen > n || idLen == 0 {
+		return r, 0, false, corruptf("identifier of %d bytes in a record of %d", idLen, n)
+	}
+	if d[26] != 0 || d[27] != 0 {
+		return r, 0, false, corruptf("interleaved files are not supported")
+	}
+	// d[1] is the length of an extended attribute record in front of the data.
+	r.extent = extent{le32(d[2:]) + uint32(d[1]), int64(le32(d[10:]))}
+	r.date, r.flags, r.id = d[18:25], d[25], string(d[33:33+idLen])
+	r.use = d[min(n, 33+idLen+(idLen+1)%2):]
+	return r, off + n, true, nil
+}
+
+// decodeUCS2 decodes a Joliet identifier.
+func decodeUCS2(s string) string {
+	u := make([]uint16, len(s)/2)
+	for i := range u {
+		u[i] = binary.BigEndian.Uint16([]byte(s[2*i:]))
+	}
+	return string(utf16.Decode(u))
+}
