@@ -317,12 +317,7 @@ func TestFault_Facter(t *testing.T) {
 
 // TestFault_BadFacts publishes extensions that unpack well and spoil Facter.
 func TestFault_BadFacts(t *testing.T) {
-	bad := map[string]string{
-		"raise at file level": "raise 'no'\n",
-		"exit":                "exit 5\n",
-		"hang":                "sleep 60\n",
-	}
-	for name, code := range bad {
+	for name, code := range badFacts() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
@@ -352,5 +347,14 @@ func TestFault_BadFacts(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// badFacts are Ruby files that take Facter 1.7 and 2 down with them.
+func badFacts() map[string]string {
+	return map[string]string{
+		"raise at file level": "raise 'no'\n",
+		"exit":                "exit 5\n",
+		"hang":                "sleep 60\n",
 	}
 }

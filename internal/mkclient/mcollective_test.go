@@ -1,0 +1,168 @@
+package mkclient
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"mkbuild/internal/testkit"
+)
+
+// daemonScript stands in for mcollectived: it goes to the background and writes its pid file.
+const daemonScript = `
+[ "$1 $3" = "--config --pidfile" ] || exit 1
+echo "$RUBYLIB" > "$(dirname "$4")/rubylib"
+exec -a mcollectived sleep 60 &
+echo $! > "$4"`
+
+func newMCO(t *testing.T, cfg string) (*razor, *machine) {
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter)
+	m.write("root/usr/local/etc/mcollective/server.cfg", cfg)
+	m.write("root/var/run/.keep", "")
+	bash := testkit.Tool(t, "bash")
+	p := m.write("bin/mcollectived", "#!"+bash+"\nPATH=/usr/bin:/bin"+daemonScript+"\n")
+	os.Chmod(p, 0o755)
+	t.Cleanup(func() {
+		if pid := m.mcoPID(); pid > 0 {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	return srv, m
+}
+
+func (m *machine) mcoPID() int {
+	b, _ := os.ReadFile(filepath.Join(m.base, "root", mcoPID))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid
+}
+
+func TestMcollectiveIsStartedAndRestarted(t *testing.T) {
+	srv, m := newMCO(t, "plugin.psk = mine\nplugin.stomp.password = mine too\n")
+	m.cycle(srv)
+	first := m.mcoPID()
+	if first == 0 {
+		t.Fatalf("not started\n%s", m.log)
+	}
+	if b, _ := os.ReadFile(filepath.Join(m.base, "root/var/run/rubylib")); !strings.HasSuffix(strings.TrimSpace(string(b)), "/usr/local/mcollective/lib") {
+		t.Errorf("RUBYLIB = %q", b)
+	}
+	waitFor(t, func() bool { return m.mcoRunning() })
+	m.cycle(srv)
+	if m.mcoPID() != first {
+		t.Error("started twice")
+	}
+	syscall.Kill(first, syscall.SIGKILL)
+	waitFor(t, func() bool { return !m.mcoRunning() })
+	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first })
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for range 100 {
+		if ok() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("it does not happen")
+}
+
+func TestMcollectiveInTheForeground(t *testing.T) {
+	srv, m := newMCO(t, "plugin.psk = mine\ndaemonize = 0\n")
+	m.program("mcollectived", `echo $$ > "$4"; exec /bin/sleep 60`)
+	m.cycle(srv)
+	if m.mco.child == nil || !m.mcoRunning() {
+		t.Fatalf("not kept as a child\n%s", m.log)
+	}
+	pid := m.mcoPID()
+	syscall.Kill(pid, syscall.SIGKILL)
+	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != pid })
+}
+
+func TestMcollectiveWithSampleSecrets(t *testing.T) {
+	for _, cfg := range []string{"plugin.psk = klot2oj2ked2tayn3hu5on7l\n", "plugin.psk=mine\nplugin.rabbitmq.pool.1.password = iwillchangethispassword\n"} {
+		srv, m := newMCO(t, cfg)
+		m.cycle(srv)
+		m.cycle(srv)
+		if m.mcoPID() != 0 || strings.Count(m.log.String(), "published sample") != 1 {
+			t.Errorf("%q: pid %d\n%s", cfg, m.mcoPID(), m.log)
+		}
+		m.set.AllowSampleSecrets = true
+		m.cycle(srv)
+		if m.mcoPID() == 0 {
+			t.Errorf("%q: not started though allowed", cfg)
+		}
+	}
+	if got := sampleSecret([]byte("#plugin.psk = klot2oj2ked2tayn3hu5on7l\nplugin.psk = mine\n")); got != "" {
+		t.Errorf("a comment counts as %s", got)
+	}
+}
+
+func TestMcollectiveAbsentIsQuiet(t *testing.T) {
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter)
+	m.cycle(srv)
+	if m.log.Len() != 0 {
+		t.Errorf("log: %s", m.log)
+	}
+	if _, err := os.Stat(filepath.Join(m.base, "root", mcoDir)); err == nil {
+		t.Error("its directory was made")
+	}
+}
+
+func TestMcollectiveThatDiesIsNotStartedInEveryCycle(t *testing.T) {
+	srv, m := newMCO(t, "plugin.psk = mine\n")
+	m.program("mcollectived", "echo x >> "+m.base+"/starts; exit 1")
+	for range 20 {
+		m.cycle(srv)
+	}
+	b, _ := os.ReadFile(filepath.Join(m.base, "starts"))
+	if n := strings.Count(string(b), "x"); n < 2 || n > 6 {
+		t.Errorf("started %d times in 20 cycles", n)
+	}
+}
+
+func TestFactsYAML(t *testing.T) {
+	facts := Facts{"a": "x: y # \"z\"\n<é>", "b": true, "c": map[string]any{"d": []any{"e", nil}}, "yes": "no", "n": "007", "nil": nil}
+	b := factsYAML(facts)
+	var back map[string]any
+	if err := yaml.Unmarshal(b, &back); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if back["a"] != facts["a"] || back["b"] != "true" || back["yes"] != "no" || back["n"] != "007" {
+		t.Errorf("got %v", back)
+	}
+	ruby := testkit.Tool(t, "ruby")
+	file := filepath.Join(t.TempDir(), "facts.yaml")
+	os.WriteFile(file, b, 0o644)
+	out, err := exec.Command(ruby, "-ryaml", "-e", "p YAML.load_file(ARGV[0])['n'], YAML.load_file(ARGV[0])['c']['d']", file).CombinedOutput()
+	if err != nil || string(out) != "\"007\"\n[\"e\", nil]\n" {
+		t.Errorf("ruby: %s, %v", out, err)
+	}
+}
+
+func TestFactsYAMLIsWrittenInEveryCycle(t *testing.T) {
+	srv, m := newMCO(t, "plugin.psk = klot2oj2ked2tayn3hu5on7l\n")
+	for _, want := range []string{"1", "2"} {
+		srv.publish(fact(t, "ext_x", want), t0.Add(time.Duration(len(srv.posts))*time.Minute))
+		m.cycle(srv)
+		file := filepath.Join(m.base, "root", mcoFacts)
+		b, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(b), `"ext_x": "`+want+`"`) {
+			t.Errorf("%v\n%s", err, b)
+		}
+		if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o640 {
+			t.Errorf("%v, %v", fi.Mode(), err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(m.base, "root", mcoDir, ".mk-client-*")); left != nil {
+		t.Errorf("left behind: %v", left)
+	}
+}
