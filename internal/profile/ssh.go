@@ -75,13 +75,15 @@ func ServerPaths(t *overlay.Tree) []string {
 }
 
 // start is the shell text that makes host keys that do not exist yet and starts the server. An
-// old ssh-keygen (5.8 on TCL 4.x) does not know every type: rsa alone must succeed.
+// RSA key takes minutes to find on a slow machine, so it is made only where ssh-keygen can make
+// no other; an old one (5.8 on TCL 4.x) knows ecdsa but not ed25519.
 func (s server) start() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n# Host keys are made here, on the first boot: one baked into an image would be public.\n")
 	fmt.Fprintf(&b, "mkdir -p %s /var/empty /var/lib/sshd /run/sshd\n", s.confDir)
-	fmt.Fprintf(&b, "for type in rsa ecdsa ed25519; do\n\tkey=%s/ssh_host_${type}_key\n", s.confDir)
-	fmt.Fprintf(&b, "\t[ -s $key ] || %s -q -t $type -N '' -f $key </dev/null >/dev/null 2>&1 || rm -f $key\ndone\n", s.keygen)
+	fmt.Fprintf(&b, "hostkey() {\n\tkey=%s/ssh_host_$1_key\n", s.confDir)
+	fmt.Fprintf(&b, "\t[ -s $key ] || %s -q -t $1 -N '' -f $key </dev/null >/dev/null 2>&1 || { rm -f $key; return 1; }\n}\n", s.keygen)
+	fmt.Fprintf(&b, "hostkey ed25519; hostkey ecdsa || hostkey rsa\n")
 	if s.initScript != "" {
 		fmt.Fprintf(&b, "%s start </dev/null\n", s.initScript)
 	} else {
