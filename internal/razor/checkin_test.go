@@ -118,6 +118,16 @@ func TestExtensionFacts(t *testing.T) {
 		r.checkin(id, f, extensionHeader+": ")
 		check(t, r.load(id), ByClient)
 	})
+	t.Run("the client says in a fact", func(t *testing.T) {
+		r := newRig(t, nil)
+		id := r.node(mac1)
+		f := facts1("rack", "b4", "row", 7, "mk_extension_sha256", "s1", "mk_extension_facts", "row,rack,gone")
+		r.checkin(id, f)
+		check(t, r.load(id), ByClient, "rack", "row")
+		f["mk_extension_facts"] = ""
+		r.checkin(id, f)
+		check(t, r.load(id), ByClient)
+	})
 	t.Run("by comparison", func(t *testing.T) {
 		r := newRig(t, nil)
 		id := r.node(mac1)

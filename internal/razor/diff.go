@@ -55,7 +55,7 @@ func diffFacts(old, now map[string]json.RawMessage) []Change {
 
 // Sources of an [Origin].
 const (
-	// ByClient: the client named the facts in its request.
+	// ByClient: the client named the facts, in a header or in its fact mk_extension_facts.
 	ByClient = "client"
 	// ByComparison: the facts are those that appeared or changed together with the extension's hash.
 	ByComparison = "comparison"
@@ -78,13 +78,25 @@ func (o Origin) Has(fact string) bool {
 }
 
 const (
-	// extensionHeader is how mk-client names the facts of its extension, comma-separated. The
+	// extensionHeader is how a client may name the facts of its extension, comma-separated. The
 	// real Razor server ignores it.
 	extensionHeader = "Mk-Extension-Facts"
 	// clientFacts is the prefix of the client's own report about the extension.
 	clientFacts = "mk_extension_"
 	hashFact    = clientFacts + "sha256"
+	// namesFact lists the extension's facts, comma-separated: mk-client sends it always, empty
+	// without an extension.
+	namesFact = clientFacts + "facts"
 )
+
+// namedByFact reads [namesFact].
+func namedByFact(facts map[string]any) (names []string, said bool) {
+	s, said := facts[namesFact].(string)
+	for n := range strings.SplitSeq(s, ",") {
+		names = append(names, strings.TrimSpace(n))
+	}
+	return names, said
+}
 
 // originOf works out which facts the extension gave. What the client says counts; without a
 // word from it, the facts that came or changed in the check-in in which the extension's hash
@@ -92,6 +104,9 @@ const (
 func originOf(prev Origin, hadFacts bool, facts map[string]any, changes []Change, named []string, said bool) Origin {
 	sha, _ := facts[hashFact].(string)
 	o := Origin{SHA256: clip(sha, 128)}
+	if !said {
+		named, said = namedByFact(facts)
+	}
 	switch {
 	case said:
 		o.By, o.Facts = ByClient, named

@@ -83,7 +83,7 @@ policies:
 	r.checkin(id, facts1("rack", "b4"), extensionHeader+": rack")
 	body := r.get(page).body
 	mustContain(t, body, `role="alert"`, "Rule error. This node gets no tags and no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
-		`<tr id="fact-rack" data-fact class="ext">`, "as the client says", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
+		`<tr id="fact-rack" data-fact class="ext">`, "as the client names them: 1", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
 		"the node lacks: racked, broken", "would match", "disabled", "number 2")
 	mustContain(t, r.get("/").body, "1 node has a rule error", "rule error", "1 from extension", "1 changed")
 	if a := r.get("/nodes/node99"); a.status != 404 || !strings.Contains(a.body, "No such node") {

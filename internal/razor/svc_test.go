@@ -386,3 +386,48 @@ func TestLogMetadataStageDone(t *testing.T) {
 		t.Errorf("installed %q", n.Installed)
 	}
 }
+
+// A rebuilt image is booted without a restart; it is read once per version.
+func TestImageBoot(t *testing.T) {
+	file := write(t, filepath.Join(t.TempDir(), "image.iso"), "v1")
+	reads := 0
+	kernel, initrd := ImageBoot(file, func(path string) ([]byte, []byte, error) {
+		reads++
+		b, err := os.ReadFile(path)
+		return append([]byte("kernel "), b...), append([]byte("initrd "), b...), err
+	})
+	r := newRig(t, func(o *Options) { o.Kernel, o.Initrd = kernel, initrd })
+	get := func(name, want string) {
+		t.Helper()
+		if a := r.get("/svc/repo/microkernel/" + name); a.status != 200 || a.body != want {
+			t.Errorf("%s: got %d %q, want %q", name, a.status, a.body, want)
+		}
+	}
+	get("vmlinuz0", "kernel v1")
+	get("initrd0.img", "initrd v1")
+	write(t, file, "second")
+	get("vmlinuz0", "kernel second")
+	get("initrd0.img", "initrd second")
+	if reads != 2 {
+		t.Errorf("read %d times, want 2", reads)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 404 {
+		t.Errorf("without the image: %d", a.status)
+	}
+}
+
+func TestFileBoot(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, func(o *Options) {
+		o.Kernel, o.Initrd = FileBoot(write(t, filepath.Join(dir, "k"), "kernel")), FileBoot(dir)
+	})
+	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 200 || a.body != "kernel" {
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+	if a := r.get("/svc/repo/microkernel/initrd0.img"); a.status != 404 {
+		t.Errorf("a directory: got %d", a.status)
+	}
+}
