@@ -107,6 +107,27 @@ type Archive struct {
 // Open checks the directory of the archive r of size bytes against lim and every safety rule.
 // Errors: [ErrNotZip], [ErrWrapped], [*UnsafeError], [*LimitError].
 func Open(r io.ReaderAt, size int64, lim Limits) (*Archive, error) {
+	files, err := readDirectory(r, size, lim)
+	if err != nil {
+		return nil, err
+	}
+	a := &Archive{lim: lim, Members: make([]Member, 0, len(files))}
+	var total uint64
+	for _, f := range files {
+		m, err := checkMember(f, lim)
+		if err != nil {
+			return nil, err
+		}
+		if total += f.UncompressedSize64; total > uint64(lim.Total) {
+			return nil, &LimitError{What: "total size", Limit: lim.Total}
+		}
+		a.Members = append(a.Members, m)
+	}
+	return a, a.check()
+}
+
+// readDirectory lists an archive's members without judging them.
+func readDirectory(r io.ReaderAt, size int64, lim Limits) ([]*zip.File, error) {
 	if size > lim.Compressed {
 		return nil, &LimitError{What: "archive size", Limit: lim.Compressed}
 	}
@@ -122,19 +143,7 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Archive, error) {
 	if len(zr.File) > lim.Count {
 		return nil, &LimitError{What: "members", Limit: int64(lim.Count)}
 	}
-	a := &Archive{lim: lim, Members: make([]Member, 0, len(zr.File))}
-	var total uint64
-	for _, f := range zr.File {
-		m, err := checkMember(f, lim)
-		if err != nil {
-			return nil, err
-		}
-		if total += f.UncompressedSize64; total > uint64(lim.Total) {
-			return nil, &LimitError{What: "total size", Limit: lim.Total}
-		}
-		a.Members = append(a.Members, m)
-	}
-	return a, a.check()
+	return zr.File, nil
 }
 
 // check applies the rules that concern members together.
