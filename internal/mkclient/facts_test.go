@@ -2,6 +2,7 @@ package mkclient
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -78,9 +79,13 @@ func TestParsePairs(t *testing.T) {
 func TestExternalFilesAreContained(t *testing.T) {
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, "", func(_ *Options, s *Settings) { s.FactTimeout = time.Second })
+	var big strings.Builder
+	for i := range 200000 {
+		fmt.Fprintf(&big, "x%d=1\n", i)
+	}
 	srv.publish(pack(t, member{"facts.d/a.json", "[1]", 0o644}, member{"facts.d/b.yaml", "a: [", 0o644},
 		member{"facts.d/c.sh", "#!/bin/sh\nsleep 60\n", 0o755}, member{"facts.d/d", "#!/no/such/shell\n", 0o755},
-		member{"facts.d/e", "#!/bin/sh\necho ext_e=partial\nexit 1\n", 0o755}, member{"facts.d/f.txt", strings.Repeat("x=1\n", 300000), 0o644},
+		member{"facts.d/e", "#!/bin/sh\necho ext_e=partial\nexit 1\n", 0o755}, member{"facts.d/f.txt", big.String(), 0o644},
 		member{"facts.d/z.txt", "Ext_Z=1\n", 0o644}, member{"facts.d/zz.txt", "ext_z=second\n", 0o644}), t0)
 	facts := m.cycle(srv)
 	if facts["ext_z"] != "1" || facts["ext_e"] != "partial" || facts["mk_extension_status"] != "active" {
