@@ -58,7 +58,7 @@ func (o *buildOptions) addFlags(c *cobra.Command) {
 }
 
 // plan reads the configuration and puts the flags over it.
-func (o *buildOptions) plan(w *world, flags *pflag.FlagSet) (*remaster.Plan, error) {
+func (o *buildOptions) plan(flags *pflag.FlagSet) (*remaster.Plan, error) {
 	c, err := o.load()
 	if err != nil {
 		return nil, err

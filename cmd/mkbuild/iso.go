@@ -30,7 +30,7 @@ stdout is the path of the ISO and nothing else. The file appears whole or not at
 }
 
 func runISO(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) error {
-	plan, err := o.plan(w, cmd.Flags())
+	plan, err := o.plan(cmd.Flags())
 	if err != nil {
 		return err
 	}

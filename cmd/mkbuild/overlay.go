@@ -25,7 +25,7 @@ modes and devices: the snapshot of the manual procedure, without the virtual mac
 }
 
 func runOverlay(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) error {
-	plan, err := o.plan(w, cmd.Flags())
+	plan, err := o.plan(cmd.Flags())
 	if err != nil {
 		return err
 	}

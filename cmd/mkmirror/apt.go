@@ -39,7 +39,7 @@ func (a apt) fetch(ctx context.Context, packages []string, refresh bool) (map[st
 	updateErr := a.run(ctx, "apt-get", "-q", "update")
 	kernel, err := a.kernelPackage(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w (apt-get update: %v)", err, updateErr)
+		return nil, fmt.Errorf("%w (apt-get update: %w)", err, updateErr)
 	}
 	if updateErr != nil {
 		a.sink.Event(ui.Event{Level: ui.Warning, Step: "apt", Text: "going on with the lists that could be read: " + updateErr.Error()})

@@ -80,9 +80,11 @@ func TestGetFailures(t *testing.T) {
 		{"html page", static(html), Request{MD5: md5hex("x"), Check: RefuseHTML}, errHTML, "does not give that file", 1},
 		{"unasked 206", status(206), Request{}, ErrUnreachable, "range", 3},
 		{"unasked 304", status(304), Request{}, ErrUnreachable, "304", 1},
-		{"redirect loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) },
+		{"redirect loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
 			Request{}, ErrUnreachable, "more than 10 in a row", 11},
-		{"redirect to a file", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", 302) },
+		{"redirect to a file", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		},
 			Request{}, ErrUnreachable, "redirect refused: to file:", 1},
 	}
 	for _, tt := range tests {
@@ -240,7 +242,9 @@ func TestGetFlappingMirror(t *testing.T) {
 func TestGetFollowsRedirect(t *testing.T) {
 	t.Parallel()
 	good, _ := serve(t, static("moved here"))
-	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good+"/x", 301) })
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, good+"/x", http.StatusMovedPermanently)
+	})
 	if b := want(t, newClient(t), Request{Name: "x", URLs: []string{url}}, "moved here"); b.URL != url {
 		t.Errorf("URL %s", b.URL)
 	}
@@ -249,7 +253,7 @@ func TestGetFollowsRedirect(t *testing.T) {
 func TestGetRefusesRedirectOutOfTLS(t *testing.T) {
 	t.Parallel()
 	plainURL, count := serve(t, static("x"))
-	s := httptest.NewTLSServer(http.RedirectHandler(plainURL, 302))
+	s := httptest.NewTLSServer(http.RedirectHandler(plainURL, http.StatusFound))
 	defer s.Close()
 	c := newClient(t)
 	c.HTTP.Transport = s.Client().Transport

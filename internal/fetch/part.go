@@ -44,7 +44,7 @@ func (c cache) newPart() (*part, error) {
 // sweep removes the parts that killed processes have left behind. The limit is given by the
 // clock of the file system, which all processes on this cache share.
 func sweep(dir string, before time.Time) {
-	names, _ := filepath.Glob(filepath.Join(dir, partGlob)) //nolint:errcheck // the pattern is ours
+	names, _ := filepath.Glob(filepath.Join(dir, partGlob))
 	for _, n := range names {
 		if st, err := os.Lstat(n); err == nil && st.Mode().IsRegular() && st.ModTime().Before(before) {
 			os.Remove(n) //nolint:errcheck,gosec // left for the next sweep

@@ -66,7 +66,7 @@ func ReadTar(r io.Reader, origin string, lim Limits) (*Tree, error) {
 func unzip(r io.Reader) (plain io.Reader, gzipped bool, err error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	start, err := br.Peek(512)
-	if err != nil && err != io.EOF { //nolint:errorlint // bufio passes io.EOF on as it is
+	if err != nil && err != io.EOF {
 		return nil, false, err
 	}
 	switch {
@@ -139,7 +139,7 @@ func (d *tarReader) readAll(gzipped bool) error {
 	var end int64 // offset behind the last member's content
 	for {
 		h, err := d.tar.Next()
-		if err == io.EOF { //nolint:errorlint // tar.Reader returns it unwrapped
+		if err == io.EOF {
 			return d.finish(gzipped, end)
 		}
 		if err != nil {

@@ -148,7 +148,7 @@ func (vm *VM) read(out io.Reader, console io.Writer) {
 		if len(line) > 0 || err == nil {
 			vm.add(strings.TrimRight(string(line), "\r"))
 			if console != nil {
-				fmt.Fprintf(console, "%s\n", line) //nolint:errcheck // a log for people
+				fmt.Fprintf(console, "%s\n", line)
 			}
 		}
 		if err != nil {

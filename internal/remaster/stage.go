@@ -146,6 +146,9 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	s.newer(s.base.image.Created)
 	s.newer(s.base.image.Modified)
 	s.base.checkModules(s.Sink)
+	for _, note := range s.base.image.Notes {
+		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: s.Plan.ISO, Text: note})
+	}
 	s.layers = overlay.NewLayers(s.base.tree)
 	return nil
 }

@@ -125,7 +125,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// remake returns the source image with the new initrd, boot arguments, metadata and name.
+// remake returns the source image with the new initrd, boot arguments, metadata and name. The
+// volume's times stay: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
 func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 	b, c := s.base, s.Plan.Config
 	img := *b.image
@@ -152,8 +153,6 @@ func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 	img.Put(description)
 	img.VolumeID = "Razor MK " + c.Image.Version
 	img.ApplicationID = "Razor Microkernel"
-	img.Created, img.Modified = s.Epoch, s.Epoch
-	img.CreatedCentis, img.ModifiedCentis = 0, 0
 	return &img, nil
 }
 

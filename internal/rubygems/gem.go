@@ -151,7 +151,7 @@ func readMembers(raw []byte) (*members, error) {
 	seen := make(map[string]bool)
 	for tr := tar.NewReader(bytes.NewReader(raw)); ; {
 		h, err := tr.Next()
-		if err == io.EOF { //nolint:errorlint // tar.Reader returns it unwrapped
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

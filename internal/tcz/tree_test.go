@@ -151,7 +151,7 @@ func TestWriterErrorIsNotTheExtensions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if _, err := io.Copy(full{}, f); !errors.Is(err, errFull) || strings.Contains(err.Error(), "bash") {
 		t.Errorf("got %v", err)
 	}

@@ -56,7 +56,7 @@ func (p *Plain) Close() {
 
 // line prints s and puts off the heartbeat. An error of stderr has nowhere to go.
 func (p *Plain) line(s string) {
-	fmt.Fprintln(p.w, s) //nolint:errcheck // see above
+	fmt.Fprintln(p.w, s)
 	if !p.closed {
 		p.timer.Reset(Heartbeat)
 	}

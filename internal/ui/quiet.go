@@ -24,5 +24,5 @@ func (q *Quiet) Event(e Event) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	fmt.Fprintln(q.w, note(e)) //nolint:errcheck // an error of stderr has nowhere to go
+	fmt.Fprintln(q.w, note(e))
 }

@@ -39,7 +39,7 @@ func (t *TTY) Event(e Event) {
 	defer t.mu.Unlock()
 	if e.Level != Progress {
 		t.clear()
-		fmt.Fprintln(t.w, note(e)) //nolint:errcheck // an error of stderr has nowhere to go
+		fmt.Fprintln(t.w, note(e))
 		return
 	}
 	if e.Step != t.step || e.Unit != t.unit {

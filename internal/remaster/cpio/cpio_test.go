@@ -59,7 +59,7 @@ func readAll(r io.Reader) (string, error) {
 	var sb strings.Builder
 	for {
 		h, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return sb.String(), nil
 		}
 		if err != nil {
@@ -115,7 +115,7 @@ func TestSeveralArchives(t *testing.T) {
 			t.Fatalf("got %v, %v; want %s", h, err, want)
 		}
 	}
-	if _, err := d.Next(); err != io.EOF || d.Archives() != 2 || d.Offset() != int64(len(joined)) {
+	if _, err := d.Next(); !errors.Is(err, io.EOF) || d.Archives() != 2 || d.Offset() != int64(len(joined)) {
 		t.Errorf("got %v after %d archives and %d of %d bytes", err, d.Archives(), d.Offset(), len(joined))
 	}
 }
@@ -126,7 +126,7 @@ func TestSingleArchiveStopsBehindItsTrailer(t *testing.T) {
 	d.Multistream(false)
 	for {
 		_, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

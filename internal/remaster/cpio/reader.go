@@ -98,7 +98,7 @@ func (c contentOnly) Read(p []byte) (int, error) { return c.d.Read(p) }
 func (d *Reader) skipNULs() error {
 	for {
 		b, err := d.r.ReadByte()
-		if err == io.EOF && !d.open { //nolint:errorlint // bufio passes io.EOF on as it is
+		if err == io.EOF && !d.open {
 			return io.EOF
 		}
 		if err != nil {

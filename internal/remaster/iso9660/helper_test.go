@@ -111,7 +111,7 @@ func openISO(t testing.TB, path string) *Image {
 	t.Helper()
 	f, err := os.Open(path)
 	must(t, err)
-	t.Cleanup(func() { f.Close() }) //nolint:errcheck // only read
+	t.Cleanup(func() { f.Close() })
 	st, err := f.Stat()
 	must(t, err)
 	img, err := Open(f, st.Size())
@@ -162,7 +162,7 @@ func readAt(t testing.TB, path string, off int64, b []byte) []byte {
 	t.Helper()
 	f, err := os.Open(path)
 	must(t, err)
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	_, err = f.ReadAt(b, off)
 	must(t, err)
 	return b

@@ -50,7 +50,7 @@ func readAll(image []byte) (total int64, err error) {
 		if err != nil {
 			return err
 		}
-		defer r.Close() //nolint:errcheck // never fails
+		defer r.Close()
 		n, err := io.Copy(io.Discard, r)
 		total += n
 		return err

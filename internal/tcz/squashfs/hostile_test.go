@@ -3,6 +3,7 @@ package squashfs
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -31,10 +32,10 @@ func exercise(b []byte) error {
 		if err != nil {
 			return err
 		}
-		defer r.Close() //nolint:errcheck // never fails
+		defer r.Close()
 		n, err := io.CopyN(io.Discard, r, min(left, 64<<10))
 		left -= n
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		return err

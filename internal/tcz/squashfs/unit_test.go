@@ -38,7 +38,7 @@ func read(f *FS, in *Inode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // never fails
+	defer r.Close()
 	return io.ReadAll(io.LimitReader(r, 8<<20))
 }
 
