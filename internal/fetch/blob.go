@@ -36,6 +36,13 @@ func (b *Blob) Open() (*os.File, error) {
 	return f, nil
 }
 
+// Discard drops the content from the cache, so that the next [Client.Get] fetches it anew. It is for
+// content that no digest vouched for and that turned out to be unusable, such as an archive that a
+// proxy has cut off. A file that cannot be removed stays, and is refused again.
+func (b *Blob) Discard() {
+	os.Remove(b.Path) //nolint:errcheck,gosec // see above
+}
+
 // ReadAll returns the content, or a [*SizeError] if it is longer than limit bytes.
 func (b *Blob) ReadAll(limit int64) ([]byte, error) {
 	if b.Size > limit {

@@ -6,6 +6,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/mcoconfig"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 )
 
@@ -19,11 +20,9 @@ func (s *stage) mcollective(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	src, err := s.archiveTree(ctx, "mcollective-"+m.Version, m.Sources(), m.SHA256)
-	if err != nil {
-		return err
-	}
-	staged, err := mcoconfig.Stage(src, m.Version, cfg.Render())
+	staged, err := s.fromArchive(ctx, "mcollective-"+m.Version, m.Sources(), m.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
+		return mcoconfig.Stage(src, m.Version, cfg.Render())
+	})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
@@ -23,11 +24,9 @@ func (s *stage) ruby(ctx context.Context) error {
 		return err
 	}
 	if c.RubyGems != nil {
-		src, err := s.archiveTree(ctx, "rubygems-"+c.RubyGems.Version, c.RubyGems.Sources(), c.RubyGems.SHA256)
-		if err != nil {
-			return err
-		}
-		staged, err := rubygems.StageRubyGems(ruby, src, c.RubyGems.Version)
+		staged, err := s.fromArchive(ctx, "rubygems-"+c.RubyGems.Version, c.RubyGems.Sources(), c.RubyGems.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
+			return rubygems.StageRubyGems(ruby, src, c.RubyGems.Version)
+		})
 		if err != nil {
 			return err
 		}
@@ -39,12 +38,29 @@ func (s *stage) ruby(ctx context.Context) error {
 	return s.gems(ctx, ruby)
 }
 
-// archiveTree fetches a source archive and drops its one top folder.
-func (s *stage) archiveTree(ctx context.Context, name string, urls []string, sha256 string) (*overlay.Tree, error) {
+// fromArchive fetches a source archive, drops its one top folder and stages what is left. An archive
+// that cannot be staged does not stay in the cache: no digest of upstream's vouches for it.
+func (s *stage) fromArchive(ctx context.Context, name string, urls []string, sha256 string, place func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
 	blob, err := s.src.archive(ctx, name, urls, sha256)
 	if err != nil {
 		return nil, err
 	}
+	t, err := readArchive(blob, name)
+	if err != nil {
+		blob.Discard()
+		return nil, err
+	}
+	s.newest(t)
+	staged, err := place(t)
+	if err != nil {
+		blob.Discard()
+		return nil, err
+	}
+	return staged, nil
+}
+
+func readArchive(blob *fetch.Blob, name string) (_ *overlay.Tree, err error) {
+	defer recovered(name, &err)
 	f, err := blob.Open()
 	if err != nil {
 		return nil, err
@@ -54,7 +70,6 @@ func (s *stage) archiveTree(ctx context.Context, name string, urls []string, sha
 	if err != nil {
 		return nil, err
 	}
-	s.newest(t)
 	return t.StripTop()
 }
 
@@ -66,11 +81,9 @@ func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
 		if err != nil {
 			return err
 		}
-		g, err := readGem(blob, want.Name+"-"+want.Version+".gem")
+		g, err := readGem(blob, want)
 		if err != nil {
-			return err
-		}
-		if err := g.Match(want.Name, want.Version); err != nil {
+			blob.Discard() // as in fromArchive
 			return err
 		}
 		s.newer(g.MTime)
@@ -88,14 +101,19 @@ func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
 	return s.layers.AddLastWins(t)
 }
 
-func readGem(blob *fetch.Blob, name string) (_ *rubygems.Gem, err error) {
+func readGem(blob *fetch.Blob, want config.Gem) (_ *rubygems.Gem, err error) {
+	name := want.Name + "-" + want.Version + ".gem"
 	defer recovered(name, &err)
 	f, err := blob.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	return rubygems.ReadGem(f, name)
+	g, err := rubygems.ReadGem(f, name)
+	if err != nil {
+		return nil, err
+	}
+	return g, g.Match(want.Name, want.Version)
 }
 
 // profile changes the base's own files and adds mk-client.

@@ -1,0 +1,304 @@
+package remaster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/tcz"
+)
+
+// server is a mirror over HTTP that remembers what it was asked for, and does something else for
+// paths that end in broken.
+type server struct {
+	*httptest.Server
+	mu     sync.Mutex
+	asked  []string
+	broken string
+	fault  func(w http.ResponseWriter, body []byte)
+}
+
+func serve(t testing.TB, dir string) *server {
+	t.Helper()
+	s := &server{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.asked = append(s.asked, r.URL.Path)
+		fault := s.fault
+		if s.broken == "" || !strings.HasSuffix(r.URL.Path, s.broken) {
+			fault = nil
+		}
+		s.mu.Unlock()
+		if fault == nil {
+			http.FileServer(http.Dir(dir)).ServeHTTP(w, r)
+			return
+		}
+		body, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(r.URL.Path)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		fault(w, body)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *server) breakIt(broken string, fault func(http.ResponseWriter, []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken, s.fault = broken, fault
+}
+
+func (s *server) requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
+// The faults of mirrors.
+func gone(w http.ResponseWriter, _ []byte)    { http.Error(w, "gone", http.StatusNotFound) }
+func failing(w http.ResponseWriter, _ []byte) { http.Error(w, "oops", http.StatusInternalServerError) }
+func dying(http.ResponseWriter, []byte)       { panic(http.ErrAbortHandler) }
+func html(w http.ResponseWriter, _ []byte) {
+	w.Header().Set("Content-Type", "text/html")
+	_, _ = w.Write([]byte("<!DOCTYPE html><html><body>Welcome to our network</body></html>"))
+}
+
+func lying(w http.ResponseWriter, body []byte) {
+	wrong := bytes.Clone(body)
+	wrong[len(wrong)/2] ^= 1
+	_, _ = w.Write(wrong)
+}
+
+// shrinking claims to send the whole file, which it does not, each time.
+func shrinking(w http.ResponseWriter, body []byte) {
+	_, _ = w.Write(body[:len(body)/2])
+	w.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// short sends half of the file as if that were all of it.
+func short(w http.ResponseWriter, body []byte) { _, _ = w.Write(body[:len(body)/2]) }
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+func TestMirrorFaults(t *testing.T) {
+	t.Parallel()
+	const iso, ext, sum = "Core-4.5.2.iso", "/bash.tcz", "/bash.tcz.md5.txt"
+	tests := []struct {
+		name, file string
+		fault      func(http.ResponseWriter, []byte)
+		class      func(error) bool
+		names      []string // what the message has to name
+	}{
+		{"no release", iso + ".md5.txt", gone, as[*ReleaseError], []string{"4.5.2", iso}},
+		{"ISO gone", iso, gone, is(fetch.ErrNotFound), []string{iso}},
+		{"ISO server fails", iso, failing, is(fetch.ErrUnreachable), []string{iso, "500"}},
+		{"ISO server dies", iso, dying, is(fetch.ErrUnreachable), []string{iso}},
+		{"ISO truncated", iso, shrinking, is(fetch.ErrUnreachable), []string{iso}},
+		{"ISO too short", iso, short, as[*fetch.ChecksumError], []string{iso, "md5"}},
+		{"ISO with a wrong byte", iso, lying, as[*fetch.ChecksumError], []string{iso, "md5"}},
+		{"a page in place of the ISO", iso, html, as[*fetch.ContentError], []string{iso, "HTML"}},
+		{"a page in place of its digest", iso + ".md5.txt", html, as[*fetch.ContentError], []string{iso + ".md5.txt", "HTML"}},
+		{"digest of nothing", iso + ".md5.txt", short, is(tcz.ErrMD5File), []string{iso + ".md5.txt"}},
+		{"extension gone", ext, gone, as[*DependencyError], []string{"bash.tcz"}},
+		{"extension's digest gone", sum, gone, as[*DependencyError], []string{"bash.tcz"}},
+		{"extension's server fails", ext, failing, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
+		{"extension's server dies", ext, dying, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
+		{"extension truncated", ext, shrinking, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
+		{"extension with a wrong byte", ext, lying, as[*fetch.ChecksumError], []string{"bash.tcz", "md5"}},
+		{"a page in place of the extension", ext, html, as[*fetch.ContentError], []string{"bash.tcz", "HTML"}},
+		{"a page in place of its .dep", "/bash.tcz.dep", html, as[*fetch.ContentError], []string{"bash.tcz.dep", "HTML"}},
+		{"its .dep cannot be had", "/bash.tcz.dep", failing, is(fetch.ErrUnreachable), []string{"bash.tcz.dep"}},
+		{"dependency gone", "/ncurses-common.tcz.md5.txt", gone, as[*DependencyError], []string{"ncurses-common.tcz", "bash.tcz → ncurses.tcz"}},
+		{"picked extension gone", "/util-linux.tcz.md5.txt", gone, is(fetch.ErrNotFound), []string{"util-linux.tcz"}},
+		{"picked extension with a wrong byte", "/util-linux.tcz", lying, as[*fetch.ChecksumError], []string{"util-linux.tcz"}},
+		{"RubyGems gone", "rubygems-1.8.15.tgz", gone, is(fetch.ErrNotFound), []string{"rubygems-1.8.15"}},
+		{"a page in place of RubyGems", "rubygems-1.8.15.tgz", html, as[*fetch.ContentError], []string{"rubygems-1.8.15", "HTML"}},
+		{"RubyGems cut off", "rubygems-1.8.15.tgz", short, nil, []string{"rubygems-1.8.15"}},
+		{"MCollective gone", "mcollective-1.2.1.tgz", gone, is(fetch.ErrNotFound), []string{"mcollective-1.2.1"}},
+		{"a gem is gone", "stomp-1.2.0.gem", gone, is(fetch.ErrNotFound), []string{"stomp-1.2.0.gem"}},
+		{"a gem is cut off", "stomp-1.2.0.gem", short, nil, []string{"stomp-1.2.0.gem"}},
+	}
+	dir := mirror(t)
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			srv := serve(t, dir)
+			srv.breakIt(tc.file, tc.fault)
+			out, cache := t.TempDir(), t.TempDir()
+			b, _ := builder(t, cache)
+			err := try(t, b, planAt(t, srv.URL), filepath.Join(out, "x.iso"))
+			if err == nil || tc.class != nil && !tc.class(err) {
+				t.Fatalf("got %T: %v", err, err)
+			}
+			for _, n := range tc.names {
+				if !strings.Contains(err.Error(), n) {
+					t.Errorf("%q is not named in: %v", n, err)
+				}
+			}
+			checkEmpty(t, out)
+			checkCache(t, cache)
+			// The mirror is mended, and the same cache serves.
+			srv.breakIt("", nil)
+			b, _ = builder(t, cache)
+			if err := try(t, b, planAt(t, srv.URL), filepath.Join(out, "x.iso")); err != nil {
+				t.Errorf("with the mirror mended: %v", err)
+			}
+		})
+	}
+}
+
+// TestSecondMirrorHelps: what one mirror has not, or has wrong, comes from the next.
+func TestSecondMirrorHelps(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	reference, _ := builder(t, t.TempDir())
+	want := readFile(t, build(t, reference, plan(t, dir)))
+	for _, file := range []string{"", ".iso", ".md5.txt", "/bash.tcz", "/ruby.tcz.md5.txt"} {
+		for name, fault := range map[string]func(http.ResponseWriter, []byte){"gone": gone, "failing": failing, "dying": dying, "lying": lying, "html": html} {
+			if strings.HasSuffix(file, ".md5.txt") && name == "lying" {
+				continue // a wrong digest from a mirror that answers: nothing tells it from a right one
+			}
+			bad := serve(t, dir)
+			bad.breakIt(file, fault)
+			if file == "" {
+				bad.Close()
+			}
+			b, _ := builder(t, t.TempDir())
+			p := planAt(t, serve(t, dir).URL, func(c *config.Config) { c.Mirrors = append(config.URLs{bad.URL}, c.Mirrors...) })
+			out := filepath.Join(t.TempDir(), "x.iso")
+			if err := try(t, b, p, out); err != nil {
+				t.Errorf("%s %s: %v", name, file, err)
+			} else if !bytes.Equal(readFile(t, out), want) {
+				t.Errorf("%s %s: other bytes", name, file)
+			}
+		}
+	}
+}
+
+// TestArchivedRelease: a point release that is not the newest of its major lies under archive/, and
+// Core-current.iso, which is the newest, is nobody's.
+func TestArchivedRelease(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	other := isoFiles(t)
+	other["newest"] = []byte("not the release that was asked for")
+	publishISO(t, dir, other)
+	wrong := readFile(t, filepath.Join(dir, isoPath))
+	for _, n := range []string{"release/Core-current.iso", "archive/4.5.2/Core-current.iso", "release/Core-4.7.7.iso"} {
+		publish(t, dir, "4.x/x86/"+n, wrong)
+	}
+	publishISO(t, dir, isoFiles(t))
+	srv := serve(t, dir)
+	b, _ := builder(t, t.TempDir())
+	img := openISO(t, build(t, b, planAt(t, srv.URL)))
+	if img.Lookup("newest") != nil {
+		t.Error("another release was taken")
+	}
+	asked := srv.requests()
+	if len(asked) < 3 || asked[0] != "/4.x/x86/release/Core-4.5.2.iso.md5.txt" || asked[1] != "/"+isoPath+".md5.txt" || asked[2] != "/"+isoPath {
+		t.Errorf("asked for %q", asked[:min(len(asked), 4)])
+	}
+	for _, a := range asked {
+		if strings.Contains(a, "current") || strings.Contains(a, "4.7.7") {
+			t.Errorf("asked for %s", a)
+		}
+	}
+	// In release/, when it is the newest.
+	publish(t, dir, "4.x/x86/release/Core-4.5.2.iso", wrong)
+	b, _ = builder(t, t.TempDir())
+	if openISO(t, build(t, b, planAt(t, srv.URL))).Lookup("newest") == nil {
+		t.Error("release/ does not come first")
+	}
+}
+
+func TestUnknownReleaseNamesTheOthers(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	b, _ := builder(t, t.TempDir())
+	unknown := func(c *config.Config) { c.Release = "4.5.99" }
+	for where, p := range map[string]*Plan{"on disk": plan(t, dir, unknown), "over HTTP": planAt(t, serve(t, dir).URL, unknown)} {
+		var missing *ReleaseError
+		_, err := b.Stage(t.Context(), p)
+		if !errors.As(err, &missing) || strings.Join(missing.Known, " ") != "4.5.2 4.7.7" || !strings.Contains(missing.Hint(), "--release 4.7.7") {
+			t.Errorf("%s: %v, known %q", where, err, missing)
+		}
+	}
+}
+
+// TestOffline: a warm cache needs no mirror, a cold one says which file it lacks, and nothing dials.
+func TestOffline(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, mirror(t))
+	cache := t.TempDir()
+	b, _ := builder(t, cache)
+	want := readFile(t, build(t, b, planAt(t, srv.URL)))
+	before := len(srv.requests())
+	b, _ = builder(t, cache)
+	b.Fetch.Offline = true
+	if got := readFile(t, build(t, b, planAt(t, srv.URL))); !bytes.Equal(got, want) {
+		t.Error("other bytes offline")
+	}
+	cold, _ := builder(t, t.TempDir())
+	cold.Fetch.Offline = true
+	if _, err := cold.Stage(t.Context(), planAt(t, srv.URL)); !errors.Is(err, fetch.ErrOffline) || !strings.Contains(err.Error(), "Core-4.5.2.iso") {
+		t.Errorf("cold and offline: %v", err)
+	}
+	if n := len(srv.requests()); n != before {
+		t.Errorf("%d requests while offline", n-before)
+	}
+}
+
+// TestDamagedCacheIsMended: a blob whose bytes have changed on disk is fetched again.
+func TestDamagedCacheIsMended(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, mirror(t))
+	cache := t.TempDir()
+	b, _ := builder(t, cache)
+	want := readFile(t, build(t, b, planAt(t, srv.URL)))
+	blobs, err := filepath.Glob(filepath.Join(cache, "sha256", "*", "*"))
+	if err != nil || len(blobs) < 10 {
+		t.Fatalf("%d blobs, %v", len(blobs), err)
+	}
+	for _, p := range blobs {
+		blob := readFile(t, p)
+		if len(blob) > 0 {
+			blob[len(blob)/2] ^= 0x10
+		}
+		writeFile(t, p, blob)
+	}
+	b, _ = builder(t, cache)
+	if got := readFile(t, build(t, b, planAt(t, srv.URL))); !bytes.Equal(got, want) {
+		t.Error("other bytes from a mended cache")
+	}
+	checkCache(t, cache)
+}
+
+func TestStageWithADeadContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b, _ := builder(t, t.TempDir())
+	if _, err := b.Stage(ctx, plan(t, mirror(t))); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
