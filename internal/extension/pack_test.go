@@ -1,0 +1,276 @@
+package extension
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mkbuild/internal/testkit"
+)
+
+var packTree = tree{
+	"bin/tool*": sh, "bin/alias -> tool": "", "lib/libx.so -> libx.so.1": "", "lib/libx.so.1": "binary\x00",
+	"lib/ruby/facter/x.rb": "Facter.add(:site_x) { setcode { 1 } }\n", "facts.d/näme.txt": "site_a=b\n",
+	"share/zeros": strings.Repeat("\x00", 100000), "share/empty": "", ".git/HEAD": "ref", "share/.DS_Store": "x",
+}
+
+func pack(t testing.TB, dir string) []byte {
+	t.Helper()
+	s, err := ReadDir(dir, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Pack(t.Context(), s, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestPackIsDeterministic: creation order, umask, times and the directory's name do not count.
+func TestPackIsDeterministic(t *testing.T) {
+	want := pack(t, packTree.write(t, t.TempDir()))
+	names := slices.Sorted(maps.Keys(packTree))
+	for round, umask := range []int{0o022, 0o077, 0o002} {
+		dir := filepath.Join(t.TempDir(), fmt.Sprint("other", round))
+		slices.Reverse(names)
+		old := syscall.Umask(umask)
+		for i, name := range names {
+			(tree{name: packTree[name]}).write(t, dir)
+			plain, x := strings.CutSuffix(name, "*")
+			if strings.Contains(plain, " -> ") {
+				continue
+			}
+			mode := fs.FileMode(0o666)
+			if x {
+				mode = 0o777
+			}
+			p := filepath.Join(dir, plain)
+			stamp := time.Unix(int64(round*1e8+i), 5)
+			if err := errors.Join(os.Chmod(p, mode&^fs.FileMode(umask)), os.Chtimes(p, stamp, stamp)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		syscall.Umask(old)
+		if got := pack(t, dir); !bytes.Equal(got, want) {
+			t.Errorf("umask %o: other bytes", umask)
+		}
+	}
+	changed := maps.Clone(packTree)
+	changed["share/empty"] = "x"
+	if bytes.Equal(pack(t, changed.write(t, t.TempDir())), want) {
+		t.Error("other content, the same bytes: the comparison proves nothing")
+	}
+}
+
+// TestPackedBytesStay holds the bytes of this release to those of the next: a server's file that
+// changes for no reason is fetched by all machines.
+func TestPackedBytesStay(t *testing.T) {
+	got := pack(t, tree{"bin/x*": sh + strings.Repeat("echo hello\n", 20), "bin/y -> x": ""}.write(t, t.TempDir()))
+	const want = "13e72931b7904dfc45f2b808a25917e286b1be30c351ad670633b773322241a3"
+	if sum := fmt.Sprintf("%x", sha256.Sum256(got)); sum != want {
+		t.Errorf("sha256 %s, want %s", sum, want)
+	}
+}
+
+func TestList(t *testing.T) {
+	b := makeZip(t, item{"bin/x", sh, sIFREG | 0o4755}, item{"bin/y", "x", sIFLNK | 0o777}, item{"../e", "x", sIFREG | 0o644}, item{"share/", "", sIFDIR | 0o700})
+	s, err := ReadZip("", bytes.NewReader(b), int64(len(b)), DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := List(t.Context(), s)
+	want := []Row{
+		{Path: "../e", Mode: "-rw-r--r--", Size: 1, Refused: "path is not clean"},
+		{Path: "bin/x", Mode: "-rwxr-xr-x", Size: 10, SHA256: "a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf"},
+		{Path: "bin/y", Mode: "lrwxrwxrwx", Size: 1, Link: "x"},
+		{Path: "share", Mode: "drwxr-xr-x"},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+// TestPackUnpack: what Pack writes, the client unpacks to the same tree.
+func TestPackUnpack(t *testing.T) {
+	dir, err := unpack(t, pack(t, packTree.write(t, t.TempDir())), DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || p == dir {
+			return err
+		}
+		fi, err := d.Info()
+		rel, _ := filepath.Rel(dir, p)
+		line := fi.Mode().String() + " " + rel
+		if fi.Mode()&fs.ModeSymlink != 0 {
+			to, _ := os.Readlink(p)
+			line += " -> " + to
+		} else if fi.Mode().IsRegular() {
+			b, _ := os.ReadFile(p)
+			key := rel
+			if fi.Mode()&0o100 != 0 {
+				key += "*"
+			}
+			if want, ok := packTree[key]; !ok || want != string(b) {
+				t.Errorf("%s: other content", rel)
+			}
+		}
+		got = append(got, line)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"drwxr-xr-x bin", "Lrwxrwxrwx bin/alias -> tool", "-rwxr-xr-x bin/tool", "drwxr-xr-x facts.d", "-rw-r--r-- facts.d/näme.txt",
+		"drwxr-xr-x lib", "Lrwxrwxrwx lib/libx.so -> libx.so.1", "-rw-r--r-- lib/libx.so.1", "drwxr-xr-x lib/ruby", "drwxr-xr-x lib/ruby/facter",
+		"-rw-r--r-- lib/ruby/facter/x.rb", "drwxr-xr-x share", "-rw-r--r-- share/empty", "-rw-r--r-- share/zeros",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestPackAgreesWithInfoZIP asks the programs that everybody has.
+func TestPackAgreesWithInfoZIP(t *testing.T) {
+	testkit.Tool(t, "zipinfo")
+	name := filepath.Join(t.TempDir(), "x.zip")
+	if err := os.WriteFile(name, pack(t, packTree.write(t, t.TempDir())), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Run(t, "unzip", "-tqq", name)
+	info := testkit.Run(t, "zipinfo", name)
+	for _, want := range []string{"-rwxr-xr-x  2.0 unx", "drwxr-xr-x  2.0 unx", "lrwxrwxrwx  2.0 unx", "-rw-r--r--  2.0 unx", "80-Jan-01 00:00 bin/tool"} {
+		if !strings.Contains(info, want) {
+			t.Errorf("zipinfo does not say %q:\n%s", want, info)
+		}
+	}
+	dir := t.TempDir()
+	testkit.Run(t, "unzip", "-q", name, "-d", dir)
+	if fi, err := os.Stat(filepath.Join(dir, "bin/alias")); err != nil || fi.Mode() != 0o755 {
+		t.Errorf("unzip: bin/alias: %v, %v", fi, err)
+	}
+}
+
+func TestPackRefuses(t *testing.T) {
+	fifo := tree{"bin/x*": sh}.write(t, t.TempDir())
+	if err := syscall.Mkfifo(filepath.Join(fifo, "bin/p"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]string{
+		"special file":     fifo,
+		"absolute symlink": tree{"bin/l -> /bin/sh": ""}.write(t, t.TempDir()),
+		"symlink leaves":   tree{"bin/l -> ../../x": ""}.write(t, t.TempDir()),
+		"backslash":        tree{`bin/a\b`: ""}.write(t, t.TempDir()),
+		"wrapped":          tree{"e/bin/x*": sh}.write(t, t.TempDir()),
+		"deep":             tree{strings.Repeat("d/", 20) + "x": ""}.write(t, t.TempDir()),
+	}
+	for want, dir := range tests {
+		s, err := ReadDir(dir, DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Pack(t.Context(), s, DefaultLimits())
+		var refused *RefusedError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+	if _, err := ReadDir(filepath.Join(fifo, "nowhere"), DefaultLimits()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing directory: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s, err := ReadDir(tree{"bin/x*": sh}.write(t, t.TempDir()), DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pack(ctx, s, DefaultLimits()); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestPackNoticesChanges: a file that grows while it is packed is no silent corruption.
+func TestPackNoticesChanges(t *testing.T) {
+	dir := tree{"bin/x*": sh}.write(t, t.TempDir())
+	s, err := ReadDir(dir, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree{"bin/x*": sh + "more\n"}.write(t, dir)
+	if _, err := Pack(t.Context(), s, DefaultLimits()); err == nil || !strings.Contains(err.Error(), "changed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPackDirTime(t *testing.T) {
+	dir := tree{"bin/x*": sh, ".git/HEAD": "x"}.write(t, t.TempDir())
+	old, newest := time.Unix(1e9, 0), time.Unix(1.5e9, 0)
+	for _, p := range []string{"bin/x", "bin", "."} {
+		os.Chtimes(filepath.Join(dir, p), old, old)
+	}
+	os.Chtimes(filepath.Join(dir, "bin/x"), newest, newest)
+	b, got, err := PackDir(t.Context(), dir, DefaultLimits())
+	if err != nil || len(b) == 0 || !got.Equal(newest) {
+		t.Errorf("got %v, %v; want %v", got, err, newest)
+	}
+}
+
+func TestExecutableOnWindows(t *testing.T) {
+	dir := tree{"script": sh, "elf": elfMagic + "x", "data": "x", "short": "#"}.write(t, t.TempDir())
+	s, err := ReadDir(dir, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Files {
+		f := &s.Files[i]
+		if got, want := executableHere(f, "windows"), f.Path == "script" || f.Path == "elf"; got != want {
+			t.Errorf("%s: %t", f.Path, got)
+		}
+	}
+}
+
+// FuzzShow reads hostile archives for `show` and `lint`: no panic, no more than the limits, and
+// what Open takes has no refusal.
+func FuzzShow(f *testing.F) {
+	f.Add(makeZip(f))
+	f.Add(makeZip(f, item{"bin/x", "hello", sIFREG | 0o755}, item{"bin/l", "x", sIFLNK | 0o777}))
+	f.Add(makeZip(f, item{"../\x1b[31mx", "hello", sIFREG | 0o4755}, item{"a", "", sIFIFO}))
+	f.Add(makeZip(f, item{"mk/bin/x", strings.Repeat("a", 4096), 0}))
+	f.Add(pack(f, packTree.write(f, f.TempDir())))
+	lim := Limits{Compressed: 1 << 20, Total: 1 << 20, File: 1 << 20, Count: 64, Ratio: 100, Depth: 8}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, openErr := Open(bytes.NewReader(b), int64(len(b)), lim)
+		s, err := ReadZip("x", bytes.NewReader(b), int64(len(b)), lim)
+		if err != nil {
+			if openErr == nil {
+				t.Fatalf("Open takes it, ReadZip says %v", err)
+			}
+			return
+		}
+		if (openErr != nil) != (len(s.Refused) > 0) {
+			t.Fatalf("Open says %v, ReadZip %v", openErr, s.Refused)
+		}
+		rows, err := List(t.Context(), s)
+		if err != nil || len(rows) > len(s.Files) {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+		if _, err := Lint(t.Context(), s, LintOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
