@@ -27,17 +27,34 @@ type browser struct {
 	allowed []string
 }
 
-// newBrowser starts Debian's Chromium with a profile of its own.
-func newBrowser(t *testing.T, r *rig) *browser {
-	t.Helper()
-	path := testkit.Tool(t, "chromium")
+// TestBrowser runs Debian's Chromium, headless and with a profile of its own; each part has a
+// tab in it.
+func TestBrowser(t *testing.T) {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(testkit.Tool(t, "chromium")), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
 	)
 	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(alloc)
+	defer stop()
+	chromium, cancel := chromedp.NewContext(alloc)
+	defer cancel()
+	if err := chromedp.Do(chromium); err != nil {
+		t.Fatal(err)
+	}
+	for name, part := range map[string]func(*testing.T, context.Context){
+		"ShowsCheckinsLive":     browserShowsCheckinsLive,
+		"ShoutsAboutRuleErrors": browserShoutsAboutRuleErrors,
+		"RunsNothingOfTheFacts": browserRunsNothingOfTheFacts,
+		"TokenAndForget":        browserTokenAndForget,
+		"Accessibility":         browserAccessibility,
+	} {
+		t.Run(name, func(t *testing.T) { part(t, chromium) })
+	}
+}
+
+func newBrowser(t *testing.T, chromium context.Context, r *rig) *browser {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(chromium)
 	t.Cleanup(cancel)
 	b := &browser{Context: ctx, t: t}
 	b.do(func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
@@ -141,14 +158,14 @@ func (b *browser) click(sel string) { b.t.Helper(); b.do(chromedp.Click(chromedp
 const isLive = `document.getElementById("live").textContent === "live"`
 
 // A node appears on the open list, and its facts on its open page, without a reload.
-func TestBrowserShowsCheckinsLive(t *testing.T) {
+func browserShowsCheckinsLive(t *testing.T, chromium context.Context) {
 	r := newRig(t, withRules(t, `
 tags:
 - {name: racked, rule: ["=", ["fact", "rack", null], "b4"]}
 policies:
 - {name: shelf, tags: [racked], max_count: 0}
 `))
-	b := newBrowser(t, r)
+	b := newBrowser(t, chromium, r)
 	b.open(r.url + "/")
 	b.until(isLive)
 	mustContain(t, b.text("#list"), "No node has asked for anything yet")
@@ -178,10 +195,10 @@ policies:
 	mustContain(t, b.text("#changes"), "removed")
 }
 
-func TestBrowserShoutsAboutRuleErrors(t *testing.T) {
+func browserShoutsAboutRuleErrors(t *testing.T, chromium context.Context) {
 	r := newRig(t, withRules(t, `tags: [{name: racked, rule: ["=", ["fact", "rack"], "b4"]}]`))
 	id := r.node(mac1)
-	b := newBrowser(t, r)
+	b := newBrowser(t, chromium, r)
 	b.open(fmt.Sprintf("%s/nodes/node%d", r.url, id))
 	b.until(isLive)
 	r.checkin(id, facts1())
@@ -191,9 +208,9 @@ func TestBrowserShoutsAboutRuleErrors(t *testing.T) {
 }
 
 // Facts are hostile input: nothing of them runs, loads or becomes an element.
-func TestBrowserRunsNothingOfTheFacts(t *testing.T) {
+func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 	r, id := hostileRig(t)
-	b := newBrowser(t, r)
+	b := newBrowser(t, chromium, r)
 	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id), "/?q=" + url.QueryEscape(hostile[1])} {
 		b.open(r.url + p)
 		b.until(isLive)
@@ -203,11 +220,11 @@ func TestBrowserRunsNothingOfTheFacts(t *testing.T) {
 }
 
 // The buttons do nothing without the token; with it the node is forgotten.
-func TestBrowserTokenAndForget(t *testing.T) {
+func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	r := newRig(t, nil)
 	id := r.node(mac1)
 	r.checkin(id, facts1())
-	b := newBrowser(t, r)
+	b := newBrowser(t, chromium, r)
 	b.open(fmt.Sprintf("%s/nodes/node%d", r.url, id))
 	b.until(isLive)
 	b.allowed = []string{"401", "404"} // the browser reports refused requests on its console itself
@@ -223,9 +240,9 @@ func TestBrowserTokenAndForget(t *testing.T) {
 
 // Text has enough contrast in both colour schemes, controls have names, and nothing needs
 // sideways scrolling on a telephone.
-func TestBrowserAccessibility(t *testing.T) {
+func browserAccessibility(t *testing.T, chromium context.Context) {
 	r, id := hostileRig(t)
-	b := newBrowser(t, r)
+	b := newBrowser(t, chromium, r)
 	for _, scheme := range []string{"light", "dark"} {
 		b.do(func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
 			_, err := cdp.Call(ctx, s, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

@@ -44,6 +44,9 @@ type Options struct {
 	Now func() time.Time
 }
 
+// ErrToken says that a token is too weak to guard anything.
+var ErrToken = errors.New("unusable token")
+
 // minToken is the least length of a token, in bytes.
 const minToken = 16
 
@@ -53,7 +56,7 @@ func (o *Options) Validate() error {
 		return errors.New("serve: a data directory is needed")
 	}
 	if len(o.Token) < minToken || strings.TrimSpace(o.Token) != o.Token {
-		return fmt.Errorf("serve: the token must have at least %d characters and no blanks around it", minToken)
+		return fmt.Errorf("serve: %w: it must have at least %d characters and no blanks around it", ErrToken, minToken)
 	}
 	return nil
 }

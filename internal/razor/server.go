@@ -84,6 +84,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	s.log.Info("serving", "address", l.Addr().String(), "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
+	if !isLoopback(l.Addr()) {
+		s.log.Warn("reachable from the network: nodes, facts and the extension can be read without the token")
+	}
 	tick := time.NewTicker(rulesInterval)
 	defer tick.Stop()
 	for {

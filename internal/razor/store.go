@@ -39,7 +39,7 @@ const (
 	schema       = "1"
 	databaseName = "razor.db"
 	// lockWait is how long another process may hold the database before we give up.
-	lockWait = 2 * time.Second
+	lockWait = time.Second
 	// batchDelay gathers concurrent check-ins into one transaction and one fsync.
 	batchDelay = 5 * time.Millisecond
 )

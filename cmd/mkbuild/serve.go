@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/razor"
+	"mkbuild/internal/remaster"
+)
+
+type serveOptions struct {
+	config, environment string
+	rules, data, listen string
+	extension           string
+	image               string
+	kernel, initrd      string
+	tokenFile           string
+	hosts, faults       []string
+	correct, dryRun     bool
+	logFormat           string
+	verbose             bool
+}
+
+func serveCommand(w *world) *cobra.Command {
+	o := &serveOptions{}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a check-in server to try images and extensions on",
+		Long: `Run a check-in server that speaks Razor's protocol, quirks included, for development and small
+labs. It hands out the extension, takes check-ins, evaluates tag rules, binds policies, and shows
+nodes and their facts on a web page that updates live. It installs nothing.
+
+stdout gets one line, the server's URL, once it can be asked. The log goes to stderr. What changes
+something through the page or the API needs the token that is printed there at the start; what
+nodes ask for (/svc) is open to everybody who can reach the address, as with Razor.
+
+Faults for --fault, as [extension=|checkin=]KIND[:ARG]:
+  ` + strings.Join(razor.FaultKinds(), "\n  "),
+		Example: `  mkbuild serve --extension ./my-extension --data ./razor-data
+  mkbuild serve --razor-config /etc/razor/config.yaml --rules rules.yaml --listen 192.168.7.1:8150
+  mkbuild serve --image rz_mk_dev-image.0.1.0.iso --fault truncate:1000`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), w, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.config, "razor-config", "", "Razor's own config.yaml `FILE` (default: Razor's defaults)")
+	f.StringVar(&o.environment, "environment", "production", "the `SECTION` of config.yaml that is laid over \"all\"")
+	f.StringVar(&o.rules, "rules", "", "tags and policies from this YAML or JSON `FILE`, read again when it changes")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8150", "`ADDRESS` to serve on; port 0 takes a free one")
+	f.StringVar(&o.data, "data", "razor-data", "`DIR` of the database; made if it is missing")
+	f.StringVar(&o.extension, "extension", "", "hand out this zip `FILE` or DIR instead of microkernel.extension-zip")
+	f.StringVar(&o.image, "image", "", "serve kernel and initrd out of this ISO `FILE`, for booting over the network")
+	f.StringVar(&o.kernel, "kernel", "", "serve this `FILE` as the kernel")
+	f.StringVar(&o.initrd, "initrd", "", "serve this `FILE` as the initrd")
+	f.StringVar(&o.tokenFile, "token-file", "", "read the token from this `FILE` (default: a random one, printed to stderr)")
+	f.StringArrayVar(&o.hosts, "host", nil, "further host `NAME` under which a browser may ask; may be repeated")
+	f.StringArrayVar(&o.faults, "fault", nil, "answer wrongly on purpose, see above; may be repeated")
+	f.BoolVar(&o.correct, "http-correct", false, "answer as a plain HTTP server would, without Razor's quirks")
+	f.BoolVar(&o.dryRun, "dry-run", false, "answer none always and bind nothing, but show what would happen")
+	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
+	return c
+}
+
+func runServe(ctx context.Context, w *world, o *serveOptions) error {
+	opts, err := o.options(ctx, w)
+	if err != nil {
+		return serveError(err)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return &usageError{err.Error(), "choose another address with --listen; port 0 takes a free one"}
+	}
+	s, err := razor.New(opts)
+	if err != nil {
+		return serveError(errors.Join(err, l.Close()))
+	}
+	if o.tokenFile == "" {
+		fmt.Fprintf(w.stderr, "mkbuild: token: %s\n", opts.Token)
+	}
+	fmt.Fprintf(w.stdout, "http://%s/\n", l.Addr())
+	return errors.Join(s.Serve(ctx, l), s.Close())
+}
+
+// options turns flags and files into what the server takes.
+func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, error) {
+	opts := razor.Options{
+		Config: razor.DefaultConfig(), RulesFile: o.rules, DataDir: o.data, HTTPCorrect: o.correct, DryRun: o.dryRun,
+		Hosts: o.hosts, Token: razor.NewToken(),
+		PackDir: func(dir string) ([]byte, time.Time, error) {
+			return extension.PackDir(ctx, dir, extension.DefaultLimits())
+		},
+	}
+	var err error
+	if opts.Log, err = o.logger(w.stderr); err != nil {
+		return opts, err
+	}
+	if o.config != "" {
+		if opts.Config, err = razor.LoadConfig(o.config, o.environment); err != nil {
+			return opts, err
+		}
+	}
+	if o.extension != "" {
+		opts.Config.ExtensionZip = o.extension
+	}
+	for _, s := range o.faults {
+		f, err := razor.ParseFault(s)
+		if err != nil {
+			return opts, err
+		}
+		opts.Faults = append(opts.Faults, f)
+	}
+	if o.tokenFile != "" {
+		b, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return opts, err
+		}
+		opts.Token = strings.TrimSpace(string(b))
+	}
+	return opts, o.bootFiles(&opts)
+}
+
+func (o *serveOptions) logger(to io.Writer) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	ho := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(to, ho)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(to, ho)), nil
+	}
+	return nil, &usageError{fmt.Sprintf("log format %q is not known", o.logFormat), "use --log-format text or json"}
+}
+
+func (o *serveOptions) bootFiles(opts *razor.Options) error {
+	if o.image != "" && (o.kernel != "" || o.initrd != "") || (o.kernel == "") != (o.initrd == "") {
+		return &usageError{"--image, or --kernel together with --initrd", "name the ISO, or both files"}
+	}
+	if o.kernel != "" {
+		opts.Kernel, opts.Initrd = razor.FileBoot(o.kernel), razor.FileBoot(o.initrd)
+	}
+	if o.image == "" {
+		return nil
+	}
+	if _, _, err := readBootFiles(o.image); err != nil {
+		return err
+	}
+	opts.Kernel, opts.Initrd = razor.ImageBoot(o.image, readBootFiles)
+	return nil
+}
+
+// readBootFiles takes kernel and initrd out of an ISO.
+func readBootFiles(name string) (kernel, initrd []byte, err error) {
+	files, err := remaster.OpenBootFiles(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer files.Close() //nolint:errcheck // only read
+	if kernel, err = readAll(files.Kernel); err != nil {
+		return nil, nil, err
+	}
+	initrd, err = readAll(files.Initrd)
+	return kernel, initrd, err
+}
+
+// maxBootFile bounds a kernel or an initrd held in memory, in bytes.
+const maxBootFile = 1 << 30
+
+func readAll(open func() (io.ReadCloser, error)) ([]byte, error) {
+	r, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(io.LimitReader(r, maxBootFile+1))
+	if err == nil && len(b) > maxBootFile {
+		err = fmt.Errorf("boot file is larger than %d bytes", maxBootFile)
+	}
+	return b, err
+}
+
+// serveError gives the errors of the user's own files the class of a usage error.
+func serveError(err error) error {
+	switch {
+	case errors.Is(err, razor.ErrConfig):
+		return &usageError{err.Error(), "mend the line of Razor's config.yaml that is named"}
+	case errors.Is(err, razor.ErrRules):
+		return &usageError{err.Error(), "mend the line of the rules file that is named"}
+	case errors.Is(err, razor.ErrFault):
+		return &usageError{err.Error(), "mkbuild serve --help lists the faults"}
+	case errors.Is(err, razor.ErrToken):
+		return &usageError{err.Error(), "put a longer one into the file, or leave --token-file out"}
+	case errors.Is(err, razor.ErrDatabaseBusy):
+		return &usageError{err.Error(), "stop the other server, or choose another directory with --data DIR"}
+	case errors.Is(err, razor.ErrDatabase):
+		return &usageError{err.Error(), "move the file away, or choose another directory with --data DIR"}
+	case errors.Is(err, os.ErrNotExist):
+		return &usageError{err.Error(), "check the name of the file"}
+	}
+	return err
+}

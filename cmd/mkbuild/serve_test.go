@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// logBuffer is a stderr that two goroutines may use.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// serving runs `mkbuild serve` and returns its URL, its stderr, and a function that stops it.
+func serving(t *testing.T, args ...string) (url string, log *logBuffer, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	log = &logBuffer{}
+	c := serveCommand(&world{stdout: in, stderr: log, getenv: func(string) string { return "" }})
+	c.SilenceErrors, c.SilenceUsage = true, true
+	c.SetArgs(append([]string{"--listen", "127.0.0.1:0"}, args...))
+	done := make(chan error, 1)
+	go func() {
+		err := c.ExecuteContext(ctx)
+		_ = in.CloseWithError(io.EOF)
+		done <- err
+	}()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("no address: %v\n%s", <-done, log)
+	}
+	return strings.TrimSuffix(line, "/\n"), log, func() error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(10 * time.Second):
+			t.Fatal("serve does not stop")
+			return nil
+		}
+	}
+}
+
+func ask(t *testing.T, method, url, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+func put(t *testing.T, name, content string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestServe(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "ext", "facts.d", "rack.txt"), "rack=b4\n")
+	config := put(t, filepath.Join(dir, "config.yaml"), "all:\n  microkernel:\n    kernel_args: razor.skew=0\n  match_nodes_on: [mac, uuid]\n")
+	rules := put(t, filepath.Join(dir, "rules.yaml"), `tags: [{name: racked, rule: ["=", ["fact", "rack", null], "b4"]}]`)
+	url, log, stop := serving(t, "--razor-config", config, "--rules", rules, "--data", filepath.Join(dir, "data"), "--extension", filepath.Join(dir, "ext"),
+		"--kernel", put(t, filepath.Join(dir, "k"), "kernel"), "--initrd", put(t, filepath.Join(dir, "i"), "initrd"), "--dry-run")
+	for _, c := range []struct{ method, path, body, want string }{
+		{"GET", "/svc/mk/extension.zip", "", "facts.d/rack.txt"},
+		{"GET", "/svc/nodeid?uuid=U1", "", `{"id":1}`},
+		{"GET", "/svc/boot?uuid=U1", "", "razor.skew=0"},
+		{"POST", "/svc/checkin/1", `{"facts":{"uuid":"U1","rack":"b4"}}`, `{"action":"none"}`},
+		{"GET", "/api/collections/nodes/node1", "", `"racked"`},
+		{"GET", "/nodes/node1", "", "Dry run"},
+		{"GET", "/svc/repo/microkernel/initrd0.img", "", "initrd"},
+	} {
+		if status, body := ask(t, c.method, url+c.path, c.body); status != http.StatusOK || !strings.Contains(body, c.want) {
+			t.Errorf("%s %s: %d %s, want %q", c.method, c.path, status, body, c.want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+	if !strings.Contains(log.String(), "mkbuild: token: ") || strings.Count(log.String(), "level=WARN") != 0 {
+		t.Errorf("stderr:\n%s", log)
+	}
+	// The node is still there after a restart, now with a token of the user's own.
+	token := put(t, filepath.Join(dir, "token"), "a-long-enough-token\n")
+	url, log, stop = serving(t, "--data", filepath.Join(dir, "data"), "--token-file", token, "--log-format", "json", "--fault", "404", "-v")
+	if status, body := ask(t, "GET", url+"/api/collections/nodes/node1", ""); status != http.StatusOK || !strings.Contains(body, `"rack":"b4"`) {
+		t.Errorf("after the restart: %d %s", status, body)
+	}
+	if status, _ := ask(t, "GET", url+"/svc/mk/extension.zip", ""); status != http.StatusNotFound {
+		t.Errorf("fault: %d", status)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+	if strings.Contains(log.String(), "a-long-enough-token") || !strings.Contains(log.String(), `"msg":"injecting fault"`) {
+		t.Errorf("stderr:\n%s", log)
+	}
+}
+
+func TestServeUsageErrors(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "bad.db", "razor.db"), strings.Repeat("no database", 1000))
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no such config", []string{"--razor-config", filepath.Join(dir, "gone.yaml")}, "gone.yaml"},
+		{"bad config", []string{"--razor-config", put(t, filepath.Join(dir, "c.yaml"), "all:\n  match_nodes_on: [x]\n")}, "c.yaml:2:"},
+		{"bad rules", []string{"--rules", put(t, filepath.Join(dir, "r.yaml"), "tags:\n- {name: a, rule: [fact, x]}\n")}, "r.yaml:2:"},
+		{"bad fault", []string{"--fault", "explode"}, "explode"},
+		{"bad log format", []string{"--log-format", "xml"}, "xml"},
+		{"short token", []string{"--token-file", put(t, filepath.Join(dir, "short"), "x")}, "token"},
+		{"no token file", []string{"--token-file", filepath.Join(dir, "none")}, "none"},
+		{"kernel alone", []string{"--kernel", "k"}, "--initrd"},
+		{"image and kernel", []string{"--image", "i", "--kernel", "k", "--initrd", "i"}, "--image"},
+		{"no such image", []string{"--image", filepath.Join(dir, "gone.iso")}, "gone.iso"},
+		{"damaged database", []string{"--data", filepath.Join(dir, "bad.db")}, "razor.db"},
+		{"bad address", []string{"--listen", "nowhere"}, "nowhere"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			cmd := serveCommand(&world{stdout: &out, stderr: &errs})
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			cmd.SetArgs(append([]string{"--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data")}, c.args...))
+			err := cmd.ExecuteContext(t.Context())
+			if err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != exitUsage {
+				t.Errorf("got %v (exit %d), want %q", err, exitCode(err), c.want)
+			}
+			if out.Len() > 0 {
+				t.Errorf("stdout: %s", out.String())
+			}
+		})
+	}
+}
