@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 )
 
 func TestCheckinRequest(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, flavours(t)[3].script, func(_ *Options, s *Settings) { s.Facts["site"] = "ams1" })
 	m.cycle(srv)
@@ -31,6 +33,7 @@ func TestCheckinRequest(t *testing.T) {
 }
 
 func TestVirtualInterfacesAreNoIdentity(t *testing.T) {
+	t.Parallel()
 	nics := []nic{
 		{Name: "bond0", MAC: "52:54:00:00:00:01", Ethernet: true},
 		{Name: "br-lan", MAC: "0a:00:00:00:00:05", Ethernet: true},
@@ -56,6 +59,7 @@ func TestVirtualInterfacesAreNoIdentity(t *testing.T) {
 }
 
 func TestNodeIDFromServer(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Register, s.Server = "", srv.URL })
 	m.cycle(srv)
@@ -75,6 +79,7 @@ func TestNodeIDFromServer(t *testing.T) {
 }
 
 func TestNodeQueryLeavesPlaceholdersOut(t *testing.T) {
+	t.Parallel()
 	nics := []nic{{Name: "eth0", MAC: "52:54:00:00:00:01", Physical: true, Ethernet: true}}
 	for serial, want := range map[string]string{
 		"To be filled by O.E.M.": "", "0000000": "", "Not Specified": "", "": "", "CZ123": "CZ123",
@@ -87,6 +92,7 @@ func TestNodeQueryLeavesPlaceholdersOut(t *testing.T) {
 }
 
 func TestCheckinFollowsRedirectsAsPost(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{301, 302, 307, 308} {
 		srv := newRazor(t, razorKind)
 		front := httptest.NewServer(http.RedirectHandler(srv.URL+"/svc/checkin/7", status))
@@ -97,6 +103,7 @@ func TestCheckinFollowsRedirectsAsPost(t *testing.T) {
 }
 
 func TestCheckinRefusesUnusableAnswers(t *testing.T) {
+	t.Parallel()
 	answers := map[string]http.HandlerFunc{
 		"500":         respond(500, nil, "{}"),
 		"404":         respond(404, nil, "{}"),
@@ -120,6 +127,7 @@ func TestCheckinRefusesUnusableAnswers(t *testing.T) {
 }
 
 func TestCheckinAcceptsCharset(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	other := httptest.NewServer(respond(200, map[string]string{"Content-Type": "application/json;charset=utf-8"}, `{"action":"none"}`))
 	t.Cleanup(other.Close)
@@ -130,10 +138,12 @@ func TestCheckinAcceptsCharset(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	plain := newRazor(t, razorKind)
-	srv := httptest.NewTLSServer(plain.Config.Handler)
+	srv := httptest.NewUnstartedServer(plain.Config.Handler)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what the test is about
+	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	srv.Config.ErrorLog = nil
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644)
 	empty := filepath.Join(t.TempDir(), "empty.pem")
@@ -162,6 +172,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestRedirectNeverLeavesTLS(t *testing.T) {
+	t.Parallel()
 	plain := newRazor(t, razorKind)
 	srv := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/svc/checkin/7", 307))
 	t.Cleanup(srv.Close)
@@ -174,6 +185,7 @@ func TestRedirectNeverLeavesTLS(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	marker := m.base + "/ran"
@@ -204,6 +216,7 @@ func TestActions(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Interval, s.Skew = time.Millisecond, time.Millisecond })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -234,6 +247,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunKillsFactsOnTermination(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nsleep 60 & wait", func(_ *Options, s *Settings) { s.Skew = 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -245,6 +259,7 @@ func TestRunKillsFactsOnTermination(t *testing.T) {
 }
 
 func TestOnlyOneRuns(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	unlock := m.onlyInstance(t.Context())
@@ -260,6 +275,7 @@ func TestOnlyOneRuns(t *testing.T) {
 }
 
 func TestWait(t *testing.T) {
+	t.Parallel()
 	m := &Client{set: Settings{Interval: 15 * time.Second}, opt: Options{Random: func() float64 { return 0.5 }}}
 	tests := []struct {
 		failures int

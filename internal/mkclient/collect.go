@@ -32,11 +32,13 @@ func (col *Collection) fill(source string, facts Facts) {
 	}
 }
 
-// Collect gathers the facts with the generation in force, without asking the network.
+// Collect gathers the facts with the generation in force, without asking the network. A user
+// who may not see the extension gets the facts without it, and a warning in the log.
 func (c *Client) Collect(ctx context.Context) (Collection, error) {
 	unlock, err := c.lockCycle(ctx)
 	if err != nil {
-		return Collection{}, err
+		c.log().Logf(Warn, "no extension can be used: %v", err)
+		unlock = func() {}
 	}
 	defer unlock()
 	c.ref.state = loadState(c.opt.ExtensionRoot)

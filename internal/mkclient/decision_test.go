@@ -8,6 +8,7 @@ import (
 )
 
 func TestDecide(t *testing.T) {
+	t.Parallel()
 	lm := func(d time.Duration) string { return t0.Add(d).Format(http.TimeFormat) }
 	have := &validators{LastModified: lm(0), ETag: `"a"`, Size: 100}
 	bare := &validators{Size: 100}
@@ -80,6 +81,7 @@ func FuzzDecide(f *testing.F) {
 }
 
 func TestWithdrawal(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_x", "1"), t0)
@@ -108,6 +110,7 @@ func TestWithdrawal(t *testing.T) {
 }
 
 func TestExtendOffAndPin(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	ext := fact(t, "ext_x", "1")
 	srv.publish(ext, t0)
@@ -132,6 +135,7 @@ func TestExtendOffAndPin(t *testing.T) {
 
 // TestRefusedArchiveIsNotDownloadedEveryTime counts bodies, not requests.
 func TestRefusedArchiveIsNotDownloadedEveryTime(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_x", "1"), t0)
@@ -156,6 +160,7 @@ func TestRefusedArchiveIsNotDownloadedEveryTime(t *testing.T) {
 
 // TestServerWithoutTimestamps unpacks again only when the content changes.
 func TestServerWithoutTimestamps(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.setFault(respond(200, nil, string(fact(t, "ext_x", "1"))))
@@ -174,6 +179,7 @@ func TestServerWithoutTimestamps(t *testing.T) {
 // TestStateSurvivesTheProcess lets a second client, as `mk-client register` by hand is one,
 // find what the first one fetched.
 func TestStateSurvivesTheProcess(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_x", "1"), t0)

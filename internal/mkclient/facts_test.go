@@ -9,6 +9,7 @@ import (
 )
 
 func TestParseFacts(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ out, key, want string }{
 		{`{"a":"1"}`, "a", "1"},
 		{"{\n  \"a\": \"1\",\n  \"b\": {\n    \"c\": 2\n  }\n}\n", "a", "1"},
@@ -32,6 +33,7 @@ func TestParseFacts(t *testing.T) {
 }
 
 func TestParseFactsKeepsNumbers(t *testing.T) {
+	t.Parallel()
 	facts, err := parseFacts([]byte(`{"n":12345678901234567890,"f":1.50}`))
 	if err != nil || facts["n"] != json.Number("12345678901234567890") || facts["f"] != json.Number("1.50") {
 		t.Errorf("got %v, %v", facts, err)
@@ -39,6 +41,7 @@ func TestParseFactsKeepsNumbers(t *testing.T) {
 }
 
 func TestParseYAMLFacts(t *testing.T) {
+	t.Parallel()
 	facts, err := parseYAMLFacts([]byte("noise: here\n--- \n  kernel: Linux\n  count: \"4\"\n  when: 2012-01-02\n  1: one\n"))
 	if err != nil || facts["kernel"] != "Linux" || facts["count"] != "4" || facts["1"] != "one" {
 		t.Errorf("got %v, %v", facts, err)
@@ -54,6 +57,7 @@ func TestParseYAMLFacts(t *testing.T) {
 }
 
 func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, `case "$1" in --version) echo 1.5.8 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' ;; *) exit 12 ;; esac`)
 	srv.publish(fact(t, "ext_x", "1"), t0)
@@ -63,6 +67,7 @@ func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
 }
 
 func TestParsePairs(t *testing.T) {
+	t.Parallel()
 	facts := parsePairs([]byte("A=1\r\na b = c\nnone\n=x\ny=\nz=a=b\n"))
 	want := Facts{"a": "1", "a b ": " c", "z": "a=b"}
 	if len(facts) != len(want) {
@@ -77,6 +82,7 @@ func TestParsePairs(t *testing.T) {
 
 // TestExternalFilesAreContained has one bad file of each kind beside a good one.
 func TestExternalFilesAreContained(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, "", func(_ *Options, s *Settings) { s.FactTimeout = time.Second })
 	var big strings.Builder
@@ -94,6 +100,7 @@ func TestExternalFilesAreContained(t *testing.T) {
 }
 
 func TestFactsDoNotChangeBetweenCheckins(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_x", "1"), t0)

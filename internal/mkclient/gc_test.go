@@ -12,6 +12,7 @@ import (
 // TestGenerationsChurn publishes 20 extensions while a fact of an early one still runs: its
 // directory stays as long as it does, all others but two are collected.
 func TestGenerationsChurn(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	pidFile := filepath.Join(m.base, "pid")
@@ -48,6 +49,7 @@ func TestGenerationsChurn(t *testing.T) {
 }
 
 func TestLeftoversOfAKilledClientAreCollected(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	m.write("ext/g-123/bin/x", "x")
@@ -62,6 +64,7 @@ func TestLeftoversOfAKilledClientAreCollected(t *testing.T) {
 }
 
 func TestForeignRootIsReplaced(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	target := filepath.Join(m.base, "target")

@@ -45,7 +45,7 @@ func (c *Client) hardware(ctx context.Context) []hwSource {
 		{name: "sysfs", read: func(context.Context) (Facts, error) { return c.sysFacts(), nil }},
 		{name: "lscpu", read: c.tool("lscpu", nil, parseLscpu)},
 		{name: "dmidecode", read: c.tool("dmidecode", []string{"-q"}, parseDmidecode)},
-		{name: "lshw", read: c.tool("lshw", []string{"-quiet", "-xml"}, parseLshw)},
+		{name: "lshw", read: c.tool("lshw", []string{"-xml"}, parseLshw)},
 	}
 	for i := range c.hw.sources {
 		if !c.readSource(ctx, &c.hw.sources[i]) {

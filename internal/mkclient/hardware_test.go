@@ -35,6 +35,7 @@ const lshwOld = `<?xml version="1.0" standalone="yes" ?>
 </node>`
 
 func TestParseLshw(t *testing.T) {
+	t.Parallel()
 	for _, doc := range []string{lshwOld, "<list>" + lshwOld[strings.Index(lshwOld, "<node"):] + "</list>", "WARNING: be root\n" + lshwOld} {
 		facts, err := parseLshw([]byte(doc))
 		if err != nil {
@@ -60,6 +61,7 @@ func TestParseLshw(t *testing.T) {
 }
 
 func TestParseLscpu(t *testing.T) {
+	t.Parallel()
 	out := "Architecture:          i686\nCPU op-mode(s):        32-bit\nCPU(s):                4\nCPU MHz:               2393.998\n" +
 		"L1d cache:             32K\nFlags:                 fpu vme\nVulnerability Mds:     x\nNUMA node0 CPU(s):     0-3\n"
 	facts, err := parseLscpu([]byte(out))
@@ -72,6 +74,7 @@ func TestParseLscpu(t *testing.T) {
 }
 
 func TestParseDmidecode(t *testing.T) {
+	t.Parallel()
 	out := "# SMBIOS implementations newer than version 2.7\nBIOS Information\n\tVendor: AMI\n\tVersion: 1.0c\n\tCharacteristics:\n\t\tPCI is supported\n\n" +
 		"System Information\n\tManufacturer: Supermicro\n\tSerial Number: S123\n\tUUID: 00020003-0004\n\n" +
 		"Memory Device\n\tSize: 8192 MB\n\tLocator: A1\n\tSpeed: 1333 MHz\n\nMemory Device\n\tSize: No Module Installed\n\tLocator: A2\n\n" +
@@ -96,6 +99,7 @@ func TestParseDmidecode(t *testing.T) {
 
 // TestRealTools reads what this machine's own tools print.
 func TestRealTools(t *testing.T) {
+	t.Parallel()
 	if out := testkit.Run(t, "lscpu"); out != "" {
 		if facts, err := parseLscpu([]byte(out)); err != nil || facts["mk_hw_lscpu_Architecture"] == nil {
 			t.Errorf("lscpu: %v, %v", facts, err)
@@ -109,6 +113,7 @@ func TestRealTools(t *testing.T) {
 }
 
 func TestHardwareSourcesAreContained(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	m.program("lscpu", "echo Architecture: i686; exit 1")
@@ -134,6 +139,7 @@ func TestHardwareSourcesAreContained(t *testing.T) {
 }
 
 func TestSysfsStandsInForLshw(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, "")
 	dev := m.write("root/sys/devices/virtio1/vendor", "0x1af4\n")
@@ -160,6 +166,7 @@ func TestSysfsStandsInForLshw(t *testing.T) {
 }
 
 func TestVirtualKind(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"QEMU Standard PC (i440FX + PIIX, 1996)": "kvm", "VMware, Inc. VMware Virtual Platform": "vmware",
 		"innotek GmbH VirtualBox": "virtualbox", "Microsoft Corporation Virtual Machine": "hyperv", "Dell Inc. PowerEdge R620": "physical",

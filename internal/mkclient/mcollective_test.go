@@ -44,6 +44,7 @@ func (m *machine) mcoPID() int {
 }
 
 func TestMcollectiveIsStartedAndRestarted(t *testing.T) {
+	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\nplugin.stomp.password = mine too\n")
 	m.cycle(srv)
 	first := m.mcoPID()
@@ -75,6 +76,7 @@ func waitFor(t *testing.T, ok func() bool) {
 }
 
 func TestMcollectiveInTheForeground(t *testing.T) {
+	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\ndaemonize = 0\n")
 	m.program("mcollectived", `echo $$ > "$4"; exec /bin/sleep 60`)
 	m.cycle(srv)
@@ -87,6 +89,7 @@ func TestMcollectiveInTheForeground(t *testing.T) {
 }
 
 func TestMcollectiveWithSampleSecrets(t *testing.T) {
+	t.Parallel()
 	for _, cfg := range []string{"plugin.psk = klot2oj2ked2tayn3hu5on7l\n", "plugin.psk=mine\nplugin.rabbitmq.pool.1.password = iwillchangethispassword\n"} {
 		srv, m := newMCO(t, cfg)
 		m.cycle(srv)
@@ -106,6 +109,7 @@ func TestMcollectiveWithSampleSecrets(t *testing.T) {
 }
 
 func TestMcollectiveAbsentIsQuiet(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	m.cycle(srv)
@@ -118,6 +122,7 @@ func TestMcollectiveAbsentIsQuiet(t *testing.T) {
 }
 
 func TestMcollectiveThatDiesIsNotStartedInEveryCycle(t *testing.T) {
+	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\n")
 	m.program("mcollectived", "echo x >> "+m.base+"/starts; exit 1")
 	for range 20 {
@@ -130,6 +135,7 @@ func TestMcollectiveThatDiesIsNotStartedInEveryCycle(t *testing.T) {
 }
 
 func TestFactsYAML(t *testing.T) {
+	t.Parallel()
 	facts := Facts{"a": "x: y # \"z\"\n<é>", "b": true, "c": map[string]any{"d": []any{"e", nil}}, "yes": "no", "n": "007", "nil": nil}
 	b := factsYAML(facts)
 	var back map[string]any
@@ -149,6 +155,7 @@ func TestFactsYAML(t *testing.T) {
 }
 
 func TestFactsYAMLIsWrittenInEveryCycle(t *testing.T) {
+	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = klot2oj2ked2tayn3hu5on7l\n")
 	for _, want := range []string{"1", "2"} {
 		srv.publish(fact(t, "ext_x", want), t0.Add(time.Duration(len(srv.posts))*time.Minute))

@@ -17,6 +17,7 @@ import (
 const envFact = "#!/bin/sh\necho ext_env=$(env | sort | tr '\\n' ' ')\n"
 
 func TestE19_InheritedSearchPathsStay(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter, func(o *Options, _ *Settings) {
 		o.Environ = []string{"PATH=/opt/mine:/usr/bin:/bin", "RUBYLIB=/opt/ruby", "LD_LIBRARY_PATH=/opt/lib", "FACTER_evil=1", "RUBYOPT=-d"}
@@ -38,6 +39,7 @@ func TestE19_InheritedSearchPathsStay(t *testing.T) {
 }
 
 func TestE20_AnyDirectoryMayBeMissing(t *testing.T) {
+	t.Parallel()
 	exts := map[string][]byte{
 		"bin only":     pack(t, member{"bin/x", "x", 0o755}),
 		"lib only":     pack(t, member{"lib/x.so", "x", 0o644}),
@@ -57,6 +59,7 @@ func TestE20_AnyDirectoryMayBeMissing(t *testing.T) {
 }
 
 func TestE21_OnlyThreeVariablesDiffer(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	script := strings.Replace(shFacter, `echo "$out}"`, `echo "$out,\"fenv\":\"$(env | sort | tr '\n' ' ')\"}"`, 1)
@@ -79,6 +82,7 @@ func TestE21_OnlyThreeVariablesDiffer(t *testing.T) {
 }
 
 func TestE22_ExecutableBitIsPreserved(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(pack(t, member{"bin/yes", "x", 0o755}, member{"bin/no", "x", 0o644}, member{"bin/group", "x", 0o775}), t0)
@@ -91,6 +95,7 @@ func TestE22_ExecutableBitIsPreserved(t *testing.T) {
 }
 
 func TestE23_NoSpecialBits(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(pack(t, member{"bin/a", "x", 0o104755}, member{"bin/b", "x", 0o102755}, member{"bin/c", "x", 0o106777},
@@ -105,6 +110,7 @@ func TestE23_NoSpecialBits(t *testing.T) {
 }
 
 func TestE24_FactsRunAsTheClientsUser(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(pack(t, member{"facts.d/id", "#!/bin/sh\necho ext_uid=$(id -u)\n", 0o755}), t0)
@@ -114,6 +120,7 @@ func TestE24_FactsRunAsTheClientsUser(t *testing.T) {
 }
 
 func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	seen := map[string]bool{}
@@ -128,6 +135,7 @@ func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
 }
 
 func TestE26_ContentIsReachableRelatively(t *testing.T) {
+	t.Parallel()
 	eachFlavour(t, func(t *testing.T, script string) {
 		srv := newRazor(t, razorKind)
 		m := newMachine(t, srv, script)
@@ -147,6 +155,7 @@ func TestE26_ContentIsReachableRelatively(t *testing.T) {
 }
 
 func TestE27_StateOutsideSurvives(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	counter := filepath.Join(m.base, "counter")
@@ -162,6 +171,7 @@ func TestE27_StateOutsideSurvives(t *testing.T) {
 }
 
 func TestE28_StateInsideVanishes(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	script := "#!/bin/sh\ncd \"$(dirname \"$0\")/..\"\necho x >> counter\necho ext_count=$(wc -l < counter)\n"
@@ -176,7 +186,8 @@ func TestE28_StateInsideVanishes(t *testing.T) {
 }
 
 func TestE29_RubyFactsLoadWithoutConfiguration(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, script string) {
+	t.Parallel()
+	eachStandIn(t, func(t *testing.T, script string) {
 		srv := newRazor(t, razorKind)
 		m := newMachine(t, srv, script)
 		srv.publish(pack(t, member{"lib/ruby/facter/auto.rb", "Facter.add(:ext_auto) { setcode { 'loaded' } }\n", 0o644},
@@ -189,6 +200,7 @@ func TestE29_RubyFactsLoadWithoutConfiguration(t *testing.T) {
 }
 
 func TestE30_FirstCheckinHasThem(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, rfcKind)
 	srv.publish(fact(t, "ext_x", "1"), t0)
 	m := newMachine(t, srv, shFacter)
@@ -198,6 +210,7 @@ func TestE30_FirstCheckinHasThem(t *testing.T) {
 }
 
 func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(pack(t, member{"env", "FACTER_evil=1\n", 0o644}, member{".profile", "export FACTER_evil=1\n", 0o644},
@@ -210,6 +223,7 @@ func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
 }
 
 func TestE32_FactersOwnExecFindsTools(t *testing.T) {
+	t.Parallel()
 	eachFlavour(t, func(t *testing.T, script string) {
 		srv := newRazor(t, razorKind)
 		m := newMachine(t, srv, script)
@@ -229,6 +243,7 @@ func TestE32_FactersOwnExecFindsTools(t *testing.T) {
 }
 
 func TestE33_TroubleNeverPreventsACheckin(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	for _, f := range quickFaults(t) {
@@ -239,6 +254,7 @@ func TestE33_TroubleNeverPreventsACheckin(t *testing.T) {
 }
 
 func TestE34_TheNextCycleTriesAgain(t *testing.T) {
+	t.Parallel()
 	good := fact(t, "ext_x", "1")
 	for _, f := range quickFaults(t) {
 		srv := newRazor(t, rfcKind)
@@ -255,6 +271,7 @@ func TestE34_TheNextCycleTriesAgain(t *testing.T) {
 }
 
 func TestE35_NoExtensionIsQuiet(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	for range 3 {
@@ -269,6 +286,7 @@ func TestE35_NoExtensionIsQuiet(t *testing.T) {
 }
 
 func TestE36_ScriptsRubyAndELFAtWill(t *testing.T) {
+	t.Parallel()
 	cc, ruby := testkit.Tool(t, "cc"), testkit.Tool(t, "ruby")
 	dir := t.TempDir()
 	src := filepath.Join(dir, "p.c")

@@ -18,6 +18,7 @@ import (
 // docs/runtime.md, which lists them.
 
 func TestE01_ExtensionFactsAreInTheSamePost(t *testing.T) {
+	t.Parallel()
 	eachFlavour(t, func(t *testing.T, script string) {
 		srv := newRazor(t, razorKind)
 		m := newMachine(t, srv, script)
@@ -34,6 +35,7 @@ func TestE01_ExtensionFactsAreInTheSamePost(t *testing.T) {
 }
 
 func TestE02_ExtensionFactDrivesReboot(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	marker := filepath.Join(m.base, "rebooted")
@@ -56,6 +58,7 @@ func TestE02_ExtensionFactDrivesReboot(t *testing.T) {
 }
 
 func TestE03_RequestsNameNoNode(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	srv.publish(fact(t, "ext_x", "1"), t0)
 	a, b := newMachine(t, srv, shFacter), newMachine(t, srv, shFacter)
@@ -71,6 +74,7 @@ func TestE03_RequestsNameNoNode(t *testing.T) {
 }
 
 func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	file := m.write("mk-extension.zip", string(fact(t, "ext_x", "from the file")))
@@ -91,6 +95,7 @@ func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
 }
 
 func TestE05_UnpackThenCollectThenPost(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	events := filepath.Join(m.base, "events")
@@ -117,6 +122,7 @@ func TestE05_UnpackThenCollectThenPost(t *testing.T) {
 }
 
 func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	for _, status := range []int{0, 404, 500, 0, 503, 0} {
@@ -133,6 +139,7 @@ func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
 }
 
 func TestE07_RunningClientUsesNewExtension(t *testing.T) {
+	t.Parallel()
 	for _, kind := range serverKinds {
 		srv := newRazor(t, kind)
 		m := newMachine(t, srv, shFacter)
@@ -152,6 +159,7 @@ func TestE07_RunningClientUsesNewExtension(t *testing.T) {
 var clocks = map[string]time.Time{"1970": time.Unix(60, 0), "2038": time.Unix(1<<31, 0)}
 
 func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
+	t.Parallel()
 	for name, clock := range clocks {
 		for _, kind := range serverKinds {
 			srv := newRazor(t, kind)
@@ -168,6 +176,7 @@ func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 }
 
 func TestE09_NeverDownloadedIsFetchedWhateverItsTimestamp(t *testing.T) {
+	t.Parallel()
 	statuses := map[string]http.HandlerFunc{
 		"404":       func(w http.ResponseWriter, r *http.Request) { http.Error(w, "{}", 404) },
 		"500":       func(w http.ResponseWriter, r *http.Request) { http.Error(w, "{}", 500) },
@@ -195,6 +204,7 @@ func TestE09_NeverDownloadedIsFetchedWhateverItsTimestamp(t *testing.T) {
 }
 
 func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
+	t.Parallel()
 	for _, kind := range serverKinds {
 		for _, step := range []time.Duration{0, -time.Hour} {
 			srv := newRazor(t, kind)
@@ -218,6 +228,7 @@ func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 }
 
 func TestE11_OldAndNewNeverMix(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_a", "1"), t0)
@@ -233,6 +244,7 @@ func TestE11_OldAndNewNeverMix(t *testing.T) {
 }
 
 func TestE12_ExtensionIsNotPersistent(t *testing.T) {
+	t.Parallel()
 	if DefaultExtensionRoot != "/tmp/mk-extension" {
 		t.Errorf("%s may not be on the RAM file system", DefaultExtensionRoot)
 	}
@@ -270,6 +282,7 @@ func listing(t testing.TB, dir string) (names []string) {
 }
 
 func TestE13_LocalEditsVanishWithANewExtension(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_x", "1"), t0)
@@ -285,6 +298,7 @@ func TestE13_LocalEditsVanishWithANewExtension(t *testing.T) {
 }
 
 func TestE14_IdleCyclesEraseNothing(t *testing.T) {
+	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	srv.publish(fact(t, "ext_x", "1"), t0)
@@ -300,6 +314,7 @@ func TestE14_IdleCyclesEraseNothing(t *testing.T) {
 }
 
 func TestE15_BinIsInPath(t *testing.T) {
+	t.Parallel()
 	script := flavours(t)[2].script
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, script)
@@ -313,6 +328,7 @@ func TestE15_BinIsInPath(t *testing.T) {
 }
 
 func TestE16_LibIsInLibraryPath(t *testing.T) {
+	t.Parallel()
 	cc := testkit.Tool(t, "cc")
 	dir := t.TempDir()
 	write := func(name, body string) string {
@@ -342,6 +358,7 @@ func TestE16_LibIsInLibraryPath(t *testing.T) {
 }
 
 func TestE17_LibRubyIsInRubylib(t *testing.T) {
+	t.Parallel()
 	script := flavours(t)[2].script
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, script)
@@ -353,6 +370,7 @@ func TestE17_LibRubyIsInRubylib(t *testing.T) {
 }
 
 func TestE18_FactsDInAllFourKinds(t *testing.T) {
+	t.Parallel()
 	eachFlavour(t, func(t *testing.T, script string) {
 		srv := newRazor(t, razorKind)
 		m := newMachine(t, srv, script)
