@@ -1,0 +1,275 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mkbuild/internal/qemu"
+	"mkbuild/internal/testkit"
+)
+
+// server is a running `mkbuild serve`.
+type server struct {
+	url, rules, zip string
+	log             *bytes.Buffer
+}
+
+// serve starts the check-in server as a user would, with Razor's own config.yaml.
+func serve(t *testing.T, f fixture) *server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &server{rules: filepath.Join(dir, "rules.yaml"), zip: filepath.Join(dir, "mk-extension.zip"), log: &bytes.Buffer{}}
+	config := filepath.Join(dir, "config.yaml")
+	put(t, config, "all:\n  microkernel:\n    extension-zip: "+s.zip+"\n")
+	put(t, s.rules, "tags: []\npolicies: []\n")
+	cmd := exec.CommandContext(t.Context(), f.mkbuild, "serve", "--razor-config", config, "--rules", s.rules, "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))
+	cmd.Stderr = s.log
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("mkbuild serve said nothing: %v\n%s", err, s.log)
+	}
+	s.url = strings.TrimSpace(line)
+	return s
+}
+
+func put(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// node is what the server knows of the one machine that checks in.
+type node struct {
+	Name  string         `json:"name"`
+	Facts map[string]any `json:"facts"`
+	Last  struct {
+		At time.Time `json:"at"`
+	} `json:"mkbuild"`
+}
+
+func (s *server) get(t *testing.T, path string, into any) bool {
+	t.Helper()
+	resp, err := http.Get(s.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return false
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		t.Fatalf("%s: %v\n%s", path, err, b)
+	}
+	return true
+}
+
+// node asks for the first node; nil means that none has checked in yet.
+func (s *server) node(t *testing.T) *node {
+	t.Helper()
+	var list struct {
+		Items []node `json:"items"`
+	}
+	if !s.get(t, "api/collections/nodes?depth=1", &list) || len(list.Items) == 0 || list.Items[0].Facts == nil {
+		return nil
+	}
+	return &list.Items[0]
+}
+
+// await polls until the node's facts satisfy ok.
+func (s *server) await(t *testing.T, vm *qemu.VM, what string, limit time.Duration, ok func(facts map[string]any) bool) *node {
+	t.Helper()
+	end := time.Now().Add(limit)
+	for time.Now().Before(end) {
+		if n := s.node(t); n != nil && ok(n.Facts) {
+			return n
+		}
+		select {
+		case <-vm.Ended():
+			t.Fatalf("the machine ended before %s\n%s", what, vm.Log())
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	facts := "no check-in"
+	if n := s.node(t); n != nil {
+		b, _ := json.MarshalIndent(n.Facts, "", " ")
+		facts = string(b)
+	}
+	t.Fatalf("not in %v: %s\nfacts: %s\nserver:\n%s\nconsole:\n%s", limit, what, facts, s.log, vm.Log())
+	return nil
+}
+
+// publish packs dir and puts the archive where the server takes it from, in one rename.
+func (s *server) publish(t *testing.T, f fixture, dir string) {
+	t.Helper()
+	part := s.zip + ".part.zip"
+	if _, stderr, err := f.run(t, "extension", "pack", dir, "-o", part); err != nil {
+		t.Fatalf("extension pack: %v\n%s", err, stderr)
+	}
+	if err := os.Rename(part, s.zip); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// siteExtension is an extension with one of everything: a program, a shared library, a Ruby
+// fact that uses both, and external facts of all four kinds.
+func siteExtension(t *testing.T, f fixture) string {
+	t.Helper()
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "bin", "site-tool"), "#!/bin/sh\necho \"tool in $(dirname \"$0\" | sed 's/.*\\///')\"\n")
+	put(t, filepath.Join(dir, "facts.d", "a.txt"), "ext_txt=from txt\n")
+	put(t, filepath.Join(dir, "facts.d", "b.yaml"), "---\next_yaml: from yaml\n")
+	put(t, filepath.Join(dir, "facts.d", "c.json"), `{"ext_json": "from json"}`+"\n")
+	put(t, filepath.Join(dir, "facts.d", "d.sh"), "#!/bin/sh\necho \"ext_exec=uid $(id -u)\"\n")
+	put(t, filepath.Join(dir, "lib", "ruby", "facter", "site.rb"), `Facter.add(:ext_ruby) do
+  setcode { Facter::Core::Execution.execute('site-tool') }
+end
+Facter.add(:ext_library) do
+  setcode do
+    require 'fiddle'
+    md = Fiddle.dlopen('libmd.so.0')
+    hex = Fiddle::Function.new(md['MD5Data'], [Fiddle::TYPE_VOIDP, Fiddle::TYPE_SIZE_T, Fiddle::TYPE_VOIDP], Fiddle::TYPE_VOIDP)
+    buffer = Fiddle::Pointer.malloc(33, Fiddle::RUBY_FREE)
+    hex.call('abc', 3, buffer).to_s
+  end
+end
+`)
+	for _, x := range []string{"bin/site-tool", "facts.d/d.sh"} {
+		if err := os.Chmod(filepath.Join(dir, x), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	libmd(t, f, filepath.Join(dir, "lib"))
+	return dir
+}
+
+// libmd takes a real i386 library, which no prod image has, out of the mirror's libedit.tcz.
+func libmd(t *testing.T, f fixture, to string) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "x")
+	testkit.Run(t, "unsquashfs", "-q", "-n", "-no-xattrs", "-d", out, filepath.Join(f.mirror, "4.x/x86/tcz/libedit.tcz"))
+	var found string
+	err := filepath.WalkDir(out, func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasPrefix(d.Name(), "libmd.so.0") {
+			found = p
+		}
+		return err
+	})
+	if err != nil || found == "" {
+		t.Fatalf("libedit.tcz has no libmd: %v", err)
+	}
+	b, err := os.ReadFile(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(to, "libmd.so.0"), string(b))
+}
+
+func has(facts map[string]any, want map[string]string) bool {
+	for k, v := range want {
+		if fmt.Sprint(facts[k]) != v {
+			return false
+		}
+	}
+	return true
+}
+
+// TestCheckIn boots an image against the development server and lives through what the runtime
+// document promises: facts, an extension that appears while the machine runs, a broken one, and
+// a policy that makes the machine reboot.
+func TestCheckIn(t *testing.T) {
+	f := setup(t)
+	s := serve(t, f)
+	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
+	iso := f.image(t, with(fmt.Sprintf("client: {settings: {server: \"10.0.2.2:%s\", interval: \"3\", skew: \"1\"}}\n", port)),
+		"--append", "console=ttyS0 loglevel=3 razor.fact.rack=r12 razor.fact.site=lab")
+	vm, err := qemu.Start(t.Context(), qemu.Machine{CDROM: iso, Network: true, MemoryMiB: 768})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(vm.Stop)
+
+	n := s.await(t, vm, "the first check-in", bootTime, func(facts map[string]any) bool { return facts["rack"] != nil })
+	checkFirstFacts(t, n.Facts)
+
+	s.publish(t, f, siteExtension(t, f))
+	want := map[string]string{
+		"ext_txt": "from txt", "ext_yaml": "from yaml", "ext_json": "from json", "ext_exec": "uid 0",
+		"ext_ruby": "tool in bin", "ext_library": "900150983cd24fb0d6963f7d28e17f72",
+	}
+	n = s.await(t, vm, "the extension's facts", 2*time.Minute, func(facts map[string]any) bool { return has(facts, want) })
+
+	put(t, s.zip+".part", "this is no zip")
+	if err := os.Rename(s.zip+".part", s.zip); err != nil {
+		t.Fatal(err)
+	}
+	n = s.await(t, vm, "the broken extension's report", 2*time.Minute, func(facts map[string]any) bool { return facts["mk_extension_error"] != nil })
+	if !has(n.Facts, want) {
+		t.Errorf("the last good extension is not in force: %v", n.Facts)
+	}
+	before := n.Last.At
+	end := time.Now().Add(2 * time.Minute)
+	for n = s.node(t); !n.Last.At.After(before) && time.Now().Before(end); n = s.node(t) {
+		time.Sleep(500 * time.Millisecond)
+	}
+	if !n.Last.At.After(before) {
+		t.Errorf("no check-in after the broken extension")
+	}
+
+	put(t, s.rules, `tags:
+  - {name: site, rule: ["=", ["fact", "ext_txt", ""], "from txt"]}
+policies:
+  - {name: install, tags: [site]}
+`)
+	select {
+	case <-vm.Ended():
+	case <-time.After(3 * time.Minute):
+		t.Fatalf("the policy did not make the machine reboot\nserver:\n%s\nconsole:\n%s", s.log, vm.Log())
+	}
+}
+
+// checkFirstFacts wants facts of every source in the first check-in, and nothing of an extension.
+func checkFirstFacts(t *testing.T, facts map[string]any) {
+	t.Helper()
+	for _, name := range []string{"macaddress", "processorcount", "facterversion", "mk_hw_lscpu_Architecture", "mk_hw_nic_count"} {
+		if facts[name] == nil {
+			t.Errorf("no fact %s", name)
+		}
+	}
+	if !has(facts, map[string]string{"rack": "r12", "site": "lab"}) {
+		t.Errorf("facts of the kernel's arguments: rack %v, site %v", facts["rack"], facts["site"])
+	}
+	for name := range facts {
+		if strings.HasPrefix(name, "ext_") {
+			t.Errorf("fact %s before the extension was published", name)
+		}
+	}
+	if t.Failed() {
+		b, _ := json.MarshalIndent(facts, "", " ")
+		t.Logf("%s", b)
+	}
+}
