@@ -61,7 +61,7 @@ func (s *Server) handleNodeID(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &dup):
 		s.empty(w, s.unlessCorrect(http.StatusBadRequest, http.StatusConflict))
-	case errors.Is(err, errNoKey):
+	case errors.Is(err, errNoKey), errors.Is(err, errTooMany):
 		s.failure(w, http.StatusBadRequest, err.Error())
 	case err != nil:
 		s.failure(w, http.StatusInternalServerError, "the node was not stored")
@@ -86,7 +86,7 @@ func (s *Server) handleBoot(w http.ResponseWriter, r *http.Request) {
 	})
 	var dup *duplicateError
 	switch {
-	case errors.As(err, &dup), errors.Is(err, errNoKey):
+	case errors.As(err, &dup), errors.Is(err, errNoKey), errors.Is(err, errTooMany):
 		s.empty(w, http.StatusBadRequest)
 	case err != nil:
 		s.empty(w, http.StatusInternalServerError)

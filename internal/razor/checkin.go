@@ -319,7 +319,7 @@ func (s *Server) checkinError(w http.ResponseWriter, q *checkinRequest, err erro
 		s.failure(w, s.unlessCorrect(http.StatusInternalServerError, http.StatusBadRequest), err.Error())
 	case errors.Is(err, ErrNoNode):
 		s.empty(w, http.StatusNotFound)
-	case errors.Is(err, errNoKey), errors.Is(err, errArgument):
+	case errors.Is(err, errNoKey), errors.Is(err, errArgument), errors.Is(err, errTooMany):
 		s.failure(w, http.StatusBadRequest, err.Error())
 	default:
 		s.failure(w, http.StatusInternalServerError, "the server failed: see its log")

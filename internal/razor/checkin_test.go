@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -199,6 +200,60 @@ func TestPolicyBinding(t *testing.T) {
 	}
 }
 
+// A policy's limit holds when many nodes check in at once.
+func TestMaxCountUnderConcurrency(t *testing.T) {
+	r := newRig(t, withRules(t, "policies: [{name: seven, max_count: 7}]"))
+	answers := make([]string, 40)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			mac := fmt.Sprintf("52:54:00:00:01:%02x", i)
+			answers[i] = r.checkin(r.node(mac), map[string]any{"macaddress": mac}).body
+		})
+	}
+	wg.Wait()
+	bound := 0
+	for _, a := range answers {
+		if a == `{"action":"reboot"}` {
+			bound++
+		}
+	}
+	if bound != 7 || len(r.s.namesWhere(boundTo("seven"))) != 7 {
+		t.Errorf("%d nodes bound, want 7", bound)
+	}
+}
+
+// Tags follow metadata at once, without a check-in.
+func TestMetadataChangesTags(t *testing.T) {
+	r := newRig(t, withRules(t, "tags: [{name: db, rule: ['=', [metadata, role, null], db]}]"))
+	id := r.node(mac1)
+	r.checkin(id, facts1())
+	r.get(fmt.Sprintf("/svc/store_metadata/%d?role=db", id))
+	if got := r.load(id).Tags; len(got) != 1 {
+		t.Errorf("tags %q", got)
+	}
+}
+
+// What no machine has cannot become an identity.
+func TestIdentityIsBounded(t *testing.T) {
+	r := newRig(t, nil)
+	many := url.Values{}
+	for i := range maxIdentity + 1 {
+		many.Set(fmt.Sprintf("net%d", i), fmt.Sprint(i))
+	}
+	for name, q := range map[string]string{"long": "net0=" + strings.Repeat("a", maxEntry), "NUL": "net0=a%00b", "many": many.Encode()} {
+		for _, path := range []string{"/svc/nodeid?", "/svc/boot?"} {
+			if a := r.get(path + q); a.status != 400 {
+				t.Errorf("%s%s: got %d", path, name, a.status)
+			}
+		}
+	}
+	id := r.node(mac1)
+	if a := r.checkin(id, facts1("uuid", strings.Repeat("u", 40000))); a.status != 400 {
+		t.Errorf("long uuid: got %d", a.status)
+	}
+}
+
 // A rule that fails sets nothing and binds nothing, though another tag matches; also a bound
 // node is then told "none".
 func TestRuleErrorAnswersNone(t *testing.T) {
@@ -362,4 +417,30 @@ func TestSearchByMACInAnySpelling(t *testing.T) {
 			t.Errorf("%s: got %t", q, got)
 		}
 	}
+}
+
+// No body makes the server panic, and what it accepts it can store and show.
+func FuzzCheckin(f *testing.F) {
+	for _, b := range []string{`{"facts":{"macaddress":"52:54:00:00:00:01"}}`, `{"facts":{"a":[1,{"b":1e400}],"\u0000":null}}`, `{"facts":"x"}`, `[[[`, `{"facts":{"uptime":-0.0,"uuid":5}}`} {
+		f.Add([]byte(b))
+	}
+	c := DefaultConfig()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		facts, status := factsOf(body)
+		if status != 0 {
+			return
+		}
+		q := &checkinRequest{facts: facts}
+		if err := q.prepare(&c); err != nil {
+			t.Fatal(err)
+		}
+		var again map[string]json.RawMessage
+		if err := decodeJSON(q.keptAll, &again); err != nil {
+			t.Fatalf("stored facts are not readable: %v", err)
+		}
+		if d := diffFacts(again, q.keptRaw); len(d) != 0 {
+			t.Fatalf("stored facts differ: %v", d)
+		}
+		factRows(q.kept, &Node{})
+	})
 }

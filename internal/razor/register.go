@@ -48,8 +48,33 @@ func (s *Server) logDuplicate(e *duplicateError) {
 	}
 }
 
+// Limits of an identity: /svc/nodeid and /svc/boot are open to everybody and make nodes.
+const (
+	maxIdentity = 512     // entries
+	maxEntry    = 1 << 10 // bytes of one
+	maxNodes    = 1 << 20 // ever made in one database
+)
+
+var errTooMany = errors.New("too much of it")
+
+// boundHW refuses an identity that no machine has.
+func boundHW(hw []string) error {
+	if len(hw) > maxIdentity {
+		return fmt.Errorf("look up node: %w: hw_info has %d entries, the limit is %d", errTooMany, len(hw), maxIdentity)
+	}
+	for _, e := range hw {
+		if len(e) > maxEntry || strings.ContainsRune(e, 0) {
+			return fmt.Errorf("look up node: %w: hw_info entry %q", errTooMany, clip(e, 40))
+		}
+	}
+	return nil
+}
+
 // findByHW finds the nodes whose identity overlaps with hw in what match_nodes_on names.
 func (s *Server) findByHW(t *txn, hw []string) (nodes []*Node, match []string, err error) {
+	if err := boundHW(hw); err != nil {
+		return nil, nil, err
+	}
 	match = s.config.matchable(hw)
 	if len(match) == 0 {
 		return nil, nil, fmt.Errorf("look up node: %w: match_nodes_on is %s",
@@ -73,7 +98,7 @@ func (s *Server) lookup(t *txn, hw []string, dhcpMAC string) (*Node, error) {
 	case 1:
 		n := nodes[0].clone()
 		if dhcpMAC != "" {
-			n.DHCPMAC = dhcpMAC
+			n.DHCPMAC = clip(dhcpMAC, maxEntry)
 		}
 		var facts []string
 		for _, e := range hw {
@@ -88,9 +113,12 @@ func (s *Server) lookup(t *txn, hw []string, dhcpMAC string) (*Node, error) {
 }
 
 func (s *Server) createNode(t *txn, hw []string, dhcpMAC string) (*Node, error) {
-	n := &Node{HWInfo: hw, DHCPMAC: dhcpMAC, Created: s.now()}
+	n := &Node{HWInfo: hw, DHCPMAC: clip(dhcpMAC, maxEntry), Created: s.now()}
 	if s.config.ProtectNewNodes {
 		n.Installed, n.InstalledAt = "+protected", s.now()
+	}
+	if made := t.tx.Bucket(bucketNodes).Sequence(); made >= maxNodes {
+		return nil, fmt.Errorf("create node: %w: %d were made already", errTooMany, made)
 	}
 	return n, t.create(n)
 }

@@ -148,22 +148,30 @@ func (s *Server) retag(t *txn, rules *Rules) error {
 		return err
 	}
 	for _, old := range nodes {
-		if !old.Registered {
-			continue
-		}
-		v, err := s.values(t, old)
-		if err != nil {
-			return err
-		}
 		n := old.clone()
-		n.Tags = nil
-		for _, r := range rules.Results(v) {
-			if r.Matched {
-				n.Tags = append(n.Tags, r.Name)
-			}
+		if err := s.retagNode(t, n, rules); err != nil {
+			return err
 		}
 		if err := t.put(old, n); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// retagNode evaluates all tags on one node without a check-in.
+func (s *Server) retagNode(t *txn, n *Node, rules *Rules) error {
+	if !n.Registered {
+		return nil
+	}
+	v, err := s.values(t, n)
+	if err != nil {
+		return err
+	}
+	n.Tags = nil
+	for _, r := range rules.Results(v) {
+		if r.Matched {
+			n.Tags = append(n.Tags, r.Name)
 		}
 	}
 	return nil

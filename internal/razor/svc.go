@@ -92,6 +92,10 @@ func (s *Server) handleStoreMetadata(w http.ResponseWriter, r *http.Request) {
 	}
 	err := s.change(id, func(t *txn, n *Node) error {
 		n.modifyMetadata(update, remove)
+		rules, _ := s.rules.current()
+		if err := s.retagNode(t, n, rules); err != nil { // Razor, too, evaluates tags when metadata change
+			return err
+		}
 		return t.log(id, LogEntry{Timestamp: s.now(), Event: "store_metadata", Vars: vars})
 	})
 	s.noContent(w, err)
