@@ -27,7 +27,7 @@ func clientTree(program []byte, c config.Config) (*overlay.Tree, error) {
 		settings = map[string]string{}
 	}
 	if c.MCollective != nil && c.MCollective.AllowSampleSecrets {
-		settings["allow_sample_secrets"] = "true"
+		settings["mcollective.allow_sample_secrets"] = "on"
 	}
 	if c.Client.CA != "" {
 		text, err := readCA(c.Client.CA)
