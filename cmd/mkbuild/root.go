@@ -52,6 +52,14 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		c.Args = strictArgs(c.Args)
 		root.AddCommand(c)
 	}
+	root.AddGroup(&cobra.Group{ID: "runtime", Title: "Run time:"})
+	serve := serveCommand(w)
+	serve.Long += "\n" + exitHelp
+	serve.Args = strictArgs(serve.Args)
+	for _, c := range []*cobra.Command{extensionCommand(w), serve} {
+		c.GroupID = "runtime"
+		root.AddCommand(c)
+	}
 	root.Args = strictArgs(func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("unknown command %q", args[0])

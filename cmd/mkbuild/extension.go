@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/wholefile"
+)
+
+func extensionCommand(w *world) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "extension",
+		Short: "Write, check, pack and try extensions of a running microkernel",
+		Long: `An extension is a zip file that running microkernels fetch before each check-in: programs, libraries,
+Ruby code and external facts that add to what a machine reports (microkernel.extension-zip in
+Razor's config.yaml).`,
+		Example: `  mkbuild extension new site
+  mkbuild extension lint site
+  mkbuild extension run site
+  mkbuild extension pack site -o /etc/razor/mk-extension.zip`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.Args = strictArgs(func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown command %q", args[0])
+		}
+		return nil
+	})
+	for _, sub := range []*cobra.Command{extensionNewCommand(w), extensionPackCommand(w), extensionLintCommand(w), extensionShowCommand(w), extensionRunCommand(w)} {
+		sub.Long += "\n" + exitHelp
+		sub.Args = strictArgs(sub.Args)
+		c.AddCommand(sub)
+	}
+	return c
+}
+
+func extensionNewCommand(w *world) *cobra.Command {
+	return &cobra.Command{
+		Use:   "new DIR",
+		Short: "Write a small example extension with comments",
+		Long: `Write an extension that works into DIR, which must be empty or not exist: one of everything that an
+extension can hold, each with the rules for it. stdout is DIR.`,
+		Example: `  mkbuild extension new site`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			err := extension.WriteExample(args[0])
+			if errors.Is(err, extension.ErrNotEmpty) {
+				return &usageError{err.Error(), "name a directory that does not exist: mkbuild extension new site"}
+			}
+			if err != nil {
+				return err
+			}
+			return printPath(w, args[0])
+		},
+	}
+}
+
+type packOptions struct {
+	lintOptions
+	output string
+	noLint bool
+}
+
+func extensionPackCommand(w *world) *cobra.Command {
+	o := &packOptions{}
+	c := &cobra.Command{
+		Use:   "pack DIR",
+		Short: "Pack a directory as an extension",
+		Long: `Pack DIR as a zip file for microkernel.extension-zip. The same tree gives the same bytes: members are
+sorted, modes are 0755 or 0644, times are 1980-01-01. Traces of version control and file managers
+are left out. DIR is checked first, as by ` + "`mkbuild extension lint`" + `: with errors nothing is written.
+
+stdout is the path of the file and nothing else. It appears whole or not at all, also where a
+server hands out the old one meanwhile.`,
+		Example: `  mkbuild extension pack site -o /etc/razor/mk-extension.zip`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runExtensionPack(cmd.Context(), w, o, args[0]) },
+	}
+	c.Flags().StringVarP(&o.output, "output", "o", "mk-extension.zip", "`file` to write")
+	c.Flags().BoolVar(&o.noLint, "no-lint", false, "do not check it first")
+	o.addFlags(c)
+	return c
+}
+
+func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string) error {
+	src, err := extension.ReadDir(dir, extension.DefaultLimits())
+	if err != nil {
+		return inputError(err, "name the directory that holds bin, lib and facts.d")
+	}
+	if err := checkOutput(o.output); err != nil {
+		return err
+	}
+	if inside(o.output, dir) {
+		return &usageError{fmt.Sprintf("write %s: it lies in %s, and would be packed the next time", o.output, dir), "choose another place with -o FILE"}
+	}
+	if !o.noLint {
+		if err := o.checkBeforePack(ctx, w, src); err != nil {
+			return err
+		}
+	}
+	b, err := extension.Pack(ctx, src, extension.DefaultLimits())
+	if err != nil {
+		return inputError(err, "`mkbuild extension lint "+dir+"` says how to mend it")
+	}
+	err = wholefile.Write(o.output, func(f io.Writer) error {
+		_, err := f.Write(b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return printPath(w, o.output)
+}
+
+func (o *packOptions) checkBeforePack(ctx context.Context, w *world, src *extension.Source) error {
+	found, err := o.lint(ctx, src)
+	if err != nil {
+		return err
+	}
+	if err := printFindings(w.stderr, found); err != nil {
+		return err
+	}
+	if errs, _ := extension.Count(found); errs > 0 {
+		return &usageError{fmt.Sprintf("pack %s: %s", src.Name, countText(found)), "mend the errors, or pack it as it is with --no-lint"}
+	}
+	return nil
+}
+
+// inside reports whether a file will lie in dir, through links too.
+func inside(name, dir string) bool {
+	parent, err1 := filepath.EvalSymlinks(filepath.Dir(name))
+	real, err2 := filepath.EvalSymlinks(dir)
+	if err1 != nil || err2 != nil {
+		return false // reported where it is used
+	}
+	parent, err1 = filepath.Abs(parent)
+	real, err2 = filepath.Abs(real)
+	rel, err := filepath.Rel(real, parent)
+	return errors.Join(err1, err2, err) == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// openSource reads the directory or archive name; close releases the archive.
+func openSource(name string) (src *extension.Source, release func(), err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, nil, inputError(err, "name a directory or a zip file")
+	}
+	if info.IsDir() {
+		src, err = extension.ReadDir(name, extension.DefaultLimits())
+		return src, func() {}, err
+	}
+	f, err := openZip(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	src, err = extension.ReadZip(name, f, info.Size(), extension.DefaultLimits())
+	if err != nil {
+		f.Close() //nolint:errcheck,gosec // only read
+		return nil, nil, inputError(fmt.Errorf("read %s: %w", name, err), "make it with `mkbuild extension pack DIR`")
+	}
+	return src, func() { f.Close() }, nil //nolint:errcheck,gosec // only read
+}
+
+// openZip opens a regular file: opening a FIFO would wait for ever.
+func openZip(name string) (*os.File, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, inputError(err, "name a directory or a zip file")
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &usageError{"read " + name + ": it is no file", "name a directory or a zip file"}
+	}
+	return os.Open(name) //nolint:gosec // the user's own choice
+}
+
+// inputError makes what is wrong with the named input a usage error, and leaves alone what has
+// another cause.
+func inputError(err error, next string) error {
+	for _, is := range []bool{errors.Is(err, os.ErrNotExist), errors.Is(err, extension.ErrNotZip), errors.Is(err, extension.ErrWrapped),
+		isAny[*extension.LimitError](err), isAny[*extension.UnsafeError](err), isAny[*extension.ChecksumError](err),
+		isAny[*extension.RefusedError](err), isNotDirectory(err)} {
+		if is {
+			return &usageError{err.Error(), next}
+		}
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/mkclient"
+	"mkbuild/internal/razor"
+)
+
+func extensionRunCommand(w *world) *cobra.Command {
+	asJSON := false
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "run DIR|ZIP",
+		Short: "Collect facts here with and without an extension, and print the difference",
+		Long: `Unpack an extension into a temporary directory and collect this machine's facts with it and without
+it, with the client's own code: the same unpacking, environment, switches and limits as on a
+microkernel, and the Facter that is installed here. Prints the facts that the extension adds,
+changes or takes away. Facts are collected twice, so that a value that changes by itself is not
+taken for the extension's doing, and one of the extension that changes each time is marked. Left out
+are path, and Facter's own free memory, uptime, load and mounts, which never stand still.
+
+Programs of the extension run here, as you. stdout is the facts.`,
+		Example: `  mkbuild extension run site
+  mkbuild extension run mk-extension.zip --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return &usageError{"--timeout: it is negative", "for example: --timeout 30s"}
+			}
+			return runExtensionRun(cmd.Context(), w, args[0], timeout, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the facts as JSON ("+runSchema+")")
+	c.Flags().DurationVar(&timeout, "timeout", 0, "how long Facter may take (default: the client's own limit)")
+	return c
+}
+
+func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Duration, asJSON bool) error {
+	tmp, err := os.MkdirTemp("", "mkbuild-extension-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp) //nolint:errcheck // best effort
+	dir := filepath.Join(tmp, "extension")
+	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // as the client makes it
+		return err
+	}
+	if err := unpackHere(ctx, name, dir); err != nil {
+		return inputError(err, "`mkbuild extension lint "+name+"` says how to mend it")
+	}
+	c := clientHere(w, tmp, timeout)
+	var samples [2]factSample
+	for i := range samples {
+		if samples[i], err = sampleFacts(ctx, c, name, dir); err != nil {
+			return err
+		}
+	}
+	d := compareFacts(samples)
+	d.Extension = name
+	if asJSON {
+		return printJSON(w.stdout, d)
+	}
+	return d.print(w, razor.DefaultConfig().Blacklist.Has)
+}
+
+// sampleFacts collects once without and once with the extension in dir.
+func sampleFacts(ctx context.Context, c *mkclient.Client, name, dir string) (factSample, error) {
+	with, without, err := c.Try(ctx, dir)
+	switch {
+	case ctx.Err() != nil:
+		return factSample{}, ctx.Err()
+	case err != nil && without == nil:
+		return factSample{}, &usageError{"collect facts without the extension: " + err.Error(), "install Facter (Debian and Ubuntu: apt install facter; elsewhere: gem install facter), and make sure that `facter --json` works"}
+	case err != nil:
+		return factSample{}, &usageError{"collect facts with " + name + ": " + err.Error(), "without the extension Facter works: `mkbuild extension lint " + name + "` looks for the cause; --timeout gives it longer"}
+	}
+	return factSample{with, without}, nil
+}
+
+// clientHere is the client with its defaults; only the place of the programs is this machine's.
+func clientHere(w *world, tmp string, timeout time.Duration) *mkclient.Client {
+	var environ []string
+	for _, key := range []string{"PATH", "LD_LIBRARY_PATH", "RUBYLIB"} {
+		if v := w.getenv(key); v != "" {
+			environ = append(environ, key+"="+v)
+		}
+	}
+	set, _ := mkclient.Load(mkclient.Inputs{}) // the defaults give no warnings
+	if timeout > 0 {
+		set.FactTimeout = timeout
+	}
+	opt := mkclient.DefaultOptions(versionText(), environ)
+	opt.ExtensionRoot = tmp
+	opt.Log = &mkclient.Logger{W: w.stderr, Min: mkclient.Warn}
+	if path := w.getenv("PATH"); path != "" {
+		opt.Path = path + ":" + opt.Path // a Facter of one's own is found too
+	}
+	return mkclient.New(opt, set)
+}
+
+// unpackHere unpacks the archive, or packs the directory and unpacks that, as a client would.
+func unpackHere(ctx context.Context, name, dir string) error {
+	lim := extension.DefaultLimits()
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		src, err := extension.ReadDir(name, lim)
+		if err != nil {
+			return err
+		}
+		return extension.Copy(ctx, src, dir, lim)
+	}
+	f, err := openZip(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if _, err := extension.Unpack(ctx, f, info.Size(), dir, lim); err != nil {
+		return fmt.Errorf("unpack %s: %w", name, errors.Join(err, ctx.Err()))
+	}
+	return nil
+}
