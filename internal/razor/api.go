@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -144,22 +145,20 @@ func (s *Server) nodeObject(r *http.Request, t *txn, n *Node) (object, error) {
 	return o, err
 }
 
-// nodeNumberOf reads the number out of a name such as "node12".
-func nodeNumberOf(name string) (uint64, bool) {
-	const prefix = "node"
-	if len(name) <= len(prefix) || name[:len(prefix)] != prefix {
-		return 0, false
+// nodeNumberOf reads the number out of a name such as "node12"; 0, which no node has, when the
+// name is another.
+func nodeNumberOf(name string) uint64 {
+	digits, ok := strings.CutPrefix(name, "node")
+	id, err := strconv.ParseUint(digits, 10, 63)
+	if !ok || err != nil || strconv.FormatUint(id, 10) != digits {
+		return 0
 	}
-	id, err := strconv.ParseUint(name[len(prefix):], 10, 63)
-	if err != nil || prefix+strconv.FormatUint(id, 10) != name {
-		return 0, false
-	}
-	return id, true
+	return id
 }
 
 // named runs fn on the node of the path, in a read transaction.
 func (s *Server) named(w http.ResponseWriter, r *http.Request, fn func(*txn, *Node) (any, error)) {
-	id, _ := nodeNumberOf(r.PathValue("name"))
+	id := nodeNumberOf(r.PathValue("name"))
 	var out any
 	found := false
 	err := s.store.view(func(t *txn) error {

@@ -95,7 +95,7 @@ func (s *Server) runCommand(name string, c command) (string, error) {
 
 // forget deletes a node with its facts and log; its next check-in is a 404.
 func (s *Server) forget(name string) error {
-	id, _ := nodeNumberOf(name)
+	id := nodeNumberOf(name)
 	err := s.store.update(func(t *txn) error {
 		n, err := t.node(id)
 		if err != nil {
@@ -111,7 +111,7 @@ func (s *Server) forget(name string) error {
 
 // reinstall unbinds the node and clears its installed mark, so that policies apply anew.
 func (s *Server) reinstall(name string) error {
-	id, _ := nodeNumberOf(name)
+	id := nodeNumberOf(name)
 	return s.change(id, func(t *txn, n *Node) error {
 		n.Policy, n.Installed, n.InstalledAt, n.BootCount = "", "", time.Time{}, 0
 		return t.log(id, LogEntry{Timestamp: s.now(), Event: "reinstall", Msg: "unbound by command"})

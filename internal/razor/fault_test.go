@@ -110,7 +110,7 @@ func TestFaultFlipflop(t *testing.T) {
 		}
 		stamps = append(stamps, st)
 	}
-	if stamps[0] == stamps[1] || stamps[0] != stamps[2] || stamps[1] != stamps[3] {
+	if stamps[0].Equal(stamps[1]) || !stamps[0].Equal(stamps[2]) || !stamps[1].Equal(stamps[3]) {
 		t.Errorf("stamps %v", stamps)
 	}
 }

@@ -17,14 +17,17 @@ type captured struct {
 	body   bytes.Buffer
 }
 
+// Header implements [http.ResponseWriter].
 func (c *captured) Header() http.Header { return c.header }
 
+// WriteHeader implements [http.ResponseWriter].
 func (c *captured) WriteHeader(status int) {
 	if c.status == 0 {
 		c.status = status
 	}
 }
 
+// Write implements [http.ResponseWriter].
 func (c *captured) Write(b []byte) (int, error) {
 	c.WriteHeader(http.StatusOK)
 	return c.body.Write(b)

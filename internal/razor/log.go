@@ -104,12 +104,11 @@ func (t *txn) readLog(id uint64, limit, skip int) ([]LogEntry, error) {
 	prefix := numKey(id)
 	out := []LogEntry{}
 	c := t.tx.Bucket(bucketLog).Cursor()
-	k, v := c.Seek(numKey(id + 1))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	newest := c.Prev
+	if next, _ := c.Seek(numKey(id + 1)); next == nil {
+		newest = c.Last
 	}
+	k, v := newest()
 	for ; k != nil && bytes.HasPrefix(k, prefix) && len(out) < limit; k, v = c.Prev() {
 		if skip > 0 {
 			skip--

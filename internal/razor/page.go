@@ -209,7 +209,7 @@ type policyRow struct {
 const logShown = 100
 
 func (s *Server) nodePage(r *http.Request) (any, error) {
-	id, _ := nodeNumberOf(r.PathValue("name"))
+	id := nodeNumberOf(r.PathValue("name"))
 	d := nodeData{frame: s.frame(clip(r.PathValue("name"), 60), id), Rules: map[string]string{}}
 	err := s.store.view(func(t *txn) error {
 		n, err := t.node(id)

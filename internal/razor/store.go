@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Conditions of the database.
@@ -116,7 +117,7 @@ func (s *store) openAs(readOnly bool) error {
 func (s *store) openError(err error) error {
 	var pathErr *os.PathError
 	switch {
-	case errors.Is(err, bolt.ErrTimeout):
+	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("open %s: %w", s.file, ErrDatabaseBusy)
 	case errors.As(err, &pathErr):
 		return fmt.Errorf("open database: %w", err)

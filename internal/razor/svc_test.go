@@ -2,7 +2,6 @@ package razor
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -210,126 +209,6 @@ func TestCheckinBodyLimit(t *testing.T) {
 	body := `{"facts":{"x":"` + strings.Repeat("a", maxBody) + `"}}`
 	if a := r.do("POST", fmt.Sprintf("/svc/checkin/%d", id), body, "Content-Type: application/json"); a.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("got %d %v, want 413", a.status, a.err)
-	}
-}
-
-func TestNodeID(t *testing.T) {
-	r := newRig(t, nil)
-	for _, c := range []struct {
-		name, query string
-		status      int
-	}{
-		{"no parameters", "", 400},
-		{"nothing to match on", "?serial=abc&uuid=x", 400},
-		{"empty values", "?net0=&net1=%20", 400},
-		{"unknown keys", "?foo=bar", 400},
-		{"a MAC", "?net0=52-54-00-00-00-01", 200},
-	} {
-		if a := r.get("/svc/nodeid" + c.query); a.status != c.status {
-			t.Errorf("%s: got %d %s, want %d", c.name, a.status, a.body, c.status)
-		}
-	}
-	// Spelling, order and position do not matter.
-	first := r.node("52:54:00:00:00:01")
-	for _, q := range []string{"?net3=52-54-00-00-00-01", "?mac=52:54:00:00:00:01", "?net0=AA-BB-CC-00-00-01&net1=%2052:54:00:00:00:01&serial=X"} {
-		if a := r.get("/svc/nodeid" + q); a.body != fmt.Sprintf(`{"id":%d}`, first) {
-			t.Errorf("%s: got %s, want id %d", q, a.body, first)
-		}
-	}
-	second := r.node("52:54:00:00:00:02")
-	if second == first {
-		t.Fatal("two machines, one node")
-	}
-	a := r.get("/svc/nodeid?net0=52-54-00-00-00-01&net1=52-54-00-00-00-02")
-	if a.status != 400 {
-		t.Errorf("two nodes match: got %d, want 400", a.status)
-	}
-	for _, id := range []uint64{first, second} {
-		l := r.logOf(id)
-		if len(l) != 1 || l[0].Error != "duplicate_node" || l[0].Severity != "error" || len(l[0].Nodes) != 2 {
-			t.Errorf("log of node %d: %+v", id, l)
-		}
-	}
-}
-
-func TestBootScript(t *testing.T) {
-	r := newRig(t, func(o *Options) {
-		o.Config.KernelArgs, o.Config.DebugLevel, o.Config.CheckinInterval = "console=ttyS0  razor.skew=5", "quiet", 20
-	})
-	for _, q := range []string{"", "?serial=1", "?net0="} {
-		if a := r.get("/svc/boot" + q); a.status != 400 {
-			t.Errorf("%q: got %d, want 400", q, a.status)
-		}
-	}
-	a := r.get("/svc/boot?net0=52-54-00-00-00-01&dhcp_mac=52-54-00-00-00-01&serial=&asset=&uuid=U1&fact_boot_type=pcbios")
-	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=utf-8" {
-		t.Fatalf("got %d %s", a.status, a.header.Get("Content-Type"))
-	}
-	mustContain(t, a.body, "#!ipxe\n", "initrd "+r.url+"/svc/repo/microkernel/initrd0.img || goto error\n",
-		"kernel "+r.url+"/svc/repo/microkernel/vmlinuz0 rootflags=loop initrd=initrd0.img ",
-		" quiet acpi=force ", " razor.register="+r.url+"/svc/checkin/1 razor.extend="+r.url+"/svc/mk/extension.zip console=ttyS0 razor.skew=5 || goto error\n",
-		"--timeout 20000 ")
-	n := r.load(1)
-	if got := strings.Join(n.HWInfo, " "); got != "fact_boot_type=pcbios mac=52-54-00-00-00-01 uuid=u1" {
-		t.Errorf("hw_info %q", got)
-	}
-	if n.DHCPMAC != "52-54-00-00-00-01" {
-		t.Errorf("dhcp_mac %q", n.DHCPMAC)
-	}
-	// The firmware type follows each boot and is no search key.
-	r.get("/svc/boot?net0=52-54-00-00-00-01&fact_boot_type=efi")
-	if got := r.load(1).HWInfo[0]; got != "fact_boot_type=efi" {
-		t.Errorf("after the second boot: %q", got)
-	}
-	if a := r.get("/svc/boot?net0=52-54-00-00-00-01", "Host: evil\"name"); a.status == 200 {
-		t.Error("a hostile host name went into a script")
-	}
-}
-
-func TestBootScriptOfBoundNode(t *testing.T) {
-	r := newRig(t, withRules(t, "policies: [{name: all}]"))
-	id := r.node(mac1)
-	r.checkin(id, facts1())
-	a := r.get("/svc/boot?net0=" + mac1)
-	mustContain(t, a.body, "#!ipxe\n", "bound to a policy", "sanboot")
-	mustNotContain(t, a.body, "vmlinuz0")
-}
-
-func TestBootstrap(t *testing.T) {
-	r := newRig(t, nil)
-	for _, c := range []struct {
-		query  string
-		status int
-	}{
-		{"", 200}, {"?nic_max=1", 200}, {"?nic_max=0", 400}, {"?nic_max=04", 400}, {"?nic_max=x", 400}, {"?nic_max=", 400},
-		{"?nic_max=-1", 400}, {"?nic_max=9999999999999999999", 400}, {"?http_port=8150", 200}, {"?http_port=0", 400},
-		{"?http_port=65536", 400}, {"?http_port=080", 400}, {"?http_port=", 400}, {"?http_port=65535", 200},
-	} {
-		if a := r.get("/api/microkernel/bootstrap" + c.query); a.status != c.status {
-			t.Errorf("%q: got %d, want %d", c.query, a.status, c.status)
-		}
-	}
-	a := r.get("/api/microkernel/bootstrap?nic_max=2&http_port=99", "Host: razor.example:8150")
-	mustContain(t, a.body, "#!ipxe\n", ":dhcp_net1\n", "|| goto chain_boot\n", "set maxtries:uint32 60",
-		"chain http://razor.example:99/svc/boot?net0=${net0/mac:hexhyp}&net1=${net1/mac:hexhyp}&dhcp_mac=${dhcp_mac}&serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto error\n")
-	mustNotContain(t, a.body, "net2")
-}
-
-func TestRepo(t *testing.T) {
-	r := newRig(t, func(o *Options) {
-		o.Kernel = openBytes("kernel", extTime)
-		o.Initrd = func() (io.ReadSeeker, time.Time, error) { return nil, time.Time{}, os.ErrNotExist }
-	})
-	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 200 || a.body != "kernel" || a.header.Get("Last-Modified") != extStamp {
-		t.Errorf("got %d %q", a.status, a.body)
-	}
-	if a := r.get("/svc/repo/MicroKernel/VMLINUZ0", "Range: bytes=1-2"); a.status != 206 || a.body != "er" {
-		t.Errorf("other case, range: got %d %q", a.status, a.body)
-	}
-	for _, p := range []string{"microkernel/initrd0.img", "microkernel/other", "../../etc/passwd", "microkernel/..%2f..%2fetc/passwd"} {
-		if a := r.get("/svc/repo/" + p); a.status == 200 {
-			t.Errorf("%s: got 200 %q", p, a.body)
-		}
 	}
 }
 
