@@ -101,13 +101,15 @@ func memberMode(f *zip.File, isDir bool) (os.FileMode, string) {
 func checkSize(f *zip.File, mode os.FileMode, lim Limits) error {
 	size, packed := f.UncompressedSize64, f.CompressedSize64
 	switch {
+	case packed > uint64(lim.Compressed):
+		return &UnsafeError{Member: f.Name, Reason: "claims to be longer than the archive may be"}
 	case mode.IsDir() && size != 0:
 		return &UnsafeError{Member: f.Name, Reason: "directory with content"}
 	case mode&os.ModeSymlink != 0 && (size == 0 || size > maxLink):
 		return &UnsafeError{Member: f.Name, Reason: "symlink target is empty or too long"}
 	case size > uint64(lim.File):
 		return &LimitError{Member: f.Name, What: "size", Limit: lim.File}
-	case size > ratioFloor && size/uint64(lim.Ratio) > packed:
+	case lim.Ratio > 0 && size > ratioFloor && size/uint64(lim.Ratio) > packed:
 		return &LimitError{Member: f.Name, What: "compression ratio", Limit: lim.Ratio}
 	}
 	return nil

@@ -197,6 +197,13 @@ func (c *Client) Run(ctx context.Context) error {
 	return nil
 }
 
+// Backoff is the pause after a number of failed check-ins in a row: it doubles up to eight
+// intervals, and random in [0,1) takes it to between half and one and a half of that.
+func Backoff(interval time.Duration, failures int, random float64) time.Duration {
+	d := time.Duration(1<<min(max(failures-1, 0), 3)) * interval
+	return d/2 + time.Duration(random*float64(d))
+}
+
 // wait is the pause after a cycle: the interval, or after failures a growing one with jitter,
 // so that a server that comes back does not meet all machines at once. A server's Retry-After
 // is heeded.
@@ -204,10 +211,7 @@ func (c *Client) wait(failures int, err error) time.Duration {
 	if failures == 0 {
 		return c.set.Interval
 	}
-	const most = 8
-	factor := min(1<<min(failures-1, 10), most)
-	d := time.Duration(factor) * c.set.Interval
-	d = d/2 + time.Duration(c.opt.Random()*float64(d))
+	d := Backoff(c.set.Interval, failures, c.opt.Random())
 	var status *StatusError
 	if errors.As(err, &status) && status.After > d {
 		d = status.After + time.Duration(c.opt.Random()*float64(c.set.Interval))

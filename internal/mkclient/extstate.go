@@ -15,13 +15,20 @@ type generation struct {
 	URL    string `json:"url"`
 	SHA256 string `json:"sha256"`
 	validators
-	// Strikes counts Facter runs that timed out with it; Bad says why it is out of use until
-	// the server's copy changes.
+	// Strikes counts Facter runs in a row that failed with it and worked without; Trouble is
+	// what went wrong in the last one.
 	Strikes int    `json:"strikes,omitempty"`
-	Bad     string `json:"bad,omitempty"`
+	Trouble string `json:"trouble,omitempty"`
 	// Facts are the names that only this extension brings; nil until they are known.
 	Facts []string `json:"facts"`
 }
+
+// maxStrikes is how often facts may fail with a generation before it is out of use. One
+// failure is forgiven: a loaded machine is slow, and the kernel may kill what takes its memory.
+const maxStrikes = 2
+
+// bad reports whether the generation is out of use until the server's copy changes.
+func (g *generation) bad() bool { return g.Strikes >= maxStrikes }
 
 // refusal remembers an archive whose content broke a rule, so that it is not downloaded again
 // in every cycle. It is looked at afresh from time to time all the same.

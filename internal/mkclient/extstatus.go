@@ -18,7 +18,7 @@ import (
 func (r *refresher) usable() []generation {
 	var list []generation
 	for _, g := range r.state.Generations {
-		if g.Bad == "" && (r.set.ExtendSHA256 == "" || g.SHA256 == r.set.ExtendSHA256) {
+		if !g.bad() && (r.set.ExtendSHA256 == "" || g.SHA256 == r.set.ExtendSHA256) {
 			list = append(list, g)
 		}
 	}
@@ -33,20 +33,21 @@ func (r *refresher) path(g *generation) string {
 	return filepath.Join(r.root, g.Dir)
 }
 
-// blame records that facts could not be collected with a generation. A run that timed out gets
-// a second chance, since a loaded machine is slow without anybody's fault.
+// blame records that facts could not be collected with a generation, though they could with
+// less of it.
 func (r *refresher) blame(dir string, why error) {
 	for i := range r.state.Generations {
 		g := &r.state.Generations[i]
 		if g.Dir != dir {
 			continue
 		}
-		if g.Strikes++; errors.Is(why, errTimeout) && g.Strikes < 2 {
-			r.log.Logf(Warn, "facts with the extension of %s: %v; it gets one more try", g.LastModified, why)
-		} else {
-			g.Bad = why.Error()
-			r.log.Logf(Error, "facts with the extension of %s: %v; it is out of use until the server's copy changes", g.LastModified, why)
+		g.Strikes++
+		g.Trouble = "its facts fail: " + why.Error()
+		verdict := "it gets one more try"
+		if g.bad() {
+			verdict = "it is out of use until the server's copy changes"
 		}
+		r.log.Logf(Error, "facts with the extension of %s: %v; %s", g.LastModified, why, verdict)
 		r.saveQuietly()
 	}
 }
@@ -56,7 +57,7 @@ func (r *refresher) praise(dir string, own []string) {
 	for i := range r.state.Generations {
 		g := &r.state.Generations[i]
 		if g.Dir == dir && (g.Strikes != 0 || g.Facts == nil && own != nil) {
-			g.Strikes = 0
+			g.Strikes, g.Trouble = 0, ""
 			if own != nil {
 				g.Facts = own
 			}
@@ -85,7 +86,7 @@ type status struct {
 func (r *refresher) status(used *generation) status {
 	s := status{Error: r.state.Error}
 	if s.Error == "" && len(r.state.Generations) > 0 {
-		s.Error = r.state.Generations[0].trouble()
+		s.Error = r.state.Generations[0].Trouble
 	}
 	switch {
 	case used != nil:
@@ -101,14 +102,6 @@ func (r *refresher) status(used *generation) status {
 		s.Status = "none"
 	}
 	return s
-}
-
-// trouble words why facts could not be collected with a generation.
-func (g *generation) trouble() string {
-	if g.Bad == "" && g.Strikes > 0 {
-		return errTimeout.Error()
-	}
-	return g.Bad
 }
 
 // facts are the status as the server sees it. All of them are always there: a tag rule that

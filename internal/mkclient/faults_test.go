@@ -340,14 +340,17 @@ func TestFault_BadFacts(t *testing.T) {
 				if name == "hang" {
 					m.set.FactTimeout = 3 * time.Second
 				}
-				m.cycle(srv)
+				first := m.cycle(srv)
 				facts := m.cycle(srv)
+				if name != "hang" && fmt.Sprint(m.cycle(srv)) != fmt.Sprint(facts) || fmt.Sprint(first) != fmt.Sprint(facts) {
+					t.Errorf("facts changed between check-ins:\n%v\n%v", first, facts)
+				}
 				m.set.FactTimeout = time.Minute
 				status := map[bool]string{true: "fallback", false: "failed"}[previous]
 				if facts["mk_extension_status"] != status || facts["mk_extension_error"] == "" || (facts["ext_x"] == "good") != previous {
 					t.Errorf("status %v, error %v, ext_x %v", facts["mk_extension_status"], facts["mk_extension_error"], facts["ext_x"])
 				}
-				if facts["facterversion"] != "2.5.7" || m.ref.state.Generations[0].Bad == "" {
+				if facts["facterversion"] != "2.5.7" || !m.ref.state.Generations[0].bad() {
 					t.Errorf("facterversion %v, generations %+v", facts["facterversion"], m.ref.state.Generations)
 				}
 				srv.publish(fact(t, "ext_x", "mended"), t0.Add(2*time.Minute))

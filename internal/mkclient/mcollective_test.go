@@ -66,7 +66,7 @@ func TestMcollectiveIsStartedAndRestarted(t *testing.T) {
 
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for range 100 {
+	for range 500 {
 		if ok() {
 			return
 		}
@@ -172,4 +172,26 @@ func TestFactsYAMLIsWrittenInEveryCycle(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(m.base, "root", mcoDir, ".mk-client-*")); left != nil {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// TestRealMcollectived starts Debian's daemon against a broker that is not there: it goes to
+// the background, keeps trying, and is started again when it is killed.
+func TestRealMcollectived(t *testing.T) {
+	t.Parallel()
+	real := testkit.Tool(t, "mcollectived")
+	srv, m := newMCO(t, "libdir = /usr/share/mcollective/plugins\nlogger_type = console\nloglevel = error\ndaemonize = 1\n"+
+		"securityprovider = psk\nplugin.psk = not the sample\nconnector = rabbitmq\nplugin.rabbitmq.pool.size = 1\n"+
+		"plugin.rabbitmq.pool.1.host = 127.0.0.1\nplugin.rabbitmq.pool.1.port = 1\nplugin.rabbitmq.pool.1.user = u\n"+
+		"plugin.rabbitmq.pool.1.password = not the sample\nfactsource = yaml\nplugin.yaml = /nonexistent\n")
+	m.program("mcollectived", "PATH=/usr/sbin:/usr/bin:/sbin:/bin exec "+real+` "$@"`)
+	m.cycle(srv)
+	waitFor(t, func() bool { return m.mcoRunning() })
+	first := m.mcoPID()
+	m.cycle(srv)
+	if m.mcoPID() != first {
+		t.Errorf("started twice: %d, %d\n%s", first, m.mcoPID(), m.log)
+	}
+	syscall.Kill(first, syscall.SIGKILL)
+	waitFor(t, func() bool { return !m.mcoRunning() })
+	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mcoRunning() })
 }

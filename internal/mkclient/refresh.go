@@ -252,7 +252,7 @@ func broken(err error) bool {
 func trim(list []generation) []generation {
 	kept := list[:1:1]
 	for _, g := range list[1:] {
-		if g.Bad == "" {
+		if !g.bad() {
 			return append(kept, g)
 		}
 	}
