@@ -134,8 +134,13 @@ func (b *base) find(dir, name string) string {
 	return ""
 }
 
+// open reads a file of the image; an empty one has nothing to open.
 func (b *base) open(name string) (io.ReadCloser, error) {
-	r, err := b.image.Lookup(name).Open()
+	open := b.image.Lookup(name).Open
+	if open == nil {
+		open = overlay.Bytes(nil)
+	}
+	r, err := open()
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", name, b.name, err)
 	}

@@ -50,7 +50,10 @@ func OpenBootFiles(name string) (_ *BootFiles, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", b.kernel, name, err)
 	}
-	return &BootFiles{img.Lookup(b.kernel).Open, img.Lookup(b.initrd).Open, uname, withoutInitrd(b.append), f}, nil
+	opener := func(name string) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return b.open(name) }
+	}
+	return &BootFiles{opener(b.kernel), opener(b.initrd), uname, withoutInitrd(b.append), f}, nil
 }
 
 // withoutInitrd drops what isolinux itself takes out of the arguments.
