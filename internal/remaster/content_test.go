@@ -91,7 +91,7 @@ func prodEntries() map[string]string {
 // and on the tree that a kernel makes of the written image.
 func TestProdImageHoldsThisAndNothingElse(t *testing.T) {
 	t.Parallel()
-	b, s, _ := staged(t, plan(t, mirror(t)))
+	b, s, _ := staged(t, plan(t, pristine))
 	name := t.TempDir() + "/x.iso"
 	if err := b.WriteISO(t.Context(), s, name); err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ plugin.yaml = /usr/local/etc/mcollective/facts.yaml
 
 func TestProdTexts(t *testing.T) {
 	t.Parallel()
-	_, s, rec := staged(t, plan(t, mirror(t)))
+	_, s, rec := staged(t, plan(t, pristine))
 	added := s.Added()
 	for name, want := range map[string]string{
 		"tmp/setup.lst":                               "/usr/local/tce.installed/bash\n/usr/local/tce.installed/firmware-bnx2\n",
@@ -205,7 +205,7 @@ func TestProdTexts(t *testing.T) {
 // TestNothingElseOfUtilLinux: the extension's other programs would shadow busybox's.
 func TestNothingElseOfUtilLinux(t *testing.T) {
 	t.Parallel()
-	_, s, _ := staged(t, plan(t, mirror(t)))
+	_, s, _ := staged(t, plan(t, pristine))
 	var got []string
 	for _, e := range s.layers.Merged().Entries() {
 		if e.Origin == "util-linux.tcz" && !e.IsDir() {
@@ -223,7 +223,7 @@ func TestNothingElseOfUtilLinux(t *testing.T) {
 
 func TestProfiles(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := pristine
 	for _, profile := range []string{"dev", "debug"} {
 		_, s, _ := staged(t, plan(t, dir, profileOf(profile)))
 		added := s.Added()
@@ -271,7 +271,7 @@ func TestProfiles(t *testing.T) {
 
 func TestGemsAtBoot(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := pristine
 	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) { c.Gems.Mode = "boot" }))
 	added := s.Added()
 	for _, g := range []string{"daemons-1.1.8.gem", "stomp-1.2.0.gem"} {
@@ -299,7 +299,7 @@ func TestGemsAtBoot(t *testing.T) {
 func TestServerCfgIsConfigurable(t *testing.T) {
 	t.Parallel()
 	host, psk := config.Text("broker.example"), config.Text("secret")
-	_, s, rec := staged(t, plan(t, mirror(t), func(c *config.Config) {
+	_, s, rec := staged(t, plan(t, pristine, func(c *config.Config) {
 		c.MCollective.Server = map[string]*config.Value{"plugin.stomp.host": &host, "plugin.psk": &psk, "plugin.stomp.user": nil}
 	}))
 	want := strings.NewReplacer("ubuntu-server", "broker.example", "klot2oj2ked2tayn3hu5on7l", "secret", "plugin.stomp.user = mcollective\n", "").Replace(serverCfg)
@@ -313,7 +313,7 @@ func TestServerCfgIsConfigurable(t *testing.T) {
 
 func TestClientConfiguration(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := pristine
 	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) {
 		c.Client.Settings = map[string]string{"server": "razor.example:8150"}
 		c.MCollective.AllowSampleSecrets = true

@@ -34,6 +34,25 @@ const (
 	tczDir  = "4.x/x86/tcz"
 )
 
+// pristine is a mirror that no test changes, warm a cache that no test looks into: most tests need
+// neither of their own, and each file of them costs a sync to disk.
+var pristine, warm string //nolint:gochecknoglobals // made once by TestMain
+
+func TestMain(m *testing.M) { os.Exit(withPristine(m.Run)) }
+
+func withPristine(run func() int) int {
+	dir, err := os.MkdirTemp("", "remaster-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	pristine, warm = filepath.Join(dir, "mirror"), filepath.Join(dir, "cache")
+	if err := tinymirror.Make(pristine); err != nil {
+		panic(err)
+	}
+	return run()
+}
+
 // mirror writes a fresh miniature mirror, for a test to break.
 func mirror(t testing.TB) string {
 	t.Helper()
@@ -121,7 +140,7 @@ func builder(t testing.TB, cache string) (*Builder, *recorder) {
 // staged stages a plan that has to work.
 func staged(t testing.TB, p *Plan) (*Builder, *Staged, *recorder) {
 	t.Helper()
-	b, rec := builder(t, t.TempDir())
+	b, rec := builder(t, warm)
 	s, err := b.Stage(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)

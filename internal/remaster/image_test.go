@@ -23,10 +23,10 @@ import (
 
 func TestAppendKeepsTheBaseInitrdByteForByte(t *testing.T) {
 	t.Parallel()
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	// Lengths that need each number of padding bytes: NULs behind a gzip member are part of the base.
+	dir := mirror(t)
 	for extra := range 4 {
-		dir := mirror(t)
 		files := isoFiles(t)
 		base := append(files["boot/core.gz"], make([]byte, extra)...)
 		files["boot/core.gz"] = base
@@ -54,7 +54,7 @@ func TestAppendKeepsTheBaseInitrdByteForByte(t *testing.T) {
 
 func TestMergedIsOneArchiveWithTheWholeBase(t *testing.T) {
 	t.Parallel()
-	b, s, _ := staged(t, plan(t, mirror(t), func(c *config.Config) { c.Initrd.Layout = "merged" }))
+	b, s, _ := staged(t, plan(t, pristine, func(c *config.Config) { c.Initrd.Layout = "merged" }))
 	name := filepath.Join(t.TempDir(), "x.iso")
 	if err := b.WriteISO(t.Context(), s, name); err != nil {
 		t.Fatal(err)
@@ -91,8 +91,8 @@ func TestMergedIsOneArchiveWithTheWholeBase(t *testing.T) {
 // TestLayoutsBootTheSameTree: whatever the layout, the kernel ends up with the same files.
 func TestLayoutsBootTheSameTree(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	b, _ := builder(t, t.TempDir())
+	dir := pristine
+	b, _ := builder(t, warm)
 	_, appended := initrdOf(t, openISO(t, build(t, b, plan(t, dir))))
 	_, merged := initrdOf(t, openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Initrd.Layout, c.Initrd.Level = "merged", 1 }))))
 	if appended.Len() != merged.Len() {
@@ -116,7 +116,7 @@ func TestISOKeepsTheSourceByteForByte(t *testing.T) {
 	files["empty"] = nil
 	publishISO(t, dir, files)
 	source := openISO(t, filepath.Join(dir, isoPath))
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	made := openISO(t, build(t, b, plan(t, dir)))
 	changed := map[string]bool{"boot/core.gz": true, "boot/isolinux/isolinux.cfg": true, "boot/isolinux/isolinux.bin": true, source.CatalogPath: true}
 	for i := range source.Files {
@@ -170,8 +170,8 @@ func checkBoot(t *testing.T, source, made *iso9660.Image) {
 
 func TestBootArguments(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	b, _ := builder(t, t.TempDir())
+	dir := pristine
+	b, _ := builder(t, warm)
 	for _, tc := range []struct {
 		name string
 		edit func(*config.Config)
@@ -203,7 +203,7 @@ func TestOtherDialect(t *testing.T) {
 	files := isoFiles(t)
 	files["boot/isolinux/isolinux.cfg"] = []byte("UI menu.c32\r\nLABEL mc\r\n\tKERNEL /boot/vmlinuz\r\n\tINITRD /boot/CORE.GZ\r\n\tAPPEND loglevel=3\r\n")
 	publishISO(t, dir, files)
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	img := openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "x=1" })))
 	if cfg := string(content(t, img.Lookup("boot/isolinux/isolinux.cfg"))); !strings.Contains(cfg, "\tAPPEND loglevel=3 x=1\r\n") {
 		t.Errorf("isolinux.cfg:\n%q", cfg)
@@ -215,8 +215,8 @@ func TestOtherDialect(t *testing.T) {
 
 func TestMetadata(t *testing.T) {
 	t.Parallel()
-	b, _ := builder(t, t.TempDir())
-	img := openISO(t, build(t, b, plan(t, mirror(t), func(c *config.Config) { c.Image.Version = "0.9.3.0" })))
+	b, _ := builder(t, warm)
+	img := openISO(t, build(t, b, plan(t, pristine, func(c *config.Config) { c.Image.Version = "0.9.3.0" })))
 	if img.VolumeID != "Razor MK 0.9.3.0" {
 		t.Errorf("volume id %q", img.VolumeID)
 	}
@@ -260,11 +260,15 @@ func TestEpoch(t *testing.T) {
 	t.Parallel()
 	dir := mirror(t)
 	given := int64(1700000000)
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	b.Epoch = &given
 	img := openISO(t, build(t, b, plan(t, dir)))
-	if img.Created != given || img.Modified != given || img.Lookup("iso-metadata.yaml").MTime != given {
-		t.Errorf("times %d, %d, want the given one", img.Created, img.Modified)
+	if img.Created != tinymirror.Time || img.Modified != tinymirror.Time {
+		t.Errorf("the volume's times are %d, %d, and a boot loader may look for it by them", img.Created, img.Modified)
+	}
+	meta := img.Lookup("iso-metadata.yaml")
+	if meta.MTime != given || !strings.Contains(string(content(t, meta)), "2023-11-14 22:13:20") {
+		t.Errorf("time %d in\n%s", meta.MTime, content(t, meta))
 	}
 	// Without one the newest input decides, unless no format could hold its time.
 	for _, tc := range []struct{ input, want int64 }{{tinymirror.Time + 1000, tinymirror.Time + 1000}, {1 << 32, tinymirror.Time}} {
@@ -278,7 +282,7 @@ func TestEpoch(t *testing.T) {
 
 func TestOverlayArchive(t *testing.T) {
 	t.Parallel()
-	b, s, _ := staged(t, plan(t, mirror(t)))
+	b, s, _ := staged(t, plan(t, pristine))
 	dir := t.TempDir()
 	for _, name := range []string{"a.tar.gz", "b.tar.gz"} {
 		if err := b.WriteOverlay(t.Context(), s, filepath.Join(dir, name)); err != nil {
@@ -298,7 +302,7 @@ func TestOverlayArchive(t *testing.T) {
 func TestBootFiles(t *testing.T) {
 	t.Parallel()
 	dir := mirror(t)
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	name := build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "nozswap" }))
 	img := openISO(t, name)
 	f, err := OpenBootFiles(name)
@@ -318,6 +322,19 @@ func TestBootFiles(t *testing.T) {
 		if err != nil || !bytes.Equal(got, content(t, img.Lookup(name))) {
 			t.Errorf("%s: %v, or other bytes", name, err)
 		}
+		r.Close()
+	}
+	files := isoFiles(t)
+	files["boot/core.gz"] = nil
+	publishISO(t, dir, files)
+	empty, err := OpenBootFiles(filepath.Join(dir, isoPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Close()
+	if r, err := empty.Initrd(); err != nil {
+		t.Errorf("an empty initrd: %v", err)
+	} else {
 		r.Close()
 	}
 	if _, err := OpenBootFiles(filepath.Join(dir, "nowhere.iso")); !os.IsNotExist(err) {

@@ -17,8 +17,8 @@ import (
 // written builds the plan of a fresh mirror, changed by edits, for other programs to judge.
 func written(t *testing.T, edits ...func(*config.Config)) string {
 	t.Helper()
-	b, _ := builder(t, t.TempDir())
-	return build(t, b, plan(t, mirror(t), edits...))
+	b, _ := builder(t, warm)
+	return build(t, b, plan(t, pristine, edits...))
 }
 
 // wantMatch holds a program's output against line patterns.
@@ -90,7 +90,7 @@ func TestBsdtarReadsTheImage(t *testing.T) {
 func TestCpioListsTheSegments(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "cpio")
-	dir := mirror(t)
+	dir := pristine
 	b, s, _ := staged(t, plan(t, dir))
 	name := filepath.Join(t.TempDir(), "x.iso")
 	if err := b.WriteISO(t.Context(), s, name); err != nil {
@@ -148,7 +148,7 @@ func TestCpioExtractsMerged(t *testing.T) {
 // TestUnsquashfsReadsTheFixtures: the extensions that these tests rely on are squashfs for others, too.
 func TestUnsquashfsReadsTheFixtures(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := pristine
 	files, err := filepath.Glob(filepath.Join(dir, tczDir, "*.tcz"))
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d extensions, %v", len(files), err)

@@ -39,7 +39,7 @@ func userFiles(t *testing.T) string {
 
 func TestUserOverlayWinsOverEverything(t *testing.T) {
 	t.Parallel()
-	dir, own := mirror(t), userFiles(t)
+	dir, own := pristine, userFiles(t)
 	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) {
 		c.Overlay = []config.UserFiles{
 			{Source: own, Target: "/"},
@@ -74,8 +74,8 @@ func TestUserOverlayWinsOverEverything(t *testing.T) {
 
 func TestUserOverlayErrors(t *testing.T) {
 	t.Parallel()
-	dir, own := mirror(t), userFiles(t)
-	b, _ := builder(t, t.TempDir())
+	dir, own := pristine, userFiles(t)
+	b, _ := builder(t, warm)
 	over := func(source, target string) error {
 		return try(t, b, plan(t, dir, func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: source, Target: target}} }), filepath.Join(own, "x.iso"))
 	}
@@ -102,9 +102,9 @@ func TestUserOverlayErrors(t *testing.T) {
 
 func TestProdRefusesSSHServer(t *testing.T) {
 	t.Parallel()
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	var open *OpenError
-	_, err := b.Stage(t.Context(), plan(t, mirror(t), func(c *config.Config) { c.Extensions = append(c.Extensions, "openssh") }))
+	_, err := b.Stage(t.Context(), plan(t, pristine, func(c *config.Config) { c.Extensions = append(c.Extensions, "openssh") }))
 	if !errors.As(err, &open) || !strings.Contains(err.Error(), "/usr/local/sbin/sshd (openssh.tcz)") || open.Hint() == "" {
 		t.Errorf("got %v", err)
 	}
@@ -112,8 +112,8 @@ func TestProdRefusesSSHServer(t *testing.T) {
 
 func TestPick(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	b, _ := builder(t, t.TempDir())
+	dir := pristine
+	b, _ := builder(t, warm)
 	pick := func(files ...string) (*Staged, error) {
 		return b.Stage(t.Context(), plan(t, dir, func(c *config.Config) { c.Picks[0].Files = files }))
 	}
@@ -180,7 +180,7 @@ func TestMCollective2(t *testing.T) {
 		t.Errorf("the daemon cannot be run: %v", err)
 	}
 	writeFile(t, dir+"/archives/mcollective-3.tgz", tgz(t, tinymirror.Time, "something-else/README"))
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	if _, err := b.Stage(t.Context(), plan(t, dir, func(c *config.Config) {
 		c.MCollective.Version, c.MCollective.URL = "3", config.URLs{dir + "/archives/mcollective-3.tgz"}
 	})); !errors.Is(err, mcoconfig.ErrNotMCollective) || !strings.Contains(err.Error(), "mcollective-3") {
@@ -241,9 +241,9 @@ func TestMissingModulesAreWarnedOf(t *testing.T) {
 
 func TestClientMissingIsAWarning(t *testing.T) {
 	t.Parallel()
-	b, rec := builder(t, t.TempDir())
+	b, rec := builder(t, warm)
 	b.Client = func(string) ([]byte, error) { return nil, hinted{} }
-	s, err := b.Stage(t.Context(), plan(t, mirror(t)))
+	s, err := b.Stage(t.Context(), plan(t, pristine))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestClientCA(t *testing.T) {
 	if text(t, s.Added(), clientCA) != cert || !strings.Contains(text(t, s.Added(), clientConfig), `"ca": "/etc/mkbuild/ca.pem"`) {
 		t.Errorf("configuration:\n%s", text(t, s.Added(), clientConfig))
 	}
-	b, _ := builder(t, t.TempDir())
+	b, _ := builder(t, warm)
 	var wrong *config.Error
 	for name, pem := range map[string]string{
 		"no PEM": "hello\n", "a private key": cert + "-----BEGIN PRIVATE KEY-----\nMAo=\n-----END PRIVATE KEY-----\n",

@@ -66,7 +66,7 @@ func TestSameInputSameBytes(t *testing.T) {
 func bulky(t *testing.T, dir string) {
 	t.Helper()
 	var b []byte
-	for x := uint32(1); len(b) < 3<<20; x = x*1664525 + 1013904223 {
+	for x := uint32(1); len(b) < 3<<19; x = x*1664525 + 1013904223 {
 		b = append(b, byte(x>>24), byte(x>>16)&0x0f)
 	}
 	publishTCZ(t, dir, "dmidecode", sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "d"), sqfs.Reg("usr/local/share/bulk", 0o644, string(b)))
@@ -97,7 +97,7 @@ func TestOtherInputOtherBytes(t *testing.T) {
 	withMotd := func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: own, Target: "/etc/motd"}} }
 	seen := map[string]string{}
 	add := func(what string, p *Plan) {
-		b, _ := builder(t, t.TempDir())
+		b, _ := builder(t, warm)
 		got := string(readFile(t, build(t, b, p)))
 		if seen[got] != "" {
 			t.Errorf("%s gives the same bytes as %s", what, seen[got])
@@ -120,7 +120,7 @@ func TestOtherInputOtherBytes(t *testing.T) {
 // TestTwoBuildsShareACache: at once, both over HTTP, both whole.
 func TestTwoBuildsShareACache(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewServer(unsteady(http.FileServer(http.Dir(mirror(t)))))
+	srv := httptest.NewServer(unsteady(http.FileServer(http.Dir(pristine))))
 	defer srv.Close()
 	cache := t.TempDir()
 	names := [4]string{}
@@ -147,7 +147,7 @@ func TestTwoBuildsShareACache(t *testing.T) {
 // TestBuildsToOneOutput: whoever is last wins, and the file is always whole.
 func TestBuildsToOneOutput(t *testing.T) {
 	t.Parallel()
-	b, s, _ := staged(t, plan(t, mirror(t)))
+	b, s, _ := staged(t, plan(t, pristine))
 	dir := t.TempDir()
 	name := filepath.Join(dir, "x.iso")
 	var wg sync.WaitGroup

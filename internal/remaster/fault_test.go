@@ -1,0 +1,461 @@
+package remaster
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/tcz/squashfs"
+	"mkbuild/internal/testkit/sqfs"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+func TestBadBase(t *testing.T) {
+	t.Parallel()
+	files := isoFiles(t)
+	core := files["boot/core.gz"]
+	flipped := bytes.Clone(core)
+	flipped[len(flipped)/2] ^= 0x40
+	whole, err := tinymirror.ISO()
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(name string, b []byte) []byte {
+		changed := map[string][]byte{}
+		for n, c := range files {
+			changed[n] = c
+		}
+		changed[name] = b
+		if b == nil {
+			delete(changed, name)
+		}
+		iso, err := tinymirror.ISOWith(changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return iso
+	}
+	tests := []struct {
+		name  string
+		iso   []byte
+		class func(error) bool
+		names []string
+	}{
+		{"text", []byte("hello"), is(iso9660.ErrNotISO), nil},
+		{"empty", nil, is(iso9660.ErrNotISO), nil},
+		{"cut off", whole[:len(whole)-4096], is(iso9660.ErrCorrupt), []string{"truncated"}},
+		{"cut off in its descriptors", whole[:17*2048+100], is(iso9660.ErrCorrupt), nil},
+		{"no isolinux", with("boot/isolinux/isolinux.cfg", nil), is(ErrNoISOLINUX), nil},
+		{"no label", with("boot/isolinux/isolinux.cfg", []byte("timeout 3\n")), is(ErrNoISOLINUX), nil},
+		{"label of a file that is not there", with("boot/isolinux/isolinux.cfg", []byte("label a\nkernel /boot/nowhere\nappend initrd=/boot/core.gz\n")), is(ErrNoISOLINUX), nil},
+		{"no kernel", with("boot/vmlinuz", nil), is(ErrNoISOLINUX), nil},
+		{"no initrd", with("boot/core.gz", nil), is(ErrNoISOLINUX), nil},
+		{"kernel without a header", with("boot/vmlinuz", make([]byte, 8192)), is(tcz.ErrNotKernel), []string{"boot/vmlinuz"}},
+		{"kernel too short", with("boot/vmlinuz", []byte("MZ")), is(tcz.ErrNotKernel), []string{"boot/vmlinuz"}},
+		{"initrd of text", with("boot/core.gz", []byte("hello, world\n")), is(initrd.ErrNotInitrd), []string{"boot/core.gz"}},
+		{"initrd of nothing", with("boot/core.gz", []byte{}), is(initrd.ErrNotInitrd), []string{"boot/core.gz"}},
+		{"initrd cut off", with("boot/core.gz", core[:len(core)/2]), is(initrd.ErrCorrupt), []string{"boot/core.gz"}},
+		{"initrd with a wrong bit", with("boot/core.gz", flipped), is(initrd.ErrCorrupt), []string{"boot/core.gz"}},
+		{"initrd with a wrong tail", with("boot/core.gz", append(bytes.Clone(core), "tail"...)), is(initrd.ErrCorrupt), []string{"boot/core.gz"}},
+		{"initrd without accounts", with("boot/core.gz", baseWithout(t, "etc/shadow")), as[*profile.BaseError], []string{"/etc/shadow"}},
+		{"initrd without bootsync", with("boot/core.gz", baseWithout(t, "opt/bootsync.sh")), as[*profile.BaseError], []string{"/opt/bootsync.sh"}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			dir := mirror(t)
+			publish(t, dir, isoPath, tc.iso)
+			failCleanly(t, plan(t, dir), tc.class, append(tc.names, map[bool]string{true: "Core-4.5.2.iso"}[!tc.class(&profile.BaseError{})])...)
+		})
+	}
+}
+
+// failCleanly builds a plan that has to fail with a class of error that names what it is about, and
+// looks for what must not be left behind.
+func failCleanly(t *testing.T, p *Plan, class func(error) bool, names ...string) {
+	t.Helper()
+	out, cache := t.TempDir(), t.TempDir()
+	b, _ := builder(t, cache)
+	err := try(t, b, p, filepath.Join(out, "x.iso"))
+	if err == nil || !class(err) {
+		t.Fatalf("got %T: %v", err, err)
+	}
+	for _, n := range names {
+		if !strings.Contains(err.Error(), n) {
+			t.Errorf("%q is not named in: %v", n, err)
+		}
+	}
+	checkEmpty(t, out)
+	checkCache(t, cache)
+}
+
+func baseWithout(t *testing.T, name string) []byte {
+	t.Helper()
+	tree := tinymirror.Base()
+	tree.Remove(name)
+	var out bytes.Buffer
+	if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestBadExtensions(t *testing.T) {
+	t.Parallel()
+	good := sqfs.Image([]sqfs.File{sqfs.Reg("usr/local/sbin/dmidecode", 0o755, strings.Repeat("dmidecode", 5000))})
+	// The tables stand behind the data blocks: super.inode_table_start is at byte 64.
+	broken := bytes.Clone(good)
+	for i := range 96 {
+		broken[len(broken)-4096+i] ^= 0xff
+	}
+	data := bytes.Clone(good)
+	data[100] ^= 0xff
+	for _, tc := range []struct {
+		name  string
+		file  []byte
+		class func(error) bool
+	}{
+		{"text", []byte("hello"), is(squashfs.ErrNotSquashfs)},
+		{"empty", nil, is(squashfs.ErrNotSquashfs)},
+		{"cut off", good[:200], is(squashfs.ErrCorrupt)},
+		{"data with a wrong byte", data, is(squashfs.ErrCorrupt)},
+		{"tables with wrong bytes", broken, func(err error) bool { return err != nil }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			dir := mirror(t)
+			publish(t, dir, tczDir+"/dmidecode.tcz", tc.file)
+			failCleanly(t, plan(t, dir), tc.class, "dmidecode.tcz")
+		})
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	dir := pristine
+	only := func(names ...string) func(*config.Config) {
+		return func(c *config.Config) {
+			c.Extensions, c.RubyGems, c.MCollective, c.Gems.Install = names, nil, nil, nil
+		}
+	}
+	failCleanly(t, plan(t, dir, only("bash", "broken-dep")), as[*DependencyError], "nowhere.tcz", "broken-dep.tcz → middle.tcz")
+	failCleanly(t, plan(t, dir, only("bash", "nothing-like-it")), as[*DependencyError], "nothing-like-it.tcz")
+	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Extensions = []string{"bash"} }), is(rubygems.ErrNoRuby))
+	// A cycle is no error, whichever end it is entered from.
+	for _, root := range []string{"gcc_libs", "openssl-1.0.0"} {
+		_, s, _ := staged(t, plan(t, dir, only(root)))
+		if s.Added().Get("usr/local/lib/libgcc_s.so.1") == nil || s.Added().Get("usr/local/lib/libcrypto.so.1.0.0") == nil {
+			t.Errorf("from %s: a part of the cycle is missing", root)
+		}
+	}
+}
+
+// editGem returns the gem with its metadata changed.
+func editGem(t *testing.T, gem []byte, old, now string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, r := tar.NewWriter(&out), tar.NewReader(bytes.NewReader(gem))
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		b, rerr := io.ReadAll(r)
+		if err = errors.Join(err, rerr); err != nil {
+			t.Fatal(err)
+		}
+		if h.Name == "metadata.gz" {
+			b = rezip(t, b, old, now)
+			h.Size = int64(len(b))
+		}
+		if _, werr := w, w.WriteHeader(h); werr != nil {
+			t.Fatal(werr)
+		}
+		if _, err := w.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func rezip(t *testing.T, b []byte, old, now string) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(z)
+	if err != nil || !bytes.Contains(plain, []byte(old)) {
+		t.Fatalf("%v, or no %q in\n%s", err, old, plain)
+	}
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err = w.Write(bytes.ReplaceAll(plain, []byte(old), []byte(now)))
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestBadGems(t *testing.T) {
+	t.Parallel()
+	const dependency = "dependencies:\n- !ruby/object:Gem::Dependency\n  name: absent\n  requirement: !ruby/object:Gem::Requirement\n    requirements:\n    - - '>='\n      - !ruby/object:Gem::Version\n        version: '2'\n  type: :runtime\n  prerelease: false\n"
+	for _, tc := range []struct {
+		name, old, now string
+		class          func(error) bool
+		names          []string
+	}{
+		{"native extension", "extensions: []", "extensions:\n- ext/extconf.rb", as[*rubygems.NativeExtensionError], []string{"stomp"}},
+		{"another platform", "platform: ruby", "platform: x86-mswin32", as[*rubygems.PlatformError], []string{"stomp", "mswin"}},
+		{"missing dependency", "dependencies: []\n", dependency, as[*rubygems.MissingDependencyError], []string{"stomp", "absent"}},
+		{"another version", "version: 1.2.0", "version: 1.2.1", nil, []string{"stomp", "1.2.1"}},
+		{"another name", "name: stomp", "name: other", nil, []string{"stomp", "other"}},
+		{"not YAML", "platform: ruby", "platform: [", nil, []string{"stomp"}},
+	} {
+		for _, mode := range []string{"baked", "boot"} {
+			t.Run(tc.name+" "+mode, func(t *testing.T) {
+				t.Parallel()
+				dir := mirror(t)
+				writeFile(t, dir+"/archives/stomp-1.2.0.gem", editGem(t, tinymirror.Gem("stomp", "1.2.0", nil), tc.old, tc.now))
+				class := tc.class
+				if class == nil {
+					class = func(err error) bool { return err != nil }
+				}
+				failCleanly(t, plan(t, dir, few, func(c *config.Config) { c.Gems.Mode = mode }), class, tc.names...)
+			})
+		}
+	}
+}
+
+// TestPinnedArchives: a sha256 of the user's own is held against what arrives.
+func TestPinnedArchives(t *testing.T) {
+	t.Parallel()
+	dir, zeros := pristine, strings.Repeat("0", 64)
+	for name, pin := range map[string]func(*config.Config){
+		"rubygems-1.8.15":   func(c *config.Config) { c.RubyGems.SHA256 = zeros },
+		"mcollective-1.2.1": func(c *config.Config) { c.MCollective.SHA256 = zeros },
+		"daemons-1.1.8.gem": func(c *config.Config) { c.Gems.Install[0].SHA256 = zeros },
+	} {
+		failCleanly(t, plan(t, dir, few, pin), as[*fetch.ChecksumError], name, "sha256", zeros)
+	}
+}
+
+func TestServerCfgErrors(t *testing.T) {
+	t.Parallel()
+	dir := pristine
+	var env, file config.Value
+	for yaml, v := range map[string]*config.Value{"{env: NOT_SET}": &env, "{file: nowhere.txt}": &file} {
+		c, err := config.Parse("x.yaml", []byte("mcollective: {server: {plugin.psk: "+yaml+"}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		*v = *c.MCollective.Server["plugin.psk"]
+	}
+	multi := config.Text("two\nlines")
+	for name, v := range map[string]*config.Value{"NOT_SET": &env, "nowhere.txt": &file, "plugin.psk": &multi} {
+		failCleanly(t, plan(t, dir, few, func(c *config.Config) { c.MCollective.Server = map[string]*config.Value{"plugin.psk": v} }), as[*config.Error], name)
+	}
+}
+
+// steps are those of a build in order; the last two are WriteISO's, or write is WriteOverlay's.
+func steps() []string {
+	return []string{"base", "resolve", "fetch", "extensions", "pick", "ruby", "mcollective", "profile", "overlay", "check", "initrd", "iso"}
+}
+
+// TestInterruptAtEveryStep is not parallel: it looks at the process's own TMPDIR.
+func TestInterruptAtEveryStep(t *testing.T) {
+	tmp := filepath.Join(t.TempDir(), "tmp")
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range append(steps(), "write") {
+		for _, end := range []bool{false, true} {
+			if end && (at == "iso" || at == "write") {
+				continue // the image is there
+			}
+			out := t.TempDir()
+			b, _ := builder(t, t.TempDir())
+			ctx, cancel := context.WithCancel(t.Context())
+			reached := false
+			b.Time = func(step string) func() {
+				if step != at {
+					return func() {}
+				}
+				reached = true
+				if !end {
+					cancel()
+				}
+				return cancel
+			}
+			t.Setenv("TMPDIR", tmp)
+			err := interrupted(ctx, t, b, plan(t, pristine, few), filepath.Join(out, "x"), at == "write")
+			if !errors.Is(err, context.Canceled) || !reached {
+				t.Errorf("interrupt in %s: reached %v, %v", at, reached, err)
+			}
+			checkEmpty(t, out)
+			checkEmpty(t, tmp)
+			checkCache(t, b.Fetch.CacheDir)
+			cancel()
+		}
+	}
+}
+
+// interrupted is a build under ctx that closes what it has staged.
+func interrupted(ctx context.Context, t *testing.T, b *Builder, p *Plan, name string, archive bool) error {
+	t.Helper()
+	s, err := b.Stage(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if archive {
+		return b.WriteOverlay(ctx, s, name)
+	}
+	return b.WriteISO(ctx, s, name)
+}
+
+// TestInterruptAmidBytes cancels while contents are being written, not between steps.
+func TestInterruptAmidBytes(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	out := t.TempDir()
+	for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
+		ctx, cancel := context.WithCancel(t.Context())
+		e := overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 8 << 20, Open: func() (io.ReadCloser, error) {
+			cancel()
+			return io.NopCloser(io.LimitReader(endless{}, 8<<20)), nil
+		}}
+		if err := putLast(s, e); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(ctx, s, filepath.Join(out, "x")); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+		checkEmpty(t, out)
+	}
+}
+
+// endless gives bytes that do not compress to nothing.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	x := uint32(len(p))
+	for i := range p {
+		x = x*1664525 + 1013904223
+		p[i] = byte(x >> 24)
+	}
+	return len(p), nil
+}
+
+func putLast(s *Staged, e overlay.Entry) error {
+	layer := &overlay.Tree{}
+	if err := layer.Put(e); err != nil {
+		return err
+	}
+	return s.layers.AddLastWins(layer)
+}
+
+// TestReadErrorAmidBytes: an input that fails, shrinks or grows while the image is written.
+func TestReadErrorAmidBytes(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	out := t.TempDir()
+	broken := errors.New("input/output error")
+	for name, open := range map[string]func() (io.ReadCloser, error){
+		"cannot be opened": func() (io.ReadCloser, error) { return nil, broken },
+		"cannot be read": func() (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader("abc"), failingReader{broken})), nil
+		},
+		"is shorter": overlay.Bytes([]byte("abc")),
+		"is longer":  overlay.Bytes([]byte("abcdefghijkl")),
+	} {
+		if err := putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: open}); err != nil {
+			t.Fatal(err)
+		}
+		for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
+			if err := write(t.Context(), s, filepath.Join(out, "x")); err == nil || !strings.Contains(err.Error(), "zzz") {
+				t.Errorf("an input that %s: %v", name, err)
+			}
+			checkEmpty(t, out)
+		}
+	}
+}
+
+type failingReader struct{ err error }
+
+func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
+
+func TestUnwritableOutput(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "file"), nil)
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"nowhere/x.iso", "file/x.iso", "folder"} {
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
+			err := write(t.Context(), s, p)
+			if _, ok := errors.AsType[*fs.PathError](err); err == nil || !ok && !isLinkError(err) || !strings.Contains(err.Error(), p) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	es, err := os.ReadDir(dir)
+	if err != nil || len(es) != 2 {
+		t.Errorf("left: %v, %v", es, err)
+	}
+}
+
+func isLinkError(err error) bool { return as[*os.LinkError](err) }
+
+// TestOldOutputStaysWhenABuildFails: an image that is there is replaced by a whole one or not at all.
+func TestOldOutputStaysWhenABuildFails(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	name := filepath.Join(t.TempDir(), "x.iso")
+	writeFile(t, name, []byte("yesterday's image"))
+	if err := putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: overlay.Bytes(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WriteISO(t.Context(), s, name); err == nil {
+		t.Fatal("no error")
+	}
+	if got := string(readFile(t, name)); got != "yesterday's image" {
+		t.Errorf("the old output is now %q", got)
+	}
+}
+
+// TestPanicIsAnErrorOfTheFile: whatever a parser does, a build ends with an error.
+func TestPanicIsAnErrorOfTheFile(t *testing.T) {
+	t.Parallel()
+	f := func() (err error) {
+		defer recovered("core.iso", &err)
+		panic(fmt.Sprint("index out of range"))
+	}
+	if err := f(); err == nil || !strings.Contains(err.Error(), "core.iso") {
+		t.Errorf("got %v", err)
+	}
+}
