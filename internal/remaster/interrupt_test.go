@@ -1,0 +1,185 @@
+package remaster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/overlay"
+)
+
+// steps are those of a build in order; the last two are WriteISO's, or write is WriteOverlay's.
+func steps() []string {
+	return []string{"base", "resolve", "fetch", "extensions", "pick", "ruby", "mcollective", "profile", "overlay", "check", "initrd", "iso"}
+}
+
+// TestInterruptAtEveryStep is not parallel: it looks at the process's own TMPDIR.
+func TestInterruptAtEveryStep(t *testing.T) {
+	tmp := filepath.Join(t.TempDir(), "tmp")
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range append(steps(), "write") {
+		for _, end := range []bool{false, true} {
+			if end && (at == "iso" || at == "write") {
+				continue // the image is there
+			}
+			out := t.TempDir()
+			b, _ := builder(t, t.TempDir())
+			ctx, cancel := context.WithCancel(t.Context())
+			reached := false
+			b.Time = func(step string) func() {
+				if step != at {
+					return func() {}
+				}
+				reached = true
+				if !end {
+					cancel()
+				}
+				return cancel
+			}
+			t.Setenv("TMPDIR", tmp)
+			err := interrupted(ctx, t, b, plan(t, pristine, few), filepath.Join(out, "x"), at == "write")
+			if !errors.Is(err, context.Canceled) || !reached {
+				t.Errorf("interrupt in %s: reached %v, %v", at, reached, err)
+			}
+			checkEmpty(t, out)
+			checkEmpty(t, tmp)
+			checkCache(t, b.Fetch.CacheDir)
+			cancel()
+		}
+	}
+}
+
+// interrupted is a build under ctx that closes what it has staged.
+func interrupted(ctx context.Context, t *testing.T, b *Builder, p *Plan, name string, archive bool) error {
+	t.Helper()
+	s, err := b.Stage(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if archive {
+		return b.WriteOverlay(ctx, s, name)
+	}
+	return b.WriteISO(ctx, s, name)
+}
+
+// TestInterruptAmidBytes cancels while contents are being written, not between steps.
+func TestInterruptAmidBytes(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	out := t.TempDir()
+	for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
+		ctx, cancel := context.WithCancel(t.Context())
+		e := overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 8 << 20, Open: func() (io.ReadCloser, error) {
+			cancel()
+			return io.NopCloser(io.LimitReader(endless{}, 8<<20)), nil
+		}}
+		if err := putLast(s, e); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(ctx, s, filepath.Join(out, "x")); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+		checkEmpty(t, out)
+	}
+}
+
+// endless gives bytes that do not compress to nothing.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	x := uint32(len(p))
+	for i := range p {
+		x = x*1664525 + 1013904223
+		p[i] = byte(x >> 24)
+	}
+	return len(p), nil
+}
+
+func putLast(s *Staged, e overlay.Entry) error {
+	layer := &overlay.Tree{}
+	if err := layer.Put(e); err != nil {
+		return err
+	}
+	return s.layers.AddLastWins(layer)
+}
+
+// TestReadErrorAmidBytes: an input that fails, shrinks or grows while the image is written.
+func TestReadErrorAmidBytes(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	out := t.TempDir()
+	broken := errors.New("input/output error")
+	for name, open := range map[string]func() (io.ReadCloser, error){
+		"cannot be opened": func() (io.ReadCloser, error) { return nil, broken },
+		"cannot be read": func() (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader("abc"), failingReader{broken})), nil
+		},
+		"is shorter": overlay.Bytes([]byte("abc")),
+		"is longer":  overlay.Bytes([]byte("abcdefghijkl")),
+	} {
+		if err := putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: open}); err != nil {
+			t.Fatal(err)
+		}
+		for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
+			if err := write(t.Context(), s, filepath.Join(out, "x")); err == nil || !strings.Contains(err.Error(), "zzz") {
+				t.Errorf("an input that %s: %v", name, err)
+			}
+			checkEmpty(t, out)
+		}
+	}
+}
+
+type failingReader struct{ err error }
+
+func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
+
+func TestUnwritableOutput(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "file"), nil)
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"nowhere/x.iso", "file/x.iso", "folder"} {
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
+			err := write(t.Context(), s, p)
+			if _, ok := errors.AsType[*fs.PathError](err); err == nil || !ok && !isLinkError(err) || !strings.Contains(err.Error(), p) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	es, err := os.ReadDir(dir)
+	if err != nil || len(es) != 2 {
+		t.Errorf("left: %v, %v", es, err)
+	}
+}
+
+func isLinkError(err error) bool { return as[*os.LinkError](err) }
+
+// TestOldOutputStaysWhenABuildFails: an image that is there is replaced by a whole one or not at all.
+func TestOldOutputStaysWhenABuildFails(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	name := filepath.Join(t.TempDir(), "x.iso")
+	writeFile(t, name, []byte("yesterday's image"))
+	if err := putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: overlay.Bytes(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WriteISO(t.Context(), s, name); err == nil {
+		t.Fatal("no error")
+	}
+	if got := string(readFile(t, name)); got != "yesterday's image" {
+		t.Errorf("the old output is now %q", got)
+	}
+}
