@@ -141,9 +141,9 @@ func (l *linter) fact(it *piece, line int, name string, static bool) {
 		l.add(Warning, "fact-name", it.Path, line, fmt.Sprintf("Facter turns the name %q into lower case: rules have to say %q", name, lower), "name it "+lower)
 	}
 	switch {
-	case identity(lower) && static:
+	case Identity(lower) && static:
 		l.add(Error, "identity", it.Path, line, fmt.Sprintf("Razor tells machines apart by %q: with one value for all of them they become one", lower), "choose another name")
-	case identity(lower):
+	case Identity(lower):
 		l.add(Warning, "identity", it.Path, line, fmt.Sprintf("Razor tells machines apart by %q: another value makes another machine", lower), "choose another name, unless that is what you want")
 	case l.opt.Drops != nil && l.opt.Drops(lower):
 		l.add(Warning, "dropped", it.Path, line, fmt.Sprintf("Razor drops %q by its default facts.blacklist: no rule can use it", lower), "choose another name, for example site_"+lower)
@@ -158,8 +158,8 @@ func (l *linter) fact(it *piece, line int, name string, static bool) {
 	l.names[lower] = it.Path
 }
 
-// identity reports whether Razor makes a machine's identity out of a fact of that name
+// Identity reports whether Razor makes a machine's identity out of a fact of that name
 // (Node.register: macaddress*, serialnumber, uuid).
-func identity(name string) bool {
+func Identity(name string) bool {
 	return strings.HasPrefix(name, "macaddress") || name == "serialnumber" || name == "uuid"
 }

@@ -117,7 +117,7 @@ func (l *linter) volatile(it *piece, what *regexp.Regexp) {
 			continue
 		}
 		if m := what.FindString(line); m != "" {
-			l.add(Warning, "volatile", it.Path, i+1, fmt.Sprintf("%q gives another value each time: a fact made of it changes at every check-in", strings.TrimSpace(m)),
+			l.add(Warning, "volatile", it.Path, i+1, fmt.Sprintf("%q gives another value each time: a fact made of it changes at every check-in", strings.TrimLeft(m, " \t;|&(`")),
 				"report values that stay, or round them to what rules need")
 			return
 		}

@@ -201,3 +201,14 @@ func ascii(s string) bool {
 	}
 	return true
 }
+
+// Copy packs s and unpacks that into the existing, empty directory dir: what a machine would
+// have of it.
+func Copy(ctx context.Context, s *Source, dir string, lim Limits) error {
+	b, err := Pack(ctx, s, lim)
+	if err != nil {
+		return err
+	}
+	_, err = Unpack(ctx, bytes.NewReader(b), int64(len(b)), dir, lim)
+	return err
+}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // File is one entry of an extension as its author has it: in a directory before packing, or in
@@ -106,6 +107,9 @@ func ReadDir(dir string, lim Limits) (*Source, error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", dir, err)
+	}
+	if info, err := os.Stat(real); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("read %s: %w", dir, syscall.ENOTDIR)
 	}
 	s := &Source{Name: dir, lim: lim}
 	err = filepath.WalkDir(real, func(p string, d fs.DirEntry, err error) error {
