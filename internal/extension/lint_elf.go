@@ -59,7 +59,7 @@ func (l *linter) elfFile(it *piece) {
 	}
 	l.loader(it, f, want)
 	for _, lib := range f.needed {
-		l.library(it, f, lib)
+		l.library(it, lib)
 	}
 }
 
@@ -79,7 +79,7 @@ func (l *linter) loader(it *piece, f *elfInfo, want target) {
 }
 
 // library checks one DT_NEEDED entry: lib/ of the extension comes before the image.
-func (l *linter) library(it *piece, f *elfInfo, lib elfNeed) {
+func (l *linter) library(it *piece, lib elfNeed) {
 	if strings.Contains(lib.name, "/") {
 		l.add(Warning, "elf-library", it.Path, 0, fmt.Sprintf("it needs %q by its path", lib.name), "link it with -soname, and put the library into lib/")
 		return

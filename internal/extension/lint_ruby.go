@@ -112,9 +112,10 @@ func stripRuby(line string, quote byte) (string, byte) {
 		c := line[i]
 		switch {
 		case quote != 0:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == quote {
+			case quote:
 				b.WriteByte('"')
 				quote = 0
 			}

@@ -2,6 +2,7 @@ package extension
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -303,7 +304,7 @@ func TestLintLimits(t *testing.T) {
 	lim := DefaultLimits()
 	lim.Total, lim.Count, lim.File = 10, 2, 8
 	s, err := ReadDir(tree{"bin/a*": sh, "bin/b*": sh}.write(t, t.TempDir()), lim)
-	if _, ok := err.(*LimitError); err == nil || ok || !strings.Contains(err.Error(), "number of files exceeds 2") {
+	if over, ok := errors.AsType[*LimitError](err); !ok || over.Limit != 2 {
 		t.Errorf("got %v, %v", s, err)
 	}
 	lim.Count = 10

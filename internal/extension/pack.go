@@ -124,7 +124,7 @@ func packFile(ctx context.Context, w *zip.Writer, f *File) error {
 		return fmt.Errorf("pack %q: %w", f.Path, err)
 	}
 	h := &zip.FileHeader{
-		Name: f.Path, Method: method, ModifiedDate: dosDate,
+		Name: f.Path, Method: method, ModifiedDate: dosDate, //nolint:staticcheck // Modified would add a second, local time
 		CreatorVersion: creatorUnix<<8 | zipVersion, ReaderVersion: zipVersion, ExternalAttrs: unixMode(f) << 16,
 		CRC32: crc32.ChecksumIEEE(content), UncompressedSize64: uint64(len(content)), CompressedSize64: uint64(len(packed)),
 	}

@@ -173,7 +173,7 @@ func readLinks(members []Member) error {
 			return memberError(m, err)
 		}
 		b, err := io.ReadAll(io.LimitReader(r, maxLink+1))
-		r.Close()
+		r.Close() //nolint:errcheck,gosec // only read
 		if err != nil {
 			return memberError(m, err)
 		}

@@ -32,7 +32,7 @@ func (a *Archive) Extract(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", dir, err)
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // a directory
 	for i := range a.Members {
 		m := &a.Members[i]
 		if err := m.write(ctx, root); err != nil {
@@ -73,11 +73,11 @@ func (m *Member) writeFile(ctx context.Context, root *os.Root) error {
 		return fmt.Errorf("unpack %q: %w", m.Path, err)
 	}
 	if err := m.copyTo(ctx, f); err != nil {
-		f.Close()
+		f.Close() //nolint:errcheck,gosec // the first error counts
 		return err
 	}
 	if err := f.Chmod(m.Mode.Perm()); err != nil {
-		f.Close()
+		f.Close() //nolint:errcheck,gosec // the first error counts
 		return fmt.Errorf("unpack %q: %w", m.Path, err)
 	}
 	if err := f.Close(); err != nil {
@@ -92,7 +92,7 @@ func (m *Member) copyTo(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return memberError(m, err)
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // only read
 	n, err := io.Copy(w, io.LimitReader(&ctxReader{ctx, r}, m.Size+1))
 	if err != nil {
 		return memberError(m, err)
