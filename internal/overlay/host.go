@@ -30,11 +30,15 @@ func FromHost(source, target string, uid, gid uint32) (*Tree, error) {
 		}
 		return t, putHost(t, source, base, info, uid, gid)
 	}
-	err = filepath.WalkDir(source, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == source {
+	root, err := filepath.EvalSymlinks(source) // WalkDir does not follow a link to a folder
+	if err != nil {
+		return nil, fmt.Errorf("read overlay %s: %w", source, err)
+	}
+	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || p == root {
 			return err
 		}
-		rel, err := filepath.Rel(source, p)
+		rel, err := filepath.Rel(root, p)
 		if err != nil {
 			return err
 		}
