@@ -36,7 +36,7 @@ const (
 
 // pristine is a mirror that no test changes, warm a cache that no test looks into: most tests need
 // neither of their own, and each file of them costs a sync to disk.
-var pristine, warm string //nolint:gochecknoglobals // made once by TestMain
+var pristine, warm string // made by TestMain
 
 func TestMain(m *testing.M) { os.Exit(withPristine(m.Run)) }
 
