@@ -52,7 +52,7 @@ func (c *Client) post(ctx context.Context, body []byte, facts Facts, nics []nic)
 	if err != nil {
 		return "", fmt.Errorf("check in: %w", err)
 	}
-	defer discard(resp.Body)
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return "", fmt.Errorf("check in: %w", statusError(target, resp))
 	}
@@ -118,7 +118,7 @@ func (c *Client) askNodeID(ctx context.Context, facts Facts, nics []nic) (string
 	if err != nil {
 		return "", err
 	}
-	defer discard(resp.Body)
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return "", statusError(c.set.Server+"/svc/nodeid", resp)
 	}
@@ -181,7 +181,7 @@ func (c *Client) tell(ctx context.Context, level Level, msg string) error {
 	if err != nil {
 		return err
 	}
-	defer discard(resp.Body)
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return statusError(c.posted, resp)
 	}

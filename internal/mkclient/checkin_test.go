@@ -174,7 +174,7 @@ func TestTLS(t *testing.T) {
 func TestRedirectNeverLeavesTLS(t *testing.T) {
 	t.Parallel()
 	plain := newRazor(t, razorKind)
-	srv := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/svc/checkin/7", 307))
+	srv := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/svc/checkin/7", http.StatusTemporaryRedirect))
 	t.Cleanup(srv.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644)

@@ -23,15 +23,6 @@ func (col *Collection) add(source string, facts Facts) {
 	}
 }
 
-// fill adds only what is missing.
-func (col *Collection) fill(source string, facts Facts) {
-	for name, v := range facts {
-		if _, ok := col.Facts[name]; !ok {
-			col.Facts[name], col.Sources[name] = v, source
-		}
-	}
-}
-
 // Collect gathers the facts with the generation in force, without asking the network. A user
 // who may not see the extension gets the facts without it, and a warning in the log.
 func (c *Client) Collect(ctx context.Context) (Collection, error) {

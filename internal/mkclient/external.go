@@ -90,7 +90,7 @@ func readLimited(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, maxExternal+1))
 	if err == nil && len(b) > maxExternal {
 		err = fmt.Errorf("more than %d bytes", maxExternal)

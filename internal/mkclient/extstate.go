@@ -87,7 +87,7 @@ func writeFileAtomic(name string, b []byte, perm os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once the rename below has succeeded
+	defer func() { _ = os.Remove(f.Name()) }() // fails once the rename below has succeeded
 	_, err = f.Write(b)
 	err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
 	if err != nil {
@@ -142,8 +142,8 @@ func lock(root, name string) (func(), error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	return func() { f.Close() }, nil
+	return func() { _ = f.Close() }, nil
 }

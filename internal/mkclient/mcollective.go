@@ -144,7 +144,7 @@ func (c *Client) mcoRunning() bool {
 // mcoStart starts the daemon in a session of its own, so that it outlives the client. It
 // usually goes to the background by itself; one that stays is kept as a child.
 func (c *Client) mcoStart(ctx context.Context, program string) error {
-	cmd := exec.Command(program, "--config", c.path(mcoConfig), "--pidfile", c.path(mcoPID))
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "--config", c.path(mcoConfig), "--pidfile", c.path(mcoPID))
 	lib := c.path(mcoLib)
 	if old := lookupEnv(c.opt.Environ, "RUBYLIB"); old != "" {
 		lib += ":" + old

@@ -62,7 +62,7 @@ func (r *refresher) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() // unread bytes are not worth waiting for
+	defer func() { _ = resp.Body.Close() }() // unread bytes are not worth waiting for
 	return r.judge(ctx, cancel, target, have, resp)
 }
 
@@ -172,8 +172,8 @@ func (r *refresher) take(ctx context.Context, cancel func(), target string, have
 		return fmt.Errorf("store extension: %w", err)
 	}
 	defer func() {
-		f.Close()
-		os.Remove(f.Name())
+		_ = f.Close()
+		_ = os.Remove(f.Name())
 	}()
 	g := generation{URL: target}
 	rep := replyOf(resp)
@@ -220,7 +220,7 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation) error
 		return fmt.Errorf("unpack extension: %w", err)
 	}
 	if _, err := extension.Unpack(ctx, f, g.Size, dir, r.limits()); err != nil {
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		if broken(err) {
 			return r.refuse(g, err)
 		}
@@ -232,7 +232,7 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation) error
 	r.state.Refused = nil
 	if err := r.state.save(r.root); err != nil {
 		r.state = before
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		return fmt.Errorf("switch to the new extension: %w", err)
 	}
 	r.log.Changed("refused", Info, "")

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -130,7 +129,7 @@ func (w *web) do(ctx context.Context, method, target string, header http.Header,
 		if !isRedirect(resp.StatusCode) {
 			return resp, nil
 		}
-		discard(resp.Body)
+		_ = resp.Body.Close()
 		next, err := redirectTarget(req.URL, resp)
 		if err != nil {
 			return nil, err
@@ -155,10 +154,4 @@ func redirectTarget(from *url.URL, resp *http.Response) (string, error) {
 		return "", fmt.Errorf("%w: from %s to %s", errRedirect, from.Scheme, to.Scheme)
 	}
 	return to.String(), nil
-}
-
-// discard empties a short body, so that the connection can be used again, and closes it.
-func discard(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 4<<10)
-	body.Close()
 }
