@@ -18,21 +18,26 @@ import (
 	"mkbuild/internal/testkit"
 )
 
+// guestHost is this machine's loopback as QEMU's guests see it.
+const guestHost = "10.0.2.2"
+
 // server is a running `mkbuild serve`.
 type server struct {
 	url, rules, zip string
 	log             *bytes.Buffer
 }
 
-// serve starts the check-in server as a user would, with Razor's own config.yaml.
-func serve(t *testing.T, f fixture) *server {
+// serve starts the check-in server as a user would, with Razor's own config.yaml and an image to
+// boot machines with.
+func serve(t *testing.T, f fixture, image string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{rules: filepath.Join(dir, "rules.yaml"), zip: filepath.Join(dir, "mk-extension.zip"), log: &bytes.Buffer{}}
 	config := filepath.Join(dir, "config.yaml")
-	put(t, config, "all:\n  microkernel:\n    extension-zip: "+s.zip+"\n")
+	put(t, config, "all:\n  microkernel:\n    extension-zip: "+s.zip+"\n    kernel_args: console=ttyS0 loglevel=3 razor.fact.rack=r12 razor.fact.site=lab\n")
 	put(t, s.rules, "tags: []\npolicies: []\n")
-	cmd := exec.CommandContext(t.Context(), f.mkbuild, "serve", "--razor-config", config, "--rules", s.rules, "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))
+	cmd := exec.CommandContext(t.Context(), f.mkbuild, "serve", "--razor-config", config, "--rules", s.rules, "--image", image,
+		"--listen", "127.0.0.1:0", "--host", guestHost, "--data", filepath.Join(dir, "data"))
 	cmd.Stderr = s.log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
@@ -198,22 +203,22 @@ func has(facts map[string]any, want map[string]string) bool {
 	return true
 }
 
-// TestCheckIn boots an image against the development server and lives through what the runtime
+// TestCheckIn boots an image over the network from the development server and lives through what the runtime
 // document promises: facts, an extension that appears while the machine runs, a broken one, and
 // a policy that makes the machine reboot.
 func TestCheckIn(t *testing.T) {
 	f := setup(t)
-	s := serve(t, f)
+	s := serve(t, f, f.image(t, with("client: {settings: {interval: \"3\", skew: \"1\"}}\n")))
 	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
-	iso := f.image(t, with(fmt.Sprintf("client: {settings: {server: \"10.0.2.2:%s\", interval: \"3\", skew: \"1\"}}\n", port)),
-		"--append", "console=ttyS0 loglevel=3 razor.fact.rack=r12 razor.fact.site=lab")
-	vm, err := qemu.Start(t.Context(), qemu.Machine{CDROM: iso, Network: true, MemoryMiB: 768})
+	script := "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap?nic_max=1&http_port=" + port
+	vm, err := qemu.Start(t.Context(), qemu.Machine{NetBoot: script, MemoryMiB: 768})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(vm.Stop)
 
 	n := s.await(t, vm, "the first check-in", bootTime, func(facts map[string]any) bool { return facts["rack"] != nil })
+	t.Logf("first check-in: %v after the kernel's start", uptime(n.Facts))
 	checkFirstFacts(t, n.Facts)
 
 	s.publish(t, f, siteExtension(t, f))
@@ -250,6 +255,14 @@ policies:
 	case <-time.After(3 * time.Minute):
 		t.Fatalf("the policy did not make the machine reboot\nserver:\n%s\nconsole:\n%s", s.log, vm.Log())
 	}
+}
+
+// uptime is the machine's, as its Facter saw it: seconds since the kernel's start.
+func uptime(facts map[string]any) any {
+	if m, ok := facts["system_uptime"].(map[string]any); ok {
+		return fmt.Sprint(m["seconds"], " s")
+	}
+	return "an unknown time"
 }
 
 // checkFirstFacts wants facts of every source in the first check-in, and nothing of an extension.

@@ -20,6 +20,8 @@ type bootOptions struct {
 	timeout time.Duration
 	memory  int
 	pxe     bool
+	network bool
+	keep    bool
 	append  string
 	qemu    string
 }
@@ -33,6 +35,7 @@ func bootCommand(w *world) *cobra.Command {
 --expect text. stdout is the console. The image needs console=ttyS0 among its kernel arguments
 (mkbuild iso --append console=ttyS0); --pxe boots its kernel and initrd directly and adds that.`,
 		Example: `  mkbuild boot rz_mk_prod-image.0.1.0.iso
+  mkbuild boot image.iso --pxe --network --keep --append razor.server=10.0.2.2:8150
   mkbuild boot image.iso --expect 'MK loaded: v0.1.0' --timeout 3m`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runBoot(cmd.Context(), w, o, args[0]) },
@@ -42,6 +45,8 @@ func bootCommand(w *world) *cobra.Command {
 	f.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait")
 	f.IntVar(&o.memory, "memory", 512, "the machine's memory in `MiB`")
 	f.BoolVar(&o.pxe, "pxe", false, "boot the image's kernel and initrd directly, as PXE would")
+	f.BoolVar(&o.network, "network", false, "give the machine a network card: it reaches this machine's loopback as 10.0.2.2")
+	f.BoolVar(&o.keep, "keep", false, "let the machine run until it ends or you press Ctrl-C")
 	f.StringVar(&o.append, "append", "", "further kernel `arguments`, with --pxe")
 	f.StringVar(&o.qemu, "qemu", "", "emulator `program` (default qemu-system-i386, or qemu-system-x86_64 for a 64-bit kernel)")
 	return c
@@ -53,7 +58,7 @@ func runBoot(ctx context.Context, w *world, o *bootOptions, name string) error {
 		return err
 	}
 	defer files.Close() //nolint:errcheck // only read
-	m := qemu.Machine{Program: o.qemu, MemoryMiB: o.memory, CDROM: name, Console: w.stdout}
+	m := qemu.Machine{Program: o.qemu, MemoryMiB: o.memory, CDROM: name, Network: o.network, Console: w.stdout}
 	if m.Program == "" && strings.HasSuffix(files.KernelRelease, "64") {
 		m.Program = "qemu-system-x86_64"
 	}
@@ -70,18 +75,31 @@ func runBoot(ctx context.Context, w *world, o *bootOptions, name string) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
+	return o.watch(ctx, w, m, name)
+}
+
+// watch starts the machine and judges it by what it says.
+func (o *bootOptions) watch(ctx context.Context, w *world, m qemu.Machine, name string) error {
 	vm, err := qemu.Start(ctx, m)
 	if err != nil {
 		return err
 	}
 	defer vm.Stop()
-	if err := vm.Expect(ctx, o.expect...); err != nil {
+	limited, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	if err := vm.Expect(limited, o.expect...); err != nil {
 		return err
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s said all of %q\n", name, o.expect)
-	return nil
+	if !o.keep {
+		return nil
+	}
+	select {
+	case <-vm.Ended():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // directBoot puts kernel and initrd into dir, where QEMU can read them.

@@ -26,6 +26,9 @@ type Machine struct {
 	// CDROM is an ISO to boot from. Otherwise Kernel, Initrd and Append are booted directly,
 	// as PXE would.
 	CDROM, Kernel, Initrd, Append string
+	// NetBoot is the URL of an iPXE script to boot from the network with, when CDROM and Kernel
+	// are empty: the card's own ROM is an iPXE, and DHCP names the URL as its boot file.
+	NetBoot string
 	// Forward maps ports of this machine's loopback to ports of the guest.
 	Forward map[int]int
 	// Network gives the guest a network card; Forward implies it. The guest reaches this
@@ -87,8 +90,11 @@ func (m Machine) args() []string {
 		"-serial", "stdio", "-rtc", "base=utc",
 	}
 	switch {
-	case len(m.Forward) > 0 || m.Network:
+	case len(m.Forward) > 0 || m.Network || m.NetBoot != "":
 		net := "user,model=e1000"
+		if m.NetBoot != "" {
+			net += ",bootfile=" + strings.ReplaceAll(m.NetBoot, ",", ",,")
+		}
 		for host, guest := range m.Forward {
 			net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", host, guest)
 		}
@@ -96,8 +102,11 @@ func (m Machine) args() []string {
 	default:
 		a = append(a, "-nic", "none")
 	}
-	if m.CDROM != "" {
+	switch {
+	case m.CDROM != "":
 		return append(a, "-boot", "d", "-cdrom", m.CDROM)
+	case m.NetBoot != "":
+		return append(a, "-boot", "n")
 	}
 	return append(a, "-kernel", m.Kernel, "-initrd", m.Initrd, "-append", m.Append)
 }
