@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"flag"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,6 +28,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the real command line on a mirror in miniature, one feature a script.
 func TestScripts(t *testing.T) {
+	servers := &webs{}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -39,8 +42,12 @@ func TestScripts(t *testing.T) {
 			return tinymirror.Make(e.WorkDir + "/mirror")
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status,
-			"flip":   flip,
+			"status":    status,
+			"flip":      flip,
+			"serve":     servers.serve,
+			"interrupt": servers.interrupt,
+			"nothing":   nothing,
+			"whole":     whole,
 		},
 	})
 }
@@ -71,4 +78,26 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	b[len(b)/2] ^= 0xff
 	ts.Check(os.WriteFile(name, b, 0o644))
+}
+
+// nothing DIR...: no file at all in DIR, hidden ones included, and no file that is under way below it.
+func nothing(ts *testscript.TestScript, neg bool, args []string) {
+	for _, dir := range args {
+		ts.Check(filepath.WalkDir(ts.MkAbs(dir), func(p string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				ts.Fatalf("left: %s", p)
+			}
+			return err
+		}))
+	}
+}
+
+// whole DIR: a cache holds whole files alone.
+func whole(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(p) != ".json" && len(filepath.Base(p)) != 64 {
+			ts.Fatalf("left in the cache: %s", p)
+		}
+		return err
+	}))
 }
