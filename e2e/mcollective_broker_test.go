@@ -1,0 +1,148 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mkbuild/internal/testkit"
+)
+
+// broker is a RabbitMQ node of this test alone: its state, ports and port mapper are its own,
+// and it listens on the loopback only.
+type broker struct {
+	dir, program         string
+	password             string
+	stomp, dist, mapping int // ports: STOMP, Erlang's distribution, epmd
+	out                  *os.File
+}
+
+const (
+	brokerUser  = "mcollective"
+	brokerVhost = "/mcollective"
+)
+
+// startBroker starts RabbitMQ and returns when it serves STOMP.
+func startBroker(ctx context.Context, t *testing.T) *broker {
+	t.Helper()
+	program, err := filepath.EvalSymlinks(testkit.Tool(t, "rabbitmq-server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &broker{
+		dir: t.TempDir(), password: rand.Text(),
+		// Debian's command in PATH wants to be root and becomes the user rabbitmq with the state in
+		// /var/lib; the program next to it runs as whoever starts it.
+		program: filepath.Join(filepath.Dir(program), "rabbitmq-server"),
+		stomp:   testkit.FreePort(t), dist: testkit.FreePort(t), mapping: testkit.FreePort(t),
+	}
+	b.configure(t)
+	if b.out, err = os.Create(filepath.Join(b.dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.out.Close() })
+	// The node would start epmd by itself, as a daemon that outlives it.
+	b.start(t, testkit.Tool(t, "epmd"), "-port", fmt.Sprint(b.mapping), "-address", "127.0.0.1")
+	ended := b.start(t, b.program)
+	b.await(ctx, t, ended)
+	return b
+}
+
+// configure writes the node's files. The definitions make what MCollective needs and does not
+// make for itself: a virtual host, a user and the two exchanges.
+func (b *broker) configure(t *testing.T) {
+	t.Helper()
+	put(t, filepath.Join(b.dir, "enabled_plugins"), "[rabbitmq_stomp].\n")
+	put(t, filepath.Join(b.dir, "rabbitmq.conf"), fmt.Sprintf(`listeners.tcp = none
+stomp.listeners.tcp.1 = 127.0.0.1:%d
+load_definitions = %s
+log.console = true
+log.file = false
+`, b.stomp, filepath.Join(b.dir, "definitions.json")))
+	type object = map[string]any
+	exchange := func(name, kind string) object {
+		return object{"name": name, "vhost": brokerVhost, "type": kind, "durable": true, "auto_delete": false, "internal": false, "arguments": object{}}
+	}
+	text, err := json.Marshal(object{
+		"vhosts":      []object{{"name": brokerVhost}},
+		"users":       []object{{"name": brokerUser, "password": b.password, "tags": ""}},
+		"permissions": []object{{"user": brokerUser, "vhost": brokerVhost, "configure": ".*", "write": ".*", "read": ".*"}},
+		"exchanges":   []object{exchange("mcollective_broadcast", "topic"), exchange("mcollective_directed", "direct")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(b.dir, "definitions.json"), string(text))
+}
+
+// environment keeps the node off everything that the machine's own RabbitMQ uses.
+func (b *broker) environment() []string {
+	in := func(name string) string { return filepath.Join(b.dir, name) }
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8",
+		"HOME=" + b.dir, // Erlang keeps its cookie there
+		"ERL_EPMD_PORT=" + fmt.Sprint(b.mapping), "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_NODENAME=mkbuild@localhost", "RABBITMQ_DIST_PORT=" + fmt.Sprint(b.dist),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_CONF_ENV_FILE=" + in("none"), "RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("enabled_plugins"), "RABBITMQ_GENERATED_CONFIG_DIR=" + in("generated"),
+		"RABBITMQ_MNESIA_BASE=" + in("mnesia"), "RABBITMQ_LOG_BASE=" + in("log"),
+		"RUNNING_UNDER_SYSTEMD=true", // the script becomes the node, instead of waiting for it
+	}
+}
+
+// start runs a program of the broker in a process group of its own and ends the whole group
+// with the test. Should the test itself be killed, the program's first process goes with it.
+func (b *broker) start(t *testing.T, program string, args ...string) (ended <-chan struct{}) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = b.dir, b.environment(), b.out, b.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cmd.Wait() // its output tells
+	}()
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-done
+	})
+	return done
+}
+
+// await waits for the line that follows the definitions and the listeners.
+func (b *broker) await(ctx context.Context, t *testing.T, ended <-chan struct{}) {
+	t.Helper()
+	for !strings.Contains(b.log(t), "Server startup complete") {
+		select {
+		case <-time.After(200 * time.Millisecond):
+			continue
+		case <-ended:
+			t.Fatalf("RabbitMQ has ended\n%s", b.log(t))
+		case <-ctx.Done():
+			t.Fatalf("RabbitMQ does not start: %v\n%s", ctx.Err(), b.log(t))
+		}
+	}
+}
+
+func (b *broker) log(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(b.out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
