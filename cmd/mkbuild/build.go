@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -20,7 +17,6 @@ import (
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/mkclient"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
@@ -95,27 +91,6 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*remaster.Plan, error) {
 		return nil, err
 	}
 	return remaster.New(c)
-}
-
-// checkClient holds client.settings against the client's own table: a wrong one would only be
-// noticed on machines that nobody can reach.
-func checkClient(settings map[string]string) error {
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		known := slices.ContainsFunc(mkclient.Table(), func(row mkclient.Setting) bool {
-			return row.Key == key || row.Family && strings.HasPrefix(key, row.Key)
-		})
-		if !known {
-			return &config.Error{Where: "client.settings", What: fmt.Sprintf("mk-client has no setting %q", key), Next: "docs/runtime.md lists them; here they are written without \"razor.\""}
-		}
-	}
-	text, err := json.Marshal(settings)
-	if err != nil {
-		return err
-	}
-	if _, wrong := mkclient.Load(mkclient.Inputs{File: text}); len(wrong) > 0 {
-		return &config.Error{Where: "client.settings", What: wrong[0].Error(), Next: "docs/runtime.md says what each setting takes"}
-	}
-	return nil
 }
 
 func (o *buildOptions) load() (config.Config, error) {
