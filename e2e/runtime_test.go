@@ -226,7 +226,7 @@ func TestCheckIn(t *testing.T) {
 		"ext_txt": "from txt", "ext_yaml": "from yaml", "ext_json": "from json", "ext_exec": "uid 0",
 		"ext_ruby": "tool in bin", "ext_library": "900150983cd24fb0d6963f7d28e17f72",
 	}
-	n = s.await(t, vm, "the extension's facts", 2*time.Minute, func(facts map[string]any) bool { return has(facts, want) })
+	s.await(t, vm, "the extension's facts", 2*time.Minute, func(facts map[string]any) bool { return has(facts, want) })
 
 	put(t, s.zip+".part", "this is no zip")
 	if err := os.Rename(s.zip+".part", s.zip); err != nil {

@@ -1,6 +1,7 @@
 package cpio
 
 import (
+	"errors"
 	"bytes"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ func listGocpio(t *testing.T, b []byte) string {
 	var sb strings.Builder
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return sb.String()
 		}
 		if err != nil {

@@ -302,7 +302,6 @@ func TestReadMemory(t *testing.T) {
 		members = append(members, file(fmt.Sprint("f", i), 0o644, strings.Repeat("x", 1000*(1+i%7)+1000_000)))
 	}
 	in := gz(t, archive(t, members...))
-	members = nil
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
