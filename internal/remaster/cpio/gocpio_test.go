@@ -1,8 +1,8 @@
 package cpio
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
