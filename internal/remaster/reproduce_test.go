@@ -63,7 +63,7 @@ func TestSameInputSameBytes(t *testing.T) {
 
 // bulky makes one extension larger than the unit of parallel compression, so that more than one
 // goroutine has something to do.
-func bulky(t *testing.T, dir string) {
+func bulky(t testing.TB, dir string) {
 	t.Helper()
 	var b []byte
 	for x := uint32(1); len(b) < 3<<19; x = x*1664525 + 1013904223 {
