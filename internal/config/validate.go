@@ -137,6 +137,11 @@ func (c *Config) checkBoot() error {
 	if strings.ContainsAny(c.Boot.Append, "\r\n\x00") {
 		return &Error{Where: "boot.append", What: "kernel arguments are one line"}
 	}
+	for _, arg := range strings.Fields(c.Boot.Append) {
+		if strings.HasPrefix(strings.ToLower(arg), "initrd=") {
+			return &Error{Where: "boot.append", What: fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), Next: "put your files into `overlay` instead"}
+		}
+	}
 	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
 		return &Error{Where: "boot.timeout", What: fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t)}
 	}

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -42,23 +43,52 @@ func lockAll(name string, keepX bool) func(string) (string, error) {
 	}
 }
 
-// Unlocked returns the accounts that some password, or none, would open. A finished prod image
-// must have none.
-func Unlocked(t *overlay.Tree) ([]string, error) {
-	e, err := t.Lookup("etc/shadow")
-	if err != nil {
-		return nil, err
-	}
-	b, err := e.Content(maxText)
-	if err != nil {
-		return nil, err
-	}
-	var open []string
-	for _, l := range lines(string(b)) {
-		f := strings.Split(l, ":")
-		if len(f) > 1 && !strings.HasPrefix(f[1], "*") && !strings.HasPrefix(f[1], "!") {
-			open = append(open, f[0])
+// WaysIn lists what a finished image would let somebody in by: accounts that some password, or
+// none, opens, and logins or shells on a console. A prod image must have none, whatever the
+// user's own files do.
+func WaysIn(t *overlay.Tree) ([]string, error) {
+	var out []string
+	for _, check := range []struct {
+		file string
+		open func(line string) string
+	}{
+		{"etc/shadow", func(l string) string { return openAccount(l, false) }},
+		{"etc/passwd", func(l string) string { return openAccount(l, true) }},
+		{"etc/inittab", openConsole},
+	} {
+		e, err := t.Lookup(check.file)
+		if errors.Is(err, overlay.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		b, err := e.Content(maxText)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range lines(string(b)) {
+			if what := check.open(l); what != "" {
+				out = append(out, what+" in /"+check.file)
+			}
 		}
 	}
-	return open, nil
+	return out, nil
+}
+
+// openAccount names the account of a passwd(5) or shadow(5) line that is not locked.
+func openAccount(line string, isPasswd bool) string {
+	f := strings.Split(line, ":")
+	if len(f) < 2 || strings.HasPrefix(f[1], "*") || strings.HasPrefix(f[1], "!") || isPasswd && f[1] == "x" {
+		return ""
+	}
+	return "account " + f[0]
+}
+
+// openConsole tells of an inittab line in force that starts a login or a shell.
+func openConsole(line string) string {
+	if strings.HasPrefix(strings.TrimSpace(line), "#") || !startsLogin(line) {
+		return ""
+	}
+	return "console " + strings.SplitN(line, ":", 2)[0]
 }

@@ -50,10 +50,8 @@ func OpenBootFiles(name string) (_ *BootFiles, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", b.kernel, name, err)
 	}
-	opener := func(name string) func() (io.ReadCloser, error) {
-		return func() (io.ReadCloser, error) { return b.open(name) }
-	}
-	return &BootFiles{opener(b.kernel), opener(b.initrd), uname, withoutInitrd(b.append), f}, nil
+	kernel := func() (io.ReadCloser, error) { return b.open(b.kernel) }
+	return &BootFiles{kernel, b.openInitrds, uname, withoutInitrd(b.append), f}, nil
 }
 
 // withoutInitrd drops what isolinux itself takes out of the arguments.

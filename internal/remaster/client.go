@@ -26,6 +26,9 @@ func clientTree(program []byte, c config.Config) (*overlay.Tree, error) {
 	if settings == nil {
 		settings = map[string]string{}
 	}
+	if _, given := settings["debug"]; c.Profile == "debug" && !given {
+		settings["debug"] = "on"
+	}
 	if c.MCollective != nil && c.MCollective.AllowSampleSecrets {
 		settings["mcollective.allow_sample_secrets"] = "on"
 	}

@@ -2,7 +2,6 @@ package remaster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -145,12 +144,25 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	s.Kernel = s.base.uname
 	s.newer(s.base.image.Created)
 	s.newer(s.base.image.Modified)
-	s.base.checkModules(s.Sink)
+	if err := s.checkBoot(); err != nil {
+		return err
+	}
 	for _, note := range s.base.image.Notes {
 		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: s.Plan.ISO, Text: note})
 	}
 	s.layers = overlay.NewLayers(s.base.tree)
 	return nil
+}
+
+// checkBoot holds what the source boots against what is asked for.
+func (s *stage) checkBoot() error {
+	c := s.Plan.Config
+	s.base.checkModules(s.Sink, s.base.append+" "+c.Boot.Append)
+	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)
+	if len(s.base.initrds) > 1 && c.Initrd.Layout == "merged" {
+		return &config.Error{Where: "initrd.layout", What: fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.initrds, ", ")), Next: "use the layout append"}
+	}
+	return s.base.checkLabels(c.Profile == "prod", s.Sink)
 }
 
 func (s *stage) resolve(ctx context.Context) (err error) {
@@ -289,12 +301,12 @@ func (s *stage) check(context.Context) error {
 	if servers := profile.ServerPaths(all); len(servers) > 0 {
 		return &OpenError{"it would hold an ssh or telnet server: " + strings.Join(servers, ", ")}
 	}
-	open, err := profile.Unlocked(all)
-	if err != nil && !errors.Is(err, overlay.ErrNotExist) {
+	open, err := profile.WaysIn(all)
+	if err != nil {
 		return err
 	}
 	if len(open) > 0 {
-		return &OpenError{"accounts that are not locked in /etc/shadow: " + strings.Join(open, ", ")}
+		return &OpenError{"it would have a way in: " + strings.Join(open, ", ")}
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func (s *Staged) writeInitrd(ctx context.Context, f *os.File) (*madeInitrd, erro
 // copyBase writes the base's initrd byte for byte, then NULs up to a multiple of 4: the kernel
 // skips them, and looks for the next segment there (init/initramfs.c).
 func (s *Staged) copyBase(w *counter) error {
-	r, err := s.base.open(s.base.initrd)
+	r, err := s.base.open(s.base.initrd())
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 		}
 		setContent(img.Lookup(cfg), text, s.Epoch)
 	}
-	f := img.Lookup(b.initrd)
+	f := img.Lookup(b.initrd())
 	f.Size, f.MTime, f.HardLink = rd.size, s.Epoch, ""
 	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(rd.file, 0, rd.size)), nil }
 	meta, err := s.metadata(rd)
@@ -187,7 +187,7 @@ func (s *Staged) metadata(rd *madeInitrd) ([]byte, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", s.base.kernel, s.base.name, err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.kernel, s.base.initrd)
+	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.kernel, s.base.initrd())
 	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
 	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), rd.sha256)
 	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(s.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))
