@@ -318,7 +318,7 @@ func TestClientConfiguration(t *testing.T) {
 		c.Client.Settings = map[string]string{"server": "razor.example:8150"}
 		c.MCollective.AllowSampleSecrets = true
 	}))
-	want := "{\n  \"allow_sample_secrets\": \"true\",\n  \"server\": \"razor.example:8150\"\n}\n"
+	want := "{\n  \"mcollective.allow_sample_secrets\": \"on\",\n  \"server\": \"razor.example:8150\"\n}\n"
 	if got := text(t, s.Added(), clientConfig); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
