@@ -31,6 +31,13 @@ demo: tools build mirror ## build a prod ISO from the stand-in mirror and boot i
 test: tools build ## all tests, the boot tests included where their tools are present
 	$(GO) test -timeout 25m ./...
 
+e2e: tools build ## the boot tests alone
+	$(GO) test -count=1 -timeout 25m -v ./e2e
+
+bench: tools build mirror ## against the classic way of remastering, and the development server under load
+	scripts/bench
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/razor ./internal/remaster
+
 lint: ## go vet, golangci-lint, govulncheck
 	scripts/lint
 
@@ -40,4 +47,4 @@ fuzz: ## every fuzz target for 10 s
 clean: ## remove what make made
 	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
 
-.PHONY: help build clients tools mirror demo test lint fuzz clean
+.PHONY: help build clients tools mirror demo test e2e bench lint fuzz clean
