@@ -22,6 +22,9 @@ type Config struct {
 	Mirrors URLs `yaml:"mirrors"`
 	// Extensions are installed whole, with everything they depend on.
 	Extensions []string `yaml:"extensions"`
+	// Missing are extensions that some .dep names although they exist nowhere: the image is made
+	// without them.
+	Missing []string `yaml:"missing"`
 	// Picks are single files taken out of extensions that are not installed.
 	Picks []Pick `yaml:"pick"`
 

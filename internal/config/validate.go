@@ -70,17 +70,35 @@ func (c *Config) checkSources() error {
 	if len(c.Mirrors) == 0 {
 		return &Error{"mirrors", "no mirror to fetch from", "for example: --mirror http://distro.ibiblio.org/tinycorelinux/"}
 	}
-	for _, e := range c.Extensions {
-		if !nameForm.MatchString(e) {
-			return &Error{Where: "extensions", What: fmt.Sprintf("%q is not an extension's name", e)}
-		}
+	if err := extensionNames("extensions", c.Extensions); err != nil {
+		return err
+	}
+	if err := extensionNames("missing", c.Missing); err != nil {
+		return err
 	}
 	for _, p := range c.Picks {
-		if !nameForm.MatchString(p.Extension) || len(p.Files) == 0 {
+		if !isExtension(p.Extension) || len(p.Files) == 0 {
 			return &Error{Where: "pick", What: fmt.Sprintf("extension %q with %d files: both are needed", p.Extension, len(p.Files))}
 		}
 	}
 	return nil
+}
+
+func extensionNames(where string, names []string) error {
+	for _, n := range names {
+		if !isExtension(n) {
+			return &Error{Where: where, What: fmt.Sprintf("%.80q is not an extension's name", n)}
+		}
+	}
+	return nil
+}
+
+// maxExtension leaves room for ".tcz.md5.txt" and a kernel's release in a file name.
+const maxExtension = 128
+
+// isExtension holds a name to what package tcz takes, so that a refusal there is a mirror's fault.
+func isExtension(name string) bool {
+	return nameForm.MatchString(name) && !strings.Contains(name, "..") && len(name) <= maxExtension
 }
 
 func (c *Config) checkArchives() error {

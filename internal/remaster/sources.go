@@ -13,54 +13,8 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
 )
-
-// ReleaseError says that no mirror has the wanted release, and which ones it does have.
-type ReleaseError struct {
-	Release, ISO string
-	Known        []string
-	Err          error
-}
-
-func (e *ReleaseError) Error() string {
-	return fmt.Sprintf("find release %s: no mirror has %s: %v", e.Release, e.ISO, e.Err)
-}
-
-func (e *ReleaseError) Unwrap() error { return e.Err }
-
-// Hint names the releases that are there.
-func (e *ReleaseError) Hint() string {
-	if len(e.Known) == 0 {
-		return "the mirrors could not be listed; look at their release/ and archive/ folders for a version, then --release VERSION"
-	}
-	return "the mirror has " + strings.Join(e.Known, ", ") + ": try --release " + e.Known[len(e.Known)-1]
-}
-
-// DependencyError says that an extension does not exist on the mirror, and who asked for it.
-type DependencyError struct {
-	File  string
-	Chain []string // from the extension in the configuration to the one that asked; may be empty
-	Err   error
-}
-
-func (e *DependencyError) Error() string {
-	chain := ""
-	if len(e.Chain) > 0 {
-		chain = " (asked for by " + strings.Join(e.Chain, " → ") + ")"
-	}
-	return fmt.Sprintf("resolve %s%s: %v", e.File, chain, e.Err)
-}
-
-func (e *DependencyError) Unwrap() error { return e.Err }
-
-// Hint says what to do about it.
-func (e *DependencyError) Hint() string {
-	listed := e.File
-	if len(e.Chain) > 0 {
-		listed = e.Chain[0]
-	}
-	return "take " + strings.TrimSuffix(listed, tcz.Suffix) + " out of `extensions` in mkbuild.yaml, or add a mirror that has " + e.File
-}
 
 // Sizes that no real file of the kind comes near; what is larger is refused unread.
 const (
@@ -163,7 +117,8 @@ type extension struct {
 	blob *fetch.Blob
 }
 
-// closure resolves the wanted extensions and everything they depend on, in load order.
+// closure resolves the wanted extensions and everything they depend on, in load order. What no
+// mirror has is an error, unless the configuration lists it as missing.
 func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([]*extension, error) {
 	found := map[string]*extension{}
 	missing := map[string]error{}
@@ -185,13 +140,37 @@ func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([
 	out := make([]*extension, 0, len(items))
 	for _, it := range items {
 		if err := missing[it.File]; err != nil {
-			return nil, &DependencyError{it.File, it.Chain, err}
+			d := &DependencyError{File: it.File, Chain: it.Chain, Nowhere: true, Err: err}
+			if !s.mayMiss(it.File, kernel) {
+				return nil, d
+			}
+			s.leftOut(d)
+			continue
 		}
 		e := found[it.File]
 		e.Item = it
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+// mayMiss reports whether the configuration lists an extension as known to exist nowhere.
+func (s *sources) mayMiss(file, kernel string) bool {
+	for _, name := range s.plan.Config.Missing {
+		if known, err := tcz.FileName(name, kernel); err == nil && known == file {
+			return true
+		}
+	}
+	return false
+}
+
+// leftOut warns of an extension that the image goes without.
+func (s *sources) leftOut(e *DependencyError) {
+	if s.client.Sink == nil {
+		return
+	}
+	s.client.Sink.Event(ui.Event{Level: ui.Warning, Step: "resolve", Item: e.File,
+		Text: "no mirror has it" + e.asked() + ": left out, as `missing` in mkbuild.yaml allows"})
 }
 
 // deps reads the .dep beside an extension; there is none when it depends on nothing.
@@ -225,7 +204,7 @@ func (s *sources) download(ctx context.Context, es []*extension) error {
 			}
 			e.blob, err = s.client.Get(ctx, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
 			if errors.Is(err, fetch.ErrNotFound) {
-				return &DependencyError{e.File, e.Chain, err}
+				return &DependencyError{File: e.File, Chain: e.Chain, Err: err}
 			}
 			return err
 		})
