@@ -7,6 +7,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ func main() {
 // bench runs all commands once in each round, so that a busy moment of the machine hits all of them.
 func bench(w io.Writer, n int, args []string) error {
 	if n < 1 || len(args) == 0 || len(args)%2 != 0 {
-		return fmt.Errorf("usage: bench [-n N] NAME COMMAND [NAME COMMAND]...")
+		return errors.New("usage: bench [-n N] NAME COMMAND, both as often as you like")
 	}
 	runs := make([][]run, len(args)/2)
 	for range n {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -170,7 +169,7 @@ func editGem(t *testing.T, gem []byte, old, now string) []byte {
 	w, r := tar.NewWriter(&out), tar.NewReader(bytes.NewReader(gem))
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		b, rerr := io.ReadAll(r)
@@ -278,7 +277,7 @@ func TestPanicIsAnErrorOfTheFile(t *testing.T) {
 	t.Parallel()
 	f := func() (err error) {
 		defer recovered("core.iso", &err)
-		panic(fmt.Sprint("index out of range"))
+		panic("index out of range")
 	}
 	if err := f(); err == nil || !strings.Contains(err.Error(), "core.iso") {
 		t.Errorf("got %v", err)

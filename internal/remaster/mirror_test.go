@@ -16,6 +16,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/tcz"
+	"mkbuild/internal/testkit/sqfs"
 )
 
 // server is a mirror over HTTP that remembers what it was asked for, and does something else for
@@ -202,6 +203,45 @@ func TestSecondMirrorHelps(t *testing.T) {
 		} else if !bytes.Equal(readFile(t, out), want) {
 			t.Errorf("%s: other bytes", tc.name)
 		}
+	}
+}
+
+// TestISOsMirrorComesFirst: extensions are taken from the mirror that has the release, since another
+// one may hold those of another time.
+func TestISOsMirrorComesFirst(t *testing.T) {
+	t.Parallel()
+	other := mirror(t)
+	if err := os.RemoveAll(filepath.Join(other, "4.x/x86/archive")); err != nil {
+		t.Fatal(err)
+	}
+	publishTCZ(t, other, "dmidecode", sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "of another time\n"))
+	publishTCZ(t, other, "extra", sqfs.Reg("usr/local/bin/extra", 0o755, "only there\n"))
+	_, s, _ := staged(t, plan(t, other, func(c *config.Config) {
+		c.Mirrors = config.URLs{other, pristine}
+		c.Extensions = append(c.Extensions, "extra")
+	}))
+	if got := text(t, s.Added(), "usr/local/sbin/dmidecode"); got != "dmidecode\n" {
+		t.Errorf("dmidecode is %q", got)
+	}
+	if got := text(t, s.Added(), "usr/local/bin/extra"); got != "only there\n" {
+		t.Errorf("extra is %q", got)
+	}
+}
+
+// TestX86_64 builds from the 64-bit edition, whose ISO has another name.
+func TestX86_64(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	if err := os.CopyFS(filepath.Join(dir, "4.x/x86_64/tcz"), os.DirFS(filepath.Join(dir, tczDir))); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, dir, "4.x/x86_64/release/CorePure64-4.5.2.iso", readFile(t, filepath.Join(dir, isoPath)))
+	if err := os.RemoveAll(filepath.Join(dir, "4.x/x86")); err != nil {
+		t.Fatal(err)
+	}
+	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) { c.Arch = "x86_64" }))
+	if got := text(t, s.Added(), "usr/local/sbin/mk-client"); got != "mk-client for x86_64" {
+		t.Errorf("the client is %q", got)
 	}
 }
 
