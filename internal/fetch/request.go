@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"mkbuild/internal/overlay"
 )
 
 // DefaultMaxSize is the limit of a [Request] without its own: larger than any Tiny Core image.
@@ -38,11 +40,8 @@ const HeadSize = 512
 // RefuseHTML is a [Request.Check] against web pages: many servers and hotel networks answer
 // with a page and status 200 where a file is missing.
 func RefuseHTML(head []byte) error {
-	s := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(head), "\ufeff"), " \t\r\n"))
-	for _, start := range []string{"<!doctype html", "<html", "<head", "<body", "<?xml"} {
-		if strings.HasPrefix(s, start) {
-			return errHTML
-		}
+	if overlay.LooksLikeHTML(head) {
+		return errHTML
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
 	"mkbuild/internal/overlay"
 )
@@ -99,7 +98,7 @@ func copySource(out, src *overlay.Tree, home, daemon string) error {
 		if err := addParents(out, home, e); err != nil {
 			return err
 		}
-		copied := normalized(*e)
+		copied := overlay.Installed(*e)
 		if e.Path == target {
 			copied.Mode |= 0o111
 		}
@@ -138,41 +137,8 @@ func checkEntry(src *overlay.Tree, e *overlay.Entry) error {
 		return nil
 	case !e.IsLink():
 		return fmt.Errorf("%w: %q is a device or socket", ErrNotMCollective, e.Path)
-	case linkLeaves(e.Path, e.Link):
+	case overlay.LinkLeaves(e.Path, e.Link):
 		return fmt.Errorf("%w: symlink %q to %q", overlay.ErrPath, e.Path, e.Link)
 	}
 	return nil
-}
-
-// linkLeaves reports whether target may lead out of the tree that name lies in. ".." is fine at the
-// front, where it starts from real directories; what follows can then only descend.
-func linkLeaves(name, target string) bool {
-	up, down := 0, false
-	for _, part := range strings.Split(target, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if down {
-				return true
-			}
-			up++
-		default:
-			down = true
-		}
-	}
-	return strings.HasPrefix(target, "/") || up > strings.Count(name, "/")
-}
-
-// normalized gives e root as owner and the mode of an installed file.
-func normalized(e overlay.Entry) overlay.Entry {
-	perm := uint32(0o644)
-	switch {
-	case e.IsLink():
-		perm = 0o777
-	case e.IsDir() || e.Perm()&0o111 != 0:
-		perm = 0o755
-	}
-	e.Mode = e.Mode&overlay.TypeMask | perm
-	e.UID, e.GID, e.HardLink = 0, 0, ""
-	return e
 }

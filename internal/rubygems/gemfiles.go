@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"path"
-	"strings"
 
 	"mkbuild/internal/overlay"
 )
@@ -24,7 +23,7 @@ func readFiles(data []byte, file string) (*overlay.Tree, error) {
 		if err := checkFile(t, e); err != nil {
 			return nil, fmt.Errorf("read %s: %q: %w", file, e.Path, err)
 		}
-		if err := out.Put(normalized(*e)); err != nil {
+		if err := out.Put(overlay.Installed(*e)); err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
 	}
@@ -47,38 +46,10 @@ func checkFile(t *overlay.Tree, e *overlay.Entry) error {
 	return fmt.Errorf("%w: mode %#o in a gem", ErrNotGem, e.Mode)
 }
 
-// checkLink refuses targets outside of the tree that name lies in. ".." may only lead: then it
-// starts from real directories, and what follows can only descend.
+// checkLink refuses targets outside of the tree that name lies in.
 func checkLink(name, target string) error {
-	up, down := 0, false
-	for _, part := range strings.Split(target, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if down {
-				return fmt.Errorf("%w: symlink to %q", overlay.ErrPath, target)
-			}
-			up++
-		default:
-			down = true
-		}
-	}
-	if strings.HasPrefix(target, "/") || up > strings.Count(name, "/") {
+	if overlay.LinkLeaves(name, target) {
 		return fmt.Errorf("%w: symlink to %q", overlay.ErrPath, target)
 	}
 	return nil
-}
-
-// normalized gives e the owner and the mode of an installed file.
-func normalized(e overlay.Entry) overlay.Entry {
-	perm := uint32(0o644)
-	switch {
-	case e.IsLink():
-		perm = 0o777
-	case e.IsDir() || e.Perm()&0o111 != 0:
-		perm = 0o755
-	}
-	e.Mode = e.Mode&overlay.TypeMask | perm
-	e.UID, e.GID, e.HardLink = 0, 0, ""
-	return e
 }
