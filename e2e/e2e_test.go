@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -185,10 +186,22 @@ func TestBootProd(t *testing.T) {
 	wantLines(t, log, "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0", "MK loaded: v0.1.0")
 }
 
-func TestBootMerged(t *testing.T) {
+// TestBootCommand boots a merged image with `mkbuild boot`, as PXE would, and holds its verdict
+// against an image that does not say what is expected.
+func TestBootCommand(t *testing.T) {
 	f := setup(t)
-	_, log := boot(t, qemu.Machine{CDROM: f.image(t, with("initrd: {layout: merged}\n"))})
+	iso := f.image(t, with("initrd: {layout: merged}\n"))
+	log, stderr, err := f.run(t, "boot", iso, "--pxe", "--expect", "PROBE done", "--timeout", bootTime.String())
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, stderr, log)
+	}
 	wantLines(t, log, "PROBE sshd not running; installed: no")
+
+	_, stderr, err = f.run(t, "boot", iso, "--pxe", "--expect", "what nobody says", "--timeout", "2s")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 6 || !strings.Contains(stderr, `did not say ["what nobody says"]`) {
+		t.Errorf("an image that stays silent: %v\n%s", err, stderr)
+	}
 }
 
 func TestBootGemsWhileBooting(t *testing.T) {
