@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrUnreachable says that no source gave the file and at least one did not answer properly.
 	ErrUnreachable = errors.New("unreachable")
+	// ErrForbidden says that a server refuses the file, 401 or 403: not whether it exists.
+	ErrForbidden = errors.New("forbidden")
 	// ErrOffline says that the network would be needed and is forbidden.
 	ErrOffline = errors.New("offline")
 	// ErrTooLarge says that a file is over its limit.

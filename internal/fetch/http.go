@@ -120,6 +120,11 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("the server answered %d %s", e.code, http.StatusText(e.code))
 }
 
+// Is reports that e is an ErrForbidden, if it is.
+func (e *statusError) Is(target error) bool {
+	return target == ErrForbidden && (e.code == http.StatusForbidden || e.code == http.StatusUnauthorized)
+}
+
 // downHosts remembers, for one Client, the hosts that no connection could be made to, so that
 // a dead mirror delays a build once and not for each of its files.
 type downHosts struct {
