@@ -113,7 +113,7 @@ func TestMirrorFaults(t *testing.T) {
 		class      func(error) bool
 		names      []string // what the message has to name
 	}{
-		{"no release", iso + ".md5.txt", gone, as[*ReleaseError], []string{"4.5.2", iso}},
+		{"the ISO's digest gone", iso + ".md5.txt", gone, as[*NoDigestError], []string{iso + ".md5.txt is missing"}},
 		{"ISO gone", iso, gone, is(fetch.ErrNotFound), []string{iso}},
 		{"ISO server fails", iso, failing, is(fetch.ErrUnreachable), []string{iso, "500"}},
 		{"ISO server dies", iso, dying, is(fetch.ErrUnreachable), []string{iso}},

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"sort"
-	"strings"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -48,7 +46,8 @@ func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5 stri
 	if err != nil {
 		return "", 0, err
 	}
-	b, text, err := s.index(ctx, name+".md5.txt", urls, false)
+	asked := unique(urls)
+	b, text, err := s.index(ctx, name+".md5.txt", asked, false)
 	if err != nil {
 		return "", 0, err
 	}
@@ -56,56 +55,39 @@ func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5 stri
 	if err != nil {
 		return "", 0, fmt.Errorf("read %s: %w", b.URL, err)
 	}
-	return md5, max(b.Source, 0), nil
+	return md5, slices.Index(urls, asked[max(b.Source, 0)]), nil
 }
 
 // iso fetches the source image and prefers its mirror from then on.
 func (s *sources) iso(ctx context.Context) (*fetch.Blob, error) {
 	md5, dir, err := s.sum(ctx, s.plan.ISODirs, s.plan.ISO)
 	if errors.Is(err, fetch.ErrNotFound) {
-		return nil, &ReleaseError{s.plan.Config.Release, s.plan.ISO, s.releases(ctx), err}
+		return nil, s.noRelease(ctx, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	mirror := dir / 2
-	s.dirs = append([]string{s.plan.TCZDirs[mirror]}, without(s.plan.TCZDirs, mirror)...)
-	urls, err := inDirs(append([]string{s.plan.ISODirs[dir]}, s.plan.ISODirs...), s.plan.ISO)
+	s.dirs = preferred(s.plan.TCZDirs[dir/2], s.plan.TCZDirs)
+	urls, err := inDirs(preferred(s.plan.ISODirs[dir], s.plan.ISODirs), s.plan.ISO)
 	if err != nil {
 		return nil, err
 	}
 	return s.client.Get(ctx, fetch.Request{Name: s.plan.ISO, URLs: urls, MD5: md5, MaxSize: maxISO, Check: fetch.RefuseHTML})
 }
 
-func without(list []string, i int) []string {
-	return append(append([]string(nil), list[:i]...), list[i+1:]...)
+// preferred puts first before the others of all.
+func preferred(first string, all []string) []string {
+	return unique(append([]string{first}, all...))
 }
 
-// releases lists the versions that the mirrors have, for a hint: best effort.
-func (s *sources) releases(ctx context.Context) []string {
-	prefix, _, _ := strings.Cut(s.plan.ISO, "-")
-	found := map[string]bool{}
-	for i, dir := range s.plan.ISODirs {
-		if i%2 == 1 { // archive/<release>: its parent lists all of them
-			dir = strings.TrimSuffix(dir, "/"+s.plan.Config.Release)
-		}
-		names, err := s.client.List(ctx, []string{dir})
-		if err != nil {
-			continue
-		}
-		for _, n := range names {
-			v, isISO := strings.CutSuffix(n, ".iso")
-			v, isCore := strings.CutPrefix(v, prefix+"-")
-			if i%2 == 1 && n != "" && n[0] >= '0' && n[0] <= '9' || isISO && isCore && v != "current" {
-				found[path.Base(v)] = true
-			}
+// unique drops repeats, so that no address is asked twice.
+func unique(list []string) []string {
+	var out []string
+	for _, v := range list {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
 		}
 	}
-	out := make([]string, 0, len(found))
-	for v := range found {
-		out = append(out, v)
-	}
-	sort.Strings(out)
 	return out
 }
 
@@ -183,6 +165,9 @@ func (s *sources) deps(ctx context.Context, dir, file string) ([]string, error) 
 	if errors.Is(err, fetch.ErrNotFound) {
 		return nil, nil
 	}
+	if errors.Is(err, fetch.ErrForbidden) {
+		return nil, &ForbiddenError{File: file, Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +183,7 @@ func (s *sources) download(ctx context.Context, es []*extension) error {
 	g.SetLimit(parallelDownloads)
 	for _, e := range es {
 		g.Go(func() (err error) {
-			urls, err := inDirs(append([]string{e.dir}, s.dirs...), e.File)
+			urls, err := inDirs(preferred(e.dir, s.dirs), e.File)
 			if err != nil {
 				return err
 			}
@@ -215,7 +200,7 @@ func (s *sources) download(ctx context.Context, es []*extension) error {
 // archive fetches a source archive. Upstream publishes no digest for these: sha256 is the
 // user's own pin, if there is one.
 func (s *sources) archive(ctx context.Context, name string, urls []string, sha256 string) (*fetch.Blob, error) {
-	return s.client.Get(ctx, fetch.Request{Name: name, URLs: urls, SHA256: sha256, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+	return s.client.Get(ctx, fetch.Request{Name: name, URLs: unique(urls), SHA256: sha256, MaxSize: maxArchive, Check: fetch.RefuseHTML})
 }
 
 // gem fetches one .gem.
