@@ -110,7 +110,7 @@ func TestFlippedBytesOfTheBase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	step := 29 // coprime to the sizes of records and sectors
+	step := 47 // coprime to the sizes of records and sectors
 	masks := []byte{0x01, 0x80, 0xff, 0x40}
 	for at, n := 0, 0; at < min(len(iso), 200<<10); n++ {
 		flip(at, masks[n%len(masks)])
@@ -154,11 +154,11 @@ func TestHostileSizes(t *testing.T) {
 	start := time.Now()
 	root := binary.LittleEndian.Uint32(iso[16*2048+158:])
 	places := []int{16*2048 + 80, 16*2048 + 128, 16*2048 + 158, 16*2048 + 166, 17*2048 + 0x47}
-	for at := int(root) * 2048; at < int(root)*2048+400; at += 3 {
+	for at := int(root) * 2048; at < int(root)*2048+400; at += 5 {
 		places = append(places, at)
 	}
 	for _, at := range places {
-		for _, v := range []uint32{0, 0x7fffffff, 0xffffffff, root} {
+		for _, v := range []uint32{0, 0xffffffff, root} {
 			changed := bytes.Clone(iso)
 			binary.LittleEndian.PutUint32(changed[at:], v)
 			s.fill(t, changed)

@@ -1,0 +1,122 @@
+package remaster
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/ui"
+)
+
+// withMenu is a mirror whose ISO has another isolinux.cfg, and one file more.
+func withMenu(t *testing.T, menu, name string, b []byte) string {
+	t.Helper()
+	dir := mirror(t)
+	files := isoFiles(t)
+	files["boot/isolinux/isolinux.cfg"] = []byte(menu)
+	if name != "" {
+		files[name] = b
+	}
+	publishISO(t, dir, files)
+	return dir
+}
+
+// second is an initrd that adds a file to the first.
+func second(t *testing.T) []byte {
+	t.Helper()
+	tree := &overlay.Tree{}
+	if err := putAll(tree, overlay.Dir("etc", 0o755), overlay.File("etc/second", 0o644, []byte("second\n"))); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestSeveralInitrds: the base is what all of them make together, the last one is remade, and the
+// others stay as they are.
+func TestSeveralInitrds(t *testing.T) {
+	t.Parallel()
+	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
+	b, _ := builder(t, warm)
+	img := openISO(t, build(t, b, plan(t, dir)))
+	if !bytes.Equal(content(t, img.Lookup("boot/core.gz")), isoFiles(t)["boot/core.gz"]) {
+		t.Error("the first initrd has changed")
+	}
+	made := content(t, img.Lookup("boot/second.gz"))
+	if !bytes.HasPrefix(made, second(t)) {
+		t.Error("the second initrd does not begin with its own bytes")
+	}
+	tree, err := initrd.Read(bytes.NewReader(made), "second.gz", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree.Get("etc/second") == nil || text(t, tree, "etc/shadow") == "" || tree.Get("bin/busybox") != nil {
+		t.Error("the second initrd is not its own content with the additions")
+	}
+	if meta := string(content(t, img.Lookup("iso-metadata.yaml"))); !strings.Contains(meta, "initrd: boot/second.gz\n") {
+		t.Errorf("metadata:\n%s", meta)
+	}
+	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Initrd.Layout = "merged" }), as[*config.Error], "initrd.layout", "boot/second.gz")
+}
+
+// TestLabelThatBootsStockTinyCore: a menu entry that goes round the remade initrd is a way into a
+// prod image.
+func TestLabelThatBootsStockTinyCore(t *testing.T) {
+	t.Parallel()
+	dir := withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel stock\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\n", "boot/stock.gz", second(t))
+	failCleanly(t, plan(t, dir), as[*OpenError], "stock", "boot/core.gz")
+	_, _, rec := staged(t, plan(t, dir, profileOf("dev")))
+	if w := rec.texts(ui.Warning); !strings.Contains(w, "stock") {
+		t.Errorf("warnings:\n%s", w)
+	}
+	// The same initrd with other arguments is no other way.
+	staged(t, plan(t, withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel vga\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz vga=normal\nlabel local\nlocalboot 0x80\n", "", nil)))
+}
+
+// TestDefaultLabelDecides which kernel and initrd are meant, not the first one.
+func TestDefaultLabelDecides(t *testing.T) {
+	t.Parallel()
+	dir := withMenu(t, "default right\nlabel wrong\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\nlabel right\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz one=1\n", "boot/stock.gz", second(t))
+	f, err := OpenBootFiles(filepath.Join(dir, isoPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if f.Append != "one=1" {
+		t.Errorf("arguments %q", f.Append)
+	}
+	b, _ := builder(t, warm)
+	var open *OpenError
+	if _, err := b.Stage(t.Context(), plan(t, dir)); !errors.As(err, &open) || !strings.Contains(err.Error(), "wrong") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNoWarningOfModulesWithNozswap(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"menu", "config"} {
+		args := map[string]string{"menu": " nozswap"}[how]
+		dir := mirror(t)
+		files := isoFiles(t)
+		files["boot/isolinux/isolinux.cfg"] = []byte("label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz" + args + "\n")
+		tree := baseWithout(t, "lib/modules")
+		files["boot/core.gz"] = tree
+		publishISO(t, dir, files)
+		_, _, rec := staged(t, plan(t, dir, func(c *config.Config) {
+			if how == "config" {
+				c.Boot.Append = "quiet nozswap"
+			}
+		}))
+		if w := rec.texts(ui.Warning); strings.Contains(w, "zram") {
+			t.Errorf("in the %s: %s", how, w)
+		}
+	}
+}
