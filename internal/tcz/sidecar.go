@@ -25,8 +25,8 @@ func ParseDep(b []byte) []string {
 	return names
 }
 
-// ParseMD5 returns the checksum of file, 32 lower-case hex digits, out of what md5sum wrote:
-// "<hex>  <name>". A file with one line is taken at its word whatever name it gives; among
+// ParseMD5 returns the checksum of file, 32 lower-case hex digits, out of what md5sum wrote,
+// "<hex>  <name>", or the md5 of the BSDs, "MD5 (<name>) = <hex>". A file with one line is taken at its word whatever name it gives; among
 // several lines the name decides. It fails with [ErrMD5File] on anything else, such as the web
 // page that a mirror answers instead of "not found".
 func ParseMD5(b []byte, file string) (string, error) {
@@ -57,14 +57,22 @@ func ParseMD5(b []byte, file string) (string, error) {
 	return "", fmt.Errorf("read md5 of %s: %w: none of its %d lines names the file", file, ErrMD5File, len(sums))
 }
 
-// parseMD5Line splits "<hex>", "<hex>  <name>" and "<hex> *<name>". The name loses its directory.
+// parseMD5Line splits "<hex>", "<hex>  <name>", "<hex> *<name>", a tab in place of the blanks, and
+// "MD5 (<name>) = <hex>". The name loses its directory.
 func parseMD5Line(line string) (sum, name string, err error) {
-	sum, name, _ = strings.Cut(line, " ")
+	if rest, ok := strings.CutPrefix(line, "MD5 ("); ok {
+		if at := strings.LastIndex(rest, ") = "); at >= 0 {
+			name, sum = rest[:at], rest[at+len(") = "):]
+		}
+	} else if at := strings.IndexAny(line, " \t"); at >= 0 {
+		sum, name = line[:at], strings.TrimPrefix(strings.TrimSpace(line[at:]), "*")
+	} else {
+		sum = line
+	}
 	sum = strings.ToLower(sum)
 	if !isMD5(sum) {
 		return "", "", fmt.Errorf("%w: line %.60q", ErrMD5File, line)
 	}
-	name = strings.TrimPrefix(strings.TrimSpace(name), "*")
 	if name != "" {
 		name = path.Base(name)
 	}

@@ -48,6 +48,10 @@ func TestParseMD5(t *testing.T) {
 		{"blank lines", "\n\n" + sum + "  bash.tcz\n\n"},
 		{"another name", sum + "  bash-4.2.tcz\n"},
 		{"second of two lines", other + "  ash.tcz\n" + sum + "  bash.tcz\n"},
+		{"a tab", sum + "\tbash.tcz\n"},
+		{"BSD", "MD5 (bash.tcz) = " + sum + "\n"},
+		{"BSD, with a directory", "MD5 (./a) = b/bash.tcz) = " + sum + "\n"},
+		{"BSD, second of two lines", "MD5 (ash.tcz) = " + other + "\nMD5 (bash.tcz) = " + sum + "\n"},
 		{"byte order mark", "\ufeff" + sum + "  bash.tcz\n"},
 	}
 	for _, tt := range tests {
@@ -69,6 +73,10 @@ func TestParseMD5Refuses(t *testing.T) {
 		{"not hex", "g" + sum[1:] + "  bash.tcz", "line"},
 		{"two lines, neither ours", sum + "  a.tcz\n" + sum + "  b.tcz\n", "none of its 2 lines"},
 		{"binary", "\x00\x01\x02", "line"},
+		{"BSD without a sum", "MD5 (bash.tcz) = \n", "line"},
+		{"BSD without an end", "MD5 (bash.tcz", "line"},
+		{"another BSD sum", "SHA1 (bash.tcz) = " + sum + "\n", "line"},
+		{"BSD, two lines, neither ours", "MD5 (a.tcz) = " + sum + "\nMD5 (b.tcz) = " + sum + "\n", "none of its 2 lines"},
 	}
 	for _, tt := range tests {
 		_, err := ParseMD5([]byte(tt.data), "bash.tcz")
@@ -81,6 +89,7 @@ func TestParseMD5Refuses(t *testing.T) {
 func FuzzParseMD5(f *testing.F) {
 	f.Add([]byte(sum+"  bash.tcz\n"), "bash.tcz")
 	f.Add([]byte("<html>"), "x")
+	f.Add([]byte("MD5 (x) = "+sum), "x")
 	f.Fuzz(func(t *testing.T, b []byte, file string) {
 		if got, err := ParseMD5(b, file); err == nil && !isMD5(got) {
 			t.Errorf("got %q", got)
