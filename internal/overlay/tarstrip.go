@@ -11,13 +11,14 @@ var ErrNoTop = errors.New("not a single top folder")
 
 // StripTop returns t without the one folder that holds everything, whatever that is called: source
 // archives wrap their files in "name-version/" or "name-commit/". The folder's own entry and the
-// root's are dropped. It fails with [ErrNoTop] on any other shape.
+// root's are dropped, and so are the "._name" files that macOS puts beside it for what its file
+// system knows of the folder (AppleDouble). It fails with [ErrNoTop] on any other shape.
 func (t *Tree) StripTop() (*Tree, error) {
 	top := ""
 	for _, e := range t.Entries() {
 		first, _, _ := strings.Cut(e.Path, "/")
 		switch {
-		case e.Path == ".":
+		case e.Path == "." || strings.HasPrefix(first, "._"):
 		case top == "" || top == first:
 			top = first
 		default:
