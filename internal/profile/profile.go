@@ -50,7 +50,7 @@ func (*BaseError) Hint() string {
 // Apply returns the entries that make the profile out of t, the image so far.
 func Apply(t *overlay.Tree, o Options) (*overlay.Tree, error) {
 	out := &overlay.Tree{}
-	for _, part := range []func(*overlay.Tree, *overlay.Tree, Options) error{accounts, console, bootsync, service, dmidecode, version, sshServer} {
+	for _, part := range []func(*overlay.Tree, *overlay.Tree, Options) error{accounts, console, bootsync, service, dmidecode, version, sshServer, sshUser} {
 		if err := part(t, out, o); err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/overlay"
@@ -39,11 +40,11 @@ func findSSH(t *overlay.Tree) (server, error) {
 		}
 		abs := "/" + e.Path
 		switch base := path.Base(e.Path); {
-		case base == "sshd" && strings.HasSuffix(path.Dir(e.Path), "sbin"):
+		case base == "sshd" && liesIn(e.Path, "sbin"):
 			s.sshd = abs
-		case base == "ssh-keygen":
+		case base == "ssh-keygen" && liesIn(e.Path, "bin", "sbin"):
 			s.keygen = abs
-		case base == "sftp-server":
+		case base == "sftp-server" && liesIn(e.Path, "libexec", "lib", "openssh", "ssh", "bin", "sbin"):
 			s.sftp = abs
 		case strings.HasPrefix(base, "sshd_config") && strings.Contains(abs, "/etc/"): // as .example or .orig
 			s.confDir = path.Dir(abs)
@@ -58,6 +59,13 @@ func findSSH(t *overlay.Tree) (server, error) {
 		return s, &MissingServerError{"ssh-keygen"}
 	}
 	return s, nil
+}
+
+// liesIn reports whether a file lies directly in a folder of one of the names, as programs do.
+// What lies below share or doc, such as a shell's completions, only bears a program's name.
+func liesIn(file string, folders ...string) bool {
+	parts := strings.Split(path.Dir(file), "/")
+	return slices.Contains(folders, parts[len(parts)-1]) && !slices.Contains(parts, "share") && !slices.Contains(parts, "doc")
 }
 
 // ServerPaths returns every file that looks like an ssh server, for the promise that prod has none.
