@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/overlay"
@@ -9,17 +10,31 @@ import (
 
 // bootsync keeps the base's /opt/bootsync.sh and adds one line to it, before the one that puts
 // /opt/bootlocal.sh into the background, so that a user's bootlocal.sh finds the services up.
+// Without such a line it comes last, but before an "exit" there.
 func bootsync(t, out *overlay.Tree, _ Options) error {
 	return replaceText(t, out, "opt/bootsync.sh", func(text string) (string, error) {
-		call := "/" + InitScript + " start"
 		ls := lines(text)
-		for i, l := range ls {
-			if strings.HasPrefix(strings.TrimSpace(l), "/opt/bootlocal.sh") {
-				return join(append(ls[:i:i], append([]string{call}, ls[i:]...)...)), nil
-			}
+		at := slices.IndexFunc(ls, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "/opt/bootlocal.sh") })
+		if at < 0 {
+			at = trailingExit(ls)
 		}
-		return join(append(ls, call)), nil
+		return join(slices.Insert(ls, at, "/"+InitScript+" start")), nil
 	})
+}
+
+// trailingExit returns the index of the "exit" that ends a script, else the number of its lines.
+func trailingExit(ls []string) int {
+	for i := len(ls) - 1; i >= 0; i-- {
+		l := strings.TrimSpace(ls[i])
+		if l == "" || strings.HasPrefix(l, "#") {
+			continue
+		}
+		if word := strings.FieldsFunc(l, func(r rune) bool { return r == ' ' || r == '\t' || r == ';' }); len(word) > 0 && word[0] == "exit" {
+			return i
+		}
+		break
+	}
+	return len(ls)
 }
 
 const serviceHead = `#!/bin/sh
@@ -34,6 +49,9 @@ export PATH
 func service(t, out *overlay.Tree, o Options) error {
 	var b strings.Builder
 	b.WriteString(serviceHead)
+	if hasMCollective(t) {
+		b.WriteString("\n# tce-setup has just given everything here to tc, and mcollectived runs it as root.\nchown -hR 0:0 " + mcollectiveTrees + "*\n")
+	}
 	if o.BootGems != "" {
 		b.WriteString("\n# Gems from the image's own repository.\n(\n" + strings.TrimRight(o.BootGems, "\n") + "\n) || echo 'microkernel: gems were not installed' >&2\n")
 	}
@@ -46,4 +64,11 @@ func service(t, out *overlay.Tree, o Options) error {
 	}
 	fmt.Fprintf(&b, "\necho %q >/dev/console 2>/dev/null\nexit 0\n", "MK loaded: v"+o.Version)
 	return out.Put(overlay.File(InitScript, 0o755, []byte(b.String())))
+}
+
+// mcollectiveTrees begins the path of each MCollective in the image.
+const mcollectiveTrees = "/usr/local/tce.installed/mcollective-"
+
+func hasMCollective(t *overlay.Tree) bool {
+	return slices.ContainsFunc(t.Entries(), func(e *overlay.Entry) bool { return strings.HasPrefix("/"+e.Path, mcollectiveTrees) })
 }
