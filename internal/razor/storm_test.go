@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mkbuild/internal/mkclient"
 )
 
 // The bench answers what a laboratory asks of the server: 2,000 nodes that check in every 15 s,
@@ -357,14 +359,12 @@ func benchOutage(b *testing.B, st *storm, backOff bool) {
 	var wg sync.WaitGroup
 	for i := range stormNodes {
 		wg.Go(func() {
-			wait := outageInterval
 			for try := 0; !st.checkin(i, try, time.Now()); try++ {
 				if !backOff {
 					time.Sleep(time.Until(st.begin.Add(time.Duration(try+1) * time.Second)))
 					continue
 				}
-				time.Sleep(wait/2 + rand.N(wait))
-				wait = min(2*wait, 8*outageInterval)
+				time.Sleep(mkclient.Backoff(outageInterval, try+1, rand.Float64())) // the client's own
 			}
 		})
 	}
