@@ -13,6 +13,19 @@ import (
 	"mkbuild/internal/ui"
 )
 
+// RubyError says that the image has no Ruby that RubyGems or gems could be installed for.
+type RubyError struct{ Err error }
+
+func (e *RubyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RubyError) Unwrap() error { return e.Err }
+
+// Hint says what to change.
+func (*RubyError) Hint() string {
+	return "add ruby to `extensions` in mkbuild.yaml, or do without: `rubygems: null` and `gems: {install: []}`"
+}
+
 // ruby stages RubyGems and the gems: what `ruby setup.rb` and `gem install` would leave.
 func (s *stage) ruby(ctx context.Context) error {
 	c := s.Plan.Config
@@ -21,7 +34,7 @@ func (s *stage) ruby(ctx context.Context) error {
 	}
 	ruby, err := rubygems.FindRuby(s.layers.Merged())
 	if err != nil {
-		return err
+		return &RubyError{err}
 	}
 	if c.RubyGems != nil {
 		staged, err := s.fromArchive(ctx, "rubygems-"+c.RubyGems.Version, c.RubyGems.Sources(), c.RubyGems.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
