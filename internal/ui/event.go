@@ -6,10 +6,15 @@
 // warnings alone. Names that came from upstream go through [Clean] first, so that no mirror can
 // move the cursor of a terminal.
 //
-// A JSON line has these members, in this order; members without a value are left out:
+// Every JSON line is an object with a schema and a type:
 //
-//	schema  "mkbuild.events/v1"; another version may drop or redefine members, new ones may
-//	        appear at any time
+//	schema  "mkbuild.events/v1"; another version may drop or redefine members, new members and
+//	        new types may appear at any time
+//	type    "event", "timing" or "error"
+//
+// An event says how the work goes on. It has these members as well, in this order; members
+// without a value are left out:
+//
 //	level   "progress", "info" or "warning"
 //	step    what is being done: "fetch"
 //	item    what it is done to: "ruby.tcz"
@@ -17,6 +22,19 @@
 //	done    how much of the item is done
 //	total   how much there is; left out while it is not known
 //	unit    what done and total count; left out for bytes
+//
+// A timing says how long a step took, the last one how long everything did; there are some only
+// with --timings:
+//
+//	step        the step, or "total"
+//	seconds     wall time, with a fraction
+//	unfinished  true for a step that never ended; else left out
+//
+// An error is the last line of a command that failed:
+//
+//	error   what went wrong
+//	hint    what to do about it
+//	code    the exit status
 //
 // Progress of one item appears at most four times a second. An item is finished when done
 // equals total; that line is never left out.

@@ -31,6 +31,7 @@ func NewJSON(w io.Writer) *JSON { return &JSON{w: w, shown: map[[2]string]time.T
 // jsonEvent is an [Event] on the wire.
 type jsonEvent struct {
 	Schema string `json:"schema"`
+	Type   string `json:"type"`
 	Level  string `json:"level"`
 	Step   string `json:"step,omitempty"`
 	Item   string `json:"item,omitempty"`
@@ -47,14 +48,39 @@ func (j *JSON) Event(e Event) {
 	if e.Level == Progress && !j.due(e) {
 		return
 	}
-	b, err := json.Marshal(jsonEvent{
-		Schema: EventsSchema, Level: levelName(e.Level), Step: e.Step, Item: e.Item,
+	//nolint:errcheck,gosec // an error of stderr has nowhere to go
+	writeJSON(j.w, jsonEvent{
+		Schema: EventsSchema, Type: "event", Level: levelName(e.Level), Step: e.Step, Item: e.Item,
 		Text: e.Text, Done: e.Done, Total: e.Total, Unit: e.Unit,
 	})
+}
+
+// Failure is the end of a command that did not work.
+type Failure struct {
+	Error string // what went wrong
+	Hint  string // what to do about it
+	Code  int    // the exit status
+}
+
+// PrintJSON writes f as one line of JSON.
+func (f Failure) PrintJSON(w io.Writer) error {
+	return writeJSON(w, struct {
+		Schema string `json:"schema"`
+		Type   string `json:"type"`
+		Error  string `json:"error"`
+		Hint   string `json:"hint"`
+		Code   int    `json:"code"`
+	}{EventsSchema, "error", f.Error, f.Hint, f.Code})
+}
+
+// writeJSON writes one line.
+func writeJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
-		return // strings and numbers always marshal
+		return err
 	}
-	j.w.Write(append(escapeJSON(b), '\n')) //nolint:errcheck,gosec // an error of stderr has nowhere to go
+	_, err = w.Write(append(escapeJSON(b), '\n'))
+	return err
 }
 
 // due reports whether it is time for another line about the item of e.

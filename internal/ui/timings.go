@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -87,4 +88,28 @@ func row(w io.Writer, width int, step string, took, total time.Duration, mark st
 	}
 	_, err := fmt.Fprintf(w, "%-*s %9.3f s %5.1f %%%s\n", width, step, took.Seconds(), percent, mark)
 	return err
+}
+
+// PrintJSON writes what [Timings.Print] does as lines of JSON.
+func (t *Timings) PrintJSON(w io.Writer) error {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range append(slices.Clone(t.steps), timing{step: "total", took: time.Since(t.begin)}) {
+		if err := writeJSON(w, jsonTiming{EventsSchema, "timing", s.step, s.took.Seconds(), s.open > 0}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jsonTiming is one row of [Timings] on the wire.
+type jsonTiming struct {
+	Schema     string  `json:"schema"`
+	Type       string  `json:"type"`
+	Step       string  `json:"step"`
+	Seconds    float64 `json:"seconds"`
+	Unfinished bool    `json:"unfinished,omitempty"`
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -64,14 +65,14 @@ const quietGolden = `mkbuild: warning: fetch ev\x1b[2Jil.tcz: http://h/\r\n\u202
 mkbuild: warning: sample secrets
 `
 
-const jsonGolden = `{"schema":"mkbuild.events/v1","level":"info","step":"plan","text":"4.5.2, 12 extensions"}
-{"schema":"mkbuild.events/v1","level":"progress","step":"fetch","item":"ruby.tcz","done":1000000,"total":4100000}
-{"schema":"mkbuild.events/v1","level":"warning","step":"fetch","item":"ev\u001b[2Jil.tcz","text":"http://h/\r\n\u202eeurt: 500"}
-{"schema":"mkbuild.events/v1","level":"progress","step":"fetch","item":"ruby.tcz","done":4100000,"total":4100000}
-{"schema":"mkbuild.events/v1","level":"progress","step":"fetch","item":"bash.tcz","text":"from the cache","done":523,"total":523}
-{"schema":"mkbuild.events/v1","level":"progress","step":"stage","item":"lshw.tcz","done":3,"total":12,"unit":"files"}
-{"schema":"mkbuild.events/v1","level":"progress","step":"stage","item":"lshw.tcz","done":12,"total":12,"unit":"files"}
-{"schema":"mkbuild.events/v1","level":"warning","text":"sample secrets"}
+const jsonGolden = `{"schema":"mkbuild.events/v1","type":"event","level":"info","step":"plan","text":"4.5.2, 12 extensions"}
+{"schema":"mkbuild.events/v1","type":"event","level":"progress","step":"fetch","item":"ruby.tcz","done":1000000,"total":4100000}
+{"schema":"mkbuild.events/v1","type":"event","level":"warning","step":"fetch","item":"ev\u001b[2Jil.tcz","text":"http://h/\r\n\u202eeurt: 500"}
+{"schema":"mkbuild.events/v1","type":"event","level":"progress","step":"fetch","item":"ruby.tcz","done":4100000,"total":4100000}
+{"schema":"mkbuild.events/v1","type":"event","level":"progress","step":"fetch","item":"bash.tcz","text":"from the cache","done":523,"total":523}
+{"schema":"mkbuild.events/v1","type":"event","level":"progress","step":"stage","item":"lshw.tcz","done":3,"total":12,"unit":"files"}
+{"schema":"mkbuild.events/v1","type":"event","level":"progress","step":"stage","item":"lshw.tcz","done":12,"total":12,"unit":"files"}
+{"schema":"mkbuild.events/v1","type":"event","level":"warning","text":"sample secrets"}
 `
 
 func TestRenderers(t *testing.T) {
@@ -251,14 +252,38 @@ func TestTimings(t *testing.T) {
 		if b.String() != want {
 			t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 		}
+		b.Reset()
+		if err := tm.PrintJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		want = `{"schema":"mkbuild.events/v1","type":"timing","step":"fetch","seconds":1.5}
+{"schema":"mkbuild.events/v1","type":"timing","step":"initrd","seconds":1}
+{"schema":"mkbuild.events/v1","type":"timing","step":"iso","seconds":0,"unfinished":true}
+{"schema":"mkbuild.events/v1","type":"timing","step":"total","seconds":2.5}
+`
+		if b.String() != want {
+			t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+		}
 	})
+}
+
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := (Failure{"read ev\x1b[2Jil\n\u202e: \"no\"", "try again", 5}).PrintJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"schema":"mkbuild.events/v1","type":"error","error":"read ev\u001b[2Jil\n\u202e: \"no\"","hint":"try again","code":5}` + "\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
 }
 
 func TestNilTimings(t *testing.T) {
 	t.Parallel()
 	var tm *Timings
 	tm.Start("x")()
-	if err := tm.Print(nil); err != nil {
+	if err := errors.Join(tm.Print(nil), tm.PrintJSON(nil)); err != nil {
 		t.Error(err)
 	}
 }
