@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -50,8 +48,6 @@ func (o *buildOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default your user cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
 	f.StringVar(&o.imageVersion, "image-version", "", "version of the image (default 0.1.0)")
-	f.StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
-	f.StringVarP(&o.output, "output", "o", "", "output `file` (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 	f.BoolVar(&o.timings, "timings", false, "print how long each step took to stderr")
 	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the newest input's own)")
@@ -90,7 +86,11 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*remaster.Plan, error) {
 	if err := checkClient(c.Client.Settings); err != nil {
 		return nil, err
 	}
-	return remaster.New(c)
+	p, err := remaster.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return p, checkInputs(&p.Config)
 }
 
 func (o *buildOptions) load() (config.Config, error) {
@@ -101,7 +101,11 @@ func (o *buildOptions) load() (config.Config, error) {
 	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
 	switch {
 	case err == nil:
-		return config.Parse(name, text)
+		c, err := config.Parse(name, text)
+		if home, herr := os.UserHomeDir(); err == nil && herr == nil {
+			c.ExpandHome(home)
+		}
+		return c, err
 	case o.config == "" && errors.Is(err, fs.ErrNotExist):
 		return config.Default(), nil
 	}
@@ -130,7 +134,10 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 		return err
 	}
 	stop()
-	if o.timings {
+	switch {
+	case o.timings && o.progress == "json":
+		return timings.PrintJSON(w.stderr)
+	case o.timings:
 		return timings.Print(w.stderr)
 	}
 	return nil
@@ -145,7 +152,7 @@ func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*re
 	if err != nil {
 		return nil, err
 	}
-	keys, err := authorizedKeys(&plan.Config)
+	keys, err := authorizedKeys(&plan.Config, sink)
 	if err != nil {
 		return nil, err
 	}
@@ -191,69 +198,11 @@ func (o *buildOptions) sourceDate(w *world) (*int64, error) {
 	return &v, nil
 }
 
-// authorizedKeys returns the public keys for dev and debug: the configured ones, else the
-// user's own.
-func authorizedKeys(c *config.Config) ([]string, error) {
-	if !c.HasSSH() {
-		return nil, nil
-	}
-	sources := c.OpenSSH.AuthorizedKeys
-	if len(sources) == 0 {
-		var err error
-		if sources, err = ownKeys(); err != nil {
-			return nil, err
-		}
-	}
-	var out []string
-	for _, s := range sources {
-		text, where := []byte(s), "in openssh.authorized_keys"
-		if !config.IsKeyLine(s) {
-			var err error
-			if text, err = os.ReadFile(expandHome(s)); err != nil { //nolint:gosec // the user's own choice
-				return nil, &usageError{"read authorized keys: " + err.Error(), "name a file of public keys in openssh.authorized_keys"}
-			}
-			where = s
-		}
-		keys, err := profile.ParseKeys(text, where)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, keys...)
-	}
-	if len(out) == 0 {
-		return nil, noKeys("the named files hold none")
-	}
-	return out, nil
-}
-
-func noKeys(why string) error {
-	return &usageError{"find a public key for the " + "ssh server: " + why, "make one with `ssh-keygen -t rsa`, or name some in mkbuild.yaml: openssh: {authorized_keys: [id_rsa.pub]}"}
-}
-
-func ownKeys() ([]string, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, noKeys(err.Error())
-	}
-	found, err := filepath.Glob(filepath.Join(home, ".ssh", "*.pub"))
-	if err != nil || len(found) == 0 {
-		return nil, noKeys("no " + filepath.Join(home, ".ssh", "*.pub"))
-	}
-	sort.Strings(found)
-	return found, nil
-}
-
-func expandHome(p string) string {
-	rest, ok := strings.CutPrefix(p, "~/")
-	home, err := os.UserHomeDir()
-	if !ok || err != nil {
-		return p
-	}
-	return filepath.Join(home, rest)
-}
-
 // checkOutput refuses a place that cannot be written before an hour of downloads, not after.
 func checkOutput(name string) error {
+	if name == "" {
+		return &usageError{"write the output: the file has no name", "name a file: -o FILE, or leave -o out"}
+	}
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {
 		return &usageError{"write " + name + ": it is a folder", "name a file: -o " + filepath.Join(name, "image.iso")}

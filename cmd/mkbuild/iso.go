@@ -26,6 +26,8 @@ stdout is the path of the ISO and nothing else. The file appears whole or not at
 		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}
 	o.addFlags(c)
+	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
 }
 
@@ -34,9 +36,9 @@ func runISO(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) 
 	if err != nil {
 		return err
 	}
-	name := o.output
-	if name == "" {
-		name = plan.Config.ISOName()
+	name := plan.Config.ISOName()
+	if cmd.Flags().Changed("output") {
+		name = o.output
 	}
 	if err := checkOutput(name); err != nil {
 		return err

@@ -20,7 +20,7 @@ modes and devices: the snapshot of the manual procedure, without the virtual mac
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runOverlay(cmd.Context(), w, o, cmd) },
 	}
 	o.addFlags(c)
-	c.Flags().Lookup("output").DefValue = "overlay.tar.gz"
+	c.Flags().StringVarP(&o.output, "output", "o", "overlay.tar.gz", "output `file`")
 	return c
 }
 
@@ -29,17 +29,13 @@ func runOverlay(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Comma
 	if err != nil {
 		return err
 	}
-	name := o.output
-	if name == "" {
-		name = "overlay.tar.gz"
-	}
-	if err := checkOutput(name); err != nil {
+	if err := checkOutput(o.output); err != nil {
 		return err
 	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
-		if err := b.WriteOverlay(ctx, s, name); err != nil {
+		if err := b.WriteOverlay(ctx, s, o.output); err != nil {
 			return err
 		}
-		return printPath(w, name)
+		return printPath(w, o.output)
 	})
 }

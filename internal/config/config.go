@@ -5,10 +5,7 @@
 // environment, and holds secrets in a type that prints REDACTED.
 package config
 
-import (
-	"path/filepath"
-	"strings"
-)
+import "strings"
 
 // Config is everything that decides the content of an image. [Default] fills it.
 type Config struct {
@@ -100,7 +97,13 @@ type OpenSSH struct {
 	// AuthorizedKeys are public keys, or files that hold some; none means the user's own
 	// ~/.ssh/*.pub.
 	AuthorizedKeys []string `yaml:"authorized_keys"`
+	// dir is the folder of the config file.
+	dir string
 }
+
+// KeyFile returns the path of a file that AuthorizedKeys names. Which of them are files is not
+// known here: that takes a parser of keys.
+func (o *OpenSSH) KeyFile(name string) string { return under(o.dir, name) }
 
 // Client configures mk-client inside the image.
 type Client struct {
@@ -168,64 +171,4 @@ func (c *Config) AllExtensions() []string {
 		}
 	}
 	return append(out, "openssh")
-}
-
-// relocate makes the paths of a config file absolute: they are relative to its folder.
-func (c *Config) relocate(dir string) {
-	lists := []URLs{c.Mirrors, c.Gems.Source}
-	if c.RubyGems != nil {
-		lists = append(lists, c.RubyGems.URL)
-	}
-	if c.MCollective != nil {
-		lists = append(lists, c.MCollective.URL)
-		for _, v := range c.MCollective.Server {
-			if v != nil && v.file != "" {
-				v.file = under(dir, v.file)
-			}
-		}
-	}
-	for _, g := range c.Gems.Install {
-		lists = append(lists, g.URL)
-	}
-	for _, l := range lists {
-		for i := range l {
-			l[i] = relocateURL(dir, l[i])
-		}
-	}
-	for i := range c.Overlay {
-		c.Overlay[i].Source = under(dir, c.Overlay[i].Source)
-	}
-	for i, k := range c.OpenSSH.AuthorizedKeys {
-		if !IsKeyLine(k) {
-			c.OpenSSH.AuthorizedKeys[i] = under(dir, k)
-		}
-	}
-	if c.Client.CA != "" {
-		c.Client.CA = under(dir, c.Client.CA)
-	}
-}
-
-// under joins a relative path to dir and leaves "~/" for the command, which knows the home.
-func under(dir, p string) string {
-	if filepath.IsAbs(p) || strings.HasPrefix(p, "~/") {
-		return p
-	}
-	return filepath.Join(dir, p)
-}
-
-func relocateURL(dir, u string) string {
-	if strings.Contains(u, "://") {
-		return u
-	}
-	return under(dir, u)
-}
-
-// IsKeyLine tells a public key from the name of a file that holds one.
-func IsKeyLine(s string) bool {
-	for _, p := range []string{"ssh-", "ecdsa-", "sk-"} {
-		if strings.HasPrefix(s, p) && strings.Contains(s, " ") {
-			return true
-		}
-	}
-	return false
 }

@@ -166,10 +166,16 @@ func (c *Config) checkBoot() error {
 	return nil
 }
 
+// maxTarget is Linux' PATH_MAX.
+const maxTarget = 4095
+
 func (c *Config) checkOverlay() error {
 	for _, o := range c.Overlay {
 		if o.Source == "" || !strings.HasPrefix(o.Target, "/") {
 			return &Error{Where: "overlay", What: fmt.Sprintf("source %q, target %q: both are needed, the target absolute", o.Source, o.Target)}
+		}
+		if slices.Contains(strings.Split(o.Target, "/"), "..") || strings.ContainsRune(o.Target, 0) || len(o.Target) > maxTarget {
+			return &Error{Where: "overlay", What: fmt.Sprintf("target %.80q is no path within the image", o.Target), Next: "give the plain path that the files shall have in the image"}
 		}
 		if _, _, err := o.OwnerIDs(); err != nil {
 			return err

@@ -43,6 +43,12 @@ func parseSource(raw string) (source, error) {
 	}
 }
 
+// LocalPath returns the absolute path that an address has on this machine, if it is no web address.
+func LocalPath(address string) (string, bool) {
+	s, err := parseSource(address)
+	return s.path, err == nil && s.local()
+}
+
 // schemeOf returns the lower-case scheme of a URL, or "" for a path.
 func schemeOf(s string) string {
 	if len(s) > 5 && strings.EqualFold(s[:5], "file:") {

@@ -23,6 +23,20 @@ func (*KeyError) Hint() string {
 	return "give public keys, as in ~/.ssh/id_rsa.pub, in `openssh: {authorized_keys: [...]}`"
 }
 
+// IsKeyText tells the text of public keys, with options or without, from the name of a file that
+// holds some. Damaged keys and private ones count as text, for [ParseKeys] to say what is wrong.
+func IsKeyText(s string) bool {
+	if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s)); err == nil || strings.ContainsAny(s, "\r\n") {
+		return true
+	}
+	for _, p := range []string{"ssh-", "ecdsa-", "sk-"} {
+		if strings.HasPrefix(s, p) && strings.Contains(s, " ") {
+			return true
+		}
+	}
+	return strings.HasPrefix(s, "-----BEGIN ")
+}
+
 // ParseKeys checks the text of an authorized_keys file and returns its key lines.
 func ParseKeys(text []byte, where string) ([]string, error) {
 	if bytes.Contains(text, []byte("PRIVATE KEY")) {
