@@ -53,6 +53,14 @@ func bootCommand(w *world) *cobra.Command {
 }
 
 func runBoot(ctx context.Context, w *world, o *bootOptions, name string) error {
+	if o.append != "" && !o.pxe {
+		return &usageError{"--append needs --pxe", "build the arguments into the image, or add --pxe"}
+	}
+	if info, err := os.Stat(name); err != nil {
+		return &usageError{"boot " + name + ": " + err.Error(), "name an image: mkbuild iso makes one"}
+	} else if !info.Mode().IsRegular() {
+		return &usageError{"boot " + name + ": it is not a file", "name an image: mkbuild iso makes one"}
+	}
 	files, err := remaster.OpenBootFiles(name)
 	if err != nil {
 		return err
@@ -61,9 +69,6 @@ func runBoot(ctx context.Context, w *world, o *bootOptions, name string) error {
 	m := qemu.Machine{Program: o.qemu, MemoryMiB: o.memory, CDROM: name, Network: o.network, Console: w.stdout}
 	if m.Program == "" && strings.HasSuffix(files.KernelRelease, "64") {
 		m.Program = "qemu-system-x86_64"
-	}
-	if o.append != "" && !o.pxe {
-		return &usageError{"--append needs --pxe", "build the arguments into the image, or add --pxe"}
 	}
 	if o.pxe {
 		dir, err := os.MkdirTemp("", "mkbuild-boot-")

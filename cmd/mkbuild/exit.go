@@ -3,11 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"strings"
-	"syscall"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
@@ -22,7 +17,6 @@ import (
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/tcz/squashfs"
-	"mkbuild/internal/ui"
 )
 
 // Exit codes, by class. 3 is kept for a lock that no longer matches.
@@ -65,7 +59,7 @@ func exitCode(err error) int {
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*overlay.ClashError](err),
 		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
 		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby),
-		errors.Is(err, tcz.ErrName), errors.Is(err, fetch.ErrAddress):
+		errors.Is(err, fetch.ErrAddress):
 		return exitUsage
 	case isVerification(err):
 		return exitVerify
@@ -76,7 +70,7 @@ func exitCode(err error) int {
 }
 
 func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
+	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
 		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective} {
 		if errors.Is(err, s) {
@@ -89,40 +83,4 @@ func isVerification(err error) bool {
 func isAny[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
-}
-
-// report prints one error line and one hint line.
-func report(w io.Writer, err error) {
-	fmt.Fprintf(w, "mkbuild: error: %s\n", oneLine(err.Error()))
-	fmt.Fprintf(w, "mkbuild: hint: %s\n", oneLine(hint(err)))
-}
-
-// hint is the error's own, or the one of its class.
-func hint(err error) string {
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		return h.Hint()
-	}
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		return "free some space, or choose other places with -o FILE and --cache-dir DIR"
-	case errors.Is(err, fs.ErrPermission):
-		return "choose a place that you may write to with -o FILE or --cache-dir DIR"
-	}
-	switch exitCode(err) {
-	case exitVerify:
-		return "the file is not what it should be: try another mirror with --mirror URL, or look at the file"
-	case exitNetwork:
-		return "check the network, or add a mirror with --mirror URL"
-	case exitUsage:
-		return "mkbuild help COMMAND explains the command"
-	}
-	return "run the command again with --progress plain, and report what it prints if it stays"
-}
-
-// oneLine keeps hostile or long-winded messages to one printable line.
-func oneLine(s string) string {
-	return ui.Clean(strings.Join(strings.Fields(s), " "))
 }

@@ -38,7 +38,7 @@ func runInit(w *world, name string) error {
 		return &usageError{"write " + name + ": it exists already", "edit it, or name another file: mkbuild init other.yaml"}
 	}
 	if err != nil {
-		return err
+		return &usageError{"write " + name + ": " + err.Error(), "name a file in a folder that exists and that you may write to: mkbuild init FILE"}
 	}
 	if _, err := f.Write(config.Template); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(name))

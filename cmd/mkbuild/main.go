@@ -30,13 +30,13 @@ func main() {
 func run(ctx context.Context, w *world, args []string) int {
 	cmd := rootCommand(w)
 	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	if ctx.Err() != nil {
 		err = errInterrupted
 	}
-	report(w.stderr, err)
+	reporterOf(ran, args).report(w.stderr, err)
 	return exitCode(err)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os/exec"
 	"strconv"
@@ -17,7 +19,9 @@ import (
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/tcz"
 	"mkbuild/internal/tcz/squashfs"
+	"mkbuild/internal/ui"
 )
 
 func exitText(err error) string {
@@ -28,22 +32,28 @@ func exitText(err error) string {
 	return err.Error()
 }
 
-// checkReport holds a failed command's streams against the promise of one error and one hint.
+// checkReport holds a failed command's streams against the promise of one error and one hint, in
+// two lines or in one of JSON among nothing but JSON.
 func checkReport(ts *testscript.TestScript, stdout, stderr string) {
 	if stdout != "" {
 		ts.Fatalf("a failed command printed on stdout: %q", stdout)
 	}
-	errs, hints := 0, 0
-	for _, l := range strings.Split(stderr, "\n") {
-		if strings.HasPrefix(l, "mkbuild: error: ") {
+	errs, hints, events := 0, 0, 0
+	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+	for _, l := range lines {
+		var e struct{ Schema, Type, Error, Hint string }
+		if json.Unmarshal([]byte(l), &e) == nil && e.Schema == ui.EventsSchema {
+			events++
+		}
+		if strings.HasPrefix(l, "mkbuild: error: ") || e.Type == "error" && e.Error != "" {
 			errs++
 		}
-		if strings.HasPrefix(l, "mkbuild: hint: ") {
+		if strings.HasPrefix(l, "mkbuild: hint: ") || e.Type == "error" && e.Hint != "" {
 			hints++
 		}
 	}
-	if errs != 1 || hints != 1 {
-		ts.Fatalf("%d error and %d hint lines, want one of each:\n%s", errs, hints, stderr)
+	if errs != 1 || hints != 1 || events != 0 && events != len(lines) {
+		ts.Fatalf("%d error and %d hint lines, %d of %d lines JSON, want one of each:\n%s", errs, hints, events, len(lines), stderr)
 	}
 }
 
@@ -58,6 +68,8 @@ func TestExitCode(t *testing.T) {
 		{&usageError{"x", "y"}, 2},
 		{fmt.Errorf("a: %w", &config.Error{Where: "x"}), 2},
 		{&remaster.ReleaseError{Err: fetch.ErrNotFound}, 2},
+		{&remaster.NoDigestError{Err: fetch.ErrNotFound}, 4},
+		{fmt.Errorf("resolve a.tcz: its .dep: %w", tcz.ErrName), 5},
 		{&remaster.DependencyError{File: "x", Err: fetch.ErrNotFound}, 4},
 		{&fetch.NetworkError{}, 4},
 		{&fetch.OfflineError{}, 4},
@@ -71,19 +83,64 @@ func TestExitCode(t *testing.T) {
 		if got := exitCode(tc.err); got != tc.want {
 			t.Errorf("%v: %d, want %d", tc.err, got, tc.want)
 		}
-		if tc.err != nil && hint(tc.err) == "" {
+		if tc.err != nil && (reporter{}).hint(tc.err) == "" {
 			t.Errorf("%v: no hint", tc.err)
 		}
 	}
-	if h := hint(fmt.Errorf("x: %w", fs.ErrPermission)); !strings.Contains(h, "-o FILE") {
+	if h := (reporter{builds: true}).hint(fmt.Errorf("x: %w", fs.ErrPermission)); !strings.Contains(h, "-o FILE") {
 		t.Error(h)
 	}
 }
 
 func TestReportIsTwoPrintableLines(t *testing.T) {
 	var b strings.Builder
-	report(&b, errors.New("bad\nname \x1b[31mred\x07"))
+	reporter{}.report(&b, errors.New("bad\nname \x1b[31mred\x07"))
 	if got := b.String(); strings.Count(got, "\n") != 2 || strings.ContainsAny(got, "\x1b\x07") {
 		t.Errorf("%q", got)
 	}
+}
+
+// Commands that do not build are not told of flags that they do not have.
+func TestHintsFitTheCommand(t *testing.T) {
+	for _, err := range []error{errors.New("x"), squashfs.ErrCorrupt, fetch.ErrUnreachable, syscall.ENOSPC, fs.ErrPermission, tcz.ErrName} {
+		if h := (reporter{builds: true}).hint(err); !strings.Contains(h, "--") {
+			t.Errorf("%v: %s", err, h)
+		}
+		if h := (reporter{}).hint(err); h == "" || strings.Contains(h, "-o ") || strings.Contains(h, "--") {
+			t.Errorf("%v: %s", err, h)
+		}
+	}
+}
+
+func TestReporterOf(t *testing.T) {
+	tests := []struct {
+		args string
+		want reporter
+	}{
+		{"boot", reporter{}},
+		{"boot --progress json", reporter{}},
+		{"frobnicate --progress json", reporter{}},
+		{"iso", reporter{builds: true}},
+		{"iso --progress plain --frob", reporter{builds: true}},
+		{"iso --progress json --frob", reporter{true, true}},
+		{"iso --frob --progress json", reporter{true, true}},
+		{"overlay --frob --progress=json", reporter{true, true}},
+		{"iso --frob -- --progress json", reporter{builds: true}},
+	}
+	for _, tc := range tests {
+		args := strings.Fields(tc.args)
+		root := rootCommand(&world{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }})
+		root.SetArgs(args)
+		ran, _ := root.ExecuteContextC(canceled(t))
+		if got := reporterOf(ran, args); got != tc.want {
+			t.Errorf("%s: %+v", tc.args, got)
+		}
+	}
+}
+
+// canceled keeps commands from doing anything.
+func canceled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
