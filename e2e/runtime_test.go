@@ -208,7 +208,10 @@ func has(facts map[string]any, want map[string]string) bool {
 // a policy that makes the machine reboot.
 func TestCheckIn(t *testing.T) {
 	f := setup(t)
-	s := serve(t, f, f.image(t, with("client: {settings: {interval: \"3\", skew: \"1\"}}\n")))
+	s := serve(t, f, f.image(t, func(text string) string {
+		plain, _, _ := strings.Cut(text, "\noverlay:\n") // no probe: it would take the processor from the client
+		return plain + "\nclient: {settings: {interval: \"3\", skew: \"1\"}}\n"
+	}))
 	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
 	script := "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap?nic_max=1&http_port=" + port
 	vm, err := qemu.Start(t.Context(), qemu.Machine{NetBoot: script, MemoryMiB: 768})
