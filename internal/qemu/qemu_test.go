@@ -28,13 +28,13 @@ func TestExpect(t *testing.T) {
 		texts        []string
 		want         string // of the error; empty: none
 	}{
-		{"all said, in any order", "echo one; echo two; sleep 9", []string{"two", "one"}, ""},
+		{"all said, in any order", "echo one; echo two; exec sleep 9", []string{"two", "one"}, ""},
 		{"said without a newline before the end", "printf 'half a line'", []string{"half a line"}, ""},
 		{"ended too early", "echo one", []string{"one", "two"}, `ended before it said ["two"]`},
-		{"silent", "sleep 9", []string{"one"}, `in time it did not say ["one"]`},
-		{"panic", "echo 'Kernel panic - not syncing'; sleep 9", []string{"one"}, "the kernel panicked"},
-		{"no modules", "echo 'modprobe: chdir(3.0.21-tinycore): No such file or directory'; sleep 9", []string{"x"}, "waits for ever"},
-		{"carriage returns and long lines", "head -c 100000 /dev/zero | tr '\\0' x; printf '\\r\\nend\\r\\n'; sleep 9", []string{"end"}, ""},
+		{"silent", "exec sleep 9", []string{"one"}, `in time it did not say ["one"]`},
+		{"panic", "echo 'Kernel panic - not syncing'; exec sleep 9", []string{"one"}, "the kernel panicked"},
+		{"no modules", "echo 'modprobe: chdir(3.0.21-tinycore): No such file or directory'; exec sleep 9", []string{"x"}, "waits for ever"},
+		{"carriage returns and long lines", "head -c 100000 /dev/zero | tr '\\0' x; printf '\\r\\nend\\r\\n'; exec sleep 9", []string{"end"}, ""},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestExpect(t *testing.T) {
 
 func TestCancelIsNotAVerdict(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	vm, err := Start(ctx, Machine{Program: program(t, "sleep 9")})
+	vm, err := Start(ctx, Machine{Program: program(t, "exec sleep 9")})
 	if err != nil {
 		t.Fatal(err)
 	}
