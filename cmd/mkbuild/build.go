@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/profile"
@@ -164,7 +163,7 @@ func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*re
 		Sink:    sink,
 		Keys:    keys,
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv},
-		Client:  clientbin.Program,
+		Client:  w.client,
 		Epoch:   epoch,
 	}, nil
 }

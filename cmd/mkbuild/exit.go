@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/mcoconfig"
@@ -58,7 +59,7 @@ func exitCode(err error) int {
 	case isAny[*usageError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*overlay.ClashError](err),
 		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
-		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby),
+		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby), isAny[*clientbin.MissingError](err),
 		errors.Is(err, fetch.ErrAddress):
 		return exitUsage
 	case isVerification(err):

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"mkbuild/internal/clientbin"
 )
 
 // world is everything that a command takes from outside; tests make their own.
@@ -16,11 +18,12 @@ type world struct {
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one
 	getenv         func(string) string
+	client         func(arch string) ([]byte, error) // the mk-client that images get
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	w := &world{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), os.Getenv}
+	w := &world{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), os.Getenv, clientbin.Program}
 	code := run(ctx, w, os.Args[1:])
 	stop()
 	os.Exit(code)

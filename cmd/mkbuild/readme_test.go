@@ -107,7 +107,7 @@ func documented(t *testing.T, page, command, makefile string) {
 		prepareOwn(t)
 	}
 	var stdout, stderr bytes.Buffer
-	w := &world{&stdout, &stderr, false, os.Getenv}
+	w := &world{&stdout, &stderr, false, os.Getenv, testClient}
 	if code := run(t.Context(), w, words[1:]); code != 0 {
 		t.Errorf("%s: %q: exit status %d\n%s", page, command, code, stderr.String())
 	}
@@ -132,7 +132,7 @@ func prepareOwn(t *testing.T) {
 // checkFlags makes sure that a command that is not run here is at least one that exists.
 func checkFlags(t *testing.T, page, command string, words []string) {
 	t.Helper()
-	root := rootCommand(&world{&bytes.Buffer{}, &bytes.Buffer{}, false, os.Getenv})
+	root := rootCommand(&world{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, getenv: os.Getenv})
 	c, rest, err := root.Find(trimBackground(words))
 	if err != nil || c == root {
 		t.Errorf("%s: %q: %v", page, command, err)

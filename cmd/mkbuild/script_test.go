@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mkbuild/internal/clientbin"
 	"mkbuild/internal/testkit/tinymirror"
 )
 
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 		"mkbuild": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
-			os.Exit(run(ctx, &world{os.Stdout, os.Stderr, false, os.Getenv}, os.Args[1:]))
+			os.Exit(run(ctx, &world{os.Stdout, os.Stderr, false, os.Getenv, testClient}, os.Args[1:]))
 		},
 	})
 }
@@ -100,4 +101,13 @@ func whole(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return err
 	}))
+}
+
+// testClient stands in for the program that `make build` embeds; MKBUILD_TEST_CLIENT=none is a
+// mkbuild that was built without it.
+func testClient(arch string) ([]byte, error) {
+	if os.Getenv("MKBUILD_TEST_CLIENT") == "none" {
+		return nil, &clientbin.MissingError{GOARCH: arch}
+	}
+	return []byte("mk-client for " + arch), nil
 }

@@ -24,7 +24,9 @@ func (e *MissingError) Error() string {
 }
 
 // Hint says how to get a complete mkbuild.
-func (*MissingError) Hint() string { return "build it with `make build`" }
+func (*MissingError) Hint() string {
+	return "build mkbuild with `make build`, or leave the client out: `client: {disabled: true}` in mkbuild.yaml"
+}
 
 // maxClient bounds the unpacked program; real ones are about 10 MB.
 const maxClient = 64 << 20

@@ -239,27 +239,23 @@ func TestMissingModulesAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestClientMissingIsAWarning(t *testing.T) {
+func TestClientMissing(t *testing.T) {
 	t.Parallel()
-	b, rec := builder(t, warm)
-	b.Client = func(string) ([]byte, error) { return nil, hinted{} }
-	s, err := b.Stage(t.Context(), plan(t, pristine))
+	b, _ := builder(t, warm)
+	missing := errors.New("built without mk-client")
+	b.Client = func(string) ([]byte, error) { return nil, missing }
+	if _, err := b.Stage(t.Context(), plan(t, pristine)); !errors.Is(err, missing) {
+		t.Errorf("an image that never checks in: %v", err)
+	}
+	s, err := b.Stage(t.Context(), plan(t, pristine, func(c *config.Config) { c.Client.Disabled = true }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if w := rec.texts(ui.Warning); !strings.Contains(w, "will not check in") || !strings.Contains(w, "make build") {
-		t.Errorf("warnings:\n%s", w)
-	}
 	if strings.Contains(text(t, s.layers.Merged(), "etc/inittab"), "mk-client") {
 		t.Error("init would respawn a program that is not there")
 	}
 }
-
-type hinted struct{}
-
-func (hinted) Error() string { return "built without mk-client" }
-func (hinted) Hint() string  { return "make build" }
 
 func TestClientCA(t *testing.T) {
 	t.Parallel()

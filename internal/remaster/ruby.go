@@ -2,15 +2,12 @@ package remaster
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/rubygems"
-	"mkbuild/internal/ui"
 )
 
 // RubyError says that the image has no Ruby that RubyGems or gems could be installed for.
@@ -152,21 +149,13 @@ func (s *stage) profile(context.Context) error {
 }
 
 // client returns mk-client and its configuration, or nil when the image shall have none. A
-// mkbuild that was built without it says so and goes on: the image boots, and nobody hears of it.
+// mkbuild that was built without it refuses: nobody would ever hear of the machines.
 func (s *stage) client() (*overlay.Tree, error) {
 	c := s.Plan.Config
 	if c.Client.Disabled || s.Client == nil {
 		return nil, nil //nolint:nilnil // no client is a normal answer
 	}
 	program, err := s.Client(c.Arch)
-	var hinted interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &hinted) {
-		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Item: "mk-client", Text: fmt.Sprintf("%v: the image will not check in; %s", err, hinted.Hint())})
-		return nil, nil //nolint:nilnil // as above
-	}
 	if err != nil {
 		return nil, err
 	}
