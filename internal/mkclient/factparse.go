@@ -13,12 +13,14 @@ import (
 const maxStarts = 64
 
 // parseFacts finds the facts in what Facter printed. A fact that prints on stdout puts noise
-// before or after the JSON object, so every line that starts with "{" is tried, and then every
-// "{" at all; the object with the most keys is the one.
+// before or after the JSON object, JSON even, so every line that starts with "{" is tried, and
+// then every "{" at all.
 func parseFacts(out []byte) (Facts, error) {
 	best := tryStarts(out, lineStarts(out))
-	if best == nil {
-		best = tryStarts(out, braceStarts(out))
+	if !named(best) {
+		if other := tryStarts(out, braceStarts(out)); best == nil || named(other) {
+			best = other
+		}
 	}
 	if len(best) == 0 {
 		return nil, fmt.Errorf("%w: it is no JSON object", errNoFacts)
@@ -26,12 +28,26 @@ func parseFacts(out []byte) (Facts, error) {
 	return best, nil
 }
 
+// named reports whether facts say which Facter they are from, as those of every version do.
+func named(facts Facts) bool { return facts["facterversion"] != nil }
+
+// tryStarts picks among the objects that begin at these offsets the one that is Facter's. It is
+// printed when all facts have run, so of those that are named the last one is it, or else the
+// last one that is not empty. What is inside an object is not tried for itself.
 func tryStarts(out []byte, starts []int) (best Facts) {
+	end := 0
 	for _, at := range starts {
+		if at < end {
+			continue
+		}
 		dec := json.NewDecoder(bytes.NewReader(out[at:]))
 		dec.UseNumber()
 		var facts Facts
-		if dec.Decode(&facts) == nil && (best == nil || len(facts) > len(best)) {
+		if dec.Decode(&facts) != nil || len(facts) == 0 {
+			continue
+		}
+		end = at + int(dec.InputOffset())
+		if named(facts) || !named(best) {
 			best = facts
 		}
 	}

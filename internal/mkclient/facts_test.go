@@ -10,19 +10,31 @@ import (
 
 func TestParseFacts(t *testing.T) {
 	t.Parallel()
+	big := `{"k0":0`
+	for i := 1; i < 400; i++ {
+		big += fmt.Sprintf(`,"k%d":%d`, i, i)
+	}
+	big += "}\n"
+	own := "{\"a\":\"1\",\"facterversion\":\"2.5.7\"}\n"
 	tests := []struct{ out, key, want string }{
 		{`{"a":"1"}`, "a", "1"},
 		{"{\n  \"a\": \"1\",\n  \"b\": {\n    \"c\": 2\n  }\n}\n", "a", "1"},
 		{"hello\n{\"a\":\"1\"}\nbye\n", "a", "1"},
 		{"{oops\n{}\n{\"a\":\"1\"}", "a", "1"},
 		{"{\"x\":1}\n{\"a\":\"1\",\"b\":2}\n{}\n", "a", "1"},
+		{big + own, "a", "1"},
+		{own + big, "a", "1"},
+		{big + own + big, "a", "1"},
+		{big + "noise" + own, "a", "1"},
+		{big + "{\"a\":\"1\"}\n", "a", "1"},
+		{"noise {\"a\":\"1\",\"b\":{\"facterversion\":\"2\"}}", "a", "1"},
 		{"noise{\"a\":\"1\"}", "a", "1"},
 		{"no{ise {\"a\":\"1\"}", "a", "1"},
 	}
 	for _, tt := range tests {
 		facts, err := parseFacts([]byte(tt.out))
 		if err != nil || facts[tt.key] != tt.want {
-			t.Errorf("%q: %v, %v", tt.out, facts, err)
+			t.Errorf("%.80q: %d facts, %v", tt.out, len(facts), err)
 		}
 	}
 	for _, bad := range []string{"", "{}", "null", "[]", `"x"`, "{\"a\":", strings.Repeat("{", 1<<16)} {

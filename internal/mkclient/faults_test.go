@@ -278,6 +278,8 @@ func facterFaults() []facterFault {
 		{"noise before", version + "echo hello\necho '{broken'\necho '{\"own\":\"1\"}'", true},
 		{"noise behind", version + "echo '{\"own\":\"1\"}'\necho bye\necho '{}'", true},
 		{"noise on the line", version + "printf hello\necho '{\"own\":\"1\"}'", true},
+		{"JSON noise", version + "many='{\"k0\":0'\ni=1\nwhile [ $i -lt 400 ]; do many=\"$many,\\\"k$i\\\":$i\"; i=$((i+1)); done\n" +
+			"echo \"$many}\"\necho '{\"own\":\"1\",\"facterversion\":\"2.5.7\"}'\necho \"$many}\"", true},
 		{"exit 1 with good JSON", version + "echo '{\"own\":\"1\"}'\nexit 1", true},
 		{"exit 5 without JSON", version + "exit 5", false},
 		{"killed", version + "kill -9 $$", false},
