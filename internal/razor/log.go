@@ -2,6 +2,7 @@ package razor
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -10,7 +11,8 @@ import (
 const (
 	// maxLog is how many log entries a node keeps; the oldest go first.
 	maxLog = 1000
-	// trimEvery spares most appends the counting.
+	// trimEvery is after how many entries of a node its log is counted: a node may have so many
+	// more than maxLog meanwhile.
 	trimEvery = 100
 	// maxMessage bounds one logged text, in bytes: it comes from a query string.
 	maxMessage = 8 << 10
@@ -56,10 +58,27 @@ func (t *txn) log(id uint64, e LogEntry) error {
 	if err := bucket.Put(append(numKey(id), numKey(seq)...), b); err != nil {
 		return fmt.Errorf("log to node %d: %w", id, err)
 	}
-	if seq%trimEvery == 0 {
-		return t.trimLog(id, maxLog)
+	return t.countLog(id)
+}
+
+// logCounterKey names a node's counter of entries since its log was last trimmed. The sequence in
+// the entries' own keys is shared by all nodes and tells nothing about one of them.
+func logCounterKey(id uint64) []byte { return append([]byte("log "), numKey(id)...) }
+
+// countLog counts one entry, and trims the log when enough have come.
+func (t *txn) countLog(id uint64) error {
+	meta, key := t.tx.Bucket(bucketMeta), logCounterKey(id)
+	n := uint64(1)
+	if b := meta.Get(key); len(b) == 8 { // absent in a database of an earlier version
+		n += binary.BigEndian.Uint64(b)
 	}
-	return nil
+	if n < trimEvery {
+		return meta.Put(key, numKey(n))
+	}
+	if err := t.trimLog(id, maxLog); err != nil {
+		return err
+	}
+	return meta.Put(key, numKey(0))
 }
 
 // trimLog deletes all but the newest keep entries.
@@ -96,7 +115,10 @@ func (t *txn) moveLog(from, to uint64) error {
 			return err
 		}
 	}
-	return t.trimLog(from, 0)
+	if err := t.trimLog(from, 0); err != nil {
+		return err
+	}
+	return t.trimLog(to, maxLog)
 }
 
 // readLog returns at most limit entries, newest first, after leaving out the newest skip.

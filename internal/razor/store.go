@@ -26,7 +26,7 @@ var (
 
 // Buckets of the database. Node numbers are big-endian, so that key order is number order.
 var (
-	bucketMeta  = []byte("meta")  // schema → "1"
+	bucketMeta  = []byte("meta")  // schema → "1"; see also logCounterKey
 	bucketNodes = []byte("nodes") // number → Node as JSON
 	bucketFacts = []byte("facts") // number → facts as JSON, absent until registered
 	bucketHW    = []byte("hw")    // entry NUL number → empty
@@ -354,6 +354,9 @@ func (t *txn) remove(n *Node) error {
 		return err
 	}
 	if err := t.tx.Bucket(bucketNodes).Delete(numKey(n.ID)); err != nil {
+		return err
+	}
+	if err := t.tx.Bucket(bucketMeta).Delete(logCounterKey(n.ID)); err != nil {
 		return err
 	}
 	return t.trimLog(n.ID, 0)

@@ -250,9 +250,58 @@ func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
 	_ = s.view(func(tx *txn) error {
 		l, _ := tx.readLog(1, 10, 0)
 		found, _ := tx.find([]string{"mac=1"})
-		if len(l)+len(found)+len(tx.facts(1)) != 0 || tx.boundCount("p") != 1 {
-			t.Errorf("left: %d log entries, %d index entries, %d bound", len(l), len(found), tx.boundCount("p"))
+		if len(l)+len(found)+len(tx.facts(1)) != 0 || tx.boundCount("p") != 1 || tx.tx.Bucket(bucketMeta).Get(logCounterKey(1)) != nil {
+			t.Errorf("left: %d log entries, %d index entries, %d bound, or a counter", len(l), len(found), tx.boundCount("p"))
 		}
 		return nil
 	})
+}
+
+// logInTurn opens the database anew and logs lines entries to nodes 1 and 2, one after the other.
+func logInTurn(t *testing.T, dir string, first, lines int) *store {
+	t.Helper()
+	s, err := openStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.update(func(tx *txn) error {
+		for i := range lines {
+			if err := errors.Join(tx.log(1, LogEntry{Msg: fmt.Sprint(first + i)}), tx.log(2, LogEntry{Msg: fmt.Sprint(first + i)})); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// However the entries of several nodes come in turn, every node's log stays short; a merger of two
+// full ones is no longer, and a restart does not begin the counting anew.
+func TestLogOfEveryNodeIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	const total, lines = 3000, 50 // lines is less than trimEvery: no run of the server sees that many
+	for first := 0; first < total-lines; first += lines {
+		if err := logInTurn(t, dir, first, lines).close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := logInTurn(t, dir, total-lines, lines)
+	defer s.close()
+	bounded := func(id uint64) {
+		t.Helper()
+		var l []LogEntry
+		err := s.view(func(tx *txn) (err error) { l, err = tx.readLog(id, 10*maxLog, 0); return err })
+		if err != nil || len(l) < maxLog || len(l) > maxLog+trimEvery || l[0].Msg != fmt.Sprint(total-1) {
+			t.Errorf("node %d: %d entries, newest %+v, %v", id, len(l), l[:min(1, len(l))], err)
+		}
+	}
+	bounded(1)
+	bounded(2)
+	if err := s.update(func(tx *txn) error { return tx.moveLog(1, 2) }); err != nil {
+		t.Fatal(err)
+	}
+	bounded(2)
 }
