@@ -262,3 +262,38 @@ func TestHostGuard(t *testing.T) {
 		}
 	}
 }
+
+// A web page can make a browser ask what nodes ask for; nothing changes by that.
+func TestSvcRefusesForeignPages(t *testing.T) {
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	own := "Origin: " + r.url
+	for _, c := range []struct {
+		headers []string
+		ok      bool
+	}{
+		{nil, true}, {[]string{"Sec-Fetch-Site: none"}, true}, {[]string{"Sec-Fetch-Site: same-origin"}, true}, {[]string{own}, true},
+		{[]string{own, "Sec-Fetch-Site: same-origin"}, true}, {[]string{"Sec-Fetch-Site: cross-site"}, false},
+		{[]string{"Sec-Fetch-Site: same-site"}, false}, {[]string{"Sec-Fetch-Site: whatever"}, false}, {[]string{own, "Sec-Fetch-Site: cross-site"}, false},
+		{[]string{"Origin: http://evil.example"}, false}, {[]string{"Origin: null"}, false}, {[]string{"Origin: http://127.0.0.1"}, false},
+		{[]string{"Origin: http://%zz"}, false}, {[]string{"Origin: http://evil.example", "Sec-Fetch-Site: same-origin"}, false},
+	} {
+		for _, path := range []string{
+			"/svc/nodeid?net0=" + mac1, fmt.Sprintf("/svc/log/%d?msg=x", id), fmt.Sprintf("/svc/store_metadata/%d?k=v", id),
+			fmt.Sprintf("/svc/stage-done/%d", id), "/svc/boot?net0=" + mac1, "/%73vc/nodeid?net0=" + mac1,
+		} {
+			before := len(r.logOf(id))
+			a := r.get(path, c.headers...)
+			if (a.status < 300) != c.ok || !c.ok && (a.status != http.StatusForbidden || len(r.logOf(id)) != before) {
+				t.Errorf("%s with %v: got %d %s", path, c.headers, a.status, a.body)
+			}
+		}
+		if a := r.checkin(id, facts1(), c.headers...); (a.status == 200) != c.ok || !c.ok && a.status != http.StatusForbidden {
+			t.Errorf("check-in with %v: got %d", c.headers, a.status)
+		}
+	}
+	// The link from another page to the server's own pages is no harm.
+	if a := r.get("/", "Sec-Fetch-Site: cross-site"); a.status != 200 {
+		t.Errorf("page: %d", a.status)
+	}
+}

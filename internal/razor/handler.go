@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ func (s *Server) Handler(guardHost bool) http.Handler {
 	s.svcRoutes(mux)
 	s.apiRoutes(mux)
 	s.pageRoutes(mux)
-	var h http.Handler = mux
+	h := s.guardSvc(mux)
 	if guardHost {
 		h = s.guardHost(h)
 	}
@@ -83,6 +84,36 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(sw, r)
 	})
+}
+
+// guardSvc refuses what a browser asks of the nodes' endpoints on behalf of another site: they are
+// open to everybody and change something even by GET, so an image in any page could reach them.
+// Nodes and iPXE are no browsers and send neither header.
+func (s *Server) guardSvc(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/svc/") && foreign(r) {
+			s.failure(w, http.StatusForbidden, "web pages of other sites may not ask for this")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// foreign reports whether the headers name another site as the one that asks: Sec-Fetch-Site as in
+// the Fetch Metadata specification, which browsers send to loopback, and Origin as in RFC 6454. An
+// address typed in has none.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
 // guardHost refuses unknown host names, except for what nodes and iPXE ask for.
