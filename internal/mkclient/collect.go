@@ -85,8 +85,10 @@ func (c *Client) addOwn(col *Collection, used *generation) {
 // facterFacts runs Facter with the newest usable generation, then the one before, then without
 // any: one bad fact file can kill Facter outright. A generation is blamed only when Facter
 // works with less of it. When nothing works it returns the external facts and an error; the
-// generation stays in force then, for nothing is known against it.
+// generation stays in force then, for nothing is known against it. What facts of the collection
+// before left running is killed first: one child for each cycle would fill the memory.
 func (c *Client) facterFacts(ctx context.Context) (Facts, *generation, error) {
+	c.facter.left.kill()
 	tries := c.tries()
 	if c.facter.broken {
 		if _, err := c.runFacter(ctx, ""); err != nil {

@@ -29,6 +29,7 @@ type facterProgram struct {
 	version facterVersion
 	yaml    bool // no JSON: Facter before 1.5.9, or without a JSON library
 	broken  bool // the last cycle got nothing out of it, even without an extension
+	left    stragglers
 }
 
 var (
@@ -64,6 +65,7 @@ func (c *Client) findFacter(ctx context.Context) (*facterProgram, error) {
 	f.version.Major, _ = strconv.Atoi(last[1])
 	f.version.Minor, _ = strconv.Atoi(last[2])
 	f.yaml = f.version.before(2, 0) && !c.speaksJSON(ctx, p)
+	f.left = c.facter.left
 	c.facter = f
 	return &c.facter, nil
 }
@@ -78,11 +80,13 @@ func (c *Client) speaksJSON(ctx context.Context, program string) bool {
 	return err == nil
 }
 
-// runBounded runs a command under the facts' wall limit.
+// runBounded runs a command under the facts' wall limit and notes what it leaves behind.
 func (c *Client) runBounded(ctx context.Context, cmd command) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.set.FactTimeout)
 	defer cancel()
-	return runGroup(ctx, cmd)
+	res, err := runGroup(ctx, cmd)
+	c.facter.left.note(res)
+	return res, err
 }
 
 // runFacter collects Facter's facts with the extension in gen, or without any for "".

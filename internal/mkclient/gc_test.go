@@ -16,7 +16,9 @@ func TestGenerationsChurn(t *testing.T) {
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
 	pidFile := filepath.Join(m.base, "pid")
-	slow := "#!/bin/sh\n( sleep 60 & echo $! > " + pidFile + " ) >/dev/null 2>&1\necho ext_slow=1\n"
+	// In a session of its own it outlives the next collection, as a daemon would.
+	slow := "#!/bin/sh\nsetsid sh -c 'echo $$ > " + pidFile + "; exec sleep 60' >/dev/null 2>&1 &\n" +
+		"while [ ! -s " + pidFile + " ]; do sleep 0.01; done\necho ext_slow=1\n"
 	srv.publish(pack(t, member{"facts.d/slow", slow, 0o755}), t0)
 	m.cycle(srv)
 	busy := m.generation()

@@ -30,6 +30,7 @@ type command struct {
 type result struct {
 	Stdout, Stderr []byte
 	Code           int
+	Left           int // process group in which something still runs; 0: nothing does
 }
 
 // errTimeout says that a program ran into its wall limit and was killed with its children.
@@ -38,7 +39,7 @@ var errTimeout = errors.New("ran too long and was killed")
 // runGroup runs a program in a process group of its own, with stdin closed to it, and kills
 // the whole group when ctx ends. A non-zero exit status is no error: the caller judges it. A
 // background child that keeps the pipes open delays the result by pipeLinger, no more; it
-// lives on, as it would for Facter itself.
+// lives on, as it would for Facter itself, and the result names its group.
 func runGroup(ctx context.Context, c command) (result, error) {
 	var out, errs capped
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
@@ -66,9 +67,34 @@ func runGroup(ctx context.Context, c command) (result, error) {
 	case killed.Load():
 		return res, ctx.Err()
 	case err == nil, errors.As(err, &exit), errors.Is(err, exec.ErrWaitDelay):
+		if cmd.Process != nil && syscall.Kill(-cmd.Process.Pid, 0) == nil {
+			res.Left = cmd.Process.Pid
+		}
 		return res, nil
 	}
 	return res, err
+}
+
+// stragglers are the process groups that facts left running.
+type stragglers []int
+
+// note remembers what a program left behind.
+func (s *stragglers) note(r result) {
+	if r.Left != 0 {
+		*s = append(*s, r.Left)
+	}
+}
+
+// kill ends what still runs in these groups and forgets them. A group's number stays taken as
+// long as it has members, and its first process is gone: when there is a process of that number,
+// the group has ended and the number was given anew.
+func (s *stragglers) kill() {
+	for _, group := range *s {
+		if errors.Is(syscall.Kill(group, 0), syscall.ESRCH) {
+			_ = syscall.Kill(-group, syscall.SIGKILL) // ESRCH: all of it has ended by itself
+		}
+	}
+	*s = nil
 }
 
 // capped keeps the first maxOutput bytes and swallows the rest, so that a program that prints
