@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"mkbuild/internal/mkclient"
 )
@@ -41,20 +42,27 @@ var errUsage = errors.New("see mk-client --help")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	syscall.Umask(0o022) // init's may be 0; actions and mcollectived inherit it
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stderr := mkclient.NewQueue(os.Stderr) // a console may take nothing for ever
+	status := exitStatus(run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr), stderr)
+	stderr.Flush(time.Second)
+	stop()
+	os.Exit(status)
+}
+
+// exitStatus reports how a command ended.
+func exitStatus(err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
+		return 0
 	case errors.Is(err, errSilent):
-		os.Exit(1)
+		return 1
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(os.Stderr, "mk-client: %v\n", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintf(os.Stderr, "mk-client: error: %v\n", err)
-		os.Exit(1)
+		fmt.Fprintf(stderr, "mk-client: %v\n", err)
+		return 2
 	}
+	fmt.Fprintf(stderr, "mk-client: error: %v\n", err)
+	return 1
 }
 
 // errSilent ends with status 1 without a message.

@@ -3,7 +3,6 @@ package mkclient
 import (
 	"fmt"
 	"io"
-	"log/syslog"
 	"strings"
 	"sync"
 )
@@ -25,12 +24,12 @@ func (l Level) String() string { return [...]string{"debug", "info", "warn", "er
 // Logger writes lines to a stream, which under init is the console, and to syslog when there
 // is one. It is safe for concurrent use. The zero value drops everything.
 type Logger struct {
-	W      io.Writer // nil: no stream
+	W      io.Writer // nil: no stream; a [Queue] where it may block
 	Syslog bool      // also to /dev/log, as far as somebody listens there
 	Min    Level
 
 	mu   sync.Mutex
-	sys  *syslog.Writer
+	sys  syslogConn
 	last map[string]string
 }
 
@@ -73,22 +72,8 @@ func (l *Logger) write(level Level, msg string) {
 		fmt.Fprintf(l.W, "mk-client: %s: %s\n", level, msg)
 	}
 	if l.Syslog {
-		l.toSyslog(level, msg)
+		l.sys.send(level, msg)
 	}
-}
-
-// toSyslog connects late and again, since syslogd may start after the client. log/syslog
-// repairs a broken connection by itself.
-func (l *Logger) toSyslog(level Level, msg string) {
-	if l.sys == nil {
-		w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "mk-client")
-		if err != nil {
-			return
-		}
-		l.sys = w
-	}
-	put := [...]func(string) error{l.sys.Debug, l.sys.Info, l.sys.Warning, l.sys.Err}[level]
-	_ = put(msg) // nowhere left to report it
 }
 
 func printable(s string) string {
