@@ -74,16 +74,21 @@ const (
 	maxHeader     = 64 << 10
 )
 
-// Serve answers requests on l until ctx ends, then lets running requests finish.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{
-		Handler: s.Handler(isLoopback(l.Addr())), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
+// httpServer is the HTTP server with its limits.
+func (s *Server) httpServer(guardHost bool) *http.Server {
+	return &http.Server{
+		Handler: s.Handler(guardHost), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// Serve answers requests on l until ctx ends, then lets running requests finish.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := s.httpServer(isLoopback(l.Addr()))
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
-	s.log.Info("serving", "address", l.Addr().String(), "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
+	s.log.Info("serving", "address", l.Addr().String(), "data", s.opts.DataDir, "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
 	if !isLoopback(l.Addr()) {
 		s.log.Warn("reachable from the network: nodes, facts and the extension can be read without the token")
 	}
@@ -92,10 +97,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	for {
 		select {
 		case err := <-failed:
+			s.log.Error("stopping", "why", err)
 			return fmt.Errorf("serve: %w", err)
 		case <-tick.C:
 			s.ReloadRules()
 		case <-ctx.Done():
+			s.log.Info("stopping", "why", context.Cause(ctx))
 			return s.shutdown(ctx, srv)
 		}
 	}

@@ -1,0 +1,114 @@
+package razor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// dribble sends start, then one byte after the other, and returns when the server ends that.
+func dribble(t *testing.T, address, start string) error {
+	t.Helper()
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	go func() {
+		_, err := io.WriteString(c, start)
+		for err == nil {
+			time.Sleep(20 * time.Millisecond)
+			_, err = io.WriteString(c, "1")
+		}
+	}()
+	_, err = io.Copy(io.Discard, c)
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		return err
+	}
+	return nil // closed or reset
+}
+
+// Clients that send their request a byte at a time lose the connection, each by the limit that is
+// meant for it. The server's own limits are shortened alike: one that is missing stays missing.
+func TestSlowClientsAreCutOff(t *testing.T) {
+	const faster = 50
+	for name, c := range map[string]struct {
+		keep  func(*http.Server)
+		start string
+	}{
+		"header": {func(srv *http.Server) { srv.ReadTimeout = 0 }, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "},
+		"body": {func(srv *http.Server) { srv.ReadHeaderTimeout = 0 },
+			"POST /svc/checkin/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			srv := r.s.httpServer(true)
+			srv.ReadHeaderTimeout, srv.ReadTimeout = srv.ReadHeaderTimeout/faster, srv.ReadTimeout/faster
+			c.keep(srv)
+			l := listen(t)
+			go func() { _ = srv.Serve(l) }()
+			defer srv.Close()
+			if err := dribble(t, l.Addr().String(), c.start); err != nil {
+				t.Errorf("the connection stays open: %v", err)
+			}
+		})
+	}
+}
+
+// The log begins with what is served and ends with why it ended, one line each.
+func TestServeLogsStartAndEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		stop func(context.CancelCauseFunc, net.Listener)
+		why  string
+		fail bool
+	}{
+		"cancelled":       {func(cancel context.CancelCauseFunc, _ net.Listener) { cancel(errors.New("enough of it")) }, `why="enough of it"`, false},
+		"listener failed": {func(_ context.CancelCauseFunc, l net.Listener) { _ = l.Close() }, "use of closed network connection", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			dir := t.TempDir()
+			s, err := New(Options{Config: DefaultConfig(), DataDir: dir, Token: testToken, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			l := listen(t)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			c.stop(cancel, l)
+			if err := s.Serve(ctx, l); (err != nil) != c.fail {
+				t.Errorf("Serve: %v", err)
+			}
+			lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+			if len(lines) != 2 {
+				t.Fatalf("log:\n%s", log.String())
+			}
+			mustContain(t, lines[0], "msg=serving", fmt.Sprint("address=", l.Addr()), "data="+dir)
+			mustContain(t, lines[1], "msg=stopping", c.why)
+		})
+	}
+}
