@@ -59,6 +59,7 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 	if err := unpackHere(ctx, name, dir); err != nil {
 		return inputError(err, "`mkbuild extension lint "+name+"` says how to mend it")
 	}
+	fmt.Fprintln(w.stderr, "mkbuild: collecting facts twice, with and without the extension: this takes some seconds")
 	c := clientHere(w, tmp, timeout)
 	var samples [2]factSample
 	for i := range samples {

@@ -119,6 +119,11 @@ func TestServe(t *testing.T) {
 	if !strings.Contains(log.String(), "mkbuild: token: ") || strings.Count(log.String(), "level=WARN") != 0 {
 		t.Errorf("stderr:\n%s", log)
 	}
+	for _, want := range []string{"msg=serving address=" + strings.TrimPrefix(url, "http://") + " data=" + filepath.Join(dir, "data"), `msg=stopping why="context canceled"`} {
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("stderr has no line, or several, with %s:\n%s", want, log)
+		}
+	}
 	// The node is still there after a restart, now with a token of the user's own.
 	token := put(t, filepath.Join(dir, "token"), "a-long-enough-token\n")
 	url, log, stop = serving(t, "--data", filepath.Join(dir, "data"), "--token-file", token, "--log-format", "json", "--fault", "404", "-v")
