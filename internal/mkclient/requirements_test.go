@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"go.yaml.in/yaml/v3"
 	"mkbuild/internal/testkit"
 )
 
@@ -34,29 +33,6 @@ func TestE01_ExtensionFactsAreInTheSamePost(t *testing.T) {
 	})
 }
 
-func TestE02_ExtensionFactDrivesReboot(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	marker := filepath.Join(m.base, "rebooted")
-	os.Chmod(m.write("root/usr/lib/razor/reboot", "#!/bin/sh\n: > "+marker+"\n"), 0o755)
-	srv.answer = func(p post) string {
-		if p.Facts["ext_role"] == "web" {
-			return "reboot"
-		}
-		return "none"
-	}
-	m.cycle(srv)
-	if _, err := os.Stat(marker); err == nil {
-		t.Fatal("rebooted without the fact")
-	}
-	srv.publish(fact(t, "ext_role", "web"), t0)
-	m.cycle(srv)
-	if _, err := os.Stat(marker); err != nil {
-		t.Errorf("no reboot: %v\n%s", err, m.log)
-	}
-}
-
 func TestE03_RequestsNameNoNode(t *testing.T) {
 	t.Parallel()
 	srv := newRazor(t, razorKind)
@@ -70,27 +46,6 @@ func TestE03_RequestsNameNoNode(t *testing.T) {
 	}
 	if x, y := a.ref.state.Generations[0].SHA256, b.ref.state.Generations[0].SHA256; x != y {
 		t.Errorf("contents differ: %s, %s", x, y)
-	}
-}
-
-func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	file := m.write("mk-extension.zip", string(fact(t, "ext_x", "from the file")))
-	var config struct {
-		All struct {
-			Microkernel map[string]string `yaml:"microkernel"`
-		} `yaml:"all"`
-	}
-	if err := yaml.Unmarshal([]byte("all:\n  microkernel:\n    extension-zip: "+file+"\n"), &config); err != nil {
-		t.Fatal(err)
-	}
-	srv.setFault(func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, config.All.Microkernel["extension-zip"])
-	})
-	if got := m.cycle(srv)["ext_x"]; got != "from the file" {
-		t.Errorf("ext_x = %v\n%s", got, m.log)
 	}
 }
 
