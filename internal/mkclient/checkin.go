@@ -33,11 +33,32 @@ func (c *Client) checkin(ctx context.Context, col *Collection) (string, error) {
 	defer cancel()
 	action, err := c.post(ctx, body, facts, nics)
 	var status *StatusError
-	if _, needsID := c.set.RegisterURL(); needsID && errors.As(err, &status) && status.Status == http.StatusNotFound {
-		c.node = "" // the server forgot this node: ask for a new id
-		return c.post(ctx, body, facts, nics)
+	if !errors.As(err, &status) || status.Status != http.StatusNotFound || c.server() == "" {
+		return action, err
 	}
-	return action, err
+	c.node = "" // the server forgot this node: ask for a new id
+	id, askErr := c.askNodeID(ctx, facts, nics)
+	if askErr != nil {
+		return "", fmt.Errorf("%w; ask for a new id: %w", err, askErr)
+	}
+	c.log().Logf(Info, "the server has forgotten this node: it is node %s now", id)
+	c.node = id
+	return c.post(ctx, body, facts, nics)
+}
+
+// server is the base URL of the Razor server that check-ins go to, "" when razor.register has
+// not the form of one.
+func (c *Client) server() string {
+	base, needsID := c.set.RegisterURL()
+	if needsID {
+		return c.set.Server
+	}
+	u, prefix, _ := splitCheckin(base)
+	if u == nil {
+		return ""
+	}
+	u.Path, u.RawPath, u.RawQuery = prefix, "", ""
+	return u.String()
 }
 
 // post sends one check-in.
@@ -58,7 +79,7 @@ func (c *Client) post(ctx context.Context, body []byte, facts Facts, nics []nic)
 	}
 	action, err := readAction(resp)
 	if err != nil {
-		return "", fmt.Errorf("check in: %s: %w", target, err)
+		return "", fmt.Errorf("check in: %s: %w", redact(target), err)
 	}
 	c.posted = target
 	return action, nil
@@ -90,13 +111,18 @@ func readAction(resp *http.Response) (string, error) {
 	return *answer.Action, nil
 }
 
-// checkinURL completes the URL with the node's id where only the server is known.
+// checkinURL completes the URL with the node's id where only the server is known, and with
+// the new one after the server has forgotten the id in razor.register.
 func (c *Client) checkinURL(ctx context.Context, facts Facts, nics []nic) (string, error) {
 	base, needsID := c.set.RegisterURL()
-	if !needsID {
+	switch {
+	case !needsID && c.node == "":
 		return base, nil
-	}
-	if c.node == "" {
+	case !needsID:
+		u, prefix, _ := splitCheckin(base)
+		u.Path, u.RawPath = prefix+"/svc/checkin/"+c.node, ""
+		return u.String(), nil
+	case c.node == "":
 		id, err := c.askNodeID(ctx, facts, nics)
 		if err != nil {
 			return "", fmt.Errorf("ask for the node's id: %w", err)
@@ -113,14 +139,14 @@ func (c *Client) askNodeID(ctx context.Context, facts Facts, nics []nic) (string
 	if len(query) == 0 {
 		return "", fmt.Errorf("%w: no hardware address, serial number or uuid to identify the machine", errAnswer)
 	}
-	target := c.set.Server + "/svc/nodeid?" + query.Encode()
-	resp, err := c.web.do(ctx, http.MethodGet, target, http.Header{"Accept": {"application/json"}}, nil)
+	target := c.server() + "/svc/nodeid"
+	resp, err := c.web.do(ctx, http.MethodGet, target+"?"+query.Encode(), http.Header{"Accept": {"application/json"}}, nil)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return "", statusError(c.set.Server+"/svc/nodeid", resp)
+		return "", statusError(target, resp)
 	}
 	var answer struct {
 		ID json.Number `json:"id"`
@@ -162,18 +188,28 @@ func isPlaceholder(v string) bool {
 
 var checkinPath = regexp.MustCompile(`^(.*)/svc/checkin/([0-9]+)$`)
 
-// tell sends one line to the node's log on the server. The server knows the node only after a
-// check-in, so the caller does that first.
-func (c *Client) tell(ctx context.Context, level Level, msg string) error {
-	u, err := url.Parse(c.posted)
+// splitCheckin takes a check-in URL of the Razor server apart: what comes before /svc and the
+// node's id. The URL is nil when it is none of a Razor server.
+func splitCheckin(text string) (u *url.URL, prefix, id string) {
+	u, err := url.Parse(text)
 	if err != nil {
-		return err
+		return nil, "", ""
 	}
 	m := checkinPath.FindStringSubmatch(u.Path)
 	if m == nil {
+		return nil, "", ""
+	}
+	return u, m[1], m[2]
+}
+
+// tell sends one line to the node's log on the server. The server knows the node only after a
+// check-in, so the caller does that first.
+func (c *Client) tell(ctx context.Context, level Level, msg string) error {
+	u, prefix, id := splitCheckin(c.posted)
+	if u == nil {
 		return nil // not a Razor URL: there is no log to write to
 	}
-	u.Path = m[1] + "/svc/log/" + m[2]
+	u.Path, u.RawPath = prefix+"/svc/log/"+id, ""
 	u.RawQuery = url.Values{"msg": {printable(msg)}, "severity": {level.String()}}.Encode()
 	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Request)
 	defer cancel()

@@ -102,7 +102,7 @@ func (r *refresher) judge(ctx context.Context, cancel func(), target string, hav
 		return r.notFound()
 	case failed:
 		if rep.Status == http.StatusOK {
-			return fmt.Errorf("%s: %w", target, errEmpty)
+			return fmt.Errorf("%s: %w", redact(target), errEmpty)
 		}
 		return statusError(target, resp)
 	}
@@ -180,7 +180,7 @@ func (r *refresher) take(ctx context.Context, cancel func(), target string, have
 	g.LastModified, g.ETag = rep.LastModified, rep.ETag
 	g.Size, g.SHA256, err = download(f, resp, r.lim.Compressed, r.to.Stall, cancel)
 	if err != nil {
-		return r.refuseIfLimit(g, rep, fmt.Errorf("download %s: %w", target, err))
+		return r.refuseIfLimit(g, rep, fmt.Errorf("download %s: %w", redact(target), err))
 	}
 	if have != nil && rep.LastModified == "" && g.SHA256 == r.state.Generations[0].SHA256 {
 		return nil // the same bytes, from a server without timestamps

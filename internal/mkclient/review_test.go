@@ -2,9 +2,12 @@ package mkclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -114,5 +117,92 @@ func TestStuckConsole(t *testing.T) {
 	text := <-got
 	if !strings.Contains(text, "info: line 0\n") || !regexp.MustCompile(`warn: \d+ lines were dropped here`).MatchString(text) {
 		t.Errorf("got %d bytes: %.200s", len(text), text)
+	}
+}
+
+// TestDeletedNodeIsFoundAgain boots as iPXE does, with the node's id on the command line.
+func TestDeletedNodeIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter)
+	m.cycle(srv)
+	for _, step := range []struct{ deleted, want string }{{"7", "41"}, {"", "41"}, {"41", "42"}} {
+		srv.mu.Lock()
+		delete(srv.nodes, step.deleted)
+		srv.mu.Unlock()
+		if err := m.Cycle(t.Context()); err != nil {
+			t.Fatalf("after %s was deleted: %v", step.deleted, err)
+		}
+		if p := srv.last().Path; p != "/svc/checkin/"+step.want {
+			t.Errorf("after %s was deleted: %s", step.deleted, p)
+		}
+	}
+	if srv.nodeids != 2 {
+		t.Errorf("asked for an id %d times", srv.nodeids)
+	}
+}
+
+// TestForeignRegisterURLIsLeftAlone has a check-in URL that is none of a Razor server.
+func TestForeignRegisterURLIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Register = srv.URL + "/inventory/x" })
+	var status *StatusError
+	if err := m.Cycle(t.Context()); !errors.As(err, &status) || status.Status != 404 || srv.nodeids != 0 {
+		t.Errorf("%v, asked for an id %d times", err, srv.nodeids)
+	}
+}
+
+func TestServerOfRegister(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ register, server, next string }{
+		{"http://h:8150/svc/checkin/7", "http://h:8150", "http://h:8150/svc/checkin/9"},
+		{"https://u:p@h/razor/svc/checkin/7?a=b", "https://u:p@h/razor", "https://u:p@h/razor/svc/checkin/9?a=b"},
+		{"http://h/svc/checkin/", "", ""}, {"http://h/svc/checkin/x", "", ""}, {"http://h/svc/checkin/7/x", "", ""},
+	}
+	for _, tt := range tests {
+		c := &Client{set: Settings{Register: tt.register}}
+		if got := c.server(); got != tt.server {
+			t.Errorf("%s: server %q, want %q", tt.register, got, tt.server)
+		}
+		if tt.server == "" {
+			continue
+		}
+		c.node = "9"
+		if got, err := c.checkinURL(t.Context(), nil, nil); got != tt.next || err != nil {
+			t.Errorf("%s: %q, %v", tt.register, got, err)
+		}
+	}
+}
+
+// TestPasswordsStayOut logs everything about URLs with a password, whatever goes wrong.
+func TestPasswordsStayOut(t *testing.T) {
+	t.Parallel()
+	const secret = "geheim"
+	srv := newRazor(t, razorKind)
+	base := strings.Replace(srv.URL, "//", "//user:"+secret+"@", 1)
+	answers := map[string]http.HandlerFunc{
+		"404": respond(404, nil, ""), "500": respond(500, nil, ""), "empty": respond(200, nil, ""), "cut": hijack(""),
+		"html":     respond(200, map[string]string{"Content-Type": "text/html"}, "x"),
+		"location": respond(302, map[string]string{"Location": "http://u:" + secret + "@h/%zz"}, ""),
+		"loop":     respond(302, map[string]string{"Location": base + "/svc/mk/extension.zip"}, ""),
+	}
+	for name, h := range answers {
+		other := httptest.NewServer(h)
+		t.Cleanup(other.Close)
+		u := strings.Replace(other.URL, "//", "//user:"+secret+"@", 1)
+		m := newMachine(t, srv, shFacter, func(o *Options, s *Settings) {
+			o.Log.Min, s.Register, s.Extend = Debug, u+"/svc/checkin/7", u+"/x.zip"
+		})
+		err := m.Cycle(t.Context())
+		if text := fmt.Sprint(err, m.log, m.ref.state.Error); err == nil || strings.Contains(text, secret) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	for _, v := range []string{"ftp://u:geheim@h/", "http://u:geheim@h:x/", "http://u:geh/geheim@%zz"} {
+		_, warnings := Load(Inputs{CommandLine: "razor.register=" + v})
+		if text := fmt.Sprint(warnings); len(warnings) != 1 || strings.Contains(text, secret) {
+			t.Errorf("%s: %s", v, text)
+		}
 	}
 }

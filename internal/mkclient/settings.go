@@ -94,7 +94,7 @@ func (s *Settings) takeLayer(row Setting, values map[string]string, from Source)
 func (s *Settings) take(row Setting, key, value string, from Source) error {
 	next := *s
 	if err := row.apply(&next, strings.TrimPrefix(key, row.Key), value); err != nil {
-		return fmt.Errorf("%s: razor.%s=%q is ignored: %w", from, key, value, err)
+		return fmt.Errorf("%s: razor.%s=%q is ignored: %w", from, key, redact(value), err)
 	}
 	*s = next
 	s.From[key], s.raw[key] = from, value

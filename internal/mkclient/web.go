@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"time"
 )
 
@@ -105,9 +106,31 @@ type StatusError struct {
 	After  time.Duration // the server's Retry-After, if any
 }
 
-// Error names the status in words.
+// Error names the status in words, without a password that the URL may hold.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	return fmt.Sprintf("%s answered %d %s", redact(e.URL), e.Status, http.StatusText(e.Status))
+}
+
+var urlPassword = regexp.MustCompile(`(//[^/?#:@\s]*:)[^\s"]*@`)
+
+// redactedError keeps passwords out of an error of net/http, which repeats a Location that it
+// cannot parse.
+type redactedError struct{ error }
+
+// Error is the error's text without passwords in URLs.
+func (e redactedError) Error() string {
+	return urlPassword.ReplaceAllString(e.error.Error(), "${1}xxxxx@")
+}
+
+// Unwrap gives the error itself.
+func (e redactedError) Unwrap() error { return e.error }
+
+// redact hides the password in text that is a URL, or was meant to be one.
+func redact(text string) string {
+	if u, err := url.Parse(text); err == nil && u.Host != "" {
+		return u.Redacted()
+	}
+	return urlPassword.ReplaceAllString(text, "${1}xxxxx@")
 }
 
 var errRedirect = errors.New("unusable redirect")
@@ -118,13 +141,13 @@ func (w *web) do(ctx context.Context, method, target string, header http.Header,
 	for range maxRedirects + 1 {
 		req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 		if err != nil {
-			return nil, err
+			return nil, redactedError{err}
 		}
 		req.Header = header.Clone()
 		req.Header.Set("User-Agent", w.agent)
 		resp, err := w.client.Do(req)
 		if err != nil {
-			return nil, err
+			return nil, redactedError{err}
 		}
 		if !isRedirect(resp.StatusCode) {
 			return resp, nil
@@ -147,8 +170,8 @@ func isRedirect(status int) bool {
 // redirectTarget refuses to leave http(s) and to step down from https to http.
 func redirectTarget(from *url.URL, resp *http.Response) (string, error) {
 	to, err := resp.Location()
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errRedirect, err)
+	if err != nil { // its text repeats the URL
+		return "", fmt.Errorf("%w: no usable Location", errRedirect)
 	}
 	if to.Scheme != "https" && (to.Scheme != "http" || from.Scheme == "https") {
 		return "", fmt.Errorf("%w: from %s to %s", errRedirect, from.Scheme, to.Scheme)
