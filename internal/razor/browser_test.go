@@ -46,6 +46,7 @@ func TestBrowser(t *testing.T) {
 		"ShoutsAboutRuleErrors": browserShoutsAboutRuleErrors,
 		"RunsNothingOfTheFacts": browserRunsNothingOfTheFacts,
 		"TokenAndForget":        browserTokenAndForget,
+		"LongValueStaysInPlace": browserLongValueStaysInPlace,
 		"Accessibility":         browserAccessibility,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, chromium) })
@@ -219,7 +220,8 @@ func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 	}
 }
 
-// The buttons do nothing without the token; with it the node is forgotten.
+// The buttons are off without a token and do nothing with a wrong one; with the right one the
+// node is forgotten.
 func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	r := newRig(t, nil)
 	id := r.node(mac1)
@@ -229,13 +231,34 @@ func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	b.until(isLive)
 	b.allowed = []string{"401", "404"} // the browser reports refused requests on its console itself
 	b.eval("(window.confirm = () => true)()")
+	b.until(`document.querySelectorAll("button[data-command]:disabled").length === 2 && !document.getElementById("locked").hidden`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "wrong"))
+	b.until(`document.querySelector("button[data-command]:disabled") === null && document.getElementById("locked").hidden`)
 	b.click(`[data-command="reinstall-node"]`)
 	b.until(`document.getElementById("answer").textContent.includes("needs the token")`)
+	b.eval(`(() => { const t = document.getElementById("token"); t.value = ""; return t.dispatchEvent(new Event("input")); })()`)
+	b.until(`document.querySelectorAll("button[data-command]:disabled").length === 2`)
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), testToken))
 	b.click(`[data-command="reinstall-node"]`)
 	b.until(`document.getElementById("answer").textContent.includes("unbound")`)
 	b.click(`[data-command="delete-node"]`)
 	b.until(`document.querySelector("h1")?.textContent === "No such node"`)
+}
+
+// A value of many KiB takes little room; focus and place in it outlast a live update.
+func browserLongValueStaysInPlace(t *testing.T, chromium context.Context) {
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	r.checkin(id, facts1("dump", strings.Repeat("line\n", 1500)))
+	b := newBrowser(t, chromium, r)
+	b.open(fmt.Sprintf("%s/nodes/node%d", r.url, id))
+	b.until(isLive)
+	const box = `document.getElementById("value-dump")`
+	b.until(box + ".clientHeight < 400 && " + box + ".scrollHeight > 5000")
+	b.eval("(" + box + ".focus(), " + box + ".scrollTop = 300, true)")
+	r.checkin(id, facts1("dump", strings.Repeat("line\n", 1500), "rack", "b4"))
+	b.until(`document.querySelector("#fact-rack") !== null && window.notReloaded`)
+	b.until("document.activeElement === " + box + " && " + box + ".scrollTop === 300")
 }
 
 // Text has enough contrast in both colour schemes, controls have names, and nothing needs

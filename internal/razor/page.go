@@ -35,7 +35,7 @@ var pageHeaders = map[string]string{
 
 func (s *Server) pageRoutes(mux *http.ServeMux) {
 	t := template.Must(template.New("").Funcs(template.FuncMap{
-		"stamp": stamp, "iso": iso,
+		"stamp": stamp, "iso": iso, "value": newValueCell,
 	}).ParseFS(assets, "assets/*.html"))
 	page := func(name string, data func(*http.Request) (any, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { s.render(w, r, t, name, data) }
@@ -265,6 +265,33 @@ func showValue(v any) string {
 		return "?"
 	}
 	return clip(strings.TrimSuffix(b.String(), "\n"), 8<<10)
+}
+
+// valueCell is a value as a page shows it.
+type valueCell struct {
+	// ID is unique on the page and the same after an update; empty when there is no such thing.
+	ID string
+	// Name says whose value it is.
+	Name, Text string
+}
+
+// Long says that the value gets a box of its own that scrolls.
+func (c valueCell) Long() bool {
+	return len(c.Text) > longValue || strings.Count(c.Text, "\n") >= longLines
+}
+
+const (
+	longValue = 1 << 10 // bytes
+	longLines = 15
+)
+
+// newValueCell is for templates: kind tells the tables of a page apart.
+func newValueCell(kind, name, text string) valueCell {
+	c := valueCell{Name: name, Text: text}
+	if kind != "" {
+		c.ID = kind + "-" + name
+	}
+	return c
 }
 
 // explain says for every policy why it is or is not the node's.

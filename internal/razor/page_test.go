@@ -94,13 +94,30 @@ policies:
 	}
 }
 
+// A long value scrolls in a region of its own, which the keyboard reaches; a short one does not.
+func TestLongValuesScroll(t *testing.T) {
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	long := strings.Repeat("long ", longValue)
+	r.checkin(id, facts1("dump", "x", "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
+	r.checkin(id, facts1("dump", long, "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
+	r.get(fmt.Sprintf("/svc/store_metadata/%d?note=%s", id, url.QueryEscape(long)))
+	r.get(fmt.Sprintf("/svc/log/%d?msg=%s", id, url.QueryEscape(long)))
+	body := r.get(fmt.Sprintf("/nodes/node%d", id)).body
+	const region = `<div class="long" tabindex="0" role="region" aria-label="Value of `
+	mustContain(t, body, region+`dump" id="value-dump">long`, region+`dump" id="new-dump">&#34;long`, region+`lines" id="value-lines">`,
+		region+`note" id="metadata-note">long`, region+`log entry">long`, `<td class="value">ss`)
+	mustNotContain(t, body, region+"short", `id="old-dump"`)
+	mustContain(t, r.get("/assets/style.css").body, ".long { max-height: ")
+}
+
 // Nothing on any page comes from another host.
 func TestPagesNeedNoNetwork(t *testing.T) {
 	r, id := hostileRig(t)
 	link := regexp.MustCompile(`(?:src|href|action)="([^"]*)"`)
 	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
 		for _, m := range link.FindAllStringSubmatch(r.get(p).body, -1) {
-			if !strings.HasPrefix(m[1], "/") && m[1] != "#main" || strings.HasPrefix(m[1], "//") {
+			if !strings.HasPrefix(m[1], "/") && m[1] != "#main" && m[1] != "#token" || strings.HasPrefix(m[1], "//") {
 				t.Errorf("%s links to %s", p, m[1])
 			}
 			if strings.HasPrefix(m[1], "/assets/") && r.get(m[1]).status != 200 {

@@ -21,11 +21,13 @@
     const open = new Set(Array.from(now.querySelectorAll("details[open][id]"), (d) => d.id));
     const focus = now.contains(document.activeElement) ? document.activeElement : null;
     const key = focus && (focus.id ? "#" + CSS.escape(focus.id) : focus.getAttribute("href") && 'a[href="' + CSS.escape(focus.getAttribute("href")) + '"]');
+    const scrolled = new Map(Array.from(now.querySelectorAll(".long[id]"), (l) => [l.id, l.scrollTop]));
     now.replaceChildren(...next.childNodes);
     for (const row of now.querySelectorAll("tr[id]")) {
       if (before.get(row.id) !== row.innerHTML) row.classList.add("fresh");
     }
     for (const d of now.querySelectorAll("details[id]")) if (open.has(d.id)) d.open = true;
+    for (const l of now.querySelectorAll(".long[id]")) l.scrollTop = scrolled.get(l.id) || 0;
     const again = key && now.querySelector(key);
     if (again) again.focus({ preventScroll: true });
   };
@@ -101,6 +103,14 @@
 
   const token = document.getElementById("token");
   token.value = sessionStorage.getItem("token") || "";
+  const lock = () => {
+    const locked = token.value.trim() === "";
+    for (const button of document.querySelectorAll("button[data-command]")) button.disabled = locked;
+    const why = document.getElementById("locked");
+    if (why) why.hidden = !locked;
+  };
+  lock();
+  token.addEventListener("input", lock);
   token.addEventListener("change", () => sessionStorage.setItem("token", token.value));
   document.getElementById("unlock").addEventListener("submit", (e) => e.preventDefault());
   document.addEventListener("click", (e) => {
