@@ -3,6 +3,8 @@ package razor
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -47,6 +49,7 @@ func TestBrowser(t *testing.T) {
 		"RunsNothingOfTheFacts": browserRunsNothingOfTheFacts,
 		"TokenAndForget":        browserTokenAndForget,
 		"LongValueStaysInPlace": browserLongValueStaysInPlace,
+		"ForeignPageIsRefused":  browserForeignPageIsRefused,
 		"Accessibility":         browserAccessibility,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, chromium) })
@@ -243,6 +246,23 @@ func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	b.until(`document.getElementById("answer").textContent.includes("unbound")`)
 	b.click(`[data-command="delete-node"]`)
 	b.until(`document.querySelector("h1")?.textContent === "No such node"`)
+}
+
+// A page of another site cannot make a node by an image or a request of a script; the address
+// typed in can.
+func browserForeignPageIsRefused(t *testing.T, chromium context.Context) {
+	r := newRig(t, nil)
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<img src="%[1]s/svc/nodeid?net0=1" onerror="fetch('%[1]s/svc/nodeid?net0=2', {mode: 'no-cors'}).finally(() => { document.title = 'done' })">`, r.url)
+	}))
+	defer evil.Close()
+	b := newBrowser(t, chromium, r)
+	b.allowed = []string{"request to " + evil.URL, "403"}
+	b.open(evil.URL)
+	b.until(`document.title === "done"`)
+	b.open(r.url + "/svc/nodeid?net0=3")
+	b.until(`document.body.textContent.includes('"id":1')`)
 }
 
 // A value of many KiB takes little room; focus and place in it outlast a live update.
