@@ -42,7 +42,8 @@ nodes and their facts on a web page that updates live. It installs nothing.
 
 stdout gets one line, the server's URL, once it can be asked. The log goes to stderr. What changes
 something through the page or the API needs the token that is printed there at the start; what
-nodes ask for (/svc) is open to everybody who can reach the address, as with Razor.
+nodes ask for (/svc) is open to everybody who can reach the address, as with Razor, but refused to
+web pages of other sites.
 
 Faults for --fault, as [extension=|checkin=]KIND[:ARG]:
   ` + strings.Join(razor.FaultKinds(), "\n  "),

@@ -258,7 +258,7 @@ func browserForeignPageIsRefused(t *testing.T, chromium context.Context) {
 	}))
 	defer evil.Close()
 	b := newBrowser(t, chromium, r)
-	b.allowed = []string{"request to " + evil.URL, "403"}
+	b.allowed = []string{"request to " + evil.URL, "403", "404"} // 404: Chromium looks for an icon
 	b.open(evil.URL)
 	b.until(`document.title === "done"`)
 	b.open(r.url + "/svc/nodeid?net0=3")
