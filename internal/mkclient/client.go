@@ -114,8 +114,17 @@ func (c *Client) Cycle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.Execute(ctx, action)
+	if err := c.Execute(ctx, action); err != nil {
+		return &actionError{err}
+	}
+	return nil
 }
+
+// actionError is a failure after a check-in that went through.
+type actionError struct{ error }
+
+// Unwrap gives the cause.
+func (e *actionError) Unwrap() error { return e.error }
 
 func (c *Client) cycle(ctx context.Context) (string, error) {
 	unlock, err := c.lockCycle(ctx)
@@ -159,6 +168,9 @@ func (c *Client) report(ctx context.Context, s status) {
 		if s.Error != "" {
 			level, msg = Warn, msg+": "+s.Error
 		}
+		if s.Note != "" {
+			level, msg = Warn, msg+"; "+s.Note
+		}
 		if err := c.tell(ctx, level, msg); err != nil {
 			c.log().Logf(Debug, "write to the node's log: %v", err)
 			return // try again after the next check-in
@@ -179,22 +191,39 @@ func (c *Client) Run(ctx context.Context) error {
 	defer unlock()
 	c.log().Logf(Info, "mk-client %s starts, interval %s", c.opt.Version, c.set.Interval)
 	pause(ctx, time.Duration(c.opt.Random()*float64(c.set.Skew)))
-	for failures := 0; ctx.Err() == nil; {
+	for bad, failures := 0, 0; ctx.Err() == nil; {
 		err := c.Cycle(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if err == nil {
-			failures = 0
-			c.log().Changed("cycle", Info, "")
-		} else {
-			failures++
-			c.log().Logf(Error, "%v", err)
+		var action *actionError
+		if failures++; err == nil || errors.As(err, &action) {
+			failures = 0 // the server is well
 		}
+		if bad++; err == nil {
+			bad = 0
+		}
+		c.complain(bad, err)
 		pause(ctx, c.wait(failures, err))
 	}
 	c.log().Logf(Info, "mk-client stops")
 	return nil
+}
+
+// remindAfter is how many bad cycles go by before one that says nothing new is logged again.
+const remindAfter = 20
+
+// complain logs the outcome of a cycle, the bad one of a row. One that repeats itself is logged
+// once and then as a reminder, so that it does not bury what else the console says.
+func (c *Client) complain(bad int, err error) {
+	switch {
+	case err == nil:
+		c.log().Changed("cycle", Info, "")
+	case bad%remindAfter == 0:
+		c.log().Logf(Error, "%v (%d cycles in a row have failed)", err, bad)
+	default:
+		c.log().Changed("cycle", Error, "%v", err)
+	}
 }
 
 // Backoff is the pause after a number of failed check-ins in a row: it doubles up to eight

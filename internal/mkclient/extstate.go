@@ -19,6 +19,8 @@ type generation struct {
 	// what went wrong in the last one.
 	Strikes int    `json:"strikes,omitempty"`
 	Trouble string `json:"trouble,omitempty"`
+	// Note is what its author should know although it is in use.
+	Note string `json:"note,omitempty"`
 	// Facts are the names that only this extension brings; nil until they are known.
 	Facts []string `json:"facts"`
 }

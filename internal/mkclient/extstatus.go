@@ -80,6 +80,7 @@ type status struct {
 	SHA256    string
 	Timestamp string
 	Error     string
+	Note      string // for the log at the server only: an extension with a note is a valid one
 }
 
 // status describes the outcome of a cycle in which used was the generation in force.
@@ -91,6 +92,7 @@ func (r *refresher) status(used *generation) status {
 	switch {
 	case used != nil:
 		s.Status, s.SHA256, s.Timestamp = "active", used.SHA256, timestamp(used.LastModified)
+		s.Note = used.Note
 		if used.Dir != r.state.Generations[0].Dir || r.state.Refused != nil {
 			s.Status = "fallback"
 		}

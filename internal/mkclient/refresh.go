@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mkbuild/internal/extension"
@@ -18,6 +19,7 @@ import (
 const (
 	goneLimit    = 3  // consecutive 404s that withdraw an extension: a file being replaced gives one or two
 	refusedLooks = 20 // cycles between full looks at an archive whose content was refused
+	notZipLooks  = 4  // the same for a file that is no zip archive: it may be one that is still being written
 )
 
 // refresher keeps the extension up to date. Its methods are called with the cycle's lock held.
@@ -130,12 +132,13 @@ type refusedError struct{ reason string }
 // Error is the reason as it was found.
 func (e *refusedError) Error() string { return e.reason }
 
-// refusedBefore reports whether the answer offers the very archive that was refused. Without a
-// timestamp nothing proves that, so it is looked at again.
+// refusedBefore reports whether the answer's header offers the very archive that was refused;
+// its body is not read then. Without a timestamp nothing proves that, so it is looked at again;
+// a length that the server does not say proves nothing either way.
 func (r *refresher) refusedBefore(target string, rep reply) bool {
 	ref := r.state.Refused
 	if ref == nil || ref.URL != target || ref.LastModified == "" || ref.LastModified != rep.LastModified ||
-		ref.Size != rep.Length || ref.ETag != rep.ETag || ref.Left <= 0 {
+		ref.ETag != rep.ETag || ref.Left <= 0 || rep.Length >= 0 && ref.Size != rep.Length {
 		return false
 	}
 	ref.Left--
@@ -186,9 +189,9 @@ func (r *refresher) take(ctx context.Context, cancel func(), target string, have
 		return nil // the same bytes, from a server without timestamps
 	}
 	if p := r.set.ExtendSHA256; p != "" && p != g.SHA256 {
-		return r.refuse(g, fmt.Errorf("sha256 of the extension is %s, razor.extend_sha256 wants %s", g.SHA256, p))
+		return r.refuse(g, refusedLooks, fmt.Errorf("sha256 of the extension is %s, razor.extend_sha256 wants %s", g.SHA256, p))
 	}
-	return r.install(ctx, f, g)
+	return r.install(ctx, f, g, rep)
 }
 
 // refuseIfLimit remembers an archive that announced more bytes than are allowed, so that it is
@@ -197,14 +200,14 @@ func (r *refresher) refuseIfLimit(g generation, rep reply, err error) error {
 	var over *extension.LimitError
 	if errors.As(err, &over) {
 		g.Size = rep.Length
-		return r.refuse(g, over)
+		return r.refuse(g, refusedLooks, over)
 	}
 	return err
 }
 
-// refuse remembers why the archive's content cannot be used.
-func (r *refresher) refuse(g generation, why error) error {
-	r.state.Refused = &refusal{URL: g.URL, validators: g.validators, Reason: why.Error(), Left: refusedLooks}
+// refuse remembers why the archive's content cannot be used, and for how many cycles that holds.
+func (r *refresher) refuse(g generation, looks int, why error) error {
+	r.state.Refused = &refusal{URL: g.URL, validators: g.validators, Reason: why.Error(), Left: looks}
 	r.log.Changed("refused", Error, "extension of %s is refused: %v", g.LastModified, why)
 	if err := r.state.save(r.root); err != nil {
 		return err
@@ -214,15 +217,26 @@ func (r *refresher) refuse(g generation, why error) error {
 
 // install unpacks into a new directory and switches to it. The CRC of every member has been
 // checked by then.
-func (r *refresher) install(ctx context.Context, f *os.File, g generation) error {
+func (r *refresher) install(ctx context.Context, f *os.File, g generation, rep reply) error {
+	a, err := extension.Open(f, g.Size, r.limits())
+	switch {
+	case broken(err):
+		return r.refuse(g, refusedLooks, err)
+	case errors.Is(err, extension.ErrNotZip) && rep.Length >= 0:
+		// All that the server announced has arrived: asking again brings the same.
+		return r.refuse(g, notZipLooks, extension.ErrNotZip)
+	case err != nil:
+		return fmt.Errorf("unpack extension: %w", err)
+	}
+	g.Note = uselessNote(a)
 	dir, err := os.MkdirTemp(r.root, "g-*")
 	if err != nil {
 		return fmt.Errorf("unpack extension: %w", err)
 	}
-	if _, err := extension.Unpack(ctx, f, g.Size, dir, r.limits()); err != nil {
+	if err := a.Extract(ctx, dir); err != nil {
 		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		if broken(err) {
-			return r.refuse(g, err)
+			return r.refuse(g, refusedLooks, err)
 		}
 		return fmt.Errorf("unpack extension: %w", err)
 	}
@@ -237,7 +251,25 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation) error
 	}
 	r.log.Changed("refused", Info, "")
 	r.log.Logf(Info, "extension of %s, sha256 %s, is in %s", g.LastModified, g.SHA256, dir)
+	if g.Note != "" {
+		r.log.Logf(Warn, "extension of %s: %s", g.LastModified, g.Note)
+	}
 	return nil
+}
+
+// uselessNote says that the client will look at nothing in an archive, which somebody meant to
+// be of use; "" when it is of use, or empty.
+func uselessNote(a *extension.Archive) string {
+	for i := range a.Members {
+		switch first, _, _ := strings.Cut(a.Members[i].Path, "/"); first {
+		case "bin", "lib", "facts.d":
+			return ""
+		}
+	}
+	if len(a.Members) == 0 {
+		return ""
+	}
+	return "nothing in it is used: no bin, lib or facts.d"
 }
 
 // broken tells rules that the archive itself breaks, which only a new archive can mend, from

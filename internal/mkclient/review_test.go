@@ -1,6 +1,7 @@
 package mkclient
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -204,5 +205,126 @@ func TestPasswordsStayOut(t *testing.T) {
 		if text := fmt.Sprint(warnings); len(warnings) != 1 || strings.Contains(text, secret) {
 			t.Errorf("%s: %s", v, text)
 		}
+	}
+}
+
+// chunked answers with b and no length.
+func chunked(b []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Last-Modified", t0.Format(http.TimeFormat))
+		w.(http.Flusher).Flush()
+		w.Write(b)
+	}
+}
+
+// TestRefusedChunkedArchiveIsNotFetchedAgain has a server that says no length.
+func TestRefusedChunkedArchiveIsNotFetchedAgain(t *testing.T) {
+	t.Parallel()
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter)
+	srv.setFault(chunked(pack(t, member{"../x", "x", 0o644})))
+	m.cycle(srv)
+	left := m.ref.state.Refused
+	if left == nil || left.Left != refusedLooks {
+		t.Fatalf("not refused: %+v", left)
+	}
+	m.cycle(srv)
+	if got := m.ref.state.Refused.Left; got != refusedLooks-1 {
+		t.Errorf("looked at it again: %d cycles left", got)
+	}
+}
+
+// TestNotAZipIsNotFetchedInEveryCycle has somebody publish the ISO for the extension.
+func TestNotAZipIsNotFetchedInEveryCycle(t *testing.T) {
+	t.Parallel()
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter)
+	iso := bytes.Repeat([]byte("CD001"), 1000)
+	srv.publish(iso, t0)
+	for i := range notZipLooks + 2 {
+		if f := m.cycle(srv); f["mk_extension_error"] != "not a zip archive" || f["mk_extension_status"] != "failed" {
+			t.Errorf("%v: %v", f["mk_extension_status"], f["mk_extension_error"])
+		}
+		if want := notZipLooks - i%(notZipLooks+1); m.ref.state.Refused.Left != want {
+			t.Errorf("cycle %d: %d cycles left, want %d", i, m.ref.state.Refused.Left, want)
+		}
+	}
+	srv.publish(fact(t, "ext_x", "1"), t0) // another length: looked at although there are cycles left
+	if got := m.cycle(srv)["ext_x"]; got != "1" {
+		t.Errorf("ext_x = %v\n%s", got, m.log)
+	}
+}
+
+// TestDamageIsTriedAgainInTheNextCycle has a CRC that is wrong once, with the same header.
+func TestDamageIsTriedAgainInTheNextCycle(t *testing.T) {
+	t.Parallel()
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter)
+	good := pack(t, member{"facts.d/a.txt", "ext_x=1\n", 0o644}, member{"facts.d/b.txt", "b=2\n", 0o644})
+	bad := bytes.Clone(good)
+	bad[bytes.LastIndex(bad, []byte("PK\x01\x02"))+16] ^= 0xff
+	srv.publish(bad, t0)
+	m.cycle(srv)
+	srv.publish(good, t0)
+	if got := m.cycle(srv)["ext_x"]; got != "1" {
+		t.Errorf("ext_x = %v\n%s", got, m.log)
+	}
+}
+
+func TestUselessArchiveIsReported(t *testing.T) {
+	t.Parallel()
+	const note = "nothing in it is used: no bin, lib or facts.d"
+	tests := []struct {
+		name, want string
+		members    []member
+	}{
+		{"other names", note, []member{{"README", "x", 0o644}, {"scripts/x", "x", 0o755}}},
+		{"empty", "", nil},
+		{"lib", "", []member{{"README", "x", 0o644}, {"lib/x", "x", 0o644}}},
+	}
+	for _, tt := range tests {
+		srv := newRazor(t, razorKind)
+		m := newMachine(t, srv, shFacter)
+		srv.publish(pack(t, tt.members...), t0)
+		for range 2 {
+			if f := m.cycle(srv); f["mk_extension_status"] != "active" || f["mk_extension_error"] != "" {
+				t.Errorf("%s: %v: %v", tt.name, f["mk_extension_status"], f["mk_extension_error"])
+			}
+		}
+		if got := strings.Count(m.log.String(), note); got != len(tt.want)/len(note) {
+			t.Errorf("%s: %d warnings", tt.name, got)
+		}
+		if got := strings.Count(fmt.Sprint(srv.logs), note); got != len(tt.want)/len(note) {
+			t.Errorf("%s: the server's log says %q", tt.name, srv.logs)
+		}
+	}
+}
+
+// TestFailingActionIsNoFailedCheckin counts cycles: with the back-off there would be a few.
+func TestFailingActionIsNoFailedCheckin(t *testing.T) {
+	t.Parallel()
+	srv := newRazor(t, razorKind)
+	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Skew, s.Interval = 0, 100*time.Millisecond })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	posts := 0
+	srv.answer = func(post) string {
+		if posts++; posts == remindAfter+2 {
+			cancel()
+		}
+		return "nonsense"
+	}
+	m.opt.Random = func() float64 { // asked for skew, and then for back-off only
+		if posts > 0 {
+			t.Error("a failing action makes the client back off")
+		}
+		return 0
+	}
+	if err := m.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	text := m.log.String()
+	if n := strings.Count(text, `refused action "nonsense"`); n != 2 || !strings.Contains(text, "(20 cycles in a row have failed)") {
+		t.Errorf("%d lines in %d cycles:\n%s", n, posts, text)
 	}
 }
