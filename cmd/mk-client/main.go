@@ -42,7 +42,7 @@ var errUsage = errors.New("see mk-client --help")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	syscall.Umask(0o022) // init's may be 0; actions and mcollectived inherit it
+	syscall.Umask(0o022)                   // init's may be 0; actions and mcollectived inherit it
 	stderr := mkclient.NewQueue(os.Stderr) // a console may take nothing for ever
 	status := exitStatus(run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr), stderr)
 	stderr.Flush(time.Second)

@@ -1,6 +1,7 @@
 package mkclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -55,9 +56,10 @@ func (s *syslogConn) dial() bool {
 	if sockets == nil {
 		sockets = syslogSockets()
 	}
+	d := net.Dialer{Timeout: syslogDeadline}
 	for _, network := range []string{"unixgram", "unix"} {
 		for _, name := range sockets {
-			conn, err := net.DialTimeout(network, name, syslogDeadline)
+			conn, err := d.DialContext(context.Background(), network, name)
 			if err == nil {
 				s.conn = conn
 				return true
