@@ -294,7 +294,7 @@ func newMachine(t testing.TB, srv *razor, facter string, change ...func(*Options
 	opt.Log = &Logger{W: m.log, Min: Info}
 	opt.Timeouts = Timeouts{
 		Connect: 20 * time.Second, Header: 20 * time.Second, Request: 30 * time.Second, Stall: 20 * time.Second,
-		Download: 30 * time.Second, Source: time.Second, Action: 2 * time.Second,
+		Download: 30 * time.Second, Source: 5 * time.Second, Action: 2 * time.Second,
 	}
 	opt.Limits.Compressed = 1 << 20
 	set, warnings := Load(Inputs{CommandLine: "razor.register=" + srv.URL + "/svc/checkin/7 razor.commands=" + filepath.Join(root, "usr/lib/razor")})
