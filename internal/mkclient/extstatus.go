@@ -114,7 +114,7 @@ func (s status) facts(version string) Facts {
 		"mk_extension_status":    s.Status,
 		"mk_extension_sha256":    s.SHA256,
 		"mk_extension_timestamp": s.Timestamp,
-		"mk_extension_error":     s.Error,
+		"mk_extension_error":     printable(s.Error), // Facter's stderr may be in it
 	}
 }
 
