@@ -235,10 +235,11 @@ func TestCheckIn(t *testing.T) {
 	if err := os.Rename(s.zip+".part", s.zip); err != nil {
 		t.Fatal(err)
 	}
-	n = s.await(t, vm, "the broken extension's report", 2*time.Minute, func(facts map[string]any) bool { return facts["mk_extension_error"] != nil })
+	n = s.await(t, vm, "the broken extension's report", 2*time.Minute, func(facts map[string]any) bool { return facts["mk_extension_error"] != "" })
 	if !has(n.Facts, want) {
 		t.Errorf("the last good extension is not in force: %v", n.Facts)
 	}
+	t.Logf("the broken extension: %v, %v", n.Facts["mk_extension_status"], n.Facts["mk_extension_error"])
 	before := n.Last.At
 	end := time.Now().Add(2 * time.Minute)
 	for n = s.node(t); !n.Last.At.After(before) && time.Now().Before(end); n = s.node(t) {
@@ -278,6 +279,9 @@ func checkFirstFacts(t *testing.T, facts map[string]any) {
 	}
 	if !has(facts, map[string]string{"rack": "r12", "site": "lab"}) {
 		t.Errorf("facts of the kernel's arguments: rack %v, site %v", facts["rack"], facts["site"])
+	}
+	if e := facts["mk_extension_error"]; e != "" { // none is published: a normal, quiet state
+		t.Errorf("mk_extension_error is %v before any extension", e)
 	}
 	for name := range facts {
 		if strings.HasPrefix(name, "ext_") {
