@@ -280,9 +280,6 @@ func checkFirstFacts(t *testing.T, facts map[string]any) {
 	if !has(facts, map[string]string{"rack": "r12", "site": "lab"}) {
 		t.Errorf("facts of the kernel's arguments: rack %v, site %v", facts["rack"], facts["site"])
 	}
-	if e := facts["mk_extension_error"]; e != "" { // none is published: a normal, quiet state
-		t.Errorf("mk_extension_error is %v before any extension", e)
-	}
 	for name := range facts {
 		if strings.HasPrefix(name, "ext_") {
 			t.Errorf("fact %s before the extension was published", name)

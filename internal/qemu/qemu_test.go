@@ -38,7 +38,6 @@ func TestExpect(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
 			vm, err := Start(t.Context(), Machine{Program: program(t, tc.script)})
 			if err != nil {
 				t.Fatal(err)
