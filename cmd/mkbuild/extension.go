@@ -26,19 +26,10 @@ Razor's config.yaml).`,
   mkbuild extension lint site
   mkbuild extension run site
   mkbuild extension pack site -o /etc/razor/mk-extension.zip`,
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.Args = strictArgs(func(_ *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q", args[0])
-		}
-		return nil
-	})
-	for _, sub := range []*cobra.Command{extensionNewCommand(w), extensionPackCommand(w), extensionLintCommand(w), extensionShowCommand(w), extensionRunCommand(w)} {
-		sub.Long += "\n" + exitHelp
-		sub.Args = strictArgs(sub.Args)
-		c.AddCommand(sub)
-	}
+	c.AddCommand(extensionNewCommand(w), extensionPackCommand(w), extensionLintCommand(w), extensionShowCommand(w), extensionRunCommand(w))
 	return c
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -45,28 +46,45 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err.Error(), "see `" + cmd.CommandPath() + " --help`"}
 	})
-	root.AddGroup(&cobra.Group{ID: "image", Title: "Images:"})
-	for _, c := range []*cobra.Command{isoCommand(w), overlayCommand(w), initCommand(w), bootCommand(w)} {
-		c.GroupID = "image"
-		c.Long += "\n" + exitHelp
-		c.Args = strictArgs(c.Args)
-		root.AddCommand(c)
-	}
-	root.AddGroup(&cobra.Group{ID: "runtime", Title: "Run time:"})
-	serve := serveCommand(w)
-	serve.Long += "\n" + exitHelp
-	serve.Args = strictArgs(serve.Args)
-	for _, c := range []*cobra.Command{extensionCommand(w), serve} {
-		c.GroupID = "runtime"
-		root.AddCommand(c)
-	}
-	root.Args = strictArgs(func(_ *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q", args[0])
-		}
-		return nil
-	})
+	addGroup(root, "image", "Images:",
+		isoCommand(w),
+		overlayCommand(w),
+		initCommand(w),
+		bootCommand(w),
+	)
+	addGroup(root, "runtime", "Run time:",
+		extensionCommand(w),
+		serveCommand(w),
+	)
+	root.Args = strictArgs(noCommand)
 	return root
+}
+
+// addGroup puts commands under a title of the help text.
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		finish(c)
+		c.GroupID = id
+		root.AddCommand(c)
+	}
+}
+
+// finish gives a command and those below it what all commands have.
+func finish(c *cobra.Command) {
+	c.Long = strings.TrimRight(c.Long, "\n") + "\n" + exitHelp
+	c.Args = strictArgs(c.Args)
+	for _, sub := range c.Commands() {
+		finish(sub)
+	}
+}
+
+// noCommand refuses arguments of a command that only has others below it.
+func noCommand(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unknown command %q", args[0])
+	}
+	return nil
 }
 
 // strictArgs makes a wrong number of arguments a usage error.
