@@ -20,12 +20,14 @@ import (
 //	sha256/<first two digits>/<hash>        whole files
 //	sha256/*.part                           transfers under way
 //	index/<first two digits>/<hash>.json    what an address gave last, by the hash of the address
+//	derived/<kind>/<two digits>/<hash>.json what was made of other content, by the hash of its key
 //
 // Nothing in it is trusted: blobs are hashed again, and entries are parsed with limits.
 const (
-	blobDir  = "sha256"
-	indexDir = "index"
-	partGlob = "*.part"
+	blobDir    = "sha256"
+	indexDir   = "index"
+	derivedDir = "derived"
+	partGlob   = "*.part"
 )
 
 var (
@@ -39,28 +41,37 @@ type digests struct {
 	size        int64
 }
 
-// hasher computes digests while bytes pass.
+// hasher computes digests while bytes pass. Only upstream knows files by their MD5.
 type hasher struct {
-	sha, md hash.Hash
-	size    int64
+	sha  hash.Hash
+	md   hash.Hash // nil where nobody asks for it
+	size int64
 }
 
-func newHasher() *hasher { return &hasher{sha: sha256.New(), md: md5.New()} } //nolint:gosec // see the import
+func newHasher(withMD5 bool) *hasher {
+	h := &hasher{sha: sha256.New()}
+	if withMD5 {
+		h.md = md5.New() //nolint:gosec // see the import
+	}
+	return h
+}
 
 // Write never fails.
 func (h *hasher) Write(b []byte) (int, error) {
 	h.sha.Write(b)
-	h.md.Write(b)
+	if h.md != nil {
+		h.md.Write(b)
+	}
 	h.size += int64(len(b))
 	return len(b), nil
 }
 
 func (h *hasher) sum() digests {
-	return digests{
-		sha256: hex.EncodeToString(h.sha.Sum(nil)),
-		md5:    hex.EncodeToString(h.md.Sum(nil)),
-		size:   h.size,
+	d := digests{sha256: hex.EncodeToString(h.sha.Sum(nil)), size: h.size}
+	if h.md != nil {
+		d.md5 = hex.EncodeToString(h.md.Sum(nil))
 	}
+	return d
 }
 
 // memo remembers which blobs this process has hashed, so that each is read through once only.
@@ -104,7 +115,7 @@ func (c cache) blobPath(sha string) string { return filepath.Join(c.dir, blobDir
 
 // verify returns the digests of the blob named sha: errMissing without one, errDamaged when its
 // bytes are not those of its name, in which case it is removed.
-func (c cache) verify(sha string) (digests, error) {
+func (c cache) verify(sha string, withMD5 bool) (digests, error) {
 	f, err := os.Open(c.blobPath(sha))
 	if err != nil {
 		return digests{}, fmt.Errorf("%w: %w", errMissing, err)
@@ -114,10 +125,10 @@ func (c cache) verify(sha string) (digests, error) {
 	if err != nil || !st.Mode().IsRegular() {
 		return digests{}, errMissing
 	}
-	if d, ok := c.memo.get(sha, st); ok {
+	if d, ok := c.memo.get(sha, st); ok && (d.md5 != "" || !withMD5) {
 		return d, nil
 	}
-	h := newHasher()
+	h := newHasher(withMD5)
 	_, err = io.Copy(h, f)
 	if d := h.sum(); err == nil && d.sha256 == sha {
 		c.memo.put(d, st)
@@ -143,7 +154,7 @@ func (c cache) commit(p *part) error {
 	}
 	if err := p.rename(target); err != nil {
 		// Windows refuses to replace a file that is open; the one there may be as good.
-		if _, verr := c.verify(d.sha256); verr == nil {
+		if _, verr := c.verify(d.sha256, false); verr == nil {
 			return nil
 		}
 		return &CacheError{Dir: c.dir, Err: err}

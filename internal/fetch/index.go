@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -37,20 +36,26 @@ type entry struct {
 }
 
 func (c cache) entryPath(key string) string {
-	sum := sha256.Sum256([]byte(key))
-	name := hex.EncodeToString(sum[:])
+	name := hashText(key)
 	return filepath.Join(c.dir, indexDir, name[:2], name+".json")
+}
+
+// hashText returns a name that any text can have on any file system.
+func hashText(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// isSHA256 reports whether s is a hash in the form in which the cache names its blobs.
+func isSHA256(s string) bool {
+	clean, err := cleanHex("sha256", s, sha256.Size)
+	return err == nil && clean != "" && clean == s
 }
 
 // entry returns what is known about a source, or nil: an entry that cannot be read or does not
 // make sense is only a reason to ask the source.
 func (c cache) entry(s source) *entry {
-	f, err := os.Open(c.entryPath(s.key))
-	if err != nil {
-		return nil
-	}
-	defer f.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(f, entryLimit+1))
+	b, err := readEntry(c.entryPath(s.key))
 	if err != nil {
 		return nil
 	}
@@ -78,8 +83,7 @@ func parseEntry(b []byte) (*entry, error) {
 	if e.Missing {
 		return &entry{Schema: e.Schema, URL: e.URL, Missing: true}, nil
 	}
-	sha, err := cleanHex("sha256", e.SHA256, sha256.Size)
-	if err != nil || sha == "" || sha != e.SHA256 {
+	if !isSHA256(e.SHA256) {
 		return nil, fmt.Errorf("%w: sha256 %q", errEntry, e.SHA256)
 	}
 	return &e, nil

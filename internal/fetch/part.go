@@ -20,7 +20,7 @@ type part struct {
 const staleAfter = 24 * time.Hour
 
 // newPart opens an empty part beside the blobs, on the same file system.
-func (c cache) newPart() (*part, error) {
+func (c cache) newPart(withMD5 bool) (*part, error) {
 	dir := filepath.Join(c.dir, blobDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, &CacheError{Dir: c.dir, Err: err}
@@ -29,7 +29,7 @@ func (c cache) newPart() (*part, error) {
 	if err != nil {
 		return nil, &CacheError{Dir: c.dir, Err: err}
 	}
-	p := &part{hasher: newHasher(), f: f, cache: c.dir}
+	p := &part{hasher: newHasher(withMD5), f: f, cache: c.dir}
 	// Several users may share a cache, and CreateTemp gives 0600.
 	if err := f.Chmod(0o644); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		p.discard()
@@ -66,7 +66,7 @@ func (p *part) reset() error {
 	if p.size == 0 {
 		return nil
 	}
-	p.hasher = newHasher()
+	p.hasher = newHasher(p.md != nil)
 	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
 		return &CacheError{Dir: p.cache, Err: err}
 	}

@@ -32,7 +32,7 @@ func (j *job) fromHTTP(ctx context.Context, i int) (*Blob, error) {
 	if err := j.down.get(s.u.Host); err != nil {
 		return nil, err
 	}
-	p, err := j.cache.newPart()
+	p, err := j.cache.newPart(true)
 	if err != nil {
 		return nil, err
 	}
