@@ -49,6 +49,15 @@ func LocalPath(address string) (string, bool) {
 	return s.path, err == nil && s.local()
 }
 
+// Shown returns an address as people may see it: without a password.
+func Shown(address string) string {
+	s, err := parseSource(address)
+	if err != nil {
+		return ""
+	}
+	return s.shown
+}
+
 // schemeOf returns the lower-case scheme of a URL, or "" for a path.
 func schemeOf(s string) string {
 	if len(s) > 5 && strings.EqualFold(s[:5], "file:") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
@@ -20,7 +21,7 @@ func (s *stage) mcollective(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	staged, err := s.fromArchive(ctx, "mcollective-"+m.Version, m.Sources(), m.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
+	staged, err := s.fromArchive(ctx, lock.MCollective, "mcollective-"+m.Version+".tgz", m.Sources(), m.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
 		return mcoconfig.Stage(src, m.Version, cfg.Render())
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/rubygems"
@@ -34,7 +35,7 @@ func (s *stage) ruby(ctx context.Context) error {
 		return &RubyError{err}
 	}
 	if c.RubyGems != nil {
-		staged, err := s.fromArchive(ctx, "rubygems-"+c.RubyGems.Version, c.RubyGems.Sources(), c.RubyGems.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
+		staged, err := s.fromArchive(ctx, lock.RubyGems, "rubygems-"+c.RubyGems.Version+".tgz", c.RubyGems.Sources(), c.RubyGems.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
 			return rubygems.StageRubyGems(ruby, src, c.RubyGems.Version)
 		})
 		if err != nil {
@@ -50,8 +51,8 @@ func (s *stage) ruby(ctx context.Context) error {
 
 // fromArchive fetches a source archive, drops its one top folder and stages what is left. An archive
 // that cannot be staged does not stay in the cache: no digest of upstream's vouches for it.
-func (s *stage) fromArchive(ctx context.Context, name string, urls []string, sha256 string, place func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
-	blob, err := s.src.archive(ctx, name, urls, sha256)
+func (s *stage) fromArchive(ctx context.Context, kind, name string, urls []string, sha256 string, place func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
+	blob, err := s.src.archive(ctx, kind, name, urls, sha256)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +98,7 @@ func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
 			return err
 		}
 		s.newer(g.MTime)
+		s.src.inputs.Add(lock.Input{Kind: lock.Gem, Name: g.File, Licence: licence(g)})
 		gems = append(gems, g)
 	}
 	place := rubygems.Install

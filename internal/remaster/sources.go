@@ -10,6 +10,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )
@@ -28,6 +29,10 @@ type sources struct {
 	plan   *Plan
 	// dirs are the mirrors' extension folders; the one that gave the ISO comes first.
 	dirs []string
+	// kernel is the release of the ISO's kernel, once that is known.
+	kernel string
+	// inputs are what was fetched.
+	inputs lock.Set
 }
 
 // index fetches a small text file that may have changed since it was cached.
@@ -72,7 +77,11 @@ func (s *sources) iso(ctx context.Context) (*fetch.Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.client.Get(ctx, fetch.Request{Name: s.plan.ISO, URLs: urls, MD5: md5, MaxSize: maxISO, Check: fetch.RefuseHTML})
+	b, err := s.client.Get(ctx, fetch.Request{Name: s.plan.ISO, URLs: urls, MD5: md5, MaxSize: maxISO, Check: fetch.RefuseHTML})
+	if err == nil {
+		s.inputs.Add(input(lock.Input{Kind: lock.ISO, Name: s.plan.ISO, MD5: md5}, b, urls, lock.WhyConfig))
+	}
+	return b, err
 }
 
 // preferred puts first before the others of all.
@@ -94,9 +103,13 @@ func unique(list []string) []string {
 // extension is one TCZ on its way into the image.
 type extension struct {
 	tcz.Item
-	md5  string
-	dir  string
-	blob *fetch.Blob
+	md5   string
+	dir   string
+	needs []string // names in its .dep, as they stand there
+	why   []string // as in [lock.Input]
+	blob  *fetch.Blob
+	// licence is what its .info says.
+	licence string
 }
 
 // closure resolves the wanted extensions and everything they depend on, in load order. What no
@@ -113,12 +126,14 @@ func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([
 		if err != nil {
 			return nil, err
 		}
-		found[file] = &extension{md5: md5, dir: s.dirs[dir]}
-		return s.deps(ctx, s.dirs[dir], file)
+		needs, err := s.deps(ctx, s.dirs[dir], file)
+		found[file] = &extension{md5: md5, dir: s.dirs[dir], needs: needs}
+		return needs, err
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.reasons(found, roots, kernel)
 	out := make([]*extension, 0, len(items))
 	for _, it := range items {
 		if err := missing[it.File]; err != nil {
@@ -179,28 +194,47 @@ const parallelDownloads = 4
 
 // download fetches the extensions themselves.
 func (s *sources) download(ctx context.Context, es []*extension) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelDownloads)
 	for _, e := range es {
-		g.Go(func() (err error) {
-			urls, err := inDirs(preferred(e.dir, s.dirs), e.File)
-			if err != nil {
-				return err
-			}
-			e.blob, err = s.client.Get(ctx, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
-			if errors.Is(err, fetch.ErrNotFound) {
-				return &DependencyError{File: e.File, Chain: e.Chain, Err: err}
-			}
-			return err
-		})
+		g.Go(func() error { return s.fetchTCZ(gctx, e) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return s.record(es)
+}
+
+// fetchTCZ fetches one extension and what its .info says.
+func (s *sources) fetchTCZ(ctx context.Context, e *extension) error {
+	urls, err := s.urls(e)
+	if err != nil {
+		return err
+	}
+	e.blob, err = s.client.Get(ctx, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
+	if errors.Is(err, fetch.ErrNotFound) {
+		return &DependencyError{File: e.File, Chain: e.Chain, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	e.licence, err = s.copying(ctx, e)
+	return err
+}
+
+// urls are the places of an extension, the one that gave its digest first.
+func (s *sources) urls(e *extension) ([]string, error) {
+	return inDirs(preferred(e.dir, s.dirs), e.File)
 }
 
 // archive fetches a source archive. Upstream publishes no digest for these: sha256 is the
 // user's own pin, if there is one.
-func (s *sources) archive(ctx context.Context, name string, urls []string, sha256 string) (*fetch.Blob, error) {
-	return s.client.Get(ctx, fetch.Request{Name: name, URLs: unique(urls), SHA256: sha256, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+func (s *sources) archive(ctx context.Context, kind, name string, urls []string, sha256 string) (*fetch.Blob, error) {
+	b, err := s.client.Get(ctx, fetch.Request{Name: name, URLs: unique(urls), SHA256: sha256, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+	if err == nil {
+		s.inputs.Add(input(lock.Input{Kind: kind, Name: name}, b, urls, lock.WhyConfig))
+	}
+	return b, err
 }
 
 // gem fetches one .gem.
@@ -213,5 +247,5 @@ func (s *sources) gem(ctx context.Context, g config.Gem) (*fetch.Blob, error) {
 			return nil, err
 		}
 	}
-	return s.archive(ctx, name, urls, g.SHA256)
+	return s.archive(ctx, lock.Gem, name, urls, g.SHA256)
 }

@@ -8,6 +8,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/tcz"
@@ -38,6 +39,7 @@ type Staged struct {
 	base   *base
 	layers *overlay.Layers
 	files  []*os.File
+	inputs []lock.Input
 }
 
 // Added returns what the image has beyond its base, directories of the base repeated as they are.
@@ -100,6 +102,7 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 			return nil, err
 		}
 	}
+	s.inputs = s.src.inputs.Inputs()
 	return s.Staged, nil
 }
 
@@ -141,7 +144,7 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if s.base, err = openBase(f, blob, s.Plan.ISO); err != nil {
 		return err
 	}
-	s.Kernel = s.base.uname
+	s.Kernel, s.src.kernel = s.base.uname, s.base.uname
 	s.newer(s.base.image.Created)
 	s.newer(s.base.image.Modified)
 	if err := s.checkBoot(); err != nil {
@@ -240,7 +243,7 @@ func (s *stage) picks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		x := &extension{Item: tcz.Item{File: file}}
+		x := &extension{Item: tcz.Item{File: file}, why: []string{lock.WhyPick}}
 		var dir int
 		if x.md5, dir, err = s.src.sum(ctx, s.src.dirs, file); err != nil {
 			return err

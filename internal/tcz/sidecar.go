@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 )
 
 // ErrMD5File says that the bytes of a .md5.txt name no checksum.
@@ -86,4 +87,42 @@ func isMD5(s string) bool {
 func looksLikeHTML(b []byte) bool {
 	b = bytes.ToLower(b[:min(len(b), 512)])
 	return bytes.Contains(b, []byte("<!doctype")) || bytes.Contains(b, []byte("<html"))
+}
+
+// maxLicence bounds a licence, in bytes; real ones are a few words.
+const maxLicence = 200
+
+// CopyingPolicy returns the licence in a .info file on one line, or nothing. The file has lines
+// "Key:<blanks>value", and a value may go on in lines that begin with a blank.
+func CopyingPolicy(b []byte) string {
+	var value []string
+	in := false
+	for line := range strings.Lines(string(b)) {
+		key, rest, found := strings.Cut(line, ":")
+		switch {
+		case strings.TrimLeft(line, " \t") != line:
+			rest = line
+		case found:
+			in = strings.EqualFold(strings.TrimSpace(key), "Copying-policy")
+		default:
+			in = false
+		}
+		if in {
+			value = append(value, rest)
+		}
+	}
+	return OneLine(strings.Join(value, " "))
+}
+
+// OneLine makes a text from upstream one line of valid UTF-8 without control characters, cut where
+// it is longer than any licence's name.
+func OneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), 8*maxLicence)], ""))
+	s = strings.Join(strings.Fields(s), " ")
+	return strings.TrimSpace(strings.ToValidUTF8(s[:min(len(s), maxLicence)], ""))
 }

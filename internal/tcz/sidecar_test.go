@@ -107,3 +107,22 @@ func FuzzParseDep(f *testing.F) {
 		}
 	})
 }
+
+func TestCopyingPolicy(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Title:\t\tbash.tcz\nCopying-policy:\tGPL\nSize:\t1K\n":     "GPL",
+		"Copying-Policy : GPL v2\r\n\t\tor later\r\nSize: x: y\r\n": "GPL v2 or later",
+		"Comments: a\n  Copying-policy: no\nTags: b\n":              "",
+		"":                                      "",
+		"Copying-policy:\n":                     "",
+		"Copying-policy: \x1b[31mMIT\xff\x00\n": "[31mMIT",
+		"Copying-policy: " + strings.Repeat("ä", 5000) + "\n":               strings.Repeat("ä", 100),
+		"<html>Copying-policy: x</html>":                                    "",
+		"Copying-policy: BSD\nnonsense\n  of nobody\nCopying-policy: MIT\n": "BSD MIT",
+	} {
+		if got := CopyingPolicy([]byte(text)); got != want {
+			t.Errorf("%.60q: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -59,6 +59,7 @@ func Make(dir string) error {
 		"4.x/x86/tcz/broken-dep.tcz.dep":          []byte("middle.tcz\n"),
 		"4.x/x86/tcz/middle.tcz.dep":              []byte("nowhere.tcz\n"),
 		"4.x/x86/tcz/scsi-" + Kernel + ".tcz.dep": []byte("\n"),
+		"4.x/x86/tcz/bash.tcz.info":               []byte("Title:          bash.tcz\nCopying-policy: GPL v3\n                or later\nSize: 1K\n"),
 	}
 	for name, fs := range extensions() {
 		files["4.x/x86/tcz/"+name+".tcz"] = sqfs.Image(fs)

@@ -1,0 +1,91 @@
+package remaster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/tcz"
+)
+
+// Inputs returns the files that went into the image, sorted by kind and name.
+func (s *Staged) Inputs() []lock.Input { return slices.Clone(s.inputs) }
+
+// input completes what is known of a fetched file. What the cache found by its hash alone is said
+// to come from the first of the places that it was wanted from.
+func input(in lock.Input, b *fetch.Blob, urls []string, why ...string) lock.Input {
+	in.URL, in.Size, in.SHA256, in.Why = cmp.Or(b.URL, fetch.Shown(urls[0])), b.Size, b.SHA256, why
+	return in
+}
+
+// reasons finds out who asked for each extension of a closure.
+func (s *sources) reasons(found map[string]*extension, roots []string, kernel string) {
+	for _, root := range roots {
+		why := lock.WhyDev
+		if slices.ContainsFunc(s.plan.Config.Extensions, func(e string) bool { return tcz.Base(e) == tcz.Base(root) }) {
+			why = lock.WhyConfig
+		}
+		because(found, root, kernel, why)
+	}
+	for file, x := range found {
+		for _, name := range x.needs {
+			because(found, name, kernel, file)
+		}
+	}
+}
+
+// because notes a reason for the extension of a name.
+func because(found map[string]*extension, name, kernel, why string) {
+	file, err := tcz.FileName(name, kernel)
+	if x := found[file]; err == nil && x != nil {
+		x.why = append(x.why, why)
+	}
+}
+
+// edges turns the names of a .dep into file names, each once.
+func edges(names []string, kernel string) []string {
+	var out []string
+	for _, n := range names {
+		if file, err := tcz.FileName(n, kernel); err == nil {
+			out = append(out, file)
+		}
+	}
+	return unique(out)
+}
+
+// record notes fetched extensions as inputs.
+func (s *sources) record(es []*extension) error {
+	for _, e := range es {
+		urls, err := s.urls(e)
+		if err != nil {
+			return err
+		}
+		in := lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Needs: edges(e.needs, s.kernel), Licence: e.licence}
+		s.inputs.Add(input(in, e.blob, urls, e.why...))
+	}
+	return nil
+}
+
+// copying reads the licence out of the .info beside an extension. Whether there is one must not
+// depend on the network's mood, since it is part of an image's manifest: a mirror that does not
+// answer is an error here as everywhere, one that has no such file is not.
+func (s *sources) copying(ctx context.Context, e *extension) (string, error) {
+	u, err := fetch.Join(e.dir, e.File+".info")
+	if err != nil {
+		return "", err
+	}
+	_, text, err := s.index(ctx, e.File+".info", []string{u}, true)
+	_, page := errors.AsType[*fetch.ContentError](err)
+	if page || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
+		return "", nil
+	}
+	return tcz.CopyingPolicy(text), err
+}
+
+// licence is what a gem says of its licence.
+func licence(g *rubygems.Gem) string { return tcz.OneLine(strings.Join(g.Metadata.Licenses, ", ")) }
