@@ -75,7 +75,7 @@ func (s *scratch) use(t testing.TB, size int64) error {
 // rebuild writes the image that would be made of the base.
 func (s *scratch) rebuild(b *base) error {
 	st := &Staged{Plan: &Plan{Config: s.config}, base: b, layers: overlay.NewLayers(b.tree)}
-	img, err := st.remake(&madeInitrd{file: s.File})
+	img, err := st.remake(&Initrd{})
 	if err != nil {
 		return err
 	}

@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/remaster/isolinux"
 	"mkbuild/internal/wholefile"
@@ -31,23 +27,15 @@ func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) erro
 	})
 }
 
-// WriteISO writes the image. The initrd goes to a temporary file beside it first: its size and
-// digest stand in the ISO before its bytes do.
+// WriteISO writes the image.
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
-	rd, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".initrd-*")
+	rd, err := b.WriteInitrd(ctx, s)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+		return err
 	}
-	defer os.Remove(rd.Name()) //nolint:errcheck // best effort: nothing else can be done
-	defer rd.Close()           //nolint:errcheck // read back below, then removed
-	done := b.step("initrd")
-	made, err := s.writeInitrd(ctx, rd)
-	done()
-	if err != nil {
-		return fmt.Errorf("make initrd: %w", err)
-	}
+	defer rd.Close() //nolint:errcheck // only read
 	defer b.step("iso")()
-	img, err := s.remake(made)
+	img, err := s.remake(rd)
 	if err != nil {
 		return err
 	}
@@ -72,47 +60,6 @@ func (i interruptible) Write(p []byte) (int, error) {
 	return i.w.Write(p)
 }
 
-// madeInitrd is the finished initrd in its temporary file.
-type madeInitrd struct {
-	file   *os.File
-	size   int64
-	sha256 string
-}
-
-// writeInitrd writes the base's own bytes and one segment with everything added, or one merged
-// archive.
-func (s *Staged) writeInitrd(ctx context.Context, f *os.File) (*madeInitrd, error) {
-	sum := sha256.New()
-	w := &counter{w: io.MultiWriter(interruptible{ctx, f}, sum)}
-	opts := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
-	tree := s.layers.Merged
-	if s.Plan.Config.Initrd.Layout == "append" {
-		if err := s.copyBase(w); err != nil {
-			return nil, err
-		}
-		tree = s.layers.Added
-	}
-	if err := initrd.WriteSegment(w, tree(), opts); err != nil {
-		return nil, err
-	}
-	return &madeInitrd{f, w.n, hex.EncodeToString(sum.Sum(nil))}, nil
-}
-
-// copyBase writes the base's initrd byte for byte, then NULs up to a multiple of 4: the kernel
-// skips them, and looks for the next segment there (init/initramfs.c).
-func (s *Staged) copyBase(w *counter) error {
-	r, err := s.base.open(s.base.initrd())
-	if err != nil {
-		return err
-	}
-	defer r.Close() //nolint:errcheck // only read
-	if _, err := io.Copy(w, r); err != nil {
-		return err
-	}
-	_, err = w.Write(make([]byte, -w.n&3))
-	return err
-}
-
 // counter counts what goes through it.
 type counter struct {
 	w io.Writer
@@ -127,7 +74,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // remake returns the source image with the new initrd, boot arguments, metadata and name. The
 // volume's times stay: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
-func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
+func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
 	b, c := s.base, s.Plan.Config
 	img := *b.image
 	img.Files = append([]iso9660.File(nil), b.image.Files...)
@@ -142,8 +89,7 @@ func (s *Staged) remake(rd *madeInitrd) (*iso9660.Image, error) {
 		setContent(img.Lookup(cfg), text, s.Epoch)
 	}
 	f := img.Lookup(b.initrd())
-	f.Size, f.MTime, f.HardLink = rd.size, s.Epoch, ""
-	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(rd.file, 0, rd.size)), nil }
+	f.Size, f.MTime, f.HardLink, f.Open = rd.Size, s.Epoch, "", rd.Open
 	meta, err := s.metadata(rd)
 	if err != nil {
 		return nil, err
@@ -176,7 +122,7 @@ const metadataName = "iso-metadata.yaml"
 // metadata renders the seven keys that Razor reads, in the order in which the original build
 // wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
 // not a string.
-func (s *Staged) metadata(rd *madeInitrd) ([]byte, error) {
+func (s *Staged) metadata(rd *Initrd) ([]byte, error) {
 	k, err := s.base.open(s.base.kernel)
 	if err != nil {
 		return nil, err
@@ -189,7 +135,7 @@ func (s *Staged) metadata(rd *madeInitrd) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.kernel, s.base.initrd())
 	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
-	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), rd.sha256)
+	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), rd.SHA256)
 	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(s.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))
 	return b.Bytes(), nil
 }
