@@ -17,6 +17,7 @@ import (
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
 )
 
 // defaultConfig is read when it exists and --config names no other.
@@ -206,10 +207,9 @@ func checkOutput(name string) error {
 	if err == nil && info.IsDir() {
 		return &usageError{"write " + name + ": it is a folder", "name a file: -o " + filepath.Join(name, "image.iso")}
 	}
-	dir := filepath.Dir(name)
-	probe, err := os.CreateTemp(dir, ".mkbuild-*")
+	probe, err := wholefile.NewTemp(name)
 	if err != nil {
-		return &usageError{"write " + name + ": " + err.Error(), "choose a place that you may write to with -o FILE"}
+		return &usageError{err.Error(), "choose a place that you may write to with -o FILE"}
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return probe.Close()
 }

@@ -1,0 +1,248 @@
+package wholefile
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// childMode asks the test binary to be a process that holds a file until it is killed.
+const childMode = "MKBUILD_TEST_HOLD"
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(childMode); mode != "" {
+		hang(mode, os.Args[1])
+	}
+	os.Exit(m.Run())
+}
+
+// hang opens a file in one of three ways, says so, and waits.
+func hang(mode, name string) {
+	f, err := openAs(mode, beside(name))
+	if err == nil {
+		_, err = io.WriteString(f, "half")
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Stdout.WriteString("ready\n")
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// openAs opens a file without a name, with one, or with one that it has got in order to replace another.
+func openAs(mode string, p place) (*File, error) {
+	if mode == "named" {
+		f, err := p.named()
+		if err != nil {
+			return nil, err
+		}
+		return &File{File: f, place: p, path: f.Name()}, nil
+	}
+	f, err := anonymous(p)
+	if err != nil {
+		return nil, err
+	}
+	out := &File{File: f, place: p}
+	if mode == "linked" {
+		out.path, err = p.linked(f)
+	}
+	return out, err
+}
+
+func modes(t *testing.T) []string {
+	f, err := anonymous(beside(filepath.Join(t.TempDir(), "x")))
+	if errors.Is(err, errors.ErrUnsupported) || err != nil && runtime.GOOS != "linux" {
+		return []string{"named"}
+	}
+	if err != nil {
+		t.Logf("this file system has no files without a name: %v", err)
+		return []string{"named"}
+	}
+	f.Close()
+	return []string{"anonymous", "named", "linked"}
+}
+
+// start runs a process that holds a file under way to name.
+func start(t *testing.T, mode, name string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, name)
+	c.Env = append(os.Environ(), childMode+"="+mode)
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); c.Process.Kill(); c.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	return c
+}
+
+// TestKilled: what a living process has under way stays; of a killed one nothing does, at the latest
+// when the next one begins to write the same file.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes(t) {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			name := filepath.Join(dir, "out")
+			child := start(t, mode, name)
+			before := names(t, dir)
+			if (before == "") != (mode == "anonymous") {
+				t.Errorf("under way: %q", before)
+			}
+			if err := Write(name, text("whole")); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.TrimSpace(before + " out"); names(t, dir) != got {
+				t.Errorf("a living process lost its file: %q, want %q", names(t, dir), got)
+			}
+			if err := child.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			child.Wait()
+			if err := Write(name, text("again")); err != nil {
+				t.Fatal(err)
+			}
+			if got := names(t, dir); got != "out" {
+				t.Errorf("left: %q", got)
+			}
+		})
+	}
+}
+
+// TestEveryWay: a file appears whole by each of the three ways, and by the copy that sandboxes need.
+func TestEveryWay(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes(t) {
+		for _, old := range []string{"", "old"} {
+			for _, copied := range []bool{false, true} {
+				dir := t.TempDir()
+				name := filepath.Join(dir, "out")
+				if old != "" {
+					if err := os.WriteFile(name, []byte(old), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				f, err := openAs(mode, beside(name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.WriteString(f, "whole")
+				if copied && mode == "anonymous" {
+					if err := f.copied(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := f.CommitAs(name, true); err != nil {
+					t.Errorf("%s: %v", mode, err)
+				}
+				f.Abort()
+				b, err := os.ReadFile(name)
+				if st, serr := os.Stat(name); serr != nil || st.Mode() != 0o644 || string(b) != "whole" || names(t, dir) != "out" {
+					t.Errorf("%s: %q, %v, %v, left %q", mode, b, err, serr, names(t, dir))
+				}
+			}
+		}
+	}
+}
+
+// TestSweepKeepsWhatIsNotOurs: only plain files with the very names that waiting files have.
+func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	kept := []string{".out.tmp-", ".out.tmp-1a", ".out.tmp-1.iso", ".out2.tmp-1", "out.tmp-1", ".tmp-x"}
+	for _, n := range append(kept, ".out.tmp-12", ".tmp-34") {
+		if err := os.WriteFile(filepath.Join(dir, n), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".out.tmp-5"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("elsewhere", filepath.Join(dir, ".out.tmp-6")); err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "windows" { // no locks: age decides
+		for _, n := range []string{".out.tmp-12", ".tmp-34"} {
+			os.Chtimes(filepath.Join(dir, n), time.Unix(1e9, 0), time.Unix(1e9, 0))
+		}
+	}
+	if err := Write(filepath.Join(dir, "out"), text("x")); err != nil {
+		t.Fatal(err)
+	}
+	if n := Sweep(dir); n != 1 {
+		t.Errorf("%d files swept, want .tmp-34", n)
+	}
+	got := " " + names(t, dir) + " "
+	for _, n := range append(kept, "out", ".out.tmp-5", ".out.tmp-6") {
+		if !strings.Contains(got, " "+n+" ") {
+			t.Errorf("%s is gone", n)
+		}
+	}
+	if strings.Contains(got, ".out.tmp-12 ") || strings.Contains(got, ".tmp-34 ") {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// TestOwnFilesAreNotSwept: the files that one process has under way at once do not fall to each other.
+func TestOwnFilesAreNotSwept(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "out")
+	f, err := beside(name).named()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := Write(name, text("x")); err != nil {
+		t.Fatal(err)
+	}
+	if !holds(f) {
+		t.Error("it was swept")
+	}
+}
+
+func TestNewTemp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, err := NewTemp(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(f, "scratch")
+	b := make([]byte, 7)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "scratch" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if got := names(t, dir); got != "" && runtime.GOOS != "windows" {
+		t.Errorf("it can be seen: %q", got)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, dir); got != "" {
+		t.Errorf("left: %q", got)
+	}
+	if _, err := NewTemp(filepath.Join(dir, "nowhere", "out")); err == nil || !strings.Contains(err.Error(), "write ") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,48 @@
+package wholefile
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// anonymous opens a file in a place that has no name (O_TMPFILE of open(2)), or fails where the file
+// system cannot, or /proc is missing, which is needed to give it a name.
+func anonymous(p place) (*os.File, error) {
+	fd, err := unix.Open(p.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: p.dir, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), filepath.Join(p.dir, p.prefix+"*"))
+	if _, err := os.Stat(procPath(f)); err != nil || !hold(f) {
+		f.Close() //nolint:errcheck,gosec // nothing is in it
+		return nil, errors.ErrUnsupported
+	}
+	return f, nil
+}
+
+func procPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+
+// link gives an anonymous file a name that is not taken.
+func link(f *os.File, name string) error {
+	err := unix.Linkat(unix.AT_FDCWD, procPath(f), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		return &os.LinkError{Op: "link", Old: f.Name(), New: name, Err: err}
+	}
+	return nil
+}
+
+// linked gives an anonymous file a name of its place. It is locked since it was opened.
+func (p place) linked(f *os.File) (string, error) {
+	for {
+		name := filepath.Join(p.dir, p.prefix+strconv.FormatUint(uint64(rand.Uint32()), 10)) //nolint:gosec // no secret
+		if err := link(f, name); !errors.Is(err, fs.ErrExist) {
+			return name, err
+		}
+	}
+}

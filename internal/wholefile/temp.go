@@ -1,0 +1,34 @@
+package wholefile
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// Temp is a file to work with that is gone once it is closed, or its process is.
+type Temp struct {
+	*os.File
+	path string // empty if it has no name
+}
+
+// NewTemp opens a work file on the file system of the output name.
+func NewTemp(name string) (*Temp, error) {
+	f, err := create(beside(name))
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", name, err)
+	}
+	if f.path != "" && runtime.GOOS != "windows" && os.Remove(f.path) == nil {
+		f.path = "" // Unix keeps an open file that has no name any more
+	}
+	return &Temp{f.File, f.path}, nil
+}
+
+// Close closes the file and removes it.
+func (t *Temp) Close() error {
+	err := t.File.Close()
+	if t.path != "" {
+		os.Remove(t.path) //nolint:errcheck,gosec // the next sweep tries again
+	}
+	return err
+}
