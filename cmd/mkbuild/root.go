@@ -45,6 +45,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	addGroup(root, "self", "About mkbuild itself:",
 		versionCommand(w),
 		manCommand(w),
+		schemaCommand(w),
 	)
 	addHelpers(root)
 	addLogFormat(root, w)
