@@ -165,6 +165,7 @@ func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*re
 		Keys:    keys,
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv},
 		Client:  w.client,
+		Version: versionText(),
 		Epoch:   epoch,
 	}, nil
 }

@@ -27,6 +27,8 @@ type Builder struct {
 	Secrets config.Sources
 	// Client returns the mk-client program for an architecture.
 	Client func(arch string) ([]byte, error)
+	// Version is mkbuild's own, for the manifest.
+	Version string
 	// Epoch, when set, is the time of everything made here; else the newest input's own.
 	Epoch *int64
 }
