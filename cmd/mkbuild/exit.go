@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
@@ -20,22 +22,46 @@ import (
 	"mkbuild/internal/tcz/squashfs"
 )
 
-// Exit codes, by class. 3 is kept for a lock that no longer matches.
+// Exit codes, by class.
 const (
 	exitOK          = 0
 	exitUnexpected  = 1
 	exitUsage       = 2
+	exitDrift       = 3
 	exitNetwork     = 4
 	exitVerify      = 5
 	exitBoot        = 6
 	exitInterrupted = 130
 )
 
+// exitStatus is one exit code in the words of help texts and manual pages.
+type exitStatus struct {
+	code  int
+	means string
+}
+
+func exitStatuses() []exitStatus {
+	return []exitStatus{
+		{exitOK, "done"},
+		{exitUnexpected, "unexpected (a full disk, for example)"},
+		{exitUsage, "usage or configuration"},
+		{exitDrift, "an input is not the locked one"},
+		{exitNetwork, "network, or a file that no mirror has"},
+		{exitVerify, "a download or image that is not what it should be"},
+		{exitBoot, "a boot test that failed"},
+		{exitInterrupted, "interrupted"},
+	}
+}
+
 // exitHelp ends every command's long help.
-const exitHelp = `
-Exit status: 0 done; 1 unexpected (a full disk, for example); 2 usage or configuration;
-4 network or a file that no mirror has; 5 a download or image that is not what it should be;
-6 a boot test that failed; 130 interrupted.`
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("\nExit status:\n")
+	for _, s := range exitStatuses() {
+		fmt.Fprintf(&b, "  %3d  %s\n", s.code, s.means)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
 
 var errInterrupted = &usageError{"interrupted", "nothing half-written is left; run the same command again"}
 

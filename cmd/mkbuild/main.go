@@ -11,19 +11,25 @@ import (
 	"golang.org/x/term"
 
 	"mkbuild/internal/clientbin"
+	"mkbuild/internal/ui"
 )
 
 // world is everything that a command takes from outside; tests make their own.
 type world struct {
 	stdout, stderr io.Writer
-	terminal       bool // stderr is one
+	terminal       bool // stderr is one, and takes more than lines
 	getenv         func(string) string
 	client         func(arch string) ([]byte, error) // the mk-client that images get
+	lines          *ui.Lines                         // what stderr goes through with --log-format json; else nil
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	w := &world{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), os.Getenv, clientbin.Program}
+	terminal := term.IsTerminal(int(os.Stderr.Fd()))
+	w := &world{stdout: os.Stdout, stderr: os.Stderr, terminal: terminal && os.Getenv("TERM") != "dumb", getenv: os.Getenv, client: clientbin.Program}
+	if ui.WantsColor(os.Getenv, terminal) {
+		w.stderr = ui.NewColor(os.Stderr)
+	}
 	code := run(ctx, w, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -34,12 +40,14 @@ func run(ctx context.Context, w *world, args []string) int {
 	cmd := rootCommand(w)
 	cmd.SetArgs(args)
 	ran, err := cmd.ExecuteContextC(ctx)
-	if err == nil {
-		return exitOK
-	}
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
 	}
-	reporterOf(ran, args).report(w.stderr, err)
+	if w.lines != nil {
+		w.lines.Close() //nolint:errcheck // an error of stderr has nowhere to go
+	}
+	if err != nil {
+		reporterOf(ran, args).report(w.stderr, err)
+	}
 	return exitCode(err)
 }

@@ -107,7 +107,7 @@ func documented(t *testing.T, page, command, makefile string) {
 		prepareOwn(t)
 	}
 	var stdout, stderr bytes.Buffer
-	w := &world{&stdout, &stderr, false, os.Getenv, testClient}
+	w := &world{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, client: testClient}
 	if code := run(t.Context(), w, words[1:]); code != 0 {
 		t.Errorf("%s: %q: exit status %d\n%s", page, command, code, stderr.String())
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mkbuild/internal/ui"
 )
@@ -23,25 +24,32 @@ type reporter struct {
 
 // reporterOf looks at the flags of the command that ran.
 func reporterOf(cmd *cobra.Command, args []string) reporter {
-	f := cmd.Flags().Lookup("progress")
-	if f == nil {
-		return reporter{}
+	progress := cmd.Flags().Lookup("progress")
+	return reporter{
+		builds: progress != nil,
+		json:   asksJSON(progress, args) || asksJSON(cmd.Flags().Lookup("log-format"), args),
 	}
-	return reporter{builds: true, json: f.Value.String() == "json" || !f.Changed && asksJSON(args)}
 }
 
-// asksJSON reports whether --progress json stands in arguments that were not read to their end,
-// because of a mistake before it.
-func asksJSON(args []string) bool {
+// asksJSON reports whether a flag has the value json, also where the arguments were not read to
+// their end because of a mistake before it.
+func asksJSON(f *pflag.Flag, args []string) bool {
+	switch {
+	case f == nil:
+		return false
+	case f.Changed:
+		return f.Value.String() == "json"
+	}
+	name := "--" + f.Name
 	for i, a := range args {
 		switch {
 		case a == "--":
 			return false
-		case a == "--progress=json", a == "--progress" && i+1 < len(args) && args[i+1] == "json":
+		case a == name+"=json", a == name && i+1 < len(args) && args[i+1] == "json":
 			return true
 		}
 	}
-	return false
+	return f.Value.String() == "json"
 }
 
 // report prints one error line and one hint line, or one line of JSON.

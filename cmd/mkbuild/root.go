@@ -2,24 +2,10 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
-
-// version is set by the Makefile; a plain `go build` takes it from the module's own data.
-var version string //nolint:gochecknoglobals // set by the linker
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
 
 func rootCommand(w *world) *cobra.Command {
 	root := &cobra.Command{
@@ -31,7 +17,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 
   mkbuild iso --release 4.5.2                 a production image: no way in
   mkbuild iso --release 4.5.2 --with-openssh  a development image: ssh with your own key
-` + exitHelp,
+` + exitHelp(),
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -56,7 +42,15 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		extensionCommand(w),
 		serveCommand(w),
 	)
+	addGroup(root, "self", "About mkbuild itself:",
+		versionCommand(w),
+		manCommand(w),
+		schemaCommand(w),
+	)
+	addHelpers(root)
+	addLogFormat(root, w)
 	root.Args = strictArgs(noCommand)
+	addCompletions(root)
 	return root
 }
 
@@ -70,9 +64,38 @@ func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command)
 	}
 }
 
+// addHelpers adds cobra's own commands, to the group of those about mkbuild itself.
+func addHelpers(root *cobra.Command) {
+	root.SetHelpCommandGroupID("self")
+	root.InitDefaultHelpCmd()
+	root.SetCompletionCommandGroupID("self")
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			c.Short = "Print a script that completes commands and flags in your shell"
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			finish(c)
+		case "help":
+			c.Run, c.RunE = nil, helpOn
+			finish(c)
+		}
+	}
+}
+
+// helpOn is cobra's own help, but for a topic that does not exist it fails.
+func helpOn(cmd *cobra.Command, args []string) error {
+	c, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return &usageError{fmt.Sprintf("unknown command %q", strings.Join(args, " ")), "`mkbuild --help` lists the commands"}
+	}
+	c.InitDefaultHelpFlag()
+	return c.Help()
+}
+
 // finish gives a command and those below it what all commands have.
 func finish(c *cobra.Command) {
-	c.Long = strings.TrimRight(c.Long, "\n") + "\n" + exitHelp
+	c.Long = strings.TrimRight(c.Long, "\n") + "\n" + exitHelp()
 	c.Args = strictArgs(c.Args)
 	for _, sub := range c.Commands() {
 		finish(sub)
@@ -89,6 +112,9 @@ func noCommand(_ *cobra.Command, args []string) error {
 
 // strictArgs makes a wrong number of arguments a usage error.
 func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		return nil
+	}
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
 			return &usageError{err.Error(), "see `" + cmd.CommandPath() + " --help`"}

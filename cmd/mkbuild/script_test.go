@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		"mkbuild": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
-			os.Exit(run(ctx, &world{os.Stdout, os.Stderr, false, os.Getenv, testClient}, os.Args[1:]))
+			os.Exit(run(ctx, &world{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, client: testClient}, os.Args[1:]))
 		},
 	})
 }

@@ -27,7 +27,6 @@ type serveOptions struct {
 	tokenFile           string
 	hosts, faults       []string
 	correct, dryRun     bool
-	logFormat           string
 	verbose             bool
 }
 
@@ -68,7 +67,6 @@ Faults for --fault, as [extension=|checkin=]KIND[:ARG]:
 	f.StringArrayVar(&o.faults, "fault", nil, "answer wrongly on purpose, see above; may be repeated")
 	f.BoolVar(&o.correct, "http-correct", false, "answer as a plain HTTP server would, without Razor's quirks")
 	f.BoolVar(&o.dryRun, "dry-run", false, "answer none always and bind nothing, but show what would happen")
-	f.StringVar(&o.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
 	return c
 }
@@ -103,10 +101,8 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 			return extension.PackDir(ctx, dir, extension.DefaultLimits())
 		},
 	}
+	opts.Log = o.logger(w)
 	var err error
-	if opts.Log, err = o.logger(w.stderr); err != nil {
-		return opts, err
-	}
 	if o.config != "" {
 		if opts.Config, err = razor.LoadConfig(o.config, o.environment); err != nil {
 			return opts, err
@@ -132,19 +128,18 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 	return opts, o.bootFiles(&opts)
 }
 
-func (o *serveOptions) logger(to io.Writer) (*slog.Logger, error) {
-	level := slog.LevelInfo
+// logSchema names the format of the server's log as JSON: the members of log/slog.
+const logSchema = "mkbuild.log/v1"
+
+func (o *serveOptions) logger(w *world) *slog.Logger {
+	ho := &slog.HandlerOptions{Level: slog.LevelInfo}
 	if o.verbose {
-		level = slog.LevelDebug
+		ho.Level = slog.LevelDebug
 	}
-	ho := &slog.HandlerOptions{Level: level}
-	switch o.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(to, ho)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(to, ho)), nil
+	if w.lines == nil {
+		return slog.New(slog.NewTextHandler(w.stderr, ho))
 	}
-	return nil, &usageError{fmt.Sprintf("log format %q is not known", o.logFormat), "use --log-format text or json"}
+	return slog.New(slog.NewJSONHandler(w.stderr, ho)).With("schema", logSchema)
 }
 
 func (o *serveOptions) bootFiles(opts *razor.Options) error {

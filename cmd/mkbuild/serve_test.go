@@ -38,9 +38,8 @@ func serving(t *testing.T, args ...string) (url string, log *logBuffer, stop fun
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	log = &logBuffer{}
-	c := serveCommand(&world{stdout: in, stderr: log, getenv: func(string) string { return "" }})
-	c.SilenceErrors, c.SilenceUsage = true, true
-	c.SetArgs(append([]string{"--listen", "127.0.0.1:0"}, args...))
+	c := rootCommand(&world{stdout: in, stderr: log, getenv: func(string) string { return "" }})
+	c.SetArgs(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...))
 	done := make(chan error, 1)
 	go func() {
 		err := c.ExecuteContext(ctx)
@@ -164,9 +163,8 @@ func TestServeUsageErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
-			cmd := serveCommand(&world{stdout: &out, stderr: &errs})
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			cmd.SetArgs(append([]string{"--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data")}, c.args...))
+			cmd := rootCommand(&world{stdout: &out, stderr: &errs})
+			cmd.SetArgs(append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data")}, c.args...))
 			err := cmd.ExecuteContext(t.Context())
 			if err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != exitUsage {
 				t.Errorf("got %v (exit %d), want %q", err, exitCode(err), c.want)

@@ -42,19 +42,36 @@ func (c *Config) checkRelease() error {
 	return nil
 }
 
-func oneOf(where, got string, want ...string) error {
+// Choices returns the values of a key that takes one of a few, nil for any other key. They are
+// also what the schema and the shells offer.
+func Choices(key string) []string {
+	switch key {
+	case "arch":
+		return []string{"x86", "x86_64"}
+	case "profile":
+		return []string{"prod", "dev", "debug"}
+	case "gems.mode":
+		return []string{"baked", "boot"}
+	case "initrd.layout":
+		return []string{"append", "merged"}
+	}
+	return nil
+}
+
+func oneOf(key, got string) error {
+	want := Choices(key)
 	if slices.Contains(want, got) {
 		return nil
 	}
-	return &Error{where, fmt.Sprintf("%q is none of %s", got, strings.Join(want, ", ")), "choose one of " + strings.Join(want, ", ")}
+	return &Error{key, fmt.Sprintf("%q is none of %s", got, strings.Join(want, ", ")), "choose one of " + strings.Join(want, ", ")}
 }
 
 func (c *Config) checkChoices() error {
 	for _, err := range []error{
-		oneOf("arch", c.Arch, "x86", "x86_64"),
-		oneOf("profile", c.Profile, "prod", "dev", "debug"),
-		oneOf("gems.mode", c.Gems.Mode, "baked", "boot"),
-		oneOf("initrd.layout", c.Initrd.Layout, "append", "merged"),
+		oneOf("arch", c.Arch),
+		oneOf("profile", c.Profile),
+		oneOf("gems.mode", c.Gems.Mode),
+		oneOf("initrd.layout", c.Initrd.Layout),
 	} {
 		if err != nil {
 			return err

@@ -74,7 +74,7 @@ func (j *job) keep(p *part, i int, e entry) (*Blob, error) {
 	if err := j.match(shown, d); err != nil {
 		return nil, err
 	}
-	if err := j.cache.commit(p); err != nil {
+	if err := j.cache.commit(p, true); err != nil {
 		return nil, err
 	}
 	e.SHA256, e.Size = d.sha256, d.size

@@ -165,7 +165,7 @@ func (s *Staged) role(name string, img *iso9660.Image) string {
 		return manifest.RoleKernel
 	case slices.Contains(s.base.initrds, name):
 		return manifest.RoleInitrd
-	case slices.Contains(s.base.cfgs, name):
+	case slices.ContainsFunc(s.base.menus, func(m menu) bool { return m.efi == nil && m.path == name }):
 		return manifest.RoleMenu
 	case slices.ContainsFunc(img.Boot, func(e iso9660.BootEntry) bool { return e.Path == name }):
 		return manifest.RoleLoader

@@ -36,6 +36,9 @@
 //	hint    what to do about it
 //	code    the exit status
 //
+// With --log-format json (see [Lines]) all other lines for people are events as well, of level
+// info or warning, with nothing but a text.
+//
 // Progress of one item appears at most four times a second. An item is finished when done
 // equals total; that line is never left out.
 package ui

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/ui"
+)
+
+// addCompletions tells the shells what flags and arguments take, for c and all commands below
+// it. A flag of the same name takes the same in every command.
+func addCompletions(c *cobra.Command) {
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if complete := flagValues(f.Name); complete != nil {
+			// The only error is a second registration: the command knows better than this table.
+			_ = c.RegisterFlagCompletionFunc(f.Name, complete)
+		}
+	})
+	if c.ValidArgsFunction == nil && len(c.ValidArgs) == 0 {
+		c.ValidArgsFunction = argValues(c.Use)
+	}
+	for _, sub := range c.Commands() {
+		addCompletions(sub)
+	}
+}
+
+// flagValues returns the completion of the flag --name, nil for one that takes files or free text.
+func flagValues(name string) cobra.CompletionFunc {
+	switch name {
+	case "arch", "profile":
+		return fixed(config.Choices(name)...)
+	case "progress":
+		return fixed(strings.Split(ui.Modes, ", ")...)
+	case "log-format":
+		return fixed("text", "json")
+	case "config", "razor-config", "rules":
+		return fileType("yaml", "yml")
+	case "image":
+		return fileType("iso")
+	case "lockfile":
+		return fileType("lock")
+	case "mirror", "cache-dir", "data":
+		return directories
+	case "release", "append", "image-version", "source-date-epoch", "timeout", "memory", "expect", "listen", "environment", "host", "fault":
+		return cobra.NoFileCompletions
+	}
+	return nil
+}
+
+// argValues returns the completion of what a usage line names as arguments: none offers nothing,
+// and what it does not know offers files.
+func argValues(use string) cobra.CompletionFunc {
+	_, args, _ := strings.Cut(use, " ")
+	switch args {
+	case "":
+		return cobra.NoFileCompletions
+	case "DIR":
+		return directories
+	case "IMAGE.iso", "IMAGE":
+		return fileType("iso")
+	}
+	return nil
+}
+
+func fixed(values ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+}
+
+func fileType(extensions ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return slices.Clone(extensions), cobra.ShellCompDirectiveFilterFileExt
+	}
+}
+
+func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}

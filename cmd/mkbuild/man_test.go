@@ -1,0 +1,56 @@
+package main
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/testkit"
+)
+
+// mandoc and man find nothing to complain about in the manual pages, and show what they say.
+func TestManPages(t *testing.T) {
+	dir := t.TempDir()
+	pages := strings.Fields(output(t, "man", dir, "--source-date-epoch", "1700000000"))
+	if len(pages) < 10 {
+		t.Fatalf("only %q", pages)
+	}
+	t.Run("mandoc", func(t *testing.T) {
+		testkit.Run(t, "mandoc", append([]string{"-Tlint", "-Wwarning"}, pages...)...)
+	})
+	t.Run("man", func(t *testing.T) {
+		t.Setenv("MANROFFOPT", "-ww")
+		for _, p := range pages {
+			if got := testkit.Run(t, "man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", p); strings.Contains(got, "troff:") {
+				t.Errorf("%s: %s", p, got)
+			}
+		}
+	})
+	t.Run("text", func(t *testing.T) {
+		text := testkit.Run(t, "mandoc", "-Tascii", filepath.Join(dir, "mkbuild-iso.1"))
+		text = regexp.MustCompile(".\b").ReplaceAllString(text, "")
+		for _, want := range []string{"-o, --output file", "rz_mk_{prod,dev,debug}-image.<version>.iso", "EXIT STATUS\n       0      done", "--append 'console=ttyS0'", "--log-format format"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the page of iso does not say %q:\n%s", want, text)
+			}
+		}
+	})
+}
+
+// What looks like a request or an escape in a help text is text in its page.
+func TestRoff(t *testing.T) {
+	for in, want := range map[string]string{
+		`.TH a\nb`: `\&.TH a\enb`, `'br`: `\(aqbr`, "a-b `c`": `a\-b \(gac\(ga`, "~^": `\(ti\(ha`,
+	} {
+		if got := roff(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	var b strings.Builder
+	manText(&b, "One\nline.\n\n  literal\n\n\n  more\nTwo:\n\ta tab")
+	const want = "One\nline.\n.PP\n.EX\n  literal\n.EE\n.PP\n.EX\n  more\n.EE\n.PP\nTwo:\n.PP\n.EX\n    a tab\n.EE\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
