@@ -86,7 +86,7 @@ func exitCode(err error) int {
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
 		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
 		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby), isAny[*clientbin.MissingError](err),
-		errors.Is(err, fetch.ErrAddress):
+		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress):
 		return exitUsage
 	case isVerification(err):
 		return exitVerify

@@ -31,6 +31,8 @@ type entry struct {
 	// MTime is the modification time of a local source in nanoseconds since 1970; 0 means that
 	// it was written too recently to tell one change from the next.
 	MTime int64 `json:"mtime_ns,omitempty"`
+	// TLS says that the answer came over https, even if URL is an http address.
+	TLS bool `json:"tls,omitempty"`
 	// Missing remembers that an optional file does not exist.
 	Missing bool `json:"missing,omitempty"`
 }
@@ -81,7 +83,7 @@ func parseEntry(b []byte) (*entry, error) {
 		return nil, fmt.Errorf("%w: schema %q, size %d", errEntry, e.Schema, e.Size)
 	}
 	if e.Missing {
-		return &entry{Schema: e.Schema, URL: e.URL, Missing: true}, nil
+		return &entry{Schema: e.Schema, URL: e.URL, TLS: e.TLS, Missing: true}, nil
 	}
 	if !isSHA256(e.SHA256) {
 		return nil, fmt.Errorf("%w: sha256 %q", errEntry, e.SHA256)
