@@ -24,8 +24,7 @@ type Blob struct {
 	// Cached says that nothing was transferred.
 	Cached bool
 
-	name  string
-	plain bool // see [Client.FirstUse]
+	name string
 }
 
 // Open opens the content for reading.
@@ -64,14 +63,14 @@ func (b *Blob) ReadAll(limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// blob describes verified content of the cache for the caller; e is the entry of source src.
-func (j *job) blob(d digests, src int, e *entry) *Blob {
+// blob describes verified content for the caller.
+func (j *job) blob(d digests, src int, cached bool) *Blob {
 	b := &Blob{
 		Path: j.cache.blobPath(d.sha256), SHA256: d.sha256, MD5: d.md5, Size: d.size,
-		Source: src, Cached: true, name: j.Name,
+		Source: src, Cached: cached, name: j.Name,
 	}
 	if src >= 0 {
-		b.URL, b.plain = j.sources[src].shown, j.plain(src, e)
+		b.URL = j.sources[src].shown
 	}
 	return b
 }

@@ -18,7 +18,7 @@ import (
 // Layout of a cache directory:
 //
 //	sha256/<first two digits>/<hash>        whole files
-//	tmp/                                    files under way
+//	sha256/*.part                           transfers under way
 //	index/<first two digits>/<hash>.json    what an address gave last, by the hash of the address
 //	derived/<kind>/<two digits>/<hash>.json what was made of other content, by the hash of its key
 //
@@ -27,7 +27,7 @@ const (
 	blobDir    = "sha256"
 	indexDir   = "index"
 	derivedDir = "derived"
-	tmpDir     = "tmp"
+	partGlob   = "*.part"
 )
 
 var (
@@ -74,12 +74,10 @@ func (h *hasher) sum() digests {
 	return d
 }
 
-// memo remembers which blobs this process has hashed, so that each is read through once only, and
-// whether it has cleaned up.
+// memo remembers which blobs this process has hashed, so that each is read through once only.
 type memo struct {
-	mu    sync.Mutex
-	seen  map[string]seenBlob
-	sweep sync.Once
+	mu   sync.Mutex
+	seen map[string]seenBlob
 }
 
 // seenBlob is a verified blob; a changed modification time calls for another look.
@@ -147,14 +145,14 @@ func (c cache) drop(sha string, damaged fs.FileInfo) {
 	}
 }
 
-// commit makes a part the blob of its hash. With durable it outlives a power cut.
-func (c cache) commit(p *part, durable bool) error {
+// commit makes a part the blob of its hash.
+func (c cache) commit(p *part) error {
 	d := p.sum()
 	target := c.blobPath(d.sha256)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return &CacheError{Dir: c.dir, Err: err}
 	}
-	if err := p.f.CommitAs(target, durable); err != nil {
+	if err := p.rename(target); err != nil {
 		// Windows refuses to replace a file that is open; the one there may be as good.
 		if _, verr := c.verify(d.sha256, false); verr == nil {
 			return nil
@@ -165,4 +163,13 @@ func (c cache) commit(p *part, durable bool) error {
 		c.memo.put(d, st)
 	}
 	return nil
+}
+
+// syncDir makes a rename durable. Not every system can sync a directory (Windows); there the
+// worst case after a power cut is a file that is fetched again.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()  //nolint:errcheck,gosec // see above
+		d.Close() //nolint:errcheck,gosec // only read
+	}
 }

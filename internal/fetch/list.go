@@ -72,10 +72,7 @@ func listDir(dir string) ([]string, error) {
 
 // listPage asks once: a listing only makes an error message better.
 func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
-	if s, _ = j.secured(ctx, s); s.u.Scheme != "https" && j.RequireHTTPS {
-		return nil, ErrInsecure
-	}
-	if err := j.down.get(s); err != nil {
+	if err := j.down.get(s.u.Host); err != nil {
 		return nil, err
 	}
 	o := j.HTTP.withDefaults()

@@ -6,6 +6,8 @@
 // comparison of two of them.
 package lock
 
+import "slices"
+
 // Schema is the version of the lock's text.
 const Schema = "mkbuild.lock/v1"
 
@@ -64,6 +66,10 @@ type Lock struct {
 	SourceDate int64 `json:"source_date"`
 	// Inputs are sorted by kind and name.
 	Inputs []Input `json:"inputs"`
+
+	// Command is what writes this lock, for hints: "mkbuild lock --config my.yaml". It is not part
+	// of the text.
+	Command string `json:"-"`
 }
 
 // Find returns an input, or nil.
@@ -71,10 +77,13 @@ func (l *Lock) Find(kind, name string) *Input {
 	if l == nil {
 		return nil
 	}
-	for i := range l.Inputs {
-		if in := &l.Inputs[i]; in.Kind == kind && in.Name == name {
-			return in
-		}
+	at, ok := slices.BinarySearchFunc(l.Inputs, Input{Kind: kind, Name: name}, compare)
+	if !ok {
+		return nil
 	}
-	return nil
+	return &l.Inputs[at]
 }
+
+// OnlyPicked reports that nothing but single files of an extension are used: its edges are not
+// known then.
+func (in *Input) OnlyPicked() bool { return slices.Equal(in.Why, []string{WhyPick}) }

@@ -19,8 +19,7 @@ import (
 type base struct {
 	image   *iso9660.Image
 	name    string // "Core-4.5.2.iso"
-	menus   []menu
-	efi     []*efiBoot
+	cfgs    []string
 	kernel  string   // path of vmlinuz in the ISO
 	initrds []string // paths of the default label's initrds, in load order
 	append  string   // the default label's kernel arguments

@@ -16,11 +16,15 @@ import (
 // Inputs returns the files that went into the image, sorted by kind and name.
 func (s *Staged) Inputs() []lock.Input { return slices.Clone(s.inputs) }
 
-// input completes what is known of a fetched file. What the cache found by its hash alone is said
-// to come from the first of the places that it was wanted from.
-func input(in lock.Input, b *fetch.Blob, urls []string, why ...string) lock.Input {
-	in.URL, in.Size, in.SHA256, in.Why = cmp.Or(b.URL, fetch.Shown(urls[0])), b.Size, b.SHA256, why
-	return in
+// note takes a fetched file in as an input. What the cache found by its hash alone is said to come
+// from the first of the places that it was wanted from.
+func (s *sources) note(in lock.Input, b *fetch.Blob, urls []string) {
+	in.URL, in.Size, in.SHA256 = cmp.Or(b.URL, fetch.Shown(urls[0])), b.Size, b.SHA256
+	if path, ok := fetch.LocalPath(in.URL); ok {
+		in.URL = path
+	}
+	s.inputs.Add(in)
+	s.blobs[[2]string{in.Kind, in.Name}] = b
 }
 
 // reasons finds out who asked for each extension of a closure.
@@ -47,26 +51,30 @@ func because(found map[string]*extension, name, kernel, why string) {
 	}
 }
 
-// edges turns the names of a .dep into file names, each once.
+// edges turns the names of a .dep into file names, each once: where it stands last, since the last
+// is loaded first.
 func edges(names []string, kernel string) []string {
 	var out []string
 	for _, n := range names {
 		if file, err := tcz.FileName(n, kernel); err == nil {
-			out = append(out, file)
+			out = append(slices.DeleteFunc(out, func(f string) bool { return f == file }), file)
 		}
 	}
-	return unique(out)
+	return out
 }
 
 // record notes fetched extensions as inputs.
 func (s *sources) record(es []*extension) error {
 	for _, e := range es {
+		if e.blob == nil {
+			s.gone[e.File] = true
+			continue
+		}
 		urls, err := s.urls(e)
 		if err != nil {
 			return err
 		}
-		in := lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Needs: edges(e.needs, s.kernel), Licence: e.licence}
-		s.inputs.Add(input(in, e.blob, urls, e.why...))
+		s.note(lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Why: e.why, Needs: edges(e.needs, s.kernel), Licence: e.licence}, e.blob, urls)
 	}
 	return nil
 }

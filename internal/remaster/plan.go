@@ -9,7 +9,6 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/tcz"
 )
 
 // Plan is what a build will do, worked out of the configuration alone: no network, no clock,
@@ -22,21 +21,19 @@ type Plan struct {
 	ISODirs []string
 	// TCZDirs are the extension folders of the mirrors, in order.
 	TCZDirs []string
+	// ArchiveDirs are the folders of the mirrors where source archives and gems may be, in order:
+	// no mirror of Tiny Core has one, one that mkbuild made does.
+	ArchiveDirs []string
 	// Extensions are the wanted ones, KERNEL not yet replaced.
 	Extensions []string
-	// Line is what is known of the release's line, Followed what [config.Config.FollowRelease] put in
-	// place of the defaults.
-	Line     tcz.Line
-	Followed []string
 }
 
 // New plans an image.
 func New(c config.Config) (*Plan, error) {
-	line, followed := c.FollowRelease()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Config: c, ISO: line.ISO(c.Release), Extensions: c.AllExtensions(), Line: line, Followed: followed}
+	p := &Plan{Config: c, ISO: isoName(c.Arch, c.Release), Extensions: c.AllExtensions()}
 	major, _, _ := strings.Cut(c.Release, ".")
 	for _, m := range c.Mirrors {
 		for _, dir := range []string{"release", "archive/" + c.Release} {
@@ -51,8 +48,20 @@ func New(c config.Config) (*Plan, error) {
 			return nil, fmt.Errorf("plan mirror %s: %w", m, err)
 		}
 		p.TCZDirs = append(p.TCZDirs, u)
+		if u, err = fetch.Join(m, "archives"); err != nil {
+			return nil, fmt.Errorf("plan mirror %s: %w", m, err)
+		}
+		p.ArchiveDirs = append(p.ArchiveDirs, u)
 	}
 	return p, nil
+}
+
+// isoName is the name of the command-line edition: the one without a desktop.
+func isoName(arch, release string) string {
+	if arch == "x86_64" {
+		return "CorePure64-" + release + ".iso"
+	}
+	return "Core-" + release + ".iso"
 }
 
 // inDirs returns name in each of dirs.

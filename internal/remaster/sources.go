@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,8 +32,14 @@ type sources struct {
 	dirs []string
 	// kernel is the release of the ISO's kernel, once that is known.
 	kernel string
-	// inputs are what was fetched.
+	// inputs are what was fetched, blobs its content by kind and name.
 	inputs lock.Set
+	blobs  map[[2]string]*fetch.Blob
+	pins   pins
+	// resolving says that a lock is made or checked, not an image.
+	resolving bool
+	// gone, where set, takes the names of what no mirror has, which then is no error.
+	gone map[string]bool
 }
 
 // index fetches a small text file that may have changed since it was cached.
@@ -65,21 +72,27 @@ func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5 stri
 
 // iso fetches the source image and prefers its mirror from then on.
 func (s *sources) iso(ctx context.Context) (*fetch.Blob, error) {
-	md5, dir, err := s.sum(ctx, s.plan.ISODirs, s.plan.ISO)
-	if errors.Is(err, fetch.ErrNotFound) {
+	r := fetch.Request{Name: s.plan.ISO, MaxSize: maxISO, Check: fetch.RefuseHTML}
+	in, err := s.pin(lock.ISO, s.plan.ISO)
+	if err != nil {
+		return nil, err
+	}
+	first := 0
+	if in != nil {
+		r.MD5 = in.MD5
+	} else if r.MD5, first, err = s.sum(ctx, s.plan.ISODirs, s.plan.ISO); errors.Is(err, fetch.ErrNotFound) {
 		return nil, s.noRelease(ctx, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.dirs = preferred(s.plan.TCZDirs[dir/2], s.plan.TCZDirs)
-	urls, err := inDirs(preferred(s.plan.ISODirs[dir], s.plan.ISODirs), s.plan.ISO)
-	if err != nil {
+	s.dirs = preferred(s.plan.TCZDirs[first/2], s.plan.TCZDirs)
+	if r.URLs, err = inDirs(preferred(s.plan.ISODirs[first], s.plan.ISODirs), s.plan.ISO); err != nil {
 		return nil, err
 	}
-	b, err := s.client.Get(ctx, fetch.Request{Name: s.plan.ISO, URLs: urls, MD5: md5, MaxSize: maxISO, Check: fetch.RefuseHTML})
+	b, err := s.get(ctx, in, r)
 	if err == nil {
-		s.inputs.Add(input(lock.Input{Kind: lock.ISO, Name: s.plan.ISO, MD5: md5}, b, urls, lock.WhyConfig))
+		s.note(lock.Input{Kind: lock.ISO, Name: s.plan.ISO, MD5: r.MD5, Why: []string{lock.WhyConfig}}, b, r.URLs)
 	}
 	return b, err
 }
@@ -103,13 +116,13 @@ func unique(list []string) []string {
 // extension is one TCZ on its way into the image.
 type extension struct {
 	tcz.Item
-	md5   string
-	dir   string
-	needs []string // names in its .dep, as they stand there
-	why   []string // as in [lock.Input]
-	blob  *fetch.Blob
-	// licence is what its .info says.
-	licence string
+	pinned  *lock.Input // as the lock has it, if it does
+	md5     string
+	dir     string
+	needs   []string // names in its .dep, as they stand there
+	why     []string // as in [lock.Input]
+	licence string   // what its .info says
+	blob    *fetch.Blob
 }
 
 // closure resolves the wanted extensions and everything they depend on, in load order. What no
@@ -118,7 +131,7 @@ func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([
 	found := map[string]*extension{}
 	missing := map[string]error{}
 	items, err := tcz.Closure(ctx, roots, kernel, func(ctx context.Context, file string) ([]string, error) {
-		md5, dir, err := s.sum(ctx, s.dirs, file)
+		x, err := s.find(ctx, file, kernel)
 		if errors.Is(err, fetch.ErrNotFound) {
 			missing[file] = err
 			return nil, nil
@@ -126,9 +139,8 @@ func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([
 		if err != nil {
 			return nil, err
 		}
-		needs, err := s.deps(ctx, s.dirs[dir], file)
-		found[file] = &extension{md5: md5, dir: s.dirs[dir], needs: needs}
-		return needs, err
+		found[file] = x
+		return x.needs, nil
 	})
 	if err != nil {
 		return nil, err
@@ -136,19 +148,78 @@ func (s *sources) closure(ctx context.Context, roots []string, kernel string) ([
 	s.reasons(found, roots, kernel)
 	out := make([]*extension, 0, len(items))
 	for _, it := range items {
-		if err := missing[it.File]; err != nil {
-			d := &DependencyError{File: it.File, Chain: it.Chain, Nowhere: true, Err: err}
-			if !s.mayMiss(it.File, kernel) {
-				return nil, d
-			}
-			s.leftOut(d)
+		if e := found[it.File]; e != nil {
+			e.Item = it
+			out = append(out, e)
 			continue
 		}
-		e := found[it.File]
-		e.Item = it
-		out = append(out, e)
+		if err := s.without(it, missing[it.File], kernel); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// find looks an extension up: in the lock, else on the mirrors.
+func (s *sources) find(ctx context.Context, file, kernel string) (*extension, error) {
+	if s.lockedAway(file, kernel) {
+		return nil, fmt.Errorf("%w: the lock was made without it", fetch.ErrNotFound)
+	}
+	x, err := s.digest(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	if x.pinned != nil && !x.pinned.OnlyPicked() {
+		x.needs = x.pinned.Needs
+		return x, nil
+	}
+	x.needs, err = s.deps(ctx, x.dir, file)
+	return x, err
+}
+
+// digest finds out which bytes an extension has, and on which mirror.
+func (s *sources) digest(ctx context.Context, file string) (*extension, error) {
+	in, err := s.pin(lock.TCZ, file)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil {
+		return &extension{pinned: in, md5: in.MD5, dir: s.dirs[0], licence: in.Licence}, nil
+	}
+	md5, dir, err := s.sum(ctx, s.dirs, file)
+	if err != nil {
+		return nil, err
+	}
+	return &extension{md5: md5, dir: s.dirs[dir]}, nil
+}
+
+// picked fetches an extension that only single files are taken of.
+func (s *sources) picked(ctx context.Context, name string) (*extension, error) {
+	file, err := tcz.FileName(name, s.kernel)
+	if err != nil {
+		return nil, err
+	}
+	x, err := s.digest(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	x.Item, x.why = tcz.Item{File: file}, []string{lock.WhyPick}
+	return x, s.download(ctx, []*extension{x})
+}
+
+// without decides on an extension that no mirror has: it is an error, unless the configuration
+// allows it or whoever asks only wants to know.
+func (s *sources) without(it tcz.Item, cause error, kernel string) error {
+	d := &DependencyError{File: it.File, Chain: it.Chain, Nowhere: true, Err: cause}
+	switch {
+	case s.mayMiss(it.File, kernel):
+		s.leftOut(d)
+	case s.gone != nil:
+		s.gone[it.File] = true
+	default:
+		return d
+	}
+	return nil
 }
 
 // mayMiss reports whether the configuration lists an extension as known to exist nowhere.
@@ -211,11 +282,13 @@ func (s *sources) fetchTCZ(ctx context.Context, e *extension) error {
 	if err != nil {
 		return err
 	}
-	e.blob, err = s.client.Get(ctx, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
-	if errors.Is(err, fetch.ErrNotFound) {
+	e.blob, err = s.get(ctx, e.pinned, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
+	switch {
+	case errors.Is(err, fetch.ErrNotFound) && s.gone != nil:
+		return nil // record notes it
+	case errors.Is(err, fetch.ErrNotFound):
 		return &DependencyError{File: e.File, Chain: e.Chain, Err: err}
-	}
-	if err != nil {
+	case err != nil || e.pinned != nil:
 		return err
 	}
 	e.licence, err = s.copying(ctx, e)
@@ -230,16 +303,52 @@ func (s *sources) urls(e *extension) ([]string, error) {
 // archive fetches a source archive. Upstream publishes no digest for these: sha256 is the
 // user's own pin, if there is one.
 func (s *sources) archive(ctx context.Context, kind, name string, urls []string, sha256 string) (*fetch.Blob, error) {
-	b, err := s.client.Get(ctx, fetch.Request{Name: name, URLs: unique(urls), SHA256: sha256, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+	in, err := s.pin(kind, name)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil && sha256 != "" && !strings.EqualFold(sha256, in.SHA256) {
+		in = nil // the user's own pin is younger than the lock
+	}
+	if urls, err = s.archiveURLs(name, urls, in != nil); err != nil {
+		return nil, err
+	}
+	b, err := s.get(ctx, in, fetch.Request{Name: name, URLs: urls, SHA256: sha256, Fresh: s.resolving, MaxSize: maxArchive, Check: fetch.RefuseHTML})
 	if err == nil {
-		s.inputs.Add(input(lock.Input{Kind: kind, Name: name}, b, urls, lock.WhyConfig))
+		s.note(lock.Input{Kind: kind, Name: name, Why: []string{lock.WhyConfig}}, b, urls)
 	}
 	return b, err
 }
 
+// archiveURLs puts the mirrors' folders of archives around the configured places: a mirror on this
+// machine comes first, so that one directory can hold everything; one on the network only before
+// them where a lock decides what it may give.
+func (s *sources) archiveURLs(name string, urls []string, locked bool) ([]string, error) {
+	var near, far []string
+	for _, dir := range s.plan.ArchiveDirs {
+		if _, ok := fetch.LocalPath(dir); ok {
+			near = append(near, dir)
+		} else {
+			far = append(far, dir)
+		}
+	}
+	first, err := inDirs(near, name)
+	if err != nil {
+		return nil, err
+	}
+	last, err := inDirs(far, name)
+	if err != nil {
+		return nil, err
+	}
+	if locked {
+		return unique(slices.Concat(first, last, urls)), nil
+	}
+	return unique(slices.Concat(first, urls, last)), nil
+}
+
 // gem fetches one .gem.
 func (s *sources) gem(ctx context.Context, g config.Gem) (*fetch.Blob, error) {
-	name := g.Name + "-" + g.Version + ".gem"
+	name := gemFile(g)
 	urls := []string(g.URL)
 	if len(urls) == 0 {
 		var err error
@@ -249,3 +358,6 @@ func (s *sources) gem(ctx context.Context, g config.Gem) (*fetch.Blob, error) {
 	}
 	return s.archive(ctx, lock.Gem, name, urls, g.SHA256)
 }
+
+// gemFile is the name of a gem's file.
+func gemFile(g config.Gem) string { return g.Name + "-" + g.Version + ".gem" }

@@ -27,10 +27,15 @@ type Builder struct {
 	Secrets config.Sources
 	// Client returns the mk-client program for an architecture.
 	Client func(arch string) ([]byte, error)
-	// Version is mkbuild's own, for the manifest.
-	Version string
-	// Epoch, when set, is the time of everything made here; else the newest input's own.
+	// Epoch, when set, is the time of everything made here; else the lock's, else the newest
+	// input's own.
 	Epoch *int64
+	// Lock, when set, pins the inputs: what it has is fetched by its SHA-256, and no mirror is asked
+	// what it has now. What it has not is resolved as without a lock.
+	Lock *lock.Lock
+	// Strict makes it an error if there is no lock, if it is of another configuration, or if
+	// anything is not as it says.
+	Strict bool
 }
 
 // Staged is an image as values: every input fetched, checked and placed, nothing written yet.
@@ -73,7 +78,11 @@ type stage struct {
 
 // Stage fetches the plan's inputs and places them. The caller closes the result.
 func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
-	s := &stage{Builder: b, Staged: &Staged{Plan: p}, src: &sources{client: b.Fetch, plan: p}}
+	src, err := b.sources(p)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{Builder: b.dated(src), Staged: &Staged{Plan: p}, src: src}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -135,7 +144,6 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if s.Builder.Epoch != nil {
 		s.Staged.Epoch = *s.Builder.Epoch
 	}
-	s.Plan.sayLine(s.Sink)
 	blob, err := s.src.iso(ctx)
 	if err != nil {
 		return err
@@ -163,9 +171,6 @@ func (s *stage) fetchBase(ctx context.Context) error {
 // checkBoot holds what the source boots against what is asked for.
 func (s *stage) checkBoot() error {
 	c := s.Plan.Config
-	if err := s.checkLine(); err != nil {
-		return err
-	}
 	s.base.checkModules(s.Sink, s.base.append+" "+c.Boot.Append)
 	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)
 	if len(s.base.initrds) > 1 && c.Initrd.Layout == "merged" {
@@ -245,29 +250,20 @@ func (s *stage) loadState() *overlay.Tree {
 // picks takes single files out of extensions that stay out.
 func (s *stage) picks(ctx context.Context) error {
 	for _, p := range s.Plan.Config.Picks {
-		file, err := tcz.FileName(p.Extension, s.Kernel)
+		x, err := s.src.picked(ctx, p.Extension)
 		if err != nil {
 			return err
 		}
-		x := &extension{Item: tcz.Item{File: file}, why: []string{lock.WhyPick}}
-		var dir int
-		if x.md5, dir, err = s.src.sum(ctx, s.src.dirs, file); err != nil {
-			return err
-		}
-		x.dir = s.src.dirs[dir]
-		if err := s.src.download(ctx, []*extension{x}); err != nil {
-			return err
-		}
-		t, err := s.readTCZ(x.blob, file)
+		t, err := s.readTCZ(x.blob, x.File)
 		if err != nil {
 			return err
 		}
-		picked, err := pick(t, file, p.Files)
+		picked, err := pick(t, x.File, p.Files)
 		if err != nil {
 			return err
 		}
 		if err := s.layers.AddLastWins(picked); err != nil {
-			return fmt.Errorf("place files of %s: %w", file, err)
+			return fmt.Errorf("place files of %s: %w", x.File, err)
 		}
 	}
 	return nil

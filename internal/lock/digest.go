@@ -1,0 +1,64 @@
+package lock
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+)
+
+// selection is what in a configuration selects inputs, in the form that is hashed. Its members
+// and their order are part of [Schema].
+type selection struct {
+	Release, Arch       string
+	Extensions, Missing []string
+	Picks               []string
+	RubyGems            []string
+	MCollective         []string
+	Gems                [][]string
+}
+
+// Digest returns the SHA-256, in hex, of what in a configuration selects inputs. Everything else
+// leaves it alone: where files come from (mirrors and URLs: the lock's hashes decide), the profile
+// (a lock covers all), the order of lists, and whatever only changes what is made of the inputs.
+func Digest(c *config.Config) string {
+	dev := *c
+	dev.Profile = "dev" // with openssh
+	s := selection{
+		Release: c.Release, Arch: c.Arch,
+		Extensions: names(dev.AllExtensions()), Missing: names(c.Missing),
+	}
+	for _, p := range c.Picks {
+		s.Picks = append(s.Picks, p.Extension)
+	}
+	s.Picks = names(s.Picks)
+	if c.RubyGems != nil {
+		s.RubyGems = []string{c.RubyGems.Version, strings.ToLower(c.RubyGems.SHA256)}
+	}
+	if c.MCollective != nil {
+		s.MCollective = []string{c.MCollective.Version, strings.ToLower(c.MCollective.SHA256)}
+	}
+	for _, g := range c.Gems.Install {
+		s.Gems = append(s.Gems, []string{g.Name, g.Version, strings.ToLower(g.SHA256)})
+	}
+	slices.SortFunc(s.Gems, slices.Compare)
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic("lock: strings do not marshal: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// names are extensions as a set: without ".tcz", sorted, each once.
+func names(list []string) []string {
+	out := []string{}
+	for _, n := range list {
+		out = append(out, strings.TrimSuffix(n, ".tcz"))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
