@@ -30,7 +30,7 @@ type buildOptions struct {
 	config                 string
 	mirrors                []string
 	cacheDir               string
-	offline                bool
+	offline, requireHTTPS  bool
 	imageVersion, append   string
 	output, progress       string
 	timings                bool
@@ -45,8 +45,9 @@ func (o *buildOptions) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.withSSH, "with-openssh", false, "the same as --profile dev")
 	f.StringVar(&o.config, "config", "", "configuration `file` (default ./mkbuild.yaml if it exists)")
 	f.StringArrayVar(&o.mirrors, "mirror", nil, "mirror to use instead of the configured ones: `URL|DIR`; may be repeated, tried in order")
-	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default your user cache folder)")
+	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
+	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse what only plain http gives, unless a lock pins it and the cache has it")
 	f.StringVar(&o.imageVersion, "image-version", "", "version of the image (default 0.1.0)")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 	f.BoolVar(&o.timings, "timings", false, "print how long each step took to stderr")
@@ -130,6 +131,7 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 		return err
 	}
 	defer s.Close()
+	warnFirstUse(sink, b.Fetch.FirstUse())
 	if err := write(b, s); err != nil {
 		return err
 	}
@@ -144,7 +146,7 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 }
 
 func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
-	cache, err := o.cache()
+	cache, err := cacheDir(w, o.cacheDir)
 	if err != nil {
 		return nil, err
 	}
@@ -160,24 +162,14 @@ func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*re
 		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
 	}
 	return &remaster.Builder{
-		Fetch:   &fetch.Client{CacheDir: cache, Offline: o.offline, Sink: sink, UserAgent: "mkbuild/" + versionText()},
+		Fetch:   &fetch.Client{CacheDir: cache, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink, UserAgent: "mkbuild/" + versionText()},
 		Sink:    sink,
 		Keys:    keys,
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv},
 		Client:  w.client,
+		Version: versionText(),
 		Epoch:   epoch,
 	}, nil
-}
-
-func (o *buildOptions) cache() (string, error) {
-	if o.cacheDir != "" {
-		return o.cacheDir, nil
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", &usageError{"find the cache folder: " + err.Error(), "name one with --cache-dir DIR"}
-	}
-	return filepath.Join(dir, "mkbuild"), nil
 }
 
 // sourceDate returns the time that the user gave, if any

@@ -36,6 +36,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		isoCommand(w),
 		overlayCommand(w),
 		initCommand(w),
+		releasesCommand(w),
 		bootCommand(w),
 	)
 	addGroup(root, "runtime", "Run time:",
@@ -45,6 +46,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	addGroup(root, "self", "About mkbuild itself:",
 		versionCommand(w),
 		manCommand(w),
+		schemaCommand(w),
 	)
 	addHelpers(root)
 	addLogFormat(root, w)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mkbuild/internal/tcz"
 )
 
 var (
@@ -129,7 +131,7 @@ func (c *Config) checkArchives() error {
 			return err
 		}
 	}
-	if c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 {
+	if line := tcz.LineOf(c.Release, c.Arch); c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 && !line.OwnRubyGems() {
 		return &Error{"gems", "mode boot installs with RubyGems while booting, and rubygems is null", "set gems.mode: baked, or gems.install: []"}
 	}
 	seen := map[string]bool{}

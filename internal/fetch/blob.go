@@ -24,7 +24,8 @@ type Blob struct {
 	// Cached says that nothing was transferred.
 	Cached bool
 
-	name string
+	name  string
+	plain bool // see [Client.FirstUse]
 }
 
 // Open opens the content for reading.
@@ -63,14 +64,14 @@ func (b *Blob) ReadAll(limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// blob describes verified content for the caller.
-func (j *job) blob(d digests, src int, cached bool) *Blob {
+// blob describes verified content of the cache for the caller; e is the entry of source src.
+func (j *job) blob(d digests, src int, e *entry) *Blob {
 	b := &Blob{
 		Path: j.cache.blobPath(d.sha256), SHA256: d.sha256, MD5: d.md5, Size: d.size,
-		Source: src, Cached: cached, name: j.Name,
+		Source: src, Cached: true, name: j.Name,
 	}
 	if src >= 0 {
-		b.URL = j.sources[src].shown
+		b.URL, b.plain = j.sources[src].shown, j.plain(src, e)
 	}
 	return b
 }

@@ -18,7 +18,7 @@ import (
 // Layout of a cache directory:
 //
 //	sha256/<first two digits>/<hash>        whole files
-//	sha256/*.part                           transfers under way
+//	tmp/                                    files under way
 //	index/<first two digits>/<hash>.json    what an address gave last, by the hash of the address
 //	derived/<kind>/<two digits>/<hash>.json what was made of other content, by the hash of its key
 //
@@ -27,7 +27,7 @@ const (
 	blobDir    = "sha256"
 	indexDir   = "index"
 	derivedDir = "derived"
-	partGlob   = "*.part"
+	tmpDir     = "tmp"
 )
 
 var (
@@ -74,10 +74,12 @@ func (h *hasher) sum() digests {
 	return d
 }
 
-// memo remembers which blobs this process has hashed, so that each is read through once only.
+// memo remembers which blobs this process has hashed, so that each is read through once only, and
+// whether it has cleaned up.
 type memo struct {
-	mu   sync.Mutex
-	seen map[string]seenBlob
+	mu    sync.Mutex
+	seen  map[string]seenBlob
+	sweep sync.Once
 }
 
 // seenBlob is a verified blob; a changed modification time calls for another look.
@@ -145,14 +147,14 @@ func (c cache) drop(sha string, damaged fs.FileInfo) {
 	}
 }
 
-// commit makes a part the blob of its hash.
-func (c cache) commit(p *part) error {
+// commit makes a part the blob of its hash. With durable it outlives a power cut.
+func (c cache) commit(p *part, durable bool) error {
 	d := p.sum()
 	target := c.blobPath(d.sha256)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return &CacheError{Dir: c.dir, Err: err}
 	}
-	if err := p.rename(target); err != nil {
+	if err := p.f.CommitAs(target, durable); err != nil {
 		// Windows refuses to replace a file that is open; the one there may be as good.
 		if _, verr := c.verify(d.sha256, false); verr == nil {
 			return nil
@@ -163,13 +165,4 @@ func (c cache) commit(p *part) error {
 		c.memo.put(d, st)
 	}
 	return nil
-}
-
-// syncDir makes a rename durable. Not every system can sync a directory (Windows); there the
-// worst case after a power cut is a file that is fetched again.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()  //nolint:errcheck,gosec // see above
-		d.Close() //nolint:errcheck,gosec // only read
-	}
 }

@@ -249,7 +249,7 @@ func TestPoisonedIndex(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := writeFile(cache{dir: c.CacheDir}.entryPath(s.key), b); err != nil {
+			if err := cacheOf(c).writeFile(cacheOf(c).entryPath(s.key), b); err != nil {
 				t.Fatal(err)
 			}
 			want(t, c, Request{Name: "x", URLs: []string{url}}, "right")
@@ -267,7 +267,7 @@ func TestMovedEntryCannotBeatADigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (cache{dir: c.CacheDir}).record(s, entry{SHA256: sha("other"), Size: 5}); err != nil {
+	if err := cacheOf(c).record(s, entry{SHA256: sha("other"), Size: 5}); err != nil {
 		t.Fatal(err)
 	}
 	want(t, c, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}, "right")
@@ -324,23 +324,17 @@ func TestTwoClientsShareACache(t *testing.T) {
 	}
 }
 
-func TestStalePartsAreSwept(t *testing.T) {
+// TestDeadPartsAreSwept: package wholefile tells the dead from the living.
+func TestDeadPartsAreSwept(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t, static("right"))
 	c := newClient(t)
-	dir := filepath.Join(c.CacheDir, blobDir)
-	old, young := filepath.Join(dir, "1.part"), filepath.Join(dir, "2.part")
-	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(old, nil, 0o600), os.WriteFile(young, nil, 0o600),
-		os.Chtimes(old, time.Unix(1e9, 0), time.Unix(1e9, 0))); err != nil {
+	dead := filepath.Join(c.CacheDir, tmpDir, ".mkbuild-tmp-1")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dead), 0o755), os.WriteFile(dead, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	want(t, c, Request{Name: "x", URLs: []string{url}}, "right")
-	if _, err := os.Stat(old); err == nil {
-		t.Error("the remains of a killed process stay")
-	}
-	if _, err := os.Stat(young); err != nil {
-		t.Error("another process lost its part")
-	}
+	noParts(t, c)
 }
 
 func TestReadAllLimit(t *testing.T) {

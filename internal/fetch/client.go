@@ -10,6 +10,7 @@
 //   - A request without a digest is served from the cache when one of its addresses is known
 //     there, unless it is Fresh: then the mirror is asked whether the file has changed.
 //   - Files on disk are read through the same cache and are noticed when they change.
+//   - An http address is asked over https where its host answers there.
 //   - With Offline nothing is ever dialled.
 //   - Every cached byte is hashed again before its first use in a process; damaged content is
 //     dropped and fetched anew.
@@ -38,6 +39,9 @@ type Client struct {
 	CacheDir string
 	// Offline forbids the network: only the cache and files on disk are used.
 	Offline bool
+	// RequireHTTPS refuses what comes over plain http, from the cache too, unless a SHA-256 of the
+	// request vouches for it there. Files on disk are fine.
+	RequireHTTPS bool
 	// Sink hears about progress, and about mirrors that were passed over; nil drops it all.
 	Sink ui.Sink
 	// HTTP tunes the transfers; the zero value is right outside tests.
@@ -49,6 +53,9 @@ type Client struct {
 	http *http.Client
 	memo memo
 	down downHosts
+
+	secure secureHosts
+	first  firstUse
 }
 
 // Options are the limits of HTTP transfers. A zero field takes its default.
@@ -57,6 +64,8 @@ type Options struct {
 	Transport http.RoundTripper
 	// Connect bounds one connection attempt, name look-up included: 10 s.
 	Connect time.Duration
+	// Probe bounds the question whether the host of an http address answers on https: 3 s.
+	Probe time.Duration
 	// Idle bounds the wait for the next byte: 30 s.
 	Idle time.Duration
 	// Total bounds one Get, retries and every mirror included: 2 h.
@@ -78,6 +87,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	set(&o.Connect, 10*time.Second)
+	set(&o.Probe, 3*time.Second)
 	set(&o.Idle, 30*time.Second)
 	set(&o.Total, 2*time.Hour)
 	set(&o.Backoff, 500*time.Millisecond)
@@ -90,7 +100,7 @@ func (o Options) withDefaults() Options {
 
 // Get returns the content that r asks for. Its error is one of [*NotFoundError],
 // [*NetworkError], [*OfflineError], [*ChecksumError], [*ContentError], [*SizeError],
-// [*CacheError], an [ErrAddress], or wraps the error of ctx.
+// [*CacheError], [*InsecureError], an [ErrAddress], or wraps the error of ctx.
 func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
 	j, err := c.newJob(r)
 	if err != nil {

@@ -74,7 +74,7 @@ func (c *Client) Derive(ctx context.Context, kind, key string, write func(io.Wri
 		return nil, err
 	}
 	got := p.sum()
-	if err := k.commit(p); err != nil {
+	if err := k.commit(p, false); err != nil {
 		return nil, err
 	}
 	return k.derivedBlob(kind, got, false), k.recordDerivation(derivation{derivedSchema, kind, key, got.sha256, got.size})
@@ -147,7 +147,7 @@ func parseDerivation(b []byte) (*derivation, error) {
 func (c cache) recordDerivation(d derivation) error {
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err == nil {
-		err = writeFile(c.derivationPath(d.Kind, d.Key), append(b, '\n'))
+		err = c.writeFile(c.derivationPath(d.Kind, d.Key), append(b, '\n'))
 	}
 	if err != nil {
 		return &CacheError{Dir: c.dir, Err: err}

@@ -148,7 +148,7 @@ func TestPoisonedDerivation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writeFile(cache{dir: c.CacheDir}.derivationPath("segment", "k"), b); err != nil {
+		if err := cacheOf(c).writeFile(cacheOf(c).derivationPath("segment", "k"), b); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Derived("segment", "k"); !errors.Is(err, ErrNotFound) {

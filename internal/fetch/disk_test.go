@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"mkbuild/internal/wholefile"
 )
 
 func TestUnwritableCache(t *testing.T) {
@@ -37,7 +39,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := intake{job: j, part: &part{hasher: newHasher(true), f: full, cache: c.CacheDir}, meter: j.meter(0)}
+	in := intake{job: j, part: &part{hasher: newHasher(true), f: &wholefile.File{File: full}, cache: c.CacheDir}, meter: j.meter(0)}
 	err = in.copy(t.Context(), strings.NewReader("content"))
 	e, ok := errors.AsType[*CacheError](err)
 	if !ok || !errors.Is(err, syscall.ENOSPC) || e.Dir != c.CacheDir || !strings.Contains(e.Hint(), "free space") {

@@ -20,6 +20,8 @@ var (
 	ErrForbidden = errors.New("forbidden")
 	// ErrOffline says that the network would be needed and is forbidden.
 	ErrOffline = errors.New("offline")
+	// ErrInsecure says that only plain http would give the file, and https is required.
+	ErrInsecure = errors.New("plain http, and its host does not answer on https")
 	// ErrTooLarge says that a file is over its limit.
 	ErrTooLarge = errors.New("too large")
 	// ErrAddress says that a URL, path or name cannot be used.
@@ -97,10 +99,15 @@ type OfflineError struct {
 	URLs []string
 	// Damaged says that the cache had the file, but its bytes had changed.
 	Damaged bool
+	// Plain says that the cache has the file, from plain http, and https is required.
+	Plain bool
 }
 
 func (e *OfflineError) Error() string {
 	why := "it is not in the cache"
+	if e.Plain {
+		why = "its cached copy came over plain http, which --require-https refuses"
+	}
 	if e.Damaged {
 		why = "its cached copy was damaged and has been removed"
 	}
@@ -113,6 +120,24 @@ func (e *OfflineError) Is(target error) bool { return target == ErrOffline }
 // Hint says what to try next.
 func (e *OfflineError) Hint() string {
 	return "run once without --offline to fill the cache, or give a mirror on disk with --mirror DIR"
+}
+
+// InsecureError is an [ErrInsecure] with the places that were refused.
+type InsecureError struct {
+	Name string
+	URLs []string
+}
+
+func (e *InsecureError) Error() string {
+	return fmt.Sprintf("fetch %s: --require-https refuses plain http, and no https answers there: %s", e.Name, strings.Join(e.URLs, ", "))
+}
+
+// Is reports that e is an ErrInsecure.
+func (e *InsecureError) Is(target error) bool { return target == ErrInsecure }
+
+// Hint says what to try next.
+func (e *InsecureError) Hint() string {
+	return "name a mirror that has https with --mirror https://…, or one on disk with --mirror DIR, or leave --require-https out and let a lock decide"
 }
 
 // ChecksumError is content that is not what its digest promises.

@@ -112,11 +112,13 @@ func files(t *testing.T, dir string) []string {
 func noParts(t *testing.T, c *Client) {
 	t.Helper()
 	for _, f := range files(t, c.CacheDir) {
-		if strings.HasSuffix(f, ".part") || strings.HasSuffix(f, ".tmp") {
+		if strings.HasPrefix(f, tmpDir) {
 			t.Errorf("%s was left in the cache", f)
 		}
 	}
 }
+
+func cacheOf(c *Client) cache { return cache{dir: c.CacheDir, memo: &c.memo} }
 
 // noDial is the network of a test that must not use it.
 type noDial struct{ t *testing.T }

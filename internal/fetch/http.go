@@ -132,13 +132,13 @@ type downHosts struct {
 	host map[string]error
 }
 
-func (d *downHosts) get(host string) error {
+func (d *downHosts) get(s source) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.host[host]
+	return d.host[hostKey(s)]
 }
 
-func (d *downHosts) note(host string, err error) {
+func (d *downHosts) note(s source, err error) {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || op.Op != "dial" {
 		return
@@ -148,8 +148,11 @@ func (d *downHosts) note(host string, err error) {
 	if d.host == nil {
 		d.host = map[string]error{}
 	}
-	d.host[host] = err
+	d.host[hostKey(s)] = err
 }
+
+// hostKey tells a host's http from its https.
+func hostKey(s source) string { return s.u.Scheme + "://" + s.u.Host }
 
 // fedReader feeds a watchdog while it is read.
 type fedReader struct {

@@ -31,6 +31,8 @@ type entry struct {
 	// MTime is the modification time of a local source in nanoseconds since 1970; 0 means that
 	// it was written too recently to tell one change from the next.
 	MTime int64 `json:"mtime_ns,omitempty"`
+	// TLS says that the answer came over https, even if URL is an http address.
+	TLS bool `json:"tls,omitempty"`
 	// Missing remembers that an optional file does not exist.
 	Missing bool `json:"missing,omitempty"`
 }
@@ -81,7 +83,7 @@ func parseEntry(b []byte) (*entry, error) {
 		return nil, fmt.Errorf("%w: schema %q, size %d", errEntry, e.Schema, e.Size)
 	}
 	if e.Missing {
-		return &entry{Schema: e.Schema, URL: e.URL, Missing: true}, nil
+		return &entry{Schema: e.Schema, URL: e.URL, TLS: e.TLS, Missing: true}, nil
 	}
 	if !isSHA256(e.SHA256) {
 		return nil, fmt.Errorf("%w: sha256 %q", errEntry, e.SHA256)
@@ -96,27 +98,25 @@ func (c cache) record(s source, e entry) error {
 	if err != nil {
 		return &CacheError{Dir: c.dir, Err: err}
 	}
-	if err := writeFile(c.entryPath(s.key), append(b, '\n')); err != nil {
+	if err := c.writeFile(c.entryPath(s.key), append(b, '\n')); err != nil {
 		return &CacheError{Dir: c.dir, Err: err}
 	}
 	return nil
 }
 
-// writeFile makes a small file appear whole.
-func writeFile(name string, b []byte) error {
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, "*.tmp")
+// writeFile makes an entry appear whole. After a power cut it may be empty, which costs a question
+// to the source.
+func (c cache) writeFile(name string, b []byte) error {
+	f, err := c.newFile()
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone once the rename below succeeds
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
+	defer f.Abort()
+	if _, err := f.Write(b); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return f.CommitAs(name, false)
 }

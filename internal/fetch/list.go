@@ -72,7 +72,10 @@ func listDir(dir string) ([]string, error) {
 
 // listPage asks once: a listing only makes an error message better.
 func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
-	if err := j.down.get(s.u.Host); err != nil {
+	if s, _ = j.secured(ctx, s); s.u.Scheme != "https" && j.RequireHTTPS {
+		return nil, ErrInsecure
+	}
+	if err := j.down.get(s); err != nil {
 		return nil, err
 	}
 	o := j.HTTP.withDefaults()

@@ -16,11 +16,15 @@ func (j *job) fromCache() *Blob {
 	}
 	for i, s := range j.sources {
 		e := j.cache.entry(s)
+		if j.refused(i, e) {
+			j.overHTTP = true
+			continue
+		}
 		if s.local() && !j.pinned() && !unchanged(s, e) {
 			e = nil
 		}
 		if d, ok := j.cached(e); ok {
-			return j.blob(d, i, true)
+			return j.blob(d, i, e)
 		}
 		if s.local() && !j.pinned() && exists(s.path) {
 			return nil // there, and new to us: read it in its turn
@@ -45,10 +49,10 @@ func (j *job) bySHA256() *Blob {
 	}
 	for i, s := range j.sources {
 		if e := j.cache.entry(s); e != nil && e.SHA256 == j.SHA256 {
-			return j.blob(d, i, true)
+			return j.blob(d, i, e)
 		}
 	}
-	return j.blob(d, -1, true)
+	return j.blob(d, -1, nil)
 }
 
 // cached returns the content that an entry points to, if it is whole and what the request wants.

@@ -38,6 +38,9 @@ func (m *meter) at(done int64) {
 
 // finished reports that the content is there and verified.
 func (j *job) finished(b *Blob) {
+	if b.plain && !j.Fresh && !j.Optional {
+		j.first.add(j.Name)
+	}
 	if b.Size == 0 || ((j.Fresh || j.Optional) && b.Size <= quietSize) {
 		return
 	}

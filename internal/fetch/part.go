@@ -3,53 +3,36 @@ package fetch
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+
+	"mkbuild/internal/wholefile"
 )
 
 // part is a file under way into the cache. It exists until commit or discard.
 type part struct {
 	*hasher
-	f     *os.File
+	f     *wholefile.File
 	cache string
 }
 
-// staleAfter is how old a part must be to count as the remains of a killed process.
-const staleAfter = 24 * time.Hour
-
-// newPart opens an empty part beside the blobs, on the same file system.
+// newPart opens an empty part on the file system of the blobs.
 func (c cache) newPart(withMD5 bool) (*part, error) {
-	dir := filepath.Join(c.dir, blobDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, &CacheError{Dir: c.dir, Err: err}
-	}
-	f, err := os.CreateTemp(dir, partGlob)
+	f, err := c.newFile()
 	if err != nil {
 		return nil, &CacheError{Dir: c.dir, Err: err}
 	}
-	p := &part{hasher: newHasher(withMD5), f: f, cache: c.dir}
-	// Several users may share a cache, and CreateTemp gives 0600.
-	if err := f.Chmod(0o644); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		p.discard()
-		return nil, &CacheError{Dir: c.dir, Err: err}
-	}
-	if st, err := f.Stat(); err == nil {
-		sweep(dir, st.ModTime().Add(-staleAfter))
-	}
-	return p, nil
+	return &part{hasher: newHasher(withMD5), f: f, cache: c.dir}, nil
 }
 
-// sweep removes the parts that killed processes have left behind. The limit is given by the
-// clock of the file system, which all processes on this cache share.
-func sweep(dir string, before time.Time) {
-	names, _ := filepath.Glob(filepath.Join(dir, partGlob))
-	for _, n := range names {
-		if st, err := os.Lstat(n); err == nil && st.Mode().IsRegular() && st.ModTime().Before(before) {
-			os.Remove(n) //nolint:errcheck,gosec // left for the next sweep
-		}
+// newFile opens a file under way. The first one of a client sweeps up after killed processes.
+func (c cache) newFile() (*wholefile.File, error) {
+	dir := filepath.Join(c.dir, tmpDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
 	}
+	c.memo.sweep.Do(func() { wholefile.Sweep(dir) })
+	return wholefile.CreateIn(dir)
 }
 
 // Write appends b to the file and to the digests. Its error is a [*CacheError].
@@ -85,28 +68,8 @@ func (p *part) head() ([]byte, error) {
 	return b, nil
 }
 
-// rename syncs and closes the file and moves it to target.
-func (p *part) rename(target string) error {
-	if err := p.f.Sync(); err != nil {
-		return err
-	}
-	if err := p.f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(p.f.Name(), target); err != nil {
-		return err
-	}
-	syncDir(filepath.Dir(target))
-	return nil
-}
-
 // discard removes the part; after a commit it does nothing.
-func (p *part) discard() {
-	p.f.Close() //nolint:errcheck,gosec // the file goes away
-	if err := os.Remove(p.f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return // swept up a day later
-	}
-}
+func (p *part) discard() { p.f.Abort() }
 
 // readHead reads at most [HeadSize] bytes from the start.
 func readHead(r io.ReaderAt) ([]byte, error) {

@@ -56,6 +56,8 @@ type job struct {
 	sources []source
 	// damaged is set when the cache held the content but its bytes had changed.
 	damaged bool
+	// overHTTP is set when the cache has content that came over plain http, which is refused.
+	overHTTP bool
 }
 
 // newJob checks r and gives its zero fields their defaults.

@@ -26,10 +26,10 @@ type transfer struct {
 	notModified bool
 }
 
-// fromHTTP downloads source i, or finds that the cached copy is still its current content.
-func (j *job) fromHTTP(ctx context.Context, i int) (*Blob, error) {
-	s := j.sources[i]
-	if err := j.down.get(s.u.Host); err != nil {
+// fromHTTP downloads source i from s, which is its address or the https form of it, or finds that the
+// cached copy is still its current content.
+func (j *job) fromHTTP(ctx context.Context, i int, s source) (*Blob, error) {
+	if err := j.down.get(s); err != nil {
 		return nil, err
 	}
 	p, err := j.cache.newPart(true)
@@ -37,17 +37,17 @@ func (j *job) fromHTTP(ctx context.Context, i int) (*Blob, error) {
 		return nil, err
 	}
 	defer p.discard()
-	known, d := j.current(s)
+	known, d := j.current(i)
 	t := &transfer{intake: intake{job: j, part: p, shown: s.shown, meter: j.meter(0)}, src: s, known: known}
 	for {
 		if err := t.run(ctx); err != nil {
-			j.down.note(s.u.Host, err)
+			j.down.note(s, err)
 			return nil, err
 		}
 		if t.notModified {
-			return j.blob(d, i, true), nil
+			return j.blob(d, i, known), nil
 		}
-		b, err := j.keep(p, i, entry{ETag: t.etag, LastModified: t.modified})
+		b, err := j.keep(p, i, entry{ETag: t.etag, LastModified: t.modified, TLS: s.u.Scheme == "https"})
 		if !isA[*ChecksumError](err) || !t.resumed {
 			return b, err
 		}
@@ -60,12 +60,12 @@ func (j *job) fromHTTP(ctx context.Context, i int) (*Blob, error) {
 }
 
 // current returns the entry to revalidate, if the request allows and the cache can.
-func (j *job) current(s source) (*entry, digests) {
+func (j *job) current(i int) (*entry, digests) {
 	if !j.Fresh || j.pinned() {
 		return nil, digests{}
 	}
-	e := j.cache.entry(s)
-	if e == nil || e.ETag == "" && e.LastModified == "" {
+	e := j.cache.entry(j.sources[i])
+	if j.refused(i, e) || e == nil || e.ETag == "" && e.LastModified == "" {
 		return nil, digests{}
 	}
 	d, ok := j.cached(e)

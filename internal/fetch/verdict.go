@@ -12,7 +12,7 @@ func (j *job) verdict(attempts []Attempt) error {
 			}
 		}
 	}
-	urls, missing, offline := make([]string, 0, len(attempts)), 0, 0
+	urls, missing, offline, insecure := make([]string, 0, len(attempts)), 0, 0, 0
 	for _, a := range attempts {
 		urls = append(urls, a.URL)
 		if errors.Is(a.Err, ErrNotFound) {
@@ -21,12 +21,17 @@ func (j *job) verdict(attempts []Attempt) error {
 		if errors.Is(a.Err, ErrOffline) {
 			offline++
 		}
+		if errors.Is(a.Err, ErrInsecure) {
+			insecure++
+		}
 	}
 	switch {
 	case missing == len(attempts):
 		return &NotFoundError{Name: j.Name, URLs: urls}
 	case offline > 0:
-		return &OfflineError{Name: j.Name, URLs: urls, Damaged: j.damaged}
+		return &OfflineError{Name: j.Name, URLs: urls, Damaged: j.damaged, Plain: j.overHTTP}
+	case insecure > 0 && insecure+missing == len(attempts):
+		return &InsecureError{Name: j.Name, URLs: urls}
 	}
 	return &NetworkError{Name: j.Name, Attempts: attempts}
 }

@@ -22,7 +22,7 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		if i+1 < len(j.sources) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrOffline) {
+		if i+1 < len(j.sources) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrOffline) && !errors.Is(err, ErrInsecure) {
 			j.warn(j.Name, j.passedOver(s, err)+"; trying the next source")
 		}
 	}
@@ -44,14 +44,14 @@ func (j *job) fromSource(ctx context.Context, i int) (*Blob, error) {
 	case s.local():
 		return j.fromFile(ctx, i)
 	case j.Offline:
-		if e := j.cache.entry(s); j.Optional && e != nil && e.Missing {
+		if e := j.cache.entry(s); j.Optional && e != nil && e.Missing && !j.refused(i, e) {
 			return nil, ErrNotFound
 		}
 		return nil, ErrOffline
 	}
-	b, err := j.fromHTTP(ctx, i)
+	b, overTLS, err := j.fromWeb(ctx, i)
 	if j.Optional && errors.Is(err, ErrNotFound) {
-		if rerr := j.cache.record(s, entry{Missing: true}); rerr != nil {
+		if rerr := j.cache.record(s, entry{Missing: true, TLS: overTLS}); rerr != nil {
 			return nil, rerr
 		}
 	}
@@ -74,12 +74,14 @@ func (j *job) keep(p *part, i int, e entry) (*Blob, error) {
 	if err := j.match(shown, d); err != nil {
 		return nil, err
 	}
-	if err := j.cache.commit(p); err != nil {
+	if err := j.cache.commit(p, true); err != nil {
 		return nil, err
 	}
 	e.SHA256, e.Size = d.sha256, d.size
 	if err := j.cache.record(j.sources[i], e); err != nil {
 		return nil, err
 	}
-	return j.blob(d, i, false), nil
+	b := j.blob(d, i, &e)
+	b.Cached = false
+	return b, nil
 }

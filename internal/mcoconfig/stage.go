@@ -18,6 +18,9 @@ const (
 	configDir    = "usr/local/etc/mcollective"
 )
 
+// ServerCfg is where an image has its server.cfg.
+const ServerCfg = configDir + "/server.cfg"
+
 // ErrNotMCollective says that a source archive has no daemon where MCollective keeps it.
 var ErrNotMCollective = errors.New("not the source of MCollective")
 
@@ -52,7 +55,7 @@ func Stage(src *overlay.Tree, version string, cfg []byte) (*overlay.Tree, error)
 		overlay.Symlink(linkPath, "/"+home),
 		overlay.Symlink(daemonLink, "/"+linkPath+"/"+daemon),
 		overlay.Dir(configDir, 0o755),
-		overlay.File(configDir+"/server.cfg", 0o640, slices.Clone(cfg)),
+		overlay.File(ServerCfg, 0o640, slices.Clone(cfg)),
 	} {
 		e.Origin = "mkbuild"
 		if err := out.Put(e); err != nil {

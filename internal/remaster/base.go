@@ -19,7 +19,8 @@ import (
 type base struct {
 	image   *iso9660.Image
 	name    string // "Core-4.5.2.iso"
-	cfgs    []string
+	menus   []menu
+	efi     []*efiBoot
 	kernel  string   // path of vmlinuz in the ISO
 	initrds []string // paths of the default label's initrds, in load order
 	append  string   // the default label's kernel arguments

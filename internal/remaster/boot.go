@@ -6,37 +6,30 @@ import (
 	"io"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 
 	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/remaster/isolinux"
 	"mkbuild/internal/ui"
 )
 
-// ErrNoISOLINUX says that an ISO has no isolinux.cfg that boots a kernel with an initrd.
-var ErrNoISOLINUX = errors.New("no isolinux.cfg that boots a kernel with an initrd")
+// ErrNoISOLINUX says that an ISO has no boot menu that boots a kernel with an initrd.
+var ErrNoISOLINUX = errors.New("no isolinux.cfg or grub.cfg that boots a kernel with an initrd")
 
-// findBoot learns from isolinux.cfg which kernel and initrd the image boots by default.
+// findBoot learns from the boot menus which kernel and initrd the image boots by default: from
+// isolinux.cfg, where there is one.
 func (b *base) findBoot() error {
-	var names []string
-	for i := range b.image.Files {
-		if n := b.image.Files[i].Path; path.Base(n) == "isolinux.cfg" {
-			names = append(names, n)
-		}
+	if err := b.findMenus(); err != nil {
+		return err
 	}
-	sort.Strings(names)
-	for _, cfg := range names {
-		labels, err := b.labels(cfg)
+	for i := range b.menus {
+		m := &b.menus[i]
+		entries, err := b.entries(m)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", m.name(), err)
 		}
-		if len(labels) == 0 {
-			continue
-		}
-		b.cfgs = append(b.cfgs, cfg)
-		for _, l := range labels {
-			b.take(path.Dir(cfg), l)
+		m.boots = len(entries) > 0
+		for _, e := range entries {
+			b.take(m, e)
 		}
 	}
 	if b.kernel == "" {
@@ -45,32 +38,26 @@ func (b *base) findBoot() error {
 	return nil
 }
 
-// labels lists what a configuration boots, the default first.
-func (b *base) labels(cfg string) ([]isolinux.Label, error) {
-	text, err := b.content(cfg)
-	if err != nil {
-		return nil, err
-	}
-	ls, err := isolinux.Labels(text)
-	sort.SliceStable(ls, func(i, j int) bool { return ls[i].Default && !ls[j].Default })
-	return ls, err
-}
-
-// take adopts the first label whose kernel and initrds are in the image, and notes every other
+// take adopts the first entry whose kernel and initrds are in the image, and notes every other
 // one that boots without the initrd that will be remade: it would start stock Tiny Core.
-func (b *base) take(dir string, l isolinux.Label) {
-	kernel := b.find(dir, l.Kernel)
+func (b *base) take(m *menu, e entry) {
+	dir := path.Dir(m.path)
+	if m.grub {
+		dir = "" // GRUB takes names from the root of its device
+	}
+	kernel := b.find(dir, e.kernel)
 	var initrds []string
-	for _, name := range l.Initrds {
-		if p := b.find(dir, name); p != "" {
+	for _, name := range e.initrds {
+		if p := b.find(dir, name); p != "" && (m.efi == nil || !m.efi.has(name)) {
 			initrds = append(initrds, p)
 		}
 	}
+	unclear := m.grub && strings.Contains(e.kernel, "$") || m.efi != nil && m.efi.has(e.kernel)
 	switch {
-	case b.kernel == "" && kernel != "" && len(initrds) > 0 && len(initrds) == len(l.Initrds):
-		b.kernel, b.initrds, b.append = kernel, initrds, l.Append
-	case kernel != "" && (b.kernel == "" || !slices.Contains(initrds, b.initrd())):
-		b.others = append(b.others, l.Name)
+	case b.kernel == "" && kernel != "" && len(initrds) > 0 && len(initrds) == len(e.initrds) && !unclear:
+		b.kernel, b.initrds, b.append = kernel, initrds, e.append
+	case unclear, kernel != "" && (b.kernel == "" || !slices.Contains(initrds, b.initrd())):
+		b.others = append(b.others, e.name)
 	}
 }
 
@@ -134,12 +121,14 @@ func (b *base) checkLabels(prod bool, sink ui.Sink) error {
 	return nil
 }
 
-// checkFirmware warns of boot paths that mkbuild keeps as they are.
+// checkFirmware says which firmware the image boots on, and warns of a boot path that mkbuild
+// keeps as it is.
 func (b *base) checkFirmware(sink ui.Sink, edited bool) {
-	for _, e := range b.image.Boot {
-		if e.Platform == iso9660.PlatformUEFI && edited {
-			sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: b.name, Text: "the boot menu of its UEFI loader is kept as it is: boot.append and boot.timeout apply to BIOS boots alone"})
-			return
-		}
+	if !slices.ContainsFunc(b.image.Boot, func(e iso9660.BootEntry) bool { return e.Platform == iso9660.PlatformUEFI }) {
+		sink.Event(ui.Event{Level: ui.Info, Step: "base", Item: b.name, Text: "BIOS only: it has no UEFI boot entry, so the image has none"})
+		return
+	}
+	if edited && !slices.ContainsFunc(b.menus, func(m menu) bool { return m.grub && m.boots || m.efi != nil && m.boots }) {
+		sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: b.name, Text: "no menu of its UEFI loader was found: boot.append and boot.timeout apply to BIOS boots alone"})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/wholefile"
 )
 
 // Initrd is the finished initrd of an image. Its size and digest stand in other files before its
@@ -18,7 +19,9 @@ type Initrd struct {
 	SHA256 string
 	// Segments are the archives that it is put together of, in order, without gaps.
 	Segments []Segment
-	file     *spare
+	// sums are the digests of files' contents that were worked out on the way, by path.
+	sums map[string]string
+	file *wholefile.Temp
 }
 
 // Segment is a part of an initrd that the kernel unpacks by itself.
@@ -43,7 +46,7 @@ func (i *Initrd) Close() error { return i.file.Close() }
 // merged archive. The caller closes it.
 func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err error) {
 	defer b.step("initrd")()
-	f, err := newSpare()
+	f, err := wholefile.NewTempIn("")
 	if err != nil {
 		return nil, fmt.Errorf("make initrd: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/tcz"
 )
 
 // Plan is what a build will do, worked out of the configuration alone: no network, no clock,
@@ -26,14 +27,19 @@ type Plan struct {
 	ArchiveDirs []string
 	// Extensions are the wanted ones, KERNEL not yet replaced.
 	Extensions []string
+	// Line is what is known of the release's line, Followed what [config.Config.FollowRelease] put in
+	// place of the defaults.
+	Line     tcz.Line
+	Followed []string
 }
 
 // New plans an image.
 func New(c config.Config) (*Plan, error) {
+	line, followed := c.FollowRelease()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Config: c, ISO: isoName(c.Arch, c.Release), Extensions: c.AllExtensions()}
+	p := &Plan{Config: c, ISO: line.ISO(c.Release), Extensions: c.AllExtensions(), Line: line, Followed: followed}
 	major, _, _ := strings.Cut(c.Release, ".")
 	for _, m := range c.Mirrors {
 		for _, dir := range []string{"release", "archive/" + c.Release} {
@@ -54,14 +60,6 @@ func New(c config.Config) (*Plan, error) {
 		p.ArchiveDirs = append(p.ArchiveDirs, u)
 	}
 	return p, nil
-}
-
-// isoName is the name of the command-line edition: the one without a desktop.
-func isoName(arch, release string) string {
-	if arch == "x86_64" {
-		return "CorePure64-" + release + ".iso"
-	}
-	return "Core-" + release + ".iso"
 }
 
 // inDirs returns name in each of dirs.

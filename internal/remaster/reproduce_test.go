@@ -162,8 +162,10 @@ func TestBuildsToOneOutput(t *testing.T) {
 	if _, tree := initrdOf(t, openISO(t, name)); tree.Get("tmp/mk-version.yaml") == nil {
 		t.Error("the image is not whole")
 	}
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
+	for _, n := range []string{name, ManifestName(name)} {
+		if err := os.Remove(n); err != nil {
+			t.Fatal(err)
+		}
 	}
 	checkEmpty(t, dir)
 }

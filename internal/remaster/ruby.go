@@ -2,6 +2,7 @@ package remaster
 
 import (
 	"context"
+	"errors"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
@@ -18,6 +19,9 @@ func (e *RubyError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *RubyError) Unwrap() error { return e.Err }
+
+// gemCommand is what installs gems while booting: RubyGems', or the one that Ruby brings along.
+const gemCommand = "usr/local/bin/gem"
 
 // Hint says what to change.
 func (*RubyError) Hint() string {
@@ -103,6 +107,9 @@ func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
 	}
 	place := rubygems.Install
 	if s.Plan.Config.Gems.Mode == "boot" {
+		if len(gems) > 0 && s.Plan.Config.RubyGems == nil && s.layers.Merged().Get(gemCommand) == nil {
+			return &RubyError{errors.New("install gems while booting: the ruby extension has no /" + gemCommand)}
+		}
 		place = rubygems.Repository
 		s.bootGems = rubygems.BootInstallScript(gems, ruby.RubyGems)
 	}

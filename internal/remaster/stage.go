@@ -27,6 +27,8 @@ type Builder struct {
 	Secrets config.Sources
 	// Client returns the mk-client program for an architecture.
 	Client func(arch string) ([]byte, error)
+	// Version is mkbuild's own, for the manifest.
+	Version string
 	// Epoch, when set, is the time of everything made here; else the lock's, else the newest
 	// input's own.
 	Epoch *int64
@@ -144,6 +146,7 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if s.Builder.Epoch != nil {
 		s.Staged.Epoch = *s.Builder.Epoch
 	}
+	s.Plan.sayLine(s.Sink)
 	blob, err := s.src.iso(ctx)
 	if err != nil {
 		return err
@@ -171,6 +174,9 @@ func (s *stage) fetchBase(ctx context.Context) error {
 // checkBoot holds what the source boots against what is asked for.
 func (s *stage) checkBoot() error {
 	c := s.Plan.Config
+	if err := s.checkLine(); err != nil {
+		return err
+	}
 	s.base.checkModules(s.Sink, s.base.append+" "+c.Boot.Append)
 	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)
 	if len(s.base.initrds) > 1 && c.Initrd.Layout == "merged" {

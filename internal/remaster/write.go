@@ -11,7 +11,6 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/remaster/isolinux"
 	"mkbuild/internal/wholefile"
 )
 
@@ -27,7 +26,7 @@ func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) erro
 	})
 }
 
-// WriteISO writes the image.
+// WriteISO writes the image, and its manifest beside it as [ManifestName].
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 	rd, err := b.WriteInitrd(ctx, s)
 	if err != nil {
@@ -39,11 +38,26 @@ func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 	if err != nil {
 		return err
 	}
-	return wholefile.Write(name, func(w io.Writer) error {
+	text, err := b.putManifest(ctx, s, rd, img)
+	if err != nil {
+		return err
+	}
+	err = wholefile.Write(name, func(w io.Writer) error {
 		if err := img.Write(interruptible{ctx, w}); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeText(ManifestName(name), text)
+}
+
+func writeText(name string, text []byte) error {
+	return wholefile.Write(name, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
 	})
 }
 
@@ -78,15 +92,8 @@ func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
 	b, c := s.base, s.Plan.Config
 	img := *b.image
 	img.Files = append([]iso9660.File(nil), b.image.Files...)
-	for _, cfg := range b.cfgs {
-		text, err := b.content(cfg)
-		if err != nil {
-			return nil, err
-		}
-		if text, err = isolinux.Edit(text, bootEdit(c.Boot)); err != nil {
-			return nil, fmt.Errorf("edit %s in %s: %w", cfg, b.name, err)
-		}
-		setContent(img.Lookup(cfg), text, s.Epoch)
+	if err := b.editMenus(&img, bootEdit(c.Boot), s.Epoch); err != nil {
+		return nil, err
 	}
 	f := img.Lookup(b.initrd())
 	f.Size, f.MTime, f.HardLink, f.Open = rd.Size, s.Epoch, "", rd.Open
@@ -102,13 +109,13 @@ func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
 	return &img, nil
 }
 
-// bootEdit says what to change in isolinux.cfg.
-func bootEdit(c config.Boot) isolinux.Options {
-	o := isolinux.Options{Append: c.Append}
+// bootEdit says what to change in the boot menus.
+func bootEdit(c config.Boot) menuEdit {
+	e := menuEdit{append: c.Append}
 	if c.Timeout != nil {
-		o.TimeoutTenths = *c.Timeout
+		e.tenths = *c.Timeout
 	}
-	return o
+	return e
 }
 
 func setContent(f *iso9660.File, text []byte, mtime int64) {

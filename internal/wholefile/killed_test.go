@@ -170,8 +170,8 @@ func TestEveryWay(t *testing.T) {
 func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	kept := []string{".out.tmp-", ".out.tmp-1a", ".out.tmp-1.iso", ".out2.tmp-1", "out.tmp-1", ".tmp-x"}
-	for _, n := range append(kept, ".out.tmp-12", ".tmp-34") {
+	kept := []string{".out.tmp-", ".out.tmp-1a", ".out.tmp-1.iso", ".out2.tmp-1", "out.tmp-1", ".mkbuild-tmp-x", ".tmp-34x"}
+	for _, n := range append(kept, ".out.tmp-12", ".mkbuild-tmp-34") {
 		if err := os.WriteFile(filepath.Join(dir, n), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS == "windows" { // no locks: age decides
-		for _, n := range []string{".out.tmp-12", ".tmp-34"} {
+		for _, n := range []string{".out.tmp-12", ".mkbuild-tmp-34"} {
 			os.Chtimes(filepath.Join(dir, n), time.Unix(1e9, 0), time.Unix(1e9, 0))
 		}
 	}
@@ -191,7 +191,7 @@ func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := Sweep(dir); n != 1 {
-		t.Errorf("%d files swept, want .tmp-34", n)
+		t.Errorf("%d files swept, want .mkbuild-tmp-34", n)
 	}
 	got := " " + names(t, dir) + " "
 	for _, n := range append(kept, "out", ".out.tmp-5", ".out.tmp-6") {
@@ -199,7 +199,7 @@ func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 			t.Errorf("%s is gone", n)
 		}
 	}
-	if strings.Contains(got, ".out.tmp-12 ") || strings.Contains(got, ".tmp-34 ") {
+	if strings.Contains(got, ".out.tmp-12 ") || strings.Contains(got, ".mkbuild-tmp-34 ") {
 		t.Errorf("left: %s", got)
 	}
 }
@@ -241,6 +241,15 @@ func TestNewTemp(t *testing.T) {
 	}
 	if got := names(t, dir); got != "" {
 		t.Errorf("left: %q", got)
+	}
+	if f, err = NewTempIn(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil || names(t, dir) != "" {
+		t.Errorf("%v, left: %q", err, names(t, dir))
+	}
+	if _, err := NewTempIn(filepath.Join(dir, "nowhere")); err == nil {
+		t.Error("a folder that is not there")
 	}
 	if _, err := NewTemp(filepath.Join(dir, "nowhere", "out")); err == nil || !strings.Contains(err.Error(), "write ") {
 		t.Error(err)

@@ -14,9 +14,25 @@ type Temp struct {
 
 // NewTemp opens a work file on the file system of the output name.
 func NewTemp(name string) (*Temp, error) {
-	f, err := create(beside(name))
+	t, err := newTemp(beside(name))
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", name, err)
+	}
+	return t, nil
+}
+
+// NewTempIn opens a work file in dir, or in the system's own place if dir is empty.
+func NewTempIn(dir string) (*Temp, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	return newTemp(waiting(dir))
+}
+
+func newTemp(p place) (*Temp, error) {
+	f, err := create(p)
+	if err != nil {
+		return nil, err
 	}
 	if f.path != "" && runtime.GOOS != "windows" && os.Remove(f.path) == nil {
 		f.path = "" // Unix keeps an open file that has no name any more

@@ -51,7 +51,7 @@ func CreateIn(dir string) (*File, error) {
 }
 
 // waiting is the place of files that have no name yet.
-func waiting(dir string) place { return place{dir, ".tmp-"} }
+func waiting(dir string) place { return place{dir, ".mkbuild-tmp-"} }
 
 // create opens a file and sweeps its place.
 func create(p place) (*File, error) {

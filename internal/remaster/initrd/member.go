@@ -24,6 +24,11 @@ const (
 	kindUnsupported
 )
 
+// String names a packing as people know it.
+func (k kind) String() string {
+	return [...]string{"unknown", "none", "gzip", "xz", "zstd", "lz4", "unsupported"}[k]
+}
+
 // sniffLen is how much of a member sniff wants to see.
 const sniffLen = 512
 

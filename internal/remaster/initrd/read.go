@@ -45,6 +45,23 @@ const (
 // It fails with [ErrNotInitrd], [ErrCorrupt] or [overlay.ErrLimit]. origin names the file in all
 // entries and in errors.
 func Read(r io.Reader, origin string, limit int64) (*overlay.Tree, error) {
+	t, _, err := ReadMembers(r, origin, limit)
+	return t, err
+}
+
+// Member is one part of an initrd that is packed by itself.
+type Member struct {
+	// Offset and Size say where it lies in the file, without the NUL bytes behind it.
+	Offset, Size int64
+	// Packing is "gzip", "xz", "zstd", "lz4" or "none".
+	Packing string
+	// Unpacked is the length of its archives in bytes, Entries the number of their entries.
+	Unpacked int64
+	Entries  int
+}
+
+// ReadMembers is [Read] that also tells what members the initrd has, in their order.
+func ReadMembers(r io.Reader, origin string, limit int64) (*overlay.Tree, []Member, error) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
@@ -54,9 +71,9 @@ func Read(r io.Reader, origin string, limit int64) (*overlay.Tree, error) {
 		root: newRootfs(origin),
 	}
 	if err := u.readMembers(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", origin, u.explain(err))
+		return nil, nil, fmt.Errorf("read %s: %w", origin, u.explain(err))
 	}
-	return u.root.finish(), nil
+	return u.root.finish(), u.members, nil
 }
 
 // source counts what was read and remembers why reading failed, because a broken disk is not a
@@ -82,7 +99,7 @@ type unpacker struct {
 	in      *bufio.Reader
 	left    int64 // unpacked bytes still allowed
 	entries int
-	members int // read completely
+	members []Member // read completely
 	root    *rootfs
 }
 
@@ -96,7 +113,7 @@ func (u *unpacker) explain(err error) error {
 		return u.src.err
 	case errors.Is(err, ErrNotInitrd), errors.Is(err, ErrCorrupt), errors.Is(err, overlay.ErrLimit):
 		return err
-	case u.members == 0 && u.entries == 0 && errors.Is(err, cpio.ErrFormat):
+	case len(u.members) == 0 && u.entries == 0 && errors.Is(err, cpio.ErrFormat):
 		return fmt.Errorf("%w: no cpio archive inside: %w", ErrNotInitrd, err)
 	}
 	return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -111,12 +128,16 @@ func (u *unpacker) readMembers() error {
 			return err
 		}
 		at := u.offset()
-		if err := u.readMember(at); err != nil {
+		left, entries := u.left, u.entries
+		packing, err := u.readMember(at)
+		if err != nil {
 			return fmt.Errorf("member at byte %d: %w", at, err)
 		}
-		u.members++
+		u.members = append(u.members, Member{
+			Offset: at, Size: u.offset() - at, Packing: packing.String(), Unpacked: left - u.left, Entries: u.entries - entries,
+		})
 	}
-	if u.members == 0 {
+	if len(u.members) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrNotInitrd)
 	}
 	return nil
@@ -134,8 +155,8 @@ func (u *unpacker) skipNULs() error {
 	}
 }
 
-// readMember reads the archives of one member.
-func (u *unpacker) readMember(at int64) (err error) {
+// readMember reads the archives of one member, and tells how it is packed.
+func (u *unpacker) readMember(at int64) (k kind, err error) {
 	defer func() {
 		// The decompressors are other people's code and their input is hostile.
 		if p := recover(); p != nil {
@@ -144,30 +165,30 @@ func (u *unpacker) readMember(at int64) (err error) {
 	}()
 	start, err := u.in.Peek(sniffLen)
 	if err != nil && err != io.EOF { //nolint:errorlint // bufio passes io.EOF on as it is
-		return err
+		return kindUnknown, err
 	}
-	kind := sniff(start)
+	k = sniff(start)
 	switch {
-	case kind == kindRaw && at%4 != 0:
-		return errors.New("an uncompressed archive has to begin at a multiple of 4 bytes")
-	case kind == kindUnknown || kind == kindUnsupported:
-		return u.unknown(kind, start)
+	case k == kindRaw && at%4 != 0:
+		return k, errors.New("an uncompressed archive has to begin at a multiple of 4 bytes")
+	case k == kindUnknown || k == kindUnsupported:
+		return k, u.unknown(k, start)
 	}
-	plain, done, err := open(kind, u.in)
+	plain, done, err := open(k, u.in)
 	if err != nil {
-		return noEOF(err)
+		return k, noEOF(err)
 	}
 	defer done()
-	if kind == kindRaw {
-		return u.readArchives(u.in, true)
+	if k == kindRaw {
+		return k, u.readArchives(u.in, true)
 	}
-	return u.readArchives(&limited{r: plain, left: u.left}, false)
+	return k, u.readArchives(&limited{r: plain, left: u.left}, false)
 }
 
 // unknown says what is in the place of a member.
 func (u *unpacker) unknown(k kind, start []byte) error {
 	sentinel := ErrNotInitrd
-	if u.members > 0 {
+	if len(u.members) > 0 {
 		sentinel = ErrCorrupt
 	}
 	switch {
@@ -189,6 +210,7 @@ func (u *unpacker) readArchives(r io.Reader, single bool) error {
 		h, err := d.Next()
 		if err == io.EOF { //nolint:errorlint // cpio.Reader returns it unwrapped
 			u.root.endArchive()
+			u.left = before - d.Offset()
 			return nil
 		}
 		if err != nil {

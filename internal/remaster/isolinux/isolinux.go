@@ -4,8 +4,9 @@
 // matter to both, without regard to case, and leaves every byte that it does not have to change:
 // comments, menus, includes, blank lines, tabs and line ends.
 //
-// The format is that of syslinux's doc/syslinux.txt. The package does not follow "include" and
-// "config" lines, and does not check what it does not know.
+// The format is that of syslinux's doc/syslinux.txt. What INCLUDE lines name is the caller's to
+// read ([Includes], [Expand]); "config" lines are not followed, and what the package does not know
+// it does not check.
 package isolinux
 
 import (
@@ -27,12 +28,18 @@ var ErrInvalid = errors.New("invalid isolinux configuration")
 
 // Options say what [Edit] changes.
 type Options struct {
+	// Remove is taken away from the end of the kernel arguments, where it stands there: what an
+	// earlier edit has appended.
+	Remove string
 	// Append is put behind the kernel arguments of every label that boots a kernel.
 	Append string
 	// TimeoutTenths is the time in tenths of a second after which the default label boots, up
 	// to 35996. Zero and less leave what the file says: a machine without a keyboard must never
 	// be made to wait forever, which a TIMEOUT of 0 means.
 	TimeoutTenths int
+	// Part says that the file is one of several that INCLUDE lines join: it may have no label,
+	// and a timeout is changed where there is one and never added.
+	Part bool
 }
 
 // validate refuses options that would change the meaning of other lines.
@@ -57,13 +64,16 @@ func Edit(cfg []byte, o Options) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
 	}
+	if args := strings.TrimSpace(o.Remove); args != "" {
+		f.removeArgs(args)
+	}
 	if args := strings.TrimSpace(o.Append); args != "" {
-		if err := f.appendArgs(args); err != nil {
+		if err := f.appendArgs(args); err != nil && !o.Part {
 			return nil, fmt.Errorf("edit isolinux configuration: %w", err)
 		}
 	}
 	if o.TimeoutTenths > 0 {
-		f.setTimeout(o.TimeoutTenths)
+		f.setTimeout(o.TimeoutTenths, !o.Part)
 	}
 	return f.bytes(), nil
 }
@@ -120,9 +130,18 @@ func (f *file) appendArgs(args string) error {
 	return nil
 }
 
+// removeArgs takes arguments away from the end of those of every label that boots a kernel.
+func (f *file) removeArgs(args string) {
+	for _, s := range f.labels() {
+		if s.bootsKernel(f) && s.append >= 0 {
+			f.lines[s.append].dropValue(args)
+		}
+	}
+}
+
 // setTimeout changes the last TIMEOUT line, which is the one that counts, or adds one in front
 // of the first label.
-func (f *file) setTimeout(tenths int) {
+func (f *file) setTimeout(tenths int, add bool) {
 	value := strconv.Itoa(tenths)
 	at := -1
 	for i, l := range f.lines {
@@ -132,6 +151,9 @@ func (f *file) setTimeout(tenths int) {
 	}
 	if at >= 0 {
 		f.lines[at].setValue(value)
+		return
+	}
+	if !add {
 		return
 	}
 	model := line{end: f.lineEnd()}

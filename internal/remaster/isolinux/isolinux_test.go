@@ -104,6 +104,13 @@ func TestEdit(t *testing.T) {
 			[][2]string{{"timeout 2", "timeout 9"}}},
 		{"timeout without a value", "timeout\nlabel a\n", Options{TimeoutTenths: 9}, [][2]string{{"timeout", "timeout 9"}}},
 		{"timeout in an empty file", "", Options{TimeoutTenths: 9}, nil},
+		{"other arguments", lower, Options{Remove: "loglevel=3", Append: "new"}, [][2]string{{"core.gz loglevel=3", "core.gz new"}, {"extra.gz loglevel=3", "extra.gz new"}}},
+		{"all arguments", "label a\nkernel k\nappend x y\n", Options{Remove: "x y", Append: "z"}, [][2]string{{"x y", "z"}}},
+		{"removed", "label a\nkernel k\nappend x y\n", Options{Remove: "y"}, [][2]string{{"x y", "x"}}},
+		{"not removed", "label a\nkernel k\nappend xy\n", Options{Remove: "y"}, nil},
+		{"a part without labels", "menu title x\n", Options{Part: true, Append: "x", TimeoutTenths: 9}, nil},
+		{"a part with all", "timeout 1\nlabel a\nkernel k\n", Options{Part: true, Append: "x", TimeoutTenths: 9},
+			[][2]string{{"timeout 1", "timeout 9"}, {"kernel k", "kernel k\nappend x"}}},
 		{"mixed case", "Label a\n Kernel k\n Append y\nTimeOut 3\n", Options{Append: "x", TimeoutTenths: 9},
 			[][2]string{{"Append y", "Append y x"}, {"TimeOut 3", "TimeOut 9"}}},
 	}
@@ -179,6 +186,32 @@ func TestLabels(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %v\n got %+v\nwant %+v", tt.name, err, got, tt.want)
 		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	files := map[string]string{
+		"menu.cfg":  "label a\nkernel k\nINCLUDE deep.cfg",
+		"deep.cfg":  "label b\nkernel k",
+		"title.cfg": "menu title x\n",
+	}
+	open := func(name string) ([]byte, error) { return []byte(files[name]), nil }
+	const main = "default b\n include menu.cfg\nMenu Include title.cfg tag\ninclude none.cfg\ntext help\ninclude prose\nendtext\n"
+	got, err := Expand([]byte(main), open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels, err := Labels(got)
+	if err != nil || len(labels) != 2 || labels[0].Default || !labels[1].Default || !strings.Contains(string(got), "menu title x") {
+		t.Errorf("%+v, %v in\n%s", labels, err, got)
+	}
+	names, err := Includes([]byte(main))
+	if err != nil || !reflect.DeepEqual(names, []string{"menu.cfg", "title.cfg", "none.cfg"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+	files["deep.cfg"] = "include menu.cfg\n"
+	if _, err := Expand([]byte(main), open); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a circle: %v", err)
 	}
 }
 

@@ -61,6 +61,15 @@ func (l *line) addValue(text string) {
 	}
 }
 
+// dropValue takes text away from the end of the value.
+func (l *line) dropValue(text string) {
+	if l.value == text {
+		l.value = ""
+		return
+	}
+	l.value = strings.TrimSuffix(l.value, " "+text)
+}
+
 // setValue replaces the value.
 func (l *line) setValue(text string) {
 	if l.space == "" {

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
@@ -36,7 +37,8 @@ gems: {source: archives, install: [{name: daemons, version: 1.1.8}, {name: stomp
 mcollective: {version: 1.2.1, url: archives/mcollective-1.2.1.tgz}
 `
 
-// Make writes the mirror into dir, with its mkbuild.yaml.
+// Make writes the mirror into dir: two lines, with a mkbuild.yaml for the first and a mkbuild64.yaml
+// for the second.
 func Make(dir string) error {
 	core, err := ISO()
 	if err != nil {
@@ -64,6 +66,11 @@ func Make(dir string) error {
 	for name, fs := range extensions() {
 		files["4.x/x86/tcz/"+name+".tcz"] = sqfs.Image(fs)
 	}
+	second, err := modern()
+	if err != nil {
+		return err
+	}
+	maps.Copy(files, second)
 	return write(dir, files)
 }
 
@@ -141,7 +148,9 @@ func extensions() map[string][]sqfs.File {
 }
 
 // Base is the miniature's root file system.
-func Base() *overlay.Tree {
+func Base() *overlay.Tree { return base(Kernel) }
+
+func base(kernel string) *overlay.Tree {
 	t := &overlay.Tree{}
 	file := func(name string, perm, gid uint32, text string) {
 		e := overlay.File(name, perm, []byte(text))
@@ -153,7 +162,7 @@ func Base() *overlay.Tree {
 		e.GID = gid
 		put(t, e)
 	}
-	for _, d := range []string{".", "bin", "dev", "etc", "etc/init.d", "etc/sysconfig", "home", "lib", "lib/modules", "lib/modules/" + Kernel, "usr", "usr/bin", "usr/sbin", "usr/local", "usr/local/bin", "proc"} {
+	for _, d := range []string{".", "bin", "dev", "etc", "etc/init.d", "etc/sysconfig", "home", "lib", "lib/modules", "lib/modules/" + kernel, "usr", "usr/bin", "usr/sbin", "usr/local", "usr/local/bin", "proc"} {
 		dir(d, 0o755, 0)
 	}
 	dir("tmp", 0o1777, 0)
@@ -162,7 +171,7 @@ func Base() *overlay.Tree {
 	put(t, overlay.Entry{Path: "dev/console", Mode: overlay.TypeChar | 0o600, Major: 5, Minor: 1})
 	put(t, overlay.Entry{Path: "dev/null", Mode: overlay.TypeChar | 0o666, Major: 1, Minor: 3})
 	put(t, overlay.Symlink("bin/sh", "busybox"))
-	put(t, overlay.Symlink("lib/modules/"+Kernel+"/kernel.tclocal", "/usr/local/lib/modules/"+Kernel+"/kernel/"))
+	put(t, overlay.Symlink("lib/modules/"+kernel+"/kernel.tclocal", "/usr/local/lib/modules/"+kernel+"/kernel/"))
 	file("init", 0o755, 0, "#!/bin/sh\n")
 	file("bin/busybox", 0o4755, 0, "busybox\n")
 	file("etc/passwd", 0o644, 0, "root:x:0:0:root:/root:/bin/sh\ntc:x:1001:50:Linux User,,,:/home/tc:/bin/sh\n")
@@ -222,8 +231,7 @@ func ISOWith(files map[string][]byte) ([]byte, error) {
 		b := files[n]
 		img.Put(iso9660.File{Path: n, Mode: 0o100644, MTime: Time, Size: int64(len(b)), Open: overlay.Bytes(b)})
 	}
-	if files["boot/isolinux/isolinux.bin"] != nil {
-		img.Boot = []iso9660.BootEntry{{Platform: iso9660.PlatformBIOS, Bootable: true, LoadSectors: 4, Path: "boot/isolinux/isolinux.bin", InfoTable: true}}
+	if img.Boot = bootEntries(files); len(img.Boot) > 0 {
 		img.CatalogPath = "boot/isolinux/boot.cat"
 	}
 	var out bytes.Buffer

@@ -1,0 +1,118 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// published are the members whose text a published configuration holds. A new member has to be
+// put here, or be left out by Public: think of secrets, and of the paths of the build machine.
+var published = []string{
+	"Arch", "Boot.Append", "Client.Settings", "Extensions", "Gems.Install.Name", "Gems.Install.SHA256",
+	"Gems.Install.Version", "Gems.Mode", "Image.Version", "Initrd.Layout", "MCollective.SHA256", "MCollective.Version",
+	"Missing", "Overlay.Owner", "Overlay.Target", "Picks.Extension", "Picks.Files", "Profile", "Release",
+	"RubyGems.SHA256", "RubyGems.Version",
+}
+
+// fill puts a text of its own into every string below v.
+func fill(v reflect.Value, name string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("<" + name + ">")
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), name)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), name)
+	case reflect.Map:
+		m := reflect.New(v.Type().Elem()).Elem()
+		if m.Type() == reflect.TypeFor[*Value]() {
+			secret := Text("<" + name + ">")
+			m.Set(reflect.ValueOf(&secret))
+		} else {
+			fill(m, name)
+		}
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("key"), m)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				fill(v.Field(i), strings.TrimPrefix(name+"."+f.Name, "."))
+			}
+		}
+	}
+}
+
+func TestPublicMembers(t *testing.T) {
+	var c Config
+	fill(reflect.ValueOf(&c).Elem(), "")
+	b, err := c.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`<([A-Za-z0-9.]+)>`).FindAllStringSubmatch(string(b), -1) {
+		if !slices.Contains(got, m[1]) {
+			got = append(got, m[1])
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, published) {
+		t.Errorf("published:\n%q\nwant:\n%q\n%s", got, published, b)
+	}
+}
+
+func TestPublicSecrets(t *testing.T) {
+	c, err := Parse("mkbuild.yaml", []byte(`
+mcollective: {server: {plugin.psk: hunter2-psk, plugin.stomp.password: hunter2-pw, plugin.stomp.host: b.example, gone: null}}
+client: {settings: {server: "razor.example:8150", register: "http://u:hunter2-url@razor/svc/checkin/1", fact.token: hunter2-token, mcollective.allow_sample_secrets: "on"}}
+boot: {append: "quiet console=ttyS0 razor.psk=hunter2-arg razor.extend=http://u:hunter2-ext@x/"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	if strings.Contains(text, "hunter2") {
+		t.Errorf("a secret is in\n%s", text)
+	}
+	for _, want := range []string{`"plugin.psk":"REDACTED"`, `"gone":null`, `"server":"razor.example:8150"`, `"quiet console=ttyS0 razor.psk=REDACTED razor.extend=REDACTED"`, `"mcollective.allow_sample_secrets":"on"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is not in\n%s", want, text)
+		}
+	}
+	if !c.Client.HasSecrets() || (&Client{Settings: map[string]string{"server": "razor"}}).HasSecrets() {
+		t.Error("HasSecrets is wrong")
+	}
+}
+
+// TestPublicParses reads the result back: what decides on the content is the same.
+func TestPublicParses(t *testing.T) {
+	c, err := Parse("dir/mkbuild.yaml", []byte("release: 4.7.7\nprofile: debug\nrubygems: null\npick: []\noverlay: [{source: a, target: /b}]\nboot: {timeout: 7}\nimage: {name: x, version: 1.2}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Parse("manifest", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := back.Public()
+	if err != nil || string(again) != string(b) {
+		t.Errorf("%v\n%s\n%s", err, b, again)
+	}
+	if got := fmt.Sprintf("%s %s %v %d %d %s", back.Release, back.Profile, back.RubyGems, len(back.Picks), *back.Boot.Timeout, back.Image.Version); got != "4.7.7 debug <nil> 0 7 1.2" {
+		t.Error(got)
+	}
+}

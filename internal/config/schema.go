@@ -1,0 +1,156 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// schema is the part of JSON Schema that mkbuild.yaml needs. It means the same in all drafts;
+// draft 7 is named because all editors know it.
+type schema struct {
+	Draft       string             `json:"$schema,omitempty"`
+	Title       string             `json:"title,omitempty"`
+	Description string             `json:"description,omitempty"`
+	Type        any                `json:"type,omitempty"` // a name, or several
+	Enum        []string           `json:"enum,omitempty"`
+	Pattern     string             `json:"pattern,omitempty"`
+	Default     any                `json:"default,omitempty"`
+	Items       *schema            `json:"items,omitempty"`
+	Properties  map[string]*schema `json:"properties,omitempty"`
+	Additional  any                `json:"additionalProperties,omitempty"` // false, or the schema of all values
+	AnyOf       []*schema          `json:"anyOf,omitempty"`
+	MinProps    int                `json:"minProperties,omitempty"`
+	MaxProps    int                `json:"maxProperties,omitempty"`
+}
+
+// Schema returns the JSON Schema of mkbuild.yaml, for editors: the keys and types of [Config],
+// the explanations and defaults of [Template]. What it refuses, [Parse] refuses too; rules
+// beyond the form of a value are left to [Config.Validate].
+func Schema() ([]byte, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(Template, &doc); err != nil {
+		return nil, err
+	}
+	s, err := schemaOf(reflect.TypeFor[Config](), doc.Content[0], "")
+	if err != nil {
+		return nil, err
+	}
+	s.Draft, s.Title = "http://json-schema.org/draft-07/schema#", "mkbuild.yaml"
+	b, err := json.MarshalIndent(s, "", "  ")
+	return append(b, '\n'), err
+}
+
+// schemaOf describes the type t of a key, such as "gems.mode"; example is its value in the
+// template, nil where that has none.
+func schemaOf(t reflect.Type, example *yaml.Node, key string) (*schema, error) {
+	switch t {
+	case reflect.TypeFor[URLs]():
+		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: orNull("array"), Items: &schema{Type: "string"}}}}, nil
+	case reflect.TypeFor[*Value]():
+		source := map[string]*schema{"file": {Type: "string"}, "env": {Type: "string"}}
+		return &schema{AnyOf: []*schema{{Type: orNull("string", "number", "boolean")}, {Type: "object", Properties: source, Additional: false, MinProps: 1, MaxProps: 1}}}, nil
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return stringSchema(key), nil
+	case reflect.Bool:
+		return &schema{Type: "boolean"}, nil
+	case reflect.Int:
+		return &schema{Type: "integer"}, nil
+	case reflect.Pointer:
+		s, err := schemaOf(t.Elem(), example, key)
+		if name, ok := "", false; err == nil {
+			if name, ok = s.Type.(string); ok {
+				s.Type = orNull(name)
+			}
+		}
+		return s, err
+	case reflect.Slice:
+		items, err := schemaOf(t.Elem(), nil, key+"[]")
+		return &schema{Type: orNull("array"), Items: items}, err
+	case reflect.Map:
+		values, err := schemaOf(t.Elem(), nil, key+"{}")
+		return &schema{Type: orNull("object"), Additional: values}, err
+	case reflect.Struct:
+		return structSchema(t, example, key)
+	}
+	return nil, fmt.Errorf("schema of %s: no rule for the type %s", key, t)
+}
+
+// orNull also takes a key that is there without a value, as YAML has it.
+func orNull(types ...string) []string { return append(types, "null") }
+
+// stringSchema takes numbers too: 4.5 in YAML is one, and means the text.
+func stringSchema(key string) *schema {
+	if values := Choices(key); values != nil {
+		return &schema{Type: "string", Enum: values}
+	}
+	s := &schema{Type: []string{"string", "number"}}
+	switch {
+	case key == "release":
+		s.Pattern = releaseForm.String()
+	case key == "image.version":
+		s.Pattern = versionForm.String()
+	case strings.HasSuffix(key, ".sha256"):
+		s.Pattern = "^$|" + sha256Form.String()
+	case strings.HasSuffix(key, "{}"):
+		s.Type = []string{"string", "number", "boolean"}
+	}
+	return s
+}
+
+func structSchema(t reflect.Type, example *yaml.Node, key string) (*schema, error) {
+	s := &schema{Type: orNull("object"), Properties: map[string]*schema{}, Additional: false}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		k, v := lookup(example, name)
+		p, err := schemaOf(t.Field(i).Type, v, strings.TrimPrefix(key+"."+name, "."))
+		if err != nil {
+			return nil, err
+		}
+		p.Description = comments(k, v)
+		if v != nil && v.Kind == yaml.ScalarNode {
+			if err := v.Decode(&p.Default); err != nil {
+				return nil, err
+			}
+		}
+		s.Properties[name] = p
+	}
+	return s, nil
+}
+
+// lookup finds a key of a mapping with its value, nil where it has none.
+func lookup(n *yaml.Node, name string) (key, value *yaml.Node) {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i], n.Content[i+1]
+		}
+	}
+	return nil, nil
+}
+
+// comments joins what the template says about a key: above it, and behind it.
+func comments(key, value *yaml.Node) string {
+	if key == nil {
+		return ""
+	}
+	var out []string
+	for _, c := range []string{key.HeadComment, key.LineComment, value.HeadComment, value.LineComment} {
+		for _, l := range strings.Split(c, "\n") {
+			if l = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(l), "#")); l != "" {
+				out = append(out, l)
+			}
+		}
+	}
+	return strings.Join(out, " ")
+}

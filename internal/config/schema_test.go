@@ -1,0 +1,137 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+)
+
+// validator is the schema in the hands of another program.
+func validator(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	b, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mkbuild.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("mkbuild.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func value(t *testing.T, text string) any {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestSchemaIsCurrent(t *testing.T) {
+	want, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../../docs/mkbuild.schema.json")
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("docs/mkbuild.schema.json is not what the code says (%v): go run ./cmd/mkbuild schema >docs/mkbuild.schema.json", err)
+	}
+}
+
+// Every mkbuild.yaml of the project is one to an editor too.
+func TestSchemaTakesOurFiles(t *testing.T) {
+	s := validator(t)
+	if err := s.Validate(value(t, string(Template))); err != nil {
+		t.Errorf("default.yaml: %v", err)
+	}
+	found, err := filepath.Glob("../../examples/*/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range found {
+		if base := filepath.Base(name); !strings.HasPrefix(base, "mkbuild") {
+			continue
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(value(t, string(b))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The schema refuses nothing that mkbuild takes, and what has the wrong form in both.
+func TestSchemaAgreesWithParse(t *testing.T) {
+	s := validator(t)
+	for _, tc := range []struct {
+		text string
+		ok   bool
+	}{
+		{"", true},
+		{"release: 4.5", true},
+		{"release: 4.5.2\nextensions:\n", true},
+		{"extensions: [bash, scsi-KERNEL]", true},
+		{"mirrors: /srv/tinycore", true},
+		{"mirrors: [a, b]", true},
+		{"rubygems: null\nmcollective: ~\ngems: {install: []}", true},
+		{"mcollective: {server: {plugin.psk: {env: MCO_PSK}, a: 1, b: null, c: {file: x}}}", true},
+		{"client: {settings: {interval: 15, verify: true}}", true},
+		{"boot: {timeout: null}", true},
+		{"overlay: [{source: files, target: /, owner: '0:0'}]", true},
+		{"profil: dev", false},
+		{"boot: {apend: x}", false},
+		{"overlay: [{from: x, target: /}]", false},
+		{"gems: {install: [{name: a, version: 1, sha: x}]}", false},
+		{"mcollective: {server: {plugin.psk: {environment: X}}}", false},
+		{"mcollective: {server: {plugin.psk: {env: X, file: y}}}", false},
+		{"profile: production", false},
+		{"arch: arm", false},
+		{"initrd: {layout: best}", false},
+		{"initrd: {level: high}", false},
+		{"extensions: bash", false},
+		{"missing: {a: b}", false},
+		{"release: next", false},
+		{"image: {version: 1.0-rc1}", false},
+		{"rubygems: {sha256: abc}", false},
+		{"client: {disabled: maybe}", false},
+	} {
+		schemaErr := s.Validate(value(t, tc.text))
+		c, err := Parse("mkbuild.yaml", []byte(tc.text))
+		if err == nil {
+			err = c.Validate()
+		}
+		if (schemaErr == nil) != tc.ok || (err == nil) != tc.ok {
+			t.Errorf("%s\nwant ok %t; the schema says %v, mkbuild %v", tc.text, tc.ok, schemaErr, err)
+		}
+	}
+}
+
+// The explanations and defaults of the template reach the editor.
+func TestSchemaExplains(t *testing.T) {
+	b, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"description": "a Tiny Core Linux release"`, `{env: MCO_PSK} or {file: psk.txt}`, `"default": "4.5.2"`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}

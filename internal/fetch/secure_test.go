@@ -1,0 +1,297 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// network is a world of servers by scheme and host; others refuse the connection.
+type network struct {
+	mu    sync.Mutex
+	hosts map[string]http.HandlerFunc
+	log   []string
+}
+
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.log = append(n.log, r.Method+" "+r.URL.String())
+	h := n.hosts[r.URL.Scheme+"://"+r.URL.Host]
+	if h == nil {
+		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}
+	w := httptest.NewRecorder()
+	h(w, r)
+	resp := w.Result()
+	resp.Request = r
+	return resp, nil
+}
+
+// asked returns and forgets the requests so far.
+func (n *network) asked() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := strings.Join(n.log, ", ")
+	n.log = nil
+	return s
+}
+
+func worldClient(t *testing.T, hosts map[string]http.HandlerFunc) (*Client, *network) {
+	t.Helper()
+	n := &network{hosts: hosts}
+	c := newClient(t)
+	c.HTTP.Transport = n
+	return c, n
+}
+
+// again is another process on the same cache and network.
+func again(c *Client) *Client { return &Client{CacheDir: c.CacheDir, HTTP: c.HTTP} }
+
+func only(path, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != path {
+			w.WriteHeader(404)
+			return
+		}
+		w.Write([]byte(body))
+	}
+}
+
+func TestHTTPSFirst(t *testing.T) {
+	t.Parallel()
+	const probe = "HEAD https://m.test/, "
+	redirect := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://m.test"+r.URL.Path, http.StatusFound)
+	}
+	tests := []struct {
+		name, url string
+		tls       http.HandlerFunc
+		asked     string
+		firstUse  bool
+	}{
+		{"the host has it", "http://m.test/x", only("/x", "right"), probe + "GET https://m.test/x", false},
+		{"with the port", "http://m.test:80/x", only("/x", "right"), probe + "GET https://m.test/x", false},
+		{"no https there", "http://m.test/x", nil, probe + "GET http://m.test/x", true},
+		{"another site on https", "http://m.test/x", status(404), probe + "GET https://m.test/x, GET http://m.test/x", true},
+		{"a page on https", "http://m.test/x", static("<html>parked"), probe + "GET https://m.test/x, GET http://m.test/x", true},
+		{"it sends back to http", "http://m.test/x", redirect, probe + "GET https://m.test/x, GET http://m.test/x", true},
+		{"it forbids", "http://m.test/x", status(403), probe + "GET https://m.test/x, GET http://m.test/x", true},
+		{"another port", "http://m.test:8080/x", only("/x", "wrong"), "GET http://m.test:8080/x", true},
+		{"https is asked for", "https://m.test/x", only("/x", "right"), "GET https://m.test/x", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c, n := worldClient(t, map[string]http.HandlerFunc{
+				"https://m.test": tt.tls, "http://m.test": only("/x", "right"), "http://m.test:80": only("/x", "right"), "http://m.test:8080": only("/x", "right")})
+			r := Request{Name: "x", URLs: []string{tt.url}, Check: RefuseHTML}
+			if b := want(t, c, r, "right"); b.URL != tt.url {
+				t.Errorf("the address is %s", b.URL)
+			}
+			if got := n.asked(); got != tt.asked {
+				t.Errorf("asked %s\nwant  %s", got, tt.asked)
+			}
+			if got := len(c.FirstUse()) == 1; got != tt.firstUse {
+				t.Errorf("trusted on first use: %q", c.FirstUse())
+			}
+			second := again(c)
+			want(t, second, r, "right")
+			if got := len(second.FirstUse()) == 1; got != tt.firstUse || n.asked() != "" {
+				t.Errorf("trusted on first use, from the cache: %q", second.FirstUse())
+			}
+		})
+	}
+}
+
+// TestOneProbe: a host is asked once, and believed about absences once it has given a file.
+func TestOneProbe(t *testing.T) {
+	t.Parallel()
+	c, n := worldClient(t, map[string]http.HandlerFunc{"https://m.test": only("/x", "right"), "http://m.test": only("/dep", "wrong")})
+	want(t, c, Request{Name: "x", URLs: []string{"http://m.test/x"}}, "right")
+	n.asked()
+	opt := Request{Name: "dep", URLs: []string{"http://m.test/dep"}, Optional: true}
+	if _, err := c.Get(t.Context(), opt); !errors.Is(err, ErrNotFound) || n.asked() != "GET https://m.test/dep" {
+		t.Error(err)
+	}
+	// The other way: what only http gives ends the matter.
+	c, n = worldClient(t, map[string]http.HandlerFunc{"https://m.test": status(404), "http://m.test": only("/x", "right")})
+	want(t, c, Request{Name: "x", URLs: []string{"http://m.test/x"}}, "right")
+	n.asked()
+	if _, err := c.Get(t.Context(), Request{Name: "y", URLs: []string{"http://m.test/y"}}); !errors.Is(err, ErrNotFound) || n.asked() != "GET http://m.test/y" {
+		t.Error(err)
+	}
+}
+
+// TestNoDowngrade: https that once worked is not given up for http because it fails, and an https
+// address never.
+func TestNoDowngrade(t *testing.T) {
+	t.Parallel()
+	broken := false
+	c, n := worldClient(t, map[string]http.HandlerFunc{"http://m.test": static("evil"), "https://m.test": func(w http.ResponseWriter, _ *http.Request) {
+		if broken {
+			w.WriteHeader(500)
+			return
+		}
+		w.Write([]byte("right"))
+	}})
+	want(t, c, Request{Name: "x", URLs: []string{"http://m.test/x"}}, "right")
+	broken = true
+	for _, scheme := range []string{"http", "https"} {
+		n.asked()
+		_, err := c.Get(t.Context(), Request{Name: "y", URLs: []string{scheme + "://m.test/y"}})
+		if got := n.asked(); !errors.Is(err, ErrUnreachable) || strings.Contains(got, "GET http:") {
+			t.Errorf("%v, asked %s", err, got)
+		}
+	}
+}
+
+func TestRequireHTTPS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, n := worldClient(t, map[string]http.HandlerFunc{"http://plain.test": static("right"), "https://m.test": only("/x", "right"), "http://m.test": static("evil")})
+	plainURL := Request{Name: "x", URLs: []string{"http://plain.test/x"}}
+	want(t, c, plainURL, "right") // into the cache
+	strict := again(c)
+	strict.RequireHTTPS = true
+	n.asked()
+	_, err := strict.Get(t.Context(), plainURL)
+	e, ok := errors.AsType[*InsecureError](err)
+	if !ok || !strings.Contains(err.Error(), "http://plain.test/x") || e.Hint() == "" || n.asked() != "HEAD https://plain.test/" {
+		t.Fatal(err)
+	}
+	pinned := plainURL
+	pinned.MD5 = md5hex("right")
+	if _, err := strict.Get(t.Context(), pinned); !isA[*InsecureError](err) {
+		t.Errorf("an md5 is no proof: %v", err)
+	}
+	pinned.SHA256 = sha("right")
+	want(t, strict, pinned, "right")
+	want(t, strict, Request{Name: "x", URLs: []string{"http://plain.test/x", "http://m.test/x"}}, "right")
+	if _, err := strict.Get(t.Context(), Request{Name: "y", URLs: []string{"http://m.test/y"}}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("https said that it is not there: %v", err)
+	}
+	both := []string{"http://plain.test/y", "https://down.test/y"}
+	if _, err := strict.Get(t.Context(), Request{Name: "y", URLs: both}); !errors.Is(err, ErrUnreachable) || isA[*InsecureError](err) {
+		t.Errorf("a dead https mirror is a matter of the network: %v", err)
+	}
+	if _, err := strict.Get(t.Context(), Request{Name: "y", URLs: []string{dir + "/none"}}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := strict.List(t.Context(), []string{"http://plain.test/"}); !errors.Is(err, ErrInsecure) {
+		t.Errorf("list: %v", err)
+	}
+	if strings.Contains(n.asked(), "GET http:") {
+		t.Error("plain http was used")
+	}
+	strict.Offline = true
+	_, err = strict.Get(t.Context(), plainURL)
+	if !errors.Is(err, ErrOffline) || !strings.Contains(err.Error(), "plain http") {
+		t.Errorf("offline: %v", err)
+	}
+}
+
+// TestRequireHTTPSForgetsPlainAnswers: neither a remembered absence nor a validator from plain http
+// counts.
+func TestRequireHTTPSForgetsPlainAnswers(t *testing.T) {
+	t.Parallel()
+	hosts := map[string]http.HandlerFunc{"http://m.test": func(w http.ResponseWriter, r *http.Request) {
+		if w.Header().Set("ETag", `"1"`); r.URL.Path != "/x" {
+			w.WriteHeader(404)
+			return
+		}
+		w.Write([]byte("evil"))
+	}}
+	c, n := worldClient(t, hosts)
+	fresh := Request{Name: "x", URLs: []string{"http://m.test/x"}, Fresh: true}
+	dep := Request{Name: "dep", URLs: []string{"http://m.test/dep"}, Fresh: true, Optional: true}
+	want(t, c, fresh, "evil")
+	if _, err := c.Get(t.Context(), dep); !errors.Is(err, ErrNotFound) {
+		t.Fatal(err)
+	}
+	n.hosts["https://m.test"] = func(w http.ResponseWriter, r *http.Request) {
+		if w.Header().Set("ETag", `"1"`); r.Header.Get("If-None-Match") == `"1"` {
+			w.WriteHeader(304)
+			return
+		}
+		w.Write([]byte("right"))
+	}
+	strict := again(c)
+	strict.RequireHTTPS, strict.Offline = true, true
+	if _, err := strict.Get(t.Context(), dep); !errors.Is(err, ErrOffline) {
+		t.Errorf("offline: %v", err)
+	}
+	strict = again(c)
+	strict.RequireHTTPS = true
+	want(t, strict, fresh, "right")
+}
+
+// TestFirstUseCounts: what a SHA-256 vouches for, index files and files on disk are not counted.
+func TestFirstUseCounts(t *testing.T) {
+	t.Parallel()
+	url, _ := serve(t, static("right"))
+	c := newClient(t)
+	want(t, c, Request{Name: "b", URLs: []string{url + "/b"}, MD5: md5hex("right")}, "right")
+	want(t, c, Request{Name: "a", URLs: []string{url + "/a"}}, "right")
+	want(t, c, Request{Name: "a", URLs: []string{url + "/a"}}, "right")
+	want(t, c, Request{Name: "locked", URLs: []string{url + "/l"}, SHA256: sha("right")}, "right")
+	want(t, c, Request{Name: "index", URLs: []string{url + "/i"}, Fresh: true}, "right")
+	if got := c.FirstUse(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestRealCertificates: a host with a certificate that nobody vouches for has no https.
+func TestRealCertificates(t *testing.T) {
+	t.Parallel()
+	tlsServer := httptest.NewUnstartedServer(static("over tls"))
+	tlsServer.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tlsServer.StartTLS()
+	defer tlsServer.Close()
+	plainServer := httptest.NewServer(static("plain"))
+	defer plainServer.Close()
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		to := plainServer.Listener.Addr().String()
+		if strings.HasSuffix(addr, ":443") {
+			to = tlsServer.Listener.Addr().String()
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, to)
+	}
+	trusting := tlsServer.Client().Transport.(*http.Transport).Clone()
+	trusting.DialContext = dial
+	for body, tr := range map[string]*http.Transport{"over tls": trusting, "plain": {DialContext: dial}} {
+		defer tr.CloseIdleConnections()
+		c := newClient(t)
+		c.HTTP.Transport, c.HTTP.Probe = tr, time.Minute
+		want(t, c, Request{Name: "x", URLs: []string{"http://example.com/x"}}, body)
+	}
+}
+
+// TestSilentProbe: a host that takes connections on 443 and never says a word costs the probe alone.
+func TestSilentProbe(t *testing.T) {
+	t.Parallel()
+	c, n := worldClient(t, map[string]http.HandlerFunc{"http://m.test": static("right"), "https://m.test": nil})
+	c.HTTP.Probe = time.Millisecond
+	c.HTTP.Transport = silentTLS{n}
+	want(t, c, Request{Name: "x", URLs: []string{"http://m.test/x"}}, "right")
+}
+
+// silentTLS never answers https.
+type silentTLS struct{ http.RoundTripper }
+
+func (s silentTLS) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "https" {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return s.RoundTripper.RoundTrip(r)
+}

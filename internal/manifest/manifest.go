@@ -1,0 +1,158 @@
+// Package manifest is the description that an image carries of itself: what it was made of, and
+// every file of the system that it boots. It lies in the image's root as [Name] and beside the
+// image, and is what inspect, diff, verify and the bill of materials go by.
+//
+// A manifest has no clock, no mirror, no URL and no path of the machine that built it: the same
+// inputs give the same bytes wherever they were fetched from. It holds no secret, and no digest of
+// a file that does: the digest of a short password is as good as the password. The digests of
+// whole segments and of the initrd cover such files all the same, as every checksum of an image
+// does; choose secrets that cannot be guessed.
+package manifest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"mkbuild/internal/lock"
+	"mkbuild/internal/overlay"
+)
+
+const (
+	// Schema is the version of the manifest's text.
+	Schema = "mkbuild.manifest/v1"
+	// Name is the manifest's path in the root of an ISO.
+	Name = "mkbuild-manifest.json"
+)
+
+// Manifest describes one image.
+type Manifest struct {
+	// Schema is [Schema].
+	Schema string `json:"schema"`
+	// Mkbuild is the version of the program that made the image.
+	Mkbuild string `json:"mkbuild"`
+	// Plan is the digest of the configuration and the inputs: [Manifest.PlanDigest].
+	Plan string `json:"plan"`
+	// Profile, Release, Arch and Kernel are "prod", "4.5.2", "x86" and "3.0.21-tinycore".
+	Profile string `json:"profile"`
+	Release string `json:"release"`
+	Arch    string `json:"arch"`
+	Kernel  string `json:"kernel"`
+	// SourceDate is the time of what mkbuild made, in seconds since 1970.
+	SourceDate int64 `json:"source_date"`
+	// Config is the effective configuration: config.Config.Public.
+	Config json.RawMessage `json:"config"`
+	// Inputs are the files that went in, without URLs: sorted by kind and name.
+	Inputs []lock.Input `json:"inputs"`
+	// Boot are the files of the image outside of its initrd, and the initrd itself.
+	Boot []BootFile `json:"boot"`
+	// Segments are the parts of the last initrd of Boot, in their order.
+	Segments []Segment `json:"segments"`
+	// Files are the booted system, sorted as [overlay.Tree.Entries].
+	Files []File `json:"files"`
+}
+
+// Roles of boot files.
+const (
+	RoleKernel = "kernel"
+	RoleInitrd = "initrd"
+	RoleMenu   = "menu"
+	RoleLoader = "loader"
+)
+
+// BootFile is a file of the medium.
+type BootFile struct {
+	Path string `json:"path"`
+	// Role is one of the constants above, or empty.
+	Role string `json:"role,omitempty"`
+	Size int64  `json:"size"`
+	// SHA256 is the content's digest. That of a file with a boot-info-table is taken with the
+	// table (bytes 8 to 63) zero: it says where the file lies.
+	SHA256    string `json:"sha256"`
+	InfoTable bool   `json:"info_table,omitempty"`
+}
+
+// Segment is a part of an initrd.
+type Segment struct {
+	Name   string `json:"name"`
+	Offset int64  `json:"offset"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// File is one entry of the booted system.
+type File struct {
+	Path Text `json:"path"`
+	// Mode is st_mode in octal: "100755", "40755", "120777".
+	Mode string `json:"mode"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+	// Size and SHA256 are those of a regular file's content. A file that holds secrets has neither.
+	Size   int64  `json:"size,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	// Link is a symlink's target, Device a node's "major:minor".
+	Link   Text   `json:"link,omitempty"`
+	Device string `json:"device,omitempty"`
+	// Origin says where it came from: an input's name, "mkbuild", or "overlay" for the user's own.
+	Origin string `json:"origin,omitempty"`
+	// Secret says that size and digest are left out.
+	Secret bool `json:"secret,omitempty"`
+}
+
+// Describe returns what a manifest says of an entry. sum is the content's digest; "" stands for
+// none, as it has to with what holds secrets.
+func Describe(e *overlay.Entry, sum string) File {
+	f := File{Path: Text(e.Path), Mode: strconv.FormatUint(uint64(e.Mode), 8), UID: e.UID, GID: e.GID, Origin: e.Origin}
+	switch {
+	case e.IsRegular() && sum == "":
+		f.Secret = true
+	case e.IsRegular():
+		f.Size, f.SHA256 = e.Size, sum
+	case e.IsLink():
+		f.Link = Text(e.Link)
+	case e.Mode&overlay.TypeMask == overlay.TypeChar, e.Mode&overlay.TypeMask == overlay.TypeBlock:
+		f.Device = fmt.Sprintf("%d:%d", e.Major, e.Minor)
+	}
+	return f
+}
+
+// PlanDigest sums up what was asked for: the configuration, the content of the inputs and the time.
+// Where the inputs came from and how the result is called do not matter.
+func (m *Manifest) PlanDigest() string {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s\n%d\n%s\n", Schema, m.SourceDate, m.Config)
+	for _, in := range m.Inputs {
+		fmt.Fprintf(sum, "%q %q %s\n", in.Kind, in.Name, in.SHA256)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// PublicInputs returns inputs as a manifest has them: sorted, without what depends on the mirror.
+// A licence in an extension's .info is no part of the extension, and no digest vouches for it.
+func PublicInputs(inputs []lock.Input) []lock.Input {
+	out := slices.Clone(inputs)
+	for i := range out {
+		out[i].URL = ""
+		if out[i].Kind == lock.TCZ {
+			out[i].Licence = ""
+		}
+	}
+	slices.SortFunc(out, func(a, b lock.Input) int {
+		return slices.Compare([]string{a.Kind, a.Name}, []string{b.Kind, b.Name})
+	})
+	return out
+}
+
+// ByRole returns the boot files of a role, in their order.
+func (m *Manifest) ByRole(role string) []BootFile {
+	var out []BootFile
+	for _, f := range m.Boot {
+		if f.Role == role {
+			out = append(out, f)
+		}
+	}
+	return out
+}

@@ -1,0 +1,182 @@
+// Package fat reads and replaces files of a FAT12, FAT16 or FAT32 file system that lies in memory,
+// as the EFI boot image of an ISO does. A replaced file keeps its directory entry, times included:
+// no clock goes in, and the same edit of the same bytes gives the same bytes.
+//
+// It makes no files, folders or file systems: it exists so that a boot menu inside an EFI image
+// can say what the one outside says. The format is that of Microsoft's "FAT: General Overview of
+// On-Disk Format" 1.03; which of the three widths a table has is decided as UEFI firmware and
+// Linux do it.
+package fat
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Errors of this package.
+var (
+	// ErrNotFAT says that the input has no FAT file system.
+	ErrNotFAT = errors.New("not a FAT file system")
+	// ErrCorrupt says that the file system's structures contradict themselves.
+	ErrCorrupt = errors.New("corrupt FAT file system")
+	// ErrFull says that a file system has no room for the new content.
+	ErrFull = errors.New("the FAT file system is full")
+	// ErrNotFound says that there is no such file.
+	ErrNotFound = errors.New("no such file in the FAT file system")
+)
+
+func corruptf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// FS is a file system in the bytes that [Open] was given.
+type FS struct {
+	b        []byte
+	bits     int   // 12, 16 or 32
+	cluster  int   // bytes
+	tables   []int // byte offsets of the copies of the table
+	tableLen int   // bytes of one copy
+	root     int   // FAT12, FAT16: byte offset of the root folder; FAT32: its first cluster
+	rootLen  int   // bytes of a FAT12 or FAT16 root folder
+	data     int   // byte offset of cluster 2
+	clusters int   // numbered from 2
+	info     int   // FAT32: byte offset of the FSInfo sector; 0 for none
+}
+
+// Limits on what a boot sector may say.
+const (
+	minSector, maxSector = 512, 4096
+	bootSector           = 512
+	maxTables            = 4
+)
+
+// Open finds the file system that starts with b's first byte. It keeps b and changes it in place.
+func Open(b []byte) (*FS, error) {
+	if len(b) < bootSector || b[510] != 0x55 || b[511] != 0xaa {
+		return nil, ErrNotFAT
+	}
+	sector, perCluster := le16(b[11:]), int(b[13])
+	if !powerOfTwo(sector) || sector < minSector || sector > maxSector || !powerOfTwo(perCluster) {
+		return nil, ErrNotFAT
+	}
+	reserved, tables, tableSectors := le16(b[14:]), int(b[16]), le16(b[22:])
+	wide := tableSectors == 0 // only FAT32 has the 32-bit field alone
+	if wide {
+		tableSectors = le32(b[36:])
+	}
+	total := le16(b[19:])
+	if total == 0 {
+		total = le32(b[32:])
+	}
+	if reserved == 0 || tables == 0 || tables > maxTables || tableSectors == 0 || tableSectors > len(b)/sector || total == 0 {
+		return nil, ErrNotFAT
+	}
+	f := &FS{b: b, cluster: sector * perCluster, tableLen: tableSectors * sector}
+	for i := range tables {
+		f.tables = append(f.tables, (reserved+i*tableSectors)*sector)
+	}
+	f.root, f.rootLen = (reserved+tables*tableSectors)*sector, le16(b[17:])*entrySize
+	f.data = f.root + (f.rootLen+sector-1)/sector*sector
+	if f.data > len(b) {
+		return nil, corruptf("%d bytes, its tables alone take %d", len(b), f.data)
+	}
+	f.clusters = min(total-f.data/sector, (len(b)-f.data)/sector) / perCluster
+	return f, f.width(wide, sector)
+}
+
+// width settles how wide the table's entries are, and checks that it has one for each cluster.
+func (f *FS) width(wide bool, sector int) error {
+	const narrow = 4085 // clusters; below it is FAT12
+	switch {
+	case wide:
+		f.bits, f.rootLen = 32, 0
+		f.root = le32(f.b[44:])
+		if at := le16(f.b[48:]) * sector; at > 0 && at+bootSector <= len(f.b) && le32(f.b[at:]) == infoLead && le32(f.b[at+484:]) == infoMagic {
+			f.info = at
+		}
+	case f.clusters < narrow:
+		f.bits = 12
+	default:
+		f.bits = 16
+	}
+	if f.clusters <= 0 {
+		return corruptf("it has no clusters")
+	}
+	if room := f.tableLen*8/f.bits - 2; f.clusters > room {
+		f.clusters = room // what has no entry cannot be used
+	}
+	return nil
+}
+
+// FSInfo: its two signatures, and where it counts the free clusters.
+const (
+	infoLead, infoMagic = 0x41615252, 0x61417272
+	infoFree            = 488
+	infoUnknown         = 0xffffffff
+)
+
+// next is the table's entry of a cluster.
+func (f *FS) next(n int) int { return f.entry(f.b[f.tables[0]:][:f.tableLen], n) }
+
+func (f *FS) entry(table []byte, n int) int {
+	switch f.bits {
+	case 12:
+		v := le16(table[n+n/2:])
+		if n%2 == 1 {
+			return v >> 4
+		}
+		return v & 0xfff
+	case 16:
+		return le16(table[2*n:])
+	}
+	return le32(table[4*n:]) & 0x0fffffff
+}
+
+// link sets the entry of a cluster in every copy of the table.
+func (f *FS) link(n, v int) {
+	for _, at := range f.tables {
+		t := f.b[at:][:f.tableLen]
+		switch f.bits {
+		case 12:
+			p := t[n+n/2:]
+			if n%2 == 1 {
+				v12 := uint16(le16(p)&0x00f | v<<4&0xffff)
+				binary.LittleEndian.PutUint16(p, v12)
+				continue
+			}
+			binary.LittleEndian.PutUint16(p, uint16(le16(p)&0xf000|v&0xfff))
+		case 16:
+			binary.LittleEndian.PutUint16(t[2*n:], uint16(v))
+		default:
+			p := t[4*n:]
+			binary.LittleEndian.PutUint32(p, uint32(le32(p)&0xf0000000|v&0x0fffffff))
+		}
+	}
+}
+
+// end is the mark of a chain's last cluster; everything from the first bad-cluster mark up ends one.
+func (f *FS) end() int { return 1<<min(f.bits, 28) - 1 }
+
+// chain lists a file's clusters from the first on.
+func (f *FS) chain(first int) ([]int, error) {
+	var out []int
+	for n := first; n < f.end()-7; n = f.next(n) {
+		if n < 2 || n-2 >= f.clusters {
+			return nil, corruptf("a file leads to cluster %d of %d", n, f.clusters)
+		}
+		if out = append(out, n); len(out) > f.clusters {
+			return nil, corruptf("a file's clusters run in a circle")
+		}
+	}
+	return out, nil
+}
+
+// bytesOf is a cluster's part of the image.
+func (f *FS) bytesOf(n int) []byte { return f.b[f.data+(n-2)*f.cluster:][:f.cluster] }
+
+func powerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
+
+func le16(b []byte) int { return int(binary.LittleEndian.Uint16(b)) }
+
+func le32(b []byte) int { return int(binary.LittleEndian.Uint32(b)) }

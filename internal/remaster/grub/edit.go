@@ -1,0 +1,123 @@
+package grub
+
+import (
+	"sort"
+	"strings"
+)
+
+// editor gathers replacements of parts of a file, to be made at once.
+type editor struct {
+	cfg   string
+	edits []edit
+}
+
+type edit struct {
+	start, end int
+	text       string
+}
+
+// arguments changes what stands behind the kernel of a "linux" command.
+func (e *editor) arguments(c command, remove, add string) {
+	last := c.words[len(c.words)-1].end
+	if len(c.words) < 2 {
+		return
+	}
+	from := c.words[1].end
+	args := e.cfg[from:last]
+	had := args
+	if remove != "" {
+		args = strings.TrimSuffix(args, " "+remove)
+	}
+	if add != "" && !strings.HasSuffix(args, " "+add) { // not again when it is edited again
+		args += " " + add
+	}
+	if args != had {
+		e.edits = append(e.edits, edit{from, last, args})
+	}
+}
+
+// timeout changes every "timeout=", or adds one in front of the first menu entry.
+func (e *editor) timeout(commands []command, seconds string) {
+	want, found := "timeout="+seconds, false
+	for _, c := range commands {
+		w := c.words[0]
+		if c.is("set") && len(c.words) > 1 {
+			w = c.words[1]
+		}
+		if !strings.HasPrefix(w.text, "timeout=") {
+			continue
+		}
+		found = true
+		if w.text != want {
+			e.edits = append(e.edits, edit{w.start, w.end, want})
+		}
+	}
+	if found {
+		return
+	}
+	for _, c := range commands {
+		if c.is("menuentry", "submenu") && c.entry == "" {
+			at := c.words[0].start
+			e.edits = append(e.edits, edit{at, at, "set " + want + "\n"})
+			return
+		}
+	}
+}
+
+func (e *editor) bytes() []byte {
+	sort.SliceStable(e.edits, func(i, j int) bool { return e.edits[i].start < e.edits[j].start })
+	var out strings.Builder
+	at := 0
+	for _, x := range e.edits {
+		out.WriteString(e.cfg[at:x.start] + x.text)
+		at = x.end
+	}
+	out.WriteString(e.cfg[at:])
+	return []byte(out.String())
+}
+
+// special are the characters that mean something to GRUB's shell.
+const special = "\\'\"$;{}#&|<>()*?[]~!` \t"
+
+// quoteArgs writes kernel arguments as words of GRUB's shell. GRUB itself puts double quotes
+// around an argument with blanks when it hands it to the kernel.
+func quoteArgs(args string) string {
+	var out []string
+	for _, a := range splitArgs(args) {
+		if a == "" { // a pair of quotes alone says nothing to a kernel
+			continue
+		}
+		if strings.ContainsAny(a, special) {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		out = append(out, a)
+	}
+	return strings.Join(out, " ")
+}
+
+// splitArgs splits a kernel command line as the kernel does (lib/cmdline.c, next_arg): at blanks
+// outside of double quotes, which it drops.
+func splitArgs(s string) []string {
+	var out []string
+	var arg strings.Builder
+	begun, quoted := false, false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"':
+			quoted, begun = !quoted, true
+		case !quoted && (c == ' ' || c == '\t'):
+			if begun {
+				out = append(out, arg.String())
+				arg.Reset()
+			}
+			begun = false
+		default:
+			arg.WriteByte(c)
+			begun = true
+		}
+	}
+	if begun {
+		out = append(out, arg.String())
+	}
+	return out
+}

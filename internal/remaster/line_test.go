@@ -1,0 +1,152 @@
+package remaster
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/testkit"
+	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/internal/ui"
+)
+
+func plan64(t testing.TB, dir string, edits ...func(*config.Config)) *Plan {
+	t.Helper()
+	return planOf(t, filepath.Join(dir, "mkbuild64.yaml"), tinymirror.Config64, edits...)
+}
+
+// The second line: other names, several labels, a UEFI entry, a set of extensions and gems of its own.
+func TestModernLine(t *testing.T) {
+	dir := mirror(t)
+	b, said := builder(t, filepath.Join(dir, "cache"))
+	s, err := b.Stage(t.Context(), plan64(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	out := filepath.Join(dir, "image.iso")
+	if err := b.WriteISO(t.Context(), s, out); err != nil {
+		t.Fatal(err)
+	}
+	img := openISO(t, out)
+	if len(img.Boot) != 2 || img.Boot[1].Platform != iso9660.PlatformUEFI || img.Lookup(tinymirror.EFIImage) == nil {
+		t.Errorf("boot entries: %+v", img.Boot)
+	}
+	tree, err := initrd.Read(bytes.NewReader(content(t, img.Lookup("boot/corepure64.gz"))), "corepure64.gz", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"bin/busybox.suid":     "f 4755 0:0",
+		"usr/local/bin/gem":    "f 0755 0:0",
+		"usr/local/bin/facter": "f 0755 0:0",
+		"usr/local/bin/lscpu":  "f 0755 0:0",
+		"usr/local/lib/ruby/gems/3.3.0/specifications/facter-4.10.0.gemspec":          "f 0644 0:0",
+		"usr/local/lib/modules/" + tinymirror.Kernel64 + "/kernel/drivers/md/y.ko.gz": "f 0644 0:0",
+		"usr/local/tce.installed/scsi-" + tinymirror.Kernel64:                         "f 0644 1001:50",
+	} {
+		if got := describe(tree.Get(name)); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if tree.Get("usr/local/mcollective") != nil || tree.Get("tmp/tcloop/util-linux") != nil {
+		t.Error("MCollective or picked files are in it")
+	}
+	if got := said.texts(ui.Info); strings.Count(got, "see `mkbuild releases`") != 1 || !strings.Contains(got, "assumes without proof: firmware, menu, ruby") || !strings.Contains(got, "no MCollective") {
+		t.Errorf("said: %s", got)
+	}
+}
+
+// A release that the table has not works when its layout is that of the nearest, and says so.
+func TestUnknownLine(t *testing.T) {
+	dir := mirror(t)
+	iso, err := tinymirror.ISO64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, dir, "18.x/x86_64/release/CorePure64-18.1.iso", iso)
+	b, said := builder(t, filepath.Join(dir, "cache"))
+	s, err := b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1"; c.Extensions, c.Gems.Install = nil, nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if got := said.texts(ui.Warning); !strings.Contains(got, "no line 18.x x86_64") || !strings.Contains(got, "those of 17.x") {
+		t.Errorf("warnings: %s", got)
+	}
+}
+
+// The kernel of the ISO counts, whatever the table says.
+func TestKernelOfTheISOCounts(t *testing.T) {
+	dir := mirror(t)
+	files := isoFiles(t)
+	files["boot/vmlinuz"] = tinymirror.VMLinuz("3.0.99-custom")
+	publishISO(t, dir, files)
+	b, said := builder(t, filepath.Join(dir, "cache"))
+	s, err := b.Stage(t.Context(), plan(t, dir, func(c *config.Config) { c.Extensions = []string{"bash"}; c.Gems.Install, c.RubyGems = nil, nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if got := said.texts(ui.Info); !strings.Contains(got, "its kernel is 3.0.99-custom; mkbuild's table has 3.0.3-tinycore, 3.0.21-tinycore for 4.x x86") {
+		t.Errorf("said: %s", got)
+	}
+}
+
+// An initrd that the kernels of 4.x panic over is not carried on, but it may be packed anew.
+func TestCompressorOfTheBase(t *testing.T) {
+	testkit.Tool(t, "xz")
+	dir := mirror(t)
+	var core bytes.Buffer
+	if err := initrd.WriteSegment(&core, tinymirror.Base(), initrd.SegmentOptions{ModTime: tinymirror.Time}); err != nil {
+		t.Fatal(err)
+	}
+	files := isoFiles(t)
+	files["boot/core.gz"] = xzOf(t, core.Bytes())
+	publishISO(t, dir, files)
+	b, _ := builder(t, filepath.Join(dir, "cache"))
+	small := func(c *config.Config) { c.Extensions = []string{"bash"}; c.Gems.Install, c.RubyGems = nil, nil }
+	_, err := b.Stage(t.Context(), plan(t, dir, small))
+	if err == nil || !strings.Contains(err.Error(), "boot/core.gz in Core-4.5.2.iso is packed with xz, which the kernel 3.0.21-tinycore cannot unpack") {
+		t.Errorf("layout append: %v", err)
+	}
+	s, err := b.Stage(t.Context(), plan(t, dir, small, func(c *config.Config) { c.Initrd.Layout = "merged" }))
+	if err != nil {
+		t.Fatalf("layout merged: %v", err)
+	}
+	s.Close()
+}
+
+// xzOf packs what a gzip'd initrd holds with xz, as the kernel wants it.
+func xzOf(t *testing.T, gz []byte) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	writeFile(t, dir+"/core.gz", gz)
+	testkit.Run(t, "gzip", "-d", dir+"/core.gz")
+	testkit.Run(t, "xz", "--check=crc32", dir+"/core")
+	return readFile(t, dir+"/core.xz")
+}
+
+// Gems are installed at boot by the RubyGems that Ruby brings along, where it does.
+func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
+	dir := mirror(t)
+	atBoot := func(c *config.Config) { c.Gems.Mode = "boot" }
+	b, _ := builder(t, filepath.Join(dir, "cache"))
+	s, err := b.Stage(t.Context(), plan64(t, dir, atBoot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := describe(s.Added().Get("opt/gems/facter-4.10.0.gem")); got != "f 0644 0:0" {
+		t.Errorf("the repository has %s", got)
+	}
+	publish(t, dir, "15.x/x86_64/tcz/ruby.tcz", readFile(t, dir+"/4.x/x86/tcz/ruby.tcz")) // a Ruby without gem
+	b, _ = builder(t, filepath.Join(dir, "cache"))
+	if _, err := b.Stage(t.Context(), plan64(t, dir, atBoot)); err == nil || !strings.Contains(err.Error(), "the ruby extension has no /usr/local/bin/gem") {
+		t.Errorf("without a gem program: %v", err)
+	}
+}

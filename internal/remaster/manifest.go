@@ -1,0 +1,190 @@
+package remaster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/mcoconfig"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/iso9660"
+)
+
+// ManifestName is where the manifest of an image lies beside it.
+func ManifestName(image string) string { return image + ".manifest.json" }
+
+// describe makes the manifest of an image that is complete but for the manifest itself.
+func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) (*manifest.Manifest, error) {
+	m, err := b.manifestHead(s)
+	if err != nil {
+		return nil, fmt.Errorf("make manifest: %w", err)
+	}
+	if m.Files, err = s.fileRecords(ctx, rd.sums); err != nil {
+		return nil, fmt.Errorf("make manifest: %w", err)
+	}
+	if m.Boot, err = s.bootRecords(ctx, rd, img); err != nil {
+		return nil, fmt.Errorf("make manifest: %w", err)
+	}
+	for _, seg := range rd.Segments {
+		m.Segments = append(m.Segments, manifest.Segment{Name: seg.Name, Offset: seg.Offset, Size: seg.Size, SHA256: seg.SHA256})
+	}
+	return m, nil
+}
+
+// manifestHead says what was asked for, and of what the image is made.
+func (b *Builder) manifestHead(s *Staged) (*manifest.Manifest, error) {
+	c := &s.Plan.Config
+	public, err := c.Public()
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest.Manifest{
+		Schema: manifest.Schema, Mkbuild: b.Version, Profile: c.Profile, Release: c.Release, Arch: c.Arch,
+		Kernel: s.Kernel, SourceDate: s.Epoch, Config: public, Inputs: manifest.PublicInputs(s.Inputs()),
+	}
+	m.Plan = m.PlanDigest()
+	return m, nil
+}
+
+// fileRecords describes the booted system. known are digests that were worked out already, by path.
+func (s *Staged) fileRecords(ctx context.Context, known map[string]string) ([]manifest.File, error) {
+	entries := s.layers.Merged().Entries()
+	out := make([]manifest.File, len(entries))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, e := range entries {
+		shown := *e
+		shown.Origin = publicOrigin(e.Origin, s.Plan.Config.Overlay)
+		if !e.IsRegular() || holdsSecrets(&shown, &s.Plan.Config) {
+			out[i] = manifest.Describe(&shown, "")
+			continue
+		}
+		if sum := known[e.Path]; sum != "" {
+			out[i] = manifest.Describe(&shown, sum)
+			continue
+		}
+		g.Go(func() error {
+			sum, err := digest(ctx, e.CopyTo)
+			out[i] = manifest.Describe(&shown, sum)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// digest sums up what write writes.
+func digest(ctx context.Context, write func(io.Writer) error) (string, error) {
+	sum := sha256.New()
+	if err := write(interruptible{ctx, sum}); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// Origins of what no input brought.
+const (
+	originOwn     = "mkbuild"
+	originOverlay = "overlay"
+)
+
+// publicOrigin hides where the user keeps files: the origin of those is their path on this machine.
+// No input's name has a slash.
+func publicOrigin(origin string, own []config.UserFiles) string {
+	if origin == "" {
+		return originOwn
+	}
+	if strings.ContainsAny(origin, `/\`) || slices.ContainsFunc(own, func(o config.UserFiles) bool { return o.Source == origin }) {
+		return originOverlay
+	}
+	return origin
+}
+
+// holdsSecrets tells the files of which the manifest must not even have a digest: whoever knows all
+// but a short secret of a file finds the secret by its digest. They are server.cfg, the client's
+// settings when some look secret, password files of the user's own, and whatever else of the user's
+// own not everybody on the machine may read. What upstream publishes is no secret.
+func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
+	switch {
+	case e.Path == mcoconfig.ServerCfg:
+		return true
+	case e.Path == clientConfig:
+		return c.Client.HasSecrets()
+	case e.Origin != originOverlay:
+		return false
+	}
+	name := strings.TrimSuffix(path.Base(e.Path), "-")
+	return e.Perm()&0o004 == 0 || path.Dir(e.Path) == "etc" && (name == "shadow" || name == "gshadow" || name == "passwd")
+}
+
+// bootRecords describes the files of the medium but the boot catalog, which says where they lie.
+func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image) ([]manifest.BootFile, error) {
+	var out []manifest.BootFile
+	for i := range img.Files {
+		f := &img.Files[i]
+		if !f.IsRegular() || f.Path == img.CatalogPath {
+			continue
+		}
+		r := manifest.BootFile{Path: f.Path, Size: f.Size, Role: s.role(f.Path, img)}
+		var err error
+		switch {
+		case f.Path == s.base.initrd():
+			r.SHA256 = rd.SHA256
+		case img.HasTables(f.Path):
+			r.InfoTable = true
+			r.SHA256, err = digest(ctx, func(w io.Writer) error {
+				b, err := img.WithoutTables(f)
+				if err == nil {
+					_, err = w.Write(b)
+				}
+				return err
+			})
+		default:
+			r.SHA256, err = digest(ctx, (&overlay.Entry{Path: f.Path, Mode: f.Mode, Size: f.Size, Open: f.Open}).CopyTo)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func (s *Staged) role(name string, img *iso9660.Image) string {
+	switch {
+	case name == s.base.kernel:
+		return manifest.RoleKernel
+	case slices.Contains(s.base.initrds, name):
+		return manifest.RoleInitrd
+	case slices.ContainsFunc(s.base.menus, func(m menu) bool { return m.efi == nil && m.path == name }):
+		return manifest.RoleMenu
+	case slices.ContainsFunc(img.Boot, func(e iso9660.BootEntry) bool { return e.Path == name }):
+		return manifest.RoleLoader
+	}
+	return ""
+}
+
+// putManifest puts the manifest into the image, and returns its text.
+func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) ([]byte, error) {
+	m, err := b.describe(ctx, s, rd, img)
+	if err != nil {
+		return nil, err
+	}
+	text, err := m.Render()
+	if err != nil {
+		return nil, err
+	}
+	f := iso9660.File{Path: manifest.Name, Mode: overlay.TypeRegular | 0o444}
+	setContent(&f, text, s.Epoch)
+	img.Put(f)
+	return text, nil
+}
