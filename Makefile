@@ -2,7 +2,9 @@
 SHELL   := /bin/bash
 GO      ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+TIME    := $(shell TZ=UTC git log -1 --date=format-local:%FT%TZ --format=%cd 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitTime=$(TIME)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 WORK    ?= build
 MIRROR  ?= $(WORK)/mirror
@@ -41,10 +43,19 @@ bench: tools build mirror ## against the classic way of remastering, and the dev
 lint: ## go vet, golangci-lint, govulncheck
 	scripts/lint
 
+man: build ## the manual pages, in build/man
+	bin/mkbuild man $(WORK)/man
+
+release: ## archives of mkbuild for all systems, with checksums, in build/release
+	scripts/release $(WORK)/release
+
+release-check: ## build a release twice and compare the bytes
+	scripts/release-check
+
 fuzz: ## every fuzz target for 10 s
 	scripts/fuzz 10s
 
 clean: ## remove what make made
 	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
 
-.PHONY: help build clients tools mirror demo test e2e bench lint fuzz clean
+.PHONY: help build clients tools mirror demo test e2e bench lint man release release-check fuzz clean

@@ -4,7 +4,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -49,12 +48,8 @@ func (o *buildOptions) manDate(w *world) (time.Time, error) {
 	if epoch != nil {
 		return time.Unix(*epoch, 0).UTC(), nil
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
-				return t.UTC(), nil
-			}
-		}
+	if _, when, _ := buildCommit(); when != "" {
+		return time.Parse(time.RFC3339, when)
 	}
 	return time.Time{}, &usageError{"date the manual pages: this mkbuild does not know its commit", "give a date: --source-date-epoch 1700000000"}
 }

@@ -17,8 +17,8 @@ import (
 
 const versionSchema = "mkbuild.version/v1"
 
-// version is set by the Makefile; a plain `go build` takes it from the module's own data.
-var version string //nolint:gochecknoglobals // set by the linker
+// Set by the Makefile; a plain `go build` takes them from the module's own data.
+var version, commit, commitTime string
 
 func versionText() string {
 	if version != "" {
@@ -77,18 +77,7 @@ programs that it puts into images, each with the SHA-256 of the program itself.`
 
 func readBuildInfo(w *world) (buildInfo, error) {
 	b := buildInfo{Schema: versionSchema, Version: versionText(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Clients: []clientInfo{}}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				b.Commit = s.Value
-			case "vcs.time":
-				b.Time = s.Value
-			case "vcs.modified":
-				b.Modified = s.Value == "true"
-			}
-		}
-	}
+	b.Commit, b.Time, b.Modified = buildCommit()
 	for _, arch := range config.Choices("arch") {
 		program, err := w.client(arch)
 		if _, missing := errors.AsType[*clientbin.MissingError](err); missing {
@@ -100,6 +89,28 @@ func readBuildInfo(w *world) (buildInfo, error) {
 		b.Clients = append(b.Clients, clientInfo{arch, len(program), fmt.Sprintf("%x", sha256.Sum256(program))})
 	}
 	return b, nil
+}
+
+// buildCommit returns what mkbuild was built from; empty where nobody knows.
+func buildCommit() (revision, when string, modified bool) {
+	if commit != "" {
+		return commit, commitTime, strings.HasSuffix(version, "-dirty")
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "", "", false
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			revision = s.Value
+		case "vcs.time":
+			when = s.Value
+		case "vcs.modified":
+			modified = s.Value == "true"
+		}
+	}
+	return revision, when, modified
 }
 
 func (b *buildInfo) print(w io.Writer) error {
