@@ -57,8 +57,8 @@ func TestFolderWithoutExchange(t *testing.T) {
 	if err := Folder(name, put("a", "1")); err != nil {
 		t.Fatal(err)
 	}
-	made, err := os.MkdirTemp(dir, "new")
-	if err != nil {
+	made := filepath.Join(dir, "new")
+	if err := os.Mkdir(made, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := put("b", "2")(made); err != nil {
