@@ -31,7 +31,7 @@ const (
 // source is a file to be handed out, and what it is in a manifest.
 type source struct {
 	name, role string
-	open func() (io.ReadCloser, error)
+	open       func() (io.ReadCloser, error)
 }
 
 // bootSources are the kernel and the initrds under the names that they have in the ISO, the remade
