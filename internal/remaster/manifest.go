@@ -23,9 +23,8 @@ import (
 // ManifestName is where the manifest of an image lies beside it.
 func ManifestName(image string) string { return image + ".manifest.json" }
 
-// describe makes the manifest of an image that is complete but for the manifest itself. boot are its
-// files.
-func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, boot []manifest.BootFile) ([]byte, error) {
+// describe makes the manifest of an image that is complete but for the manifest itself.
+func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) (*manifest.Manifest, error) {
 	m, err := b.manifestHead(s)
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
@@ -33,11 +32,13 @@ func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, boot []ma
 	if m.Files, err = s.fileRecords(ctx, rd.sums); err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	m.Boot = boot
+	if m.Boot, err = s.bootRecords(ctx, rd, img); err != nil {
+		return nil, fmt.Errorf("make manifest: %w", err)
+	}
 	for _, seg := range rd.Segments {
 		m.Segments = append(m.Segments, manifest.Segment{Name: seg.Name, Offset: seg.Offset, Size: seg.Size, SHA256: seg.SHA256})
 	}
-	return m.Render()
+	return m, nil
 }
 
 // manifestHead says what was asked for, and of what the image is made.
@@ -174,11 +175,11 @@ func (s *Staged) role(name string, img *iso9660.Image) string {
 
 // putManifest puts the manifest into the image, and returns its text.
 func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) ([]byte, error) {
-	boot, err := s.bootRecords(ctx, rd, img)
+	m, err := b.describe(ctx, s, rd, img)
 	if err != nil {
-		return nil, fmt.Errorf("make manifest: %w", err)
+		return nil, err
 	}
-	text, err := b.describe(ctx, s, rd, boot)
+	text, err := m.Render()
 	if err != nil {
 		return nil, err
 	}
