@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +130,7 @@ func TestMCollectiveRealBroker(t *testing.T) {
 // await pings until the node answers, and wants to hear from it alone.
 func (c mcoClient) await(ctx context.Context, t *testing.T, vm *qemu.VM, name string) {
 	t.Helper()
-	if err := vm.Expect(ctx, "mcollectived started"); err != nil {
+	if err := vm.Expect(ctx, regexp.MustCompile("mcollectived started")); err != nil {
 		t.Fatal(err)
 	}
 	for ctx.Err() == nil {

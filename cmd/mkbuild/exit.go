@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mkbuild/internal/boottest"
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
@@ -82,8 +83,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case isAny[*qemu.BootError](err):
 		return exitBoot
-	case isAny[*usageError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
-		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
+	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
+		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
 		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
 		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby), isAny[*clientbin.MissingError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress):

@@ -99,7 +99,7 @@ func documented(t *testing.T, page, command, makefile string) {
 	case words[0] != "mkbuild":
 		t.Errorf("%s: %q: neither make nor mkbuild: nobody runs this", page, command)
 		return
-	case words[1] == "boot", words[1] == "serve", strings.HasPrefix(command, "mkbuild extension run"):
+	case words[1] == "boot", words[1] == "test", words[1] == "serve", strings.HasPrefix(command, "mkbuild extension run"):
 		checkFlags(t, page, command, words[1:])
 		return
 	case words[1] == "iso" && hasWord(words, "my-mkbuild.yaml"):

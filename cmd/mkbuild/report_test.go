@@ -75,7 +75,7 @@ func TestExitCode(t *testing.T) {
 		{&fetch.OfflineError{}, 4},
 		{&fetch.ChecksumError{}, 5},
 		{fmt.Errorf("read x.tcz: %w", squashfs.ErrNotSquashfs), 5},
-		{&qemu.BootError{}, 6},
+		{&qemu.BootError{Rule: "boot-ended", Why: "x", Next: "y"}, 6},
 		{errInterrupted, 130},
 		{fmt.Errorf("fetch: %w", context.Canceled), 130},
 	}

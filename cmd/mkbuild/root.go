@@ -38,6 +38,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		initCommand(w),
 		releasesCommand(w),
 		bootCommand(w),
+		testCommand(w),
 	)
 	addGroup(root, "runtime", "Run time:",
 		extensionCommand(w),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -25,27 +26,31 @@ func program(t *testing.T, script string) string {
 func TestExpect(t *testing.T) {
 	tests := []struct {
 		name, script string
-		texts        []string
+		patterns     []string
 		want         string // of the error; empty: none
 	}{
-		{"all said, in any order", "echo one; echo two; exec sleep 9", []string{"two", "one"}, ""},
+		{"all said, in any order", "echo one; echo two; exec sleep 99", []string{"two", "one"}, ""},
+		{"a regular expression", "echo MK loaded: v0.1.0; exec sleep 99", []string{`^MK loaded: v0\.1\.[0-9]+$`}, ""},
 		{"said without a newline before the end", "printf 'half a line'", []string{"half a line"}, ""},
-		{"ended too early", "echo one", []string{"one", "two"}, `ended before it said ["two"]`},
-		{"silent", "exec sleep 9", []string{"one"}, `in time it did not say ["one"]`},
-		{"panic", "echo 'Kernel panic - not syncing'; exec sleep 9", []string{"one"}, "the kernel panicked"},
-		{"no modules", "echo 'modprobe: chdir(3.0.21-tinycore): No such file or directory'; exec sleep 9", []string{"x"}, "waits for ever"},
-		{"carriage returns and long lines", "head -c 100000 /dev/zero | tr '\\0' x; printf '\\r\\nend\\r\\n'; exec sleep 9", []string{"end"}, ""},
+		{"ended too early", "echo one", []string{"one", "two"}, `boot-ended: the machine ended before it said ["two"]`},
+		{"said something else", "echo two; exec sleep 99", []string{"one"}, `boot-no-marker: in time it did not say ["one"]`},
+		{"silent", "exec sleep 99", []string{"one"}, `boot-silent: `},
+		{"what QEMU itself says", "echo 'cannot do that' >&2; exit 1", []string{"cannot do that"}, ""},
+		{"carriage returns and long lines", "head -c 100000 /dev/zero | tr '\\0' x; printf '\\r\\nend\\r\\n'; exec sleep 99", []string{"^end$"}, ""},
+		{"escape sequences", "printf '\\033[2J\\033[01;01Hab\\033[0mc\\033cd\\n'; exec sleep 99", []string{"^abcd$"}, ""},
+		{"what was rubbed out", "printf 'x\\b \\bend\\n'; exec sleep 99", []string{"^end$"}, ""},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			vm, err := Start(t.Context(), Machine{Program: program(t, tc.script)})
-			if err != nil {
-				t.Fatal(err)
+			t.Parallel()
+			vm := start(t, Machine{Program: program(t, tc.script)})
+			limit := time.Minute
+			if strings.Contains(tc.want, "in time") || strings.Contains(tc.want, "silent") {
+				limit = 2 * time.Second // it can only be waited for
 			}
-			defer vm.Stop()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			err = vm.Expect(ctx, tc.texts...)
+			err := vm.Expect(ctx, patterns(tc.patterns)...)
 			var be *BootError
 			switch {
 			case tc.want == "" && err != nil:
@@ -57,6 +62,122 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+func start(t *testing.T, m Machine) *VM {
+	t.Helper()
+	vm, err := Start(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(vm.Stop)
+	return vm
+}
+
+func patterns(texts []string) []*regexp.Regexp {
+	var out []*regexp.Regexp
+	for _, s := range texts {
+		out = append(out, regexp.MustCompile(s))
+	}
+	return out
+}
+
+// TestRules holds the names of faults against what firmware, boot loaders and kernels print.
+func TestRules(t *testing.T) {
+	named := map[string]bool{RuleNoMarker: true, RuleSilent: true, RuleEnded: true, RuleNoCheckIn: true}
+	for line, want := range map[string]string{
+		"No bootable device.":                                                                      "boot-no-bootable-device",
+		"Boot failed: Could not read from CDROM (code 0005)":                                       "boot-no-bootable-device",
+		"No more network devices":                                                                  "boot-network-failed",
+		"isolinux: Image checksum error, sorry...":                                                 "boot-loader-corrupt",
+		"Could not find kernel image: linux":                                                       "boot-no-kernel",
+		"No DEFAULT or UI configuration directive found!":                                          "boot-no-kernel",
+		"Loading /boot/vmlinuz... failed: No such file or directory":                               "boot-no-kernel",
+		"Loading /boot/core.gz...failed: No such file or directory":                                "boot-no-initrd",
+		"Could not find ramdisk image: /boot/core.gz":                                              "boot-no-initrd",
+		"This kernel requires an x86-64 CPU, but only detected an i686 CPU.":                       "boot-wrong-cpu",
+		"This kernel requires the following features not present on the CPU:":                      "boot-wrong-cpu",
+		"[    1.2] Initramfs unpacking failed: invalid magic at start of compressed archive":       "boot-initrd-corrupt",
+		"[    1.2] Initramfs unpacking failed: compression method xz not configured":               "boot-initrd-corrupt",
+		"[    1.2] rootfs image is not initramfs (crc error); looks like an initrd":                "boot-initrd-corrupt",
+		"[    1.2] Initramfs unpacking failed: write error":                                        "boot-out-of-memory",
+		"[   20.1] Out of memory: Killed process 71 (ruby)":                                        "boot-out-of-memory",
+		"[    2.0] Kernel panic - not syncing: System is deadlocked on memory":                     "boot-out-of-memory",
+		"[    2.0] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)": "boot-no-initrd",
+		"[    2.0] Kernel panic - not syncing: No working init found.  Try passing init= option":   "boot-no-init",
+		"[    2.0] Kernel panic - not syncing: Requested init /x failed (error -2).":               "boot-no-init",
+		"[    2.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100":        "boot-init-died",
+		"[    2.0] Kernel panic - not syncing: Fatal exception in interrupt":                       "boot-kernel-panic",
+		"modprobe: chdir(3.0.21-tinycore): No such file or directory":                              RuleNoModules,
+		"modprobe: can't change directory to '/lib/modules': No such file or directory":            RuleNoModules,
+	} {
+		named[want] = true
+		vm := start(t, Machine{Program: program(t, "cat <<'EOF'\n"+line+"\nEOF\nexec sleep 99")})
+		var be *BootError
+		if err := vm.Expect(t.Context(), nothing); !errors.As(err, &be) || be.Rule != want || !strings.Contains(be.Hint(), line) {
+			t.Errorf("%s: got %v, want %s", line, err, want)
+		}
+	}
+	for _, r := range Rules() {
+		if !named[r.Name] {
+			t.Errorf("no line here shows %s", r.Name)
+		}
+		if r.Why == "" || r.Next == "" {
+			t.Errorf("%s explains nothing", r.Name)
+		}
+	}
+}
+
+func TestHarmlessRulesAreNotJudged(t *testing.T) {
+	vm := start(t, Machine{Program: program(t, "echo 'modprobe: chdir(x): no'; echo up; exec sleep 99"), Harmless: []string{RuleNoModules}})
+	if err := vm.Expect(t.Context(), regexp.MustCompile("up")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWatch sees what happens after everything expected was said.
+func TestWatch(t *testing.T) {
+	var be *BootError
+	vm := start(t, Machine{Program: program(t, "echo up; echo 'Kernel panic - not syncing: x'; exec sleep 99")})
+	if err := vm.Watch(t.Context()); !errors.As(err, &be) || be.Rule != "boot-kernel-panic" {
+		t.Errorf("got %v", err)
+	}
+	vm = start(t, Machine{Program: program(t, "echo up")})
+	if err := vm.Watch(t.Context()); !errors.As(err, &be) || be.Rule != RuleEnded {
+		t.Errorf("got %v", err)
+	}
+	vm = start(t, Machine{Program: program(t, "exec sleep 99")})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := vm.Watch(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestInteract talks to a stand-in through its stdin and stdout.
+func TestInteract(t *testing.T) {
+	in, typed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	typed.WriteString("hello\n")
+	typed.Close()
+	var out, errs strings.Builder
+	if err := Interact(t.Context(), Machine{Program: program(t, `read line; echo "you said $line"; echo "$@" >&2`)}, in, &out, &errs); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "you said hello\n" || !strings.Contains(errs.String(), "mux=on,signal=off") {
+		t.Errorf("got %q and %q", out.String(), errs.String())
+	}
+	if err := Interact(t.Context(), Machine{Program: program(t, "exit 3")}, nil, &out, &errs); err == nil {
+		t.Error("an emulator that fails is no error")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Interact(ctx, Machine{Program: program(t, "exec sleep 99")}, nil, &out, &errs); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
 func TestCancelIsNotAVerdict(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	vm, err := Start(ctx, Machine{Program: program(t, "exec sleep 9")})
@@ -65,7 +186,7 @@ func TestCancelIsNotAVerdict(t *testing.T) {
 	}
 	defer vm.Stop()
 	cancel()
-	if err := vm.Expect(ctx, "x"); !errors.Is(err, context.Canceled) {
+	if err := vm.Expect(ctx, nothing); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -60,6 +60,9 @@ func (s *Server) handleCheckin(w http.ResponseWriter, r *http.Request) {
 		s.checkinError(w, req, err)
 		return
 	}
+	if s.opts.CheckedIn != nil {
+		s.opts.CheckedIn(node.Name, req.facts)
+	}
 	s.writeJSON(w, http.StatusOK, map[string]string{"action": node.Last.Action})
 }
 

@@ -38,6 +38,9 @@ type Options struct {
 	// Hosts are names besides localhost and IP addresses under which a browser may ask for the
 	// page and the API. Other names are refused: a foreign web site could point one at us.
 	Hosts []string
+	// CheckedIn, when set, is called after each check-in with the node's name and the facts as it
+	// sent them; it must not block.
+	CheckedIn func(node string, facts map[string]any)
 	// Log takes the structured log; nil discards it.
 	Log *slog.Logger
 	// Now is the clock; nil is the system's.

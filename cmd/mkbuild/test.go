@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/boottest"
+	"mkbuild/internal/qemu"
+)
+
+type testOptions struct {
+	machineOptions
+	expect  []string
+	timeout time.Duration
+	checkIn bool
+	log     string
+	console bool
+	json    bool
+}
+
+func testCommand(w *world) *cobra.Command {
+	o := &testOptions{}
+	c := &cobra.Command{
+		Use:   "test IMAGE",
+		Short: "Prove that an image boots, and that its client checks in",
+		Long: `Boot an image in QEMU, without acceleration, and wait until lines of its serial console have matched
+every --expect. IMAGE is an ISO, or a folder that mkbuild iso --format pxe made; --format pxe boots an
+ISO's kernel and initrd over the network, with a real iPXE. With --check-in the machine gets a check-in
+server of its own, and its node must report; stdout is then what it reported.
+
+The image's file is never changed. Kernel arguments that it lacks (console=ttyS0, the server's address,
+those of --append) reach an ISO's kernel through a temporary copy with another boot menu and otherwise the
+same bytes in the same places; stderr says which.
+
+A boot that fails in a known way ends at once, with the name of the fault:
+` + ruleList() + `
+The console's log of a failed test is kept, and the error names its file. QEMU is the only other program
+that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
+		Example: `  mkbuild test rz_mk_prod-image.0.1.0.iso
+  mkbuild test image.iso --format pxe --check-in --memory 768
+  mkbuild test image.iso --expect 'MK loaded: v0\.1\.0' --timeout 3m --log console.log`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runTest(cmd.Context(), w, o, args[0]) },
+	}
+	o.addFlags(c.Flags())
+	f := c.Flags()
+	f.StringArrayVar(&o.expect, "expect", []string{boottest.Marker}, "regular expression `RE` that a line of the console must match; may be repeated")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	f.BoolVar(&o.checkIn, "check-in", false, "the node must also check in with a server that this command runs")
+	f.StringVar(&o.log, "log", "", "write the console's log to this `file`, also when the test passes (default IMAGE.console.log when it fails)")
+	f.BoolVar(&o.console, "console", false, "copy the console to stderr while the machine runs")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	return c
+}
+
+// ruleList is the help text's list of known faults.
+func ruleList() string {
+	var b strings.Builder
+	for _, r := range qemu.Rules() {
+		fmt.Fprintf(&b, "  %-24s %s\n", r.Name, r.Why)
+	}
+	return b.String()
+}
+
+func runTest(ctx context.Context, w *world, o *testOptions, image string) error {
+	opts, err := o.options(w, image)
+	if err != nil {
+		return err
+	}
+	opts.Timeout, opts.CheckIn, opts.Log = o.timeout, o.checkIn, o.log
+	for _, e := range o.expect {
+		re, err := regexp.Compile(e)
+		if err != nil {
+			return &usageError{"--expect " + e + ": " + err.Error(), `write a regular expression (https://github.com/google/re2/wiki/Syntax); \Q…\E takes text as it is`}
+		}
+		opts.Expect = append(opts.Expect, re)
+	}
+	if o.console {
+		opts.Console = w.stderr
+	}
+	r, err := boottest.Test(ctx, opts)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w.stderr, "mkbuild: %s boots (%s): it said all of %q\n", image, r.Format, o.expect)
+	if o.json {
+		return printTestJSON(w, image, r)
+	}
+	return printFacts(w, r)
+}
+
+// testReport is what --json prints. A failed test prints none.
+type testReport struct {
+	Schema string         `json:"schema"`
+	Image  string         `json:"image"`
+	Format string         `json:"format"`
+	Node   string         `json:"node,omitempty"`
+	Facts  map[string]any `json:"facts,omitempty"`
+}
+
+func printTestJSON(w *world, image string, r *boottest.Result) error {
+	enc := json.NewEncoder(w.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(testReport{"mkbuild.test/v1", image, r.Format, r.Node, r.Facts})
+}
+
+// printFacts prints what the node reported, one fact a line.
+func printFacts(w *world, r *boottest.Result) error {
+	if r.Facts == nil {
+		return nil
+	}
+	fmt.Fprintf(w.stderr, "mkbuild: %s checked in with %d facts\n", oneLine(r.Node), len(r.Facts))
+	var b strings.Builder
+	for _, name := range sortedNames(r.Facts) {
+		fmt.Fprintf(&b, "%s = %s\n", nameText(name), valueText(r.Facts[name]))
+	}
+	_, err := io.WriteString(w.stdout, b.String())
+	return err
+}

@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+)
+
+// TestGoodImages boots a prod image by CD and a merged one over the network with `mkbuild test`:
+// the probe's report is on the console, and the node checks in with the server of the test.
+func TestGoodImages(t *testing.T) {
+	f := setup(t)
+	for _, tc := range []struct{ format, extra string }{{"iso", ""}, {"pxe", "initrd: {layout: merged}\n"}} {
+		t.Run(tc.format, func(t *testing.T) {
+			iso := f.image(t, with(tc.extra))
+			log := filepath.Join(t.TempDir(), "console.log")
+			facts, stderr, err := f.run(t, "test", iso, "--format", tc.format, "--check-in", "--memory", "768", "--log", log,
+				"--expect", `^MK loaded: v0\.1\.0$`, "--expect", "PROBE done", "--timeout", bootTime.String())
+			b, _ := os.ReadFile(log)
+			if err != nil {
+				t.Fatalf("%v\n%s\n%s", err, stderr, b)
+			}
+			wantLines(t, string(b), "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0")
+			for _, fact := range []string{"facterversion = ", `macaddress = "52:54:00:12:34:56"`, "mk_hw_nic_count = "} {
+				if !strings.Contains("\n"+facts, "\n"+fact) {
+					t.Errorf("the node did not report %q:\n%s", fact, facts)
+				}
+			}
+		})
+	}
+}
+
+// broken is one way to spoil an image, and the name that `mkbuild test` has for it.
+type broken struct {
+	name, rule string
+	edit       func(*testing.T, *iso9660.Image)
+	args       []string
+}
+
+// TestBrokenImages is the negative control of all boot tests: five broken images, each named right,
+// and one that boots and has no client.
+func TestBrokenImages(t *testing.T) {
+	f := setup(t)
+	core := filepath.Join(f.mirror, "4.x/x86/release/Core-4.5.2.iso")
+	for _, tc := range []broken{
+		{"no boot loader", "boot-no-bootable-device", func(_ *testing.T, img *iso9660.Image) { img.Boot, img.CatalogPath = nil, "" }, nil},
+		{"no initrd in the menu", "boot-no-initrd", func(t *testing.T, img *iso9660.Image) {
+			rewrite(t, img, "boot/isolinux/isolinux.cfg", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("initrd=/boot/core.gz"), nil) })
+		}, nil},
+		{"a damaged initrd", "boot-initrd-corrupt", func(t *testing.T, img *iso9660.Image) {
+			rewrite(t, img, "boot/core.gz", func(b []byte) []byte { copy(b[len(b)/2:], make([]byte, 4096)); return b })
+		}, nil},
+		{"no modules for the kernel", "boot-no-modules", func(t *testing.T, img *iso9660.Image) {
+			retree(t, img, func(tree *overlay.Tree) { tree.Remove("lib/modules") })
+		}, nil},
+		{"an init that ends", "boot-init-died", func(t *testing.T, img *iso9660.Image) {
+			retree(t, img, func(tree *overlay.Tree) {
+				if err := tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\nexit 3\n"))); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}, nil},
+		{"no client", "boot-no-marker", func(*testing.T, *iso9660.Image) {}, []string{"--timeout", "20s"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) { testBroken(t, f, core, tc) })
+	}
+}
+
+func testBroken(t *testing.T, f fixture, core string, tc broken) {
+	iso := filepath.Join(t.TempDir(), "broken.iso")
+	remake(t, core, iso, func(img *iso9660.Image) { tc.edit(t, img) })
+	stdout, stderr, err := f.run(t, append([]string{"test", iso, "--timeout", bootTime.String()}, tc.args...)...)
+	log, _ := os.ReadFile(iso + ".console.log")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 6 || stdout != "" || !strings.Contains(stderr, "boot test: "+tc.rule+":") {
+		t.Errorf("%v, want exit status 6 and %s\n%s\n%s", err, tc.rule, stderr, log)
+	}
+	if len(log) == 0 || !strings.Contains(stderr, iso+".console.log") {
+		t.Errorf("no log, or an error that does not name it:\n%s", stderr)
+	}
+}
+
+// remake writes a changed copy of an image.
+func remake(t *testing.T, from, to string, edit func(*iso9660.Image)) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := iso9660.Open(in, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(img)
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(img.Write(out), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rewrite changes the content of one file of an image.
+func rewrite(t *testing.T, img *iso9660.Image, name string, edit func([]byte) []byte) {
+	t.Helper()
+	f := img.Lookup(name)
+	b, err := f.Content(1 << 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = edit(b)
+	f.Size, f.HardLink = int64(len(b)), ""
+	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}
+
+// retree changes what is in an image's initrd.
+func retree(t *testing.T, img *iso9660.Image, edit func(*overlay.Tree)) {
+	t.Helper()
+	rewrite(t, img, "boot/core.gz", func(b []byte) []byte {
+		tree, err := initrd.Read(bytes.NewReader(b), "core.gz", 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(tree)
+		var out bytes.Buffer
+		if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{Level: 1}); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	})
+}

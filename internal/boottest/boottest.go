@@ -1,0 +1,162 @@
+// Package boottest boots what mkbuild makes: an ISO from its CD, or kernel and initrd over the
+// network with a real iPXE, out of an ISO or a folder. [Test] watches the console and, when asked,
+// waits for the node's check-in at a server of its own; [Interact] leaves the machine to a person.
+//
+// What is tested is never changed. Arguments that a test needs (a serial console, the address of its
+// server) reach an ISO's kernel through a temporary copy in which nothing but the boot menu differs,
+// and a kernel from the network through the script that iPXE gets, as in a data centre. Typing
+// them at ISOLINUX's prompt would need no copy, but many menus have no prompt, and giving them by
+// DHCP would need a client that asks there, which mk-client does not.
+package boottest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"mkbuild/internal/qemu"
+)
+
+// Marker is what an image's own script prints when it has booted.
+const Marker = `MK loaded: v`
+
+// Options say what to boot and how.
+type Options struct {
+	// Image is an ISO, or a folder with boot.ipxe, kernel and initrd.
+	Image string
+	// Format is "iso", "pxe", or empty for what the image is.
+	Format string
+	// MemoryMiB is the machine's memory; 0 is 512.
+	MemoryMiB int
+	// Program is the emulator; empty chooses by the kernel's name.
+	Program string
+	// Append are further kernel arguments.
+	Append string
+	// Network gives the machine a network card, which PXE and CheckIn imply.
+	Network bool
+	// Display is QEMU's -display, for [Interact].
+	Display string
+
+	// Expect must match lines of the console; none is [Marker].
+	Expect []*regexp.Regexp
+	// Timeout bounds a test; 0 is five minutes.
+	Timeout time.Duration
+	// CheckIn also waits for the node's first check-in.
+	CheckIn bool
+	// Log is the file for the console's log. When it is empty the log of a failed test goes to
+	// Image.console.log, or to a temporary file where that cannot be written.
+	Log string
+	// Console receives the console line by line; may be nil.
+	Console io.Writer
+	// Note is told what people should know, such as which arguments were added; may be nil.
+	Note func(string)
+}
+
+// Result is what a passed test found.
+type Result struct {
+	// Format is "iso" or "pxe".
+	Format string
+	// Node and Facts are those of the check-in; empty without one.
+	Node  string
+	Facts map[string]any
+}
+
+// ImageError is something that cannot be booted, known without trying.
+type ImageError struct {
+	Image, What, Next string
+}
+
+func (e *ImageError) Error() string { return "boot " + e.Image + ": " + e.What }
+
+// Hint says what to name instead.
+func (e *ImageError) Hint() string { return e.Next }
+
+// Test boots the image and waits until it has said and done what is expected. An image that does
+// not is a [*qemu.BootError] whose rule names why.
+func Test(ctx context.Context, o Options) (*Result, error) {
+	s, err := prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	s.machine.Console = o.Console
+	vm, err := qemu.Start(ctx, s.machine)
+	if err != nil {
+		return nil, err
+	}
+	defer vm.Stop()
+	r, err := s.watch(ctx, vm)
+	return r, errors.Join(err, o.keepLog(vm.Log(), err))
+}
+
+// watch waits for the console's lines and for the check-in.
+func (s *session) watch(ctx context.Context, vm *qemu.VM) (*Result, error) {
+	timeout, expect := s.Timeout, s.Expect
+	if timeout == 0 {
+		timeout = 5 * time.Minute
+	}
+	if len(expect) == 0 {
+		expect = []*regexp.Regexp{regexp.MustCompile(Marker)}
+	}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := vm.Expect(limited, expect...); err != nil {
+		return nil, err
+	}
+	r := &Result{Format: s.format}
+	if !s.CheckIn {
+		return r, nil
+	}
+	c, err := s.server.await(limited, vm)
+	r.Node, r.Facts = c.node, c.facts
+	return r, err
+}
+
+// Interact boots the image with its serial console on the three streams, until the machine or
+// the user ends it.
+func Interact(ctx context.Context, o Options, in *os.File, out, errs io.Writer) error {
+	s, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return qemu.Interact(ctx, s.machine, in, out, errs)
+}
+
+// keepLog writes the console's log where it is wanted, or where a failed test leaves it, and names
+// the file in the test's error.
+func (o *Options) keepLog(log string, err error) error {
+	var failed *qemu.BootError
+	if !errors.As(err, &failed) && o.Log == "" {
+		return nil
+	}
+	name := o.Log
+	if name == "" {
+		name = strings.TrimRight(o.Image, `/\`) + ".console.log"
+	}
+	werr := os.WriteFile(name, []byte(log), 0o644) //nolint:gosec // a log for everybody to read
+	if werr != nil && o.Log == "" {
+		name, werr = temporaryLog(log)
+	}
+	if werr != nil {
+		return fmt.Errorf("write the console's log: %w", werr)
+	}
+	if failed != nil {
+		failed.LogFile = name
+	}
+	return nil
+}
+
+func temporaryLog(log string) (string, error) {
+	f, err := os.CreateTemp("", "mkbuild-console-*.log")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(log)
+	return f.Name(), errors.Join(err, f.Close())
+}

@@ -1,0 +1,192 @@
+package boottest
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mkbuild/internal/qemu"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+// emulator is a stand-in for QEMU: a shell script that gets its arguments.
+func emulator(t *testing.T, script string) string {
+	t.Helper()
+	return put(t, filepath.Join(t.TempDir(), "qemu"), "#!/bin/sh\n"+script, 0o755)
+}
+
+func put(t *testing.T, name, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// folder is a folder for PXE.
+func folder(t *testing.T, script string) string {
+	t.Helper()
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "vmlinuz"), string(tinymirror.VMLinuz("6.1.2-tinycore64")), 0o644)
+	put(t, filepath.Join(dir, "core.gz"), "an initrd", 0o644)
+	put(t, filepath.Join(dir, "boot.ipxe"), script, 0o644)
+	return dir
+}
+
+func TestWithArguments(t *testing.T) {
+	for _, tc := range []struct{ script, kernel, args, want string }{
+		{"#!ipxe\nkernel vmlinuz\n", "vmlinuz", "", "#!ipxe\nkernel vmlinuz NEW\n"},
+		{"kernel vmlinuz a=b c || goto x\r\n", "vmlinuz", "a=b c", "kernel vmlinuz a=b c NEW || goto x\n"},
+		{"\tkernel --name k ${base}/vmlinuz q && boot || shell", "${base}/vmlinuz", "q", "\tkernel --name k ${base}/vmlinuz q NEW && boot || shell"},
+		{"# kernel x\ninitrd y\nkernel\n", "", "", "# kernel x\ninitrd y\nkernel\n"},
+	} {
+		kernel, args := kernelLine(tc.script)
+		if kernel != tc.kernel || args != tc.args {
+			t.Errorf("%q: kernel %q with %q", tc.script, kernel, args)
+		}
+		if got := withArguments(tc.script, "NEW"); got != tc.want {
+			t.Errorf("%q: got %q, want %q", tc.script, got, tc.want)
+		}
+	}
+}
+
+// get fetches what iPXE would, by the address that the machine has for us.
+func get(t *testing.T, s *session, path string) (int, string) {
+	t.Helper()
+	url := strings.Replace(s.machine.NetBoot, guestAddress, "127.0.0.1", 1)
+	resp, err := http.Get(strings.TrimSuffix(url, scriptName) + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// TestFolderIsServed asks as iPXE does: for the script with more arguments, for the files beside
+// it, and for what is none of its business.
+func TestFolderIsServed(t *testing.T) {
+	dir := folder(t, "#!ipxe\nkernel vmlinuz initrd=core.gz\ninitrd core.gz\nboot\n")
+	put(t, filepath.Join(filepath.Dir(dir), "outside"), "x", 0o644)
+	if err := os.Symlink("../outside", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := prepare(t.Context(), Options{Image: dir, Append: "a=b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if s.machine.Program != "qemu-system-x86_64" || s.machine.CDROM != "" {
+		t.Errorf("got %+v", s.machine)
+	}
+	if _, text := get(t, s, "boot.ipxe"); text != "#!ipxe\nkernel vmlinuz initrd=core.gz console=ttyS0 a=b\ninitrd core.gz\nboot\n" {
+		t.Errorf("script %q", text)
+	}
+	if code, text := get(t, s, "core.gz"); code != 200 || text != "an initrd" {
+		t.Errorf("initrd: %d, %q", code, text)
+	}
+	for _, name := range []string{"nowhere", "link", "..%2foutside"} {
+		if code, text := get(t, s, name); code != 404 {
+			t.Errorf("%s: %d, %q", name, code, text)
+		}
+	}
+}
+
+// TestCheckIn reports as mk-client would, to the server whose address the machine is given.
+func TestCheckIn(t *testing.T) {
+	s, err := prepare(t.Context(), Options{Image: folder(t, "kernel vmlinuz\n"), Program: emulator(t, "echo MK loaded: v1; exec sleep 60"), CheckIn: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if _, script := get(t, s, "boot.ipxe"); !strings.Contains(script, " razor.server="+s.server.guestHost()+" ") {
+		t.Errorf("the machine does not learn of its server: %s", script)
+	}
+	vm, err := qemu.Start(t.Context(), s.machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Stop()
+	if code, text := get(t, s, "svc/nodeid?net0=52:54:00:12:34:56"); code != 200 {
+		t.Fatalf("no node: %d, %s", code, text)
+	}
+	url := "http://" + s.server.listener.Addr().String() + "/svc/checkin/1"
+	for range 2 { // the second one finds nobody waiting, and must not hang
+		resp, err := http.Post(url, "application/json", strings.NewReader(`{"hw_id":"x","facts":{"macaddress":"52:54:00:12:34:56","rack":"r12"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if r, err := s.watch(t.Context(), vm); err != nil || r.Node != "node1" || r.Facts["rack"] != "r12" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+func TestNoCheckIn(t *testing.T) {
+	for script, rule := range map[string]string{
+		"echo MK loaded: v1; exec sleep 60":                               qemu.RuleNoCheckIn,
+		"echo MK loaded: v1; echo 'Kernel panic - x'; exec sleep 60":      "boot-kernel-panic",
+		"echo MK loaded: v1; echo then it ends":                           qemu.RuleEnded,
+		"echo 'modprobe: chdir(x): no such'; exec sleep 60":               qemu.RuleNoModules,
+		"echo MK loaded: v1; echo 'modprobe: chdir(x)'; echo; sleep 0.01": qemu.RuleNoModules,
+	} {
+		dir := folder(t, "kernel vmlinuz\n")
+		_, err := Test(t.Context(), Options{Image: dir, Program: emulator(t, script), CheckIn: true, Timeout: 2 * time.Second})
+		var be *qemu.BootError
+		if !errors.As(err, &be) || be.Rule != rule {
+			t.Errorf("%s: got %v, want %s", script, err, rule)
+		}
+		if b, err := os.ReadFile(dir + ".console.log"); err != nil || len(b) == 0 {
+			t.Errorf("%s: no log: %v", script, err)
+		}
+	}
+}
+
+// TestNozswapNeedsNoModules: with that argument Tiny Core does not wait for zram.
+func TestNozswapNeedsNoModules(t *testing.T) {
+	o := Options{Image: folder(t, "kernel vmlinuz nozswap\n"), Program: emulator(t, "echo 'modprobe: chdir(x): no such'; echo MK loaded: v1; exec sleep 60")}
+	if _, err := Test(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenSourceRefuses(t *testing.T) {
+	empty := t.TempDir()
+	for name, want := range map[string]string{
+		filepath.Join(empty, "nowhere"): "no such file",
+		empty:                           "has no boot.ipxe",
+		folder(t, "#!ipxe\nboot\n"):     "has no kernel line",
+		os.DevNull:                      "not a file",
+	} {
+		_, err := openSource(name)
+		var ie *ImageError
+		if !errors.As(err, &ie) || !strings.Contains(err.Error(), want) || ie.Hint() == "" {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestLogOfLastResort(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	o := Options{Image: filepath.Join(t.TempDir(), "no", "folder", "x.iso")}
+	be := &qemu.BootError{}
+	if err := o.keepLog("the log\n", be); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(be.LogFile); err != nil || string(b) != "the log\n" {
+		t.Errorf("%q: %q, %v", be.LogFile, b, err)
+	}
+	o.Log = o.Image
+	if err := o.keepLog("x", nil); err == nil {
+		t.Error("a log that cannot be written is no error")
+	}
+}

@@ -1,0 +1,133 @@
+package boottest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"mkbuild/internal/qemu"
+	"mkbuild/internal/razor"
+)
+
+// guestAddress is this machine's loopback as QEMU's guests see it.
+const guestAddress = "10.0.2.2"
+
+// checkIn is what a node has reported.
+type checkIn struct {
+	node  string
+	facts map[string]any
+}
+
+// server hands out what iPXE asks for and takes check-ins, on a free port of the loopback.
+type server struct {
+	listener net.Listener
+	http     http.Server
+	mux      *http.ServeMux
+	checkIns chan checkIn
+	cleanup  []func() error
+}
+
+// serve starts a server; with a check-in server of its own, when that is wanted.
+func serve(ctx context.Context, withRazor bool) (*server, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{listener: l, mux: http.NewServeMux(), checkIns: make(chan checkIn, 1)}
+	s.http.Handler, s.http.ReadHeaderTimeout = s.mux, 30*time.Second
+	s.cleanup = append(s.cleanup, s.http.Close)
+	if withRazor {
+		if err := s.addRazor(); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	go s.http.Serve(l) //nolint:errcheck // it ends with close
+	return s, nil
+}
+
+// addRazor adds the check-in server, with a database that lives as long as the test.
+func (s *server) addRazor() error {
+	dir, err := os.MkdirTemp("", "mkbuild-razor-")
+	if err != nil {
+		return err
+	}
+	r, err := razor.New(razor.Options{
+		Config: razor.DefaultConfig(), DataDir: dir, Token: razor.NewToken(),
+		CheckedIn: func(node string, facts map[string]any) {
+			select {
+			case s.checkIns <- checkIn{node, facts}:
+			default: // the first one is enough
+			}
+		},
+	})
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	s.cleanup = append(s.cleanup, r.Close, func() error { return os.RemoveAll(dir) })
+	s.mux.Handle("/svc/", r.Handler(true))
+	return nil
+}
+
+func (s *server) close() {
+	for _, f := range s.cleanup {
+		f() //nolint:errcheck,gosec // nothing is kept of it
+	}
+}
+
+// guestHost is HOST:PORT of the server as the machine sees it.
+func (s *server) guestHost() string {
+	return net.JoinHostPort(guestAddress, strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port))
+}
+
+// publish hands out the script and the files that it names.
+func (s *server) publish(src *source, script string) {
+	s.mux.HandleFunc("/"+scriptName, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, script) //nolint:errcheck,gosec // iPXE went away
+	})
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		f, err := src.open(strings.TrimPrefix(r.URL.Path, "/"))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer f.Close() //nolint:errcheck // only read
+		w.Header().Set("Content-Type", "application/octet-stream")
+		if content, err := seekable(f); err == nil {
+			http.ServeContent(w, r, "", time.Time{}, content)
+		}
+	})
+}
+
+// seekable makes a file of a known length of r: told the length, iPXE makes room for it once.
+func seekable(r io.Reader) (io.ReadSeeker, error) {
+	if f, ok := r.(*os.File); ok {
+		return f, nil
+	}
+	b, err := io.ReadAll(r)
+	return bytes.NewReader(b), err
+}
+
+// await waits for the first check-in, and sees when the machine fails meanwhile.
+func (s *server) await(ctx context.Context, vm *qemu.VM) (checkIn, error) {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	failed := make(chan error, 1)
+	go func() { failed <- vm.Watch(watching) }()
+	select {
+	case c := <-s.checkIns:
+		return c, nil
+	case err := <-failed:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = vm.Failure(qemu.RuleNoCheckIn, "")
+		}
+		return checkIn{}, err
+	}
+}
