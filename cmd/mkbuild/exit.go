@@ -84,7 +84,7 @@ func exitCode(err error) int {
 	case isAny[*qemu.BootError](err):
 		return exitBoot
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
-		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
+		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
 		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
 		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby), isAny[*clientbin.MissingError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress):

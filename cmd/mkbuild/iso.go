@@ -4,34 +4,62 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/remaster"
 )
 
+// isoOptions are those of a build, and the forms that it writes.
+type isoOptions struct {
+	buildOptions
+	forms []string
+}
+
 func isoCommand(w *world) *cobra.Command {
-	o := &buildOptions{}
+	o := &isoOptions{}
 	c := &cobra.Command{
-		Use:   "iso",
-		Short: "Build a microkernel ISO",
-		Long: `Build a microkernel ISO from a Tiny Core Linux release. No config file is needed: the defaults are
+		Use:     "iso",
+		Aliases: []string{"build"},
+		Short:   "Build a microkernel image: an ISO, or what a network boot needs",
+		Long: `Build a microkernel image from a Tiny Core Linux release. No config file is needed: the defaults are
 those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read when it exists; flags override it.
 
-stdout is the path of the ISO and nothing else. The file appears whole or not at all.`,
+--format names the forms to write. All of one build hold the same kernel and the same initrd:
+
+  iso    an ISO 9660 image with Razor's iso-metadata.yaml in it. It boots from a USB stick and by UEFI
+         where its source does; the build says so when it does not.
+  pxe    a folder for a network boot server: kernel, initrd, boot.ipxe, pxelinux.cfg/default, SHA256SUMS
+  razor  the tar archive that razor-server unpacks into its repository: microkernel/vmlinuz0 and
+         initrd0.img. The server's own boot script decides the kernel arguments.
+  tar    what the image adds to Tiny Core, as mkbuild overlay writes it
+
+With one form, -o names it. With several, -o names the ISO, and the others are called after it:
+-o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, also where no ISO is among the forms.
+
+stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
+Each form appears whole or not at all. A PXE folder that is there is replaced as a whole; one that
+holds other files is left alone, and the build fails.
+
+` + "`mkbuild build`" + ` is the same command.`,
 		Example: `  mkbuild iso --release 4.5.2
   mkbuild iso --release 4.5.2 --with-openssh --append 'console=ttyS0'
-  mkbuild iso --mirror /srv/tinycore --offline -o nightly.iso`,
+  mkbuild iso --mirror /srv/tinycore --offline -o nightly.iso
+  mkbuild build --format iso,pxe,razor -o nightly.iso
+  mkbuild build --format pxe -o /srv/tftp/microkernel`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
-	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
+	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
 }
 
-func runISO(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) error {
+func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) error {
 	plan, err := o.plan(cmd.Flags())
 	if err != nil {
 		return err
@@ -40,15 +68,64 @@ func runISO(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) 
 	if cmd.Flags().Changed("output") {
 		name = o.output
 	}
-	if err := checkOutput(name); err != nil {
+	outputs, err := o.outputs(name, cmd.Flags().Changed("output"))
+	if err != nil {
 		return err
 	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
-		if err := b.WriteISO(ctx, s, name); err != nil {
+		if err := b.Write(ctx, s, outputs); err != nil {
 			return err
 		}
-		return printPath(w, name)
+		for _, out := range outputs {
+			if err := printPath(w, out.Path); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// outputs are the forms and their names, each one checked to be a place that can be written.
+func (o *isoOptions) outputs(name string, given bool) ([]remaster.Output, error) {
+	const next = "for example: --format iso,pxe"
+	if len(o.forms) == 0 {
+		return nil, &usageError{"--format names no form", next}
+	}
+	var out []remaster.Output
+	for _, f := range o.forms {
+		form := remaster.Form(strings.TrimSpace(f))
+		switch {
+		case !slices.Contains(remaster.Forms(), form):
+			return nil, &usageError{fmt.Sprintf("--format: no form is called %q", f), "the forms are iso, pxe, razor and tar; " + next}
+		case slices.ContainsFunc(out, func(x remaster.Output) bool { return x.Form == form }):
+			return nil, &usageError{fmt.Sprintf("--format: %s is named twice", form), next}
+		}
+		path := remaster.OutputPath(form, name)
+		if given && len(o.forms) == 1 {
+			path = name
+		}
+		out = append(out, remaster.Output{Form: form, Path: path})
+	}
+	for _, x := range out {
+		if err := checkForm(x); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// checkForm refuses a place that cannot be written before anything is fetched.
+func checkForm(o remaster.Output) error {
+	if o.Form != remaster.FormPXE {
+		return checkOutput(o.Path)
+	}
+	if o.Path == "" {
+		return checkOutput(o.Path)
+	}
+	if err := remaster.CheckPXEFolder(o.Path); err != nil {
+		return err
+	}
+	return checkOutput(filepath.Clean(o.Path) + ".part") // the folder beside it is what has to be writable
 }
 
 func printPath(w *world, name string) error {

@@ -1,6 +1,7 @@
 package remaster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -76,16 +77,23 @@ func (b *base) find(dir, name string) string {
 // openInitrds reads the default label's initrds one after the other, as the boot loader puts
 // them into memory: each padded to a multiple of four bytes.
 func (b *base) openInitrds() (io.ReadCloser, error) {
+	return b.joinInitrds(func(name string) (io.ReadCloser, int64, error) {
+		r, err := b.open(name)
+		return r, b.image.Lookup(name).Size, err
+	})
+}
+
+// joinInitrds is openInitrds for initrds that open gives, with their sizes.
+func (b *base) joinInitrds(open func(name string) (io.ReadCloser, int64, error)) (io.ReadCloser, error) {
 	all := &joined{}
 	for _, name := range b.initrds {
-		r, err := b.open(name)
+		r, size, err := open(name)
 		if err != nil {
 			all.Close() //nolint:errcheck,gosec // only read
 			return nil, err
 		}
-		pad := make([]byte, -b.image.Lookup(name).Size&3)
 		all.closers = append(all.closers, r)
-		all.readers = append(all.readers, r, strings.NewReader(string(pad)))
+		all.readers = append(all.readers, r, bytes.NewReader(make([]byte, -size&3)))
 	}
 	all.Reader = io.MultiReader(all.readers...)
 	return all, nil

@@ -23,8 +23,9 @@ import (
 // ManifestName is where the manifest of an image lies beside it.
 func ManifestName(image string) string { return image + ".manifest.json" }
 
-// describe makes the manifest of an image that is complete but for the manifest itself.
-func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) (*manifest.Manifest, error) {
+// describe makes the manifest of an image that is complete but for the manifest itself. boot are its
+// files.
+func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, boot []manifest.BootFile) ([]byte, error) {
 	m, err := b.manifestHead(s)
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
@@ -32,13 +33,11 @@ func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, img *iso9
 	if m.Files, err = s.fileRecords(ctx, rd.sums); err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	if m.Boot, err = s.bootRecords(ctx, rd, img); err != nil {
-		return nil, fmt.Errorf("make manifest: %w", err)
-	}
+	m.Boot = boot
 	for _, seg := range rd.Segments {
 		m.Segments = append(m.Segments, manifest.Segment{Name: seg.Name, Offset: seg.Offset, Size: seg.Size, SHA256: seg.SHA256})
 	}
-	return m, nil
+	return m.Render()
 }
 
 // manifestHead says what was asked for, and of what the image is made.
@@ -175,11 +174,11 @@ func (s *Staged) role(name string, img *iso9660.Image) string {
 
 // putManifest puts the manifest into the image, and returns its text.
 func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) ([]byte, error) {
-	m, err := b.describe(ctx, s, rd, img)
+	boot, err := s.bootRecords(ctx, rd, img)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	text, err := m.Render()
+	text, err := b.describe(ctx, s, rd, boot)
 	if err != nil {
 		return nil, err
 	}

@@ -26,13 +26,13 @@ func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) erro
 	})
 }
 
-// WriteISO writes the image, and its manifest beside it as [ManifestName].
+// WriteISO writes the image as an ISO alone, and its manifest beside it as [ManifestName].
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
-	rd, err := b.WriteInitrd(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer rd.Close() //nolint:errcheck // only read
+	return b.Write(ctx, s, []Output{{FormISO, name}})
+}
+
+// writeISO writes the ISO around an initrd.
+func (b *Builder) writeISO(ctx context.Context, s *Staged, rd *Initrd, name string) error {
 	defer b.step("iso")()
 	img, err := s.remake(rd)
 	if err != nil {
@@ -42,6 +42,7 @@ func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 	if err != nil {
 		return err
 	}
+	b.noteUSB(img, s.base.name)
 	err = wholefile.Write(name, func(w io.Writer) error {
 		if err := img.Write(interruptible{ctx, w}); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)

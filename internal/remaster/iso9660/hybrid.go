@@ -3,6 +3,7 @@ package iso9660
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Layout of a master boot record as isohybrid images have it (syslinux doc/isolinux.txt,
@@ -46,6 +47,18 @@ func (img *Image) fate(p partition) (f fate, entry int) {
 	}
 	return fateDrop, 0
 }
+
+// Hybrid reports whether the image, as it was read or is to be written, also boots from a USB stick
+// that its bytes are written to: its first sector is a boot record with code and a partition.
+func (img *Image) Hybrid() bool {
+	if len(img.System) <= mbrSignature+1 || img.System[mbrSignature] != 0x55 || img.System[mbrSignature+1] != 0xaa {
+		return false
+	}
+	code, table := img.System[:mbrTable], img.System[mbrTable:mbrSignature]
+	return slices.ContainsFunc(code, nonzero) && slices.ContainsFunc(table, nonzero)
+}
+
+func nonzero(b byte) bool { return b != 0 }
 
 // hybrid reports whether the source's system area holds a partition table to be kept right.
 func (img *Image) hybrid() bool {

@@ -1,0 +1,193 @@
+package remaster
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/remaster/isolinux"
+	"mkbuild/internal/testkit"
+	"mkbuild/internal/ui"
+)
+
+// all writes every form of a plan into dir and returns where they are.
+func all(t *testing.T, p *Plan, dir string) map[Form]string {
+	t.Helper()
+	b, s, _ := staged(t, p)
+	paths := map[Form]string{}
+	var outputs []Output
+	for _, f := range Forms() {
+		paths[f] = OutputPath(f, filepath.Join(dir, "x.iso"))
+		outputs = append(outputs, Output{f, paths[f]})
+	}
+	if err := b.Write(t.Context(), s, outputs); err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// folder returns the files of a folder by their paths.
+func folder(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		out[filepath.ToSlash(rel)] = readFile(t, p)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestFormsOfSeveralInitrds: PXE hands them out one by one in their order, Razor's archive has a
+// place for one only, and both are what the ISO boots.
+func TestFormsOfSeveralInitrds(t *testing.T) {
+	t.Parallel()
+	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
+	paths := all(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = "mk=1" }), t.TempDir())
+	img, pxe := openISO(t, paths[FormISO]), folder(t, paths[FormPXE])
+	one, two := content(t, img.Lookup("boot/core.gz")), content(t, img.Lookup("boot/second.gz"))
+	if !bytes.Equal(pxe["core.gz"], one) || !bytes.Equal(pxe["second.gz"], two) {
+		t.Error("the folder's initrds are not those of the ISO")
+	}
+	labels, err := isolinux.Labels(pxe["pxelinux.cfg/default"])
+	if err != nil || len(labels) != 1 || !labels[0].Default || labels[0].Kernel != "vmlinuz" ||
+		!slices.Equal(labels[0].Initrds, []string{"core.gz", "second.gz"}) || !strings.HasSuffix(labels[0].Append, " quiet mk=1") {
+		t.Errorf("pxelinux.cfg/default: %+v, %v", labels, err)
+	}
+	script := string(pxe["boot.ipxe"])
+	if !strings.Contains(script, "kernel vmlinuz initrd=core.gz initrd=second.gz quiet mk=1 |") || !strings.Contains(script, "initrd core.gz || goto error\ninitrd second.gz |") {
+		t.Errorf("boot.ipxe:\n%s", script)
+	}
+	want := append(append(one, make([]byte, -len(one)&3)...), two...)
+	got := members(t, paths[FormRazor])
+	if initrd := got["microkernel/initrd0.img"]; !bytes.HasPrefix(initrd, want) || len(initrd)-len(want) > 3 {
+		t.Errorf("initrd0.img has %d bytes, want %d", len(initrd), len(want))
+	}
+	if sums := string(got["microkernel/SHA256SUM"]); !strings.Contains(sums, fmt.Sprintf("%x  initrd0.img\n", sha256.Sum256(got["microkernel/initrd0.img"]))) {
+		t.Errorf("SHA256SUM:\n%s", sums)
+	}
+}
+
+// members are the files of a tar archive, which all have the same owner.
+func members(t *testing.T, name string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	r := tar.NewReader(bytes.NewReader(readFile(t, name)))
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.ModTime.Unix() == 0 {
+			t.Errorf("%s: owner %d:%d %q, time %v", h.Name, h.Uid, h.Gid, h.Uname, h.ModTime)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[h.Name] = b
+	}
+}
+
+// TestFormsAreTheSameAgain: byte for byte, whatever was there before.
+func TestFormsAreTheSameAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := all(t, plan(t, pristine), dir)
+	again := all(t, plan(t, pristine), t.TempDir())
+	all(t, plan(t, pristine, profileOf("dev")), dir)
+	over := all(t, plan(t, pristine), dir)
+	for _, f := range []Form{FormISO, FormRazor, FormTar} {
+		if !bytes.Equal(readFile(t, first[f]), readFile(t, again[f])) || !bytes.Equal(readFile(t, over[f]), readFile(t, again[f])) {
+			t.Errorf("%s differs", f)
+		}
+	}
+	a, b := folder(t, over[FormPXE]), folder(t, again[FormPXE])
+	for name := range a {
+		if len(a) != len(b) || !bytes.Equal(a[name], b[name]) {
+			t.Errorf("%s differs in the PXE folder", name)
+		}
+	}
+	testkit.Run(t, "sh", "-c", "cd '"+again[FormPXE]+"' && sha256sum -c --strict SHA256SUMS")
+}
+
+// TestInterruptedForms leaves nothing, and what was there stays.
+func TestInterruptedForms(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"pxe", "razor"} {
+		out := t.TempDir()
+		b, s, _ := staged(t, plan(t, pristine))
+		form := Form(at)
+		name := OutputPath(form, filepath.Join(out, "x.iso"))
+		ctx, cancel := context.WithCancel(t.Context())
+		b.Time = func(step string) func() {
+			if step == at {
+				cancel()
+			}
+			return func() {}
+		}
+		if err := b.Write(ctx, s, []Output{{form, name}}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", at, err)
+		}
+		checkEmpty(t, out)
+	}
+}
+
+func TestNamesForPXE(t *testing.T) {
+	t.Parallel()
+	got := pxeNames([]string{"boot/vmlinuz", "boot/core.gz", "more/CORE.gz", "a b/ü;x y.gz", "boot.ipxe"})
+	if want := []string{"vmlinuz", "core.gz", "CORE.gz_", "__x_y.gz", "boot.ipxe_"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestUSBNote: where the source is a hybrid the result is one, and says nothing; else it says so.
+func TestUSBNote(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	hybrid := filepath.Join(t.TempDir(), "hybrid.iso")
+	tree := t.TempDir()
+	for name, b := range isoFiles(t) {
+		writeFile(t, filepath.Join(tree, name), b)
+	}
+	const lib = "/usr/lib/ISOLINUX/"
+	if _, err := os.Stat(lib + "isohdpfx.bin"); err != nil {
+		testkit.Tool(t, lib+"isohdpfx.bin")
+	}
+	writeFile(t, filepath.Join(tree, "boot/isolinux/isolinux.bin"), readFile(t, lib+"isolinux.bin"))
+	testkit.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", hybrid, "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
+		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-isohybrid-mbr", lib+"isohdpfx.bin", tree)
+	publish(t, dir, isoPath, readFile(t, hybrid))
+	b, rec := builder(t, warm)
+	name := build(t, b, plan(t, dir))
+	if i := rec.texts(ui.Info); strings.Contains(i, "hybrid") {
+		t.Errorf("a hybrid image is said to be none:\n%s", i)
+	}
+	if out := testkit.Run(t, "xorriso", "-indev", name, "-report_system_area", "plain"); !strings.Contains(out, "isohybrid") {
+		t.Errorf("xorriso sees no hybrid image:\n%s", out)
+	}
+	b, rec = builder(t, warm)
+	build(t, b, plan(t, pristine))
+	if i := rec.texts(ui.Info); !strings.Contains(i, "not a hybrid image") {
+		t.Errorf("info:\n%s", i)
+	}
+}
