@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 )
 
@@ -74,43 +73,10 @@ func (h *hasher) sum() digests {
 	return d
 }
 
-// memo remembers which blobs this process has hashed, so that each is read through once only, and
-// whether it has cleaned up.
-type memo struct {
-	mu    sync.Mutex
-	seen  map[string]seenBlob
-	sweep sync.Once
-}
-
-// seenBlob is a verified blob; a changed modification time calls for another look.
-type seenBlob struct {
-	digests
-	mtime time.Time
-}
-
-func (m *memo) get(sha string, st fs.FileInfo) (digests, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.seen[sha]
-	if !ok || s.size != st.Size() || !s.mtime.Equal(st.ModTime()) {
-		return digests{}, false
-	}
-	return s.digests, true
-}
-
-func (m *memo) put(d digests, st fs.FileInfo) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.seen == nil {
-		m.seen = map[string]seenBlob{}
-	}
-	m.seen[d.sha256] = seenBlob{digests: d, mtime: st.ModTime()}
-}
-
 // cache is a directory of blobs and index entries.
 type cache struct {
-	dir  string
-	memo *memo
+	dir     string
+	session *session
 }
 
 func (c cache) blobPath(sha string) string { return filepath.Join(c.dir, blobDir, sha[:2], sha) }
@@ -127,17 +93,34 @@ func (c cache) verify(sha string, withMD5 bool) (digests, error) {
 	if err != nil || !st.Mode().IsRegular() {
 		return digests{}, errMissing
 	}
-	if d, ok := c.memo.get(sha, st); ok && (d.md5 != "" || !withMD5) {
+	if d, ok := c.session.get(sha, st); ok && (d.md5 != "" || !withMD5) {
 		return d, nil
 	}
 	h := newHasher(withMD5)
 	_, err = io.Copy(h, f)
 	if d := h.sum(); err == nil && d.sha256 == sha {
-		c.memo.put(d, st)
+		c.session.put(d, touch(f.Name(), st))
 		return d, nil
 	}
 	c.drop(sha, st)
 	return digests{}, errDamaged
+}
+
+// usedEvery is how precisely a blob's modification time tells its last use. Writing it each time
+// would make parallel builds doubt each other's blobs.
+const usedEvery = time.Hour
+
+// touch notes the use of a blob for [Store.Prune], and returns how it is now. A cache that belongs to
+// somebody else keeps its times.
+func touch(name string, st fs.FileInfo) fs.FileInfo {
+	now := time.Now()
+	if now.Sub(st.ModTime()) < usedEvery || os.Chtimes(name, now, now) != nil {
+		return st
+	}
+	if touched, err := os.Stat(name); err == nil {
+		return touched
+	}
+	return st
 }
 
 // drop removes a damaged blob, unless another process has put a new file there meanwhile.
@@ -162,7 +145,7 @@ func (c cache) commit(p *part, durable bool) error {
 		return &CacheError{Dir: c.dir, Err: err}
 	}
 	if st, err := os.Stat(target); err == nil {
-		c.memo.put(d, st)
+		c.session.put(d, st)
 	}
 	return nil
 }

@@ -49,10 +49,10 @@ type Client struct {
 	// UserAgent is sent with each request; empty means "mkbuild".
 	UserAgent string
 
-	once sync.Once
-	http *http.Client
-	memo memo
-	down downHosts
+	once    sync.Once
+	http    *http.Client
+	session session
+	down    downHosts
 
 	secure secureHosts
 	first  firstUse
@@ -107,6 +107,9 @@ func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
 	}
 	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
+	}
+	if err := j.session.use(ctx, c.CacheDir); err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
 	}
 	if b := j.fromCache(); b != nil {

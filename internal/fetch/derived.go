@@ -30,8 +30,15 @@ type derivation struct {
 // before their first use in a process, but for their MD5. The error is an [ErrNotFound] when there is
 // nothing, or nothing whole.
 func (c *Client) Derived(kind, key string) (*Blob, error) {
+	return c.derived(context.Background(), kind, key)
+}
+
+func (c *Client) derived(ctx context.Context, kind, key string) (*Blob, error) {
 	k, err := c.cacheOf(kind, key)
 	if err != nil {
+		return nil, err
+	}
+	if err := k.session.use(ctx, k.dir); err != nil {
 		return nil, err
 	}
 	d, err := k.derivation(kind, key)
@@ -55,7 +62,7 @@ func (c *Client) Derived(kind, key string) (*Blob, error) {
 // content must follow from the key alone: whoever stores it first has made it for all. The kind is
 // a word of lower-case letters. Its error is that of write or of ctx, or a [*CacheError].
 func (c *Client) Derive(ctx context.Context, kind, key string, write func(io.Writer) error) (*Blob, error) {
-	if b, err := c.Derived(kind, key); err == nil || !errors.Is(err, ErrNotFound) {
+	if b, err := c.derived(ctx, kind, key); err == nil || !errors.Is(err, ErrNotFound) {
 		return b, err
 	}
 	k, err := c.cacheOf(kind, key)
@@ -101,7 +108,7 @@ func (c *Client) cacheOf(kind, key string) (cache, error) {
 	if kind == "" || strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz") != "" || key == "" || len(key) > keyLimit || !utf8.ValidString(key) {
 		return cache{}, fmt.Errorf("derived %q with a key of %d bytes: no such thing", kind, len(key))
 	}
-	return cache{dir: c.CacheDir, memo: &c.memo}, nil
+	return cache{dir: c.CacheDir, session: &c.session}, nil
 }
 
 // keyLimit leaves room for JSON's escapes in an entry of entryLimit.

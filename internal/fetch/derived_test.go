@@ -105,7 +105,7 @@ func TestDamagedDerived(t *testing.T) {
 		c, made := newClient(t), 0
 		derive(t, c, "k", "text", &made)
 		blob := blobOf(t, c)
-		if err := errors.Join(spoil(blob), touch(blob)); err != nil {
+		if err := errors.Join(spoil(blob), age(blob)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Derived("segment", "k"); !errors.Is(err, ErrNotFound) {
@@ -117,8 +117,8 @@ func TestDamagedDerived(t *testing.T) {
 	}
 }
 
-// touch gives a file another time: the clock of the file system may be too coarse to tell.
-func touch(name string) error {
+// age gives a file another time: the clock of the file system may be too coarse to tell.
+func age(name string) error {
 	err := os.Chtimes(name, time.Unix(1, 0), time.Unix(1, 0))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

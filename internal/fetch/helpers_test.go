@@ -118,7 +118,7 @@ func noParts(t *testing.T, c *Client) {
 	}
 }
 
-func cacheOf(c *Client) cache { return cache{dir: c.CacheDir, memo: &c.memo} }
+func cacheOf(c *Client) cache { return cache{dir: c.CacheDir, session: &c.session} }
 
 // noDial is the network of a test that must not use it.
 type noDial struct{ t *testing.T }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -31,7 +32,11 @@ func (c cache) newFile() (*wholefile.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	c.memo.sweep.Do(func() { wholefile.Sweep(dir) })
+	// The cache may be new: what follows is not to be swept by others.
+	if err := c.session.use(context.Background(), c.dir); err != nil {
+		return nil, err
+	}
+	c.session.tidy(dir)
 	return wholefile.CreateIn(dir)
 }
 

@@ -68,7 +68,7 @@ func (c *Client) newJob(r Request) (*job, error) {
 	if len(r.URLs) == 0 {
 		return nil, fmt.Errorf("%w: none given", ErrAddress)
 	}
-	j := &job{Client: c, Request: r, cache: cache{dir: c.CacheDir, memo: &c.memo}}
+	j := &job{Client: c, Request: r, cache: cache{dir: c.CacheDir, session: &c.session}}
 	for _, u := range r.URLs {
 		s, err := parseSource(u)
 		if err != nil {
