@@ -105,7 +105,7 @@ func isVerification(err error) bool {
 			return true
 		}
 	}
-	return isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
+	return isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
 }
 
 func isAny[T error](err error) bool {

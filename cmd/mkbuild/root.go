@@ -45,6 +45,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		serveCommand(w),
 	)
 	addGroup(root, "self", "About mkbuild itself:",
+		cacheCommand(w),
 		versionCommand(w),
 		manCommand(w),
 		schemaCommand(w),

@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mkbuild/internal/clientbin"
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/testkit/tinymirror"
 )
 
@@ -44,6 +46,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    status,
+			"code":      code,
+			"damage":    damage,
 			"flip":      flip,
 			"serve":     servers.serve,
 			"interrupt": servers.interrupt,
@@ -70,6 +74,33 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if code != "0" {
 		checkReport(ts, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 	}
+}
+
+// code N COMMAND...: the command must end with exit status N; it may print on stdout all the same.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND...")
+	}
+	got := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = exitText(err)
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s\n%s", got, args[0], ts.ReadFile("stderr"))
+	}
+}
+
+// damage CACHE NAME: changes a byte of what the cache has for the extension NAME.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	items, err := fetch.Store{Dir: ts.MkAbs(args[0])}.Items(context.Background())
+	ts.Check(err)
+	for _, i := range items {
+		if len(i.Names) == 1 && strings.HasSuffix(i.Names[0], "/"+args[1]+".tcz") {
+			flip(ts, neg, []string{filepath.Join(args[0], "sha256", i.SHA256[:2], i.SHA256)})
+			return
+		}
+	}
+	ts.Fatalf("%s is not in the cache", args[1])
 }
 
 // flip FILE OFFSET: changes one byte of a file.

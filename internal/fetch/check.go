@@ -37,6 +37,14 @@ func (h *Health) Clean() bool {
 	return len(h.Damaged)+len(h.Dangling)+len(h.Stray)+len(h.Foreign) == 0
 }
 
+// Err returns a [*DamagedError] if content was damaged.
+func (h *Health) Err(dir string) error {
+	if len(h.Damaged) == 0 {
+		return nil
+	}
+	return &DamagedError{dir, len(h.Damaged), h.Blobs}
+}
+
 // Verify reads all content of a cache and holds it against its hashes, and all entries. What is
 // wrong is removed, once no build uses the cache.
 func (s Store) Verify(ctx context.Context) (*Health, error) {

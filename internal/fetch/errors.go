@@ -214,6 +214,21 @@ func (e *CacheError) Hint() string {
 	return "put the cache elsewhere with --cache-dir DIR"
 }
 
+// DamagedError says that content of a cache had changed.
+type DamagedError struct {
+	Dir         string
+	Damaged, Of int // files
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("verify cache %s: %d of %d files were damaged and have been removed", e.Dir, e.Damaged, e.Of)
+}
+
+// Hint says what to do next.
+func (e *DamagedError) Hint() string {
+	return "the next build, or mkbuild fetch, gets them again; if it happens again, look at that disk"
+}
+
 // StallError is a transfer that was too slow.
 type StallError struct {
 	After time.Duration

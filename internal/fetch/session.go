@@ -57,7 +57,7 @@ func (s *session) use(ctx context.Context, dir string) error {
 	if s.used != nil {
 		return nil
 	}
-	d, err := lockDir(ctx, dir, false)
+	d, err := lockDir(ctx, dir, false, nil)
 	if err != nil && ctx.Err() == nil {
 		return nil //nolint:nilerr // a cache that cannot be opened fails where it is read or written
 	}
@@ -78,13 +78,17 @@ func (s *session) release() {
 // lockPause is how long to wait before asking again for a lock that others hold.
 const lockPause = 20 * time.Millisecond
 
-// lockDir waits for the lock of a directory. The caller closes it.
-func lockDir(ctx context.Context, dir string, alone bool) (*os.File, error) {
+// lockDir waits for the lock of a directory, and says so once. The caller closes it.
+func lockDir(ctx context.Context, dir string, alone bool, waiting func()) (*os.File, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	for !tryLock(d, alone) {
+		if waiting != nil {
+			waiting()
+			waiting = nil
+		}
 		if err := sleep(ctx, lockPause); err != nil {
 			return nil, errors.Join(fmt.Errorf("wait for the lock of %s: %w", dir, err), d.Close())
 		}

@@ -17,6 +17,8 @@ import (
 type Store struct {
 	// Dir is the cache's directory.
 	Dir string
+	// Waiting, if set, is called when builds that use the cache have to end first.
+	Waiting func()
 }
 
 // Kinds of content in a cache that have no kind from [Client.Derive].
@@ -180,7 +182,7 @@ func (s Store) exists(sha string) bool {
 
 // alone runs f while no build uses the cache.
 func (s Store) alone(ctx context.Context, f func() error) error {
-	d, err := lockDir(ctx, s.Dir, true)
+	d, err := lockDir(ctx, s.Dir, true, s.Waiting)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func stocked(t *testing.T) (*Client, Store) {
 	}
 	derive(t, c, "k", "a segment", &made)
 	c.Close()
-	return c, Store{c.CacheDir}
+	return c, Store{Dir: c.CacheDir}
 }
 
 // hashes lists what is there.
@@ -71,7 +71,7 @@ func TestItems(t *testing.T) {
 	if got[sha("a segment")].Kind != KindDownload || len(got[sha("a segment")].Names) != 2 || got[items[0].SHA256].Kind != KindOrphan {
 		t.Errorf("%+v", got)
 	}
-	if items, err := (Store{filepath.Join(t.TempDir(), "none")}).Items(t.Context()); err != nil || len(items) != 0 {
+	if items, err := (Store{Dir: filepath.Join(t.TempDir(), "none")}).Items(t.Context()); err != nil || len(items) != 0 {
 		t.Errorf("%v, %v", items, err)
 	}
 }
@@ -83,7 +83,7 @@ func TestVerifyFindsACacheClean(t *testing.T) {
 	if err != nil || !h.Clean() || h.Blobs != 3 || h.Size != 17+17+9 {
 		t.Errorf("%+v, %v", h, err)
 	}
-	h, err = Store{filepath.Join(t.TempDir(), "none")}.Verify(t.Context())
+	h, err = Store{Dir: filepath.Join(t.TempDir(), "none")}.Verify(t.Context())
 	if err != nil || !h.Clean() {
 		t.Errorf("%+v, %v", h, err)
 	}
@@ -169,7 +169,7 @@ func TestPrune(t *testing.T) {
 			}
 		})
 	}
-	if gone, err := (Store{filepath.Join(t.TempDir(), "none")}).Prune(t.Context(), PruneOptions{}); err != nil || len(gone) != 0 {
+	if gone, err := (Store{Dir: filepath.Join(t.TempDir(), "none")}).Prune(t.Context(), PruneOptions{}); err != nil || len(gone) != 0 {
 		t.Errorf("%v, %v", gone, err)
 	}
 }

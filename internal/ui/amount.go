@@ -22,6 +22,9 @@ func amount(n int64, unit string) string {
 	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }
 
+// Bytes prints a size for people.
+func Bytes(n int64) string { return amount(n, "") }
+
 // share prints how far a progress event is: "3.2 MB of 8.1 MB (39 %)".
 func share(e Event) string {
 	if e.Total <= 0 {
