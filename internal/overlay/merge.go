@@ -41,10 +41,10 @@ func (e *ClashError) Error() string {
 //
 // Layers of one image come from many archives; their hard-link groups never mix.
 type Layers struct {
-	base    *Tree           // as given; not changed
-	all     *Tree           // base and layers merged
-	changed map[string]bool // what base has not, or has differently; directories above are implied
-	count   int             // layers added, to keep hard-link groups apart
+	base    *Tree          // as given; not changed
+	all     *Tree          // base and layers merged
+	changed map[string]int // what base has not, or has differently, and which layer brought it; directories above are implied
+	count   int            // layers added, to keep hard-link groups apart
 }
 
 // NewLayers starts with a base image, which it does not change. Nil is an empty base.
@@ -52,7 +52,7 @@ func NewLayers(base *Tree) *Layers {
 	if base == nil {
 		base = &Tree{}
 	}
-	l := &Layers{base: base.Clone(), changed: make(map[string]bool)}
+	l := &Layers{base: base.Clone(), changed: make(map[string]int)}
 	for _, e := range l.base.entries {
 		e.HardLink = groupIn(0, e.HardLink)
 	}
@@ -167,7 +167,7 @@ func (l *Layers) put(e *Entry, at string) error {
 			continue // not the end: a base may lack a directory above one that it has
 		}
 		made := Dir(dir, 0o755)
-		made.Origin = e.Origin
+		made.Origin, made.MTime = e.Origin, e.MTime
 		if err := l.all.Put(made); err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (l *Layers) put(e *Entry, at string) error {
 	placed := *e
 	placed.Path = at
 	placed.HardLink = groupIn(l.count, e.HardLink)
-	l.changed[at] = true
+	l.changed[at] = l.count
 	return l.all.Put(placed)
 }
 
@@ -249,15 +249,29 @@ func (l *Layers) irreplaceable(at string, old, e *Entry) string {
 // last entry of a directory (rule 2); the root, when the base has an entry for it, as 0755 root:root
 // (rule 1).
 func (l *Layers) Added() *Tree {
+	return l.AddedBy(func(int) bool { return true })
+}
+
+// Layer returns the number of the layer that was added last, counted from 1.
+func (l *Layers) Layer() int { return l.count }
+
+// AddedBy is [Layers.Added] for the layers that take wants, by their numbers: what they brought and
+// no later one replaced. Everything but directories is in the tree of one layer alone, and
+// directories have the same values in all of them, so that archives of such trees may follow one
+// another in any order.
+func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 	out := &Tree{entries: make(map[string]*Entry)}
-	for p := range l.changed {
+	for p, layer := range l.changed {
+		if !take(layer) {
+			continue
+		}
 		e := *l.all.entries[p]
 		if l.base.Get(p) != nil {
 			// Kernels of the 3.x time cannot link over a name that exists: repeat the content.
 			e.HardLink = ""
 		}
 		out.entries[p] = &e
-		for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		for dir := path.Dir(p); dir != "." && out.entries[dir] == nil; dir = path.Dir(dir) {
 			parent := *l.all.entries[dir]
 			out.entries[dir] = &parent
 		}

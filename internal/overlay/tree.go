@@ -55,6 +55,9 @@ type Entry struct {
 	Size int64
 	// Open gives the content of a regular file; it can be called more than once. Nil means empty.
 	Open func() (io.ReadCloser, error)
+	// ID, when set, stands for the content: entries with the same ID have the same bytes. It is
+	// "sha256:" and the hex digest where that is known.
+	ID string
 	// HardLink groups the names of one inode: entries of one Tree with the same non-empty
 	// HardLink are one file.
 	HardLink string

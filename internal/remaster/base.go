@@ -36,7 +36,7 @@ func (b *base) initrd() string { return b.initrds[len(b.initrds)-1] }
 // maxInitrd bounds an unpacked initrd; Tiny Core's largest are about 60 MB.
 const maxInitrd = 512 << 20
 
-// openBase reads a source ISO: its files, its boot configuration and its initrd.
+// openBase reads a source ISO: its files and its boot configuration. Its tree is [base.unpack]'s.
 func openBase(f *os.File, blob *fetch.Blob, name string) (b *base, err error) {
 	defer recovered(name, &err)
 	img, err := iso9660.Open(f, blob.Size)
@@ -50,15 +50,21 @@ func openBase(f *os.File, blob *fetch.Blob, name string) (b *base, err error) {
 	if b.uname, err = b.kernelRelease(); err != nil {
 		return nil, fmt.Errorf("read %s in %s: %w", b.kernel, name, err)
 	}
+	return b, nil
+}
+
+// unpack reads the files of the initrds into memory.
+func (b *base) unpack() (t *overlay.Tree, err error) {
+	defer recovered(b.name, &err)
 	r, err := b.openInitrds()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	if b.tree, err = initrd.Read(r, name, maxInitrd); err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", strings.Join(b.initrds, " and "), name, err)
+	if t, err = initrd.Read(r, b.name, maxInitrd); err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", strings.Join(b.initrds, " and "), b.name, err)
 	}
-	return b, nil
+	return t, nil
 }
 
 // recovered turns a panic of a parser into an error of the file that it parsed.

@@ -50,7 +50,11 @@ func isoWith(t *testing.T, menu string) (*base, error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return openBase(f, &fetch.Blob{Size: int64(len(image))}, "x.iso")
+	b, err := openBase(f, &fetch.Blob{Size: int64(len(image))}, "x.iso")
+	if err == nil {
+		b.tree, err = b.unpack()
+	}
+	return b, err
 }
 
 func TestSeveralInitrdsAreReadInOrder(t *testing.T) {

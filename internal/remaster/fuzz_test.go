@@ -52,6 +52,9 @@ func (s *scratch) use(t testing.TB, size int64) error {
 	t.Helper()
 	base, err := openBase(s.File, &fetch.Blob{Size: size}, "core.iso")
 	if err == nil {
+		base.tree, err = base.unpack()
+	}
+	if err == nil {
 		err = s.rebuild(base)
 	}
 	if err == nil {

@@ -317,7 +317,7 @@ func checkCache(t testing.TB, dir string) {
 			return err
 		}
 		switch kind, _, _ := strings.Cut(filepath.ToSlash(rel), "/"); {
-		case kind == "index" && strings.HasSuffix(p, ".json"):
+		case (kind == "index" || kind == "derived") && strings.HasSuffix(p, ".json"):
 		case kind == "sha256" && fmt.Sprintf("%x", sha256.Sum256(readFile(t, p))) == filepath.Base(p):
 		default:
 			t.Errorf("left in the cache: %s", rel)

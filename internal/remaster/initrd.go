@@ -4,24 +4,31 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"runtime"
+	"strings"
 
+	"golang.org/x/sync/errgroup"
+
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/wholefile"
 )
 
 // Initrd is the finished initrd of an image. Its size and digest stand in other files before its
-// bytes do, so it is kept until [Initrd.Close].
+// bytes do. These stay where they are, in the source image, the cache and temporary files, and are
+// never put together anywhere but in the outputs: it is kept until [Initrd.Close].
 type Initrd struct {
 	// Size is the length in bytes, SHA256 the hex digest of all of them.
 	Size   int64
 	SHA256 string
 	// Segments are the archives that it is put together of, in order, without gaps.
 	Segments []Segment
+	parts    []*part
 	// sums are the digests of files' contents that were worked out on the way, by path.
 	sums map[string]string
-	file *wholefile.Temp
 }
 
 // Segment is a part of an initrd that the kernel unpacks by itself.
@@ -34,69 +41,156 @@ type Segment struct {
 	SHA256 string
 }
 
+// part is a segment and where its bytes are.
+type part struct {
+	Segment
+	open  func() (io.ReadCloser, error)
+	close io.Closer
+	files map[string]string // digests of the regular files in it
+}
+
 // Open reads the initrd from its beginning. It can be called more than once.
 func (i *Initrd) Open() (io.ReadCloser, error) {
-	return io.NopCloser(io.NewSectionReader(i.file, 0, i.Size)), nil
+	all := &joined{}
+	for _, p := range i.parts {
+		r, err := p.open()
+		if err != nil {
+			all.Close() //nolint:errcheck,gosec // only read
+			return nil, err
+		}
+		all.readers, all.closers = append(all.readers, r), append(all.closers, r)
+	}
+	all.Reader = io.MultiReader(all.readers...)
+	return all, nil
 }
 
 // Close gives up the space that the initrd takes.
-func (i *Initrd) Close() error { return i.file.Close() }
-
-// WriteInitrd makes the initrd: the base's own bytes and a segment with everything added, or one
-// merged archive. The caller closes it.
-func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err error) {
-	defer b.step("initrd")()
-	f, err := wholefile.NewTempIn("")
-	if err != nil {
-		return nil, fmt.Errorf("make initrd: %w", err)
-	}
-	rd := &Initrd{file: f}
-	defer func() {
-		if err != nil {
-			f.Close() //nolint:errcheck,gosec // nothing of it is needed
+func (i *Initrd) Close() error {
+	var errs []error
+	for _, p := range i.parts {
+		if p != nil && p.close != nil {
+			errs = append(errs, p.close.Close())
 		}
-	}()
-	all := sha256.New()
-	w := io.MultiWriter(interruptible{ctx, f}, all)
-	tree, name := s.layers.Merged, "merged"
-	if s.Plan.Config.Initrd.Layout == "append" {
-		if err := rd.add(w, s.base.name, s.copyBase); err != nil {
-			return nil, err
-		}
-		tree, name = s.layers.Added, "added"
 	}
-	opts := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
-	if err := rd.add(w, name, func(w io.Writer) error { return initrd.WriteSegment(w, tree(), opts) }); err != nil {
-		return nil, err
-	}
-	rd.SHA256 = hex.EncodeToString(all.Sum(nil))
-	return rd, nil
+	return errors.Join(errs...)
 }
 
-// add writes one more segment.
-func (i *Initrd) add(w io.Writer, name string, write func(io.Writer) error) error {
-	sum := sha256.New()
-	c := &counter{w: io.MultiWriter(w, sum)}
-	if err := write(c); err != nil {
-		return fmt.Errorf("make initrd: %w", err)
+// WriteInitrd makes the initrd: the base's own bytes and one segment for each input, or one merged
+// archive. The caller closes it.
+func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err error) {
+	defer b.step("initrd")()
+	rd := &Initrd{}
+	defer func() {
+		if err != nil {
+			rd.Close() //nolint:errcheck,gosec // nothing of it is needed
+			err = fmt.Errorf("make initrd: %w", err)
+		}
+	}()
+	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
+	if s.Plan.Config.Initrd.Layout == "append" {
+		err = b.appended(ctx, s, rd, o)
+	} else {
+		rd.parts = make([]*part, 1)
+		rd.parts[0], err = freshSegment(ctx, "merged", s.layers.Merged(), o)
 	}
-	i.Segments = append(i.Segments, Segment{name, i.Size, c.n, hex.EncodeToString(sum.Sum(nil))})
-	i.Size += c.n
+	if err != nil {
+		return nil, err
+	}
+	rd.collect(s.base.tree)
+	return rd, rd.sum(ctx)
+}
+
+// collect gathers the digests of files that are known: those of the base, and over them those that
+// the segments bring.
+func (i *Initrd) collect(base *overlay.Tree) {
+	i.sums = map[string]string{}
+	for _, e := range base.Entries() {
+		if sum, known := strings.CutPrefix(e.ID, idPrefix); known {
+			i.sums[e.Path] = sum
+		}
+	}
+	for _, p := range i.parts {
+		maps.Copy(i.sums, p.files)
+	}
+}
+
+// appended collects the base and the segments, several at once: the cores have something to do
+// with many small inputs, too.
+func (b *Builder) appended(ctx context.Context, s *Staged, rd *Initrd, o initrd.SegmentOptions) error {
+	names := s.segments.all()
+	parts := make([]*part, 1+len(names))
+	parts[0] = s.basePart()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		g.Go(func() (err error) {
+			t := s.tree(name)
+			switch {
+			case t == nil:
+			case name == ownSegment || s.segments.fresh[name]:
+				parts[i+1], err = freshSegment(ctx, name, t, o)
+			default:
+				parts[i+1], err = b.keptSegment(ctx, name, t, o)
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	for _, p := range parts {
+		if p != nil {
+			rd.parts = append(rd.parts, p)
+		}
+	}
+	return err
+}
+
+// basePart is the base's initrd byte for byte, with NULs up to a multiple of 4: the kernel skips
+// them, and looks for the next segment there (init/initramfs.c).
+func (s *Staged) basePart() *part {
+	name := s.base.initrd()
+	size := s.base.image.Lookup(name).Size
+	open := func() (io.ReadCloser, error) {
+		r, err := s.base.open(name)
+		if err != nil {
+			return nil, err
+		}
+		return &joined{Reader: io.MultiReader(r, padding(size)), closers: []io.Closer{r}}, nil
+	}
+	return &part{Segment: Segment{Name: s.base.name, Size: size + -size&3}, open: open}
+}
+
+// sum works out where each segment begins, and the digests that nobody knows yet.
+func (i *Initrd) sum(ctx context.Context) error {
+	all := sha256.New()
+	for _, p := range i.parts {
+		own := sha256.New()
+		var w io.Writer = all
+		if p.SHA256 == "" {
+			w = io.MultiWriter(all, own)
+		}
+		n, err := p.copyTo(interruptible{ctx, w})
+		if err != nil {
+			return err
+		}
+		if n != p.Size {
+			return fmt.Errorf("read %s: got %d bytes, want %d", p.Name, n, p.Size)
+		}
+		if p.SHA256 == "" {
+			p.SHA256 = hex.EncodeToString(own.Sum(nil))
+		}
+		p.Offset = i.Size
+		i.Size += n
+		i.Segments = append(i.Segments, p.Segment)
+	}
+	i.SHA256 = hex.EncodeToString(all.Sum(nil))
 	return nil
 }
 
-// copyBase writes the base's initrd byte for byte, then NULs up to a multiple of 4: the kernel
-// skips them, and looks for the next segment there (init/initramfs.c).
-func (s *Staged) copyBase(w io.Writer) error {
-	r, err := s.base.open(s.base.initrd())
+func (p *part) copyTo(w io.Writer) (int64, error) {
+	r, err := p.open()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	n, err := io.Copy(w, r)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(make([]byte, -n&3))
-	return err
+	return io.Copy(w, r)
 }

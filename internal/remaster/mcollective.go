@@ -27,7 +27,15 @@ func (s *stage) mcollective(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.layers.AddLastWins(staged); err != nil {
+	secrets := &overlay.Tree{}
+	if err := secrets.Put(*staged.Get(mcoconfig.ServerCfg)); err != nil {
+		return err
+	}
+	staged.Remove(mcoconfig.ServerCfg)
+	if err := s.place("mcollective-"+m.Version, true, staged); err != nil {
+		return err
+	}
+	if err := s.layers.AddLastWins(secrets); err != nil {
 		return err
 	}
 	for _, f := range cfg.Lint(s.layers.Merged()) {

@@ -45,7 +45,7 @@ func (s *stage) ruby(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.layers.AddLastWins(staged); err != nil {
+		if err := s.place("rubygems-"+c.RubyGems.Version, true, staged); err != nil {
 			return err
 		}
 		ruby.RubyGems = c.RubyGems.Version
@@ -117,7 +117,7 @@ func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
 	if err != nil {
 		return err
 	}
-	return s.layers.AddLastWins(t)
+	return s.place("gems", true, t)
 }
 
 func readGem(blob *fetch.Blob, want config.Gem) (_ *rubygems.Gem, err error) {
@@ -143,7 +143,7 @@ func (s *stage) profile(context.Context) error {
 		return err
 	}
 	if client != nil {
-		if err := s.layers.AddLastWins(client); err != nil {
+		if err := s.placeClient(client); err != nil {
 			return err
 		}
 	}
@@ -155,6 +155,19 @@ func (s *stage) profile(context.Context) error {
 		return err
 	}
 	return s.layers.AddLastWins(changed)
+}
+
+// placeClient places the program, which is the same in many images, apart from its configuration.
+func (s *stage) placeClient(all *overlay.Tree) error {
+	program, settings := &overlay.Tree{}, all.Clone()
+	if err := program.Put(*all.Get(profile.ClientPath)); err != nil {
+		return err
+	}
+	settings.Remove(profile.ClientPath)
+	if err := s.place("mk-client", true, program); err != nil {
+		return err
+	}
+	return s.layers.AddLastWins(settings)
 }
 
 // client returns mk-client and its configuration, or nil when the image shall have none. A

@@ -3,7 +3,9 @@ package remaster
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/config"
@@ -42,13 +44,14 @@ type Builder struct {
 
 // Staged is an image as values: every input fetched, checked and placed, nothing written yet.
 type Staged struct {
-	Plan   *Plan
-	Kernel string // release of the kernel: "3.0.21-tinycore"
-	Epoch  int64  // seconds since 1970-01-01 UTC
-	base   *base
-	layers *overlay.Layers
-	files  []*os.File
-	inputs []lock.Input
+	Plan     *Plan
+	Kernel   string // release of the kernel: "3.0.21-tinycore"
+	Epoch    int64  // seconds since 1970-01-01 UTC
+	base     *base
+	layers   *overlay.Layers
+	segments segments
+	files    []*os.File
+	inputs   []lock.Input
 }
 
 // Added returns what the image has beyond its base, directories of the base repeated as they are.
@@ -158,6 +161,9 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if s.base, err = openBase(f, blob, s.Plan.ISO); err != nil {
 		return err
 	}
+	if s.base.tree, err = s.baseTree(ctx, blob); err != nil {
+		return err
+	}
 	s.Kernel, s.src.kernel = s.base.uname, s.base.uname
 	s.newer(s.base.image.Created)
 	s.newer(s.base.image.Modified)
@@ -168,6 +174,44 @@ func (s *stage) fetchBase(ctx context.Context) error {
 		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: s.Plan.ISO, Text: note})
 	}
 	s.layers = overlay.NewLayers(s.base.tree)
+	return nil
+}
+
+// treeFormat names the code that reads an initrd and keeps its tree.
+const treeFormat = "mkbuild.tree/v1"
+
+// baseTree returns the files of the base's initrd. They are unpacked once for each source image, into
+// the cache, and read from there.
+func (s *stage) baseTree(ctx context.Context, iso *fetch.Blob) (*overlay.Tree, error) {
+	key := fmt.Sprintf("%s iso %s initrd %q", treeFormat, iso.SHA256, s.base.initrds)
+	blob, err := s.Fetch.Derive(ctx, "tree", key, func(w io.Writer) error {
+		t, err := s.base.unpack()
+		if err != nil {
+			return err
+		}
+		return keepTree(w, t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.open(blob)
+	if err != nil {
+		return nil, err
+	}
+	t, err := openTree(f, blob.Size, s.base.name)
+	if err != nil {
+		blob.Discard()
+		return nil, fmt.Errorf("read the kept files of %s: %w", s.base.name, err)
+	}
+	return t, nil
+}
+
+// place adds what an input brings; it wins over everything so far.
+func (s *stage) place(input string, keep bool, t *overlay.Tree) error {
+	if err := s.layers.AddLastWins(t); err != nil {
+		return err
+	}
+	s.segments.claim(s.layers.Layer(), input, keep)
 	return nil
 }
 
@@ -201,6 +245,11 @@ func (s *stage) readTCZ(blob *fetch.Blob, file string) (*overlay.Tree, error) {
 		return nil, err
 	}
 	s.newer(modTime)
+	for _, e := range t.Entries() {
+		if e.IsRegular() {
+			e.ID = blob.SHA256 + "/" + e.Path
+		}
+	}
 	return t, nil
 }
 
@@ -216,6 +265,7 @@ func (s *stage) extensions(context.Context) error {
 		if err != nil {
 			return fmt.Errorf("place %s: %w", x.File, err)
 		}
+		s.segments.claim(s.layers.Layer(), x.File, true)
 		for _, c := range conflicts {
 			s.Sink.Event(ui.Event{Level: ui.Info, Step: "extensions", Item: x.File, Text: fmt.Sprintf(
 				"conflict: /%s of %s stays, that of %s is left out", c.Path, c.Kept, c.Skipped)})
@@ -268,7 +318,7 @@ func (s *stage) picks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.layers.AddLastWins(picked); err != nil {
+		if err := s.place(x.File, true, picked); err != nil {
 			return fmt.Errorf("place files of %s: %w", x.File, err)
 		}
 	}
@@ -286,11 +336,17 @@ func (s *stage) userOverlay(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.layers.AddLastWins(t); err != nil {
+		if err := s.place("overlay "+o.Target, !private(t), t); err != nil {
 			return fmt.Errorf("place overlay %s: %w", o.Source, err)
 		}
 	}
 	return nil
+}
+
+// private reports whether a tree has a file that not everybody may read: others who can read the
+// cache must not find it there.
+func private(t *overlay.Tree) bool {
+	return slices.ContainsFunc(t.Entries(), func(e *overlay.Entry) bool { return e.IsRegular() && e.Perm()&0o004 == 0 })
 }
 
 // OpenError says that a prod image would have a way in.

@@ -1,0 +1,97 @@
+package remaster
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/annex"
+)
+
+// idPrefix begins an [overlay.Entry.ID] that is a digest.
+const idPrefix = "sha256:"
+
+// keptTree is what stands behind the contents of a tree that is kept in a file.
+type keptTree struct {
+	Entries []keptEntry `json:"entries"`
+}
+
+// keptEntry is an [overlay.Entry] whose content begins at Offset.
+type keptEntry struct {
+	Path     string `json:"path"`
+	Mode     uint32 `json:"mode"`
+	UID      uint32 `json:"uid,omitempty"`
+	GID      uint32 `json:"gid,omitempty"`
+	Major    uint32 `json:"major,omitempty"`
+	Minor    uint32 `json:"minor,omitempty"`
+	Link     string `json:"link,omitempty"`
+	MTime    int64  `json:"mtime,omitempty"`
+	Size     int64  `json:"size,omitempty"`
+	HardLink string `json:"hard_link,omitempty"`
+	Offset   int64  `json:"offset,omitempty"`
+	SHA256   string `json:"sha256,omitempty"`
+}
+
+// keepTree writes the contents of a tree one after the other, and behind them where each is. What
+// has cost an unpacking once is read in place from then on, and takes no memory.
+func keepTree(w io.Writer, t *overlay.Tree) error {
+	return annex.Write(w, func(w io.Writer) (any, error) {
+		kept := &keptTree{}
+		out := &counter{w: w}
+		contents := map[string]keptEntry{} // by hard-link group
+		for _, e := range t.Entries() {
+			k := keptEntry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor,
+				Link: e.Link, MTime: e.MTime, Size: e.Size, HardLink: e.HardLink}
+			if first, seen := contents[e.HardLink]; seen && e.HardLink != "" {
+				k.Offset, k.SHA256 = first.Offset, first.SHA256
+			} else if e.IsRegular() {
+				sum := sha256.New()
+				k.Offset = out.n
+				if err := e.CopyTo(io.MultiWriter(out, sum)); err != nil {
+					return nil, err
+				}
+				k.SHA256 = hex.EncodeToString(sum.Sum(nil))
+				contents[e.HardLink] = k
+			}
+			kept.Entries = append(kept.Entries, k)
+		}
+		return kept, nil
+	})
+}
+
+// openTree reads what keepTree has written to r, a file of size bytes that must stay open as long
+// as the tree is used. origin becomes the Origin of all entries.
+func openTree(r io.ReaderAt, size int64, origin string) (*overlay.Tree, error) {
+	var kept keptTree
+	contents, err := annex.Read(r, size, &kept)
+	if err != nil {
+		return nil, err
+	}
+	t := &overlay.Tree{}
+	for _, k := range kept.Entries {
+		if k.Size < 0 || k.Offset < 0 || k.Offset > contents || k.Size > contents-k.Offset {
+			return nil, fmt.Errorf("%w: %s lies outside of the content", annex.ErrFormat, k.Path)
+		}
+		e := overlay.Entry{Path: k.Path, Mode: k.Mode, UID: k.UID, GID: k.GID, Major: k.Major, Minor: k.Minor,
+			Link: k.Link, MTime: k.MTime, Size: k.Size, HardLink: k.HardLink, Origin: origin}
+		if e.IsRegular() {
+			e.ID = idPrefix + k.SHA256
+			e.Open = sectionOf(r, k.Offset, k.Size)
+		}
+		if err := t.Put(e); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// sectionOf opens a part of a file.
+func sectionOf(r io.ReaderAt, offset, size int64) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, offset, size)), nil }
+}
+
+// padding is what a segment of n bytes is filled up with.
+func padding(n int64) io.Reader { return bytes.NewReader(make([]byte, -n&3)) }

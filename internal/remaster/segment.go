@@ -1,0 +1,162 @@
+package remaster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/annex"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/wholefile"
+)
+
+// segmentFormat names everything that decides the bytes of a segment beside its entries and the
+// options: this code and the compressor's. TestWriteSegmentGolden notices a change: then count it up.
+const segmentFormat = "mkbuild.segment/v1"
+
+// madeSegment is what is known of a segment that was written: behind its bytes in the cache.
+type madeSegment struct {
+	// SHA256 is the digest of the segment, Files that of each regular file in it.
+	SHA256 string            `json:"sha256"`
+	Files  map[string]string `json:"files"`
+}
+
+// makeSegment writes a tree as a segment.
+func makeSegment(w io.Writer, t *overlay.Tree, o initrd.SegmentOptions) (*madeSegment, error) {
+	made := &madeSegment{Files: map[string]string{}}
+	o.Sum = func(path string, sum [sha256.Size]byte) { made.Files[path] = hex.EncodeToString(sum[:]) }
+	all := sha256.New()
+	if err := initrd.WriteSegment(io.MultiWriter(w, all), t, o); err != nil {
+		return nil, err
+	}
+	made.SHA256 = hex.EncodeToString(all.Sum(nil))
+	return made, nil
+}
+
+// keptSegment takes a segment from the cache, or makes it and leaves it there.
+func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (*part, error) {
+	key, err := segmentKey(t, o)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := b.Fetch.Derive(ctx, "segment", key, func(w io.Writer) error {
+		return annex.Write(w, func(w io.Writer) (any, error) { return makeSegment(w, t, o) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := blob.Open()
+	if err != nil {
+		return nil, err
+	}
+	var made madeSegment
+	n, err := annex.Read(f, blob.Size, &made)
+	if err != nil {
+		f.Close() //nolint:errcheck,gosec // only read
+		blob.Discard()
+		return nil, fmt.Errorf("read the kept segment of %s: %w", name, err)
+	}
+	return &part{Segment: Segment{Name: name, Size: n, SHA256: made.SHA256}, open: sectionOf(f, 0, n), close: f, files: made.Files}, nil
+}
+
+// freshSegment makes a segment that is kept for this build alone.
+func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (_ *part, err error) {
+	f, err := wholefile.NewTempIn("")
+	if err != nil {
+		return nil, err
+	}
+	w := &counter{w: interruptible{ctx, f}}
+	made, err := makeSegment(w, t, o)
+	if err != nil {
+		f.Close() //nolint:errcheck,gosec // nothing of it is needed
+		return nil, err
+	}
+	return &part{Segment: Segment{Name: name, Size: w.n, SHA256: made.SHA256}, open: sectionOf(f, 0, w.n), close: f, files: made.Files}, nil
+}
+
+// keyedEntry is what a segment's bytes take from an entry.
+type keyedEntry struct {
+	Path, Link     string
+	Mode, UID, GID uint32
+	Major, Minor   uint32
+	MTime, Size    int64
+	HardLink       int // number of the group, counted from 1
+	Content        string
+}
+
+// segmentKey sums up everything that decides the bytes of a segment. The image's time counts only
+// where an entry has none of its own.
+func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
+	sum := sha256.New()
+	out := json.NewEncoder(sum)
+	groups := map[string]int{"": 0}
+	for _, e := range t.Entries() {
+		k := keyedEntry{Path: e.Path, Link: e.Link, Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor, MTime: e.MTime, Size: e.Size}
+		if k.MTime == 0 {
+			k.MTime = o.ModTime
+		}
+		if _, known := groups[e.HardLink]; !known {
+			groups[e.HardLink] = len(groups)
+		}
+		k.HardLink = groups[e.HardLink]
+		var err error
+		if k.Content, err = contentID(e); err != nil {
+			return "", err
+		}
+		if err := out.Encode(k); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%s level %d entries %s", segmentFormat, o.Level, hex.EncodeToString(sum.Sum(nil))), nil
+}
+
+// contentID stands for the content of an entry.
+func contentID(e *overlay.Entry) (string, error) {
+	if !e.IsRegular() || e.ID != "" {
+		return e.ID, nil
+	}
+	sum := sha256.New()
+	err := e.CopyTo(sum)
+	return idPrefix + hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// segments says which layers make up which segment of an initrd.
+type segments struct {
+	names []string
+	fresh map[string]bool // not to be kept in the cache
+	of    map[int]string  // the segment of a layer
+}
+
+// claim makes a layer part of the segment of an input. Layers that nobody claims are mkbuild's own
+// small files, server.cfg with its secrets among them: they come last, and are never kept.
+func (s *segments) claim(layer int, name string, keep bool) {
+	if s.of == nil {
+		s.of, s.fresh = map[int]string{}, map[string]bool{}
+	}
+	if _, known := s.fresh[name]; !known {
+		s.names = append(s.names, name)
+	}
+	s.of[layer], s.fresh[name] = name, s.fresh[name] || !keep
+}
+
+// ownSegment is the name of the one with mkbuild's own files.
+const ownSegment = "mkbuild"
+
+// all lists the names of the segments in order.
+func (s *segments) all() []string { return append(append([]string{}, s.names...), ownSegment) }
+
+// tree returns what belongs to a segment, or nil when later layers have left nothing of it.
+func (s *Staged) tree(segment string) *overlay.Tree {
+	t := s.layers.AddedBy(func(layer int) bool {
+		name, claimed := s.segments.of[layer]
+		return name == segment || !claimed && segment == ownSegment
+	})
+	if t.Len() == 0 || t.Len() == 1 && t.Get(".") != nil {
+		return nil
+	}
+	return t
+}

@@ -1,0 +1,401 @@
+package remaster
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/testkit/sqfs"
+	"mkbuild/internal/ui"
+)
+
+// initrdWritten makes an initrd and returns its bytes, too.
+func initrdWritten(t testing.TB, b *Builder, s *Staged) (*Initrd, []byte) {
+	t.Helper()
+	rd, err := b.WriteInitrd(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rd.Close() })
+	r, err := rd.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	made, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rd, made
+}
+
+// TestInitrdDescribesItself: sizes, offsets and digests are those of the bytes, and the segments
+// alone, each read by itself, are whole archives.
+func TestInitrdDescribesItself(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{"append", "merged"} {
+		b, s, _ := staged(t, plan(t, pristine, func(c *config.Config) { c.Initrd.Layout = layout }))
+		rd, made := initrdWritten(t, b, s)
+		if int64(len(made)) != rd.Size || fmt.Sprintf("%x", sha256.Sum256(made)) != rd.SHA256 {
+			t.Errorf("%s: %d bytes, said %d; or another digest", layout, len(made), rd.Size)
+		}
+		end := int64(0)
+		for _, g := range rd.Segments {
+			if g.Offset != end || g.Size%4 != 0 {
+				t.Errorf("%s begins at %d and has %d bytes, want it at %d", g.Name, g.Offset, g.Size, end)
+			}
+			own := made[g.Offset : g.Offset+g.Size]
+			if fmt.Sprintf("%x", sha256.Sum256(own)) != g.SHA256 {
+				t.Errorf("%s: another digest", g.Name)
+			}
+			if _, err := initrd.Read(bytes.NewReader(own), g.Name, 0); err != nil {
+				t.Errorf("%s alone: %v", g.Name, err)
+			}
+			end += g.Size
+		}
+		if end != rd.Size {
+			t.Errorf("%s: segments of %d bytes in an initrd of %d", layout, end, rd.Size)
+		}
+		checkFileDigests(t, rd, s.layers.Merged())
+	}
+}
+
+// checkFileDigests holds the digests of all files of the booted tree against their contents.
+func checkFileDigests(t *testing.T, rd *Initrd, tree *overlay.Tree) {
+	t.Helper()
+	for _, e := range tree.Entries() {
+		want := ""
+		if e.IsRegular() {
+			want = fmt.Sprintf("%x", sha256.Sum256([]byte(text(t, tree, e.Path))))
+		}
+		if got := rd.sums[e.Path]; got != want {
+			t.Errorf("/%s: digest %q, want %q", e.Path, got, want)
+		}
+	}
+}
+
+// TestKernelSeesTheMergedTree: what a kernel makes of base and segments, one after the other, is
+// the tree that was staged, whichever layer an entry came with.
+func TestKernelSeesTheMergedTree(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	publishTCZ(t, dir, "bash", // shares names with others, and hard links of its own
+		sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "not this one"))
+	b, s, _ := staged(t, plan(t, dir))
+	if err := putLast(s, overlay.File("usr/local/bin/bash", 0o755, []byte("the user's"))); err != nil {
+		t.Fatal(err)
+	}
+	_, made := initrdWritten(t, b, s)
+	tree, err := initrd.Read(bytes.NewReader(made), "x", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := s.layers.Merged()
+	for _, e := range want.Entries() {
+		if got := tree.Get(e.Path); describe(got) != describe(e) {
+			t.Errorf("/%s: %s, want %s", e.Path, describe(got), describe(e))
+		} else if e.IsRegular() && text(t, tree, e.Path) != text(t, want, e.Path) {
+			t.Errorf("/%s has another content", e.Path)
+		}
+	}
+	if tree.Len() != want.Len() {
+		t.Errorf("%d entries, want %d", tree.Len(), want.Len())
+	}
+}
+
+// TestOnlyTheChangedSegmentIsMadeAgain reads the cache: one more value of server.cfg adds nothing to
+// it, one more extension adds one segment.
+func TestOnlyTheChangedSegmentIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	dir := mirror(t)
+	count := func(edits ...func(*config.Config)) int {
+		b, _ := builder(t, cache)
+		build(t, b, plan(t, dir, edits...))
+		es, err := filepath.Glob(filepath.Join(cache, "derived", "segment", "*", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(es)
+	}
+	first := count()
+	if first < 10 {
+		t.Errorf("%d segments are kept", first)
+	}
+	if n := count(serverValue(t, "plugin.stomp.host: 10.0.0.1")); n != first {
+		t.Errorf("a value of server.cfg: %d more segments in the cache", n-first)
+	}
+	publishTCZ(t, dir, "lshw", sqfs.Reg("usr/local/bin/lshw", 0o755, "another"))
+	if n := count(); n != first+1 {
+		t.Errorf("another extension: %d more segments", n-first)
+	}
+	if n := count(func(c *config.Config) { c.Initrd.Level = 1 }); n != 2*first+1 {
+		t.Errorf("another level: %d more segments", n-first-1)
+	}
+}
+
+// serverValue sets a value of server.cfg, given as YAML.
+func serverValue(t *testing.T, yaml string) func(*config.Config) {
+	t.Helper()
+	given, err := config.Parse("x.yaml", []byte("mcollective: {server: {"+yaml+"}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *config.Config) { c.MCollective.Server = given.MCollective.Server }
+}
+
+// TestSecretsStayOutOfTheCache looks for secrets in everything that a build leaves in its cache.
+func TestSecretsStayOutOfTheCache(t *testing.T) {
+	t.Parallel()
+	cache, own := t.TempDir(), t.TempDir()
+	private, public := filepath.Join(own, "private"), filepath.Join(own, "public")
+	writeFile(t, private, []byte("private-marker"))
+	writeFile(t, public, []byte("public-marker"))
+	if err := os.Chmod(private, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := builder(t, cache)
+	b.Secrets.Getenv = func(string) string { return "secret-marker" }
+	build(t, b, plan(t, pristine, func(c *config.Config) {
+		c.Overlay = []config.UserFiles{{Source: private, Target: "/root/a"}, {Source: public, Target: "/root/b"}}
+	}, serverValue(t, "plugin.psk: {env: X}")))
+	found := map[string]bool{}
+	for _, plain := range keptContents(t, cache) {
+		for _, marker := range []string{"secret-marker", "private-marker", "public-marker"} {
+			found[marker] = found[marker] || strings.Contains(plain, marker)
+		}
+	}
+	if found["secret-marker"] || found["private-marker"] {
+		t.Errorf("found in the cache: %v", found)
+	}
+	if !found["public-marker"] {
+		t.Error("not even public files are found: this test cannot fail")
+	}
+}
+
+// keptContents unpacks all blobs of a cache that are segments.
+func keptContents(t *testing.T, cache string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(filepath.Join(cache, "sha256"), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b := readFile(t, p)
+		out = append(out, string(b))
+		tree, err := initrd.Read(bytes.NewReader(b), p, 0)
+		if err != nil && tree == nil {
+			tree, _ = initrd.Read(bytes.NewReader(b[:max(0, len(b)-trailerOf(b))]), p, 0)
+		}
+		if tree != nil {
+			for _, e := range tree.Entries() {
+				if e.IsRegular() {
+					out = append(out, text(t, tree, e.Path))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// trailerOf returns how much of a kept segment is not the segment.
+func trailerOf(b []byte) int {
+	i := bytes.LastIndex(b, []byte(`{"sha256":`))
+	if i < 0 {
+		return 0
+	}
+	return len(b) - i
+}
+
+// TestDamagedSegmentIsMadeAgain: whatever happens to the cache, the image is the same.
+func TestDamagedSegmentIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	b, _ := builder(t, cache)
+	want := readFile(t, build(t, b, plan(t, pristine)))
+	blobs, err := filepath.Glob(filepath.Join(cache, "sha256", "*", "*"))
+	if err != nil || len(blobs) < 20 {
+		t.Fatalf("%d blobs, %v", len(blobs), err)
+	}
+	for i, name := range blobs { // a third cut off, a third changed, a third left
+		b := readFile(t, name)
+		switch {
+		case i%3 == 0:
+			writeFile(t, name, b[:len(b)/2])
+		case i%3 == 1 && len(b) > 0:
+			b[len(b)/2] ^= 1
+			writeFile(t, name, b)
+		}
+	}
+	b, rec := builder(t, cache)
+	if !bytes.Equal(want, readFile(t, build(t, b, plan(t, pristine)))) {
+		t.Error("a damaged cache gives other bytes")
+	}
+	if !strings.Contains(rec.texts(ui.Warning), "damaged") {
+		t.Errorf("no word of the damage: %s", rec.texts(ui.Warning))
+	}
+	checkCache(t, cache)
+}
+
+// TestStrangeBlobInPlaceOfASegment: an entry of the cache that names some other whole blob is an
+// error, once, and never part of an image.
+func TestStrangeBlobInPlaceOfASegment(t *testing.T) {
+	t.Parallel()
+	b, s, _ := staged(t, plan(t, pristine))
+	b.Fetch.CacheDir = t.TempDir()
+	tree := s.tree("ruby.tcz")
+	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
+	key, err := segmentKey(tree, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Fetch.Derive(t.Context(), "segment", key, func(w io.Writer) error {
+		_, err := io.WriteString(w, "something else")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.WriteInitrd(t.Context(), s); err == nil || !strings.Contains(err.Error(), "ruby.tcz") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.WriteInitrd(t.Context(), s); err != nil {
+		t.Errorf("the second time: %v", err)
+	}
+}
+
+// TestWarmBuildsSayTheSame: what a cold build warns of and notes, a warm one does, too.
+func TestWarmBuildsSayTheSame(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	dir := mirror(t)
+	publishTCZ(t, dir, "bash", sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/bin/ruby", 0o755, "not this one"))
+	said := func() string {
+		b, rec := builder(t, cache)
+		b.Fetch.Sink = nil // it tells of transfers
+		build(t, b, plan(t, dir))
+		return rec.texts(ui.Warning) + rec.texts(ui.Info)
+	}
+	cold := said()
+	if !strings.Contains(cold, "conflict") || !strings.Contains(cold, "server.cfg") {
+		t.Errorf("a cold build says\n%s", cold)
+	}
+	if warm := said(); warm != cold {
+		t.Errorf("a warm build says\n%s\nwant\n%s", warm, cold)
+	}
+}
+
+// TestSegmentKey: whatever changes a segment's bytes changes its key, and nothing else does.
+func TestSegmentKey(t *testing.T) {
+	t.Parallel()
+	tree := func(edits ...func(*overlay.Entry)) *overlay.Tree {
+		out := &overlay.Tree{}
+		a, b := overlay.File("a", 0o644, []byte("x")), overlay.File("b", 0o644, []byte("x"))
+		a.MTime, a.HardLink, b.HardLink = 5, "3/g", "3/g"
+		for _, edit := range edits {
+			edit(&a)
+		}
+		if err := putAll(out, a, b); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	key := func(t *testing.T, tree *overlay.Tree, o initrd.SegmentOptions) string {
+		k, err := segmentKey(tree, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	o := initrd.SegmentOptions{Level: 6, ModTime: 7}
+	seen := map[string]string{key(t, tree(), o): "the reference"}
+	for name, edit := range map[string]func(*overlay.Entry){
+		"path": func(e *overlay.Entry) { e.Path = "aa" }, "mode": func(e *overlay.Entry) { e.Mode |= 0o111 },
+		"uid": func(e *overlay.Entry) { e.UID = 1 }, "gid": func(e *overlay.Entry) { e.GID = 1 },
+		"time": func(e *overlay.Entry) { e.MTime = 6 }, "content": func(e *overlay.Entry) { e.Open = overlay.Bytes([]byte("y")) },
+		"id": func(e *overlay.Entry) { e.ID = "z" }, "hard link": func(e *overlay.Entry) { e.HardLink = "" },
+		"type": func(e *overlay.Entry) { *e = overlay.Symlink("a", "b") }, "target": func(e *overlay.Entry) { *e = overlay.Symlink("a", "c") },
+		"device": func(e *overlay.Entry) { e.Mode, e.Major, e.Size = overlay.TypeChar, 1, 0 },
+	} {
+		k := key(t, tree(edit), o)
+		if seen[k] != "" {
+			t.Errorf("another %s has the key of %s", name, seen[k])
+		}
+		seen[k] = name
+	}
+	for name, other := range map[string]initrd.SegmentOptions{"level": {Level: 7, ModTime: 7}, "image's time": {Level: 6, ModTime: 8}} {
+		if k := key(t, tree(), other); seen[k] != "" {
+			t.Errorf("another %s has the key of %s", name, seen[k])
+		}
+	}
+	same := func(e *overlay.Entry) { e.Origin = "elsewhere" }
+	if seen[key(t, tree(same), o)] != "the reference" {
+		t.Error("where an entry came from changes the key")
+	}
+	timed := &overlay.Tree{}
+	e := overlay.File("a", 0o644, nil)
+	e.MTime = 5
+	if err := putAll(timed, e); err != nil || key(t, timed, o) != key(t, timed, initrd.SegmentOptions{Level: 6, ModTime: 9}) {
+		t.Errorf("the image's time counts where all entries have their own: %v", err)
+	}
+}
+
+// TestKeptTree: a tree that goes through the cache comes back the same.
+func TestKeptTree(t *testing.T) {
+	t.Parallel()
+	_, s, _ := staged(t, plan(t, pristine))
+	want, err := s.base.unpack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"bin/linked", "bin/zz-linked"} {
+		e := overlay.File(name, 0o755, []byte("linked"))
+		e.HardLink, e.MTime = "cpio:99", int64(i+1)
+		if err := want.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var file bytes.Buffer
+	if err := keepTree(&file, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), s.base.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range want.Entries() {
+		g := got.Get(e.Path)
+		if describe(g) != describe(e) || g.MTime != e.MTime || g.HardLink != e.HardLink || g.Size != e.Size {
+			t.Errorf("/%s came back as %+v, was %+v", e.Path, g, e)
+		} else if e.IsRegular() && (text(t, got, e.Path) != text(t, want, e.Path) || g.ID != idPrefix+fmt.Sprintf("%x", sha256.Sum256([]byte(text(t, want, e.Path))))) {
+			t.Errorf("/%s: another content or digest", e.Path)
+		}
+	}
+	if got.Len() != want.Len() {
+		t.Errorf("%d entries, want %d", got.Len(), want.Len())
+	}
+}
+
+// TestOpenTreeRefuses files that lie outside of the content.
+func TestOpenTreeRefuses(t *testing.T) {
+	t.Parallel()
+	for _, entry := range []string{`"offset":3,"size":2`, `"offset":-1`, `"size":-1`, `"offset":5`, `"offset":9223372036854775807,"size":9223372036854775807`} {
+		about := `{"entries":[{"path":"a","mode":33188,` + entry + `}]}`
+		file := append([]byte("1234"+about), 0, 0, 0, 0, 0, 0, 0, byte(len(about)))
+		if _, err := openTree(bytes.NewReader(file), int64(len(file)), "x"); err == nil {
+			t.Errorf("%s is taken", entry)
+		}
+	}
+}
