@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"mkbuild/internal/testkit"
 	"mkbuild/internal/testkit/tinymirror"
 )
 
@@ -31,31 +33,48 @@ func commands(t *testing.T, page string) []string {
 	return out
 }
 
-// TestDocumentedCommands runs every command of README and docs, in their order, in a folder
-// whose mkbuild.yaml names the mirror in miniature. What needs a machine to boot, or runs until
-// it is stopped, is run by the boot tests.
+// TestDocumentedCommands runs every command of README, docs and examples in a real shell: those
+// of a page in their order and in one folder, whose mkbuild.yaml names the mirror in miniature.
+// What needs a machine to boot, or runs until it is stopped, is run by the boot tests.
 func TestDocumentedCommands(t *testing.T) {
-	top, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Tool(t, "bash")
+	top := must(filepath.Abs("../.."))
 	pages := append([]string{filepath.Join(top, "README.md")}, must(filepath.Glob(filepath.Join(top, "docs", "*.md")))...)
-	makefile := must(os.ReadFile(filepath.Join(top, "Makefile")))
-	dir := t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	t.Setenv("HOME", dir)
-	t.Chdir(dir)
-	prepare(t, dir)
+	pages = append(pages, must(filepath.Glob(filepath.Join(top, "examples", "*", "*.md")))...)
+	makefile := string(must(os.ReadFile(filepath.Join(top, "Makefile"))))
+	bin := t.TempDir()
+	must(0, os.Symlink(must(os.Executable()), filepath.Join(bin, "mkbuild")))
 	n := 0
 	for _, page := range pages {
-		for _, c := range commands(t, page) {
-			n++
-			documented(t, filepath.Base(page), c, string(makefile))
+		lines := commands(t, page)
+		n += len(lines)
+		if len(lines) == 0 {
+			continue
 		}
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			p := newPage(t, bin, makefile)
+			for _, c := range lines {
+				p.documented(t, c)
+			}
+		})
 	}
 	if n < 8 {
 		t.Errorf("only %d commands found: the pages or this test have changed their form", n)
 	}
+}
+
+// page is the folder in which the commands of one page run.
+type page struct {
+	dir, makefile string
+	env           []string
+}
+
+func newPage(t *testing.T, bin, makefile string) *page {
+	t.Helper()
+	dir := t.TempDir()
+	prepare(t, dir)
+	env := append(os.Environ(), "HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, ".cache"), "PATH="+bin+":"+os.Getenv("PATH"), "SOURCE_DATE_EPOCH=1700000000")
+	return &page{dir, makefile, env}
 }
 
 func must[T any](v T, err error) T {
@@ -85,31 +104,41 @@ func prepare(t *testing.T, dir string) {
 	}
 }
 
-func documented(t *testing.T, page, command, makefile string) {
+// statusNote says which exit status a command is documented to have.
+var statusNote = regexp.MustCompile(`\s+# exit status (\d+)\b.*$`)
+
+func (p *page) documented(t *testing.T, command string) {
 	t.Helper()
 	words := shellWords(command)
 	switch {
 	case words[0] == "make":
 		for _, target := range words[1:] {
-			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(target) + `:`).MatchString(makefile) {
-				t.Errorf("%s: %q: the Makefile has no target %s", page, command, target)
+			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(target) + `:`).MatchString(p.makefile) {
+				t.Errorf("%q: the Makefile has no target %s", command, target)
 			}
 		}
 		return
 	case words[0] != "mkbuild":
-		t.Errorf("%s: %q: neither make nor mkbuild: nobody runs this", page, command)
-		return
 	case words[1] == "boot", words[1] == "test", words[1] == "serve", strings.HasPrefix(command, "mkbuild extension run"):
-		checkFlags(t, page, command, words[1:])
+		checkFlags(t, command, words[1:])
 		return
-	case words[1] == "iso" && hasWord(words, "my-mkbuild.yaml"):
+	case hasWord(words, "my-mkbuild.yaml") && words[1] != "init":
 		// The public mirrors are not there: the same file, with the miniature's sources.
-		prepareOwn(t)
+		must(0, os.WriteFile(filepath.Join(p.dir, "my-mkbuild.yaml"), must(os.ReadFile(filepath.Join(p.dir, "mkbuild.yaml"))), 0o644))
 	}
-	var stdout, stderr bytes.Buffer
-	w := &world{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, client: testClient}
-	if code := run(t.Context(), w, words[1:]); code != 0 {
-		t.Errorf("%s: %q: exit status %d\n%s", page, command, code, stderr.String())
+	want := "0"
+	if m := statusNote.FindStringSubmatch(command); m != nil {
+		want = m[1]
+	}
+	c := exec.CommandContext(t.Context(), "bash", "-c", command)
+	c.Dir, c.Env = p.dir, p.env
+	out, err := c.CombinedOutput()
+	got := "0"
+	if err != nil {
+		got = exitText(err)
+	}
+	if got != want {
+		t.Errorf("%q: exit status %s, want %s\n%s", command, got, want, out)
 	}
 }
 
@@ -122,24 +151,17 @@ func hasWord(words []string, w string) bool {
 	return false
 }
 
-func prepareOwn(t *testing.T) {
-	t.Helper()
-	if err := os.WriteFile("my-mkbuild.yaml", must(os.ReadFile("mkbuild.yaml")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // checkFlags makes sure that a command that is not run here is at least one that exists.
-func checkFlags(t *testing.T, page, command string, words []string) {
+func checkFlags(t *testing.T, command string, words []string) {
 	t.Helper()
 	root := rootCommand(&world{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, getenv: os.Getenv})
 	c, rest, err := root.Find(trimBackground(words))
 	if err != nil || c == root {
-		t.Errorf("%s: %q: %v", page, command, err)
+		t.Errorf("%q: %v", command, err)
 		return
 	}
 	if err := c.ParseFlags(rest); err != nil {
-		t.Errorf("%s: %q: %v", page, command, err)
+		t.Errorf("%q: %v", command, err)
 	}
 }
 
