@@ -10,6 +10,8 @@ import (
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/inspect"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
@@ -100,7 +102,7 @@ func exitCode(err error) int {
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
-		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective} {
+		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, manifest.ErrInvalid} {
 		if errors.Is(err, s) {
 			return true
 		}

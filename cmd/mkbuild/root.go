@@ -40,6 +40,9 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		bootCommand(w),
 		testCommand(w),
 	)
+	addGroup(root, "look", "What is in an image:",
+		inspectCommand(w),
+	)
 	addGroup(root, "runtime", "Run time:",
 		extensionCommand(w),
 		serveCommand(w),

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/inspect"
+)
+
+type inspectOptions struct {
+	inspect.Options
+	json bool
+	file string
+}
+
+func inspectCommand(w *world) *cobra.Command {
+	o := &inspectOptions{}
+	c := &cobra.Command{
+		Use:   "inspect IMAGE|INITRD|LOCK",
+		Short: "Show what is in an image",
+		Long: `Show what is in an ISO, an initrd or a lock, whoever made it: the volume, what boots, the kernel, the
+segments of the initrd, extensions, services, accounts that can log in, set-uid files, and the
+manifest that mkbuild leaves. Nothing is mounted, and nothing of the file is trusted.
+
+--file PATH writes one file of the booted system to stdout, symlinks followed; a path that begins
+with "iso:" is one of the medium: --file iso:boot/isolinux/isolinux.cfg.`,
+		Example: `  mkbuild inspect rz_mk_prod-image.0.1.0.iso
+  mkbuild inspect Core-current.iso --json
+  mkbuild inspect image.iso --file /etc/inittab`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return runInspect(w, o, args[0]) },
+	}
+	f := c.Flags()
+	f.BoolVar(&o.json, "json", false, "print JSON (schema mkbuild.inspect/v1)")
+	f.BoolVar(&o.Files, "files", false, "list every file of the booted system, with its digest")
+	f.BoolVar(&o.Sizes, "sizes", false, "say what takes the space")
+	f.StringVar(&o.file, "file", "", "write the file `PATH` of the image to stdout, and nothing else")
+	return c
+}
+
+func runInspect(w *world, o *inspectOptions, name string) error {
+	m, err := openImage(name)
+	if err != nil {
+		return err
+	}
+	defer m.Close() //nolint:errcheck // only read
+	if o.file != "" {
+		err := m.WriteFile(w.stdout, o.file)
+		if errors.Is(err, inspect.ErrNoFile) {
+			return &usageError{err.Error(), "mkbuild inspect " + name + " --files lists what there is"}
+		}
+		return err
+	}
+	r, err := m.Report(o.Options)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(w.stdout, r)
+	}
+	return r.Print(w.stdout)
+}
+
+// openImage reads a file that the command line names.
+func openImage(name string) (*inspect.Image, error) {
+	m, err := inspect.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, &usageError{"read " + name + ": " + err.Error(), "name an image: mkbuild iso makes one"}
+	}
+	return m, err
+}

@@ -1,0 +1,118 @@
+package inspect
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/internal/ui"
+)
+
+const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMGdLubx+xZnBO7fWA9Rb0oVwgDT0J8XyvNtJTzbrNGvMYr3zoc52YhJQ982Pz6wWiv8ck8a1VQKt7D8DMt3zmzVJUcUkTogWKSe18kZeK3ax6f1O7I2V8srs+EdrfQmCT+sXmGYOTw1GDFi4b5CQ== a@b"
+
+// mirror writes the miniature mirror.
+func mirror(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, tinymirror.Make(dir))
+	return dir
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// builder builds from the miniature mirror with a cache of its own.
+func builder(t testing.TB) *remaster.Builder {
+	t.Helper()
+	return &remaster.Builder{
+		Fetch: &fetch.Client{CacheDir: t.TempDir(), Sink: ui.Discard{}}, Sink: ui.Discard{}, Keys: []string{rsaKey}, Version: "test",
+		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
+		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
+	}
+}
+
+// built builds an image from the mirror in dir and returns its path.
+func built(t testing.TB, dir string, edit func(*config.Config)) string {
+	t.Helper()
+	c, err := config.Parse(filepath.Join(dir, "mkbuild.yaml"), []byte(tinymirror.Config))
+	must(t, err)
+	if edit != nil {
+		edit(&c)
+	}
+	plan, err := remaster.New(c)
+	must(t, err)
+	b := builder(t)
+	s, err := b.Stage(t.Context(), plan)
+	must(t, err)
+	defer s.Close()
+	name := filepath.Join(t.TempDir(), "built.iso")
+	must(t, b.WriteISO(t.Context(), s, name))
+	return name
+}
+
+func write(t testing.TB, name string, b []byte) string {
+	t.Helper()
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(t.TempDir(), name)
+	}
+	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	must(t, os.WriteFile(name, b, 0o644))
+	return name
+}
+
+func open2(t testing.TB, name string) *Image {
+	t.Helper()
+	m, err := Open(name)
+	must(t, err)
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// read reads an image that is in memory.
+func read(t testing.TB, b []byte) *Image {
+	t.Helper()
+	m, err := Read(bytes.NewReader(b), int64(len(b)), "x")
+	must(t, err)
+	return m
+}
+
+// packed is an initrd of one segment; directories that are missing are made.
+func packed(t testing.TB, tree *overlay.Tree) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	must(t, initrd.WriteSegment(&out, overlay.NewLayers(tree).Merged(), initrd.SegmentOptions{ModTime: tinymirror.Time}))
+	return out.Bytes()
+}
+
+// isoOf is a stock image whose system is tree, with more files on the medium.
+func isoOf(t testing.TB, tree *overlay.Tree, files map[string]string) []byte {
+	t.Helper()
+	all := map[string][]byte{
+		"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/core.gz": packed(t, tree),
+		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512), "boot/isolinux/isolinux.cfg": []byte(tinymirror.ISOLinuxCfg),
+	}
+	for name, text := range files {
+		all[name] = []byte(text)
+	}
+	b, err := tinymirror.ISOWith(all)
+	must(t, err)
+	return b
+}
+
+func put(t testing.TB, tree *overlay.Tree, es ...overlay.Entry) {
+	t.Helper()
+	for _, e := range es {
+		must(t, tree.Put(e))
+	}
+}

@@ -1,0 +1,184 @@
+package inspect
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/testkit"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+// images are one that mkbuild built, a stock one, and two that other tools made of the same tree.
+func images(t *testing.T) map[string]string {
+	t.Helper()
+	dir := mirror(t)
+	tree := filepath.Join(t.TempDir(), "tree")
+	for name, b := range map[string][]byte{
+		"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/core.gz": packed(t, tinymirror.Base()),
+		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 1024),
+		"boot/isolinux/isolinux.cfg": []byte("UI menu.c32\nLABEL tc\nKERNEL /boot/vmlinuz\nINITRD /boot/core.gz\nAPPEND quiet\n"),
+		"cde/optional/bash.tcz":      []byte("squash"), "cde/onboot.lst": []byte("bash.tcz\n"),
+	} {
+		write(t, filepath.Join(tree, name), b)
+	}
+	boot := []string{"-J", "-R", "-V", "Made Elsewhere", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat"}
+	gen, xor := filepath.Join(t.TempDir(), "gen.iso"), filepath.Join(t.TempDir(), "xor.iso")
+	testkit.Run(t, "genisoimage", append(slices.Clone(boot), "-quiet", "-o", gen, tree)...)
+	testkit.Run(t, "xorriso", append(append([]string{"-as", "mkisofs"}, boot...), "-quiet", "-o", xor, tree)...)
+	return map[string]string{
+		"built": built(t, dir, nil), "stock": filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso"), "genisoimage": gen, "xorriso": xor,
+	}
+}
+
+// TestSecondOpinion compares what inspect says of each image with isoinfo, xorriso and cpio.
+func TestSecondOpinion(t *testing.T) {
+	for what, name := range images(t) {
+		t.Run(what, func(t *testing.T) {
+			r, err := open2(t, name).Report(Options{Files: true})
+			must(t, err)
+			volume(t, r, name)
+			catalog(t, r, name)
+			kernelAndInitrd(t, r, name)
+			if r.Kernel.Release != tinymirror.Kernel || len(r.Menu) == 0 {
+				t.Errorf("kernel %q, %d entries", r.Kernel.Release, len(r.Menu))
+			}
+		})
+	}
+}
+
+func volume(t *testing.T, r *Report, name string) {
+	t.Helper()
+	out := testkit.Run(t, "isoinfo", "-d", "-i", name)
+	for _, want := range []string{"Volume id: " + r.Volume.ID + "\n", "Rock Ridge signatures version 1 found", "Joliet with UCS level 3 found"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("isoinfo does not say %q:\n%s", want, out)
+		}
+	}
+	if !r.Volume.RockRidge || !r.Volume.Joliet {
+		t.Errorf("%+v", r.Volume)
+	}
+}
+
+// catalog compares the boot catalog with xorriso's.
+func catalog(t *testing.T, r *Report, name string) {
+	t.Helper()
+	out := testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain")
+	lines := regexp.MustCompile(`(?m)^El Torito boot img +: +\d+ +(\S+) +y +(\S+) +0x0000 +0x00 +(\d+) `).FindAllStringSubmatch(out, -1)
+	paths := regexp.MustCompile(`(?m)^El Torito img path : +\d+ +/(\S+)$`).FindAllStringSubmatch(out, -1)
+	tables := strings.Count(out, "boot-info-table")
+	if len(lines) != len(r.Boot) || len(paths) != len(r.Boot) {
+		t.Fatalf("%d entries, xorriso says:\n%s", len(r.Boot), out)
+	}
+	for i, b := range r.Boot {
+		if lines[i][1] != strings.ToUpper(b.Platform) || lines[i][2] != b.Emulation || lines[i][3] != fmt.Sprint(b.LoadSectors) || paths[i][1] != b.Path {
+			t.Errorf("%+v, xorriso says:\n%s", b, out)
+		}
+		if b.InfoTable {
+			tables--
+		}
+	}
+	if tables != 0 {
+		t.Errorf("another number of boot-info-tables than xorriso's:\n%s", out)
+	}
+}
+
+// kernelAndInitrd takes the initrd out with xorriso, its segments apart with what inspect says of
+// them, and lists each with GNU cpio.
+func kernelAndInitrd(t *testing.T, r *Report, name string) {
+	t.Helper()
+	dir := t.TempDir()
+	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/"+r.Kernel.Path, dir+"/kernel", "-extract", "/"+r.Initrd.Paths[0], dir+"/initrd")
+	for file, sum := range map[string]string{"kernel": r.Kernel.SHA256} {
+		if out := testkit.Run(t, "sha256sum", filepath.Join(dir, file)); !strings.HasPrefix(out, sum) {
+			t.Errorf("%s: %s, sha256sum says %s", file, sum, out)
+		}
+	}
+	all, err := os.ReadFile(dir + "/initrd")
+	must(t, err)
+	listed := map[string]string{}
+	for _, s := range r.Initrd.Segments {
+		z, err := gzip.NewReader(bytes.NewReader(all[s.Offset : s.Offset+s.Size]))
+		must(t, err)
+		plain, err := io.ReadAll(z)
+		must(t, err)
+		if int64(len(plain)) != s.Unpacked {
+			t.Errorf("segment at %d: %d bytes unpacked, said %d", s.Offset, len(plain), s.Unpacked)
+		}
+		if n := cpioList(t, plain, listed); n != s.Entries {
+			t.Errorf("segment at %d: %d entries, cpio lists %d", s.Offset, s.Entries, n)
+		}
+	}
+	var got, want []string
+	for _, f := range r.Files {
+		got = append(got, string(f.Path))
+	}
+	for n := range listed {
+		want = append(want, n)
+	}
+	sort.Strings(got)
+	sort.Strings(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("files %q\ncpio lists %q", got, want)
+	}
+	for _, f := range r.Files {
+		mode, err := f.StMode()
+		must(t, err)
+		if want := listed[string(f.Path)]; !strings.HasPrefix(want, fmt.Sprintf("%s %d %d", symbolic(mode), f.UID, f.GID)) {
+			t.Errorf("%s: %o %d %d, cpio says %s", f.Path, mode, f.UID, f.GID, want)
+		}
+	}
+}
+
+// cpioList lists an archive with GNU cpio: mode, owner and group by name. Later entries win.
+func cpioList(t *testing.T, archive []byte, into map[string]string) int {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "cpio"), "-itv", "--numeric-uid-gid", "--quiet")
+	cmd.Stdin = bytes.NewReader(archive)
+	out, err := cmd.Output()
+	must(t, err)
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for _, l := range lines {
+		m := regexp.MustCompile(`^(\S{10}) +\d+ (\d+) +(\d+) .*?\d{4} (.*?)( -> .*)?$`).FindStringSubmatch(l)
+		if m == nil {
+			t.Fatalf("cpio says %q", l)
+		}
+		into[m[4]] = m[1] + " " + m[2] + " " + m[3]
+	}
+	return len(lines)
+}
+
+// symbolic is a mode as ls prints it.
+func symbolic(mode uint32) string {
+	b := []byte("?rwxrwxrwx")
+	b[0] = map[uint32]byte{0o040000: 'd', 0o100000: '-', 0o120000: 'l', 0o020000: 'c', 0o060000: 'b', 0o010000: 'p', 0o140000: 's'}[mode&0o170000]
+	for i := range 9 {
+		if mode&(1<<(8-i)) == 0 {
+			b[1+i] = '-'
+		}
+	}
+	for _, s := range []struct {
+		bit     uint32
+		at      int
+		on, off byte
+	}{{0o4000, 3, 's', 'S'}, {0o2000, 6, 's', 'S'}, {0o1000, 9, 't', 'T'}} {
+		if mode&s.bit == 0 {
+			continue
+		}
+		if b[s.at] == 'x' {
+			b[s.at] = s.on
+		} else {
+			b[s.at] = s.off
+		}
+	}
+	return string(b)
+}

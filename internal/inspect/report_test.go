@@ -1,0 +1,241 @@
+package inspect
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/lock"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected reports")
+
+// oldRazor is a system with one of everything that a report tells.
+func oldRazor(t testing.TB) *overlay.Tree {
+	t.Helper()
+	tree := &overlay.Tree{}
+	text := func(name string, perm uint32, s string) { put(t, tree, overlay.File(name, perm, []byte(s))) }
+	put(t, tree, overlay.Symlink("bin/sh", "busybox"), overlay.Entry{Path: "dev/null", Mode: overlay.TypeChar | 0o666, Major: 1, Minor: 3})
+	text("bin/busybox", 0o4755, "busybox\n")
+	text("etc/inittab", 0o644, "::sysinit:/etc/init.d/rcS\ntty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1\n#tty2::respawn:/sbin/getty 38400 tty2\n")
+	text("opt/bootsync.sh", 0o755, "#!/bin/sh\n/usr/bin/sethostname box\n/opt/bootlocal.sh &\n")
+	text("usr/share/doc/tc/release.txt", 0o644, "4.5.2\n")
+	text("usr/local/tce.installed/bash", 0o755, "#!/bin/sh\n")
+	text("usr/local/tce.installed/ruby", 0o644, "")
+	put(t, tree, overlay.Dir("usr/local/tce.installed/mcollective-2.0.0", 0o755))
+	text("tmp/builtin/optional/openssh.tcz", 0o644, "squash")
+	text("tmp/builtin/optional/openssh.tcz.md5.txt", 0o644, "")
+	text("tmp/builtin/optional/lshw.tcz", 0o644, "squash!")
+	text("tmp/builtin/onboot.lst", 0o644, "openssh.tcz\n\n")
+	text("tmp/mk-version.yaml", 0o644, "--- \nmk_version: 0.9.3.0\n")
+	text("tmp/setup.lst", 0o664, "/usr/local/tce.installed/bash\n")
+	text("usr/local/lib/ruby/gems/1.8/specifications/stomp-1.2.0.gemspec", 0o644, "")
+	text("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nlp:x:7:7::/:/bin/false\ntc:x:1001:50::/home/tc:/bin/sh\nold:$1$abc:5:5::/:\nssh:x:9:9::/home/ssh:/bin/sh\nno\n")
+	text("etc/shadow", 0o640, "root:*:1::::::\nlp:!:1::::::\ntc::1::::::\nssh:*:1::::::\n")
+	text("home/ssh/.ssh/authorized_keys", 0o600, rsaKey+"\n")
+	text("usr/bin/sudo", 0o4111, "sudo")
+	return tree
+}
+
+// metadata is what the original build left on the medium.
+const metadata = "---\niso_version: 0.9.3.0\nkernel: boot/vmlinuz\ninitrd: boot/core.gz\nhash_description:\n  type: Digest::SHA2\n  bitlen: 256\nkernel_hash: aa\ninitrd_hash: bb\niso_build_time: 2012-11-15 21:50:14.000000 Z\n"
+
+// TestGolden pins the JSON of a report: programs read it.
+func TestGolden(t *testing.T) {
+	b := isoOf(t, oldRazor(t), map[string]string{"iso-metadata.yaml": metadata, "cde/optional/Xorg.tcz": "x", "cde/onboot.lst": "Xorg.tcz\n"})
+	m := read(t, b)
+	r, err := m.Report(Options{Files: true, Sizes: true})
+	must(t, err)
+	// What a packer may do otherwise one day is not pinned.
+	r.Files, r.Size, r.SHA256 = r.Files[:5], 0, ""
+	r.Initrd.Segments[0].Size, r.Initrd.Segments[0].SHA256 = 0, ""
+	got, err := json.MarshalIndent(r, "", "  ")
+	must(t, err)
+	var page bytes.Buffer
+	must(t, r.Print(&page))
+	for name, text := range map[string][]byte{"testdata/report.json": append(got, '\n'), "testdata/report.txt": page.Bytes()} {
+		if *update {
+			write(t, abs(t, name), text)
+		}
+		want, err := os.ReadFile(name)
+		must(t, err)
+		if !bytes.Equal(text, want) {
+			t.Errorf("%s has changed (go test -update rewrites it):\n%s", name, text)
+		}
+	}
+}
+
+func abs(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	must(t, err)
+	return dir + "/" + name
+}
+
+func TestSystem(t *testing.T) {
+	r, err := read(t, isoOf(t, oldRazor(t), nil)).Report(Options{})
+	must(t, err)
+	var ways []string
+	for _, a := range r.Accounts {
+		ways = append(ways, a.Name+" "+a.Password)
+	}
+	if want := []string{"tc none", "old set", "ssh key"}; !slices.Equal(ways, want) {
+		t.Errorf("accounts %q, want %q", ways, want)
+	}
+	var exts []string
+	for _, e := range r.Extensions {
+		s := e.Name + " " + e.How
+		if e.Startup {
+			s += " startup"
+		}
+		if e.OnBoot {
+			s += " onboot"
+		}
+		exts = append(exts, s)
+	}
+	if want := []string{"bash installed startup", "lshw builtin", "openssh builtin onboot", "ruby installed"}; !slices.Equal(exts, want) {
+		t.Errorf("extensions %q, want %q", exts, want)
+	}
+}
+
+// TestInitrdAlone reads an initrd of two differently packed segments.
+func TestInitrdAlone(t *testing.T) {
+	more := &overlay.Tree{}
+	put(t, more, overlay.Dir("etc", 0o755), overlay.File("etc/shadow", 0o600, []byte("root::1\n")))
+	first := packed(t, oldRazor(t))
+	m := read(t, append(first, packed(t, more)...))
+	r, err := m.Report(Options{})
+	must(t, err)
+	if r.Kind != KindInitrd || r.Volume != nil || len(r.Initrd.Segments) != 2 || r.Initrd.Segments[1].Offset != int64(len(first)) || r.Kernel != nil {
+		t.Errorf("%+v", r)
+	}
+	if len(r.Accounts) == 0 || r.Accounts[0].Name != "root" || r.Accounts[0].Password != "none" {
+		t.Errorf("the second segment does not count: %+v", r.Accounts)
+	}
+}
+
+func TestLockReport(t *testing.T) {
+	sum := strings.Repeat("0a", 32)
+	l := &lock.Lock{Config: sum, Release: "4.5.2", Arch: "x86", Kernel: "3.0.21-tinycore", SourceDate: 5, Inputs: []lock.Input{{Kind: lock.TCZ, Name: "a.tcz", Size: 4, MD5: strings.Repeat("0b", 16), SHA256: sum, URL: "http://x/a.tcz", Why: []string{lock.WhyConfig}}}}
+	text, err := l.Text()
+	must(t, err)
+	r, err := read(t, text).Report(Options{})
+	must(t, err)
+	var page bytes.Buffer
+	must(t, r.Print(&page))
+	if r.Kind != KindLock || r.Lock == nil || !strings.Contains(page.String(), "tcz a.tcz  4 bytes, sha256 "+sum+" (configuration)") {
+		t.Errorf("%+v\n%s", r, page.String())
+	}
+}
+
+// TestNoBoot reads an ISO that boots nothing.
+func TestNoBoot(t *testing.T) {
+	b, err := tinymirror.ISOWith(map[string][]byte{"README": []byte("text")})
+	must(t, err)
+	m := read(t, b)
+	r, err := m.Report(Options{Files: true, Sizes: true})
+	must(t, err)
+	if r.Kernel != nil || r.Initrd != nil || len(r.Boot) != 0 || r.Volume.ID == "" {
+		t.Errorf("%+v", r)
+	}
+	var out bytes.Buffer
+	must(t, m.WriteFile(&out, "iso:/README"))
+	if out.String() != "text" {
+		t.Errorf("%q", out.String())
+	}
+	if err := m.WriteFile(&out, "etc/passwd"); !errors.Is(err, ErrNoFile) {
+		t.Error(err)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	m := read(t, isoOf(t, oldRazor(t), nil))
+	for name, want := range map[string]string{
+		"/bin/sh": "busybox\n", "tmp/setup.lst": "/usr/local/tce.installed/bash\n", "iso:boot/isolinux/isolinux.cfg": tinymirror.ISOLinuxCfg,
+	} {
+		var out bytes.Buffer
+		if err := m.WriteFile(&out, name); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v", name, out.String(), err)
+		}
+	}
+	for _, name := range []string{"/nowhere", "/etc", "iso:nowhere", "iso:boot", "../../etc/passwd2", "iso:../x", "dev/null"} {
+		if err := m.WriteFile(&bytes.Buffer{}, name); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestCleanText: an image cannot write to the terminal what it likes.
+func TestCleanText(t *testing.T) {
+	tree := oldRazor(t)
+	put(t, tree, overlay.File("usr/bin/\x1b[31mred", 0o4755, nil), overlay.File("usr/local/tce.installed/a\nb", 0o644, nil),
+		overlay.File("opt/bootlocal.sh", 0o755, []byte("echo \x1b]0;x\x07\n")))
+	r, err := read(t, isoOf(t, tree, nil)).Report(Options{Files: true, Sizes: true})
+	must(t, err)
+	var page bytes.Buffer
+	must(t, r.Print(&page))
+	if i := bytes.IndexFunc(page.Bytes(), func(c rune) bool { return c < ' ' && c != '\n' }); i >= 0 || strings.Contains(page.String(), "\nb (") {
+		t.Errorf("control characters:\n%q", page.String())
+	}
+}
+
+// hostile are files that are broken in one way each.
+func hostile(t testing.TB) map[string][]byte {
+	t.Helper()
+	good := isoOf(t, tinymirror.Base(), nil)
+	rd := packed(t, tinymirror.Base())
+	broken := bytes.Clone(good)
+	at := bytes.Index(broken, rd[:64])
+	copy(broken[at+200:], bytes.Repeat([]byte{0xff}, 64))
+	return map[string][]byte{
+		"empty": nil, "text": []byte("hello, world\n"), "html": []byte("<!DOCTYPE html><html>"), "json": []byte(`{"schema":"x"}`), "half json": []byte(`{"schema":`),
+		"truncated iso": good[:len(good)/2], "iso head": good[:16*2048+2048], "broken initrd": broken,
+		"truncated initrd": rd[:len(rd)/2], "noise behind": append(bytes.Clone(rd), "noise, noise"...), "gzip of noise": {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3},
+	}
+}
+
+func TestHostile(t *testing.T) {
+	for what, b := range hostile(t) {
+		m, err := Read(bytes.NewReader(b), int64(len(b)), "bad")
+		if err == nil {
+			t.Errorf("%s: no error: %+v", what, m)
+			continue
+		}
+		known := false
+		for _, s := range []error{ErrKind, iso9660.ErrCorrupt, iso9660.ErrNotISO, initrd.ErrCorrupt, initrd.ErrNotInitrd, overlay.ErrLimit} {
+			known = known || errors.Is(err, s)
+		}
+		if !known || !strings.Contains(err.Error(), "bad") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// FuzzRead: no file makes inspect panic; what can be read can be told, compared and judged.
+func FuzzRead(f *testing.F) {
+	f.Add(isoOf(f, tinymirror.Base(), map[string]string{"iso-metadata.yaml": metadata}))
+	f.Add(packed(f, oldRazor(f)))
+	f.Add([]byte(`{"schema":"mkbuild.lock/v1"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Read(bytes.NewReader(b), int64(len(b)), "x")
+		if err != nil {
+			return
+		}
+		r, err := m.Report(Options{Files: true, Sizes: true})
+		if err != nil {
+			return
+		}
+		if err := r.Print(&bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
