@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
 
@@ -35,6 +36,8 @@ func flagValues(name string) cobra.CompletionFunc {
 		return fixed(config.Choices(name)...)
 	case "progress":
 		return fixed(strings.Split(ui.Modes, ", ")...)
+	case "format":
+		return formats
 	case "log-format":
 		return fixed("text", "json")
 	case "config", "razor-config", "rules":
@@ -64,6 +67,23 @@ func argValues(use string) cobra.CompletionFunc {
 		return fileType("iso")
 	}
 	return nil
+}
+
+// formats completes the list of --format: each form once, behind a comma. Commands that take one
+// form alone have a flag of the same name with a text value.
+func formats(cmd *cobra.Command, _ []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	_, list := cmd.Flags().Lookup("format").Value.(pflag.SliceValue)
+	var out []cobra.Completion
+	if !list {
+		return []cobra.Completion{"iso", "pxe"}, cobra.ShellCompDirectiveNoFileComp
+	}
+	before := done[:strings.LastIndexByte(done, ',')+1]
+	for _, f := range remaster.Forms() {
+		if !slices.Contains(strings.Split(before, ","), string(f)) {
+			out = append(out, before+string(f))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 func fixed(values ...string) cobra.CompletionFunc {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/internal/qemu"
 	"mkbuild/internal/testkit"
 	"mkbuild/internal/testkit/tinymirror"
 )
@@ -184,3 +186,40 @@ func shellWords(s string) []string {
 	}
 	return out
 }
+
+// TestGeneratedTables holds the tables of the troubleshooting page against the code; -update
+// writes them.
+func TestGeneratedTables(t *testing.T) {
+	const name = "../../docs/troubleshooting.md"
+	var exits, boots strings.Builder
+	for _, s := range exitStatuses() {
+		fmt.Fprintf(&exits, "| %d | %s |\n", s.code, s.means)
+	}
+	for _, r := range qemu.Rules() {
+		fmt.Fprintf(&boots, "| `%s` | %s | %s |\n", r.Name, cell(r.Why), cell(r.Next))
+	}
+	want := string(must(os.ReadFile(name)))
+	want = between(t, want, "<!-- exit statuses:", "| status | meaning |\n|---|---|\n"+exits.String())
+	want = between(t, want, "<!-- boot rules:", "| name | what happened | what to do |\n|---|---|---|\n"+boots.String())
+	if *update {
+		must(0, os.WriteFile(name, []byte(want), 0o644))
+	}
+	if got := string(must(os.ReadFile(name))); got != want {
+		t.Errorf("%s is not what the code says: go test ./cmd/mkbuild -run TestGeneratedTables -update", name)
+	}
+}
+
+// between replaces what stands between a mark and the next end mark.
+func between(t *testing.T, text, mark, table string) string {
+	t.Helper()
+	head, rest, ok := strings.Cut(text, mark)
+	line, rest, ok2 := strings.Cut(rest, "\n")
+	_, tail, ok3 := strings.Cut(rest, "<!-- end -->")
+	if !ok || !ok2 || !ok3 {
+		t.Fatalf("no mark %s", mark)
+	}
+	return head + mark + line + "\n" + table + "<!-- end -->" + tail
+}
+
+// cell makes a text fit into a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
