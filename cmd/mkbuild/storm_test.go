@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+// storm is many builds at once on one cache, some of which are killed.
+type storm struct {
+	program, config, cache, out, tmp string
+
+	mu sync.Mutex
+	// typical is how long a build takes here and now.
+	typical time.Duration
+	killed  int
+}
+
+// TestStorm runs 200 builds on one cache, in batches that a small machine can carry, and kills 50 of
+// them at random moments. Each batch but the first begins while somebody prunes the cache, so most
+// of them find it cold. In the end the cache is clean, no file is left anywhere, and all images that
+// are there are the same.
+func TestStorm(t *testing.T) {
+	builds, batch, kills := 200, 20, 5
+	if testing.Short() {
+		builds = 40
+	}
+	s := newStorm(t)
+	want := s.first(t)
+	random := rand.New(rand.NewPCG(4, 2012))
+	for begin := 0; begin < builds; begin += batch {
+		s.batch(t, begin, batch, kills, random)
+	}
+	for s.killed < builds/batch*kills && !t.Failed() { // some were through before they were hit
+		s.batch(t, builds, kills, kills, random)
+		builds += kills
+	}
+	t.Logf("%d builds of about %v each, %d killed", builds, s.typical.Round(time.Millisecond), s.killed)
+	s.checkImages(t, want)
+	s.checkLeftovers(t)
+}
+
+func newStorm(t *testing.T) *storm {
+	t.Helper()
+	dir := t.TempDir()
+	s := &storm{config: filepath.Join(dir, "mkbuild.yaml"), cache: filepath.Join(dir, "cache"), out: filepath.Join(dir, "out"), tmp: filepath.Join(dir, "tmp")}
+	var err error
+	if s.program, err = os.Executable(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tinymirror.Make(filepath.Join(dir, "mirror")); err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(dir, "mirror"))))
+	t.Cleanup(web.Close)
+	for _, d := range []string{s.out, s.tmp} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(s.config, []byte(webConfig(web.URL)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// command is mkbuild as a process of its own.
+func (s *storm) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	c := exec.Command(s.program, args...)
+	c.Args[0] = "mkbuild" // see TestMain
+	c.Env = append(os.Environ(), cacheDirEnv+"="+s.cache, "TMPDIR="+s.tmp)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	return c, &stderr
+}
+
+func (s *storm) build(n int) (*exec.Cmd, *bytes.Buffer) {
+	return s.command("iso", "--config", s.config, "--progress", "quiet", "-o", s.image(n))
+}
+
+func (s *storm) image(n int) string { return filepath.Join(s.out, fmt.Sprintf("%d.iso", n)) }
+
+// first is a build in peace: its image, and how long it takes.
+func (s *storm) first(t *testing.T) string {
+	t.Helper()
+	begun := time.Now()
+	c, stderr := s.build(-1)
+	if err := c.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	s.typical = time.Since(begun)
+	return digest(t, s.image(-1))
+}
+
+func digest(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Error(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(b))
+}
+
+// batch runs n builds at once, kills some of them, and prunes.
+func (s *storm) batch(t *testing.T, begin, n, kills int, random *rand.Rand) {
+	t.Helper()
+	var all sync.WaitGroup
+	prune, stderr := s.command("cache", "prune", "--older-than", "0")
+	all.Go(func() {
+		if err := prune.Run(); err != nil {
+			t.Errorf("prune: %v\n%s", err, stderr)
+		}
+	})
+	victims := map[int]float64{}
+	for _, v := range random.Perm(n)[:kills] {
+		victims[v] = random.Float64()
+	}
+	for i := range n {
+		moment, victim := victims[i]
+		all.Go(func() {
+			if victim {
+				s.kill(t, begin+i, moment)
+			} else {
+				s.survive(t, begin+i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// survive is a build that must succeed.
+func (s *storm) survive(t *testing.T, n int) {
+	begun := time.Now()
+	c, stderr := s.build(n)
+	if err := c.Run(); err != nil {
+		t.Errorf("build %d: %v\n%s", n, err, stderr)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.typical = (s.typical + time.Since(begun)) / 2
+}
+
+// kill is a build that is killed after a part of the usual time.
+func (s *storm) kill(t *testing.T, n int, moment float64) {
+	s.mu.Lock()
+	after := time.Duration(moment * float64(s.typical))
+	s.mu.Unlock()
+	c, stderr := s.build(n)
+	if err := c.Start(); err != nil {
+		t.Error(err)
+		return
+	}
+	timer := time.AfterFunc(after, func() { c.Process.Kill() })
+	defer timer.Stop()
+	err := c.Wait()
+	if err != nil && c.ProcessState.ExitCode() >= 0 { // -1: by a signal
+		t.Errorf("build %d: %v\n%s", n, err, stderr)
+	}
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.killed++
+	}
+}
+
+// checkImages: each image that is there is whole, also of builds that were killed.
+func (s *storm) checkImages(t *testing.T, want string) {
+	t.Helper()
+	images, err := filepath.Glob(filepath.Join(s.out, "*.iso"))
+	if err != nil || len(images) < 150 && !testing.Short() {
+		t.Errorf("%d images, %v", len(images), err)
+	}
+	for _, name := range images {
+		if got := digest(t, name); got != want {
+			t.Errorf("%s is another image: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// checkLeftovers: what killed processes have left is gone after the next build of the same output,
+// and the cache is clean.
+func (s *storm) checkLeftovers(t *testing.T) {
+	t.Helper()
+	for _, name := range append(hidden(t, s.out), ".0.iso.tmp-0") {
+		output, _, _ := strings.Cut(strings.TrimPrefix(name, "."), ".tmp-")
+		c, stderr := s.command("iso", "--config", s.config, "--progress", "quiet", "-o", filepath.Join(s.out, strings.TrimSuffix(output, ".manifest.json")))
+		if err := c.Run(); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+	}
+	if left := hidden(t, s.out); len(left) > 0 {
+		t.Errorf("left beside the outputs: %q", left)
+	}
+	if left, err := os.ReadDir(s.tmp); err != nil || len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v, %v", left, err)
+	}
+	h, err := fetch.Store{Dir: s.cache}.Verify(context.Background())
+	if err != nil || !h.Clean() || h.Blobs == 0 {
+		t.Errorf("the cache: %+v, %v", h, err)
+	}
+	c, stderr := s.command("cache", "verify")
+	if out, err := c.Output(); err != nil || !strings.HasSuffix(string(out), ": clean\n") {
+		t.Errorf("cache verify: %v\n%s%s", err, out, stderr)
+	}
+}
+
+// hidden lists what is in a folder and no output.
+func hidden(t *testing.T, dir string) []string {
+	t.Helper()
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range es {
+		if !strings.HasSuffix(e.Name(), ".iso") && !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
