@@ -35,23 +35,32 @@ type buildOptions struct {
 	output, progress       string
 	timings                bool
 	epoch                  string
+	lockFlags
 }
 
+// addFlags adds what every command has that makes an image.
 func (o *buildOptions) addFlags(c *cobra.Command) {
+	o.addInputFlags(c)
+	o.addLockFlags(c)
+	f := c.Flags()
+	f.StringVar(&o.profile, "profile", "", "prod, dev or debug (default prod)")
+	f.BoolVar(&o.withSSH, "with-openssh", false, "the same as --profile dev")
+	f.StringVar(&o.imageVersion, "image-version", "", "version of the image (default 0.1.0)")
+	f.BoolVar(&o.timings, "timings", false, "print how long each step took to stderr")
+}
+
+// addInputFlags adds what decides on inputs and on how they are fetched.
+func (o *buildOptions) addInputFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.release, "release", "", "Tiny Core Linux release (default 4.5.2)")
 	f.StringVar(&o.arch, "arch", "", "architecture: x86 or x86_64 (default x86)")
-	f.StringVar(&o.profile, "profile", "", "prod, dev or debug (default prod)")
-	f.BoolVar(&o.withSSH, "with-openssh", false, "the same as --profile dev")
 	f.StringVar(&o.config, "config", "", "configuration `file` (default ./mkbuild.yaml if it exists)")
 	f.StringArrayVar(&o.mirrors, "mirror", nil, "mirror to use instead of the configured ones: `URL|DIR`; may be repeated, tried in order")
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
 	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse what only plain http gives, unless a lock pins it and the cache has it")
-	f.StringVar(&o.imageVersion, "image-version", "", "version of the image (default 0.1.0)")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
-	f.BoolVar(&o.timings, "timings", false, "print how long each step took to stderr")
-	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the newest input's own)")
+	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's own)")
 }
 
 // plan reads the configuration and puts the flags over it.
@@ -113,39 +122,68 @@ func (o *buildOptions) load() (config.Config, error) {
 	return config.Config{}, &usageError{"read config: " + err.Error(), "mkbuild init writes a mkbuild.yaml"}
 }
 
-// build stages the plan and hands the result to write.
-func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
+// withSink runs do with what shows progress, whose output ends before the command's own does.
+func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) error) error {
 	sink, stop, err := ui.New(o.progress, w.stderr, w.terminal)
 	if err != nil {
 		return &usageError{err.Error(), "choose --progress auto, plain, json or quiet"}
 	}
 	defer stop()
-	b, err := o.builder(w, plan, sink)
-	if err != nil {
-		return err
-	}
-	timings := ui.NewTimings()
-	b.Time = timings.Start
-	s, err := b.Stage(ctx, plan)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	warnFirstUse(sink, b.Fetch.FirstUse())
-	if err := write(b, s); err != nil {
-		return err
-	}
-	stop()
-	switch {
-	case o.timings && o.progress == "json":
-		return timings.PrintJSON(w.stderr)
-	case o.timings:
-		return timings.Print(w.stderr)
-	}
-	return nil
+	return do(sink, stop)
 }
 
+// build stages the plan and hands the result to write.
+func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
+	return o.withSink(w, func(sink ui.Sink, stop func()) error {
+		b, err := o.builder(w, plan, sink)
+		if err != nil {
+			return err
+		}
+		timings := ui.NewTimings()
+		b.Time = timings.Start
+		s, err := b.Stage(ctx, plan)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		warnFirstUse(sink, b.Fetch.FirstUse())
+		if err := write(b, s); err != nil {
+			return err
+		}
+		stop()
+		switch {
+		case o.timings && o.progress == "json":
+			return timings.PrintJSON(w.stderr)
+		case o.timings:
+			return timings.Print(w.stderr)
+		}
+		return nil
+	})
+}
+
+// builder is what images are built with.
 func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
+	b, err := o.fetcher(w, sink)
+	if err != nil {
+		return nil, err
+	}
+	if b.Lock, err = o.loadLock(); err != nil {
+		return nil, err
+	}
+	b.Strict = o.locked
+	if b.Keys, err = authorizedKeys(&plan.Config, sink); err != nil {
+		return nil, err
+	}
+	if warning := profile.UnknownToOldServer(plan.Config.Release, b.Keys); warning != "" {
+		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
+	}
+	b.Secrets = config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv}
+	b.Client = w.client
+	return b, nil
+}
+
+// fetcher is what inputs are fetched with.
+func (o *buildOptions) fetcher(w *world, sink ui.Sink) (*remaster.Builder, error) {
 	cache, err := cacheDir(w, o.cacheDir)
 	if err != nil {
 		return nil, err
@@ -154,22 +192,24 @@ func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*re
 	if err != nil {
 		return nil, err
 	}
-	keys, err := authorizedKeys(&plan.Config, sink)
-	if err != nil {
-		return nil, err
-	}
-	if warning := profile.UnknownToOldServer(plan.Config.Release, keys); warning != "" {
-		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
-	}
 	return &remaster.Builder{
-		Fetch:   &fetch.Client{CacheDir: cache, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink, UserAgent: "mkbuild/" + versionText()},
-		Sink:    sink,
-		Keys:    keys,
-		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv},
-		Client:  w.client,
-		Version: versionText(),
-		Epoch:   epoch,
+		Fetch: &fetch.Client{
+			CacheDir: cache, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
+			UserAgent: "mkbuild/" + versionText(), HTTP: fetch.Options{Transport: w.transport},
+		},
+		Sink: sink, Version: versionText(), Epoch: epoch,
 	}, nil
+}
+
+// withFetcher runs do with what inputs are fetched with.
+func (o *buildOptions) withFetcher(w *world, do func(*remaster.Builder) error) error {
+	return o.withSink(w, func(sink ui.Sink, _ func()) error {
+		b, err := o.fetcher(w, sink)
+		if err != nil {
+			return err
+		}
+		return do(b)
+	})
 }
 
 // sourceDate returns the time that the user gave, if any

@@ -11,6 +11,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/inspect"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
@@ -48,7 +49,7 @@ func exitStatuses() []exitStatus {
 		{exitOK, "done"},
 		{exitUnexpected, "unexpected (a full disk, for example)"},
 		{exitUsage, "usage or configuration"},
-		{exitDrift, "an input is not the locked one"},
+		{exitDrift, "the lock is missing or stale, or an input is not the locked one"},
 		{exitNetwork, "network, or a file that no mirror has"},
 		{exitVerify, "a download or image that is not what it should be"},
 		{exitBoot, "a boot test that failed"},
@@ -85,11 +86,13 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case isAny[*qemu.BootError](err):
 		return exitBoot
+	case errors.Is(err, lock.ErrDrift), errors.Is(err, lock.ErrMissing), errors.Is(err, lock.ErrStale):
+		return exitDrift
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
 		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
 		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby), isAny[*clientbin.MissingError](err),
-		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress):
+		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), errors.Is(err, lock.ErrInvalid), isAny[*remaster.OccupiedError](err):
 		return exitUsage
 	case isVerification(err):
 		return exitVerify

@@ -10,6 +10,15 @@ import (
 // warnFirstUse says once what is trusted because it came first: files over plain http that no lock
 // pins.
 func warnFirstUse(sink ui.Sink, names []string) {
+	warnInsecure(sink, names, "trusted on first use, since plain http brought them and nothing but the mirror's own md5, if that, vouches for them: %s; `mkbuild lock` pins them by sha256")
+}
+
+// warnFirstLock says what a lock pins as it came.
+func warnFirstLock(sink ui.Sink, names []string) {
+	warnInsecure(sink, names, "locked as plain http brought them, and nothing but the mirror's own md5, if that, vouches for them: %s; from now on their sha256 decides")
+}
+
+func warnInsecure(sink ui.Sink, names []string, text string) {
 	if len(names) == 0 {
 		return
 	}
@@ -18,6 +27,5 @@ func warnFirstUse(sink ui.Sink, names []string) {
 	if more := len(names) - shown; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Text: fmt.Sprintf(
-		"trusted on first use, since plain http brought them and nothing but the mirror's own md5, if that, vouches for them: %s; `mkbuild lock` pins them by sha256", list)})
+	sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Text: fmt.Sprintf(text, list)})
 }

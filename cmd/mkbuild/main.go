@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,6 +21,7 @@ type world struct {
 	terminal       bool // stderr is one, and takes more than lines
 	getenv         func(string) string
 	client         func(arch string) ([]byte, error) // the mk-client that images get
+	transport      http.RoundTripper                 // the builder's network; nil is the real one
 	lines          *ui.Lines                         // what stderr goes through with --log-format json; else nil
 }
 

@@ -43,6 +43,11 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	addGroup(root, "look", "What is in an image:",
 		inspectCommand(w),
 	)
+	addGroup(root, "inputs", "Inputs:",
+		lockCommand(w),
+		fetchCommand(w),
+		mirrorCommand(w),
+	)
 	addGroup(root, "runtime", "Run time:",
 		extensionCommand(w),
 		serveCommand(w),

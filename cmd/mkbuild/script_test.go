@@ -52,6 +52,8 @@ func TestScripts(t *testing.T) {
 			"serve":     servers.serve,
 			"interrupt": servers.interrupt,
 			"nothing":   nothing,
+			"replace":   replace,
+			"nonet":     nonet,
 			"whole":     whole,
 		},
 	})
@@ -132,6 +134,34 @@ func whole(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return err
 	}))
+}
+
+// replace OLD NEW FILE: replaces a text that stands in a file once.
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replace OLD NEW FILE")
+	}
+	name := ts.MkAbs(args[2])
+	text, err := os.ReadFile(name)
+	ts.Check(err)
+	if strings.Count(string(text), args[0]) != 1 {
+		ts.Fatalf("%s has %q %d times", args[2], args[0], strings.Count(string(text), args[0]))
+	}
+	ts.Check(os.WriteFile(name, []byte(strings.Replace(string(text), args[0], args[1], 1)), 0o644))
+}
+
+// nonet COMMAND...: runs a command in a network namespace of its own, without even a loopback. Where
+// that cannot be made, the script ends here, unless CI requires its tools.
+func nonet(ts *testscript.TestScript, neg bool, args []string) {
+	if err := ts.Exec("unshare", "-rn", "true"); err != nil {
+		if os.Getenv("MKBUILD_REQUIRE_TOOLS") == "1" {
+			ts.Fatalf("unshare -rn is required here (MKBUILD_REQUIRE_TOOLS=1): %v", err)
+		}
+		return
+	}
+	if err := ts.Exec("unshare", append([]string{"-rn"}, args...)...); (err != nil) != neg {
+		ts.Fatalf("without a network: %v\n%s", err, ts.ReadFile("stderr"))
+	}
 }
 
 // testClient stands in for the program that `make build` embeds; MKBUILD_TEST_CLIENT=none is a

@@ -19,7 +19,7 @@ func (l *Lock) Compare(old *Lock) []*DriftError {
 	for _, was := range old.Inputs {
 		now := l.Find(was.Kind, was.Name)
 		if now == nil {
-			add(was.Name, "input", was.SHA256, "")
+			add(was.Name, Presence, was.SHA256, "")
 			continue
 		}
 		add(was.Name, "sha256", was.SHA256, now.SHA256)
@@ -27,7 +27,7 @@ func (l *Lock) Compare(old *Lock) []*DriftError {
 	}
 	for _, now := range l.Inputs {
 		if old.Find(now.Kind, now.Name) == nil {
-			add(now.Name, "input", "", now.SHA256)
+			add(now.Name, Presence, "", now.SHA256)
 		}
 	}
 	return out

@@ -21,6 +21,9 @@ var (
 // Configuration is the [DriftError.Input] of what no input is to blame for.
 const Configuration = "configuration"
 
+// Presence is the [DriftError.What] of an input that was added or dropped.
+const Presence = "input"
+
 // command is what writes a lock, unless the caller knows better.
 const command = "mkbuild lock"
 
@@ -78,7 +81,7 @@ func (e *StaleError) Hint() string {
 type DriftError struct {
 	// Input is a file name, or [Configuration].
 	Input string
-	// What differs: "sha256", "needs", "digest", or "input" where one was added or dropped.
+	// What differs: "sha256", "needs", "digest", or [Presence].
 	What string
 	// Want is what the lock says, Got what there is; either is empty where there is nothing.
 	Want, Got string
@@ -88,8 +91,11 @@ type DriftError struct {
 	Err error
 }
 
-func (e *DriftError) Error() string {
-	return fmt.Sprintf("check %s against the lock: %s: locked %s, now %s", e.Input, e.What, none(e.Want), none(e.Got))
+func (e *DriftError) Error() string { return "check " + e.Input + " against the lock: " + e.Change() }
+
+// Change says what differs.
+func (e *DriftError) Change() string {
+	return fmt.Sprintf("%s: locked %s, now %s", e.What, none(e.Want), none(e.Got))
 }
 
 // Is reports that e is an ErrDrift.
@@ -99,7 +105,7 @@ func (e *DriftError) Unwrap() error { return e.Err }
 
 // Hint names the command that accepts what there is now.
 func (e *DriftError) Hint() string {
-	if e.Want == "" || e.Input == Configuration {
+	if e.Want == "" && e.What == Presence || e.Input == Configuration {
 		return "`" + or(e.Command) + "` locks what is new and keeps the rest"
 	}
 	return "if you trust it, accept it with `" + or(e.Command) + " --update=" + e.Input + "`"

@@ -22,7 +22,7 @@ const FileName = "mkbuild.lock"
 const maxFile = 16 << 20
 
 // Load reads a lock. It fails with [ErrMissing] where there is none and with [ErrInvalid] where
-// the text is none, and refuses what this version does not know: a member that is passed over
+// it cannot be read or is none, and refuses what this version does not know: a member that is passed over
 // could be the one that matters.
 func Load(name string) (*Lock, error) {
 	f, err := os.Open(name) //nolint:gosec // the user's own choice
@@ -30,12 +30,12 @@ func Load(name string) (*Lock, error) {
 		return nil, &MissingError{File: name}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read lock: %w", err)
+		return nil, &InvalidError{File: name, Err: err}
 	}
 	defer f.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read lock: %w", err)
+		return nil, &InvalidError{File: name, Err: err}
 	}
 	l, err := Parse(text)
 	if err != nil {

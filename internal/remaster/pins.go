@@ -63,7 +63,7 @@ func (s *sources) pin(kind, name string) (*lock.Input, error) {
 	}
 	in := ps.lock.Find(kind, name)
 	if in == nil && ps.strict {
-		return nil, &lock.DriftError{Input: name, What: "input", Got: "wanted", Command: ps.lock.Command}
+		return nil, &lock.DriftError{Input: name, What: lock.Presence, Got: "wanted", Command: ps.lock.Command}
 	}
 	if in == nil && !s.resolving {
 		s.warn(name, "the lock has none: the one that there is now is taken")

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/lock"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/ui"
+)
+
+// everything is what --update stands for without a name.
+const everything = "*"
+
+type lockOptions struct {
+	buildOptions
+	update []string
+	check  bool
+}
+
+func lockCommand(w *world) *cobra.Command {
+	o := &lockOptions{}
+	c := &cobra.Command{
+		Use:   "lock",
+		Short: "Pin every input of an image by its sha256",
+		Long: `Write mkbuild.lock: every file that images of the configuration are made of, for all profiles, with its
+size, digests, origin, licence, who asked for it and what it depends on; the digest of what in the
+configuration selects them; and the time of what mkbuild makes. Keep it in version control beside
+mkbuild.yaml. mkbuild iso goes by it: the hashes decide, and no mirror is asked what it has now.
+
+What is locked stays as it is: without --update, only what the configuration has new is added, and what
+it has no more is dropped. What plain http brings is trusted now, and never again.
+
+--check changes nothing: it says what upstream or the configuration has now that is not as locked, and
+exits with status 3 if there is anything.
+
+stdout is the path of the lock.`,
+		Example: `  mkbuild lock
+  mkbuild lock --check
+  mkbuild lock --update=ruby
+  mkbuild lock --update`,
+		Args: o.noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runLock(cmd.Context(), w, o, cmd) },
+	}
+	o.addInputFlags(c)
+	o.addLockfileFlag(c)
+	f := c.Flags()
+	f.StringArrayVar(&o.update, "update", nil, "look up anew what is locked: all of it, or with `=NAME` one file and what it depends on; may be repeated")
+	f.Lookup("update").NoOptDefVal = everything
+	f.BoolVar(&o.check, "check", false, "change nothing: say what is not as locked")
+	return c
+}
+
+// noArgs explains the one argument that people will try.
+func (o *lockOptions) noArgs(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case slices.Contains(o.update, everything):
+		return fmt.Errorf("--update takes its name behind an equals sign: --update=%s", args[0])
+	}
+	return fmt.Errorf("unexpected argument %q", args[0])
+}
+
+func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) error {
+	if o.check && len(o.update) > 0 {
+		return &usageError{"--check and --update exclude each other", "look first with --check, then accept with --update=NAME"}
+	}
+	plan, err := o.plan(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	old, err := o.oldLock()
+	if err != nil {
+		return err
+	}
+	if !o.check {
+		if err := checkOutput(o.lockName()); err != nil {
+			return err
+		}
+	}
+	return o.withFetcher(w, func(b *remaster.Builder) error {
+		if o.check {
+			b.Lock = old
+			return checkLock(ctx, w, b, plan, o.lockName())
+		}
+		return o.write(ctx, w, b, plan, old)
+	})
+}
+
+// oldLock reads the lock that is there, if that is not needed for a check.
+func (o *lockOptions) oldLock() (*lock.Lock, error) {
+	old, err := lock.Load(o.lockName())
+	if m, missing := errors.AsType[*lock.MissingError](err); missing {
+		if !o.check {
+			return nil, nil //nolint:nilnil // the first lock
+		}
+		m.Command = o.lockCommand()
+	}
+	if old != nil {
+		old.Command = o.lockCommand()
+	}
+	return old, err
+}
+
+// write resolves what is not pinned, and says what changed.
+func (o *lockOptions) write(ctx context.Context, w *world, b *remaster.Builder, plan *remaster.Plan, old *lock.Lock) error {
+	if old != nil && !slices.Contains(o.update, everything) {
+		rest, unknown := old.Without(o.update...)
+		if len(unknown) > 0 {
+			return &usageError{fmt.Sprintf("update %s: the lock has no such input", strings.Join(unknown, ", ")), "its inputs are the `name` lines of " + o.lockName()}
+		}
+		b.Lock = rest
+	}
+	r, err := b.Resolve(ctx, plan)
+	if err != nil {
+		return err
+	}
+	changed, err := r.Lock.Save(o.lockName())
+	if err != nil {
+		return err
+	}
+	sayChanges(b.Sink, r.Lock, old, o.lockName(), changed)
+	warnFirstLock(b.Sink, b.Fetch.FirstUse())
+	return printPath(w, o.lockName())
+}
+
+// sayChanges says what a lock has that the one before had not.
+func sayChanges(sink ui.Sink, now, old *lock.Lock, name string, changed bool) {
+	say := func(item, text string) {
+		sink.Event(ui.Event{Level: ui.Info, Step: "lock", Item: item, Text: text})
+	}
+	switch {
+	case old == nil:
+		say(name, fmt.Sprintf("%d inputs", len(now.Inputs)))
+		return
+	case !changed:
+		say(name, "nothing has changed")
+		return
+	}
+	for _, d := range now.Compare(old) {
+		say(d.Input, d.Change())
+	}
+}
+
+// checkLock reports everything that is not as locked: as warnings, and all together as the error.
+func checkLock(ctx context.Context, w *world, b *remaster.Builder, plan *remaster.Plan, name string) error {
+	drifts, err := b.Check(ctx, plan)
+	switch {
+	case err != nil:
+		return err
+	case len(drifts) == 0:
+		return printPath(w, name)
+	case len(drifts) == 1:
+		return drifts[0]
+	}
+	for _, d := range drifts {
+		b.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: d.Input, Text: d.Change()})
+	}
+	return &lock.DriftsError{All: drifts, Command: b.Lock.Command}
+}

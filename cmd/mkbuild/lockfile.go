@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/lock"
+)
+
+// lockFlags say which lock a command goes by, and how strictly.
+type lockFlags struct {
+	lockfile string
+	locked   bool
+}
+
+func (o *buildOptions) addLockfileFlag(c *cobra.Command) {
+	c.Flags().StringVar(&o.lockfile, "lockfile", "", "lock `file` (default mkbuild.lock beside the configuration)")
+}
+
+func (o *buildOptions) addLockFlags(c *cobra.Command) {
+	o.addLockfileFlag(c)
+	c.Flags().BoolVar(&o.locked, "locked", false, "fail if there is no lock, if it is of another configuration, or if anything is not as locked")
+}
+
+// lockName is the place of the lock: the one that was named, or beside the configuration.
+func (o *buildOptions) lockName() string {
+	if o.lockfile != "" {
+		return o.lockfile
+	}
+	return filepath.Join(filepath.Dir(o.config), lock.FileName)
+}
+
+// loadLock reads the lock to build from: none where there is none, unless one is demanded.
+func (o *buildOptions) loadLock() (*lock.Lock, error) {
+	l, err := lock.Load(o.lockName())
+	if m, missing := errors.AsType[*lock.MissingError](err); missing {
+		if !o.locked && o.lockfile == "" {
+			return nil, nil //nolint:nilnil // no lock is a normal answer
+		}
+		m.Command = o.lockCommand()
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.Command = o.lockCommand()
+	return l, nil
+}
+
+// lockCommand is what writes the lock of the configuration that the flags make.
+func (o *buildOptions) lockCommand() string {
+	words := []string{"mkbuild lock"}
+	for _, f := range []struct{ name, value string }{
+		{"--config", o.config}, {"--lockfile", o.lockfile}, {"--release", o.release}, {"--arch", o.arch},
+	} {
+		if f.value == "" {
+			continue
+		}
+		if strings.ContainsAny(f.value, " \t'\"$`\\") {
+			f.value = strconv.Quote(f.value)
+		}
+		words = append(words, f.name, f.value)
+	}
+	return strings.Join(words, " ")
+}
