@@ -17,8 +17,10 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/tcz/squashfs"
 	"mkbuild/internal/ui"
@@ -102,12 +104,38 @@ func TestReportIsTwoPrintableLines(t *testing.T) {
 
 // Commands that do not build are not told of flags that they do not have.
 func TestHintsFitTheCommand(t *testing.T) {
-	for _, err := range []error{errors.New("x"), squashfs.ErrCorrupt, fetch.ErrUnreachable, syscall.ENOSPC, fs.ErrPermission, tcz.ErrName} {
+	for _, err := range []error{errors.New("x"), squashfs.ErrCorrupt, fetch.ErrUnreachable, syscall.ENOSPC, fs.ErrPermission, syscall.EROFS, tcz.ErrName} {
 		if h := (reporter{builds: true}).hint(err); !strings.Contains(h, "--") {
 			t.Errorf("%v: %s", err, h)
 		}
 		if h := (reporter{}).hint(err); h == "" || strings.Contains(h, "-o ") || strings.Contains(h, "--") {
 			t.Errorf("%v: %s", err, h)
+		}
+	}
+}
+
+// Every hint names something to type or to look at, for causes and for what is left of each code.
+func TestClassHints(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("write: %w", syscall.EDQUOT), "df"},
+		{fmt.Errorf("write: %w", syscall.EROFS), "ls -ld"},
+		{fmt.Errorf("open: %w", syscall.EMFILE), "ulimit -n 4096"},
+		{&overlay.ClashError{}, "`target`"},
+		{fmt.Errorf("read ruby.tcz: %w", rubygems.ErrNoRuby), "rubygems: null"},
+		{fmt.Errorf("x: %w", fetch.ErrAddress), "`mirrors`"},
+		{fmt.Errorf("open x: %w", fs.ErrNotExist), "spelling"},
+		{&rubygems.PlatformError{}, ""},
+	} {
+		if h := (reporter{}).hint(tc.err); h == "" || !strings.Contains(h, tc.want) {
+			t.Errorf("%v: %q", tc.err, h)
+		}
+	}
+	for command, want := range map[string]string{"": "`mkbuild help`", "extension lint": "`mkbuild help extension lint`"} {
+		if h := (reporter{command: command}).codeHint(exitUsage); !strings.Contains(h, want) {
+			t.Errorf("%q: %q", command, h)
 		}
 	}
 }
@@ -122,9 +150,9 @@ func TestReporterOf(t *testing.T) {
 		{"frobnicate --progress json", reporter{}},
 		{"iso", reporter{builds: true}},
 		{"iso --progress plain --frob", reporter{builds: true}},
-		{"iso --progress json --frob", reporter{true, true}},
-		{"iso --frob --progress json", reporter{true, true}},
-		{"overlay --frob --progress=json", reporter{true, true}},
+		{"iso --progress json --frob", reporter{builds: true, json: true}},
+		{"iso --frob --progress json", reporter{builds: true, json: true}},
+		{"overlay --frob --progress=json", reporter{builds: true, json: true}},
 		{"iso --frob -- --progress json", reporter{builds: true}},
 	}
 	for _, tc := range tests {
@@ -132,7 +160,8 @@ func TestReporterOf(t *testing.T) {
 		root := rootCommand(&world{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }})
 		root.SetArgs(args)
 		ran, _ := root.ExecuteContextC(canceled(t))
-		if got := reporterOf(ran, args); got != tc.want {
+		got := reporterOf(ran, args)
+		if got.command, tc.want.command = "", ""; got != tc.want {
 			t.Errorf("%s: %+v", tc.args, got)
 		}
 	}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/rubygems"
+)
+
+// hint is the error's own, or the one of its class.
+func (r reporter) hint(err error) string {
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
+	if h := r.causeHint(err); h != "" {
+		return h
+	}
+	return r.codeHint(exitCode(err))
+}
+
+// causeHint returns what helps against a cause that errors of many kinds have; empty for others.
+// Commands that build are told of flags that only they have.
+func (r reporter) causeHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return r.choose("free some space, or choose other places with -o FILE and --cache-dir DIR", "free some space: `df` shows where there is any")
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return r.choose("choose a place that you may write to with -o FILE or --cache-dir DIR", "`ls -ld` shows whose the file is that is named")
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "allow more open files: `ulimit -n 4096`, then run the command again"
+	case isAny[*overlay.ClashError](err):
+		return "give your files another `target` in the `overlay` of mkbuild.yaml"
+	case errors.Is(err, rubygems.ErrNoRuby):
+		return "add ruby to `extensions` in mkbuild.yaml, or leave out what needs it: `rubygems: null`, `mcollective: null`"
+	case errors.Is(err, fetch.ErrAddress):
+		return "look at `mirrors` and the urls in mkbuild.yaml: http://, https://, file:/// or a path"
+	case errors.Is(err, fs.ErrNotExist) && exitCode(err) == exitUnexpected:
+		return "check the spelling of the file that is named"
+	}
+	return ""
+}
+
+// codeHint returns what helps against all errors of one exit code.
+func (r reporter) codeHint(code int) string {
+	switch code {
+	case exitVerify:
+		return r.choose("the file is not what it should be: try another mirror with --mirror URL, or look at the file",
+			"the file is not what it should be: look at it, or make it again: `mkbuild iso` makes images")
+	case exitNetwork:
+		return r.choose("check the network, or add a mirror with --mirror URL", "check the network, then run the command again")
+	case exitUsage:
+		return "`" + strings.TrimSpace("mkbuild help "+r.command) + "` explains the command"
+	}
+	return r.choose("run the command again with --progress plain, and report what it prints if it stays",
+		"run the command again, and report what it prints if it stays")
+}
+
+func (r reporter) choose(builds, other string) string {
+	if r.builds {
+		return builds
+	}
+	return other
+}
