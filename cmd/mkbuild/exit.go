@@ -84,6 +84,8 @@ func exitCode(err error) int {
 		return exitOK
 	case err == errInterrupted || errors.Is(err, context.Canceled): //nolint:errorlint // a sentinel of this package
 		return exitInterrupted
+	case isAny[*troubleError](err):
+		return exitUsage
 	case isAny[*qemu.BootError](err):
 		return exitBoot
 	case errors.Is(err, lock.ErrDrift), errors.Is(err, lock.ErrMissing), errors.Is(err, lock.ErrStale):

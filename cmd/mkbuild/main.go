@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -48,7 +49,7 @@ func run(ctx context.Context, w *world, args []string) int {
 	if w.lines != nil {
 		w.lines.Close() //nolint:errcheck // an error of stderr has nowhere to go
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errDifferent) {
 		reporterOf(ran, args).report(w.stderr, err)
 	}
 	return exitCode(err)

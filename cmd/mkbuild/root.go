@@ -42,6 +42,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	)
 	addGroup(root, "look", "What is in an image:",
 		inspectCommand(w),
+		diffCommand(w),
 	)
 	addGroup(root, "inputs", "Inputs:",
 		lockCommand(w),

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/inspect"
+)
+
+// errDifferent ends a comparison that found something: status 1, and nothing to report.
+var errDifferent = errors.New("the two differ")
+
+// troubleError is any failure of a comparison: status 2, as with diff(1), so that 1 always means
+// that the two differ.
+type troubleError struct{ err error }
+
+func (e *troubleError) Error() string { return e.err.Error() }
+
+func (e *troubleError) Unwrap() error { return e.err }
+
+func diffCommand(w *world) *cobra.Command {
+	asJSON := false
+	c := &cobra.Command{
+		Use:   "diff A B",
+		Short: "Compare two images, initrds or locks by what they hold",
+		Long: `Compare two images, initrds or locks by what they hold: boot entries and arguments, kernel, inputs,
+extensions, gems, and every file's type, mode, owner, content and link. Times, and how an initrd is
+packed, do not count. An ISO and an initrd are compared by the systems that they boot, a lock and an
+image by the inputs that the image's manifest names.
+
+stdout is a list that a pull request's text can hold as it is.
+
+The exit status is that of diff(1): 0 the same, 1 different, 2 any trouble.`,
+		Example: `  mkbuild diff yesterday.iso today.iso
+  mkbuild diff old.lock mkbuild.lock
+  mkbuild diff Core-4.5.2.iso core.gz --json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := runDiff(w, args[0], args[1], asJSON)
+			if err == nil || errors.Is(err, errDifferent) || errors.Is(err, context.Canceled) {
+				return err
+			}
+			return &troubleError{err}
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON (schema mkbuild.diff/v1)")
+	return c
+}
+
+func runDiff(w *world, nameA, nameB string, asJSON bool) error {
+	a, err := openImage(nameA)
+	if err != nil {
+		return err
+	}
+	defer a.Close() //nolint:errcheck // only read
+	b, err := openImage(nameB)
+	if err != nil {
+		return err
+	}
+	defer b.Close() //nolint:errcheck // only read
+	d, err := inspect.Compare(a, b)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = printJSON(w.stdout, d)
+	} else {
+		err = d.Print(w.stdout)
+	}
+	if err == nil && !d.Same {
+		err = errDifferent
+	}
+	return err
+}
