@@ -52,7 +52,7 @@ type Client struct {
 	once    sync.Once
 	http    *http.Client
 	session session
-	down    downHosts
+	hosts   hosts
 
 	secure secureHosts
 	first  firstUse
@@ -68,6 +68,9 @@ type Options struct {
 	Probe time.Duration
 	// Idle bounds the wait for the next byte: 30 s.
 	Idle time.Duration
+	// MinRate is how many bytes a second a body must bring, counted over each Idle: 1024. A mirror
+	// that is slower counts as one that stalls.
+	MinRate int64
 	// Total bounds one Get, retries and every mirror included: 2 h.
 	Total time.Duration
 	// Attempts is how often one address may fail in a row without moving forward: 4.
@@ -95,8 +98,14 @@ func (o Options) withDefaults() Options {
 	if o.Attempts <= 0 {
 		o.Attempts = 4
 	}
+	if o.MinRate <= 0 {
+		o.MinRate = 1024
+	}
 	return o
 }
+
+// leastStep is what a transfer must bring within o.Idle.
+func (o Options) leastStep() int64 { return int64(o.Idle.Seconds() * float64(o.MinRate)) }
 
 // Get returns the content that r asks for. Its error is one of [*NotFoundError],
 // [*NetworkError], [*OfflineError], [*ChecksumError], [*ContentError], [*SizeError],

@@ -233,11 +233,16 @@ func (e *DamagedError) Hint() string {
 type StallError struct {
 	After time.Duration
 	Whole bool // the whole Get took too long, rather than the next byte
+	// Got is how many bytes came meanwhile: some, but too few.
+	Got int64
 }
 
 func (e *StallError) Error() string {
 	if e.Whole {
 		return fmt.Sprintf("not complete after %v", e.After)
+	}
+	if e.Got > 0 {
+		return fmt.Sprintf("too slow: %d bytes received in %v", e.Got, e.After)
 	}
 	return fmt.Sprintf("nothing received for %v", e.After)
 }

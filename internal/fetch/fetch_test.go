@@ -72,8 +72,8 @@ func TestGetFailures(t *testing.T) {
 			w.WriteHeader(503)
 		}, Request{}, ErrUnreachable, "503", 1},
 		{"silent before the answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			Request{}, ErrUnreachable, "nothing received for 150ms", 3},
-		{"stalling", stall, Request{}, ErrUnreachable, "nothing received for 150ms", 3},
+			Request{}, ErrUnreachable, "nothing received for 150ms", 2},
+		{"stalling", stall, Request{}, ErrUnreachable, "nothing received for 150ms", 2},
 		{"truncating", truncate, Request{}, ErrUnreachable, "broke off at 10 of 100 bytes", 3},
 		{"endless", endless, Request{MaxSize: 100 << 10}, ErrTooLarge, "102400", 1},
 		{"declared too large", static(strings.Repeat("x", 11)), Request{MaxSize: 10}, ErrTooLarge, "10 bytes", 1},

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"sync"
 	"time"
 )
 
@@ -80,25 +77,6 @@ func (c *Client) agent() string {
 	return c.UserAgent
 }
 
-// watchdog cancels an attempt that no byte has moved for too long.
-type watchdog struct {
-	timer *time.Timer
-	idle  time.Duration
-	stop  func()
-}
-
-// watch starts a watchdog. Until a connection is made it waits for that, too.
-func watch(ctx context.Context, o Options) (context.Context, *watchdog) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	t := time.AfterFunc(o.Connect+o.Idle, func() { cancel(&StallError{After: o.Idle}) })
-	w := &watchdog{timer: t, idle: o.Idle, stop: func() { t.Stop(); cancel(nil) }}
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { w.fed() }}
-	return httptrace.WithClientTrace(ctx, trace), w
-}
-
-// fed puts off the watchdog.
-func (w *watchdog) fed() { w.timer.Reset(w.idle) }
-
 // cause names the real reason of an error on ctx: net/http reports a bare "context canceled"
 // for a watchdog, too.
 func cause(ctx context.Context, err error) error {
@@ -123,47 +101,6 @@ func (e *statusError) Error() string {
 // Is reports that e is an ErrForbidden, if it is.
 func (e *statusError) Is(target error) bool {
 	return target == ErrForbidden && (e.code == http.StatusForbidden || e.code == http.StatusUnauthorized)
-}
-
-// downHosts remembers, for one Client, the hosts that no connection could be made to, so that
-// a dead mirror delays a build once and not for each of its files.
-type downHosts struct {
-	mu   sync.Mutex
-	host map[string]error
-}
-
-func (d *downHosts) get(s source) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.host[hostKey(s)]
-}
-
-func (d *downHosts) note(s source, err error) {
-	op, ok := errors.AsType[*net.OpError](err)
-	if !ok || op.Op != "dial" {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.host == nil {
-		d.host = map[string]error{}
-	}
-	d.host[hostKey(s)] = err
-}
-
-// hostKey tells a host's http from its https.
-func hostKey(s source) string { return s.u.Scheme + "://" + s.u.Host }
-
-// fedReader feeds a watchdog while it is read.
-type fedReader struct {
-	io.Reader
-	dog *watchdog
-}
-
-func (r fedReader) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
-	r.dog.fed()
-	return n, err
 }
 
 // plain takes off the frame net/http puts around an error: method and address are named once

@@ -75,8 +75,8 @@ func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
 	if s, _ = j.secured(ctx, s); s.u.Scheme != "https" && j.RequireHTTPS {
 		return nil, ErrInsecure
 	}
-	if err := j.down.get(s); err != nil {
-		return nil, err
+	if down := j.hosts.get(s).down; down != nil {
+		return nil, down
 	}
 	o := j.HTTP.withDefaults()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Total, &StallError{After: o.Total, Whole: true})

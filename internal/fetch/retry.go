@@ -32,8 +32,12 @@ func lasting(err error) bool {
 }
 
 // weight is how many of [Options.Attempts] a failure uses up. A host that takes a connection
-// attempt and never answers is more likely gone than busy, and each try costs the full wait.
+// attempt and never answers, or that stalls, is more likely gone than busy, and each try costs the
+// full wait.
 func weight(err error) int {
+	if isA[*StallError](err) {
+		return 2
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && op.Timeout() {
 		return 2
 	}

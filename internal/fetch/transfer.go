@@ -29,8 +29,8 @@ type transfer struct {
 // fromHTTP downloads source i from s, which is its address or the https form of it, or finds that the
 // cached copy is still its current content.
 func (j *job) fromHTTP(ctx context.Context, i int, s source) (*Blob, error) {
-	if err := j.down.get(s); err != nil {
-		return nil, err
+	if down := j.hosts.get(s).down; down != nil {
+		return nil, down
 	}
 	p, err := j.cache.newPart(true)
 	if err != nil {
@@ -41,7 +41,7 @@ func (j *job) fromHTTP(ctx context.Context, i int, s source) (*Blob, error) {
 	t := &transfer{intake: intake{job: j, part: p, shown: s.shown, meter: j.meter(0)}, src: s, known: known}
 	for {
 		if err := t.run(ctx); err != nil {
-			j.down.note(s, err)
+			j.hosts.note(s, err)
 			return nil, err
 		}
 		if t.notModified {
@@ -75,8 +75,8 @@ func (j *job) current(i int) (*entry, digests) {
 	return e, d
 }
 
-// run repeats attempts until the part is complete. Only failures in a row without a step forward
-// count, so that a line that breaks every few megabytes still brings a large file home.
+// run repeats attempts until the part is complete. Only failures in a row without a good step
+// forward count, so that a line that breaks every few megabytes still brings a large file home.
 func (t *transfer) run(ctx context.Context) error {
 	o := t.HTTP.withDefaults()
 	failed, best := 0, int64(0)
@@ -86,7 +86,7 @@ func (t *transfer) run(ctx context.Context) error {
 			return err
 		}
 		failed += weight(err)
-		if t.validator() != "" && t.part.size > best {
+		if t.validator() != "" && t.part.size >= best+o.leastStep() {
 			failed, best = 1, t.part.size
 		}
 		wait, ok := pause(o, failed, err)

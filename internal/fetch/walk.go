@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// fromSources asks each source in order and returns the first content that is right.
+// fromSources asks each source in turn and returns the first content that is right.
 func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 	var attempts []Attempt
-	for i, s := range j.sources {
+	order := j.order()
+	for n, i := range order {
+		s := j.sources[i]
 		b, err := j.fromSource(ctx, i)
 		if err == nil {
 			return b, nil
@@ -22,7 +24,10 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		if i+1 < len(j.sources) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrOffline) && !errors.Is(err, ErrInsecure) {
+		if !s.local() && troubled(err) {
+			j.hosts.postpone(s)
+		}
+		if n+1 < len(order) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrOffline) && !errors.Is(err, ErrInsecure) {
 			j.warn(j.Name, j.passedOver(s, err)+"; trying the next source")
 		}
 	}
