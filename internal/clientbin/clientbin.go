@@ -3,14 +3,9 @@
 package clientbin
 
 import (
-	"bytes"
 	"embed"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 //go:embed all:bin
@@ -28,26 +23,12 @@ func (*MissingError) Hint() string {
 	return "build mkbuild with `make build`, or leave the client out: `client: {disabled: true}` in mkbuild.yaml"
 }
 
-// maxClient bounds the unpacked program; real ones are about 10 MB.
-const maxClient = 64 << 20
-
-// Program returns the client for a mirror's architecture, "x86" or "x86_64".
+// Program returns the client for a mirror's architecture, "x86" or "x86_64", gzip'd as it is carried.
 func Program(arch string) ([]byte, error) {
 	goarch := map[string]string{"x86": "386", "x86_64": "amd64"}[arch]
 	packed, err := programs.ReadFile("bin/mk-client-" + goarch + ".gz")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &MissingError{goarch}
 	}
-	if err != nil {
-		return nil, err
-	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, fmt.Errorf("unpack mk-client: %w", err)
-	}
-	b, err := io.ReadAll(io.LimitReader(z, maxClient))
-	if err != nil {
-		return nil, fmt.Errorf("unpack mk-client: %w", err)
-	}
-	return b, nil
+	return packed, err
 }

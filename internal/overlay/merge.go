@@ -286,6 +286,26 @@ func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 // Directories that the base lacks above what it has are there as 0755 root:root, too.
 func (l *Layers) Merged() *Tree {
 	out := l.all.Clone()
+	if l.orphans() {
+		l.adopt(out)
+	}
+	out.entries["."] = plainRoot(out.entries["."])
+	return out
+}
+
+// orphans reports whether there are entries without a directory. It saves nearly all images the
+// sorting that adopt needs.
+func (l *Layers) orphans() bool {
+	for p := range l.all.entries {
+		if dir := path.Dir(p); dir != "." && l.all.entries[dir] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt adds the directories that are missing, each for the first entry below it.
+func (l *Layers) adopt(out *Tree) {
 	for _, e := range l.all.Entries() {
 		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
 			if out.entries[dir] == nil {
@@ -295,8 +315,6 @@ func (l *Layers) Merged() *Tree {
 			}
 		}
 	}
-	out.entries["."] = plainRoot(out.entries["."])
-	return out
 }
 
 // plainRoot returns the root directory as every image must have it; stored is what the base has.

@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -183,11 +184,14 @@ func (t *Tree) Entries() []*Entry {
 	for _, e := range t.entries {
 		out = append(out, e)
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if root := out[i].Path == "."; root || out[j].Path == "." {
-			return root && out[j].Path != "." // "+x" and "-x" sort before "." by their bytes
+	slices.SortFunc(out, func(a, b *Entry) int {
+		switch { // "+x" and "-x" sort before "." by their bytes
+		case a.Path == ".":
+			return -1
+		case b.Path == ".":
+			return 1
 		}
-		return out[i].Path < out[j].Path
+		return strings.Compare(a.Path, b.Path)
 	})
 	return out
 }

@@ -1,11 +1,18 @@
 package remaster
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"maps"
 	"os"
+
+	"github.com/klauspost/compress/gzip"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/overlay"
@@ -19,9 +26,39 @@ const (
 	clientActions = "usr/lib/razor"
 )
 
+// clientProgram is the entry of mk-client, which comes gzip'd or as it is. It is unpacked when its
+// content is asked for: an image whose segments are all there needs none of it.
+func clientProgram(b []byte) (overlay.Entry, error) {
+	e := overlay.File(profile.ClientPath, 0o755, b)
+	if !bytes.HasPrefix(b, []byte("\x1f\x8b")) {
+		return e, nil
+	}
+	if len(b) < gzipTrailer {
+		return e, fmt.Errorf("unpack mk-client: %w", io.ErrUnexpectedEOF)
+	}
+	sum := sha256.Sum256(b)
+	e.ID = "gzip:" + hex.EncodeToString(sum[:])
+	e.Size = int64(binary.LittleEndian.Uint32(b[len(b)-4:])) // RFC 1952 section 2.3.1, ISIZE
+	e.Open = func() (io.ReadCloser, error) {
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return nil, fmt.Errorf("unpack mk-client: %w", err)
+		}
+		return z, nil
+	}
+	return e, nil
+}
+
+// gzipTrailer is the length of a CRC-32 and of the length of what was packed.
+const gzipTrailer = 8
+
 // clientTree is mk-client with the configuration that mkbuild.yaml gives it.
-func clientTree(program []byte, c config.Config) (*overlay.Tree, error) {
+func clientTree(packed []byte, c config.Config) (*overlay.Tree, error) {
 	out := &overlay.Tree{}
+	program, err := clientProgram(packed)
+	if err != nil {
+		return nil, err
+	}
 	settings := maps.Clone(c.Client.Settings)
 	if settings == nil {
 		settings = map[string]string{}
@@ -47,7 +84,7 @@ func clientTree(program []byte, c config.Config) (*overlay.Tree, error) {
 		return nil, err
 	}
 	return out, putAll(out,
-		overlay.File(profile.ClientPath, 0o755, program),
+		program,
 		overlay.File(clientConfig, 0o644, append(text, '\n')),
 		overlay.Dir(clientActions, 0o755),
 		overlay.Symlink(clientActions+"/reboot", "/sbin/reboot"),

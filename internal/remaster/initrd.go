@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -114,6 +113,10 @@ func (i *Initrd) collect(base *overlay.Tree) {
 	}
 }
 
+// together is how many segments are made at once. Contents are unpacked by one goroutine for each,
+// and compressed by as many as there are cores: two keep them busy, and more would cost memory.
+const together = 2
+
 // appended collects the base and the segments, several at once: the cores have something to do
 // with many small inputs, too.
 func (b *Builder) appended(ctx context.Context, s *Staged, rd *Initrd, o initrd.SegmentOptions) error {
@@ -121,7 +124,7 @@ func (b *Builder) appended(ctx context.Context, s *Staged, rd *Initrd, o initrd.
 	parts := make([]*part, 1+len(names))
 	parts[0] = s.basePart()
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(together)
 	for i, name := range names {
 		g.Go(func() (err error) {
 			t := s.tree(name)

@@ -2,6 +2,7 @@ package remaster
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,8 +15,8 @@ import (
 // idPrefix begins an [overlay.Entry.ID] that is a digest.
 const idPrefix = "sha256:"
 
-// keptTree is what stands behind the contents of a tree that is kept in a file.
-type keptTree struct {
+// keptEntries is what stands behind the contents of a tree that is kept in a file.
+type keptEntries struct {
 	Entries []keptEntry `json:"entries"`
 }
 
@@ -39,7 +40,7 @@ type keptEntry struct {
 // has cost an unpacking once is read in place from then on, and takes no memory.
 func keepTree(w io.Writer, t *overlay.Tree) error {
 	return annex.Write(w, func(w io.Writer) (any, error) {
-		kept := &keptTree{}
+		kept := &keptEntries{}
 		out := &counter{w: w}
 		contents := map[string]keptEntry{} // by hard-link group
 		for _, e := range t.Entries() {
@@ -65,7 +66,7 @@ func keepTree(w io.Writer, t *overlay.Tree) error {
 // openTree reads what keepTree has written to r, a file of size bytes that must stay open as long
 // as the tree is used. origin becomes the Origin of all entries.
 func openTree(r io.ReaderAt, size int64, origin string) (*overlay.Tree, error) {
-	var kept keptTree
+	var kept keptEntries
 	contents, err := annex.Read(r, size, &kept)
 	if err != nil {
 		return nil, err
@@ -84,6 +85,31 @@ func openTree(r io.ReaderAt, size int64, origin string) (*overlay.Tree, error) {
 		if err := t.Put(e); err != nil {
 			return nil, err
 		}
+	}
+	return t, nil
+}
+
+// keptTree is the tree that made has once made of an input, kept in the cache under key. The key has
+// to name the code that reads the input, too. The same Origin is given to all of its entries.
+func (s *stage) keptTree(ctx context.Context, key, origin string, made func() (*overlay.Tree, error)) (*overlay.Tree, error) {
+	blob, err := s.Fetch.Derive(ctx, "tree", key, func(w io.Writer) error {
+		t, err := made()
+		if err != nil {
+			return err
+		}
+		return keepTree(w, t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.open(blob)
+	if err != nil {
+		return nil, err
+	}
+	t, err := openTree(f, blob.Size, origin)
+	if err != nil {
+		blob.Discard()
+		return nil, fmt.Errorf("read the kept files of %s: %w", origin, err)
 	}
 	return t, nil
 }

@@ -3,6 +3,9 @@ package remaster
 import (
 	"context"
 	"errors"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
@@ -60,9 +63,14 @@ func (s *stage) fromArchive(ctx context.Context, kind, name string, urls []strin
 	if err != nil {
 		return nil, err
 	}
-	t, err := readArchive(blob, name)
+	t, err := s.keptTree(ctx, "mkbuild.archive/v1 "+blob.SHA256, name, func() (*overlay.Tree, error) {
+		t, err := readArchive(blob, name)
+		if err != nil {
+			blob.Discard()
+		}
+		return t, err
+	})
 	if err != nil {
-		blob.Discard()
 		return nil, err
 	}
 	s.newest(t)
@@ -90,20 +98,13 @@ func readArchive(blob *fetch.Blob, name string) (_ *overlay.Tree, err error) {
 
 // gems installs the gems, or puts them where the boot installs them from.
 func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
-	var gems []*rubygems.Gem
-	for _, want := range s.Plan.Config.Gems.Install {
-		blob, err := s.src.gem(ctx, want)
-		if err != nil {
-			return err
-		}
-		g, err := readGem(blob, want)
-		if err != nil {
-			blob.Discard() // as in fromArchive
-			return err
-		}
+	gems, err := s.readGems(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range gems {
 		s.newer(g.MTime)
 		s.src.inputs.Add(lock.Input{Kind: lock.Gem, Name: g.File, Licence: licence(g)})
-		gems = append(gems, g)
 	}
 	place := rubygems.Install
 	if s.Plan.Config.Gems.Mode == "boot" {
@@ -118,6 +119,28 @@ func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
 		return err
 	}
 	return s.place("gems", true, t)
+}
+
+// readGems fetches the gems and unpacks them, several at once.
+func (s *stage) readGems(ctx context.Context) ([]*rubygems.Gem, error) {
+	wanted := s.Plan.Config.Gems.Install
+	gems := make([]*rubygems.Gem, len(wanted))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, want := range wanted {
+		blob, err := s.src.gem(ctx, want)
+		if err != nil {
+			g.Wait() //nolint:errcheck,gosec // the first mistake is told, whichever comes first
+			return nil, err
+		}
+		g.Go(func() (err error) {
+			if gems[i], err = readGem(blob, want); err != nil {
+				blob.Discard() // as in fromArchive
+			}
+			return err
+		})
+	}
+	return gems, g.Wait()
 }
 
 func readGem(blob *fetch.Blob, want config.Gem) (_ *rubygems.Gem, err error) {

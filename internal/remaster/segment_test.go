@@ -2,6 +2,7 @@ package remaster
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -396,6 +397,36 @@ func TestOpenTreeRefuses(t *testing.T) {
 		file := append([]byte("1234"+about), 0, 0, 0, 0, 0, 0, 0, byte(len(about)))
 		if _, err := openTree(bytes.NewReader(file), int64(len(file)), "x"); err == nil {
 			t.Errorf("%s is taken", entry)
+		}
+	}
+}
+
+// TestClientProgram: packed or not, the image gets the program; a packed one is known by its packing.
+func TestClientProgram(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, "the program")
+	z.Close()
+	for _, given := range [][]byte{[]byte("the program"), packed.Bytes()} {
+		e, err := clientProgram(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := e.Content(100); string(got) != "the program" || err != nil || e.Perm() != 0o755 {
+			t.Errorf("%q, %v", got, err)
+		}
+		if packed := given[0] == 0x1f; packed != (e.ID != "") {
+			t.Errorf("packed %v has the ID %q", packed, e.ID)
+		}
+	}
+	for name, given := range map[string][]byte{"cut off": packed.Bytes()[:packed.Len()-9], "only begun": packed.Bytes()[:5]} {
+		e, err := clientProgram(given)
+		if err == nil {
+			_, err = e.Content(1 << 32)
+		}
+		if err == nil {
+			t.Errorf("a program that is %s is taken", name)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package remaster
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ type Builder struct {
 	Keys []string
 	// Secrets reads values that mkbuild.yaml takes from files and the environment.
 	Secrets config.Sources
-	// Client returns the mk-client program for an architecture.
+	// Client returns the mk-client program for an architecture, gzip'd or as it is.
 	Client func(arch string) ([]byte, error)
 	// Version is mkbuild's own, for the manifest.
 	Version string
@@ -177,33 +176,11 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	return nil
 }
 
-// treeFormat names the code that reads an initrd and keeps its tree.
-const treeFormat = "mkbuild.tree/v1"
-
 // baseTree returns the files of the base's initrd. They are unpacked once for each source image, into
 // the cache, and read from there.
 func (s *stage) baseTree(ctx context.Context, iso *fetch.Blob) (*overlay.Tree, error) {
-	key := fmt.Sprintf("%s iso %s initrd %q", treeFormat, iso.SHA256, s.base.initrds)
-	blob, err := s.Fetch.Derive(ctx, "tree", key, func(w io.Writer) error {
-		t, err := s.base.unpack()
-		if err != nil {
-			return err
-		}
-		return keepTree(w, t)
-	})
-	if err != nil {
-		return nil, err
-	}
-	f, err := s.open(blob)
-	if err != nil {
-		return nil, err
-	}
-	t, err := openTree(f, blob.Size, s.base.name)
-	if err != nil {
-		blob.Discard()
-		return nil, fmt.Errorf("read the kept files of %s: %w", s.base.name, err)
-	}
-	return t, nil
+	key := fmt.Sprintf("mkbuild.base/v1 iso %s initrd %q", iso.SHA256, s.base.initrds)
+	return s.keptTree(ctx, key, s.base.name, s.base.unpack)
 }
 
 // place adds what an input brings; it wins over everything so far.

@@ -102,7 +102,7 @@ func stageLibrary(out, src *overlay.Tree, siteLib string, keep func(string) bool
 		}
 		copied := overlay.Entry{
 			Path: path.Join(siteLib, name), Mode: overlay.TypeRegular | 0o644,
-			MTime: file.MTime, Size: file.Size, Open: file.Open, Origin: file.Origin,
+			MTime: file.MTime, Size: file.Size, Open: file.Open, ID: file.ID, Origin: file.Origin,
 		}
 		if err := putFile(out, copied, siteLib); err != nil {
 			return err
