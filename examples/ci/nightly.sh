@@ -1,0 +1,59 @@
+#!/bin/bash
+# Tonight's image: from the lock alone, built without the network, booted, with checksums.
+# Run it in a checkout that holds mkbuild.yaml and mkbuild.lock. What it takes from the environment:
+#   CACHE_STORE  folder of download caches, one for each lock   (.mkbuild-cache)
+#   OUT          folder of the results, emptied first           (out)
+#   BOOT_TEST    command that gets the image behind it          (mkbuild test --timeout 10m)
+#   UPLOAD       command that gets the results behind it        (none: they stay in OUT)
+#   ON_DRIFT     what to do when upstream has other files now than the lock: warn or fail   (warn)
+# Exit status: that of the step that failed; the codes of mkbuild stand in each command's --help.
+set -euo pipefail
+: "${CACHE_STORE:=.mkbuild-cache}" "${OUT:=out}" "${BOOT_TEST:=mkbuild test --timeout 10m}" "${UPLOAD:=}" "${ON_DRIFT:=warn}"
+
+step() { echo "nightly: $*" >&2; }
+
+step "restore the cache of this lock"
+key=$(sha256sum mkbuild.lock | cut -d' ' -f1)
+cache=$CACHE_STORE/$key
+mkdir -p "$cache"
+# The newest other cache has most of what a changed lock needs: hard links cost nothing.
+if [ -z "$(ls -A "$cache")" ]; then
+  newest=$(find "$CACHE_STORE" -mindepth 1 -maxdepth 1 -type d ! -name "$key" -printf '%T@ %p\n' | sort -rn | sed -n '1s/^[^ ]* //p')
+  [ -z "$newest" ] || cp -al "$newest/." "$cache/"
+fi
+
+step "is upstream still as locked?"
+status=0
+mkbuild lock --check --cache-dir "$cache" --progress plain || status=$?
+if [ $status -ne 0 ] && { [ $status -ne 3 ] || [ "$ON_DRIFT" = fail ]; }; then
+  exit $status
+fi
+
+step "fetch what the cache lacks"
+mkbuild fetch --locked --cache-dir "$cache" --progress plain
+
+step "build without the network"
+rm -rf "$OUT"
+mkdir -p "$OUT"
+image=$(mkbuild iso --locked --offline --cache-dir "$cache" --progress json -o "$OUT/nightly.iso" 2>"$OUT/events.jsonl") || {
+  status=$?
+  cat "$OUT/events.jsonl" >&2
+  exit $status
+}
+
+step "boot it"
+$BOOT_TEST "$image"
+
+step "checksums"
+cp mkbuild.lock "$OUT/"
+sums=$(cd "$OUT" && find . -type f ! -name events.jsonl -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum)
+echo "$sums" >"$OUT/SHA256SUMS"
+
+if [ -n "$UPLOAD" ]; then
+  step "upload"
+  $UPLOAD "$OUT"/*
+fi
+# Caches of locks that nobody has used for a month.
+touch "$cache"
+find "$CACHE_STORE" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +
+step "done: $image"
