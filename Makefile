@@ -24,8 +24,8 @@ clients:
 tools: ## install the Debian packages that demo, test and e2e need
 	scripts/tools
 
-mirror: ## assemble the stand-in mirror from Debian i386 packages
-	$(GO) run ./cmd/mkmirror --work $(WORK)/mirror-work $(MIRROR)
+mirror: ## assemble the stand-in mirror, both lines, from Debian packages (LINE=x86 or x86_64: one alone)
+	$(GO) run ./cmd/mkmirror $(if $(LINE),--only $(LINE)) --work $(WORK)/mirror-work $(MIRROR)
 
 demo: tools build mirror ## build a prod ISO from the stand-in mirror and boot it
 	scripts/demo $(MIRROR) $(WORK)

@@ -44,6 +44,7 @@ func need(t testing.TB) {
 // fixture is what all boot tests share: the programs, the mirror and one download cache.
 type fixture struct {
 	dir, mkbuild, mirror string
+	config64             bool // build the mirror's 64-bit line
 	err                  error
 }
 
@@ -92,7 +93,11 @@ func (f fixture) run(t testing.TB, args ...string) (stdout, stderr string, err e
 // config writes a mkbuild.yaml for the mirror with the probe in it, and extra lines.
 func (f fixture) config(t testing.TB, dir string, edit func(string) string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(f.mirror, "mkbuild.yaml"))
+	from := "mkbuild.yaml"
+	if f.config64 {
+		from = "mkbuild-x86_64.yaml"
+	}
+	b, err := os.ReadFile(filepath.Join(f.mirror, from))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,11 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// apt runs apt-get for i386 with lists and a cache of its own, so that neither the machine's
-// architectures nor its package state matter or change.
+// apt runs apt-get for one architecture with lists and a cache of its own, so that neither the
+// machine's architectures nor its package state matter or change.
 type apt struct {
 	dir  string // below --work
+	port port
 	sink ui.Sink
 }
 
@@ -35,7 +36,7 @@ func (a apt) fetch(ctx context.Context, packages []string, refresh bool) (map[st
 	if err := a.prepare(); err != nil {
 		return nil, err
 	}
-	a.sink.Event(ui.Event{Level: ui.Info, Step: "apt", Text: "reading Debian's i386 package lists"})
+	a.sink.Event(ui.Event{Level: ui.Info, Step: "apt", Text: "reading Debian's " + a.port.debian + " package lists"})
 	updateErr := a.run(ctx, "apt-get", "-q", "update")
 	kernel, err := a.kernelPackage(ctx)
 	if err != nil {
@@ -126,17 +127,17 @@ func versionOf(deb string) string {
 	return strings.ReplaceAll(parts[1], "%3a", ":")
 }
 
-var kernelDepends = regexp.MustCompile(`(?m)^Depends: .*?\b(linux-image-[0-9][^ ,]*-686)\b`)
+var kernelDepends = regexp.MustCompile(`(?m)^Depends: .*?\b(linux-image-[0-9][^ ,]*)`)
 
-// kernelPackage resolves the metapackage linux-image-686 to the package of one kernel version.
+// kernelPackage resolves the port's metapackage to the package of one kernel version.
 func (a apt) kernelPackage(ctx context.Context) (string, error) {
-	out, err := a.output(ctx, "apt-cache", "--no-all-versions", "show", "linux-image-686")
+	out, err := a.output(ctx, "apt-cache", "--no-all-versions", "show", a.port.kernel)
 	if err != nil {
 		return "", err
 	}
 	m := kernelDepends.FindStringSubmatch(out)
 	if m == nil {
-		return "", fmt.Errorf("find kernel package: linux-image-686 names none")
+		return "", fmt.Errorf("find kernel package: %s names none", a.port.kernel)
 	}
 	return m[1], nil
 }
@@ -160,7 +161,7 @@ func (a apt) prepare() error {
 // flags point an apt program at the directory of our own.
 func (a apt) flags() []string {
 	return []string{
-		"-oAPT::Architecture=i386", "-oAPT::Architectures=i386",
+		"-oAPT::Architecture=" + a.port.debian, "-oAPT::Architectures=" + a.port.debian,
 		"-oDir::State::Lists=" + filepath.Join(a.dir, "lists"),
 		"-oDir::State::status=/dev/null",
 		"-oDir::Cache=" + filepath.Join(a.dir, "cache"),

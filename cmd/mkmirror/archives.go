@@ -31,7 +31,7 @@ func (m *mirror) archives(context.Context) error {
 			return fmt.Errorf("make %s.tgz: %w", a.top, err)
 		}
 	}
-	for _, g := range gemTable() {
+	for _, g := range gemTable(m.pool.port.triplet) {
 		if err := m.makeGem(g, gems); err != nil {
 			return fmt.Errorf("make gem %s: %w", g.name, err)
 		}

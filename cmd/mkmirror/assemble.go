@@ -13,10 +13,11 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// mirror is one assembly on its way: where it is built and what it is built from.
+// mirror is one line of a mirror on its way: where it is built and what it is built from.
 type mirror struct {
-	options
-	dir     string // temporary directory beside out
+	port    port
+	release string
+	dir     string // temporary directory beside out, common to all lines
 	pool    *pool
 	mods    *modules
 	core    *overlay.Tree
@@ -38,7 +39,7 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 	if err := os.MkdirAll(o.work, 0o755); err != nil {
 		return fmt.Errorf("make work directory: %w", err)
 	}
-	debs, err := apt{dir: filepath.Join(o.work, "apt"), sink: sink}.fetch(ctx, packages(), o.refresh)
+	lines, err := o.lines(ctx, sink)
 	if err != nil {
 		return err
 	}
@@ -50,24 +51,53 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 		return fmt.Errorf("make temporary directory: %w", err)
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // gone after the rename
-	m := &mirror{options: o, dir: tmp, sink: sink}
-	sink.Event(ui.Event{Level: ui.Info, Step: "unpack", Text: fmt.Sprintf("%d packages", len(debs))})
-	if m.pool, err = unpack(ctx, o.work, debs); err != nil {
+	for _, m := range lines {
+		m.dir = tmp
+		if err := m.build(ctx); err != nil {
+			return err
+		}
+	}
+	if err := lines[0].archives(ctx); err != nil { // they are the same for all
 		return err
 	}
-	if err := m.build(ctx); err != nil {
+	if err := documents(tmp, lines); err != nil {
 		return err
 	}
 	return replaceDir(tmp, o.out)
 }
 
-// build runs the steps in order.
+// lines fetches and unpacks what each line is made of.
+func (o options) lines(ctx context.Context, sink ui.Sink) ([]*mirror, error) {
+	var out []*mirror
+	for _, p := range ports() {
+		if o.only != "" && o.only != p.arch {
+			continue
+		}
+		m := &mirror{port: p, release: o.release, sink: sink}
+		dir := "apt"
+		if p.modern {
+			m.release, dir = o.release64, "apt-"+p.debian
+		}
+		debs, err := apt{dir: filepath.Join(o.work, dir), port: p, sink: sink}.fetch(ctx, p.packages(), o.refresh)
+		if err != nil {
+			return nil, err
+		}
+		sink.Event(ui.Event{Level: ui.Info, Step: "unpack", Text: fmt.Sprintf("%d packages", len(debs))})
+		if m.pool, err = unpack(ctx, o.work, p, debs); err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// build runs the steps of one line in order.
 func (m *mirror) build(ctx context.Context) error {
 	var err error
 	if m.mods, err = readModules(m.pool); err != nil {
 		return err
 	}
-	m.sink.Event(ui.Event{Level: ui.Info, Step: "core", Text: "kernel " + m.mods.kernel})
+	m.sink.Event(ui.Event{Level: ui.Info, Step: "core", Item: m.port.initrd, Text: "kernel " + m.mods.kernel})
 	var selected []*module
 	if m.core, selected, err = buildCore(m.pool, m.mods, m.release); err != nil {
 		return err
@@ -76,7 +106,7 @@ func (m *mirror) build(ctx context.Context) error {
 	for _, mod := range selected {
 		m.shipped[mod.name] = true
 	}
-	for _, step := range []func(context.Context) error{m.releases, m.extensions, m.archives, m.documents} {
+	for _, step := range []func(context.Context) error{m.releases, m.extensions} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func osRelease(release string) string {
 		"\nPRETTY_NAME=\"Stand-in for Tiny Core Linux " + release + ", made of Debian packages\"\n"
 }
 
-// buildCore makes the tree of core.gz.
+// buildCore makes the tree of the initrd.
 func buildCore(p *pool, mods *modules, release string) (*overlay.Tree, []*module, error) {
 	b := newBuilder(p)
 	coreDirs(b)
@@ -161,7 +161,12 @@ func busyboxDir(applet string) string {
 // coreBusybox adds busybox and a link for each applet of files/applets.txt that this busybox has:
 // its table of names holds each between two NUL bytes.
 func coreBusybox(b *builder) {
-	b.take("busybox-static", "bin/busybox", "bin/busybox", 0o4755)
+	suid := "bin/busybox"
+	if b.pool.port.modern { // since 5.2 the set-uid bit is on a program of its own
+		suid = "bin/busybox.suid"
+		b.take("busybox-static", "bin/busybox", "bin/busybox", 0o755)
+	}
+	b.take("busybox-static", "bin/busybox", suid, 0o4755)
 	list, err := embedded.ReadFile("files/applets.txt")
 	if err == nil {
 		var program []byte
@@ -171,7 +176,7 @@ func coreBusybox(b *builder) {
 		for _, applet := range applets(string(list), program) {
 			name := path.Join(busyboxDir(applet), applet)
 			if b.tree.Get(name) == nil { // a script of ours of that name stays
-				b.put(overlay.Symlink(name, busyboxTarget(name)))
+				b.put(overlay.Symlink(name, busyboxTarget(name, path.Base(suid))))
 			}
 		}
 	}
@@ -193,29 +198,40 @@ func applets(list string, program []byte) []string {
 	return out
 }
 
-// busyboxTarget returns the relative target of an applet's link.
-func busyboxTarget(name string) string {
+// busyboxTarget returns the relative target of an applet's link. suid is the program for those
+// that need root's rights.
+func busyboxTarget(name, suid string) string {
+	program := "busybox"
+	switch path.Base(name) {
+	case "login", "mount", "passwd", "ping", "ping6", "su", "traceroute", "traceroute6", "umount":
+		program = suid
+	}
 	switch path.Dir(name) {
 	case "bin":
-		return "busybox"
+		return program
 	case "sbin":
-		return "../bin/busybox"
+		return "../bin/" + program
 	}
-	return "../../bin/busybox"
+	return "../../bin/" + program
 }
 
-// coreLibraries adds the C library as Tiny Core's base has it, and the libraries that lscpu and
-// sfdisk need: mkbuild takes these two programs alone out of util-linux.tcz, and on Tiny Core
-// their libraries are part of the base.
+// coreLibraries adds the C library as Tiny Core's base has it, and for 4.x the libraries that lscpu
+// and sfdisk need: mkbuild takes these two programs alone out of util-linux.tcz there, and on Tiny
+// Core 4.x their libraries are part of the base.
 func coreLibraries(b *builder) {
 	b.take("libc-bin", "sbin/ldconfig", "sbin/ldconfig", 0o755)
 	b.take("libc-bin", "usr/bin/getent", "usr/bin/getent", 0o755)
 	b.take("libc-bin", "usr/bin/ldd", "usr/bin/ldd", 0o755)
-	for _, soname := range []string{
-		"ld-linux.so.2", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1",
+	sonames := []string{
+		b.pool.port.loader, "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1",
 		"libnss_files.so.2", "libnss_dns.so.2", "libcrypt.so.1", "libgcc_s.so.1", "libz.so.1",
-		"libsmartcols.so.1", "libfdisk.so.1", "libblkid.so.1", "libuuid.so.1", "libreadline.so.8", "libtinfo.so.6",
-	} {
+	}
+	if b.pool.port.modern {
+		b.put(overlay.Symlink("lib64", "lib")) // where Debian's programs look for the loader
+	} else {
+		sonames = append(sonames, "libsmartcols.so.1", "libfdisk.so.1", "libblkid.so.1", "libuuid.so.1", "libreadline.so.8", "libtinfo.so.6")
+	}
+	for _, soname := range sonames {
 		if b.err == nil {
 			b.fail(b.pool.addLibrary(b.tree, "lib", soname))
 		}

@@ -116,11 +116,11 @@ func TestCheckReplaceable(t *testing.T) {
 	if err := checkReplaceable(dir); err == nil {
 		t.Error("a directory with somebody's files may be replaced")
 	}
-	writeTestFile(t, filepath.Join(dir, configFile), "release: 4.5.2\n") // a user's own
+	writeTestFile(t, filepath.Join(dir, "mkbuild.yaml"), "release: 4.5.2\n") // a user's own
 	if err := checkReplaceable(dir); err == nil {
 		t.Error("a directory with a user's mkbuild.yaml may be replaced")
 	}
-	writeTestFile(t, filepath.Join(dir, "README"), (&mirror{mods: &modules{kernel: "6.1"}}).readmeText())
+	writeTestFile(t, filepath.Join(dir, "README"), readmeText([]*mirror{{mods: &modules{kernel: "6.1"}}}))
 	if err := checkReplaceable(dir); err != nil {
 		t.Errorf("a mirror: %v", err)
 	}

@@ -1,25 +1,25 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
-
-// configFile is the configuration that points mkbuild at the mirror.
-const configFile = "mkbuild.yaml"
 
 // readmeTitle is the first line of the README, by which mkmirror knows a mirror that it may replace.
 const readmeTitle = "STAND-IN for a Tiny Core Linux mirror"
 
-// documents writes the configuration, the README and the list of packages.
-func (m *mirror) documents(context.Context) error {
-	for name, text := range map[string]string{
-		configFile: m.configText(), "README": m.readmeText(), "packages.txt": m.packagesText(),
-	} {
-		if err := os.WriteFile(filepath.Join(m.dir, name), []byte(text), 0o644); err != nil {
+// documents writes the configurations, the README and the list of packages.
+func documents(dir string, lines []*mirror) error {
+	texts := map[string]string{"README": readmeText(lines)}
+	for _, m := range lines {
+		texts[m.port.config] = m.configText()
+		texts["packages.txt"] += m.packagesText()
+	}
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}
@@ -30,64 +30,82 @@ func (m *mirror) documents(context.Context) error {
 func (m *mirror) configText() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, `# For the stand-in mirror in this directory, made of Debian packages (see README).
-# Not for Tiny Core Linux's own mirrors: their Ruby is 1.8, and this RubyGems, MCollective and
-# Facter are not for it. Paths are relative to this file; what is not here has mkbuild's defaults.
+# Not for Tiny Core Linux's own mirrors: this %s for them.
+# Paths are relative to this file; what is not here has mkbuild's defaults.
 #
 #   mkbuild iso --config %s
 
 release: %s
-arch: x86
+arch: %s
 
 mirrors:
   - .
-
-rubygems:
-  version: %q
-  url: archives/rubygems-{version}.tgz
-
-gems:
-  source: archives/gems
-  install:            # hocon and thor are what Facter 4 needs
-`, configFile, m.options.release, m.rubygemsVersion())
-	for _, g := range gemTable() {
-		fmt.Fprintf(&s, "    - {name: %s, version: %q}\n", g.name, m.pool.upstream(g.pkg))
+`, m.notFor(), m.port.config, m.release, m.port.arch)
+	if !m.port.modern {
+		fmt.Fprintf(&s, "\nrubygems:\n  version: %q\n  url: archives/rubygems-{version}.tgz\n", m.rubygemsVersion())
 	}
-	fmt.Fprintf(&s, "\nmcollective:\n  version: %q\n  url: archives/mcollective-{version}.tgz\n", m.mcollectiveVersion())
+	s.WriteString("\ngems:\n  source: archives/gems\n  install:            # hocon and thor are what Facter 4 needs\n")
+	for _, g := range gemTable(m.port.triplet) {
+		if !m.port.modern || slices.Contains(modernGems(), g.name) {
+			fmt.Fprintf(&s, "    - {name: %s, version: %q}\n", g.name, m.pool.upstream(g.pkg))
+		}
+	}
+	if !m.port.modern {
+		fmt.Fprintf(&s, "\nmcollective:\n  version: %q\n  url: archives/mcollective-{version}.tgz\n", m.mcollectiveVersion())
+	}
 	return s.String()
 }
 
+// notFor says what of the configuration is this mirror's alone.
+func (m *mirror) notFor() string {
+	if m.port.modern {
+		return "Facter is not the one"
+	}
+	return "RubyGems, MCollective and Facter are not (their Ruby is 1.8)"
+}
+
+// modernGems are those that mkbuild has by default for a Ruby of today.
+func modernGems() []string { return []string{"hocon", "thor", "facter"} }
+
 // readmeText says what the mirror is and is not.
-func (m *mirror) readmeText() string {
-	return strings.NewReplacer("{release}", m.options.release, "{kernel}", m.mods.kernel, "{config}", configFile).Replace(readmeTitle + `
+func readmeText(lines []*mirror) string {
+	var s strings.Builder
+	s.WriteString(readmeTitle + `
 ====================================
 
-mkmirror made this directory out of Debian i386 packages (packages.txt). It has the shape of a
-Tiny Core Linux {release} mirror so that mkbuild can be developed, shown and tested where the real
-mirrors cannot be reached. It is not Tiny Core Linux: kernel {kernel}, Debian's C library and
-programs, and boot scripts of mkmirror's own that follow Tiny Core's order and contract.
+mkmirror made this directory out of Debian packages (packages.txt). It has the shape of a Tiny Core
+Linux mirror so that mkbuild can be developed, shown and tested where the real mirrors cannot be
+reached. It is not Tiny Core Linux: Debian's kernel, C library and programs, and boot scripts of
+mkmirror's own that follow Tiny Core's order and contract.
 
-  mkbuild iso --config {config}
-
+`)
+	for _, m := range lines {
+		fmt.Fprintf(&s, "  mkbuild iso --config %-21s  # %s %s, kernel %s\n", m.port.config, m.port.edition, m.release, m.mods.kernel)
+	}
+	s.WriteString(`
 What differs from the real thing
-  core.gz           devtmpfs and a loop over modalias instead of udev; no sudo; tce-load does not
-                    download; holds the libraries of lscpu and sfdisk, and Debian's ldconfig;
-                    busybox's shell takes its own programs before those of PATH, so util-linux
-                    shadows nothing there; /sbin/depmod (by path) sees extensions' modules;
-                    /etc/os-release, which Tiny Core 4.x has not and Facter 4 needs
-  libssl-0.9.8.tcz  OpenSSL 3
-  openssl-1.0.0.tcz the openssl 3 program
-  ruby.tcz          Ruby 3.1 laid out as Tiny Core's 1.8, without RubyGems and Bundler
-  firmware-bnx2.tcz the free firmware that Debian has: none for bnx2
+  initrd            devtmpfs and a loop over modalias instead of udev; no sudo; tce-load does not
+                    download; Debian's ldconfig; busybox's shell takes its own programs before those
+                    of PATH, so util-linux shadows nothing there; /sbin/depmod (by path) sees
+                    extensions' modules; /etc/os-release, which Tiny Core 4.x has not and Facter 4
+                    needs; that of 4.x holds the libraries of lscpu and sfdisk
+  libssl-0.9.8.tcz  OpenSSL 3 (4.x)
+  openssl-1.0.0.tcz the openssl 3 program (4.x)
+  ruby.tcz          Ruby 3.1 without Bundler; in 4.x without RubyGems and laid out as Ruby 1.8
+  firmware-*.tcz    the free firmware that Debian has: none for Broadcom's cards
   openssh.tcz       OpenSSH 9 with an init script of mkmirror's own
-  Core-*.iso        isolinux 6, which needs ldlinux.c32 beside it
+  *.iso             isolinux 6, which needs ldlinux.c32 beside it; the 64-bit one also has Debian's GRUB
+                    for UEFI machines and starts from disks
   archive/          the same ISO under an older number
   archives/         RubyGems, MCollective and gems out of Debian packages; each holds a STAND-IN.txt
 `)
+	return s.String()
 }
 
-// packagesText lists the packages with their versions.
+// packagesText lists a line's packages with their versions.
 func (m *mirror) packagesText() string {
 	var s strings.Builder
+	fmt.Fprintf(&s, "# %s\n", m.port.debian)
 	for _, name := range m.pool.names() {
 		fmt.Fprintf(&s, "%s %s\n", name, m.pool.version(name))
 	}

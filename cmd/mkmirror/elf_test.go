@@ -85,7 +85,7 @@ func libraryPool(t *testing.T, libs map[string][]byte) *pool {
 	for name, b := range libs {
 		writeTestFile(t, filepath.Join(root, "usr/lib/i386-linux-gnu", name), string(b))
 	}
-	return &pool{roots: map[string]string{"libs": root}, debs: map[string]string{}}
+	return &pool{port: ports()[0], roots: map[string]string{"libs": root}, debs: map[string]string{}}
 }
 
 func TestAddLibrariesFollowsNeeds(t *testing.T) {

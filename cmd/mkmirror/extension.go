@@ -34,7 +34,7 @@ func (m *mirror) extensions(ctx context.Context) error {
 	if err := os.MkdirAll(m.path("tcz"), 0o755); err != nil {
 		return fmt.Errorf("make extensions: %w", err)
 	}
-	table := extensionTable()
+	table := m.table()
 	byName := make(map[string]*extension)
 	for _, x := range table {
 		byName[x.name] = x

@@ -9,9 +9,8 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-func tableByName(t *testing.T) ([]*extension, map[string]*extension) {
+func tableByName(t *testing.T, table []*extension) ([]*extension, map[string]*extension) {
 	t.Helper()
-	table := extensionTable()
 	byName := make(map[string]*extension)
 	for _, x := range table {
 		if byName[x.name] != nil {
@@ -25,7 +24,14 @@ func tableByName(t *testing.T) ([]*extension, map[string]*extension) {
 // Each extension comes after those that it needs, so that their libraries are known; the cycle on
 // purpose is the exception.
 func TestExtensionTableOrder(t *testing.T) {
-	table, byName := tableByName(t)
+	for _, table := range [][]*extension{extensionTable(), modernTable()} {
+		checkOrder(t, table)
+	}
+}
+
+func checkOrder(t *testing.T, table []*extension) {
+	t.Helper()
+	table, byName := tableByName(t, table)
 	made := make(map[string]bool)
 	for _, x := range table {
 		for _, d := range tcz.ParseDep([]byte(x.dep)) {
@@ -41,9 +47,26 @@ func TestExtensionTableOrder(t *testing.T) {
 	}
 }
 
+// The mirror has what mkbuild asks for by default, on both lines.
+func TestTablesHaveTheDefaults(t *testing.T) {
+	for _, p := range ports() {
+		m := &mirror{port: p}
+		_, byName := tableByName(t, m.table())
+		line := tcz.LineOf(map[bool]string{false: "4.5.2", true: "15.0"}[p.modern], p.arch)
+		if line.Edition != p.edition || line.KernelFile != "boot/"+p.vmlinuz || line.InitrdFile != "boot/"+p.initrd {
+			t.Errorf("%s: other names than in mkbuild's table", p.arch)
+		}
+		for _, name := range append(line.Extensions, "openssh") {
+			if byName[name] == nil {
+				t.Errorf("%s: no %s", p.arch, name)
+			}
+		}
+	}
+}
+
 // The oddities of the real mirrors must not get lost when somebody tidies the table.
 func TestExtensionTableHasQuirks(t *testing.T) {
-	table, byName := tableByName(t)
+	table, byName := tableByName(t, extensionTable())
 	var all []string
 	for _, x := range table {
 		if x.dep != "" {

@@ -25,9 +25,9 @@ type gemSource struct {
 }
 
 // gemTable lists the gems, those that others depend on first.
-func gemTable() []gemSource {
+func gemTable(triplet string) []gemSource {
 	const shared = "usr/share/rubygems-integration/all/"
-	const json = "usr/lib/i386-linux-gnu/rubygems-integration/3.1.0/"
+	json := "usr/lib/" + triplet + "/rubygems-integration/3.1.0/"
 	return []gemSource{
 		{"hocon", "ruby-hocon", shared + "specifications/hocon-{v}.gemspec", shared + "gems/hocon-{v}/lib", shared + "gems/hocon-{v}/bin"},
 		{"thor", "ruby-thor", shared + "specifications/thor-{v}.gemspec", shared + "gems/thor-{v}/lib", shared + "gems/thor-{v}/bin"},

@@ -1,5 +1,5 @@
-// Command mkmirror assembles a mirror in the shape of Tiny Core Linux's out of Debian i386
-// packages, so that mkbuild can be developed, demonstrated and tested where the public mirrors
+// Command mkmirror assembles a mirror in the shape of Tiny Core Linux's out of Debian packages: a line of
+// 4.x for x86 and one of today for x86_64, so that mkbuild can be developed, demonstrated and tested where the public mirrors
 // cannot be reached. What it makes is a stand-in and says so: in the image's release text, in
 // every .info file and in a README at the top of the mirror.
 //
@@ -14,12 +14,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"mkbuild/internal/ui"
 )
 
-const usage = `mkmirror assembles a Tiny-Core-shaped mirror out of Debian i386 packages.
+const usage = `mkmirror assembles a Tiny-Core-shaped mirror out of Debian packages: a line of 4.x
+for x86 (i386 packages) and one of today for x86_64 (amd64 packages).
 
 Usage: mkmirror [flags] DIR
 
@@ -27,18 +30,23 @@ DIR is created whole, or not at all; an earlier mirror there is replaced.
 
 Flags:
   --work DIR      downloads and unpacked packages, kept between runs (default: DIR.work)
-  --release V     the Tiny Core release to stand in for (default 4.5.2)
+  --release V     the Tiny Core release for x86 to stand in for (default 4.5.2)
+  --release64 V   the one for x86_64 (default 15.0)
+  --only ARCH     make one line alone: x86 or x86_64
   --refresh       ask Debian's archive for newer packages; without it, packages that were
                   downloaded before are used again and no network is needed
 
 The result is used as:  mkbuild iso --config DIR/mkbuild.yaml
+                        mkbuild iso --config DIR/mkbuild-x86_64.yaml
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 `
 
 // options are what the command line says.
 type options struct {
-	out, work, release string
+	out, work          string
+	release, release64 string
+	only               string // architecture; empty: all
 	refresh            bool
 }
 
@@ -79,6 +87,8 @@ func parseArgs(args []string) (options, error) {
 	fs.SetOutput(discard{})
 	fs.StringVar(&o.work, "work", "", "")
 	fs.StringVar(&o.release, "release", "4.5.2", "")
+	fs.StringVar(&o.release64, "release64", "15.0", "")
+	fs.StringVar(&o.only, "only", "", "")
 	fs.BoolVar(&o.refresh, "refresh", false, "")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -86,8 +96,13 @@ func parseArgs(args []string) (options, error) {
 	if fs.NArg() != 1 || fs.Arg(0) == "" {
 		return o, fmt.Errorf("want one directory, got %d arguments", fs.NArg())
 	}
-	if _, err := majorOf(o.release); err != nil {
-		return o, err
+	if o.only != "" && !slices.Contains(portNames(), o.only) {
+		return o, fmt.Errorf("--only %s: want one of %s", o.only, strings.Join(portNames(), ", "))
+	}
+	for _, r := range []string{o.release, o.release64} {
+		if _, err := majorOf(r); err != nil {
+			return o, err
+		}
 	}
 	out, err := filepath.Abs(fs.Arg(0))
 	if err != nil {

@@ -17,6 +17,9 @@ func TestParseArgs(t *testing.T) {
 		{"two directories", []string{"a", "b"}, "error"},
 		{"empty directory", []string{""}, "error"},
 		{"release is a path", []string{"--release", "../4.5", "m"}, "error"},
+		{"one line", []string{"--only", "x86_64", "m"}, "4.5.2"},
+		{"no such line", []string{"--only", "arm", "m"}, "error"},
+		{"release64 is a path", []string{"--release64", "../15.0", "m"}, "error"},
 		{"unknown flag", []string{"--nope", "m"}, "error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -19,11 +19,12 @@ import (
 type pool struct {
 	roots map[string]string // package name to directory
 	debs  map[string]string // package name to .deb
+	port  port
 }
 
 // unpack unpacks what is not unpacked yet. Each directory appears by rename.
-func unpack(ctx context.Context, work string, debs map[string]string) (*pool, error) {
-	p := &pool{roots: make(map[string]string), debs: debs}
+func unpack(ctx context.Context, work string, port port, debs map[string]string) (*pool, error) {
+	p := &pool{roots: make(map[string]string), debs: debs, port: port}
 	base := filepath.Join(work, "unpacked")
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, fmt.Errorf("unpack packages: %w", err)
@@ -167,13 +168,15 @@ func (p *pool) executable(pkg, name string) bool {
 	return err == nil && info.Mode()&0o111 != 0
 }
 
-// libDirs are where Debian i386 packages keep shared libraries.
-var libDirs = []string{"lib/i386-linux-gnu", "usr/lib/i386-linux-gnu", "lib", "usr/lib"}
+// libDirs are where Debian packages keep shared libraries.
+func (p *pool) libDirs() []string {
+	return []string{"lib/" + p.port.triplet, "usr/lib/" + p.port.triplet, "lib", "usr/lib"}
+}
 
 // library finds the package and path of the shared library with a soname.
 func (p *pool) library(soname string) (pkg, name string, err error) {
 	for _, pkg := range p.names() {
-		for _, dir := range libDirs {
+		for _, dir := range p.libDirs() {
 			name := path.Join(dir, soname)
 			if _, err := os.Lstat(filepath.Join(p.roots[pkg], filepath.FromSlash(name))); err == nil {
 				return pkg, name, nil

@@ -24,24 +24,24 @@ func (m *mirror) releases(ctx context.Context) error {
 	if err := m.stageISO(staged); err != nil {
 		return err
 	}
-	name := "Core-" + m.options.release + ".iso"
+	name := m.port.edition + "-" + m.release + ".iso"
 	dir := m.path("release")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
 	m.isoPath = filepath.Join(dir, name)
 	m.sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: name, Text: "writing"})
-	if err := makeISO(ctx, staged, m.isoPath); err != nil {
+	if err := m.makeISO(ctx, staged, m.isoPath); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(staged); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
-	older := olderRelease(m.options.release)
+	older := olderRelease(m.release)
 	if err := os.MkdirAll(m.path("archive", older), 0o755); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
-	for _, copied := range []string{m.path("release", "Core-current.iso"), m.path("archive", older, "Core-"+older+".iso")} {
+	for _, copied := range []string{m.path("release", m.port.edition+"-current.iso"), m.path("archive", older, m.port.edition+"-"+older+".iso")} {
 		if err := os.Link(m.isoPath, copied); err != nil {
 			return fmt.Errorf("make ISO: %w", err)
 		}
@@ -52,10 +52,10 @@ func (m *mirror) releases(ctx context.Context) error {
 	return writeMD5(m.isoPath)
 }
 
-// path joins a path below DIR/<major>.x/x86.
+// path joins a path below DIR/<major>.x/<arch>.
 func (m *mirror) path(parts ...string) string {
-	major, _ := majorOf(m.options.release) // checked when the command line was read
-	return filepath.Join(append([]string{m.dir, strconv.Itoa(major) + ".x", "x86"}, parts...)...)
+	major, _ := majorOf(m.release) // checked when the command line was read
+	return filepath.Join(append([]string{m.dir, strconv.Itoa(major) + ".x", m.port.arch}, parts...)...)
 }
 
 // olderRelease names a point release before v, for archive/: 4.5.2 gives 4.5.1, 4.0 gives 4.0.1 of
@@ -70,23 +70,34 @@ func olderRelease(v string) string {
 	return strings.Join(parts, ".")
 }
 
-// stageISO lays out the files of a 4.x Core ISO.
+// stageISO lays out the files of a Core ISO.
 func (m *mirror) stageISO(dir string) error {
 	b := newBuilder(m.pool)
-	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/vmlinuz", 0o644)
+	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/"+m.port.vmlinuz, 0o644)
 	core, err := bytesOf(func(w io.Writer) error { return initrd.WriteSegment(w, m.core, initrd.SegmentOptions{Level: 9}) })
 	if err != nil {
 		return err
 	}
-	b.text("boot/core.gz", 0o644, string(core))
+	b.text("boot/"+m.port.initrd, 0o644, string(core))
 	b.take("isolinux", "usr/lib/ISOLINUX/isolinux.bin", "boot/isolinux/isolinux.bin", 0o644)
-	b.take("syslinux-common", "usr/lib/syslinux/modules/bios/ldlinux.c32", "boot/isolinux/ldlinux.c32", 0o644)
-	for _, name := range []string{"boot.msg", "f2", "f3", "f4", "isolinux.cfg"} {
-		text, err := embedded.ReadFile(path.Join("files/isolinux", name))
+	modules := []string{"ldlinux.c32"}
+	if m.port.modern {
+		modules = append(modules, "menu.c32", "libutil.c32")
+		stageEFI(b)
+	}
+	for _, name := range modules {
+		b.take("syslinux-common", "usr/lib/syslinux/modules/bios/"+name, "boot/isolinux/"+name, 0o644)
+	}
+	menu, err := embedded.ReadDir(path.Join("files", m.port.isolinux))
+	if err != nil {
+		return fmt.Errorf("read embedded files: %w", err)
+	}
+	for _, f := range menu {
+		text, err := embedded.ReadFile(path.Join("files", m.port.isolinux, f.Name()))
 		if err != nil {
 			return fmt.Errorf("read embedded files: %w", err)
 		}
-		b.text("boot/isolinux/"+name, 0o644, string(text))
+		b.text("boot/isolinux/"+f.Name(), 0o644, string(text))
 	}
 	t, err := b.done()
 	if err != nil {
@@ -95,13 +106,19 @@ func (m *mirror) stageISO(dir string) error {
 	return stage(t, dir)
 }
 
-// makeISO runs the command line of Tiny Core's documentation, with all times fixed.
-func makeISO(ctx context.Context, dir, out string) error {
+// makeISO runs the command line of Tiny Core's documentation, with all times fixed. The modern one
+// has a second boot entry for UEFI machines, and starts from disks, too.
+func (m *mirror) makeISO(ctx context.Context, dir, out string) error {
 	when := time.Unix(buildTime, 0).UTC().Format("20060102150405") + "00"
-	cmd := exec.CommandContext(ctx, "xorriso", "-as", "mkisofs",
-		"--modification-date="+when, "--set_all_file_dates", when, "-l", "-J", "-r", "-V", "TC-custom",
+	args := []string{"-as", "mkisofs",
+		"--modification-date=" + when, "--set_all_file_dates", when, "-l", "-J", "-r", "-V", "TC-custom",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
-		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-o", out, dir)
+		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat"}
+	if m.port.modern {
+		args = append(args, "-isohybrid-mbr", filepath.Join(m.pool.roots["isolinux"], "usr/lib/ISOLINUX/isohdpfx.bin"),
+			"-eltorito-alt-boot", "-e", efiImage, "-no-emul-boot", "-isohybrid-gpt-basdat")
+	}
+	cmd := exec.CommandContext(ctx, "xorriso", append(args, "-o", out, dir)...)
 	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C", "SOURCE_DATE_EPOCH="+strconv.Itoa(buildTime))
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("run xorriso: %w: %s", err, lastLines(string(text), 3))

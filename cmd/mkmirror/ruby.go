@@ -13,32 +13,36 @@ const rubyVersion = "3.1.0"
 
 const (
 	rubyLib  = "usr/local/lib/ruby/" + rubyVersion
-	rubyArch = rubyLib + "/i386-linux-gnu"
 	rubyGems = "usr/local/lib/ruby/gems/" + rubyVersion
 )
 
 // fillRuby lays Debian's Ruby out as Tiny Core's: everything below /usr/local/lib/ruby, with links
-// from the paths that Debian's interpreter has compiled in. RubyGems and Bundler are left out, so
-// that RubyGems' own archive provides them, as it has to for Ruby 1.8.
+// from the paths that Debian's interpreter has compiled in. Bundler is left out; so is RubyGems where
+// its own archive has to provide it, as for Ruby 1.8.
 func fillRuby(b *builder, _ *mirror) {
+	triplet := b.pool.port.triplet
+	rubyArch := rubyLib + "/" + triplet
 	b.take("ruby3.1", "usr/bin/ruby3.1", "usr/local/bin/ruby", 0o755)
 	b.put(overlay.Symlink("usr/local/bin/ruby3.1", "ruby"))
 	b.takeTree("libruby3.1", "usr/lib/ruby/"+rubyVersion, rubyLib, keepStdlib)
-	b.takeTree("libruby3.1", "usr/lib/i386-linux-gnu/ruby/"+rubyVersion, rubyArch, func(name string) bool {
+	b.takeTree("libruby3.1", "usr/lib/"+triplet+"/ruby/"+rubyVersion, rubyArch, func(name string) bool {
 		return name != "rbconfig.rb"
 	})
 	b.takeTree("libruby3.1", "usr/lib/ruby/gems/"+rubyVersion+"/specifications/default", rubyGems+"/specifications/default",
 		func(name string) bool { return !strings.HasPrefix(name, "bundler-") })
 	rubyConfig(b)
-	for _, d := range []string{"", "/" + rubyVersion, "/" + rubyVersion + "/i386-linux-gnu"} {
+	if b.pool.port.modern {
+		ownRubyGems(b)
+	}
+	for _, d := range []string{"", "/" + rubyVersion, "/" + rubyVersion + "/" + triplet} {
 		b.put(overlay.Dir("usr/local/lib/ruby/site_ruby"+d, 0o755))
 	}
-	b.put(overlay.Dir("usr/local/lib/i386-linux-gnu", 0o755))
+	b.put(overlay.Dir("usr/local/lib/"+triplet, 0o755))
 	b.put(overlay.Symlink("usr/local/lib/site_ruby", "ruby/site_ruby"))
-	b.put(overlay.Symlink("usr/local/lib/i386-linux-gnu/site_ruby", "../ruby/site_ruby/"+rubyVersion+"/i386-linux-gnu"))
+	b.put(overlay.Symlink("usr/local/lib/"+triplet+"/site_ruby", "../ruby/site_ruby/"+rubyVersion+"/"+triplet))
 	b.put(overlay.Symlink("usr/lib/ruby", "/usr/local/lib/ruby"))
-	b.put(overlay.Symlink("usr/lib/i386-linux-gnu/ruby", "/usr/local/lib/ruby/i386-linux-gnu"))
-	b.put(overlay.Symlink("usr/local/lib/ruby/i386-linux-gnu/"+rubyVersion, "../"+rubyVersion+"/i386-linux-gnu"))
+	b.put(overlay.Symlink("usr/lib/"+triplet+"/ruby", "/usr/local/lib/ruby/"+triplet))
+	b.put(overlay.Symlink("usr/local/lib/ruby/"+triplet+"/"+rubyVersion, "../"+rubyVersion+"/"+triplet))
 }
 
 // keepStdlib leaves out RubyGems and Bundler.
@@ -53,7 +57,8 @@ func keepStdlib(name string) bool {
 
 // rubyConfig adds rbconfig.rb with the directories of the layout here.
 func rubyConfig(b *builder) {
-	e, err := b.pool.file("libruby3.1", "usr/lib/i386-linux-gnu/ruby/"+rubyVersion+"/rbconfig.rb", rubyArch+"/rbconfig.rb", 0o644)
+	triplet := b.pool.port.triplet
+	e, err := b.pool.file("libruby3.1", "usr/lib/"+triplet+"/ruby/"+rubyVersion+"/rbconfig.rb", rubyLib+"/"+triplet+"/rbconfig.rb", 0o644)
 	if err != nil {
 		b.fail(err)
 		return
@@ -63,7 +68,7 @@ func rubyConfig(b *builder) {
 		b.fail(err)
 		return
 	}
-	changed, err := moveRuby(string(text))
+	changed, err := moveRuby(string(text), triplet)
 	if err != nil {
 		b.fail(err)
 		return
@@ -71,15 +76,35 @@ func rubyConfig(b *builder) {
 	b.text(e.Path, 0o644, changed)
 }
 
+// ownRubyGems adds RubyGems to the standard library, where Ruby brings it along since 1.9.
+func ownRubyGems(b *builder) {
+	b.takeTree("ruby-rubygems", "usr/lib/ruby/vendor_ruby", rubyLib, func(name string) bool {
+		top, _, _ := strings.Cut(name, "/")
+		return (top == "rubygems" || top == "rubygems.rb") && !strings.HasSuffix(name, "defaults/operating_system.rb") // Debian's own
+	})
+	e, err := b.pool.file("ruby-rubygems", "usr/bin/gem", "usr/local/bin/gem", 0o755)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	text, err := e.Content(1 << 20)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	_, rest, _ := strings.Cut(string(text), "\n")
+	b.text(e.Path, 0o755, "#!/usr/local/bin/ruby\n"+rest)
+}
+
 var topdirLine = regexp.MustCompile(`(?m)^(\s*TOPDIR = File\.dirname\(__FILE__\)\.chomp!\()"[^"]*"`)
 
 // moveRuby edits the text of Debian's rbconfig.rb. It fails when a line that it has to change is
 // not there, so that another Ruby package cannot pass unchanged.
-func moveRuby(text string) (string, error) {
+func moveRuby(text, triplet string) (string, error) {
 	if !topdirLine.MatchString(text) {
 		return "", fmt.Errorf("edit rbconfig.rb: no TOPDIR")
 	}
-	text = topdirLine.ReplaceAllString(text, `${1}"/lib/ruby/`+rubyVersion+`/i386-linux-gnu"`)
+	text = topdirLine.ReplaceAllString(text, `${1}"/lib/ruby/`+rubyVersion+`/`+triplet+`"`)
 	for _, change := range [][2]string{
 		{"prefix", `(TOPDIR || DESTDIR + "/usr/local")`},
 		{"sitedir", `"$(rubylibprefix)/site_ruby"`},

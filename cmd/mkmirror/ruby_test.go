@@ -18,7 +18,7 @@ end
 `
 
 func TestMoveRuby(t *testing.T) {
-	got, err := moveRuby(rbconfigText)
+	got, err := moveRuby(rbconfigText, "i386-linux-gnu")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestMoveRuby(t *testing.T) {
 
 func TestMoveRubyRefusesAnotherFile(t *testing.T) {
 	for _, drop := range []string{"TOPDIR = File", `CONFIG["prefix"]`, `CONFIG["sitedir"]`} {
-		if _, err := moveRuby(strings.Replace(rbconfigText, drop, "X", 1)); err == nil {
+		if _, err := moveRuby(strings.Replace(rbconfigText, drop, "X", 1), "i386-linux-gnu"); err == nil {
 			t.Errorf("a file without %s is taken", drop)
 		}
 	}

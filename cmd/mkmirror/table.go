@@ -7,7 +7,15 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// extensionTable lists the extensions, those that others need first. The .dep texts have the
+// table lists the extensions of the line, those that others need first.
+func (m *mirror) table() []*extension {
+	if m.port.modern {
+		return modernTable()
+	}
+	return extensionTable()
+}
+
+// extensionTable lists the extensions of 4.x. The .dep texts have the
 // quirks of the real mirrors on purpose: empty lines, trailing blanks, no final newline, a name
 // twice, a cycle (ncurses and ncurses-common), -KERNEL.
 func extensionTable() []*extension {

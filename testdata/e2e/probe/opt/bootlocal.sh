@@ -19,21 +19,15 @@ echo
 echo "PROBE begin $(cat /tmp/mk-version.yaml | tr '\n' ' ') on $(uname -r)"
 check release . 'cat /usr/share/doc/tc/release.txt'
 check lscpu 'Architecture' 'lscpu'
-check lscpu-link '/tmp/tcloop/util-linux/usr/local/bin/lscpu' 'readlink /usr/local/bin/lscpu'
 check sfdisk 'util-linux' 'sfdisk --version'
-check util-linux-rest '^none' 'ls /usr/local/bin/dmesg /usr/local/bin/mount /usr/local/sbin/fdisk 2>/dev/null | grep . || echo none'
 check ruby '^ruby ' 'ruby -v'
-check gem-list 'daemons.*facter.*json_pure.*stomp' 'gem list --local'
 check facter 'Linux' 'facter kernel'
 check gem-command 'facter' 'head -1 /usr/local/bin/facter; grep -c facter /usr/local/bin/facter >/dev/null && echo facter'
-check mcollectived 'config' 'RUBYLIB=/usr/local/mcollective/lib mcollectived --help'
-check server.cfg '^640 0:0' "stat -c '%a %u:%g' /usr/local/etc/mcollective/server.cfg"
 check bash '^/usr/local/bin/bash' 'readlink /bin/bash'
 check bash-runs 'GNU bash' 'bash --version'
 check startup-list '^gone' 'test -e /tmp/setup.lst && cat /tmp/setup.lst || echo gone'
 check dmidecode . 'dmidecode -s bios-vendor'
 check dmidecode-link '^/usr/local/sbin/dmidecode' 'readlink /usr/sbin/dmidecode'
-check lshw 'product\|description\|core' 'lshw -quiet -C processor'
 check modules '^mptctl' 'modprobe mptctl && lsmod | grep ^mptctl' # of the scsi extension, through depmod at boot
 check tmp-mode '^1777 0:0' "stat -c '%a %u:%g' /tmp"
 check opt-mode '^2775 0:50' "stat -c '%a %u:%g' /opt"
@@ -42,6 +36,21 @@ check shadow-mode '^640' "stat -c '%a' /etc/shadow"
 check locked '^none open' "grep -v '^[^:]*:[*!]' /etc/shadow || echo none open"
 check null-device '^1:3' "stat -c '%t:%T' /dev/null"
 check hostname '^box' 'hostname'
+if [ -e /bin/busybox.suid ]; then # a line of today
+	check gem-list 'facter.*hocon.*thor' 'gem list --local'
+	check own-rubygems '^/usr/local/lib/ruby/[0-9.]*/rubygems.rb' "ruby -e 'puts \$LOADED_FEATURES.grep(/rubygems.rb/)'"
+	check suid '^4755 0:0' "stat -c '%a %u:%g' /bin/busybox.suid"
+	check util-linux-whole 'util-linux' 'lsblk --version'
+	check os-release 'ID=' 'cat /etc/os-release'
+	check no-mcollective '^none' 'ls /usr/local/mcollective 2>/dev/null || echo none'
+else
+	check lscpu-link '/tmp/tcloop/util-linux/usr/local/bin/lscpu' 'readlink /usr/local/bin/lscpu'
+	check util-linux-rest '^none' 'ls /usr/local/bin/dmesg /usr/local/bin/mount /usr/local/sbin/fdisk 2>/dev/null | grep . || echo none'
+	check gem-list 'daemons.*facter.*json_pure.*stomp' 'gem list --local'
+	check mcollectived 'config' 'RUBYLIB=/usr/local/mcollective/lib mcollectived --help'
+	check server.cfg '^640 0:0' "stat -c '%a %u:%g' /usr/local/etc/mcollective/server.cfg"
+	check lshw 'product\|description\|core' 'lshw -quiet -C processor'
+fi
 echo "PROBE sshd $(pidof sshd >/dev/null && echo running || echo not running); installed: $(ls /usr/local/sbin/sshd 2>/dev/null || echo no)"
 echo "PROBE console $(grep -c getty /etc/inittab) login lines"
 echo "PROBE hostkeys $(ls /usr/local/etc/ssh/ssh_host_*_key 2>/dev/null | wc -l)"
