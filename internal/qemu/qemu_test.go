@@ -87,6 +87,7 @@ func TestRules(t *testing.T) {
 		"No bootable device.":                                                                      "boot-no-bootable-device",
 		"Boot failed: Could not read from CDROM (code 0005)":                                       "boot-no-bootable-device",
 		"No more network devices":                                                                  "boot-network-failed",
+		"The microkernel did not boot: trying again in 30 seconds":                                 "boot-network-failed",
 		"isolinux: Image checksum error, sorry...":                                                 "boot-loader-corrupt",
 		"Could not find kernel image: linux":                                                       "boot-no-kernel",
 		"No DEFAULT or UI configuration directive found!":                                          "boot-no-kernel",

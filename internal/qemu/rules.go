@@ -49,7 +49,7 @@ func firmwareRules() []Rule {
 		{
 			"boot-network-failed", "the network boot loader could not load the kernel or the initrd",
 			"look at the names in boot.ipxe and at the files beside it",
-			regexp.MustCompile(`No more network devices|^Could not boot`),
+			regexp.MustCompile(`No more network devices|^Could not boot|The microkernel did not boot`),
 		},
 	}
 }
