@@ -36,6 +36,8 @@ type buildOptions struct {
 	timings                bool
 	epoch                  string
 	lockFlags
+	// wrap, when set, listens to what the build reports.
+	wrap func(ui.Sink) ui.Sink
 }
 
 // addFlags adds what every command has that makes an image.
@@ -129,6 +131,9 @@ func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) err
 		return &usageError{err.Error(), "choose --progress auto, plain, json or quiet"}
 	}
 	defer stop()
+	if o.wrap != nil {
+		sink = o.wrap(sink)
+	}
 	return do(sink, stop)
 }
 

@@ -15,6 +15,7 @@ import (
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/planreport"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
@@ -112,7 +113,7 @@ func isVerification(err error) bool {
 			return true
 		}
 	}
-	return isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
+	return isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
 }
 
 func isAny[T error](err error) bool {

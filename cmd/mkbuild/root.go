@@ -35,6 +35,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	addGroup(root, "image", "Images:",
 		isoCommand(w),
 		overlayCommand(w),
+		planCommand(w),
 		initCommand(w),
 		releasesCommand(w),
 		bootCommand(w),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"io/fs"
 	"os"
@@ -55,6 +56,8 @@ func TestScripts(t *testing.T) {
 			"replace":   replace,
 			"nonet":     nonet,
 			"whole":     whole,
+			"size":      size,
+			"portable":  portable,
 		},
 	})
 }
@@ -160,6 +163,27 @@ func nonet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if err := ts.Exec(args[0], args[1:]...); (err != nil) != neg {
 		ts.Fatalf("without a network: %v\n%s", err, ts.ReadFile("stderr"))
+	}
+}
+
+// portable FILE...: writes $WORK where a file names the script's folder.
+func portable(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		text := strings.ReplaceAll(ts.ReadFile(name), ts.Getenv("WORK"), "$WORK")
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+	}
+}
+
+// size FILE NAME PLAN: a file is as large as a plan has said.
+func size(ts *testscript.TestScript, neg bool, args []string) {
+	var plan struct {
+		Sizes map[string]int64 `json:"sizes"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2])), &plan))
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if want := plan.Sizes[args[1]]; info.Size() != want {
+		ts.Fatalf("%s has %d bytes, planned are %d", args[0], info.Size(), want)
 	}
 }
 

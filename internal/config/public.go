@@ -39,7 +39,7 @@ func (c *Config) Public() (json.RawMessage, error) {
 		redactSettings(client["settings"])
 	}
 	if boot, ok := all["boot"].(map[string]any); ok {
-		boot["append"] = redactArguments(c.Boot.Append)
+		boot["append"] = RedactArguments(c.Boot.Append)
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -80,8 +80,8 @@ func redactSettings(settings any) {
 	}
 }
 
-// redactArguments hides the values of kernel arguments that look like secrets.
-func redactArguments(args string) string {
+// RedactArguments hides the values of kernel arguments that look like secrets.
+func RedactArguments(args string) string {
 	words := strings.Fields(args)
 	for i, w := range words {
 		if key, value, ok := strings.Cut(w, "="); ok && looksSecret(key, value) {

@@ -51,6 +51,8 @@ type Staged struct {
 	segments segments
 	files    []*os.File
 	inputs   []lock.Input
+
+	conflicts []overlay.Conflict // of extensions
 }
 
 // Added returns what the image has beyond its base, directories of the base repeated as they are.
@@ -243,6 +245,7 @@ func (s *stage) extensions(context.Context) error {
 			return fmt.Errorf("place %s: %w", x.File, err)
 		}
 		s.segments.claim(s.layers.Layer(), x.File, true)
+		s.conflicts = append(s.conflicts, conflicts...)
 		for _, c := range conflicts {
 			s.Sink.Event(ui.Event{Level: ui.Info, Step: "extensions", Item: x.File, Text: fmt.Sprintf(
 				"conflict: /%s of %s stays, that of %s is left out", c.Path, c.Kept, c.Skipped)})
