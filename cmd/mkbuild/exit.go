@@ -113,7 +113,7 @@ func isVerification(err error) bool {
 			return true
 		}
 	}
-	return isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
+	return isAny[*inspect.BrokenError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
 }
 
 func isAny[T error](err error) bool {

@@ -44,6 +44,8 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	addGroup(root, "look", "What is in an image:",
 		inspectCommand(w),
 		diffCommand(w),
+		verifyCommand(w),
+		explainCommand(w),
 	)
 	addGroup(root, "inputs", "Inputs:",
 		lockCommand(w),

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/inspect"
+)
+
+func explainCommand(w *world) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [RULE]",
+		Short: "Explain a rule of verify, or list all",
+		Long: `Explain a rule of ` + "`mkbuild verify`" + `: what is wrong when it is broken, what comes of it, and what to do.
+Without a name, list all rules.`,
+		Example: `  mkbuild explain
+  mkbuild explain host-key`,
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: inspect.RuleIDs(),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return inspect.PrintRules(w.stdout)
+			}
+			r, ok := inspect.FindRule(args[0])
+			if !ok {
+				return &usageError{"explain " + args[0] + ": there is no such rule", "mkbuild explain lists all rules"}
+			}
+			return r.Print(w.stdout)
+		},
+	}
+}

@@ -1,0 +1,143 @@
+package inspect
+
+// Severities of a rule.
+const (
+	SeverityError   = "error"   // the image is broken, or open where it should not be
+	SeverityWarning = "warning" // look at this
+)
+
+// Rule is one thing that [Image.Verify] looks at.
+type Rule struct {
+	ID       string `json:"id"`
+	Severity string `json:"severity"`
+	// About says in one line what is wrong when the rule is broken.
+	About string `json:"about"`
+	// Why says what comes of it, Fix what to do.
+	Why string `json:"why"`
+	Fix string `json:"fix"`
+}
+
+// Names of the rules.
+const (
+	ruleManifestText    = "manifest-text"
+	ruleManifestPlan    = "manifest-plan"
+	ruleManifestFile    = "manifest-file"
+	ruleManifestMedium  = "manifest-medium"
+	ruleManifestSegment = "manifest-segment"
+	ruleMetadataForm    = "metadata-form"
+	ruleMetadataHash    = "metadata-hash"
+	ruleBootTable       = "boot-info-table"
+	ruleBootFiles       = "boot-files"
+	ruleBootNothing     = "boot-nothing"
+	ruleKernelModules   = "kernel-modules"
+	ruleDanglingLink    = "dangling-link"
+	ruleMountLink       = "mount-link"
+	ruleShadowMode      = "shadow-mode"
+	ruleHostKey         = "host-key"
+	ruleSampleSecret    = "sample-secret"
+	ruleMissingLibrary  = "missing-library"
+	ruleNotExecutable   = "not-executable"
+	ruleDirectoryMode   = "directory-mode"
+	ruleProdServer      = "prod-server"
+	ruleProdOpen        = "prod-open"
+	ruleOpenAccount     = "open-account"
+)
+
+// Rules lists all rules, in the order in which their findings are told.
+func Rules() []Rule {
+	return append(manifestRules(), append(bootRules(), append(systemRules(), accessRules()...)...)...)
+}
+
+func manifestRules() []Rule {
+	const again = "Do not use the image. Build it again, or fetch it again from where it was built, and compare with mkbuild diff."
+	return []Rule{
+		{ruleManifestText, SeverityError, "the manifest in the image cannot be read",
+			"/mkbuild-manifest.json is damaged, was edited, or comes from another version of mkbuild, so that nothing in the image can be held against it.",
+			"Verify it with the mkbuild that built it, or build it again."},
+		{ruleManifestPlan, SeverityError, "the manifest contradicts itself",
+			"The digest of the plan is not that of the configuration and the inputs that the manifest names: somebody has edited it.", again},
+		{ruleManifestFile, SeverityError, "a file of the booted system is not as the manifest says",
+			"It was added, removed or changed after the build, or its mode, owner or target was. Files that hold secrets have no digest in the manifest: of those only mode and owner are held against it.", again},
+		{ruleManifestMedium, SeverityError, "a file of the medium is not as the manifest says",
+			"The kernel, the initrd, a boot menu or another file outside of the initrd was added, removed or changed after the build.",
+			"If kernel arguments were changed on purpose: mkbuild customize writes a manifest that knows of it. Else do not use the image."},
+		{ruleManifestSegment, SeverityError, "a segment of the initrd is not as the manifest says",
+			"Its bytes have changed since the build, even where the files in it have not.", again},
+	}
+}
+
+func bootRules() []Rule {
+	return []Rule{
+		{ruleMetadataForm, SeverityError, "iso-metadata.yaml is not what Razor's image service reads",
+			"Razor needs all of iso_version, kernel, initrd, hash_description, kernel_hash, initrd_hash and iso_build_time, hashes of 256 bits, a version of numbers between dots, and a time that is a YAML timestamp. Without them it refuses the image, or cannot sort it.",
+			"Build the image with mkbuild iso, which writes the file."},
+		{ruleMetadataHash, SeverityError, "iso-metadata.yaml has another hash than the kernel or the initrd",
+			"Razor hashes the two files itself and refuses an image in which one differs.",
+			"Build the image again; a tool that has replaced the initrd has to write iso-metadata.yaml anew."},
+		{ruleBootTable, SeverityError, "the boot loader's boot-info-table is wrong",
+			"isolinux finds its own rest by bytes 8 to 63 of isolinux.bin, which the tool that writes an image has to patch. With a wrong table a machine stops at \"image checksum error\" or at nothing at all.",
+			"Write the image with -boot-info-table, or with mkbuild."},
+		{ruleBootFiles, SeverityError, "a boot menu names a file that is not on the medium",
+			"Whoever chooses the entry gets \"could not find kernel image\" and stays there.",
+			"Correct the entry, or put the file where it says. Names are taken from the menu's own folder unless they begin with a slash."},
+		{ruleBootNothing, SeverityError, "nothing on the medium boots",
+			"There is no El Torito entry, or no entry of a boot menu that boots a kernel with an initrd, so that a machine has nothing to start.",
+			"Make it from a Tiny Core ISO with mkbuild iso."},
+		{ruleKernelModules, SeverityWarning, "the initrd has no modules for the kernel",
+			"Tiny Core's boot script waits for ever for /dev/zram0, which a module provides, unless it boots with the kernel argument nozswap; network cards have no drivers.",
+			"Take kernel and initrd of one release, or boot with nozswap."},
+	}
+}
+
+func systemRules() []Rule {
+	return []Rule{
+		{ruleDanglingLink, SeverityWarning, "a symlink leads nowhere",
+			"Whatever opens it gets \"No such file or directory\", although the name is there. Links below /proc, /sys, /dev and /var/run, and Tiny Core's own links to what only exists once it has booted, are not looked at.",
+			"Add what it leads to, or leave the link out."},
+		{ruleMountLink, SeverityError, "a symlink leads into a mount point below /tmp that is empty",
+			"It was made while an extension was mounted there. In a booted image nothing is mounted, and the link leads nowhere.",
+			"Put the file itself into the image: `pick` in mkbuild.yaml does so."},
+		{ruleMissingLibrary, SeverityWarning, "a program needs a shared library that the image does not have",
+			"It does not start: \"error while loading shared libraries\". The libraries are read out of the ELF headers of every file; what scripts put into LD_LIBRARY_PATH cannot be seen there.",
+			"Add the extension that has the library to `extensions` in mkbuild.yaml."},
+		{ruleNotExecutable, SeverityError, "a program may not be executed",
+			"It lies where programs are looked for, or where the boot starts it, and nobody has the right to run it: \"Permission denied\".",
+			"Give it mode 0755. Zip archives and Windows file systems lose the bit."},
+		{ruleDirectoryMode, SeverityError, "a directory of Tiny Core has another mode or owner",
+			"An archive that has directories of its own has taken them over. With /tmp not 1777, the user tc cannot write /tmp/setup.lst, and startup scripts of extensions do not run; with /opt not 2775 root:staff, tc cannot change what boots; with / not 0755 root:root, anybody may replace the system.",
+			"Build the image with mkbuild, which keeps the modes of the base, or leave directories out of the archive."},
+	}
+}
+
+func accessRules() []Rule {
+	return []Rule{
+		{ruleShadowMode, SeverityError, "everybody may read the password file",
+			"/etc/shadow holds the hashes of passwords, to be tried out at leisure by any process of the machine.",
+			"Give it mode 0640 or less."},
+		{ruleHostKey, SeverityError, "an ssh host key is baked into the image",
+			"All machines that boot it have the same key, and whoever has the image can pretend to be any of them.",
+			"Leave it out: an image of mkbuild makes its keys on the first boot."},
+		{ruleSampleSecret, SeverityWarning, "MCollective has the psk or the password of the documentation",
+			"Both are published: anybody who reaches the message broker can command the machines. mk-client does not start mcollectived with them unless it was told to.",
+			"Set plugin.psk and plugin.stomp.password under `mcollective: server:` in mkbuild.yaml, from {env: NAME} or {file: PATH}."},
+		{ruleProdServer, SeverityError, "a prod image has an ssh or telnet server",
+			"The profile prod promises that there is no way in; a server is one, whatever starts it.",
+			"Leave the extension out that brings it, or build with --profile dev."},
+		{ruleProdOpen, SeverityError, "a prod image has a way in",
+			"The profile prod promises that every account is locked and that no console starts a login or a shell.",
+			"Look at `overlay` in mkbuild.yaml: the user's own files win over everything. Or build with --profile dev."},
+		{ruleOpenAccount, SeverityWarning, "an account needs no password",
+			"Stock Tiny Core's tc is one, and tc may become root. Whoever is at the console, or gets through by any server, is in.",
+			"Build the image with mkbuild, which locks all accounts, or lock it: replace the second field of /etc/shadow by *."},
+	}
+}
+
+// FindRule returns a rule by its name.
+func FindRule(id string) (Rule, bool) {
+	for _, r := range Rules() {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	return Rule{}, false
+}
