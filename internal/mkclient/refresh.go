@@ -31,6 +31,7 @@ type refresher struct {
 	lim   extension.Limits
 	to    Timeouts
 	proc  string // procfs, for the garbage collection
+	baked string // the image's own extension
 	state extState
 }
 
@@ -42,6 +43,7 @@ func (r *refresher) Refresh(ctx context.Context) error {
 		r.state.Error = text
 		r.saveQuietly()
 	}
+	r.useBaked(ctx)
 	if err := r.collect(); err != nil {
 		r.log.Changed("gc", Warn, "clean up %s: %v", r.root, err)
 	}
@@ -148,15 +150,24 @@ func (r *refresher) refusedBefore(target string, rep reply) bool {
 // notFound counts 404s: a file that is being replaced is missing for a moment, an extension
 // that stays away is withdrawn, so that all nodes run the same.
 func (r *refresher) notFound() error {
-	if len(r.state.Generations) == 0 {
+	if !r.fromServer() {
 		r.log.Logf(Debug, "no extension is configured at the server")
-		return r.withdraw()
+		return r.forget()
 	}
 	if r.state.Gone++; r.state.Gone < goneLimit {
 		return r.state.save(r.root)
 	}
 	r.log.Logf(Info, "the server has withdrawn the extension")
 	return r.withdraw()
+}
+
+// forget drops what is known of the server's extensions, and leaves the image's own as it is.
+func (r *refresher) forget() error {
+	if r.state.Refused == nil && r.state.Gone == 0 {
+		return nil
+	}
+	r.state.Refused, r.state.Gone = nil, 0
+	return r.state.save(r.root)
 }
 
 // withdraw goes back to no extension.
@@ -215,8 +226,8 @@ func (r *refresher) refuse(g generation, looks int, why error) error {
 	return &refusedError{why.Error()}
 }
 
-// install unpacks into a new directory and switches to it. The CRC of every member has been
-// checked by then.
+// install checks a downloaded archive and switches to it. The CRC of every member has been checked
+// by then.
 func (r *refresher) install(ctx context.Context, f *os.File, g generation, rep reply) error {
 	a, err := extension.Open(f, g.Size, r.limits())
 	switch {
@@ -228,6 +239,18 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation, rep r
 	case err != nil:
 		return fmt.Errorf("unpack extension: %w", err)
 	}
+	if err := r.adopt(ctx, a, g); broken(err) {
+		return r.refuse(g, refusedLooks, err)
+	} else if err != nil {
+		return err
+	}
+	r.state.Refused = nil
+	r.log.Changed("refused", Info, "")
+	return r.state.save(r.root)
+}
+
+// adopt unpacks an archive into a new directory and switches to it.
+func (r *refresher) adopt(ctx context.Context, a *extension.Archive, g generation) error {
 	g.Note = uselessNote(a)
 	dir, err := os.MkdirTemp(r.root, "g-*")
 	if err != nil {
@@ -236,23 +259,21 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation, rep r
 	if err := a.Extract(ctx, dir); err != nil {
 		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		if broken(err) {
-			return r.refuse(g, refusedLooks, err)
+			return err
 		}
 		return fmt.Errorf("unpack extension: %w", err)
 	}
 	g.Dir = filepath.Base(dir)
 	before := r.state
 	r.state.Generations = trim(append([]generation{g}, before.Generations...))
-	r.state.Refused = nil
 	if err := r.state.save(r.root); err != nil {
 		r.state = before
 		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		return fmt.Errorf("switch to the new extension: %w", err)
 	}
-	r.log.Changed("refused", Info, "")
-	r.log.Logf(Info, "extension of %s, sha256 %s, is in %s", g.LastModified, g.SHA256, dir)
+	r.log.Logf(Info, "extension of %s, sha256 %s, is in %s", g.origin(), g.SHA256, dir)
 	if g.Note != "" {
-		r.log.Logf(Warn, "extension of %s: %s", g.LastModified, g.Note)
+		r.log.Logf(Warn, "extension of %s: %s", g.origin(), g.Note)
 	}
 	return nil
 }
