@@ -36,6 +36,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		isoCommand(w),
 		overlayCommand(w),
 		planCommand(w),
+		customizeCommand(w),
 		initCommand(w),
 		releasesCommand(w),
 		bootCommand(w),

@@ -51,6 +51,8 @@ type Manifest struct {
 	Boot []BootFile `json:"boot"`
 	// Segments are the parts of the last initrd of Boot, in their order.
 	Segments []Segment `json:"segments"`
+	// Customization says what has changed since the build; nil for an image as built.
+	Customization *Customization `json:"customization,omitempty"`
 	// Files are the booted system, sorted as [overlay.Tree.Entries].
 	Files []File `json:"files"`
 }

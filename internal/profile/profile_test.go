@@ -102,11 +102,11 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := text(t, out, keyFile); got != rsaKey+"\n" {
+	if got := text(t, out, KeyFile); got != rsaKey+"\n" {
 		t.Errorf("keys: %q", got)
 	}
 	cfg := text(t, out, "usr/local/etc/ssh/sshd_config")
-	for _, want := range []string{"PasswordAuthentication no\n", "AuthorizedKeysFile /" + keyFile + "\n", "Subsystem sftp /usr/local/libexec/sftp-server\n"} {
+	for _, want := range []string{"PasswordAuthentication no\n", "AuthorizedKeysFile /" + KeyFile + "\n", "Subsystem sftp /usr/local/libexec/sftp-server\n"} {
 		if !strings.Contains(cfg, want) {
 			t.Errorf("sshd_config lacks %q:\n%s", want, cfg)
 		}

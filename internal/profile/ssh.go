@@ -9,10 +9,10 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// keyFile holds the authorized keys of every account. It is not in a home directory: Tiny Core
+// KeyFile holds the authorized keys of every account. It is not in a home directory: Tiny Core
 // makes /home/tc while booting and only when it is not there yet. It is not below /usr/local
 // either: extensions make parts of that writable by the staff group, which StrictModes refuses.
-const keyFile = "etc/mkbuild/authorized_keys"
+const KeyFile = "etc/mkbuild/authorized_keys"
 
 func hasSSH(o Options) bool { return o.Profile != "prod" }
 
@@ -108,7 +108,7 @@ PasswordAuthentication no
 ChallengeResponseAuthentication no
 PermitEmptyPasswords no
 PermitRootLogin without-password
-AuthorizedKeysFile /` + keyFile + `
+AuthorizedKeysFile /` + KeyFile + `
 UseDNS no
 `
 	if s.sftp != "" {
@@ -130,8 +130,8 @@ func sshServer(t, out *overlay.Tree, o Options) error {
 		return fmt.Errorf("configure ssh: no authorized key, and there is no other way in")
 	}
 	for _, e := range []overlay.Entry{
-		overlay.Dir(path.Dir(keyFile), 0o755), // StrictModes: root's, writable by root alone, up to "/"
-		overlay.File(keyFile, 0o644, []byte(join(o.Keys))),
+		overlay.Dir(path.Dir(KeyFile), 0o755), // StrictModes: root's, writable by root alone, up to "/"
+		overlay.File(KeyFile, 0o644, []byte(join(o.Keys))),
 		overlay.File(strings.TrimPrefix(s.confDir, "/")+"/sshd_config", 0o644, []byte(s.config())),
 	} {
 		if err := out.Put(e); err != nil {

@@ -82,21 +82,31 @@ func (b *Builder) writePXE(ctx context.Context, s *Staged, rd *Initrd, name stri
 		return err
 	}
 	return wholefile.Folder(name, func(dir string) error {
-		boot, err := fillFolder(ctx, dir, append(files, texts...))
-		if err != nil {
-			return err
-		}
-		about, err := b.describe(ctx, s, rd, boot)
-		if err != nil {
-			return err
-		}
+		return finishFolder(ctx, dir, append(files, texts...), func(boot []manifest.BootFile) ([]byte, error) {
+			return b.describe(ctx, s, rd, boot)
+		})
+	})
+}
+
+// finishFolder writes the files of a PXE folder, what describe says of them, and their checksums.
+func finishFolder(ctx context.Context, dir string, files []source, describe func([]manifest.BootFile) ([]byte, error)) error {
+	written, err := fillFolder(ctx, dir, files)
+	if err != nil {
+		return err
+	}
+	about, err := describe(slices.Clone(written))
+	if err != nil {
+		return err
+	}
+	if about != nil {
 		last, err := fillFolder(ctx, dir, []source{textSource(pxeManifest, "", string(about))})
 		if err != nil {
 			return err
 		}
-		_, err = fillFolder(ctx, dir, []source{textSource(pxeSums, "", sumLines(append(boot, last...)))})
-		return err
-	})
+		written = append(written, last...)
+	}
+	_, err = fillFolder(ctx, dir, []source{textSource(pxeSums, "", sumLines(written))})
+	return err
 }
 
 // bootTexts are the boot scripts of a PXE folder.

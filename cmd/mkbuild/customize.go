@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/remaster"
+)
+
+// customOptions are the flags of mkbuild customize.
+type customOptions struct {
+	output, append        string
+	settings              []string
+	settingsFile, zipFile string
+	keyFiles              []string
+	reset                 bool
+}
+
+func customizeCommand(w *world) *cobra.Command {
+	o := &customOptions{}
+	c := &cobra.Command{
+		Use:   "customize IMAGE -o OUT",
+		Short: "Change a built image for a site, without a rebuild",
+		Long: `Write a copy of an image with other kernel arguments, settings of mk-client, an extension or
+authorized keys. IMAGE is an ISO, a PXE folder or an initrd alone, and OUT gets the same form. Nothing is
+fetched or built: one segment goes behind the initrd's own bytes, which stay as they are, and the boot
+menus, Razor's iso-metadata.yaml, checksums and the manifest follow.
+
+A second run takes the place of the first: the result is always the image as built with what this run
+names. --reset alone gives the image as built back.
+
+Kernel arguments and keys go behind those of the build; settings win over those of the build. Settings
+that are secrets belong into a file (--client-config), because a command line can be read by everybody on
+the machine. Whatever an image holds can be read by everybody who can boot it.
+
+stdout is the path of OUT and nothing else.`,
+		Example: `  mkbuild customize rz_mk_prod-image.0.1.0.iso -o ams1.iso --client-setting server=razor.ams1.example:8150
+  mkbuild customize ams1.iso -o ams2.iso --append 'console=ttyS0' --extension mk-extension.zip
+  mkbuild customize ams1.iso -o plain.iso --reset`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runCustomize(cmd.Context(), w, o, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "output `file`, or folder for a PXE folder")
+	f.StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
+	f.StringArrayVar(&o.settings, "client-setting", nil, "setting of mk-client, `KEY=VALUE`, as below client.settings in mkbuild.yaml; may be repeated")
+	f.StringVar(&o.settingsFile, "client-config", "", "`file` of settings of mk-client, as below client.settings in mkbuild.yaml or as JSON")
+	f.StringVar(&o.zipFile, "extension", "", "extension archive, a zip `file`, that mk-client uses as long as its server gives it none")
+	f.StringArrayVar(&o.keyFiles, "authorized-key", nil, "`file` of public keys for the ssh server of a dev or debug image; may be repeated")
+	f.BoolVar(&o.reset, "reset", false, "with nothing else: give the image as built back")
+	return c
+}
+
+func runCustomize(ctx context.Context, w *world, o *customOptions, image string) error {
+	custom, err := o.custom()
+	if err != nil {
+		return err
+	}
+	if custom.IsZero() != o.reset {
+		return &usageError{"customize " + image + ": name what to change, or --reset alone", "for example: mkbuild customize " + image + " -o OUT --append 'console=ttyS0'"}
+	}
+	if err := checkCustomOutput(image, o.output); err != nil {
+		return err
+	}
+	if err := remaster.Customize(ctx, image, o.output, custom); err != nil {
+		return err
+	}
+	return printPath(w, o.output)
+}
+
+// checkCustomOutput refuses a place that cannot be written.
+func checkCustomOutput(image, out string) error {
+	if info, err := os.Stat(image); err == nil && info.IsDir() && out != "" {
+		return checkForm(remaster.Output{Form: remaster.FormPXE, Path: out})
+	}
+	return checkOutput(out)
+}
+
+// custom gathers what the flags and the files that they name ask for.
+func (o *customOptions) custom() (remaster.Custom, error) {
+	c := remaster.Custom{Append: strings.TrimSpace(o.append)}
+	var err error
+	if c.Settings, err = o.clientSettings(); err != nil {
+		return c, err
+	}
+	for _, name := range o.keyFiles {
+		text, err := readNamed("--authorized-key", name)
+		if err != nil {
+			return c, err
+		}
+		keys, err := profile.ParseKeys(text, name)
+		if err != nil {
+			return c, err
+		}
+		if len(keys) == 0 {
+			return c, noKeys(name + " holds none")
+		}
+		c.Keys = append(c.Keys, keys...)
+	}
+	if o.zipFile != "" {
+		if c.Extension, err = readNamed("--extension", o.zipFile); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// clientSettings joins the file's settings and those of the command line, which win.
+func (o *customOptions) clientSettings() (map[string]string, error) {
+	given := map[string]string{}
+	for _, s := range o.settings {
+		key, value, ok := strings.Cut(s, "=")
+		key = strings.TrimPrefix(strings.TrimSpace(key), "razor.")
+		if !ok || key == "" {
+			return nil, &usageError{fmt.Sprintf("--client-setting: %q is no KEY=VALUE", key), "for example: --client-setting server=razor.example:8150"}
+		}
+		one := map[string]string{key: value}
+		if (&config.Client{Settings: one}).HasSecrets() {
+			return nil, &usageError{fmt.Sprintf("--client-setting: %s looks like a secret, and a command line is none", key), "put it into a file, and name that with --client-config"}
+		}
+		maps.Copy(given, one)
+	}
+	all := map[string]string{}
+	if o.settingsFile != "" {
+		text, err := readNamed("--client-config", o.settingsFile)
+		if err != nil {
+			return nil, err
+		}
+		if all, err = config.ParseSettings(o.settingsFile, text); err != nil {
+			return nil, err
+		}
+	}
+	maps.Copy(all, given)
+	return all, checkClient(all)
+}
+
+// readNamed reads a file that a flag names.
+func readNamed(flag, name string) ([]byte, error) {
+	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	if err != nil {
+		return nil, &usageError{flag + ": " + err.Error(), "name a file that is there"}
+	}
+	return text, nil
+}

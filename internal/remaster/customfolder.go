@@ -1,0 +1,170 @@
+package remaster
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/remaster/isolinux"
+	"mkbuild/internal/wholefile"
+)
+
+// customizeFolder changes a PXE folder.
+func customizeFolder(ctx context.Context, in, out string, c Custom) error {
+	if err := checkSums(in); err != nil {
+		return err
+	}
+	if err := CheckPXEFolder(out); err != nil {
+		return err
+	}
+	files, args, err := folderSources(in)
+	if err != nil {
+		return err
+	}
+	m, err := folderManifest(in)
+	if err != nil {
+		return err
+	}
+	rd, err := customLast(files, c, m)
+	if err != nil {
+		return err
+	}
+	e, err := rd.customEdit(c.Append, args)
+	if err != nil {
+		return err
+	}
+	files[len(files)-1].open = rd.reader
+	texts, err := bootTexts(files, e.apply(args))
+	if err != nil {
+		return err
+	}
+	return wholefile.Folder(out, func(dir string) error {
+		return finishFolder(ctx, dir, append(files, texts...), func(boot []manifest.BootFile) ([]byte, error) {
+			if m == nil {
+				return nil, nil
+			}
+			m.Boot = boot
+			return rd.describe(ctx, m)
+		})
+	})
+}
+
+// apply changes kernel arguments that stand alone.
+func (e menuEdit) apply(args string) string {
+	args = " " + args
+	if e.remove != "" {
+		args = strings.TrimSuffix(args, " "+e.remove)
+	}
+	return strings.TrimSpace(args + " " + e.append)
+}
+
+// customLast makes the last initrd of a folder.
+func customLast(files []source, c Custom, m *manifest.Manifest) (*customized, error) {
+	last := files[len(files)-1]
+	size, _, err := measure(last)
+	if err != nil {
+		return nil, err
+	}
+	built, err := asBuilt(last.open, size, last.name)
+	if err != nil {
+		return nil, err
+	}
+	all := &joined{}
+	defer all.Close() //nolint:errcheck // only read
+	for i, f := range files[1:] {
+		open := f.open
+		if i == len(files)-2 {
+			open = built.reader
+		}
+		size, _, err := measure(f)
+		if err != nil {
+			return nil, err
+		}
+		r, err := open()
+		if err != nil {
+			return nil, err
+		}
+		all.closers = append(all.closers, r)
+		all.readers = append(all.readers, r, bytes.NewReader(make([]byte, -size&3)))
+	}
+	tree, err := readTree(func() (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(all.readers...)), nil }, last.name)
+	if err != nil {
+		return nil, err
+	}
+	when := newestTime(tree)
+	if m != nil {
+		when = m.SourceDate
+	}
+	return built.customize(tree, c, when)
+}
+
+// folderSources finds kernel, initrds and kernel arguments of a PXE folder in its PXELINUX menu.
+func folderSources(dir string) ([]source, string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(pxeMenu)))
+	if err != nil {
+		return nil, "", err
+	}
+	labels, err := isolinux.Labels(text)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(labels) != 1 || len(labels[0].Initrds) == 0 {
+		return nil, "", changedFolder(dir, pxeMenu)
+	}
+	l := labels[0]
+	out := []source{{l.Kernel, manifest.RoleKernel, nil}}
+	for _, n := range l.Initrds {
+		out = append(out, source{n, manifest.RoleInitrd, nil})
+	}
+	for i := range out {
+		name := filepath.Join(dir, filepath.Base(out[i].name))
+		out[i].open = func() (io.ReadCloser, error) { return os.Open(name) } //nolint:gosec // the user's own choice
+	}
+	return out, withoutInitrd(l.Append), nil
+}
+
+func folderManifest(dir string) (*manifest.Manifest, error) {
+	text, err := os.ReadFile(filepath.Join(dir, pxeManifest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // no manifest is a normal answer
+	}
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Parse(text)
+}
+
+func changedFolder(dir, file string) error {
+	return &config.Error{Where: dir, What: fmt.Sprintf("%s is not what mkbuild has written there", file), Next: "name a PXE folder as mkbuild build --format pxe writes it"}
+}
+
+// checkSums holds a PXE folder against its own checksums: what somebody has edited there would be
+// lost in the copy.
+func checkSums(dir string) error {
+	sums, err := os.ReadFile(filepath.Join(dir, pxeSums))
+	if err != nil {
+		return changedFolder(dir, pxeSums)
+	}
+	for line := range bytes.Lines(sums) {
+		want, name, ok := strings.Cut(strings.TrimRight(string(line), "\r\n"), "  ")
+		if !ok || !filepath.IsLocal(filepath.FromSlash(name)) {
+			return changedFolder(dir, pxeSums)
+		}
+		h := sha256.New()
+		err := copyFrom(h, func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) }) //nolint:gosec // below dir
+		if err != nil || hex.EncodeToString(h.Sum(nil)) != want {
+			return changedFolder(dir, name)
+		}
+	}
+	return CheckPXEFolder(dir)
+}

@@ -1,0 +1,244 @@
+package remaster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/wholefile"
+)
+
+// Customize writes a copy of an image with the changes of c, in the form that the image has: an ISO,
+// a PXE folder, or an initrd alone. It appends one segment to the initrd and leaves all bytes in front
+// of that as they are; boot menus, Razor's metadata and the manifest follow. Nothing is fetched or
+// built.
+func Customize(ctx context.Context, in, out string, c Custom) (err error) {
+	defer recovered(in, &err)
+	info, err := os.Stat(in)
+	if err != nil {
+		return &config.Error{Where: in, What: err.Error(), Next: "name an image: mkbuild iso makes one"}
+	}
+	if to, err := os.Stat(out); err == nil && os.SameFile(info, to) {
+		return &config.Error{Where: out, What: "it is the image itself", Next: "name another output with -o"}
+	}
+	if info.IsDir() {
+		return customizeFolder(ctx, in, out, c)
+	}
+	f, err := os.Open(in) //nolint:gosec // the user's own choice
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if isISO(f) {
+		return customizeISO(ctx, f, info.Size(), out, c)
+	}
+	return customizeInitrd(ctx, f, info.Size(), out, c)
+}
+
+// isISO looks for the primary volume descriptor (ECMA-119 8.4).
+func isISO(r io.ReaderAt) bool {
+	var b [5]byte
+	_, err := r.ReadAt(b[:], 0x8001)
+	return err == nil && string(b[:]) == "CD001"
+}
+
+// customizeInitrd changes an initrd that stands alone.
+func customizeInitrd(ctx context.Context, f *os.File, size int64, out string, c Custom) error {
+	if c.Append != "" {
+		return &config.Error{Where: "kernel arguments", What: "an initrd has none", Next: "customize the ISO or the PXE folder, or set them where the initrd is booted"}
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(f, 0, size)), nil }
+	b, err := asBuilt(open, size, f.Name())
+	if err != nil {
+		return err
+	}
+	tree, err := readTree(b.reader, f.Name())
+	if err != nil {
+		return err
+	}
+	rd, err := b.customize(tree, c, newestTime(tree))
+	if err != nil {
+		return err
+	}
+	return wholefile.Write(out, func(w io.Writer) error {
+		return copyFrom(interruptible{ctx, w}, rd.reader)
+	})
+}
+
+// newestTime is the time of the newest file: what a customization is dated where nothing else says.
+func newestTime(t *overlay.Tree) (newest int64) {
+	for _, e := range t.Entries() {
+		newest = max(newest, e.MTime)
+	}
+	return newest
+}
+
+func readTree(open opener, name string) (*overlay.Tree, error) {
+	r, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	return initrd.Read(r, name, maxInitrd)
+}
+
+func copyFrom(w io.Writer, open opener) error {
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, r.Close())
+}
+
+// customizeISO changes an ISO.
+func customizeISO(ctx context.Context, f *os.File, size int64, out string, c Custom) error {
+	img, err := iso9660.Open(f, size)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	b := &base{image: img, name: filepath.Base(f.Name())}
+	if err := b.findBoot(); err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	m, err := imageManifest(img)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	rd, err := b.customInitrd(c, sourceDate(m, img))
+	if err != nil {
+		return err
+	}
+	made, err := b.withCustom(rd, c, sourceDate(m, img))
+	if err != nil {
+		return err
+	}
+	var about []byte
+	if m != nil {
+		if about, err = b.customManifest(ctx, m, made, rd); err != nil {
+			return err
+		}
+		setContent(made.Lookup(manifest.Name), about, m.SourceDate)
+	}
+	err = wholefile.Write(out, func(w io.Writer) error { return made.Write(interruptible{ctx, w}) })
+	if err != nil || m == nil {
+		return err
+	}
+	return writeText(ManifestName(out), about)
+}
+
+// imageManifest reads the manifest of an image; nil when it has none.
+func imageManifest(img *iso9660.Image) (*manifest.Manifest, error) {
+	f := img.Lookup(manifest.Name)
+	if f == nil {
+		return nil, nil //nolint:nilnil // no manifest is a normal answer
+	}
+	text, err := f.Content(manifest.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Parse(text)
+}
+
+// sourceDate dates what is made here: as the image itself is.
+func sourceDate(m *manifest.Manifest, img *iso9660.Image) int64 {
+	if m != nil {
+		return m.SourceDate
+	}
+	return max(img.Created, img.Modified, 0)
+}
+
+// customInitrd makes the last initrd of the image.
+func (b *base) customInitrd(c Custom, mtime int64) (*customized, error) {
+	last := b.initrd()
+	built, err := asBuilt(func() (io.ReadCloser, error) { return b.open(last) }, b.image.Lookup(last).Size, last)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := readTree(func() (io.ReadCloser, error) {
+		return b.joinInitrds(func(name string) (io.ReadCloser, int64, error) {
+			if name == last {
+				r, err := built.reader()
+				return r, 0, err // it is padded already
+			}
+			r, err := b.open(name)
+			return r, b.image.Lookup(name).Size, err
+		})
+	}, b.name)
+	if err != nil {
+		return nil, err
+	}
+	return built.customize(tree, c, mtime)
+}
+
+// customEdit takes the arguments of an earlier run out of the menus, and puts the new ones in.
+func (c *customized) customEdit(args, have string) (menuEdit, error) {
+	e := menuEdit{append: strings.TrimSpace(args)}
+	if c.old != nil {
+		e.remove = c.old.Append
+	}
+	return e, c.distinct(e, have)
+}
+
+// distinct refuses arguments that the image has as built: nobody could tell later whose they are.
+func (c *customized) distinct(e menuEdit, have string) error {
+	have = " " + have
+	if e.remove != "" {
+		have = strings.TrimSuffix(have, " "+e.remove)
+	}
+	if e.append != "" && strings.HasSuffix(have, " "+e.append) {
+		return &config.Error{Where: "kernel arguments", What: fmt.Sprintf("the image boots with %q as it was built", e.append), Next: "leave them out"}
+	}
+	return nil
+}
+
+var initrdHash = regexp.MustCompile(`(?m)^initrd_hash: [0-9a-f]{64}$`)
+
+// withCustom returns the image with another last initrd, and with what depends on that.
+func (b *base) withCustom(rd *customized, c Custom, mtime int64) (*iso9660.Image, error) {
+	img := *b.image
+	img.Files = slices.Clone(b.image.Files)
+	e, err := rd.customEdit(c.Append, withoutInitrd(b.append))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.editMenus(&img, e, mtime); err != nil {
+		return nil, err
+	}
+	f := img.Lookup(b.initrd())
+	f.Size, f.HardLink, f.Open = rd.length(), "", rd.reader
+	meta := img.Lookup(metadataName)
+	if meta == nil {
+		return &img, nil
+	}
+	text, err := meta.Content(maxBootText)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := rd.sum()
+	if err != nil {
+		return nil, err
+	}
+	setContent(meta, initrdHash.ReplaceAll(text, []byte("initrd_hash: "+sum)), mtime)
+	return &img, nil
+}
+
+// sum is the digest of the whole initrd.
+func (c *customized) sum() (string, error) {
+	h := sha256.New()
+	err := copyFrom(h, c.reader)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
