@@ -54,6 +54,7 @@ func TestDocumentedCommands(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Base(page), func(t *testing.T) {
+			t.Parallel()
 			p := newPage(t, bin, makefile)
 			for _, c := range lines {
 				p.documented(t, c)
