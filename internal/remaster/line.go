@@ -3,6 +3,7 @@ package remaster
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/config"
@@ -29,6 +30,16 @@ func (p *Plan) sayLine(sink ui.Sink) {
 		level = ui.Warning
 	}
 	sink.Event(ui.Event{Level: level, Step: "plan", Item: p.Config.Release, Text: strings.Join(parts, "; ") + " (see `mkbuild releases`)"})
+}
+
+// guessed returns the name of the line when a file is an extension of its default set that the table
+// assumes, and the set was not chosen by anybody.
+func (p *Plan) guessed(file string) string {
+	name := tcz.Base(file)
+	if !slices.Equal(p.Config.Extensions, p.Line.Extensions) || !slices.Contains(p.Line.Extensions, name) || !p.Line.AssumesExtension(name) {
+		return ""
+	}
+	return p.Line.Name()
 }
 
 // checkLine holds the ISO against the table. The ISO is right where the two differ: what is in the

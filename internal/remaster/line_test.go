@@ -2,6 +2,8 @@ package remaster
 
 import (
 	"bytes"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,6 +79,27 @@ func TestUnknownLine(t *testing.T) {
 	s.Close()
 	if got := said.texts(ui.Warning); !strings.Contains(got, "no line 18.x x86_64") || !strings.Contains(got, "those of 17.x") {
 		t.Errorf("warnings: %s", got)
+	}
+}
+
+// A name that the table only assumes is called that when no mirror has it.
+func TestAssumedExtensionIsNowhere(t *testing.T) {
+	dir := mirror(t)
+	for _, ext := range []string{"", ".md5.txt", ".dep"} {
+		if err := os.Remove(filepath.Join(dir, "15.x/x86_64/tcz/firmware-broadcom_bnx2.tcz"+ext)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want, edit := range map[string]func(*config.Config){
+		"mkbuild assumes the names of 15.x x86_64: put a list of your own": func(*config.Config) {},
+		"take firmware-broadcom_bnx2 out":                                  func(c *config.Config) { c.Extensions = []string{"ruby", "firmware-broadcom_bnx2"} },
+	} {
+		b, _ := builder(t, filepath.Join(dir, "cache"))
+		_, err := b.Stage(t.Context(), plan64(t, dir, edit))
+		var lost *DependencyError
+		if !errors.As(err, &lost) || !strings.Contains(lost.Hint(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
 	}
 }
 
