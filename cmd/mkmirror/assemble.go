@@ -21,6 +21,7 @@ type mirror struct {
 	pool    *pool
 	mods    *modules
 	core    *overlay.Tree
+	initrd  []byte          // core, packed
 	shipped map[string]bool // kernel modules of core.gz and of the extensions made so far
 	isoPath string
 	sink    ui.Sink
@@ -106,7 +107,7 @@ func (m *mirror) build(ctx context.Context) error {
 	for _, mod := range selected {
 		m.shipped[mod.name] = true
 	}
-	for _, step := range []func(context.Context) error{m.releases, m.extensions} {
+	for _, step := range []func(context.Context) error{m.releases, m.extensions, m.plus} {
 		if err := step(ctx); err != nil {
 			return err
 		}

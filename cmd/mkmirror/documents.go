@@ -30,7 +30,7 @@ func documents(dir string, lines []*mirror) error {
 func (m *mirror) configText() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, `# For the stand-in mirror in this directory, made of Debian packages (see README).
-# Not for Tiny Core Linux's own mirrors: this %s for them.
+# Not for Tiny Core Linux's own mirrors: %s.
 # Paths are relative to this file; what is not here has mkbuild's defaults.
 #
 #   mkbuild iso --config %s
@@ -56,12 +56,12 @@ mirrors:
 	return s.String()
 }
 
-// notFor says what of the configuration is this mirror's alone.
+// notFor says what of the configuration is for this mirror alone.
 func (m *mirror) notFor() string {
 	if m.port.modern {
-		return "Facter is not the one"
+		return "Facter is the one that Debian has"
 	}
-	return "RubyGems, MCollective and Facter are not (their Ruby is 1.8)"
+	return "their Ruby is 1.8, and this RubyGems, MCollective and\n# Facter are not for it"
 }
 
 // modernGems are those that mkbuild has by default for a Ruby of today.
@@ -96,6 +96,7 @@ What differs from the real thing
   openssh.tcz       OpenSSH 9 with an init script of mkmirror's own
   *.iso             isolinux 6, which needs ldlinux.c32 beside it; the 64-bit one also has Debian's GRUB
                     for UEFI machines and starts from disks
+  CorePlus-*.iso    the same with three extensions in cde/ (4.x)
   archive/          the same ISO under an older number
   archives/         RubyGems, MCollective and gems out of Debian packages; each holds a STAND-IN.txt
 `)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -130,5 +132,37 @@ func TestPseudoFile(t *testing.T) {
 	}
 	if _, err := pseudoFile(tree); err == nil {
 		t.Error("a name with a blank is taken")
+	}
+}
+
+// The CD of CorePlus has its extensions with all that they need, each with its digest.
+func TestStageCDE(t *testing.T) {
+	m := &mirror{port: ports()[0], release: "4.5.2", dir: t.TempDir(), mods: &modules{kernel: "6.1"}}
+	for _, x := range m.table() {
+		file := m.path("tcz", m.fileName(x.name))
+		writeTestFile(t, file, x.name)
+		writeTestFile(t, file+".md5.txt", "sum")
+		if x.dep != "" {
+			writeTestFile(t, file+".dep", x.dep)
+		}
+	}
+	dir := t.TempDir()
+	if err := m.stageCDE(dir); err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadFile(filepath.Join(dir, "onboot.lst"))
+	if err != nil || string(list) != "bash.tcz\ndmidecode.tcz\nscsi-6.1.tcz\n" {
+		t.Errorf("onboot.lst: %v, %q", err, list)
+	}
+	for _, name := range []string{"bash.tcz.dep", "ncurses-common.tcz.md5.txt", "raid-dm-6.1.tcz"} {
+		if _, err := os.Stat(filepath.Join(dir, "optional", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.Remove(m.path("tcz", "bash.tcz.md5.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.stageCDE(t.TempDir()); err == nil {
+		t.Error("an extension without its digest is taken")
 	}
 }

@@ -74,11 +74,10 @@ func olderRelease(v string) string {
 func (m *mirror) stageISO(dir string) error {
 	b := newBuilder(m.pool)
 	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/"+m.port.vmlinuz, 0o644)
-	core, err := bytesOf(func(w io.Writer) error { return initrd.WriteSegment(w, m.core, initrd.SegmentOptions{Level: 9}) })
-	if err != nil {
+	if err := m.packCore(); err != nil {
 		return err
 	}
-	b.text("boot/"+m.port.initrd, 0o644, string(core))
+	b.text("boot/"+m.port.initrd, 0o644, string(m.initrd))
 	b.take("isolinux", "usr/lib/ISOLINUX/isolinux.bin", "boot/isolinux/isolinux.bin", 0o644)
 	modules := []string{"ldlinux.c32"}
 	if m.port.modern {
@@ -104,6 +103,14 @@ func (m *mirror) stageISO(dir string) error {
 		return fmt.Errorf("make ISO: %w", err)
 	}
 	return stage(t, dir)
+}
+
+// packCore packs the initrd once for all ISOs of the line.
+func (m *mirror) packCore() (err error) {
+	if m.initrd == nil {
+		m.initrd, err = bytesOf(func(w io.Writer) error { return initrd.WriteSegment(w, m.core, initrd.SegmentOptions{Level: 9}) })
+	}
+	return err
 }
 
 // makeISO runs the command line of Tiny Core's documentation, with all times fixed. The modern one
