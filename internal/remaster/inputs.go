@@ -83,11 +83,7 @@ func (s *sources) record(es []*extension) error {
 // depend on the network's mood, since it is part of an image's manifest: a mirror that does not
 // answer is an error here as everywhere, one that has no such file is not.
 func (s *sources) copying(ctx context.Context, e *extension) (string, error) {
-	u, err := fetch.Join(e.dir, e.File+".info")
-	if err != nil {
-		return "", err
-	}
-	_, text, err := s.index(ctx, e.File+".info", []string{u}, true)
+	text, err := s.beside(ctx, e, e.File, ".info")
 	_, page := errors.AsType[*fetch.ContentError](err)
 	if page || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
 		return "", nil

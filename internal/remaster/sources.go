@@ -43,8 +43,9 @@ type sources struct {
 }
 
 // index fetches a small text file that may have changed since it was cached.
-func (s *sources) index(ctx context.Context, name string, urls []string, optional bool) (*fetch.Blob, []byte, error) {
-	b, err := s.client.Get(ctx, fetch.Request{Name: name, URLs: urls, Fresh: true, Optional: optional, MaxSize: maxIndex, Check: fetch.RefuseHTML})
+func (s *sources) index(ctx context.Context, r fetch.Request) (*fetch.Blob, []byte, error) {
+	r.Fresh, r.MaxSize = true, maxIndex
+	b, err := s.client.Get(ctx, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +60,7 @@ func (s *sources) sum(ctx context.Context, dirs []string, name string) (md5 stri
 		return "", 0, err
 	}
 	asked := unique(urls)
-	b, text, err := s.index(ctx, name+".md5.txt", asked, false)
+	b, text, err := s.index(ctx, fetch.Request{Name: name + ".md5.txt", URLs: asked, Check: checkMD5(name)})
 	if err != nil {
 		return "", 0, err
 	}
@@ -91,6 +92,11 @@ func (s *sources) iso(ctx context.Context) (*fetch.Blob, error) {
 		return nil, err
 	}
 	b, err := s.get(ctx, in, r)
+	if in == nil && lied(err) {
+		if other, i := s.elsewhere(ctx, s.plan.ISODirs, &r); other != nil {
+			b, err, s.dirs = other, nil, preferred(s.plan.TCZDirs[i/2], s.plan.TCZDirs)
+		}
+	}
 	if err == nil {
 		s.note(lock.Input{Kind: lock.ISO, Name: s.plan.ISO, MD5: r.MD5, Why: []string{lock.WhyConfig}}, b, r.URLs)
 	}
@@ -173,7 +179,7 @@ func (s *sources) find(ctx context.Context, file, kernel string) (*extension, er
 		x.needs = x.pinned.Needs
 		return x, nil
 	}
-	x.needs, err = s.deps(ctx, x.dir, file)
+	x.needs, err = s.deps(ctx, x, file)
 	return x, err
 }
 
@@ -242,12 +248,8 @@ func (s *sources) leftOut(e *DependencyError) {
 }
 
 // deps reads the .dep beside an extension; there is none when it depends on nothing.
-func (s *sources) deps(ctx context.Context, dir, file string) ([]string, error) {
-	u, err := fetch.Join(dir, file+".dep")
-	if err != nil {
-		return nil, err
-	}
-	_, text, err := s.index(ctx, file+".dep", []string{u}, true)
+func (s *sources) deps(ctx context.Context, e *extension, file string) ([]string, error) {
+	text, err := s.beside(ctx, e, file, ".dep")
 	if errors.Is(err, fetch.ErrNotFound) {
 		return nil, nil
 	}
@@ -282,7 +284,13 @@ func (s *sources) fetchTCZ(ctx context.Context, e *extension) error {
 	if err != nil {
 		return err
 	}
-	e.blob, err = s.get(ctx, e.pinned, fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML})
+	r := fetch.Request{Name: e.File, URLs: urls, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML}
+	e.blob, err = s.get(ctx, e.pinned, r)
+	if e.pinned == nil && lied(err) {
+		if other, i := s.elsewhere(ctx, s.dirs, &r); other != nil {
+			e.blob, err, e.md5, e.dir = other, nil, r.MD5, s.dirs[i]
+		}
+	}
 	switch {
 	case errors.Is(err, fetch.ErrNotFound) && s.gone != nil:
 		return nil // record notes it
