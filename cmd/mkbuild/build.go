@@ -200,7 +200,7 @@ func (o *buildOptions) fetcher(w *world, sink ui.Sink) (*remaster.Builder, error
 	return &remaster.Builder{
 		Fetch: &fetch.Client{
 			CacheDir: cache, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
-			UserAgent: "mkbuild/" + versionText(), HTTP: fetch.Options{Transport: w.transport},
+			UserAgent: "mkbuild/" + versionText(), HTTP: w.transfers,
 		},
 		Sink: sink, Version: versionText(), Epoch: epoch,
 	}, nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"mkbuild/internal/clientbin"
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/ui"
 )
 
@@ -22,7 +22,7 @@ type world struct {
 	terminal       bool // stderr is one, and takes more than lines
 	getenv         func(string) string
 	client         func(arch string) ([]byte, error) // the mk-client that images get
-	transport      http.RoundTripper                 // the builder's network; nil is the real one
+	transfers      fetch.Options                     // limits and network of the builder; zero is the real one
 	lines          *ui.Lines                         // what stderr goes through with --log-format json; else nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/testkit"
 	"mkbuild/internal/testkit/tinymirror"
 )
@@ -47,7 +48,7 @@ func TestOfflineDialsNothing(t *testing.T) {
 		network := &noDial{}
 		mkbuild := func(transport http.RoundTripper, args ...string) int {
 			var out, errs bytes.Buffer
-			w := &world{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }, client: testClient, transport: transport}
+			w := &world{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }, client: testClient, transfers: fetch.Options{Transport: transport}}
 			code := run(t.Context(), w, append(args, "--config", config))
 			t.Logf("mkbuild %s: %d\n%s", strings.Join(args, " "), code, errs.String())
 			return code

@@ -1,0 +1,411 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/md5"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/testkit/tinymirror"
+)
+
+// lie is how a mirror misbehaves with the files of some suffixes; body is what an honest one gives.
+// It returns false to be honest this time.
+type lie func(w http.ResponseWriter, r *http.Request, body []byte, asked int) bool
+
+// liarOptions are limits that make patience cheap: an honest mirror on a busy machine keeps them.
+func liarOptions() fetch.Options {
+	return fetch.Options{Idle: time.Second, MinRate: 500, Attempts: 3, Backoff: time.Millisecond, MaxWait: 2 * time.Second}
+}
+
+// mirrors are an honest server and what the tests of liars compare with.
+type mirrors struct {
+	dir, honest string
+	image       string // digest of the image that the honest mirror gives
+}
+
+func newMirrors(t *testing.T) *mirrors {
+	t.Helper()
+	m := &mirrors{dir: filepath.Join(t.TempDir(), "mirror")}
+	if err := tinymirror.Make(m.dir); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(http.FileServer(http.Dir(m.dir)))
+	t.Cleanup(s.Close)
+	m.honest = s.URL
+	b := m.builder(t)
+	if code := b.iso("--mirror", m.honest); code != 0 {
+		t.Fatal(b.stderr.String())
+	}
+	m.image = digest(t, b.out)
+	return m
+}
+
+// liar is a mirror that lies about files of a suffix.
+func (m *mirrors) liar(t *testing.T, suffix string, l lie) string {
+	t.Helper()
+	var mu sync.Mutex
+	asked := map[string]int{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path]++
+		n := asked[r.URL.Path]
+		mu.Unlock()
+		name := filepath.Join(m.dir, filepath.FromSlash(r.URL.Path))
+		body, err := os.ReadFile(name)
+		if err != nil || !strings.HasSuffix(r.URL.Path, suffix) || !l(w, r, body, n) {
+			http.ServeFile(w, r, name)
+		}
+	}))
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s.URL
+}
+
+// builder is mkbuild on a cache and a folder for outputs of its own.
+type builder struct {
+	t                  *testing.T
+	config, cache, out string
+	stdout, stderr     bytes.Buffer
+}
+
+func (m *mirrors) builder(t *testing.T) *builder {
+	dir := t.TempDir()
+	b := &builder{t: t, config: filepath.Join(dir, "mkbuild.yaml"), cache: filepath.Join(dir, "cache"), out: filepath.Join(dir, "out", "image.iso")}
+	text := strings.NewReplacer("url: ", "url: "+m.honest+"/", "source: ", "source: "+m.honest+"/").Replace(tinymirror.Config)
+	if err := os.WriteFile(b.config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Dir(b.out), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run is a command of mkbuild, with its exit status.
+func (b *builder) run(args ...string) int {
+	b.stdout.Reset()
+	b.stderr.Reset()
+	w := &world{stdout: &b.stdout, stderr: &b.stderr, getenv: func(string) string { return "" }, client: testClient, transfers: liarOptions()}
+	return run(b.t.Context(), w, append(args, "--config", b.config, "--cache-dir", b.cache, "--progress", "plain"))
+}
+
+func (b *builder) iso(args ...string) int {
+	return b.run(append([]string{"iso", "-o", b.out}, args...)...)
+}
+
+// lies are all the ways in which mirrors misbehave.
+func lies() []struct {
+	name, suffix string
+	lie          lie
+	code         int
+	says         string
+} {
+	const tcz = "/ruby.tcz"
+	return []struct {
+		name, suffix string
+		lie          lie
+		code         int // with no other mirror
+		says         string
+	}{
+		{"a changed byte", tcz, changed, exitVerify, "ruby.tcz: wrong md5"},
+		{"a changed ISO", "/Core-4.5.2.iso", changed, exitVerify, "Core-4.5.2.iso: wrong md5"},
+		{"a wrong md5", tcz + ".md5.txt", wrongSum, exitVerify, "ruby.tcz: wrong md5"},
+		{"a wrong md5 of the ISO", ".iso.md5.txt", wrongSum, exitVerify, "Core-4.5.2.iso: wrong md5"},
+		{"an md5 file of noise", tcz + ".md5.txt", always("\x00\x01\x02 not a digest"), exitVerify, "ruby.tcz.md5.txt"},
+		{"an empty md5 file", tcz + ".md5.txt", always(""), exitVerify, "ruby.tcz.md5.txt"},
+		{"an empty file", tcz, always(""), exitVerify, "ruby.tcz: wrong md5"},
+		{"cut off", tcz, cutOff, exitNetwork, "ruby.tcz.*broke off at"},
+		{"cut off, and nobody tells", tcz, shortened, exitVerify, "ruby.tcz: wrong md5"},
+		{"changed since the md5 was made", tcz, replaced, exitVerify, "ruby.tcz: wrong md5"},
+		{"a page", tcz, loginPage, exitVerify, "ruby.tcz.*HTML page"},
+		{"a page for the ISO", ".iso", loginPage, exitVerify, "Core-4.5.2.iso.*HTML page"},
+		{"a page for the md5", ".md5.txt", loginPage, exitVerify, "md5.txt.*HTML page"},
+		{"a page for the dependencies", "/bash.tcz.dep", loginPage, exitVerify, "bash.tcz.dep.*HTML page"},
+		{"a stall before the answer", tcz, silent, exitNetwork, "ruby.tcz.*nothing received for"},
+		{"a stall amid the file", ".iso", stalled, exitNetwork, "Core-4.5.2.iso.*nothing received for"},
+		{"a stall in the dependencies", "/bash.tcz.dep", silent, exitNetwork, "bash.tcz.dep.*nothing received for"},
+		{"a stall in the licence", "/bash.tcz.info", silent, exitNetwork, "bash.tcz.info.*nothing received for"},
+		{"a slow drip", ".iso", dripping, exitNetwork, "Core-4.5.2.iso.*too slow"},
+		{"503", tcz, busy("", 1000), exitNetwork, "ruby.tcz.*503"},
+		{"503 of an index file", tcz + ".md5.txt", busy("", 1000), exitNetwork, "ruby.tcz.md5.txt.*503"},
+		{"503, and to come back tomorrow", tcz, busy("86400", 1000), exitNetwork, "ruby.tcz.*503"},
+		{"503 twice", tcz, busy("", 2), exitOK, ""},
+		{"503 twice, and to come back soon", tcz, busy("1", 2), exitOK, ""},
+		{"a redirect loop", tcz, loop, exitNetwork, "ruby.tcz.*redirect refused"},
+		{"compressed on the way", tcz, compressed(true), exitVerify, "ruby.tcz: wrong md5"},
+		{"said to be compressed", tcz, compressed(false), exitOK, ""},
+		{"endless", tcz + ".md5.txt", endless, exitVerify, "over the limit"},
+		{"said to be huge", tcz, huge, exitVerify, "over the limit"},
+		{"another range", tcz, partial, exitNetwork, "range"},
+		{"gone", tcz, gone, exitNetwork, "ruby.tcz.*not found"},
+	}
+}
+
+// TestLiars: whatever a mirror does, nothing of it gets into an image or stays in the cache, there is
+// one clear error of the right class, and an honest mirror beside it gives the same image as alone.
+func TestLiars(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	for _, tt := range lies() {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url := m.liar(t, tt.suffix, tt.lie)
+			b := m.builder(t)
+			code := b.iso("--mirror", url)
+			if code != tt.code {
+				t.Fatalf("exit status %d, want %d\n%s", code, tt.code, b.stderr.String())
+			}
+			if code == exitOK {
+				m.same(t, b)
+			} else {
+				b.failed(tt.says)
+			}
+			if code := b.iso("--mirror", m.honest); code != exitOK {
+				t.Fatalf("the honest mirror, on the cache that the liar has filled: %d\n%s", code, b.stderr.String())
+			}
+			m.same(t, b)
+			helped := m.builder(t)
+			if code := helped.iso("--mirror", url, "--mirror", m.honest); code != exitOK {
+				t.Fatalf("with an honest mirror beside it: %d\n%s", code, helped.stderr.String())
+			}
+			m.same(t, helped)
+		})
+	}
+}
+
+// same checks that the image is that of the honest mirror, and that the cache is clean.
+func (m *mirrors) same(t *testing.T, b *builder) {
+	t.Helper()
+	if got := digest(t, b.out); got != m.image {
+		t.Errorf("another image: %s, want %s\n%s", got, m.image, b.stderr.String())
+	}
+	h, err := fetch.Store{Dir: b.cache}.Verify(t.Context())
+	if err != nil || !h.Clean() {
+		t.Errorf("the cache: %+v, %v", h, err)
+	}
+}
+
+// failed checks how a build failed: one error, one hint, no output.
+func (b *builder) failed(says string) {
+	b.t.Helper()
+	text := b.stderr.String()
+	if strings.Count(text, "mkbuild: error: ") != 1 || strings.Count(text, "mkbuild: hint: ") != 1 || b.stdout.Len() != 0 {
+		b.t.Errorf("not one error and one hint:\n%s%s", b.stdout.String(), text)
+	}
+	line := text[strings.Index(text, "mkbuild: error: "):]
+	line, _, _ = strings.Cut(line, "\n")
+	for _, word := range strings.Split(says, ".*") {
+		_, rest, ok := strings.Cut(line, word)
+		if !ok {
+			b.t.Errorf("error %q, want %q", line, says)
+		}
+		line = rest
+	}
+	if left, err := os.ReadDir(filepath.Dir(b.out)); err != nil || len(left) != 0 {
+		b.t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestConsistentLie: a wrong file with an md5 that fits it is only found out by a lock.
+func TestConsistentLie(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	lying := func(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+		w.Write(other(body))
+		return true
+	}
+	file := m.liar(t, "/ruby.tcz", lying)
+	both := m.liarAndSum(t)
+	b := m.builder(t)
+	if code := b.run("lock", "--mirror", m.honest); code != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	for _, tt := range []struct {
+		flag string
+		code int
+	}{{"--locked", exitDrift}, {"--progress=plain", exitVerify}} {
+		for _, url := range []string{file, both} {
+			fresh := m.builder(t)
+			fresh.config = b.config
+			if code := fresh.iso("--mirror", url, tt.flag); code != tt.code {
+				t.Fatalf("%s: exit status %d, want %d\n%s", tt.flag, code, tt.code, fresh.stderr.String())
+			}
+			fresh.failed("ruby.tcz.*sha256")
+			if code := fresh.iso("--mirror", url, "--mirror", m.honest, tt.flag); code != exitOK {
+				t.Fatalf("with an honest mirror: %d\n%s", code, fresh.stderr.String())
+			}
+			if strings.Contains(fresh.stderr.String(), "first use") {
+				t.Errorf("locked, and trusted on first use:\n%s", fresh.stderr.String())
+			}
+			m.same(t, fresh)
+		}
+	}
+}
+
+// liarAndSum is a mirror whose ruby.tcz is another, and whose md5 says so.
+func (m *mirrors) liarAndSum(t *testing.T) string {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join(m.dir, "4.x/x86/tcz/ruby.tcz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.liar(t, "", func(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/ruby.tcz"):
+			w.Write(other(body))
+		case strings.HasSuffix(r.URL.Path, "/ruby.tcz.md5.txt"):
+			fmt.Fprintf(w, "%x  ruby.tcz\n", md5.Sum(other(body)))
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// other is a body with one byte changed.
+func other(body []byte) []byte {
+	b := bytes.Clone(body)
+	b[len(b)/2] ^= 0xff
+	return b
+}
+
+func changed(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+	w.Write(other(body))
+	return true
+}
+
+func wrongSum(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+	w.Write(append([]byte(strings.Repeat("0", 32)), body[32:]...))
+	return true
+}
+
+func always(text string) lie {
+	return func(w http.ResponseWriter, _ *http.Request, _ []byte, _ int) bool {
+		w.Write([]byte(text))
+		return true
+	}
+}
+
+func loginPage(w http.ResponseWriter, _ *http.Request, _ []byte, _ int) bool {
+	w.Write([]byte("<!DOCTYPE html><html><body>please log in</body></html>"))
+	return true
+}
+
+func cutOff(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body[:len(body)/2])
+	w.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+func shortened(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+	w.Write(body[:len(body)/2])
+	return true
+}
+
+// replaced gives a whole other extension.
+func replaced(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	u := *r.URL
+	u.Path = strings.Replace(u.Path, "ruby", "lshw", 1)
+	http.Redirect(w, r, u.Path, http.StatusFound)
+	return true
+}
+
+func silent(_ http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	<-r.Context().Done()
+	return true
+}
+
+func stalled(w http.ResponseWriter, r *http.Request, body []byte, _ int) bool {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body[:len(body)/2])
+	w.(http.Flusher).Flush()
+	<-r.Context().Done()
+	return true
+}
+
+func dripping(w http.ResponseWriter, r *http.Request, body []byte, _ int) bool {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	for _, b := range body {
+		w.Write([]byte{b})
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+			return true
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// busy answers 503 the first times.
+func busy(after string, times int) lie {
+	return func(w http.ResponseWriter, _ *http.Request, _ []byte, asked int) bool {
+		if asked > times {
+			return false
+		}
+		if after != "" {
+			w.Header().Set("Retry-After", after)
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	}
+}
+
+func loop(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	http.Redirect(w, r, r.URL.Path, http.StatusFound)
+	return true
+}
+
+// compressed names an encoding that nobody has asked for, and applies it or not.
+func compressed(really bool) lie {
+	return func(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+		w.Header().Set("Content-Encoding", "gzip")
+		if really {
+			var out bytes.Buffer
+			z := gzip.NewWriter(&out)
+			z.Write(body)
+			z.Close()
+			body = out.Bytes()
+		}
+		w.Write(body)
+		return true
+	}
+}
+
+func endless(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	for r.Context().Err() == nil {
+		w.Write(bytes.Repeat([]byte("0"), 64<<10))
+	}
+	return true
+}
+
+func huge(w http.ResponseWriter, r *http.Request, body []byte, _ int) bool {
+	w.Header().Set("Content-Length", strconv.Itoa(4<<30))
+	w.Write(body)
+	w.(http.Flusher).Flush()
+	<-r.Context().Done()
+	return true
+}
+
+func partial(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+	w.Header().Set("Content-Range", fmt.Sprintf("bytes 10-%d/%d", len(body)-1, len(body)))
+	w.WriteHeader(http.StatusPartialContent)
+	w.Write(body[10:])
+	return true
+}
+
+func gone(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	http.NotFound(w, r)
+	return true
+}
