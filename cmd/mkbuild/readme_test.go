@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/internal/inspect"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/testkit"
 	"mkbuild/internal/testkit/tinymirror"
@@ -192,16 +193,20 @@ func shellWords(s string) []string {
 // writes them.
 func TestGeneratedTables(t *testing.T) {
 	const name = "../../docs/troubleshooting.md"
-	var exits, boots strings.Builder
+	var exits, boots, lints strings.Builder
 	for _, s := range exitStatuses() {
 		fmt.Fprintf(&exits, "| %d | %s |\n", s.code, s.means)
 	}
 	for _, r := range qemu.Rules() {
 		fmt.Fprintf(&boots, "| `%s` | %s | %s |\n", r.Name, cell(r.Why), cell(r.Next))
 	}
+	for _, r := range inspect.Rules() {
+		fmt.Fprintf(&lints, "| `%s` | %s | %s | %s |\n", r.ID, r.Severity, cell(r.About), cell(r.Fix))
+	}
 	want := string(must(os.ReadFile(name)))
 	want = between(t, want, "<!-- exit statuses:", "| status | meaning |\n|---|---|\n"+exits.String())
 	want = between(t, want, "<!-- boot rules:", "| name | what happened | what to do |\n|---|---|---|\n"+boots.String())
+	want = between(t, want, "<!-- lint rules:", "| rule | | what is wrong | what to do |\n|---|---|---|---|\n"+lints.String())
 	if *update {
 		must(0, os.WriteFile(name, []byte(want), 0o644))
 	}
