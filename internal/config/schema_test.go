@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,27 +54,34 @@ func TestSchemaIsCurrent(t *testing.T) {
 	}
 }
 
-// Every mkbuild.yaml of the project is one to an editor too.
+// The template, and every piece of mkbuild.yaml in README and docs, is one to an editor too.
 func TestSchemaTakesOurFiles(t *testing.T) {
 	s := validator(t)
 	if err := s.Validate(value(t, string(Template))); err != nil {
 		t.Errorf("default.yaml: %v", err)
 	}
-	found, err := filepath.Glob("../../examples/*/*.yaml")
+	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range found {
-		if base := filepath.Base(name); !strings.HasPrefix(base, "mkbuild") {
-			continue
-		}
+	blocks := 0
+	for _, name := range append(pages, "../../README.md") {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Validate(value(t, string(b))); err != nil {
-			t.Errorf("%s: %v", name, err)
+		for _, m := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllSubmatch(b, -1) {
+			blocks++
+			if err := s.Validate(value(t, string(m[1]))); err != nil {
+				t.Errorf("%s: %s\n%v", name, m[1], err)
+			}
+			if _, err := Parse(name, m[1]); err != nil {
+				t.Errorf("%s: %s\n%v", name, m[1], err)
+			}
 		}
+	}
+	if blocks < 3 {
+		t.Errorf("only %d blocks of yaml found", blocks)
 	}
 }
 
