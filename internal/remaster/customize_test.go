@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/initrd"
@@ -190,6 +191,24 @@ func TestCustomizeSeveralInitrds(t *testing.T) {
 	files := folder(t, out)
 	if !bytes.Equal(files["core.gz"], content(t, img.Lookup("boot/core.gz"))) || !bytes.Equal(files["second.gz"], content(t, img.Lookup("boot/second.gz"))) {
 		t.Error("the PXE folder's initrds are not those of the ISO")
+	}
+}
+
+// TestRecordInABuild: an image whose own files hold a record, because somebody has built it out of a
+// customized one's, loses none of them.
+func TestRecordInABuild(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, customRecord), []byte("{\"append\": \"quiet\"}\n"))
+	writeFile(t, filepath.Join(dir, "etc/mine"), []byte("mine\n"))
+	b, _ := builder(t, warm)
+	built := build(t, b, plan(t, pristine, func(c *config.Config) {
+		c.Overlay = append(c.Overlay, config.UserFiles{Source: dir, Target: "/"})
+	}))
+	old, _ := initrdOf(t, openISO(t, built))
+	made, tree := initrdOf(t, openISO(t, customizedISO(t, built, Custom{Append: "site=1"})))
+	if !bytes.HasPrefix(made, old) || text(t, tree, "etc/mine") != "mine\n" {
+		t.Error("a part of the build is gone")
 	}
 }
 

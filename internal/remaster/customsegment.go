@@ -90,8 +90,14 @@ func asBuilt(open opener, size int64, name string) (*builtInitrd, error) {
 	return out, nil
 }
 
-// recordIn reads the record of a segment; nil when it has none that is right.
+// recordIn reads the record of a segment; nil when it has none that is right, or holds files that no
+// customization does: those of somebody who has built an image out of a customized one's files.
 func recordIn(t *overlay.Tree) *manifest.Customization {
+	for _, e := range t.Entries() {
+		if !e.IsDir() && !slices.Contains([]string{clientConfig, profile.KeyFile, customExtension, customRecord}, e.Path) {
+			return nil
+		}
+	}
 	e := t.Get(customRecord)
 	if e == nil || !e.IsRegular() {
 		return nil
