@@ -16,6 +16,7 @@ import (
 type isoOptions struct {
 	buildOptions
 	forms []string
+	bills []string
 }
 
 func isoCommand(w *world) *cobra.Command {
@@ -39,6 +40,8 @@ those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read when it exists;
 With one form, -o names it. With several, -o names the ISO, and the others are called after it:
 -o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, also where no ISO is among the forms.
 
+An ISO has its manifest beside it, OUTPUT.manifest.json; a PXE folder has it inside.
+
 stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
 Each form appears whole or not at all. A PXE folder that is there is replaced as a whole; one that
 holds other files is left alone, and the build fails.
@@ -55,6 +58,7 @@ holds other files is left alone, and the build fails.
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
+	c.Flags().StringSliceVar(&o.bills, "sbom", nil, "write a bill of materials beside the first form: `formats` spdx (OUTPUT.spdx.json), cyclonedx (OUTPUT.cdx.json)")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
 }
@@ -72,8 +76,14 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 	if err != nil {
 		return err
 	}
+	if err := bills(o.bills).check(); err != nil {
+		return err
+	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
 		if err := b.Write(ctx, s, outputs); err != nil {
+			return err
+		}
+		if err := bills(o.bills).write(b, s, outputs[0].Path); err != nil {
 			return err
 		}
 		for _, out := range outputs {

@@ -26,7 +26,7 @@ func ManifestName(image string) string { return image + ".manifest.json" }
 // describe makes the manifest of an image that is complete but for the manifest itself. boot are its
 // files.
 func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, boot []manifest.BootFile) ([]byte, error) {
-	m, err := b.manifestHead(s)
+	m, err := b.About(s)
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
@@ -40,8 +40,8 @@ func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, boot []ma
 	return m.Render()
 }
 
-// manifestHead says what was asked for, and of what the image is made.
-func (b *Builder) manifestHead(s *Staged) (*manifest.Manifest, error) {
+// About is the head of an image's manifest: what was asked for, and of what the image is made.
+func (b *Builder) About(s *Staged) (*manifest.Manifest, error) {
 	c := &s.Plan.Config
 	public, err := c.Public()
 	if err != nil {
