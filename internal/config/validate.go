@@ -56,6 +56,8 @@ func Choices(key string) []string {
 		return []string{"baked", "boot"}
 	case "initrd.layout":
 		return []string{"append", "merged"}
+	case "initrd.compress":
+		return []string{"normal", "best"}
 	}
 	return nil
 }
@@ -74,6 +76,7 @@ func (c *Config) checkChoices() error {
 		oneOf("profile", c.Profile),
 		oneOf("gems.mode", c.Gems.Mode),
 		oneOf("initrd.layout", c.Initrd.Layout),
+		oneOf("initrd.compress", c.Initrd.Compress),
 	} {
 		if err != nil {
 			return err

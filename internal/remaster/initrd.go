@@ -85,8 +85,9 @@ func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err er
 			err = fmt.Errorf("make initrd: %w", err)
 		}
 	}()
-	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
-	if s.Plan.Config.Initrd.Layout == "append" {
+	c := s.Plan.Config.Initrd
+	o := initrd.SegmentOptions{Level: c.Level, Best: c.Compress == "best", ModTime: s.Epoch}
+	if c.Layout == "append" {
 		err = b.appended(ctx, s, rd, o)
 	} else {
 		rd.parts = make([]*part, 1)

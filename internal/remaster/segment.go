@@ -111,7 +111,11 @@ func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("%s level %d entries %s", segmentFormat, o.Level, hex.EncodeToString(sum.Sum(nil))), nil
+	how := fmt.Sprintf("level %d", o.Level)
+	if o.Best {
+		how = "best"
+	}
+	return fmt.Sprintf("%s %s entries %s", segmentFormat, how, hex.EncodeToString(sum.Sum(nil))), nil
 }
 
 // contentID stands for the content of an entry.

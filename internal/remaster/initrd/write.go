@@ -2,6 +2,7 @@ package initrd
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -25,6 +26,8 @@ const defaultLevel = 8
 type SegmentOptions struct {
 	// Level is the gzip level, 1 to 9. 0 means 8.
 	Level int
+	// Best asks for a compressor that takes some fifty times as long, in place of a level.
+	Best bool
 	// ModTime, in seconds since 1970, stands in for entries whose MTime is 0.
 	ModTime int64
 	// Sum, when set, hears the SHA-256 of each regular file's content.
@@ -48,7 +51,13 @@ func WriteSegment(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 		return fmt.Errorf("write segment: gzip level %d is not between 1 and 9", level)
 	}
 	out := &counter{w: w}
-	err := compress(out, level, func(z io.Writer) error { return writeArchive(z, t, o) })
+	z, err := compressor(out, level, o.Best)
+	if err == nil {
+		err = writeArchive(z, t, o)
+		if cerr := z.Close(); err == nil || errors.Is(err, io.ErrClosedPipe) { // always: Close ends goroutines
+			err = cerr
+		}
+	}
 	if err == nil {
 		_, err = out.Write(make([]byte, -out.n&3))
 	}
@@ -70,21 +79,17 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// compress wraps what fill writes into one gzip member.
-func compress(w io.Writer, level int, fill func(io.Writer) error) error {
+// compressor returns what makes one gzip member of what is written to it.
+func compressor(w io.Writer, level int, best bool) (io.WriteCloser, error) {
+	if best {
+		return newBestWriter(w, runtime.GOMAXPROCS(0)), nil
+	}
 	z, err := pgzip.NewWriterLevel(w, level)
 	if err != nil {
-		return err
-	}
-	if err := z.SetConcurrency(gzipBlock, runtime.GOMAXPROCS(0)); err != nil {
-		return err
+		return nil, err
 	}
 	z.ModTime = time.Unix(0, 0) // pgzip writes the zero Time as some date of 2042
-	err = fill(z)
-	if cerr := z.Close(); err == nil { // always: Close ends pgzip's goroutines
-		err = cerr
-	}
-	return err
+	return z, z.SetConcurrency(gzipBlock, runtime.GOMAXPROCS(0))
 }
 
 // hardLink is what one group needs while its names are written.
