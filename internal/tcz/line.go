@@ -60,7 +60,7 @@ const (
 // Menu describes a line's boot configuration. mkbuild edits all of these alike.
 type Menu struct {
 	// Initrd is "append" where the initrd is named as initrd= among the kernel's arguments, as in
-	// 4.x, "line" where it has a line INITRD of its own.
+	// 4.x, "line" where labels have a line INITRD of their own; some there keep the old way.
 	Initrd string `json:"initrd"`
 	// UEFI says that the ISO has a GRUB for UEFI machines, too.
 	UEFI bool `json:"uefi"`

@@ -39,6 +39,7 @@ func TestLineOf(t *testing.T) {
 		{"4.5.2", "x86", "4.x x86", "Core-4.5.2.iso", ""},
 		{"5.2", "x86", "5.x x86", "Core-5.2.iso", "of the line 5.x x86, mkbuild assumes without proof: menu"},
 		{"15.0", "x86_64", "15.x x86_64", "CorePure64-15.0.iso", "of the line 15.x x86_64, mkbuild assumes without proof: firmware, menu, ruby"},
+		{"13.1", "x86_64", "13.x x86_64", "CorePure64-13.1.iso", "without proof: firmware, openssl, ruby"},
 		{"16.0rc1", "x86", "16.x x86", "Core-16.0rc1.iso", "of the line 16.x x86, mkbuild assumes without proof: extensions, firmware, openssl, ruby"},
 		{"18.0", "x86_64", "18.x x86_64", "CorePure64-18.0.iso", "has no line 18.x x86_64: names of files and extensions are assumed to be those of 17.x x86_64"},
 		{"3.8.4", "x86", "3.x x86", "Core-3.8.4.iso", "has no line 3.x x86: names of files and extensions are assumed to be those of 4.x x86"},

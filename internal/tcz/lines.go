@@ -20,7 +20,9 @@ const (
 //     scsi-KERNEL and util-linux, while it has to compile lshw itself; public lists for 17.x x86_64 have
 //     the firmware;
 //   - openssl: extension lists of public projects for 11.x to 13.x (openssl-1.1.1), 10.x, 15.x and 17.x;
-//   - UEFI: hearsay, about 11.x and later.
+//   - menu: read in images of 4.x and 7.x and in remasters of later ones; a public one of 13.1 x86_64 keeps
+//     its GRUB, EFI/BOOT/efiboot.img and EFI/BOOT/grub/grub.cfg. That others from about 11.x on have the
+//     same is hearsay.
 type row struct {
 	major         int
 	kernels       []string // without suffix
@@ -42,7 +44,7 @@ func rows() []row {
 		{10, kernel("4.19.10"), "openssl", "2", facts(FactRuby, FactFirmware), facts(FactExtensions), nil},
 		{11, kernel("5.4.3"), "openssl-1.1.1", "2", facts(FactRuby, FactFirmware), facts(FactISO, FactExtensions), facts(FactMenu)},
 		{12, kernel("5.10.3"), "openssl-1.1.1", "2 or 3", facts(FactRuby, FactFirmware), facts(FactExtensions), facts(FactMenu)},
-		{13, kernel("5.15.10"), "openssl-1.1.1", "3", facts(FactRuby, FactOpenSSL, FactFirmware), facts(FactISO, FactExtensions), facts(FactMenu)},
+		{13, kernel("5.15.10"), "openssl-1.1.1", "3", facts(FactRuby, FactOpenSSL, FactFirmware), facts(FactISO, FactExtensions), nil},
 		{14, kernel("6.1.2"), "openssl", "3", facts(FactRuby, FactOpenSSL, FactFirmware), facts(FactISO, FactExtensions), facts(FactMenu)},
 		{15, kernel("6.6.8"), "openssl", "3", facts(FactRuby, FactFirmware), facts(FactISO, FactExtensions), facts(FactMenu)},
 		{16, kernel("6.12.11"), "openssl", "3", facts(FactRuby, FactOpenSSL, FactFirmware, FactExtensions), nil, facts(FactMenu)},
