@@ -16,7 +16,9 @@ func cacheCommand(w *world) *cobra.Command {
 		Short: "Look into the cache of downloads, check it, and make room",
 		Long: `Downloads, and what was made of them (compressed segments of an initrd), are kept by their SHA-256 in
 one folder that any number of builds may share: --cache-dir, else $MKBUILD_CACHE_DIR, else
-mkbuild in your user cache folder. Nothing in it is trusted: builds hash it again before they use it.`,
+mkbuild in your user cache folder. Builds hash it again before they use it, so that damage does not
+get into an image. Whoever may write there can plant whole files, though, where no lock pins them:
+share a cache only among those who may decide what is in your images.`,
 		Example: `  mkbuild cache ls
   mkbuild cache verify
   mkbuild cache prune --older-than 90d
