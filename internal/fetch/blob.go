@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"mkbuild/internal/wholefile"
 )
 
 // Blob is a whole, verified file in the cache. Its bytes never change.
 type Blob struct {
-	// Path is where the cache holds it.
+	// Path is where the cache holds it; empty for what was derived while the cache was read-only.
 	Path string
 	// SHA256 and MD5 are hex digests, computed from the content.
 	SHA256, MD5 string
@@ -26,15 +28,24 @@ type Blob struct {
 
 	name  string
 	plain bool // see [Client.FirstUse]
+	// file is set for content outside of the cache, which has no name there.
+	file *wholefile.Temp
 }
 
 // Open opens the content for reading.
 func (b *Blob) Open() (*os.File, error) {
-	f, err := os.Open(b.Path)
+	f, err := b.reopen()
 	if err != nil {
 		return nil, fmt.Errorf("open cached %s: %w", b.name, err)
 	}
 	return f, nil
+}
+
+func (b *Blob) reopen() (*os.File, error) {
+	if b.file != nil {
+		return b.file.Reopen()
+	}
+	return os.Open(b.Path)
 }
 
 // Discard drops the content from the cache, so that the next [Client.Get] fetches it anew. It is for

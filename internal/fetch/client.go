@@ -68,8 +68,8 @@ type Options struct {
 	Probe time.Duration
 	// Idle bounds the wait for the next byte: 30 s.
 	Idle time.Duration
-	// MinRate is how many bytes a second a body must bring, counted over each Idle: 1024. A mirror
-	// that is slower counts as one that stalls.
+	// MinRate is how many bytes a second a body must bring, counted over one and a half Idle: 1024. A
+	// mirror that is slower counts as one that stalls.
 	MinRate int64
 	// Total bounds one Get, retries and every mirror included: 2 h.
 	Total time.Duration
@@ -104,8 +104,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// leastStep is what a transfer must bring within o.Idle.
-func (o Options) leastStep() int64 { return int64(o.Idle.Seconds() * float64(o.MinRate)) }
+// rateWindow is the time over which a rate is counted. It is longer than Idle, so that a mirror that
+// falls silent after its first bytes is one that is silent.
+func (o Options) rateWindow() time.Duration { return o.Idle * 3 / 2 }
+
+// leastStep is what a transfer must bring within a rateWindow.
+func (o Options) leastStep() int64 { return int64(o.rateWindow().Seconds() * float64(o.MinRate)) }
 
 // Get returns the content that r asks for. Its error is one of [*NotFoundError],
 // [*NetworkError], [*OfflineError], [*ChecksumError], [*ContentError], [*SizeError],

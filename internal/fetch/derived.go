@@ -60,7 +60,7 @@ func (c *Client) derived(ctx context.Context, kind, key string) (*Blob, error) {
 
 // Derive returns what is stored under kind and key, or has write make it and stores that. The
 // content must follow from the key alone: whoever stores it first has made it for all. The kind is
-// a word of lower-case letters. Its error is that of write or of ctx, or a [*CacheError].
+// a word of lower-case letters. Where the cache may only be read, it is made each time and not stored. Its error is that of write or of ctx, or a [*CacheError].
 func (c *Client) Derive(ctx context.Context, kind, key string, write func(io.Writer) error) (*Blob, error) {
 	if b, err := c.derived(ctx, kind, key); err == nil || !errors.Is(err, ErrNotFound) {
 		return b, err
@@ -70,6 +70,9 @@ func (c *Client) Derive(ctx context.Context, kind, key string, write func(io.Wri
 		return nil, err
 	}
 	p, err := k.newPart(false)
+	if readOnly(err) {
+		return c.deriveAside(ctx, kind, write, err)
+	}
 	if err != nil {
 		return nil, err
 	}

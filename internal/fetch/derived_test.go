@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,28 @@ func TestDeriveThatFails(t *testing.T) {
 	}
 	if got := files(t, c.CacheDir); len(got) != 0 {
 		t.Errorf("left: %q", got)
+	}
+}
+
+// TestDeriveBesideAReadOnlyCache: what cannot be stored is made all the same. Nobody, root included,
+// makes folders in /sys.
+func TestDeriveBesideAReadOnlyCache(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("no /sys")
+	}
+	c, made := &Client{CacheDir: "/sys/mkbuild-test"}, 0
+	for range 2 {
+		derive(t, c, "k", "text", &made)
+	}
+	broken := errors.New("broken")
+	if _, err := c.Derive(t.Context(), "segment", "k", func(io.Writer) error { return broken }); !errors.Is(err, broken) || made != 2 {
+		t.Errorf("%v, made %d times", err, made)
+	}
+	b := derive(t, c, "k", "text", &made)
+	c.Close()
+	if _, err := b.Open(); err == nil {
+		t.Error("it outlives its client")
 	}
 }
 

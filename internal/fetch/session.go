@@ -21,6 +21,8 @@ type session struct {
 	used *os.File
 	// sweep is for the remains of killed processes, once.
 	sweep sync.Once
+	// aside are files that could not be put into the cache.
+	aside []*wholefile.Temp
 }
 
 // seenBlob is a verified blob; a changed modification time calls for another look.
@@ -65,7 +67,14 @@ func (s *session) use(ctx context.Context, dir string) error {
 	return err
 }
 
-// release gives up the lock.
+// keep holds a file until the end.
+func (s *session) keep(f *wholefile.Temp) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside = append(s.aside, f)
+}
+
+// release gives up the lock, and what was kept aside.
 func (s *session) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,6 +82,10 @@ func (s *session) release() {
 		s.used.Close() //nolint:errcheck,gosec // only locked
 		s.used = nil
 	}
+	for _, f := range s.aside {
+		f.Close() //nolint:errcheck,gosec // gone with that
+	}
+	s.aside = nil
 }
 
 // lockPause is how long to wait before asking again for a lock that others hold.

@@ -40,7 +40,7 @@ func TestSlowDripIsAStall(t *testing.T) {
 	c.HTTP = slowly()
 	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url}})
 	e, ok := errors.AsType[*StallError](err)
-	if !ok || e.Got < 1 || e.Got >= 1000 || !strings.Contains(err.Error(), "too slow: ") || !e.Timeout() {
+	if !ok || e.Got < 1 || e.Got >= 1500 || !strings.Contains(err.Error(), "too slow: ") || !e.Timeout() {
 		t.Fatal(err)
 	}
 	if count() != 2 {

@@ -49,7 +49,7 @@ func (w *watchdog) fed(n int) {
 	defer w.mu.Unlock()
 	w.got += int64(n)
 	if w.rate == nil {
-		w.rate = time.AfterFunc(w.o.Idle, w.count)
+		w.rate = time.AfterFunc(w.o.rateWindow(), w.count)
 	}
 }
 
@@ -59,11 +59,11 @@ func (w *watchdog) count() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.got < w.o.leastStep() {
-		w.cancel(&StallError{After: w.o.Idle, Got: w.got})
+		w.cancel(&StallError{After: w.o.rateWindow(), Got: w.got})
 		return
 	}
 	w.got = 0
-	w.rate.Reset(w.o.Idle)
+	w.rate.Reset(w.o.rateWindow())
 }
 
 // fedReader feeds a watchdog while it is read.

@@ -233,6 +233,12 @@ func TestNewTemp(t *testing.T) {
 	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "scratch" {
 		t.Errorf("%q, %v", b, err)
 	}
+	if again, err := f.Reopen(); runtime.GOOS == "linux" {
+		got, rerr := io.ReadAll(again)
+		if err != nil || rerr != nil || string(got) != "scratch" || again.Close() != nil {
+			t.Errorf("%q, %v, %v", got, err, rerr)
+		}
+	}
 	if got := names(t, dir); got != "" && runtime.GOOS != "windows" {
 		t.Errorf("it can be seen: %q", got)
 	}

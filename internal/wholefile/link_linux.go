@@ -46,3 +46,6 @@ func (p place) linked(f *os.File) (string, error) {
 		}
 	}
 }
+
+// reopen opens a file that has no name.
+func reopen(f *os.File) (*os.File, error) { return os.Open(procPath(f)) }

@@ -13,3 +13,5 @@ func anonymous(place) (*os.File, error) { return nil, errors.ErrUnsupported }
 func link(*os.File, string) error { return errors.ErrUnsupported }
 
 func (p place) linked(*os.File) (string, error) { return "", errors.ErrUnsupported }
+
+func reopen(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
