@@ -38,6 +38,10 @@ func flagValues(name string) cobra.CompletionFunc {
 		return fixed(strings.Split(ui.Modes, ", ")...)
 	case "format":
 		return formats
+	case "compress":
+		return fixed(config.Choices("initrd.compress")...)
+	case "sbom":
+		return list("spdx", "cyclonedx")
 	case "log-format":
 		return fixed("text", "json")
 	case "config", "razor-config", "rules":
@@ -69,21 +73,30 @@ func argValues(use string) cobra.CompletionFunc {
 	return nil
 }
 
-// formats completes the list of --format: each form once, behind a comma. Commands that take one
-// form alone have a flag of the same name with a text value.
-func formats(cmd *cobra.Command, _ []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	_, list := cmd.Flags().Lookup("format").Value.(pflag.SliceValue)
-	var out []cobra.Completion
-	if !list {
-		return []cobra.Completion{"iso", "pxe"}, cobra.ShellCompDirectiveNoFileComp
+// formats completes --format, which takes a list where several forms can be written.
+func formats(cmd *cobra.Command, args []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if _, several := cmd.Flags().Lookup("format").Value.(pflag.SliceValue); !several {
+		return fixed("iso", "pxe")(cmd, args, done)
 	}
-	before := done[:strings.LastIndexByte(done, ',')+1]
+	var forms []string
 	for _, f := range remaster.Forms() {
-		if !slices.Contains(strings.Split(before, ","), string(f)) {
-			out = append(out, before+string(f))
-		}
+		forms = append(forms, string(f))
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	return list(forms...)(cmd, args, done)
+}
+
+// list completes values behind commas, each once.
+func list(values ...string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, _ []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		before := done[:strings.LastIndexByte(done, ',')+1]
+		var out []cobra.Completion
+		for _, v := range values {
+			if !slices.Contains(strings.Split(before, ","), v) {
+				out = append(out, before+v)
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
 }
 
 func fixed(values ...string) cobra.CompletionFunc {
