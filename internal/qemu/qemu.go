@@ -26,6 +26,11 @@ type Machine struct {
 	MemoryMiB int
 	// CDROM is an ISO to boot from. Otherwise Kernel, Initrd and Append are booted directly.
 	CDROM, Kernel, Initrd, Append string
+	// Stick is a hybrid image to boot from as from a USB stick, when CDROM is empty.
+	Stick string
+	// Firmware is a file with UEFI firmware, such as Debian's /usr/share/ovmf/OVMF.fd; empty is
+	// QEMU's own BIOS.
+	Firmware string
 	// NetBoot is the URL of an iPXE script to boot from the network with, when CDROM and Kernel
 	// are empty: the card's own ROM is an iPXE, and DHCP names the URL as its boot file.
 	NetBoot string
@@ -65,6 +70,9 @@ func (m Machine) args() []string {
 	if display == "none" {
 		a = append(a, "-machine", "graphics=off") // SeaBIOS then writes to the serial console
 	}
+	if m.Firmware != "" {
+		a = append(a, "-bios", m.Firmware)
+	}
 	return append(append(a, m.nic()...), m.medium()...)
 }
 
@@ -86,6 +94,9 @@ func (m Machine) medium() []string {
 	switch {
 	case m.CDROM != "":
 		return []string{"-boot", "d", "-drive", "index=2,media=cdrom,format=raw,readonly=on,file=" + strings.ReplaceAll(m.CDROM, ",", ",,")}
+	case m.Stick != "":
+		return []string{"-drive", "if=none,id=stick,format=raw,readonly=on,file=" + strings.ReplaceAll(m.Stick, ",", ",,"),
+			"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"}
 	case m.NetBoot != "":
 		return []string{"-boot", "n"}
 	}

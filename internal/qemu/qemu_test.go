@@ -218,3 +218,16 @@ func TestArgs(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+func TestStickAndFirmware(t *testing.T) {
+	t.Parallel()
+	got := strings.Join(Machine{Stick: "a,b.iso", Firmware: "OVMF.fd"}.args(), " ")
+	for _, want := range []string{"-bios OVMF.fd", "if=none,id=stick,format=raw,readonly=on,file=a,,b.iso", "usb-storage,drive=stick,bootindex=0"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if plain := strings.Join(Machine{CDROM: "a.iso"}.args(), " "); strings.Contains(plain, "-bios") || strings.Contains(plain, "usb-storage") {
+		t.Errorf("a CD's machine: %q", plain)
+	}
+}

@@ -17,6 +17,7 @@ check() {
 
 echo
 echo "PROBE begin $(cat /tmp/mk-version.yaml | tr '\n' ' ') on $(uname -r)"
+echo "PROBE firmware $(test -d /sys/firmware/efi && echo UEFI || echo BIOS), arguments: $(cat /proc/cmdline)"
 check release . 'cat /usr/share/doc/tc/release.txt'
 check lscpu 'Architecture' 'lscpu'
 check sfdisk 'util-linux' 'sfdisk --version'

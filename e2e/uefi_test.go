@@ -1,0 +1,31 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mkbuild/internal/qemu"
+	"mkbuild/internal/testkit"
+)
+
+// firmware is Debian's UEFI firmware for QEMU (package ovmf).
+const firmware = "/usr/share/ovmf/OVMF.fd"
+
+// TestBootUEFIFromAStick boots a prod image of the 64-bit line by UEFI, and as a USB stick: its source
+// is a hybrid with an EFI image. The kernel arguments are those that mkbuild customize has put into the
+// menu inside of that.
+func TestBootUEFIFromAStick(t *testing.T) {
+	testkit.Tool(t, "qemu-system-x86_64")
+	f := setup(t)
+	if _, err := os.Stat(firmware); err != nil {
+		testkit.Tool(t, firmware)
+	}
+	f.config64 = true
+	built, image := f.image(t, with("")), filepath.Join(t.TempDir(), "site.iso")
+	if out, stderr, err := f.run(t, "customize", built, "-o", image, "--append", "site=ams1"); err != nil || out != image+"\n" {
+		t.Fatalf("%q, %v\n%s", out, err, stderr)
+	}
+	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", MemoryMiB: 768, Stick: image, Firmware: firmware})
+	wantLines(t, log, "PROBE firmware UEFI, arguments: ", "console=ttyS0 loglevel=3 site=ams1\n", "PROBE sshd not running; installed: no", "MK loaded: v0.1.0")
+}
