@@ -57,13 +57,19 @@ func (o *buildOptions) addInputFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.release, "release", "", "Tiny Core Linux release (default 4.5.2)")
 	f.StringVar(&o.arch, "arch", "", "architecture: x86 or x86_64 (default x86)")
+	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's own)")
+	o.addFetchFlags(c)
+}
+
+// addFetchFlags adds what decides on where inputs come from.
+func (o *buildOptions) addFetchFlags(c *cobra.Command) {
+	f := c.Flags()
 	f.StringVar(&o.config, "config", "", "configuration `file` (default ./mkbuild.yaml if it exists)")
 	f.StringArrayVar(&o.mirrors, "mirror", nil, "mirror to use instead of the configured ones: `URL|DIR`; may be repeated, tried in order")
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
 	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse what only plain http gives, unless a lock pins it and the cache has it")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
-	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's own)")
 }
 
 // plan reads the configuration and puts the flags over it.
@@ -169,14 +175,21 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 
 // builder is what images are built with.
 func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
+	b, err := o.unlocked(w, plan, sink)
+	if err != nil {
+		return nil, err
+	}
+	b.Lock, err = o.loadLock()
+	b.Strict = o.locked
+	return b, err
+}
+
+// unlocked is what images are built with, as far as no lock decides on it.
+func (o *buildOptions) unlocked(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
 	b, err := o.fetcher(w, sink)
 	if err != nil {
 		return nil, err
 	}
-	if b.Lock, err = o.loadLock(); err != nil {
-		return nil, err
-	}
-	b.Strict = o.locked
 	if b.Keys, err = authorizedKeys(&plan.Config, sink); err != nil {
 		return nil, err
 	}

@@ -108,12 +108,12 @@ func exitCode(err error) int {
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
-		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, manifest.ErrInvalid} {
+		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
 		if errors.Is(err, s) {
 			return true
 		}
 	}
-	return isAny[*inspect.BrokenError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
+	return isAny[*inspect.BrokenError](err) || isAny[*inspect.RebuildError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
 }
 
 func isAny[T error](err error) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -8,7 +9,10 @@ import (
 	"mkbuild/internal/inspect"
 )
 
-type verifyOptions struct{ json, strict bool }
+type verifyOptions struct {
+	buildOptions
+	json, strict, again bool
+}
 
 func verifyCommand(w *world) *cobra.Command {
 	o := &verifyOptions{}
@@ -21,24 +25,35 @@ initrd against iso-metadata.yaml, the boot loader's boot-info-table, and the rul
 wrong modes, and ways into a prod image. An image that mkbuild did not build has no manifest; the
 rest is checked all the same.
 
-Errors end with exit status 5, warnings do not, unless --strict is given.`,
+Errors end with exit status 5, warnings do not, unless --strict is given.
+
+--rebuild builds the image once more instead, from what its manifest says: that configuration and
+those inputs, by their digests, out of the cache or from mirrors. The manifest has no secrets, no
+mirrors and none of your own files: they come from --config. Where the bytes are not the same, the
+first difference is printed, and the exit status is 5.`,
 		Example: `  mkbuild verify rz_mk_prod-image.0.1.0.iso
-  mkbuild verify Core-current.iso --json`,
+  mkbuild verify Core-current.iso --json
+  mkbuild verify --rebuild rz_mk_prod-image.0.1.0.iso --config mkbuild.yaml --offline`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return runVerify(w, o, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), w, o, args[0]) },
 	}
 	f := c.Flags()
-	f.BoolVar(&o.json, "json", false, "print JSON (schema mkbuild.verify/v1)")
+	f.BoolVar(&o.json, "json", false, "print JSON (schema mkbuild.verify/v1; with --rebuild mkbuild.rebuild/v1)")
 	f.BoolVar(&o.strict, "strict", false, "count warnings as errors")
+	f.BoolVar(&o.again, "rebuild", false, "build the image once more and compare the bytes; the flags below are for this")
+	o.addFetchFlags(c)
 	return c
 }
 
-func runVerify(w *world, o *verifyOptions, name string) error {
+func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) error {
 	m, err := openImage(name)
 	if err != nil {
 		return err
 	}
 	defer m.Close() //nolint:errcheck // only read
+	if o.again {
+		return o.rebuild(ctx, w, m)
+	}
 	v, err := m.Verify()
 	if errors.Is(err, inspect.ErrNothingToVerify) {
 		return &usageError{err.Error(), "name an image; mkbuild lock --check checks a lock"}

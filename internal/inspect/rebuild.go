@@ -1,0 +1,119 @@
+package inspect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// RebuildSchema is the version of a rebuild's JSON.
+const RebuildSchema = "mkbuild.rebuild/v1"
+
+// ErrNoManifest says that an image does not say what it was made of.
+var ErrNoManifest = errors.New("no manifest says what it was made of")
+
+// Rebuild is the result of building an image once more.
+type Rebuild struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+	// Same says that the bytes are the same.
+	Same bool `json:"same"`
+	// SHA256 and Rebuilt are the digests of the image and of the one that was built now.
+	SHA256  string `json:"sha256"`
+	Rebuilt string `json:"rebuilt"`
+	// Offset is where the first differing byte is, First the first difference of what they hold, if
+	// they hold different things, and Changes how many there are.
+	Offset  *int64  `json:"offset,omitempty"`
+	First   *Change `json:"first,omitempty"`
+	Changes int     `json:"changes,omitempty"`
+}
+
+// CompareRebuilt tells whether b, which was built now, is a, byte for byte.
+func CompareRebuilt(a, b *Image) (*Rebuild, error) {
+	r := &Rebuild{Schema: RebuildSchema, Name: a.Name, Same: a.SHA256 == b.SHA256, SHA256: a.SHA256, Rebuilt: b.SHA256}
+	if r.Same {
+		return r, nil
+	}
+	offset, err := firstDifference(a.whole(), b.whole())
+	if err != nil {
+		return nil, fmt.Errorf("compare %s with its rebuild: %w", a.Name, err)
+	}
+	d, err := Compare(a, b)
+	if err != nil {
+		return nil, err
+	}
+	r.Offset, r.Changes = &offset, len(d.Changes)
+	if r.Changes > 0 {
+		r.First = &d.Changes[0]
+	}
+	return r, nil
+}
+
+// firstDifference returns the offset of the first byte that differs; the end of the shorter input
+// is one.
+func firstDifference(a, b io.Reader) (int64, error) {
+	var at int64
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(a, x)
+		m, errB := io.ReadFull(b, y)
+		if !bytes.Equal(x[:n], y[:m]) || n < len(x) {
+			for i := range min(n, m) {
+				if x[i] != y[i] {
+					return at + int64(i), nil
+				}
+			}
+			return at + int64(min(n, m)), readError(errA, errB)
+		}
+		at += int64(n)
+	}
+}
+
+// readError is the first error that is not the end of an input.
+func readError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Print writes the result for people.
+func (r *Rebuild) Print(w io.Writer) error {
+	p := &page{w: w}
+	if r.Same {
+		p.line("%s: built once more, the same bytes: sha256 %s", r.Name, r.SHA256)
+		return p.err
+	}
+	p.line("%s: built once more, other bytes: sha256 %s, the image has %s", r.Name, r.Rebuilt, r.SHA256)
+	p.line("the first byte that differs is at offset %d", *r.Offset)
+	if r.First == nil {
+		p.line("both hold the same: only the packing differs")
+		return p.err
+	}
+	p.line("the first of %d differences from the image to its rebuild:", r.Changes)
+	p.line("- %s %s `%s`%s", r.First.Change, r.First.Area, r.First.Name, detailText(r.First.What))
+	return p.err
+}
+
+// Err is nil where the bytes are the same.
+func (r *Rebuild) Err() error {
+	if r.Same {
+		return nil
+	}
+	return &RebuildError{r.Name}
+}
+
+// RebuildError says that an image cannot be built again as it is.
+type RebuildError struct{ Name string }
+
+func (e *RebuildError) Error() string {
+	return "verify " + e.Name + ": building it once more gives another image"
+}
+
+// Hint says where to look.
+func (*RebuildError) Hint() string {
+	return "was it changed after the build, by another mkbuild built, or from another configuration (--config)? mkbuild verify without --rebuild holds it against its manifest"
+}
