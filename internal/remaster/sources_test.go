@@ -119,7 +119,7 @@ func TestUnknownRelease(t *testing.T) {
 	tests := []struct{ release, want string }{
 		{"4.99", "the mirror has 4.5.2, 4.6, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"},
 		{"4.6", "the mirror has 4.5.2, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"}, // an empty folder is no release
-		{"99.0", "the mirror has releases of 3.x, 4.x, 12.x: "},
+		{"99.0", "the mirror has releases of 3.x, 4.x, 12.x, 15.x: "},
 	}
 	for _, tc := range tests {
 		release := func(c *config.Config) { c.Release = tc.release }
