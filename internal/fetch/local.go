@@ -27,6 +27,11 @@ func unchanged(s source, e *entry) bool {
 // is what lets a build read it twice and see the same bytes.
 func (j *job) fromFile(ctx context.Context, i int) (*Blob, error) {
 	s := j.sources[i]
+	if e := j.cache.entry(s); unchanged(s, e) {
+		if d, ok := j.cached(e); ok {
+			return j.blob(d, i, e), nil
+		}
+	}
 	f, st, err := openRegular(s.path)
 	if err != nil {
 		return nil, err

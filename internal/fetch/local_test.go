@@ -39,8 +39,12 @@ func TestLocalSource(t *testing.T) {
 		if b := want(t, c, r, "one"); b.Cached || b.URL != url {
 			t.Errorf("%+v", b)
 		}
-		if b := want(t, c, r, "one"); !b.Cached {
-			t.Errorf("%s: an unchanged file was read again", url)
+		for _, fresh := range []bool{false, true} {
+			online := &Client{CacheDir: c.CacheDir}
+			r.Fresh = fresh
+			if b := want(t, online, r, "one"); !b.Cached {
+				t.Errorf("%s: an unchanged file was read again", url)
+			}
 		}
 		noParts(t, c)
 	}

@@ -79,7 +79,8 @@ func (j *job) keep(p *part, i int, e entry) (*Blob, error) {
 	if err := j.match(shown, d); err != nil {
 		return nil, err
 	}
-	if err := j.cache.commit(p, true); err != nil {
+	// Index files are soon fetched again, should a power cut take them.
+	if err := j.cache.commit(p, !j.Fresh && !j.Optional); err != nil {
 		return nil, err
 	}
 	e.SHA256, e.Size = d.sha256, d.size
