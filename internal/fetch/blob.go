@@ -12,7 +12,8 @@ import (
 type Blob struct {
 	// Path is where the cache holds it; empty for what was derived while the cache was read-only.
 	Path string
-	// SHA256 and MD5 are hex digests, computed from the content.
+	// SHA256 and MD5 are hex digests, computed from the content; MD5 is empty where a SHA-256 alone was
+	// asked for, and for derived content.
 	SHA256, MD5 string
 	// Size is the length in bytes.
 	Size int64

@@ -235,3 +235,25 @@ func FuzzParseDerivation(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkVerify is what each run pays for each byte that it has from the cache.
+func BenchmarkVerify(b *testing.B) {
+	for name, withMD5 := range map[string]bool{"sha256": false, "sha256 and md5": true} {
+		b.Run(name, func(b *testing.B) {
+			c := &Client{CacheDir: b.TempDir()}
+			blob, err := c.Derive(b.Context(), "segment", "k", func(w io.Writer) error {
+				_, err := io.WriteString(w, noise(8<<20))
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(blob.Size)
+			for b.Loop() {
+				if _, err := (cache{dir: c.CacheDir, session: &session{}}).verify(blob.SHA256, withMD5); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -40,7 +40,7 @@ func (j *job) fromFile(ctx context.Context, i int) (*Blob, error) {
 	if st.Size() > j.MaxSize {
 		return nil, &SizeError{Name: j.Name, URL: s.shown, Limit: j.MaxSize}
 	}
-	p, err := j.cache.newPart(true)
+	p, err := j.cache.newPart(j.needsMD5())
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func (j *job) cached(e *entry) (digests, bool) {
 
 // usable verifies a blob and holds it against the request's digests, limit and check.
 func (j *job) usable(sha string) (digests, bool) {
-	d, err := j.cache.verify(sha, true)
+	d, err := j.cache.verify(sha, j.needsMD5())
 	if errors.Is(err, errDamaged) {
 		j.damaged = true
 		j.warn(j.Name, "its cached copy was damaged and has been removed")

@@ -95,6 +95,10 @@ func (c *Client) newJob(r Request) (*job, error) {
 // pinned reports whether a digest decides what the content must be.
 func (j *job) pinned() bool { return j.MD5 != "" || j.SHA256 != "" }
 
+// needsMD5 reports whether content has to be hashed twice: an MD5 is all that upstream publishes, and
+// takes longer than the SHA-256 that decides where it is known.
+func (j *job) needsMD5() bool { return j.MD5 != "" || j.SHA256 == "" }
+
 // cleanHex lower-cases a digest of size bytes; empty stays empty.
 func cleanHex(algorithm, s string, size int) (string, error) {
 	if s == "" {

@@ -32,7 +32,7 @@ func (j *job) fromHTTP(ctx context.Context, i int, s source) (*Blob, error) {
 	if down := j.hosts.get(s).down; down != nil {
 		return nil, down
 	}
-	p, err := j.cache.newPart(true)
+	p, err := j.cache.newPart(j.needsMD5())
 	if err != nil {
 		return nil, err
 	}
