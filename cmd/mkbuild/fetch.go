@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/lock"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
@@ -59,8 +58,8 @@ func (o *buildOptions) resolve(ctx context.Context, b *remaster.Builder, plan *r
 	b.Lock, b.Strict = l, o.locked
 	r, err := b.Resolve(ctx, plan)
 	if err == nil && l != nil && l.Config != r.Lock.Config {
-		stale := &lock.StaleError{Want: l.Config, Got: r.Lock.Config, Command: l.Command}
-		b.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: o.lockName(), Text: stale.Error() + ": " + stale.Hint()})
+		b.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: l.File, Text: fmt.Sprintf(
+			"it was made for another configuration: what is new was fetched as it is now; `%s` brings it up to date", l.Command)})
 	}
 	return r, err
 }

@@ -50,7 +50,7 @@ stdout is the path of the lock.`,
 	o.addInputFlags(c)
 	o.addLockfileFlag(c)
 	f := c.Flags()
-	f.StringArrayVar(&o.update, "update", nil, "look up anew what is locked: all of it, or with `=NAME` one file and what it depends on; may be repeated")
+	f.StringArrayVar(&o.update, "update", nil, "look up anew what is locked: all of it, or only `NAME` and what it depends on; may be repeated")
 	f.Lookup("update").NoOptDefVal = everything
 	f.BoolVar(&o.check, "check", false, "change nothing: say what is not as locked")
 	return c

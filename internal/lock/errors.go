@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -61,12 +62,13 @@ func (e *InvalidError) Hint() string {
 
 // StaleError is an [ErrStale]: the configuration selects other inputs than the one that was locked.
 type StaleError struct {
+	File      string // the lock; empty for one that is not a file
 	Want, Got string // digests of the configuration: locked, and now
 	Command   string
 }
 
 func (e *StaleError) Error() string {
-	return fmt.Sprintf("check the lock: it was made for another configuration: locked %s, now %s", e.Want, e.Got)
+	return fmt.Sprintf("check %s: it was made for another configuration: locked %s, now %s", cmp.Or(e.File, "the lock"), e.Want, e.Got)
 }
 
 // Is reports that e is an ErrStale.
@@ -133,16 +135,6 @@ func (e *DriftsError) Hint() string {
 	return "if you trust them, accept all with `" + or(e.Command) + " --update`, or one with `" + or(e.Command) + " --update=NAME`"
 }
 
-func or(cmd string) string {
-	if cmd == "" {
-		return command
-	}
-	return cmd
-}
+func or(writes string) string { return cmp.Or(writes, command) }
 
-func none(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
-}
+func none(s string) string { return cmp.Or(s, "none") }

@@ -41,6 +41,7 @@ func Load(name string) (*Lock, error) {
 	if err != nil {
 		return nil, &InvalidError{File: name, Err: err}
 	}
+	l.File = name
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
 		return nil, fmt.Errorf("read lock: %w", err)

@@ -67,8 +67,9 @@ type Lock struct {
 	// Inputs are sorted by kind and name.
 	Inputs []Input `json:"inputs"`
 
-	// Command is what writes this lock, for hints: "mkbuild lock --config my.yaml". It is not part
-	// of the text.
+	// File is where it was read from, Command what writes it: "mkbuild lock --config my.yaml". Both
+	// are for messages, and no part of the text.
+	File    string `json:"-"`
 	Command string `json:"-"`
 }
 

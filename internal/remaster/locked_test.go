@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 
@@ -215,4 +216,78 @@ func TestForeignLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
+}
+
+// What the configuration lists as missing is not asked for again, and a lock without it is whole.
+func TestLockedWithoutTheMissing(t *testing.T) {
+	t.Parallel()
+	missing := func(c *config.Config) { c.Missing = []string{"nowhere"} }
+	srv := serve(t, pristine)
+	p := planAt(t, srv.URL, bare("broken-dep"), missing)
+	b, rec := builder(t, t.TempDir())
+	b.Lock, b.Strict = resolved(t, p), true
+	before := len(srv.requests())
+	s, err := b.Stage(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if asked := strings.Join(srv.requests()[before:], "\n"); strings.Contains(asked, "nowhere") {
+		t.Errorf("asked for\n%s", asked)
+	}
+	if got := rec.texts(ui.Warning); !strings.Contains(got, "nowhere.tcz: no mirror has it") {
+		t.Errorf("warnings:\n%s", got)
+	}
+}
+
+// A hash that the user wrote into mkbuild.yaml after the lock was made decides.
+func TestOwnHashIsYoungerThanTheLock(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	b, _ := builder(t, t.TempDir())
+	b.Lock = resolved(t, plan(t, dir))
+	name := filepath.Join(dir, "archives", "stomp-1.2.0.gem")
+	writeFile(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
+	sum := fmt.Sprintf("%x", sha256.Sum256(readFile(t, name)))
+	p := plan(t, dir, func(c *config.Config) { c.Gems.Install[1].SHA256 = strings.ToUpper(sum) })
+	s, err := b.Stage(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	i := slices.IndexFunc(s.Inputs(), func(in lock.Input) bool { return in.Name == "stomp-1.2.0.gem" })
+	if got := s.Inputs()[i].SHA256; got != sum {
+		t.Errorf("the image has the gem %s, not %s", got, sum)
+	}
+}
+
+// The edges of an extension that was only picked from are not in the lock.
+func TestPickedBecomesWanted(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	writeFile(t, filepath.Join(dir, tczDir, "util-linux.tcz.dep"), []byte("ncurses.tcz\n"))
+	b, _ := builder(t, t.TempDir())
+	picked := func(c *config.Config) {
+		c.Picks = []config.Pick{{Extension: "util-linux", Files: []string{"usr/local/bin/lscpu"}}}
+	}
+	b.Lock = resolved(t, plan(t, dir, bare("lshw"), picked))
+	if in := b.Lock.Find(lock.TCZ, "util-linux.tcz"); !in.OnlyPicked() || len(in.Needs) > 0 {
+		t.Fatalf("%+v", in)
+	}
+	wanted := plan(t, dir, bare("lshw", "util-linux"))
+	s, err := b.Stage(t.Context(), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Added().Get("usr/local/lib/libncurses.so.5") == nil {
+		t.Error("the image lacks what util-linux depends on")
+	}
+	r, err := b.Resolve(t.Context(), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := r.Lock.Find(lock.TCZ, "util-linux.tcz"); !slices.Equal(in.Needs, []string{"ncurses.tcz"}) || in.OnlyPicked() {
+		t.Errorf("%+v", in)
+	}
 }

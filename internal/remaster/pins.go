@@ -1,6 +1,7 @@
 package remaster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func newPins(l *lock.Lock, strict bool, p *Plan) (pins, error) {
 	ps.stale = digest != l.Config
 	ps.foreign = l.Arch != p.Config.Arch || major(l.Release) != major(p.Config.Release)
 	if ps.stale && strict {
-		return ps, &lock.StaleError{Want: l.Config, Got: digest, Command: l.Command}
+		return ps, &lock.StaleError{File: l.File, Want: l.Config, Got: digest, Command: l.Command}
 	}
 	return ps, nil
 }
@@ -116,15 +117,6 @@ func (s *sources) get(ctx context.Context, in *lock.Input, r fetch.Request) (*fe
 	return nil, &OtherBytesError{drift}
 }
 
-// staleWarning is what a build says that goes on with a lock of another configuration.
-func (ps *pins) staleWarning() string {
-	cmd := ps.lock.Command
-	if cmd == "" {
-		cmd = "mkbuild lock"
-	}
-	return fmt.Sprintf("it was made for another configuration: what it has is used, what is new is taken as it is now; `%s` brings it up to date", cmd)
-}
-
 // sources are those of a plan, held against the lock.
 func (b *Builder) sources(p *Plan) (*sources, error) {
 	ps, err := newPins(b.Lock, b.Strict, p)
@@ -132,8 +124,9 @@ func (b *Builder) sources(p *Plan) (*sources, error) {
 		return nil, err
 	}
 	s := &sources{client: b.Fetch, plan: p, pins: ps, blobs: map[[2]string]*fetch.Blob{}}
-	if ps.stale {
-		s.warn(lock.FileName, ps.staleWarning())
+	if l := b.Lock; ps.stale {
+		s.warn(cmp.Or(l.File, lock.FileName), fmt.Sprintf(
+			"it was made for another configuration: what it has is used, what is new is taken as it is now; `%s` brings it up to date", cmp.Or(l.Command, "mkbuild lock")))
 	}
 	return s, nil
 }

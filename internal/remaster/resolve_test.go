@@ -1,6 +1,7 @@
 package remaster
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 
@@ -25,6 +27,22 @@ func TestResolve(t *testing.T) {
 	}
 	if got, want := described(l.Inputs), described(dev.Inputs()); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The time of a lock is not that of what only another profile has.
+func TestLockHasTheTimeOfItsProfile(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	image := readFile(t, filepath.Join(dir, tczDir, "openssh.tcz"))
+	binary.LittleEndian.PutUint32(image[8:], 1500000000) // squashfs' superblock: when it was made
+	publish(t, dir, tczDir+"/openssh.tcz", image)
+	for profile, want := range map[string]int64{"prod": tinymirror.Time, "dev": 1500000000, "debug": 1500000000} {
+		p := plan(t, dir, profileOf(profile))
+		_, s, _ := staged(t, p)
+		if got := resolved(t, p).SourceDate; got != want || s.Epoch != want {
+			t.Errorf("%s: the lock has %d, a build %d, want %d", profile, got, s.Epoch, want)
+		}
 	}
 }
 
@@ -61,7 +79,11 @@ func TestResolveKeepsPins(t *testing.T) {
 	}
 	update(t, dir, tczDir+"/bash.tcz")
 	update(t, dir, tczDir+"/dmidecode.tcz")
+	first.Lock.SourceDate = 5
 	b.Lock = first.Lock
+	if same, err := b.Resolve(t.Context(), plan(t, dir, bare("bash", "lshw"))); err != nil || same.Lock.SourceDate != 5 {
+		t.Errorf("an unchanged lock has another time: %v", err)
+	}
 	second, err := b.Resolve(t.Context(), plan(t, dir, bare("bash", "dmidecode")))
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +91,9 @@ func TestResolveKeepsPins(t *testing.T) {
 	var got []string
 	for _, d := range second.Lock.Compare(first.Lock) {
 		got = append(got, d.Input+" "+d.What)
+	}
+	if second.Lock.SourceDate == 5 {
+		t.Error("a changed lock has the time of the old one")
 	}
 	if want := []string{"configuration digest", "lshw.tcz input", "dmidecode.tcz input"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
