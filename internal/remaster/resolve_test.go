@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/lock"
@@ -178,5 +179,32 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An archive that no upstream digest speaks for is asked for again, cached or not, when a lock is made.
+func TestResolveAsksUpstreamForArchives(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	srv := serve(t, dir)
+	p := planAt(t, srv.URL, bare(), func(c *config.Config) {
+		c.Gems.Install = []config.Gem{{Name: "stomp", Version: "1.2.0"}}
+	})
+	b, _ := builder(t, t.TempDir())
+	first, err := b.Resolve(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "archives", "stomp-1.2.0.gem")
+	writeFile(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
+	later := time.Unix(2000000000, 0) // Last-Modified counts seconds
+	if err := os.Chtimes(name, later, later); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := builder(t, b.Fetch.CacheDir)
+	again.Lock = first.Lock
+	drifts, err := again.Check(t.Context(), p)
+	if err != nil || len(drifts) != 1 || drifts[0].Input != "stomp-1.2.0.gem" {
+		t.Errorf("%v, %v", drifts, err)
 	}
 }
