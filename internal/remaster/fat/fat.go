@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Errors of this package.
@@ -130,7 +131,7 @@ func (f *FS) entry(table []byte, n int) int {
 	case 16:
 		return le16(table[2*n:])
 	}
-	return le32(table[4*n:]) & 0x0fffffff
+	return int(u32(table[4*n:]) & 0x0fffffff)
 }
 
 // link sets the entry of a cluster in every copy of the table.
@@ -150,7 +151,7 @@ func (f *FS) link(n, v int) {
 			binary.LittleEndian.PutUint16(t[2*n:], uint16(v))
 		default:
 			p := t[4*n:]
-			binary.LittleEndian.PutUint32(p, uint32(le32(p)&0xf0000000|v&0x0fffffff))
+			binary.LittleEndian.PutUint32(p, u32(p)&0xf0000000|uint32(v)&0x0fffffff)
 		}
 	}
 }
@@ -179,4 +180,8 @@ func powerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
 
 func le16(b []byte) int { return int(binary.LittleEndian.Uint16(b)) }
 
-func le32(b []byte) int { return int(binary.LittleEndian.Uint32(b)) }
+func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+
+// le32 reads a number that is held against the size of an image in memory: what is beyond the
+// int of a 32-bit machine is cut, and too large all the same.
+func le32(b []byte) int { return int(min(u32(b), math.MaxInt32)) }

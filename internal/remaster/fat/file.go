@@ -120,7 +120,7 @@ func (f *FS) count(freed int) {
 		return
 	}
 	at := f.b[f.info+infoFree:]
-	if n := le32(at); n != infoUnknown {
-		binary.LittleEndian.PutUint32(at, uint32(max(n+freed, 0)))
+	if n := u32(at); n != infoUnknown {
+		binary.LittleEndian.PutUint32(at, uint32(max(int64(n)+int64(freed), 0)))
 	}
 }
