@@ -48,11 +48,11 @@ func flagValues(name string) cobra.CompletionFunc {
 		return fileType("yaml", "yml")
 	case "image":
 		return fileType("iso")
-	case "lockfile":
+	case "lockfile", "keep-lock":
 		return fileType("lock")
 	case "mirror", "cache-dir", "data":
 		return directories
-	case "release", "append", "image-version", "source-date-epoch", "timeout", "memory", "expect", "listen", "environment", "host", "fault":
+	case "release", "append", "image-version", "source-date-epoch", "older-than", "timeout", "memory", "expect", "listen", "environment", "host", "fault":
 		return cobra.NoFileCompletions
 	}
 	return nil

@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/testkit/tinymirror"
@@ -88,9 +91,12 @@ func (s *storm) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return c, &stderr
 }
 
-func (s *storm) build(n int) (*exec.Cmd, *bytes.Buffer) {
-	return s.command("iso", "--config", s.config, "--progress", "quiet", "-o", s.image(n))
+func (s *storm) build(n int, more ...string) (*exec.Cmd, *bytes.Buffer) {
+	return s.command(append([]string{"iso", "--config", s.config, "--progress", "quiet", "-o", s.image(n)}, more...)...)
 }
+
+// allForms makes builds that are killed write everything that there is.
+const allForms = "--format=iso,pxe,razor,tar"
 
 func (s *storm) image(n int) string { return filepath.Join(s.out, fmt.Sprintf("%d.iso", n)) }
 
@@ -159,7 +165,7 @@ func (s *storm) kill(t *testing.T, n int, moment float64) {
 	s.mu.Lock()
 	after := time.Duration(moment * float64(s.typical))
 	s.mu.Unlock()
-	c, stderr := s.build(n)
+	c, stderr := s.build(n, allForms)
 	if err := c.Start(); err != nil {
 		t.Error(err)
 		return
@@ -195,9 +201,14 @@ func (s *storm) checkImages(t *testing.T, want string) {
 // and the cache is clean.
 func (s *storm) checkLeftovers(t *testing.T) {
 	t.Helper()
-	for _, name := range append(hidden(t, s.out), ".0.iso.tmp-0") {
-		output, _, _ := strings.Cut(strings.TrimPrefix(name, "."), ".tmp-")
-		c, stderr := s.command("iso", "--config", s.config, "--progress", "quiet", "-o", filepath.Join(s.out, strings.TrimSuffix(output, ".manifest.json")))
+	killed := hidden(t, s.out)
+	t.Logf("to be swept: %q", killed)
+	for _, name := range append(killed, ".0.iso.tmp-0") {
+		n, err := strconv.Atoi(strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsDigit(r) })[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, stderr := s.build(n, allForms)
 		if err := c.Run(); err != nil {
 			t.Fatalf("%v\n%s", err, stderr)
 		}
@@ -218,6 +229,9 @@ func (s *storm) checkLeftovers(t *testing.T) {
 	}
 }
 
+// outputs are the names that builds with all forms give.
+var outputs = regexp.MustCompile(`^-?[0-9]+(\.iso(\.manifest\.json)?|-pxe|\.razor\.tar|\.overlay\.tar\.gz)$`)
+
 // hidden lists what is in a folder and no output.
 func hidden(t *testing.T, dir string) []string {
 	t.Helper()
@@ -227,7 +241,7 @@ func hidden(t *testing.T, dir string) []string {
 	}
 	var out []string
 	for _, e := range es {
-		if !strings.HasSuffix(e.Name(), ".iso") && !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") {
+		if !outputs.MatchString(e.Name()) {
 			out = append(out, e.Name())
 		}
 	}
