@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +66,9 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 
 // openImage reads a file that the command line names.
 func openImage(name string) (*inspect.Image, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil, &usageError{"read " + name + ": it is a folder", "name a file: an ISO, an initrd or a lock"}
+	}
 	m, err := inspect.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, &usageError{"read " + name + ": " + err.Error(), "name an image: mkbuild iso makes one"}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -49,8 +50,8 @@ func (c *Config) restoreServer(from *Config) error {
 	if c.MCollective == nil {
 		return nil
 	}
-	for key, v := range c.MCollective.Server {
-		if v == nil {
+	for _, key := range slices.Sorted(maps.Keys(c.MCollective.Server)) { // the same error every time
+		if c.MCollective.Server[key] == nil {
 			continue // a key that was taken out
 		}
 		var known *Value
@@ -66,8 +67,8 @@ func (c *Config) restoreServer(from *Config) error {
 }
 
 func (c *Config) restoreSettings(from *Config) error {
-	for key, v := range c.Client.Settings {
-		if v != redacted {
+	for _, key := range slices.Sorted(maps.Keys(c.Client.Settings)) {
+		if c.Client.Settings[key] != redacted {
 			continue
 		}
 		known, ok := from.Client.Settings[key]

@@ -45,7 +45,13 @@ func builder(t testing.TB) *remaster.Builder {
 // built builds an image from the mirror in dir and returns its path.
 func built(t testing.TB, dir string, edit func(*config.Config)) string {
 	t.Helper()
-	c, err := config.Parse(filepath.Join(dir, "mkbuild.yaml"), []byte(tinymirror.Config))
+	return builtFrom(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edit)
+}
+
+// builtFrom builds an image from a configuration that would lie at name.
+func builtFrom(t testing.TB, name, text string, edit func(*config.Config)) string {
+	t.Helper()
+	c, err := config.Parse(name, []byte(text))
 	must(t, err)
 	if edit != nil {
 		edit(&c)
@@ -56,9 +62,9 @@ func built(t testing.TB, dir string, edit func(*config.Config)) string {
 	s, err := b.Stage(t.Context(), plan)
 	must(t, err)
 	defer s.Close()
-	name := filepath.Join(t.TempDir(), "built.iso")
-	must(t, b.WriteISO(t.Context(), s, name))
-	return name
+	out := filepath.Join(t.TempDir(), "built.iso")
+	must(t, b.WriteISO(t.Context(), s, out))
+	return out
 }
 
 func write(t testing.TB, name string, b []byte) string {

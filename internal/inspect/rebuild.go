@@ -115,5 +115,5 @@ func (e *RebuildError) Error() string {
 
 // Hint says where to look.
 func (*RebuildError) Hint() string {
-	return "was it changed after the build, by another mkbuild built, or from another configuration (--config)? mkbuild verify without --rebuild holds it against its manifest"
+	return "if it was customized: mkbuild customize IMAGE -o OUT --reset gives the image as built; else look whether another mkbuild or another configuration (--config) built it, and what mkbuild verify says without --rebuild"
 }

@@ -237,5 +237,13 @@ func FuzzRead(f *testing.F) {
 		if err := r.Print(&bytes.Buffer{}); err != nil {
 			t.Fatal(err)
 		}
+		if d, err := Compare(m, m); err == nil && !d.Same {
+			t.Fatalf("not the same as itself: %+v", d.Changes)
+		}
+		if v, err := m.Verify(); err == nil {
+			if err := v.Print(&bytes.Buffer{}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -273,8 +274,13 @@ func TestManifestFiles(t *testing.T) {
 // TestBuiltImagesAreWhole: what mkbuild builds breaks nothing but what its user was warned of.
 func TestBuiltImagesAreWhole(t *testing.T) {
 	dir := mirror(t)
-	for _, profile := range []string{"prod", "dev", "debug"} {
-		m := open2(t, built(t, dir, func(c *config.Config) { c.Profile = profile }))
+	modern := builtFrom(t, filepath.Join(dir, "modern.yaml"), tinymirror.Config64, nil)
+	for _, profile := range []string{"prod", "dev", "debug", "modern"} {
+		name := modern
+		if profile != "modern" {
+			name = built(t, dir, func(c *config.Config) { c.Profile = profile })
+		}
+		m := open2(t, name)
 		if got := slices.DeleteFunc(broken(t, m), usual); len(got) > 0 {
 			v, _ := m.Verify()
 			t.Errorf("%s: %+v", profile, v.Findings)
