@@ -27,6 +27,12 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // best effort
+	if m.Manifest.Customization != nil {
+		if m, err = asBuilt(ctx, m.Name, filepath.Join(dir, "built.iso")); err != nil {
+			return err
+		}
+		defer m.Close() //nolint:errcheck // only read
+	}
 	name := filepath.Join(dir, "rebuilt.iso")
 	if err := o.buildAgain(ctx, w, plan, m.Manifest, name); err != nil {
 		return err
@@ -49,6 +55,14 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 		return err
 	}
 	return r.Err()
+}
+
+// asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.
+func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
+	if err := remaster.Customize(ctx, image, out, remaster.Custom{}); err != nil {
+		return nil, err
+	}
+	return openImage(out)
 }
 
 // planOf is the plan that the manifest is of. What it does not say (mirrors, secrets, the user's own
