@@ -2,6 +2,9 @@ package remaster
 
 import (
 	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,53 +15,151 @@ import (
 	"time"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/remaster/annex"
+	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/testkit/sqfs"
 )
+
+// everything builds all forms of a plan and returns the bytes of all files that come out, each behind
+// its name.
+func everything(t *testing.T, cache string, p *Plan) []byte {
+	t.Helper()
+	b, _ := builder(t, cache)
+	s, err := b.Stage(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dir := t.TempDir()
+	var outputs []Output
+	for form, name := range map[Form]string{FormISO: "x.iso", FormPXE: "x-pxe", FormRazor: "x.razor.tar", FormTar: "x.tar.gz"} {
+		outputs = append(outputs, Output{form, filepath.Join(dir, name)})
+	}
+	if err := b.Write(t.Context(), s, outputs); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	files := 0
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files++
+		name, err := filepath.Rel(dir, p)
+		fmt.Fprintf(&out, "\n%s\n%s", name, readFile(t, p))
+		return err
+	})
+	if err != nil || files < 8 {
+		t.Fatalf("%d files, %v", files, err)
+	}
+	return out.Bytes()
+}
+
+// withFiles adds files of the user's own, which lie in dir.
+func withFiles(dir string) func(*config.Config) {
+	return func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: dir, Target: "/opt/own"}} }
+}
+
+// ownFiles makes a folder of files, in the given order.
+func ownFiles(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, n := range names {
+		writeFile(t, filepath.Join(dir, n), []byte("file "+n))
+	}
+	return dir
+}
 
 // TestSameInputSameBytes changes the process's surroundings one by one. It is not parallel: they are
 // the whole process's.
 func TestSameInputSameBytes(t *testing.T) {
-	dir := mirror(t)
+	dir, own := mirror(t), ownFiles(t, "a", "b/c", "d", "e")
 	cache := t.TempDir()
 	bulky(t, dir)
-	one := func(cache string, p *Plan) []byte {
-		b, _ := builder(t, cache)
-		return readFile(t, build(t, b, p))
-	}
-	reference := one(cache, plan(t, dir))
+	here := func() *Plan { return plan(t, dir, withFiles(own)) }
+	reference := everything(t, cache, here())
 	same := func(what string, got []byte) {
 		if !bytes.Equal(got, reference) {
 			t.Errorf("%s: other bytes", what)
 		}
 	}
-	same("warm cache", one(cache, plan(t, dir)))
-	same("cold cache", one(t.TempDir(), plan(t, dir)))
-	for _, n := range []int{1, 8} {
+	same("warm cache", everything(t, cache, here()))
+	same("cold cache", everything(t, t.TempDir(), here()))
+	for _, n := range []int{1, 2, 3, 5, 8} { // with nothing kept: else nobody would compress
+		forget(t, cache, 1)
 		old := runtime.GOMAXPROCS(n)
-		same("GOMAXPROCS", one(cache, plan(t, dir)))
+		same(fmt.Sprintf("GOMAXPROCS %d", n), everything(t, cache, here()))
 		runtime.GOMAXPROCS(old)
 	}
+	forget(t, cache, 3)
+	same("partly warm cache", everything(t, cache, here()))
 	zone := time.Local
 	time.Local = time.FixedZone("elsewhere", -11*3600)
-	same("time zone", one(cache, plan(t, dir)))
+	forget(t, cache, 1)
+	same("time zone", everything(t, cache, here()))
 	time.Local = zone
 	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("LANG", "tr_TR.UTF-8")
-	same("TMPDIR, HOME and LANG", one(cache, plan(t, dir)))
+	t.Setenv("TZ", "Pacific/Apia")
+	same("TMPDIR, HOME, LANG and TZ", everything(t, cache, here()))
 	old := umask(0o077)
-	same("umask", one(t.TempDir(), plan(t, dir)))
+	same("umask", everything(t, t.TempDir(), here()))
 	umask(old)
 
 	copied := t.TempDir()
 	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil { // other times, other order of creation
 		t.Fatal(err)
 	}
-	same("another folder", one(t.TempDir(), plan(t, copied)))
-	same("file URLs", one(t.TempDir(), planAt(t, "file://"+filepath.ToSlash(copied))))
+	backwards := withFiles(ownFiles(t, "e", "d", "b/c", "a"))
+	same("another folder", everything(t, t.TempDir(), plan(t, copied, backwards)))
+	same("file URLs", everything(t, t.TempDir(), planAt(t, "file://"+filepath.ToSlash(copied), backwards)))
 	srv := httptest.NewServer(unsteady(http.FileServer(http.Dir(copied))))
 	defer srv.Close()
-	same("a mirror over HTTP", one(t.TempDir(), planAt(t, srv.URL)))
+	same("a mirror over HTTP", everything(t, t.TempDir(), planAt(t, srv.URL, backwards)))
+}
+
+// forget drops each n-th thing that a cache holds beside downloads.
+func forget(t *testing.T, cache string, n int) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(cache, "derived", "*", "*", "*.json"))
+	if err != nil || len(names) < 10 {
+		t.Fatalf("%d derived things, %v", len(names), err)
+	}
+	for i, name := range names {
+		if i%n == 0 {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestWrongSegmentShows proves that the comparison of cache states can fail: were a key to leave
+// something out, a segment of the wrong content would be kept under it.
+func TestWrongSegmentShows(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	reference := everything(t, cache, plan(t, pristine))
+	b, s, _ := staged(t, plan(t, pristine))
+	b.Fetch.CacheDir = cache
+	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
+	right := s.tree("ruby.tcz")
+	key, err := segmentKey(right, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forget(t, cache, 1)
+	wrong := right.Clone()
+	wrong.Get("usr/local/bin/ruby").MTime++
+	if _, err := b.Fetch.Derive(t.Context(), "segment", key, func(w io.Writer) error {
+		return annex.Write(w, func(w io.Writer) (any, error) { return makeSegment(w, wrong, o) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(reference, everything(t, cache, plan(t, pristine))) {
+		t.Error("a wrong segment in the cache gives the same bytes")
+	}
 }
 
 // bulky makes one extension larger than the unit of parallel compression, so that more than one
