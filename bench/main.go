@@ -1,9 +1,14 @@
 //go:build unix
 
 // Bench runs commands in turn, several times each, and prints the median of their wall and processor
-// times and their peak memory. It judges nothing: scripts/bench says what is compared with what.
+// times and their peak memory, and how many times faster than the first they are. It judges nothing:
+// scripts/bench says what is compared with what.
 //
-//	bench -n 3 NAME COMMAND [NAME COMMAND]...
+//	bench [-n 5] [-than SECONDS] NAME PREPARE COMMAND [NAME PREPARE COMMAND]...
+//	bench -data MIB DIR
+//
+// PREPARE runs before each run of its COMMAND and is not measured. With -data it writes files to
+// measure with.
 package main
 
 import (
@@ -26,38 +31,56 @@ type run struct {
 }
 
 func main() {
-	n := flag.Int("n", 3, "how often to run each command")
+	n := flag.Int("n", 5, "how often to run each command")
+	than := flag.Float64("than", 0, "compare with so many `seconds`, not with the first command")
+	data := flag.Int("data", 0, "write so many MiB of files")
 	flag.Parse()
-	if err := bench(os.Stdout, *n, flag.Args()); err != nil {
+	err := error(nil)
+	if *data > 0 {
+		err = writeData(flag.Arg(0), *data)
+	} else {
+		err = bench(os.Stdout, *n, *than, flag.Args())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
 // bench runs all commands once in each round, so that a busy moment of the machine hits all of them.
-func bench(w io.Writer, n int, args []string) error {
-	if n < 1 || len(args) == 0 || len(args)%2 != 0 {
-		return errors.New("usage: bench [-n N] NAME COMMAND, both as often as you like")
+func bench(w io.Writer, n int, than float64, args []string) error {
+	if n < 1 || len(args) == 0 || len(args)%3 != 0 {
+		return errors.New("usage: bench [-n N] NAME PREPARE COMMAND, all three as often as you like")
 	}
-	runs := make([][]run, len(args)/2)
+	runs := make([][]run, len(args)/3)
 	for range n {
 		for i := range runs {
-			r, err := measure(args[2*i+1])
+			if _, err := measure(args[3*i+1]); err != nil {
+				return fmt.Errorf("prepare %s: %w", args[3*i], err)
+			}
+			r, err := measure(args[3*i+2])
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[2*i], err)
+				return fmt.Errorf("%s: %w", args[3*i], err)
 			}
 			runs[i] = append(runs[i], r)
 		}
 	}
-	fmt.Fprintf(w, "%-34s %9s %9s %10s %7s\n", fmt.Sprintf("median of %d, %d CPUs", n, runtime.NumCPU()), "wall", "cpu", "peak RSS", "ratio")
-	first := median(runs[0], func(r run) int64 { return int64(r.wall) })
-	for i, rs := range runs {
-		wall := median(rs, func(r run) int64 { return int64(r.wall) })
-		cpu := median(rs, func(r run) int64 { return int64(r.cpu) })
-		peak := median(rs, func(r run) int64 { return r.peak })
-		fmt.Fprintf(w, "%-34s %7.2f s %7.2f s %6.1f MiB %7.2f\n", args[2*i], seconds(wall), seconds(cpu), float64(peak)/(1<<20), float64(wall)/float64(first))
-	}
+	report(w, than, args, runs)
 	return nil
+}
+
+// report prints one line for each command.
+func report(w io.Writer, than float64, args []string, runs [][]run) {
+	fmt.Fprintf(w, "%-44s %9s %9s %10s %8s\n", fmt.Sprintf("median of %d, %d CPUs", len(runs[0]), runtime.NumCPU()), "wall", "cpu", "peak RSS", "faster")
+	for i, rs := range runs {
+		wall := seconds(median(rs, func(r run) int64 { return int64(r.wall) }))
+		cpu := seconds(median(rs, func(r run) int64 { return int64(r.cpu) }))
+		peak := median(rs, func(r run) int64 { return r.peak })
+		if than == 0 {
+			than = wall
+		}
+		fmt.Fprintf(w, "%-44s %7.2f s %7.2f s %6.1f MiB %7.1fx\n", args[3*i], wall, cpu, float64(peak)/(1<<20), than/wall)
+	}
 }
 
 func seconds(d int64) float64 { return time.Duration(d).Seconds() }
