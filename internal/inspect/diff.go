@@ -3,11 +3,8 @@ package inspect
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-
-	"mkbuild/internal/lock"
 )
 
 // DiffSchema is the version of a difference's JSON.
@@ -245,96 +242,4 @@ func (d *Diff) kernels(a, b *Image) error {
 	}
 	d.add(AreaKernel, x, append(details, differ([3]string{"sha256", sx, sy})...)...)
 	return nil
-}
-
-// locks compares what locks, or manifests, name.
-func (d *Diff) locks(a, b *Image) error {
-	x, err := inputsOf(a)
-	if err != nil {
-		return err
-	}
-	y, err := inputsOf(b)
-	if err != nil {
-		return err
-	}
-	if l, m := a.Lock, b.Lock; l != nil && m != nil {
-		for _, f := range [][3]string{
-			{"configuration", l.Config, m.Config}, {"release", l.Release, m.Release}, {"arch", l.Arch, m.Arch},
-			{"kernel", l.Kernel, m.Kernel}, {"source date", fmt.Sprint(l.SourceDate), fmt.Sprint(m.SourceDate)},
-		} {
-			d.add("lock", f[0], differ([3]string{"text", f[1], f[2]})...)
-		}
-	}
-	d.inputs(x, y)
-	return nil
-}
-
-func inputsOf(m *Image) ([]lock.Input, error) {
-	switch {
-	case m.Lock != nil:
-		return m.Lock.Inputs, nil
-	case m.Manifest != nil:
-		return m.Manifest.Inputs, nil
-	}
-	return nil, fmt.Errorf("read the inputs of %s: %w: it has no manifest", m.Name, ErrIncomparable)
-}
-
-func (d *Diff) inputs(a, b []lock.Input) {
-	ka, ia := inputKeys(a)
-	kb, ib := inputKeys(b)
-	_ = d.pairs(AreaInput, ka, kb, func(key string) error { // nothing in it fails
-		x, y := ia[key], ib[key]
-		d.add(AreaInput, key, differ([3]string{"sha256", x.SHA256, y.SHA256}, [3]string{"size", fmt.Sprint(x.Size), fmt.Sprint(y.Size)},
-			[3]string{"needs", strings.Join(x.Needs, " "), strings.Join(y.Needs, " ")})...)
-		return nil
-	})
-}
-
-func inputKeys(list []lock.Input) ([]string, map[string]lock.Input) {
-	var keys []string
-	by := map[string]lock.Input{}
-	for _, in := range list {
-		key := in.Name
-		keys = append(keys, key)
-		by[key] = in
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys), by
-}
-
-// Print writes the difference for people, as a list that a pull request's text can hold as it is.
-func (d *Diff) Print(w io.Writer) error {
-	p := &page{w: w}
-	if d.Same {
-		p.line("%s and %s hold the same.", d.A, d.B)
-		return p.err
-	}
-	for _, c := range d.Changes {
-		p.line("- %s %s `%s`%s", c.Change, c.Area, strings.ReplaceAll(c.Name, "`", "'"), detailText(c.What))
-	}
-	return p.err
-}
-
-func detailText(list []Detail) string {
-	var parts []string
-	for _, x := range list {
-		switch {
-		case x.From == "" && x.To == "":
-			parts = append(parts, x.Property)
-		default:
-			parts = append(parts, fmt.Sprintf("%s %s → %s", x.Property, shown(x.From), shown(x.To)))
-		}
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(parts, "; ")
-}
-
-// shown shortens a digest, of which twelve digits are enough to see that it has changed.
-func shown(s string) string {
-	if len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" {
-		return s[:12]
-	}
-	return named(s, "(none)")
 }

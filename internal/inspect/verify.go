@@ -99,10 +99,17 @@ func (m *Image) Verify() (*Verdict, error) {
 	return v, nil
 }
 
+// maxTold is how many findings of one rule people want to read.
+const maxTold = 20
+
 // Print writes the verdict for people.
 func (v *Verdict) Print(w io.Writer) error {
 	p := &page{w: w}
+	told := map[string]int{}
 	for _, f := range v.Findings {
+		if told[f.Rule]++; told[f.Rule] > maxTold {
+			continue
+		}
 		where := ""
 		if f.Path != "" {
 			where = " /" + string(f.Path)
@@ -111,6 +118,11 @@ func (v *Verdict) Print(w io.Writer) error {
 			}
 		}
 		p.line("%s: %s%s: %s", f.Severity, f.Rule, where, f.Text)
+	}
+	for _, id := range RuleIDs() {
+		if more := told[id] - maxTold; more > 0 {
+			p.line("%s: and %d more; --json has all", id, more)
+		}
 	}
 	against := "it has no manifest to be held against"
 	if v.Manifest {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -322,6 +323,21 @@ func TestRuleTable(t *testing.T) {
 	var list bytes.Buffer
 	if must(t, PrintRules(&list)); strings.Count(list.String(), "\n") != len(seen) {
 		t.Errorf("%s", list.String())
+	}
+}
+
+// TestManyFindings: a page stays readable when everything is wrong.
+func TestManyFindings(t *testing.T) {
+	tree := clean(t)
+	for i := range 30 {
+		put(t, tree, overlay.Symlink(fmt.Sprintf("usr/x%d", i), "nowhere"))
+	}
+	v, err := read(t, isoOf(t, tree, nil)).Verify()
+	must(t, err)
+	var page bytes.Buffer
+	must(t, v.Print(&page))
+	if strings.Count(page.String(), "warning: dangling-link /usr/x") != 20 || !strings.Contains(page.String(), "dangling-link: and 10 more; --json has all\n") || len(v.Findings) != 30 {
+		t.Errorf("%s", page.String())
 	}
 }
 
