@@ -13,12 +13,12 @@ import (
 	"mkbuild/internal/extension"
 )
 
-// bakedExtension is where an image may bring an extension of its own (`mkbuild customize
+// BakedExtension is where, below the root, an image may bring an extension of its own (`mkbuild customize
 // --extension`). It is in force as long as the server gives none.
-const bakedExtension = "usr/lib/mk-client/mk-extension.zip"
+const BakedExtension = "usr/lib/mk-client/mk-extension.zip"
 
 // bakedURL stands in the memory for where it came from.
-const bakedURL = "file:///" + bakedExtension
+const bakedURL = "file:///" + BakedExtension
 
 // fromServer reports whether the server has ever given an extension that is still known.
 func (r *refresher) fromServer() bool {

@@ -12,7 +12,7 @@ func TestBakedExtension(t *testing.T) {
 	t.Parallel()
 	srv := newRazor(t, razorKind)
 	m := newMachine(t, srv, shFacter)
-	m.write("root/"+bakedExtension, string(fact(t, "ext_x", "baked")))
+	m.write("root/"+BakedExtension, string(fact(t, "ext_x", "baked")))
 	missing, broken := respond(404, nil, "{}"), respond(500, nil, "")
 	steps := []struct {
 		name   string
@@ -49,15 +49,15 @@ func TestBakedExtension(t *testing.T) {
 func TestBakedExtensionThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*machine){
-		"no zip": func(m *machine) { m.write("root/"+bakedExtension, "no zip") },
+		"no zip": func(m *machine) { m.write("root/"+BakedExtension, "no zip") },
 		"wrapped": func(m *machine) {
-			m.write("root/"+bakedExtension, string(pack(t, member{"x/facts.d/a.txt", "a=1\n", 0o644})))
+			m.write("root/"+BakedExtension, string(pack(t, member{"x/facts.d/a.txt", "a=1\n", 0o644})))
 		},
 		"wrong pin": func(m *machine) { m.set.ExtendSHA256 = strings.Repeat("0", 64) },
 	} {
 		srv := newRazor(t, razorKind)
 		m := newMachine(t, srv, shFacter)
-		m.write("root/"+bakedExtension, string(fact(t, "ext_x", "baked")))
+		m.write("root/"+BakedExtension, string(fact(t, "ext_x", "baked")))
 		change(m)
 		m.cycle(srv)
 		if facts := m.cycle(srv); facts["ext_x"] != nil || facts["mk_extension_status"] != "none" {

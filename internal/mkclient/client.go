@@ -68,7 +68,7 @@ func New(opt Options, set Settings) *Client {
 	c := &Client{opt: opt, set: set, web: w}
 	c.ref = &refresher{
 		root: opt.ExtensionRoot, set: &c.set, web: w, log: opt.Log, lim: opt.Limits,
-		to: opt.Timeouts, proc: c.path("proc"), baked: c.path(bakedExtension),
+		to: opt.Timeouts, proc: c.path("proc"), baked: c.path(BakedExtension),
 	}
 	return c
 }
