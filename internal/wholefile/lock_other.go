@@ -9,3 +9,5 @@ func hold(*os.File) bool { return true }
 
 // free is never sure.
 func free(*os.File) (dead, sure bool) { return true, false }
+
+func look(name string) (*os.File, error) { return os.Open(name) }

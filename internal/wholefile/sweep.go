@@ -60,7 +60,7 @@ func bury(name string, before time.Time) bool {
 	if err != nil || !st.Mode().IsRegular() {
 		return false
 	}
-	f, err := os.Open(name)
+	f, err := look(name)
 	if err != nil {
 		return false
 	}
