@@ -35,19 +35,6 @@ func (c *Config) Mirrored(dir string) (text []byte, notes []string, err error) {
 	return text, m.notes, nil
 }
 
-// members is the configuration as the maps and lists of its text, secrets redacted.
-func (c *Config) members() (map[string]any, error) {
-	text, err := yaml.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("render configuration: %w", err)
-	}
-	var all map[string]any
-	if err := yaml.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("render configuration: %w", err)
-	}
-	return all, nil
-}
-
 // point gives a section one source, where there is such a section.
 func point(all map[string]any, section, key, source string) {
 	if m, ok := all[section].(map[string]any); ok {

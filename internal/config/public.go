@@ -26,13 +26,9 @@ func hostKeys() []string {
 // which stand in files more often than not. Every value of server.cfg, and each client setting and
 // kernel argument that looks like a secret, reads REDACTED. [Parse] takes the result.
 func (c *Config) Public() (json.RawMessage, error) {
-	text, err := yaml.Marshal(c) // secrets marshal as REDACTED
+	all, err := c.members()
 	if err != nil {
-		return nil, fmt.Errorf("render configuration: %w", err)
-	}
-	var all map[string]any
-	if err := yaml.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("render configuration: %w", err)
+		return nil, err
 	}
 	prune(all, "")
 	if client, ok := all["client"].(map[string]any); ok {
@@ -48,6 +44,19 @@ func (c *Config) Public() (json.RawMessage, error) {
 		return nil, fmt.Errorf("render configuration: %w", err)
 	}
 	return bytes.TrimSpace(out.Bytes()), nil
+}
+
+// members is the configuration as the maps and lists of its text.
+func (c *Config) members() (map[string]any, error) {
+	text, err := yaml.Marshal(c) // secrets marshal as REDACTED
+	if err != nil {
+		return nil, fmt.Errorf("render configuration: %w", err)
+	}
+	var all map[string]any
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("render configuration: %w", err)
+	}
+	return all, nil
 }
 
 // prune drops what [hostKeys] names at every depth. The names of gems stay, and so does whatever

@@ -3,8 +3,6 @@ package remaster
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -155,7 +153,7 @@ func (w *mirrorWriter) copy(name string, r *Resolved, in lock.Input) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	if sum, err := fileSum(name); err == nil && sum == in.SHA256 {
+	if sum, err := w.sum(name); err == nil && sum == in.SHA256 {
 		return nil
 	}
 	f, err := r.Blob(in).Open()
@@ -183,15 +181,14 @@ func (w *mirrorWriter) put(name string, text []byte) error {
 	})
 }
 
-func fileSum(name string) (string, error) {
+func (w *mirrorWriter) sum(name string) (string, error) {
 	f, err := os.Open(name) //nolint:gosec // inside the mirror
 	if err != nil {
 		return "", err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return digest(w.ctx, func(out io.Writer) error {
+		_, err := io.Copy(out, f)
+		return err
+	})
 }
