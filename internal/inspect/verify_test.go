@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"crypto/md5"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -286,6 +287,35 @@ func TestBuiltImagesAreWhole(t *testing.T) {
 			v, _ := m.Verify()
 			t.Errorf("%s: %+v", profile, v.Findings)
 		}
+	}
+}
+
+// TestTwoInitrds builds on an image that boots two initrds, the first of an odd size: segments are
+// found behind it.
+func TestTwoInitrds(t *testing.T) {
+	dir := mirror(t)
+	first := &overlay.Tree{}
+	put(t, first, overlay.File("first", 0o644, nil))
+	odd := bytes.TrimRight(packed(t, first), "\x00")
+	for len(odd)%4 == 0 {
+		odd = append(odd, 0)
+	}
+	iso := isoOf(t, tinymirror.Base(), map[string]string{
+		"boot/first.gz": string(odd), cfgPath: strings.ReplaceAll(tinymirror.ISOLinuxCfg, "initrd=/boot/core.gz", "initrd=/boot/first.gz,/boot/core.gz"),
+	})
+	name := filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso")
+	write(t, name, iso)
+	write(t, name+".md5.txt", fmt.Appendf(nil, "%x  Core-4.5.2.iso\n", md5.Sum(iso)))
+	m := open2(t, built(t, dir, nil))
+	var names []string
+	for _, s := range m.Segments {
+		names = append(names, s.Name)
+	}
+	if len(names) < 3 || names[0] != "" || names[1] != "Core-4.5.2.iso" || slices.Contains(names[1:], "") || m.Tree.Get("first") == nil {
+		t.Errorf("segments %q", names)
+	}
+	if got := slices.DeleteFunc(broken(t, m), usual); len(got) > 0 {
+		t.Errorf("it breaks %q", got)
 	}
 }
 

@@ -104,6 +104,10 @@ func TestManifestHasNoSecrets(t *testing.T) {
 	if err := os.Chmod(filepath.Join(own, "private"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(own, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(own, "folder", "motd"), []byte("public"))
 	file := filepath.Join(own, "pw")
 	writeFile(t, file, []byte("hunter2-file\n"))
 	p := planOf(t, filepath.Join(pristine, "mkbuild.yaml"), strings.Replace(`mirrors: [.]
@@ -115,7 +119,7 @@ mcollective: {version: 1.2.1, url: archives/mcollective-1.2.1.tgz, server: {plug
 client: {settings: {register: "http://u:hunter2-url@razor/svc/checkin/1"}}
 boot: {append: razor.token=hunter2-arg}
 `, "FILE", file, 1), func(c *config.Config) {
-		c.Overlay = []config.UserFiles{{Source: filepath.Join(own, "private"), Target: "/srv/private"}, {Source: filepath.Join(own, "shadow"), Target: "/etc/shadow"}}
+		c.Overlay = []config.UserFiles{{Source: filepath.Join(own, "private"), Target: "/srv/private"}, {Source: filepath.Join(own, "shadow"), Target: "/etc/shadow"}, {Source: filepath.Join(own, "folder"), Target: "/srv/folder"}}
 	})
 	b.Keys = []string{rsaKey}
 	b.Client = func(string) ([]byte, error) { return []byte("client"), nil }
