@@ -1,10 +1,14 @@
 package remaster
 
 import (
+	"bytes"
+	"fmt"
 	"path/filepath"
 	"testing"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster/initrd"
 )
 
 // BenchmarkStage resolves, reads and places everything, with a warm cache.
@@ -20,20 +24,70 @@ func BenchmarkStage(b *testing.B) {
 	}
 }
 
-// BenchmarkWriteISO compresses and writes an image whose additions are a few megabytes.
+// BenchmarkWriteISO writes an image whose additions are a few megabytes: with all segments kept, with
+// none, and as one archive.
 func BenchmarkWriteISO(b *testing.B) {
 	dir := mirror(b)
 	bulky(b, dir)
-	for _, layout := range []string{"append", "merged"} {
-		b.Run(layout, func(b *testing.B) {
-			builder, s, _ := staged(b, plan(b, dir, func(c *config.Config) { c.Initrd.Layout = layout }))
+	for _, tc := range []struct {
+		name, layout string
+		kept         bool
+	}{{"kept", "append", true}, {"cold", "append", false}, {"merged", "merged", true}} {
+		b.Run(tc.name, func(b *testing.B) {
+			builder, s, _ := staged(b, plan(b, dir, func(c *config.Config) { c.Initrd.Layout = tc.layout }))
 			name := filepath.Join(b.TempDir(), "x.iso")
 			b.ReportAllocs()
 			for b.Loop() {
+				if !tc.kept {
+					builder.Fetch.CacheDir = b.TempDir()
+				}
 				if err := builder.WriteISO(b.Context(), s, name); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkBaseTree compares unpacking a base's initrd with reading what was kept of it.
+func BenchmarkBaseTree(b *testing.B) {
+	_, s, _ := staged(b, plan(b, pristine))
+	b.Run("unpack", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.base.unpack(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	var kept bytes.Buffer
+	if err := keepTree(&kept, s.base.tree); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("kept", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := openTree(bytes.NewReader(kept.Bytes()), int64(kept.Len()), "x"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkSegmentKey is what a warm build pays for a segment of 2,000 files.
+func BenchmarkSegmentKey(b *testing.B) {
+	tree := &overlay.Tree{}
+	for i := range 2000 {
+		e := overlay.File(fmt.Sprintf("usr/local/lib/%d/%d", i%40, i), 0o644, []byte("x"))
+		e.ID = "input/" + e.Path
+		if err := tree.Put(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := segmentKey(tree, initrd.SegmentOptions{Level: 8}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
