@@ -84,9 +84,7 @@ func chooseFormat(o Options, src *source) (string, error) {
 }
 
 // arguments are those that a boot needs beyond the image's own: a serial console, the user's, and
-// the server's address. The client takes the last one of a name, so the server's wins; it gets a
-// check-in URL as well, since one that the image brings would count more than a server, and a test
-// must never report to anybody else's. Nobody has its number: the client asks for the right one.
+// the server's address. The client takes the last one of a name, so the server's wins.
 func (s *session) arguments(own string) string {
 	var args []string
 	if !strings.Contains(own+" "+s.Append, "console=ttyS0") {
@@ -94,7 +92,7 @@ func (s *session) arguments(own string) string {
 	}
 	args = append(args, strings.Fields(s.Append)...)
 	if s.CheckIn {
-		args = append(args, "razor.server="+s.server.guestHost(), "razor.register=http://"+s.server.guestHost()+"/svc/checkin/1", "razor.skew=1")
+		args = append(args, "razor.server="+s.server.guestHost(), "razor.skew=1")
 	}
 	return strings.Join(args, " ")
 }
