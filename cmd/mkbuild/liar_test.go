@@ -391,7 +391,7 @@ func endless(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 }
 
 func huge(w http.ResponseWriter, r *http.Request, body []byte, _ int) bool {
-	w.Header().Set("Content-Length", strconv.Itoa(4<<30))
+	w.Header().Set("Content-Length", strconv.FormatInt(4<<30, 10))
 	w.Write(body)
 	w.(http.Flusher).Flush()
 	<-r.Context().Done()
