@@ -2,6 +2,7 @@ package cpio
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 )
@@ -21,7 +22,7 @@ func BenchmarkRead(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for r := NewReader(bytes.NewReader(archive)); ; {
-			if _, err := r.Next(); err == io.EOF {
+			if _, err := r.Next(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				b.Fatal(err)
