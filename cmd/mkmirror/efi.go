@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"mkbuild/internal/testkit/vfat"
+	"mkbuild/internal/vfat"
 )
 
 // Where the ISO has what UEFI machines boot, and Debian its GRUB: the build for CDs, which carries its

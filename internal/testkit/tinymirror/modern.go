@@ -8,7 +8,7 @@ import (
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/testkit/sqfs"
-	"mkbuild/internal/testkit/vfat"
+	"mkbuild/internal/vfat"
 )
 
 // The second line: x86_64 in the layout of today, with a kernel, an initrd and a boot menu of other

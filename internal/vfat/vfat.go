@@ -27,8 +27,8 @@ const (
 // Image returns a file system with the given files, paths to contents, and room for as many bytes
 // more as spare. It fails when a name is not DOS's or it all is too large for FAT12.
 func Image(files map[string][]byte, spare int) ([]byte, error) {
-	w := &writer{next: 2}
-	root := w.folder(files, "")
+	w := &writer{}
+	root := w.entries(files, "", 0)
 	if w.err != nil {
 		return nil, w.err
 	}
@@ -41,12 +41,11 @@ func Image(files map[string][]byte, spare int) ([]byte, error) {
 type writer struct {
 	fat  []uint16 // of cluster 2 and later
 	data []byte
-	next int
 	err  error
 }
 
-// folder stores everything below dir and returns dir's entries.
-func (w *writer) folder(files map[string][]byte, dir string) []byte {
+// entries stores everything in dir, whose first cluster is at, and returns dir's entries.
+func (w *writer) entries(files map[string][]byte, dir string, at int) []byte {
 	var out []byte
 	for _, name := range children(files, dir) {
 		full := path.Join(dir, name)
@@ -54,12 +53,20 @@ func (w *writer) folder(files map[string][]byte, dir string) []byte {
 			out = append(out, w.entry(name, isFile, w.store(content), len(content))...)
 			continue
 		}
-		below := w.folder(files, full)
-		// A folder begins with itself and its parent; nothing that reads boot images follows these two.
-		dots := append(w.entry(".", isDir, 0, 0), w.entry("..", isDir, 0, 0)...)
-		out = append(out, w.entry(name, isDir, w.store(append(dots, below...)), 0)...)
+		out = append(out, w.entry(name, isDir, w.folder(files, full, at), 0)...)
 	}
 	return out
+}
+
+// folder stores a folder below the one at parent, and returns its first cluster. It begins with itself
+// and its parent, so that it has to have its place before what is in it; the root counts as 0.
+func (w *writer) folder(files map[string][]byte, dir string, parent int) int {
+	start := len(w.data)
+	at := w.store(make([]byte, (2+len(children(files, dir)))*entry))
+	dots := append(w.entry(".", isDir, at, 0), w.entry("..", isDir, parent, 0)...)
+	content := append(dots, w.entries(files, dir, at)...) // makes w.data longer
+	copy(w.data[start:], content)
+	return at
 }
 
 func children(files map[string][]byte, dir string) []string {
@@ -84,7 +91,7 @@ func (w *writer) store(content []byte) int {
 	if len(content) == 0 {
 		return 0
 	}
-	first := w.next
+	first := 2 + len(w.fat)
 	n := (len(content) + cluster - 1) / cluster
 	for i := range n {
 		link := uint16(first + i + 1)
@@ -93,7 +100,6 @@ func (w *writer) store(content []byte) int {
 		}
 		w.fat = append(w.fat, link)
 	}
-	w.next += n
 	w.data = append(w.data, content...)
 	w.data = append(w.data, make([]byte, n*cluster-len(content))...)
 	return first
@@ -158,7 +164,7 @@ func boot(clusters, tableSectors int) []byte {
 	put(b[24:], 32) // sectors of a track, heads: nobody asks
 	put(b[26:], 64)
 	b[36], b[38] = 0x80, 0x29
-	copy(b[39:], "\x12\x05\x09\x20EFI        FAT12   ")
+	copy(b[39:], "\x12\x05\x09\x20NO NAME    FAT12   ")
 	b[510], b[511] = 0x55, 0xaa
 	return b
 }

@@ -12,6 +12,7 @@ import (
 
 func TestImageIsReadByOthers(t *testing.T) {
 	testkit.Tool(t, "7z")
+	testkit.Tool(t, "fsck.fat")
 	big := bytes.Repeat([]byte("0123456789abcdef"), 5000) // many clusters, an odd number of them
 	files := map[string][]byte{"EFI/BOOT/BOOTX64.EFI": big, "EFI/BOOT/GRUB.CFG": []byte("set x=1\n"), "README.TXT": []byte("hi\n")}
 	b, err := Image(files, 8192)
@@ -22,6 +23,9 @@ func TestImageIsReadByOthers(t *testing.T) {
 	name := filepath.Join(dir, "efi.img")
 	if err := os.WriteFile(name, b, 0o644); err != nil {
 		t.Fatal(err)
+	}
+	if out := testkit.Run(t, "fsck.fat", "-n", "-v", name); strings.Contains(out, "Fixing") || strings.Contains(out, "Auto") {
+		t.Errorf("fsck.fat: %s", out)
 	}
 	testkit.Run(t, "7z", "x", "-y", "-o"+filepath.Join(dir, "out"), name)
 	for path, want := range files {
