@@ -26,9 +26,9 @@ func diffCommand(w *world) *cobra.Command {
 		Use:   "diff A B",
 		Short: "Compare two images, initrds or locks by what they hold",
 		Long: `Compare two images, initrds or locks by what they hold: boot entries and arguments, kernel, inputs,
-extensions, gems, and every file's type, mode, owner, content and link. Times, and how an initrd is
-packed, do not count. An ISO and an initrd are compared by the systems that they boot, a lock and an
-image by the inputs that the image's manifest names.
+extensions, gems, and every file's type, mode, owner, content and link. An image is an ISO or a PXE
+folder. Times, and how an initrd is packed, do not count. Two of different forms are compared by the
+systems that they boot, a lock and an image by the inputs that the image's manifest names.
 
 stdout is a list that a pull request's text can hold as it is.
 

@@ -3,11 +3,11 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/inspect"
+	"mkbuild/internal/remaster"
 )
 
 type inspectOptions struct {
@@ -21,12 +21,12 @@ func inspectCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect IMAGE|INITRD|LOCK",
 		Short: "Show what is in an image",
-		Long: `Show what is in an ISO, an initrd or a lock, whoever made it: the volume, what boots, the kernel, the
-segments of the initrd, extensions, services, accounts that can log in, set-uid files, and the
-manifest that mkbuild leaves. Nothing is mounted, and nothing of the file is trusted.
+		Long: `Show what is in an ISO, a PXE folder, an initrd or a lock, whoever made it: the volume, what boots, the
+kernel, the segments of the initrd, extensions, services, accounts that can log in, set-uid files, and
+the manifest that mkbuild leaves. Nothing is mounted, and nothing of the file is trusted.
 
 --file PATH writes one file of the booted system to stdout, symlinks followed; a path that begins
-with "iso:" is one of the medium: --file iso:boot/isolinux/isolinux.cfg.`,
+with "iso:" is one of the medium, an ISO or a PXE folder: --file iso:boot/isolinux/isolinux.cfg.`,
 		Example: `  mkbuild inspect rz_mk_prod-image.0.1.0.iso
   mkbuild inspect Core-current.iso --json
   mkbuild inspect image.iso --file /etc/inittab`,
@@ -64,14 +64,14 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 	return r.Print(w.stdout)
 }
 
-// openImage reads a file that the command line names.
+// openImage reads a file or a PXE folder that the command line names.
 func openImage(name string) (*inspect.Image, error) {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return nil, &usageError{"read " + name + ": it is a folder", "name a file: an ISO, an initrd or a lock"}
-	}
 	m, err := inspect.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, &usageError{"read " + name + ": " + err.Error(), "name an image: mkbuild iso makes one"}
+	}
+	if errors.Is(err, remaster.ErrNoPXEFolder) {
+		return nil, &usageError{err.Error(), "name an ISO, or a folder that mkbuild build --format pxe made"}
 	}
 	return m, err
 }

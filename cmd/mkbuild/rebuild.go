@@ -15,6 +15,9 @@ import (
 
 // rebuild builds an image once more, from what its manifest says, and compares the bytes.
 func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image) error {
+	if m.Kind == inspect.KindPXE {
+		return &usageError{"rebuild " + m.Name + ": it is a PXE folder", "name the ISO of the same build, which holds the same kernel and initrd"}
+	}
 	if m.Manifest == nil {
 		return fmt.Errorf("rebuild %s: %w", m.Name, inspect.ErrNoManifest)
 	}

@@ -19,8 +19,9 @@ func verifyCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify IMAGE",
 		Short: "Check an image against its manifest and the rules of a microkernel",
-		Long: `Check an image, or an initrd: every file against the manifest that mkbuild left in it, kernel and
-initrd against iso-metadata.yaml, the boot loader's boot-info-table, and the rules that
+		Long: `Check an image, that is an ISO or a PXE folder, or an initrd: every file against the manifest that
+mkbuild left in it, kernel and initrd against iso-metadata.yaml, a PXE folder against its SHA256SUMS, the
+boot loader's boot-info-table, and the rules that
 ` + "`mkbuild explain`" + ` lists: dangling links, fixed host keys, published secrets, missing libraries,
 wrong modes, and ways into a prod image. An image that mkbuild did not build has no manifest; the
 rest is checked all the same.

@@ -70,7 +70,7 @@ func Compare(a, b *Image) (*Diff, error) {
 }
 
 func (d *Diff) images(a, b *Image) error {
-	if a.Kind == KindISO && b.Kind == KindISO {
+	if a.Kind == b.Kind && a.ISO != nil {
 		d.volumes(a, b)
 		d.catalogs(a, b)
 		d.menus(a, b)
@@ -90,7 +90,7 @@ func (d *Diff) images(a, b *Image) error {
 	} else if a.Kind != b.Kind {
 		return fmt.Errorf("compare %s with %s: %w: one of them boots nothing", a.Name, b.Name, ErrIncomparable)
 	}
-	if a.Kind == KindISO && b.Kind == KindISO {
+	if a.Kind == b.Kind && a.ISO != nil {
 		return d.media(a, b)
 	}
 	return nil

@@ -30,6 +30,7 @@ const (
 	KindISO    = "iso"
 	KindInitrd = "initrd"
 	KindLock   = "lock"
+	KindPXE    = "pxe" // a folder for a network boot server
 )
 
 // maxUnpacked bounds an unpacked initrd; Tiny Core's largest are about 60 MB, images with big
@@ -44,8 +45,9 @@ type Image struct {
 	Name string // as given
 	Kind string
 	Size int64
-	// SHA256 is the digest of the whole file.
+	// SHA256 is the digest of the whole file, or of the SHA256SUMS that a PXE folder should have.
 	SHA256 string
+	// ISO is the medium: for a PXE folder its files alone.
 	ISO    *iso9660.Image
 	Medium *remaster.Medium
 	// Kernel is the kernel's release, "" where there is none or it does not say.
@@ -76,8 +78,11 @@ func (m *Image) Close() error {
 	return m.file.Close()
 }
 
-// Open reads a file. The caller closes the result.
+// Open reads a file, or a PXE folder. The caller closes the result.
 func Open(name string) (*Image, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return openFolder(name)
+	}
 	f, err := os.Open(name) //nolint:gosec // the user's own choice
 	if err != nil {
 		return nil, err
@@ -105,11 +110,7 @@ func open(f *os.File, name string) (*Image, error) {
 // Read reads what r has, of size bytes. Contents are read through r when they are asked for. name
 // is for people.
 func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read %s: %w: the parser gave up: %v", name, ErrKind, p)
-		}
-	}()
+	defer recovered(name, &err)
 	m := &Image{Name: name, r: r, Size: size}
 	if m.SHA256, err = sumOf(m.whole()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -126,6 +127,13 @@ func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// recovered turns a panic into an error.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read %s: %w: the parser gave up: %v", name, ErrKind, p)
+	}
 }
 
 // whole reads the file from its beginning.
@@ -161,12 +169,17 @@ func (m *Image) readISO() error {
 	if m.Medium, err = remaster.ReadMedium(m.ISO, m.Name); err != nil {
 		return err
 	}
+	return m.readBoot()
+}
+
+// readBoot reads what the medium boots, and its manifest.
+func (m *Image) readBoot() error {
 	m.readManifest()
 	if m.Medium.Kernel == "" {
 		return nil
 	}
-	m.Kernel, err = m.Medium.KernelRelease()
-	if err != nil {
+	var err error
+	if m.Kernel, err = m.Medium.KernelRelease(); err != nil {
 		m.Kernel = "" // a kernel that does not say is one all the same: memtest, Plan 9
 	}
 	r, err := m.Medium.OpenInitrds()
@@ -179,7 +192,7 @@ func (m *Image) readISO() error {
 
 // readManifest takes the manifest if there is one.
 func (m *Image) readManifest() {
-	f := m.ISO.Lookup(manifest.Name)
+	f := m.ISO.Lookup(m.manifestName())
 	if f == nil {
 		return
 	}
@@ -230,7 +243,7 @@ func (m *Image) sumSegments() error {
 
 // openInitrd reads the initrds once more.
 func (m *Image) openInitrd() (io.ReadCloser, error) {
-	if m.Kind == KindISO {
+	if m.Medium != nil {
 		return m.Medium.OpenInitrds()
 	}
 	return io.NopCloser(m.whole()), nil
@@ -253,7 +266,7 @@ func (m *Image) segmentName(at int64) string {
 // otherInitrds is how many bytes come before the last initrd, which is the one that mkbuild makes.
 func (m *Image) otherInitrds() int64 {
 	var n int64
-	if m.Kind != KindISO {
+	if m.Medium == nil {
 		return 0
 	}
 	for i, name := range m.Medium.Initrds {

@@ -19,7 +19,7 @@ const Schema = "mkbuild.inspect/v1"
 type Report struct {
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
-	// Kind is "iso", "initrd" or "lock".
+	// Kind is "iso", "pxe", "initrd" or "lock".
 	Kind   string  `json:"kind"`
 	Size   int64   `json:"size"`
 	SHA256 string  `json:"sha256"`
@@ -158,10 +158,12 @@ func (m *Image) Report(o Options) (*Report, error) {
 
 func (m *Image) reportMedium(r *Report) error {
 	iso := m.ISO
-	r.Volume = &Volume{
-		ID: iso.VolumeID, System: iso.SystemID, Application: iso.ApplicationID, Preparer: iso.Preparer,
-		RockRidge: iso.RockRidge, Joliet: iso.Joliet, Files: len(iso.Files),
-		Hybrid: slices.ContainsFunc(iso.System, func(b byte) bool { return b != 0 }),
+	if m.Kind == KindISO {
+		r.Volume = &Volume{
+			ID: iso.VolumeID, System: iso.SystemID, Application: iso.ApplicationID, Preparer: iso.Preparer,
+			RockRidge: iso.RockRidge, Joliet: iso.Joliet, Files: len(iso.Files),
+			Hybrid: slices.ContainsFunc(iso.System, func(b byte) bool { return b != 0 }),
+		}
 	}
 	for i := range iso.Boot {
 		e := &iso.Boot[i]

@@ -24,6 +24,7 @@ const (
 	ruleManifestFile    = "manifest-file"
 	ruleManifestMedium  = "manifest-medium"
 	ruleManifestSegment = "manifest-segment"
+	rulePXESums         = "pxe-sums"
 	ruleMetadataForm    = "metadata-form"
 	ruleMetadataHash    = "metadata-hash"
 	ruleBootTable       = "boot-info-table"
@@ -68,6 +69,9 @@ func manifestRules() []Rule {
 
 func bootRules() []Rule {
 	return []Rule{
+		{rulePXESums, SeverityError, "a file of a PXE folder is not as its SHA256SUMS says",
+			"It was copied in part, removed or changed after the folder was written. What a machine then boots is not what was built.",
+			"Copy the folder again, or build it again; mkbuild customize changes one on purpose."},
 		{ruleMetadataForm, SeverityError, "iso-metadata.yaml is not what Razor's image service reads",
 			"Razor needs all of iso_version, kernel, initrd, hash_description, kernel_hash, initrd_hash and iso_build_time, hashes of 256 bits, a version of numbers between dots, and a time that is a YAML timestamp. Without them it refuses the image, or cannot sort it.",
 			"Build the image with mkbuild iso, which writes the file."},

@@ -56,7 +56,7 @@ func (r *Report) Print(w io.Writer) error {
 }
 
 func kindName(kind string) string {
-	return map[string]string{KindISO: "ISO image", KindInitrd: "initrd", KindLock: "lock"}[kind]
+	return map[string]string{KindISO: "ISO image", KindPXE: "PXE folder", KindInitrd: "initrd", KindLock: "lock"}[kind]
 }
 
 func (r *Report) printMedium(p *page) {

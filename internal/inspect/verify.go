@@ -79,7 +79,7 @@ func (m *Image) Verify() (*Verdict, error) {
 		return nil, fmt.Errorf("verify %s: %w", m.Name, ErrNothingToVerify)
 	}
 	j := &judge{Image: m, found: map[string][]Finding{}}
-	for _, part := range []func(*judge) error{checkManifest, checkMetadata, checkBoot, checkTree, checkAccess} {
+	for _, part := range []func(*judge) error{checkManifest, checkSums, checkMetadata, checkBoot, checkTree, checkAccess} {
 		if err := part(j); err != nil {
 			return nil, fmt.Errorf("verify %s: %w", m.Name, err)
 		}

@@ -75,7 +75,7 @@ func checkBoot(j *judge) error {
 	if j.ISO == nil {
 		return j.checkModules()
 	}
-	if len(j.ISO.Boot) == 0 {
+	if len(j.ISO.Boot) == 0 && j.Kind == KindISO {
 		j.add(ruleBootNothing, "", "there is no El Torito entry")
 	}
 	for i := range j.ISO.Boot {

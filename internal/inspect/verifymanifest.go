@@ -8,19 +8,20 @@ import (
 
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster"
 )
 
 // checkManifest holds everything that the manifest says against the image.
 func checkManifest(j *judge) error {
 	if j.ManifestError != nil {
-		j.add(ruleManifestText, isoPrefix+manifest.Name, "%v", j.ManifestError)
+		j.add(ruleManifestText, isoPrefix+j.manifestName(), "%v", j.ManifestError)
 	}
 	m := j.Manifest
 	if m == nil {
 		return nil
 	}
 	if got := m.PlanDigest(); got != m.Plan {
-		j.add(ruleManifestPlan, isoPrefix+manifest.Name, "it says %s, its own content gives %s", m.Plan, got)
+		j.add(ruleManifestPlan, isoPrefix+j.manifestName(), "it says %s, its own content gives %s", m.Plan, got)
 	}
 	if err := j.checkMedium(m); err != nil {
 		return err
@@ -32,7 +33,7 @@ func checkManifest(j *judge) error {
 }
 
 func (j *judge) checkMedium(m *manifest.Manifest) error {
-	known := map[string]bool{manifest.Name: true, j.ISO.CatalogPath: true}
+	known := map[string]bool{j.manifestName(): true, j.ISO.CatalogPath: true, remaster.PXESums: j.Kind == KindPXE}
 	for _, want := range m.Boot {
 		known[want.Path] = true
 		f := j.ISO.Lookup(want.Path)

@@ -42,10 +42,7 @@ func (b *base) findBoot() error {
 // take adopts the first entry whose kernel and initrds are in the image, and notes every other
 // one that boots without the initrd that will be remade: it would start stock Tiny Core.
 func (b *base) take(m *menu, e entry) {
-	dir := path.Dir(m.path)
-	if m.grub {
-		dir = "" // GRUB takes names from the root of its device
-	}
+	dir := m.dir()
 	kernel := b.find(dir, e.kernel)
 	var initrds []string
 	for _, name := range e.initrds {

@@ -3,8 +3,6 @@ package remaster
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -134,7 +132,7 @@ func folderSources(dir string) ([]source, string, error) {
 }
 
 func folderManifest(dir string) (*manifest.Manifest, error) {
-	text, err := os.ReadFile(filepath.Join(dir, pxeManifest))
+	text, err := os.ReadFile(filepath.Join(dir, PXEManifest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no manifest is a normal answer
 	}
@@ -151,20 +149,8 @@ func changedFolder(dir, file string) error {
 // checkSums holds a PXE folder against its own checksums: what somebody has edited there would be
 // lost in the copy.
 func checkSums(dir string) error {
-	sums, err := os.ReadFile(filepath.Join(dir, pxeSums))
-	if err != nil {
-		return changedFolder(dir, pxeSums)
-	}
-	for line := range bytes.Lines(sums) {
-		want, name, ok := strings.Cut(strings.TrimRight(string(line), "\r\n"), "  ")
-		if !ok || !filepath.IsLocal(filepath.FromSlash(name)) {
-			return changedFolder(dir, pxeSums)
-		}
-		h := sha256.New()
-		err := copyFrom(h, func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) }) //nolint:gosec // below dir
-		if err != nil || hex.EncodeToString(h.Sum(nil)) != want {
-			return changedFolder(dir, name)
-		}
+	if wrong := WrongSums(dir); len(wrong) > 0 {
+		return changedFolder(dir, wrong[0])
 	}
 	return CheckPXEFolder(dir)
 }

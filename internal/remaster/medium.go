@@ -3,7 +3,6 @@ package remaster
 import (
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"mkbuild/internal/remaster/iso9660"
@@ -25,7 +24,7 @@ type Medium struct {
 type MenuEntry struct {
 	// Menu is the menu's path in the ISO; one inside an EFI boot image says so.
 	Menu string
-	// Loader is "isolinux" or "grub".
+	// Loader is "isolinux", "grub" or "pxelinux".
 	Loader string
 	Name   string
 	// Kernel and Initrds are as the menu names them, Append are the kernel arguments.
@@ -43,12 +42,17 @@ func ReadMedium(img *iso9660.Image, name string) (_ *Medium, err error) {
 	if err := b.findMenus(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
+	return b.medium()
+}
+
+// medium reads the entries of all menus.
+func (b *base) medium() (*Medium, error) {
 	m := &Medium{base: b}
 	for i := range b.menus {
 		x := &b.menus[i]
 		entries, err := b.entries(x)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %s: %w", name, x.name(), err)
+			return nil, fmt.Errorf("read %s: %s: %w", b.name, x.name(), err)
 		}
 		for _, e := range entries {
 			b.take(x, e)
@@ -60,13 +64,9 @@ func ReadMedium(img *iso9660.Image, name string) (_ *Medium, err error) {
 }
 
 func (b *base) menuEntry(m *menu, e entry) MenuEntry {
-	out := MenuEntry{Menu: m.name(), Loader: "isolinux", Name: e.name, Kernel: e.kernel, Initrds: e.initrds, Append: e.append}
-	dir := path.Dir(m.path)
-	if m.grub {
-		out.Loader, dir = "grub", ""
-	}
+	out := MenuEntry{Menu: m.name(), Loader: m.loader(), Name: e.name, Kernel: e.kernel, Initrds: e.initrds, Append: e.append}
 	for _, f := range append([]string{e.kernel}, e.initrds...) {
-		if b.find(dir, f) == "" && !strings.Contains(f, "$") && (m.efi == nil || !m.efi.has(f)) {
+		if b.find(m.dir(), f) == "" && !strings.Contains(f, "$") && (m.efi == nil || !m.efi.has(f)) {
 			out.Missing = append(out.Missing, f)
 		}
 	}

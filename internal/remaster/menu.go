@@ -105,7 +105,7 @@ func (b *base) expand(m *menu, text []byte) ([]byte, error) {
 		return text, nil
 	}
 	return isolinux.Expand(text, func(name string) ([]byte, error) {
-		p := b.find(path.Dir(m.path), name)
+		p := b.find(m.dir(), name)
 		if p == "" || p == m.path {
 			return nil, nil
 		}

@@ -24,8 +24,8 @@ import (
 const (
 	pxeScript   = "boot.ipxe"
 	pxeMenu     = "pxelinux.cfg/default"
-	pxeManifest = "manifest.json"
-	pxeSums     = "SHA256SUMS"
+	PXEManifest = "manifest.json"
+	PXESums     = "SHA256SUMS"
 )
 
 // source is a file to be handed out, and what it is in a manifest.
@@ -53,7 +53,7 @@ func (s *Staged) bootSources(rd *Initrd) []source {
 // scripts all take as they are, and no two alike.
 func pxeNames(paths []string) []string {
 	var out []string
-	taken := []string{pxeScript, path.Dir(pxeMenu), pxeManifest, pxeSums}
+	taken := []string{pxeScript, path.Dir(pxeMenu), PXEManifest, PXESums}
 	for _, p := range paths {
 		name := strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r) {
@@ -99,13 +99,13 @@ func finishFolder(ctx context.Context, dir string, files []source, describe func
 		return err
 	}
 	if about != nil {
-		last, err := fillFolder(ctx, dir, []source{textSource(pxeManifest, "", string(about))})
+		last, err := fillFolder(ctx, dir, []source{textSource(PXEManifest, "", string(about))})
 		if err != nil {
 			return err
 		}
 		written = append(written, last...)
 	}
-	_, err = fillFolder(ctx, dir, []source{textSource(pxeSums, "", sumLines(written))})
+	_, err = fillFolder(ctx, dir, []source{textSource(PXESums, "", sumLines(written))})
 	return err
 }
 
@@ -221,8 +221,8 @@ func CheckPXEFolder(name string) error {
 	if !info.IsDir() {
 		return &FolderError{name, "no folder"}
 	}
-	own := map[string]bool{pxeSums: true}
-	sums, err := os.ReadFile(filepath.Join(name, pxeSums))
+	own := map[string]bool{PXESums: true}
+	sums, err := os.ReadFile(filepath.Join(name, PXESums))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -1,0 +1,53 @@
+package inspect
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/remaster"
+)
+
+// openFolder reads a PXE folder.
+func openFolder(name string) (_ *Image, err error) {
+	defer recovered(name, &err)
+	m := &Image{Name: name, Kind: KindPXE}
+	if m.ISO, m.Medium, err = remaster.ReadPXEFolder(name); err != nil {
+		return nil, err
+	}
+	sums := sha256.New()
+	for i := range m.ISO.Files {
+		f := &m.ISO.Files[i]
+		m.Size += f.Size
+		if f.Path == remaster.PXESums {
+			continue
+		}
+		sum, err := m.sumFile(f)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(sums, "%s  %s\n", sum, f.Path)
+	}
+	m.SHA256 = hex.EncodeToString(sums.Sum(nil))
+	return m, m.readBoot()
+}
+
+// manifestName is where a medium has its manifest.
+func (m *Image) manifestName() string {
+	if m.Kind == KindPXE {
+		return remaster.PXEManifest
+	}
+	return manifest.Name
+}
+
+// checkSums holds a PXE folder against its SHA256SUMS, if it has one.
+func checkSums(j *judge) error {
+	if j.Kind != KindPXE || j.ISO.Lookup(remaster.PXESums) == nil {
+		return nil
+	}
+	for _, name := range remaster.WrongSums(j.Name) {
+		j.add(rulePXESums, isoPrefix+name, "it is missing, or its sha256 is another")
+	}
+	return nil
+}
