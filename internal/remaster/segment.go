@@ -1,12 +1,14 @@
 package remaster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/annex"
@@ -37,6 +39,17 @@ func makeSegment(w io.Writer, t *overlay.Tree, o initrd.SegmentOptions) (*madeSe
 	return made, nil
 }
 
+// holds makes sure that a segment has the contents that its key was made of. A file of the user's own
+// that is written to meanwhile would stay in the cache as what it was before.
+func (m *madeSegment) holds(t *overlay.Tree) error {
+	for _, e := range t.Entries() {
+		if want, known := strings.CutPrefix(e.ID, idPrefix); known && e.IsRegular() && m.Files[e.Path] != want {
+			return fmt.Errorf("read %s: it changed meanwhile", cmp.Or(e.Origin, e.Path))
+		}
+	}
+	return nil
+}
+
 // keptSegment takes a segment from the cache, or makes it and leaves it there.
 func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (*part, error) {
 	key, err := segmentKey(t, o)
@@ -44,7 +57,13 @@ func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree,
 		return nil, err
 	}
 	blob, err := b.Fetch.Derive(ctx, "segment", key, func(w io.Writer) error {
-		return annex.Write(w, func(w io.Writer) (any, error) { return makeSegment(w, t, o) })
+		return annex.Write(w, func(w io.Writer) (any, error) {
+			made, err := makeSegment(w, t, o)
+			if err == nil {
+				err = made.holds(t)
+			}
+			return made, err
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -88,8 +107,8 @@ type keyedEntry struct {
 	Content        string
 }
 
-// segmentKey sums up everything that decides the bytes of a segment. The image's time counts only
-// where an entry has none of its own.
+// segmentKey sums up everything that decides the bytes of a segment, and leaves every file with an ID.
+// The image's time counts only where an entry has none of its own.
 func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 	sum := sha256.New()
 	out := json.NewEncoder(sum)
@@ -103,10 +122,10 @@ func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 			groups[e.HardLink] = len(groups)
 		}
 		k.HardLink = groups[e.HardLink]
-		var err error
-		if k.Content, err = contentID(e); err != nil {
+		if err := identify(e); err != nil {
 			return "", err
 		}
+		k.Content = e.ID
 		if err := out.Encode(k); err != nil {
 			return "", err
 		}
@@ -118,14 +137,17 @@ func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 	return fmt.Sprintf("%s %s entries %s", segmentFormat, how, hex.EncodeToString(sum.Sum(nil))), nil
 }
 
-// contentID stands for the content of an entry.
-func contentID(e *overlay.Entry) (string, error) {
+// identify gives a file an ID, if it has none: the digest of its content.
+func identify(e *overlay.Entry) error {
 	if !e.IsRegular() || e.ID != "" {
-		return e.ID, nil
+		return nil
 	}
 	sum := sha256.New()
-	err := e.CopyTo(sum)
-	return idPrefix + hex.EncodeToString(sum.Sum(nil)), err
+	if err := e.CopyTo(sum); err != nil {
+		return err
+	}
+	e.ID = idPrefix + hex.EncodeToString(sum.Sum(nil))
+	return nil
 }
 
 // segments says which layers make up which segment of an initrd.

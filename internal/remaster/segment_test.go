@@ -353,6 +353,45 @@ func TestSegmentKey(t *testing.T) {
 	}
 }
 
+// TestFileThatChangesIsNotKept: a file of the user's own that is written to between its digest and its
+// compression must not stay in the cache under the key of what it was.
+func TestFileThatChangesIsNotKept(t *testing.T) {
+	t.Parallel()
+	b, _ := builder(t, t.TempDir())
+	kept := func(contents ...string) (string, error) {
+		e := overlay.File("a", 0o644, []byte(contents[0]))
+		e.Open = func() (io.ReadCloser, error) {
+			now := contents[0]
+			contents = contents[min(1, len(contents)-1):]
+			return io.NopCloser(strings.NewReader(now)), nil
+		}
+		tree := &overlay.Tree{}
+		if err := tree.Put(e); err != nil {
+			t.Fatal(err)
+		}
+		p, err := b.keptSegment(t.Context(), "x", tree, initrd.SegmentOptions{})
+		if err != nil {
+			return "", err
+		}
+		defer p.close.Close()
+		var made bytes.Buffer
+		if _, err := p.copyTo(&made); err != nil {
+			t.Fatal(err)
+		}
+		got, err := initrd.Read(&made, "x", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text(t, got, "a"), nil
+	}
+	if got, err := kept("old", "new"); err == nil {
+		t.Errorf("the segment of a file that changed is taken, with %q", got)
+	}
+	if got, err := kept("old"); got != "old" || err != nil {
+		t.Errorf("got %q, %v: want the file as it is", got, err)
+	}
+}
+
 // TestKeptTree: a tree that goes through the cache comes back the same.
 func TestKeptTree(t *testing.T) {
 	t.Parallel()
