@@ -20,18 +20,19 @@ type keptEntries struct {
 	Entries []keptEntry `json:"entries"`
 }
 
-// keptEntry is an [overlay.Entry] whose content begins at Offset.
+// keptEntry is an [overlay.Entry] whose content begins at Offset. Names are bytes: a JSON string would
+// hold none that is not UTF-8.
 type keptEntry struct {
-	Path     string `json:"path"`
+	Path     []byte `json:"path"`
 	Mode     uint32 `json:"mode"`
 	UID      uint32 `json:"uid,omitempty"`
 	GID      uint32 `json:"gid,omitempty"`
 	Major    uint32 `json:"major,omitempty"`
 	Minor    uint32 `json:"minor,omitempty"`
-	Link     string `json:"link,omitempty"`
+	Link     []byte `json:"link,omitempty"`
 	MTime    int64  `json:"mtime,omitempty"`
 	Size     int64  `json:"size,omitempty"`
-	HardLink string `json:"hard_link,omitempty"`
+	HardLink []byte `json:"hard_link,omitempty"`
 	Offset   int64  `json:"offset,omitempty"`
 	SHA256   string `json:"sha256,omitempty"`
 }
@@ -44,8 +45,8 @@ func keepTree(w io.Writer, t *overlay.Tree) error {
 		out := &counter{w: w}
 		contents := map[string]keptEntry{} // by hard-link group
 		for _, e := range t.Entries() {
-			k := keptEntry{Path: e.Path, Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor,
-				Link: e.Link, MTime: e.MTime, Size: e.Size, HardLink: e.HardLink}
+			k := keptEntry{Path: []byte(e.Path), Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor,
+				Link: []byte(e.Link), MTime: e.MTime, Size: e.Size, HardLink: []byte(e.HardLink)}
 			if first, seen := contents[e.HardLink]; seen && e.HardLink != "" {
 				k.Offset, k.SHA256 = first.Offset, first.SHA256
 			} else if e.IsRegular() {
@@ -76,8 +77,8 @@ func openTree(r io.ReaderAt, size int64, origin string) (*overlay.Tree, error) {
 		if k.Size < 0 || k.Offset < 0 || k.Offset > contents || k.Size > contents-k.Offset {
 			return nil, fmt.Errorf("%w: %s lies outside of the content", annex.ErrFormat, k.Path)
 		}
-		e := overlay.Entry{Path: k.Path, Mode: k.Mode, UID: k.UID, GID: k.GID, Major: k.Major, Minor: k.Minor,
-			Link: k.Link, MTime: k.MTime, Size: k.Size, HardLink: k.HardLink, Origin: origin}
+		e := overlay.Entry{Path: string(k.Path), Mode: k.Mode, UID: k.UID, GID: k.GID, Major: k.Major, Minor: k.Minor,
+			Link: string(k.Link), MTime: k.MTime, Size: k.Size, HardLink: string(k.HardLink), Origin: origin}
 		if e.IsRegular() {
 			e.ID = idPrefix + k.SHA256
 			e.Open = sectionOf(r, k.Offset, k.Size)

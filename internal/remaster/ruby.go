@@ -63,7 +63,7 @@ func (s *stage) fromArchive(ctx context.Context, kind, name string, urls []strin
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.keptTree(ctx, "mkbuild.archive/v1 "+blob.SHA256, name, func() (*overlay.Tree, error) {
+	t, err := s.keptTree(ctx, "mkbuild.archive/v2 "+blob.SHA256, name, func() (*overlay.Tree, error) {
 		t, err := readArchive(blob, name)
 		if err != nil {
 			blob.Discard()

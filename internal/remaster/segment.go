@@ -97,9 +97,10 @@ func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.Se
 	return &part{Segment: Segment{Name: name, Size: w.n, SHA256: made.SHA256}, open: sectionOf(f, 0, w.n), close: f, files: made.Files}, nil
 }
 
-// keyedEntry is what a segment's bytes take from an entry.
+// keyedEntry is what a segment's bytes take from an entry. Names are bytes: JSON strings would make all
+// alike that are not UTF-8.
 type keyedEntry struct {
-	Path, Link     string
+	Path, Link     []byte
 	Mode, UID, GID uint32
 	Major, Minor   uint32
 	MTime, Size    int64
@@ -114,7 +115,7 @@ func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 	out := json.NewEncoder(sum)
 	groups := map[string]int{"": 0}
 	for _, e := range t.Entries() {
-		k := keyedEntry{Path: e.Path, Link: e.Link, Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor, MTime: e.MTime, Size: e.Size}
+		k := keyedEntry{Path: []byte(e.Path), Link: []byte(e.Link), Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor, MTime: e.MTime, Size: e.Size}
 		if k.MTime == 0 {
 			k.MTime = o.ModTime
 		}

@@ -323,11 +323,13 @@ func TestSegmentKey(t *testing.T) {
 	o := initrd.SegmentOptions{Level: 6, ModTime: 7}
 	seen := map[string]string{key(t, tree(), o): "the reference"}
 	for name, edit := range map[string]func(*overlay.Entry){
-		"path": func(e *overlay.Entry) { e.Path = "aa" }, "mode": func(e *overlay.Entry) { e.Mode |= 0o111 },
+		"path": func(e *overlay.Entry) { e.Path = "aa" }, "name in Latin-1": func(e *overlay.Entry) { e.Path = "\xe8" },
+		"name in Latin-1, and another": func(e *overlay.Entry) { e.Path = "\xe9" }, "mode": func(e *overlay.Entry) { e.Mode |= 0o111 },
 		"uid": func(e *overlay.Entry) { e.UID = 1 }, "gid": func(e *overlay.Entry) { e.GID = 1 },
 		"time": func(e *overlay.Entry) { e.MTime = 6 }, "content": func(e *overlay.Entry) { e.Open = overlay.Bytes([]byte("y")) },
 		"id": func(e *overlay.Entry) { e.ID = "z" }, "hard link": func(e *overlay.Entry) { e.HardLink = "" },
 		"type": func(e *overlay.Entry) { *e = overlay.Symlink("a", "b") }, "target": func(e *overlay.Entry) { *e = overlay.Symlink("a", "c") },
+		"target in Latin-1": func(e *overlay.Entry) { *e = overlay.Symlink("a", "\xe8") }, "target in Latin-1, and another": func(e *overlay.Entry) { *e = overlay.Symlink("a", "\xe9") },
 		"device": func(e *overlay.Entry) { e.Mode, e.Major, e.Size = overlay.TypeChar, 1, 0 },
 	} {
 		k := key(t, tree(edit), o)
@@ -407,6 +409,14 @@ func TestKeptTree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Names are bytes: two that no UTF-8 holds are two files, and two groups of hard links.
+	for _, name := range []string{"caf\xe9", "caf\xe8"} {
+		e, link := overlay.File(name, 0o644, []byte(name)), overlay.Symlink("to-"+name, name)
+		e.HardLink = name
+		if err := putAll(want, e, link); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var file bytes.Buffer
 	if err := keepTree(&file, want); err != nil {
 		t.Fatal(err)
@@ -432,7 +442,7 @@ func TestKeptTree(t *testing.T) {
 func TestOpenTreeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, entry := range []string{`"offset":3,"size":2`, `"offset":-1`, `"size":-1`, `"offset":5`, `"offset":9223372036854775807,"size":9223372036854775807`} {
-		about := `{"entries":[{"path":"a","mode":33188,` + entry + `}]}`
+		about := `{"entries":[{"path":"YQ==","mode":33188,` + entry + `}]}`
 		file := append([]byte("1234"+about), 0, 0, 0, 0, 0, 0, 0, byte(len(about)))
 		if _, err := openTree(bytes.NewReader(file), int64(len(file)), "x"); err == nil {
 			t.Errorf("%s is taken", entry)

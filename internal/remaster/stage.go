@@ -181,7 +181,7 @@ func (s *stage) fetchBase(ctx context.Context) error {
 // baseTree returns the files of the base's initrd. They are unpacked once for each source image, into
 // the cache, and read from there.
 func (s *stage) baseTree(ctx context.Context, iso *fetch.Blob) (*overlay.Tree, error) {
-	key := fmt.Sprintf("mkbuild.base/v1 iso %s initrd %q", iso.SHA256, s.base.initrds)
+	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", iso.SHA256, s.base.initrds)
 	return s.keptTree(ctx, key, s.base.name, s.base.unpack)
 }
 
