@@ -158,24 +158,27 @@ func serverValue(t *testing.T, yaml string) func(*config.Config) {
 func TestSecretsStayOutOfTheCache(t *testing.T) {
 	t.Parallel()
 	cache, own := t.TempDir(), t.TempDir()
-	private, public := filepath.Join(own, "private"), filepath.Join(own, "public")
+	private, public, closed := filepath.Join(own, "private"), filepath.Join(own, "public"), filepath.Join(own, "tree/closed")
 	writeFile(t, private, []byte("private-marker"))
 	writeFile(t, public, []byte("public-marker"))
-	if err := os.Chmod(private, 0o600); err != nil {
-		t.Fatal(err)
+	writeFile(t, filepath.Join(closed, "file"), []byte("closed-marker"))
+	for name, mode := range map[string]os.FileMode{private: 0o600, closed: 0o700} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b, _ := builder(t, cache)
 	b.Secrets.Getenv = func(string) string { return "secret-marker" }
 	build(t, b, plan(t, pristine, func(c *config.Config) {
-		c.Overlay = []config.UserFiles{{Source: private, Target: "/root/a"}, {Source: public, Target: "/root/b"}}
+		c.Overlay = []config.UserFiles{{Source: private, Target: "/root/a"}, {Source: public, Target: "/root/b"}, {Source: filepath.Dir(closed), Target: "/root/c"}}
 	}, serverValue(t, "plugin.psk: {env: X}")))
 	found := map[string]bool{}
 	for _, plain := range keptContents(t, cache) {
-		for _, marker := range []string{"secret-marker", "private-marker", "public-marker"} {
+		for _, marker := range []string{"secret-marker", "private-marker", "closed-marker", "public-marker"} {
 			found[marker] = found[marker] || strings.Contains(plain, marker)
 		}
 	}
-	if found["secret-marker"] || found["private-marker"] {
+	if found["secret-marker"] || found["private-marker"] || found["closed-marker"] {
 		t.Errorf("found in the cache: %v", found)
 	}
 	if !found["public-marker"] {

@@ -323,10 +323,12 @@ func (s *stage) userOverlay(context.Context) error {
 	return nil
 }
 
-// private reports whether a tree has a file that not everybody may read: others who can read the
-// cache must not find it there.
+// private reports whether a tree has a file that not everybody may read, or a directory that not
+// everybody may enter: others who can read the cache must not find it there.
 func private(t *overlay.Tree) bool {
-	return slices.ContainsFunc(t.Entries(), func(e *overlay.Entry) bool { return e.IsRegular() && e.Perm()&0o004 == 0 })
+	return slices.ContainsFunc(t.Entries(), func(e *overlay.Entry) bool {
+		return e.IsRegular() && e.Perm()&0o004 == 0 || e.IsDir() && e.Perm()&0o001 == 0
+	})
 }
 
 // OpenError says that a prod image would have a way in.
