@@ -302,6 +302,23 @@ func TestGetHidesPasswords(t *testing.T) {
 	}
 }
 
+// Some services take a token in the place of the user's name.
+func TestShownHidesTokens(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"https://t0ken@h/x":      "https://xxxxx@h/x",
+		"https://t0ken:@h/x":     "https://xxxxx@h/x",
+		"https://me:t0ken@h/x":   "https://me:xxxxx@h/x",
+		"https://:t0ken@h/x?a=b": "https://:xxxxx@h/x?a=b",
+		"https://h/x@y":          "https://h/x@y",
+		"https://@h/x":           "https://@h/x",
+	} {
+		if got := Shown(address); got != want {
+			t.Errorf("%s is shown as %s, want %s", address, got, want)
+		}
+	}
+}
+
 func TestGetCancelLeavesNothing(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

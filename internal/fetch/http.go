@@ -47,10 +47,10 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: more than %d in a row", errRedirect, maxRedirects)
 	}
 	if next.URL.Scheme != "http" && next.URL.Scheme != "https" {
-		return fmt.Errorf("%w: to %s", errRedirect, next.URL.Redacted())
+		return fmt.Errorf("%w: to %s", errRedirect, redacted(next.URL))
 	}
 	if via[len(via)-1].URL.Scheme == "https" && next.URL.Scheme != "https" {
-		return fmt.Errorf("%w: from https to %s", errRedirect, next.URL.Redacted())
+		return fmt.Errorf("%w: from https to %s", errRedirect, redacted(next.URL))
 	}
 	return nil
 }

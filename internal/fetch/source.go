@@ -29,7 +29,7 @@ func parseSource(raw string) (source, error) {
 			return source{}, fmt.Errorf("%w: %q is not a web address", ErrAddress, raw)
 		}
 		u.Fragment = ""
-		return source{u: u, shown: u.Redacted(), key: u.String()}, nil
+		return source{u: u, shown: redacted(u), key: u.String()}, nil
 	case "file":
 		p, err := filePath(raw)
 		if err != nil {
@@ -41,6 +41,17 @@ func parseSource(raw string) (source, error) {
 	default:
 		return source{}, fmt.Errorf("%w: %q: http, https, file or a path is supported, not %s", ErrAddress, raw, scheme)
 	}
+}
+
+// redacted renders an address without its password, or without the user's name where that stands
+// alone: it may be a token.
+func redacted(u *url.URL) string {
+	if password, _ := u.User.Password(); password != "" || u.User.Username() == "" {
+		return u.Redacted()
+	}
+	shown := *u
+	shown.User = url.User("xxxxx")
+	return shown.String()
 }
 
 // LocalPath returns the absolute path that an address has on this machine, if it is no web address.
