@@ -101,7 +101,14 @@ func TestNightly(t *testing.T) {
 		t.Errorf("upstream has changed a file: the night should say so and build what is locked\n%s", out)
 	}
 	p.run(t, exitDrift, "./nightly.sh", bootGood, "ON_DRIFT=fail")
-	// So does a configuration that asks for something else than the lock.
+	// Upstream is away: what is locked lies in the cache.
+	p.run(t, 0, "cp mkbuild.yaml kept.yaml && sed -i 's#[[]mirror[]]#[http://127.0.0.1:9/]#' mkbuild.yaml")
+	if out := p.run(t, 0, "./nightly.sh", bootGood); !strings.Contains(out, "127.0.0.1:9") || p.sums(t, "out") != first {
+		t.Errorf("upstream is away: the night should say so and build what is locked\n%s", out)
+	}
+	p.run(t, exitNetwork, "./nightly.sh", bootGood, "ON_DRIFT=fail")
+	p.run(t, 0, "mv kept.yaml mkbuild.yaml")
+	// A configuration that asks for something else than the lock ends the night.
 	p.run(t, 0, "echo 'extensions: [bash]' >>mkbuild.yaml")
 	p.run(t, exitDrift, "./nightly.sh", bootGood)
 }
