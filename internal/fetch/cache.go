@@ -34,7 +34,7 @@ var (
 	errDamaged = errors.New("the cached copy is damaged")
 )
 
-// digests are what is known about a blob's content. They are always computed, never believed.
+// digests are what is known about a blob's content. The SHA-256 is always computed, never believed.
 type digests struct {
 	sha256, md5 string
 	size        int64

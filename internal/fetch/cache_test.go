@@ -46,6 +46,48 @@ func TestPinnedContentNeedsNoNetwork(t *testing.T) {
 	}
 }
 
+// TestMD5IsComputedOnce: it stands in the entry from then on, a wrong one there only costs another
+// transfer, and damaged content is noticed all the same.
+func TestMD5IsComputedOnce(t *testing.T) {
+	t.Parallel()
+	url, count := serve(t, static("right"))
+	c := newClient(t)
+	want(t, c, Request{Name: "x", URLs: []string{url}, SHA256: sha("right")}, "right")
+	k := cache{dir: c.CacheDir, session: &c.session}
+	s, err := parseSource(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit := func(md5 string) {
+		e := k.entry(s)
+		e.MD5 = md5
+		if err := k.record(s, *e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}
+	for _, step := range []struct {
+		stored   string
+		requests int
+	}{{"", 1}, {md5hex("right"), 1}, {md5hex("wrong"), 2}} {
+		edit(step.stored)
+		next := newClient(t)
+		next.CacheDir = c.CacheDir
+		want(t, next, r, "right")
+		if got := k.entry(s).MD5; got != md5hex("right") || count() != step.requests {
+			t.Errorf("%q stored: then %q, after %d requests", step.stored, got, count())
+		}
+	}
+	if err := os.WriteFile(k.blobPath(sha("right")), []byte("wrong"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	last := newClient(t)
+	last.CacheDir = c.CacheDir
+	if want(t, last, r, "right"); count() != 3 {
+		t.Errorf("damaged content: %d requests", count())
+	}
+}
+
 func TestChangedContentIsFetchedForItsDigest(t *testing.T) {
 	t.Parallel()
 	body := "old"

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"crypto/md5" //nolint:gosec // upstream publishes nothing else
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,13 +17,16 @@ const indexSchema = "mkbuild.cache/v1"
 // entryLimit bounds one index file: an address, some hashes and two header values.
 const entryLimit = 64 << 10
 
-// entry is what an address gave last. It only points: the digests of the content are computed
-// from the blob itself.
+// entry is what an address gave last. It only points: the SHA-256 of the content is computed from the
+// blob itself, each time.
 type entry struct {
 	Schema string `json:"schema"`
 	// URL is for people, and keeps an entry from being moved to another address.
 	URL    string `json:"url"`
 	SHA256 string `json:"sha256,omitempty"`
+	// MD5 is that of the same content, once it has been computed: it takes longer than the SHA-256,
+	// and cannot change while that stays the same.
+	MD5 string `json:"md5,omitempty"`
 	// Size is the length in bytes, of a local source too.
 	Size int64 `json:"size"`
 	// ETag and LastModified are the validators of RFC 9110 section 8.8.
@@ -87,6 +91,10 @@ func parseEntry(b []byte) (*entry, error) {
 	}
 	if !isSHA256(e.SHA256) {
 		return nil, fmt.Errorf("%w: sha256 %q", errEntry, e.SHA256)
+	}
+	var err error
+	if e.MD5, err = cleanHex("md5", e.MD5, md5.Size); err != nil {
+		return nil, fmt.Errorf("%w: %w", errEntry, err)
 	}
 	return &e, nil
 }

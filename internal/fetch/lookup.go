@@ -24,6 +24,7 @@ func (j *job) fromCache() *Blob {
 			e = nil
 		}
 		if d, ok := j.cached(e); ok {
+			j.remember(s, e, d)
 			return j.blob(d, i, e)
 		}
 		if s.local() && !j.pinned() && exists(s.path) {
@@ -31,6 +32,16 @@ func (j *job) fromCache() *Blob {
 		}
 	}
 	return nil
+}
+
+// remember adds an MD5 that had to be computed to its entry, for the next build. Without it that one
+// takes longer, no more.
+func (j *job) remember(s source, e *entry, d digests) {
+	if e.MD5 == "" && d.md5 != "" {
+		known := *e
+		known.MD5 = d.md5
+		j.cache.record(s, known) //nolint:errcheck,gosec // see above
+	}
 }
 
 func exists(name string) bool {
@@ -43,7 +54,7 @@ func (j *job) bySHA256() *Blob {
 	if j.SHA256 == "" {
 		return nil
 	}
-	d, ok := j.usable(j.SHA256)
+	d, ok := j.usable(j.SHA256, "")
 	if !ok {
 		return nil
 	}
@@ -60,13 +71,17 @@ func (j *job) cached(e *entry) (digests, bool) {
 	if e == nil || e.Missing {
 		return digests{}, false
 	}
-	d, ok := j.usable(e.SHA256)
+	d, ok := j.usable(e.SHA256, e.MD5)
 	return d, ok && d.size == e.Size
 }
 
-// usable verifies a blob and holds it against the request's digests, limit and check.
-func (j *job) usable(sha string) (digests, bool) {
-	d, err := j.cache.verify(sha, j.needsMD5())
+// usable verifies a blob and holds it against the request's digests, limit and check. md5 is that of
+// the same content, if it is known.
+func (j *job) usable(sha, md5 string) (digests, bool) {
+	d, err := j.cache.verify(sha, j.needsMD5() && md5 == "")
+	if d.md5 == "" {
+		d.md5 = md5
+	}
 	if errors.Is(err, errDamaged) {
 		j.damaged = true
 		j.warn(j.Name, "its cached copy was damaged and has been removed")

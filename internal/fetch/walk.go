@@ -83,7 +83,7 @@ func (j *job) keep(p *part, i int, e entry) (*Blob, error) {
 	if err := j.cache.commit(p, !j.Fresh && !j.Optional); err != nil {
 		return nil, err
 	}
-	e.SHA256, e.Size = d.sha256, d.size
+	e.SHA256, e.MD5, e.Size = d.sha256, d.md5, d.size
 	if err := j.cache.record(j.sources[i], e); err != nil {
 		return nil, err
 	}
