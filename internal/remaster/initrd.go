@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/initrd"
 )
@@ -28,6 +29,8 @@ type Initrd struct {
 	parts    []*part
 	// sums are the digests of files' contents that were worked out on the way, by path.
 	sums map[string]string
+	// files describes the booted system.
+	files []manifest.File
 }
 
 // Segment is a part of an initrd that the kernel unpacks by itself.
@@ -97,7 +100,13 @@ func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err er
 		return nil, err
 	}
 	rd.collect(s.base.tree)
-	return rd, rd.sum(ctx)
+	var g errgroup.Group // neither needs the other
+	g.Go(func() error { return rd.sum(ctx) })
+	g.Go(func() (err error) {
+		rd.files, err = s.fileRecords(ctx, rd.sums)
+		return err
+	})
+	return rd, g.Wait()
 }
 
 // collect gathers the digests of files that are known: those of the base, and over them those that

@@ -23,6 +23,8 @@ func (s *sources) note(in lock.Input, b *fetch.Blob, urls []string) {
 	if path, ok := fetch.LocalPath(in.URL); ok {
 		in.URL = path
 	}
+	s.noting.Lock() // gems are fetched beside extensions
+	defer s.noting.Unlock()
 	s.inputs.Add(in)
 	s.blobs[[2]string{in.Kind, in.Name}] = b
 }

@@ -15,7 +15,7 @@ import (
 
 // steps are those of a build in order; the last two are WriteISO's, or write is WriteOverlay's.
 func steps() []string {
-	return []string{"base", "resolve", "fetch", "extensions", "pick", "ruby", "mcollective", "profile", "overlay", "check", "initrd", "iso"}
+	return []string{"base", "resolve", "fetch", "unpack", "extensions", "pick", "ruby", "mcollective", "profile", "overlay", "check", "initrd", "iso"}
 }
 
 // TestInterruptAtEveryStep is not parallel: it looks at the process's own TMPDIR.

@@ -25,14 +25,12 @@ func ManifestName(image string) string { return image + ".manifest.json" }
 
 // describe makes the manifest of an image that is complete but for the manifest itself. boot are its
 // files.
-func (b *Builder) describe(ctx context.Context, s *Staged, rd *Initrd, boot []manifest.BootFile) ([]byte, error) {
+func (b *Builder) describe(s *Staged, rd *Initrd, boot []manifest.BootFile) ([]byte, error) {
 	m, err := b.About(s)
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	if m.Files, err = s.fileRecords(ctx, rd.sums); err != nil {
-		return nil, fmt.Errorf("make manifest: %w", err)
-	}
+	m.Files = rd.files
 	m.Boot = boot
 	for _, seg := range rd.Segments {
 		m.Segments = append(m.Segments, manifest.Segment{Name: seg.Name, Offset: seg.Offset, Size: seg.Size, SHA256: seg.SHA256})
@@ -178,7 +176,7 @@ func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *i
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	text, err := b.describe(ctx, s, rd, boot)
+	text, err := b.describe(s, rd, boot)
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (b *Builder) writePXE(ctx context.Context, s *Staged, rd *Initrd, name stri
 	}
 	return wholefile.Folder(name, func(dir string) error {
 		return finishFolder(ctx, dir, append(files, texts...), func(boot []manifest.BootFile) ([]byte, error) {
-			return b.describe(ctx, s, rd, boot)
+			return b.describe(s, rd, boot)
 		})
 	})
 }

@@ -53,7 +53,7 @@ func (s *stage) ruby(ctx context.Context) error {
 		}
 		ruby.RubyGems = c.RubyGems.Version
 	}
-	return s.gems(ctx, ruby)
+	return s.gems(ruby)
 }
 
 // fromArchive fetches a source archive, drops its one top folder and stages what is left. An archive
@@ -97,8 +97,8 @@ func readArchive(blob *fetch.Blob, name string) (_ *overlay.Tree, err error) {
 }
 
 // gems installs the gems, or puts them where the boot installs them from.
-func (s *stage) gems(ctx context.Context, ruby *rubygems.Ruby) error {
-	gems, err := s.readGems(ctx)
+func (s *stage) gems(ruby *rubygems.Ruby) error {
+	gems, err := s.gemFiles.wait()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,7 +31,8 @@ type sources struct {
 	dirs []string
 	// kernel is the release of the ISO's kernel, once that is known.
 	kernel string
-	// inputs are what was fetched, blobs its content by kind and name.
+	// inputs are what was fetched, blobs its content by kind and name; noting guards both.
+	noting sync.Mutex
 	inputs lock.Set
 	blobs  map[[2]string]*fetch.Blob
 	pins   pins

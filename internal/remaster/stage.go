@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
+	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )
@@ -80,6 +81,10 @@ type stage struct {
 	exts     []*extension
 	trees    []*overlay.Tree // of exts, in their order
 	bootGems string          // shell text that installs gems while booting
+
+	// What takes long and needs nothing but the source image is worked out beside the downloads.
+	baseFiles *later[*overlay.Tree]
+	gemFiles  *later[[]*rubygems.Gem]
 }
 
 // Stage fetches the plan's inputs and places them. The caller closes the result.
@@ -89,7 +94,11 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 		return nil, err
 	}
 	s := &stage{Builder: b.dated(src), Staged: &Staged{Plan: p}, src: src}
+	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
+		cancel()
+		s.baseFiles.wait() //nolint:errcheck,gosec // asked where it is needed
+		s.gemFiles.wait()  //nolint:errcheck,gosec // as above
 		if err != nil {
 			s.Close()
 		}
@@ -101,6 +110,7 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 		{"base", s.fetchBase},
 		{"resolve", s.resolve},
 		{"fetch", func(ctx context.Context) error { return s.src.download(ctx, s.exts) }},
+		{"unpack", s.layBase},
 		{"extensions", s.extensions},
 		{"pick", s.picks},
 		{"ruby", s.ruby},
@@ -162,9 +172,6 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if s.base, err = openBase(f, blob, s.Plan.ISO); err != nil {
 		return err
 	}
-	if s.base.tree, err = s.baseTree(ctx, blob); err != nil {
-		return err
-	}
 	s.Kernel, s.src.kernel = s.base.uname, s.base.uname
 	s.newer(s.base.image.Created)
 	s.newer(s.base.image.Modified)
@@ -174,6 +181,17 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	for _, note := range s.base.image.Notes {
 		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: s.Plan.ISO, Text: note})
 	}
+	s.baseFiles = begin(func() (*overlay.Tree, error) { return s.baseTree(ctx, blob) })
+	s.gemFiles = begin(func() ([]*rubygems.Gem, error) { return s.readGems(ctx) })
+	return nil
+}
+
+// layBase makes the base's files what everything else is placed on.
+func (s *stage) layBase(context.Context) (err error) {
+	if s.base.tree, err = s.baseFiles.wait(); err != nil {
+		return err
+	}
+	s.base.checkModules(s.Sink, s.base.append+" "+s.Plan.Config.Boot.Append)
 	s.layers = overlay.NewLayers(s.base.tree)
 	return nil
 }
@@ -200,7 +218,6 @@ func (s *stage) checkBoot() error {
 	if err := s.checkLine(); err != nil {
 		return err
 	}
-	s.base.checkModules(s.Sink, s.base.append+" "+c.Boot.Append)
 	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)
 	if len(s.base.initrds) > 1 && c.Initrd.Layout == "merged" {
 		return &config.Error{Where: "initrd.layout", What: fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.initrds, ", ")), Next: "use the layout append"}
