@@ -16,6 +16,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster"
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/testkit/tinymirror"
@@ -324,6 +325,7 @@ func TestProdRules(t *testing.T) {
 	m := read(t, isoOf(t, clean(t), nil))
 	m.Manifest = &manifest.Manifest{Profile: "prod"}
 	put(t, m.Tree, overlay.File("usr/local/sbin/sshd", 0o755, nil), overlay.File("etc/inittab", 0o644, []byte("tty1::respawn:/bin/sh\n")))
+	m.Medium.Entries = []remaster.MenuEntry{{Menu: "x.cfg", Name: "a", Append: "quiet rdinit=/bin/sh"}, {Menu: "x.cfg", Name: "b", Append: "init=/sbin/init"}}
 	v, err := m.Verify()
 	must(t, err)
 	var got []string
@@ -332,7 +334,7 @@ func TestProdRules(t *testing.T) {
 			got = append(got, f.Rule+" "+string(f.Path)+" "+f.Text)
 		}
 	}
-	want := []string{"prod-server usr/local/sbin/sshd it lets people in", "prod-open  account old in /etc/passwd", "prod-open  console tty1 in /etc/inittab"}
+	want := []string{"prod-server usr/local/sbin/sshd it lets people in", "prod-open iso:x.cfg kernel argument rdinit=/bin/sh of the entry a", "prod-open  account old in /etc/passwd", "prod-open  console tty1 in /etc/inittab"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -69,9 +69,22 @@ func (j *judge) checkProd() error {
 		name, _, _ := strings.Cut(s, " (")
 		j.add(ruleProdServer, strings.TrimPrefix(name, "/"), "it lets people in")
 	}
+	j.checkArguments()
 	open, err := profile.WaysIn(j.Tree)
 	for _, way := range open {
 		j.add(ruleProdOpen, "", "%s", way)
 	}
 	return err
+}
+
+// checkArguments looks at the kernel arguments of all menus.
+func (j *judge) checkArguments() {
+	if j.Medium == nil {
+		return
+	}
+	for _, e := range j.Medium.Entries {
+		for _, way := range profile.OpenArguments(e.Append) {
+			j.add(ruleProdOpen, isoPrefix+e.Menu, "%s of the entry %s", way, named(e.Name, "(no name)"))
+		}
+	}
 }

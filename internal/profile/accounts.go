@@ -76,6 +76,19 @@ func WaysIn(t *overlay.Tree) ([]string, error) {
 	return out, nil
 }
 
+// OpenArguments lists the kernel arguments that start another program in the place of init, such as
+// rdinit=/bin/sh: that is a way in for whoever is at the console, whatever the files of the image say.
+func OpenArguments(args string) []string {
+	var out []string
+	for _, a := range strings.Fields(args) {
+		key, program, _ := strings.Cut(a, "=")
+		if (key == "rdinit" || key == "init") && program != "/init" && program != "/sbin/init" {
+			out = append(out, "kernel argument "+a)
+		}
+	}
+	return out
+}
+
 // openAccount names the account of a passwd(5) or shadow(5) line that is not locked.
 func openAccount(line string, isPasswd bool) string {
 	f := strings.Split(line, ":")

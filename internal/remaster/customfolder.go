@@ -33,6 +33,9 @@ func customizeFolder(ctx context.Context, in, out string, c Custom) error {
 	if err != nil {
 		return err
 	}
+	if err := c.allowed(m); err != nil {
+		return err
+	}
 	rd, err := customLast(files, c, m)
 	if err != nil {
 		return err

@@ -118,6 +118,9 @@ func customizeISO(ctx context.Context, f *os.File, size int64, out string, c Cus
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
+	if err := c.allowed(m); err != nil {
+		return err
+	}
 	rd, err := b.customInitrd(c, sourceDate(m, img))
 	if err != nil {
 		return err

@@ -40,6 +40,17 @@ func (c *Custom) IsZero() bool {
 	return strings.TrimSpace(c.Append) == "" && len(c.Settings) == 0 && len(c.Keys) == 0 && c.Extension == nil
 }
 
+// allowed refuses kernel arguments that make a way into a prod image.
+func (c *Custom) allowed(m *manifest.Manifest) error {
+	if m == nil || m.Profile != "prod" {
+		return nil
+	}
+	if open := profile.OpenArguments(c.Append); len(open) > 0 {
+		return &OpenError{"it would have a way in: " + strings.Join(open, ", ")}
+	}
+	return nil
+}
+
 // Places in the booted system. The record makes a segment known as one that Customize has written.
 const (
 	customRecord    = "etc/mkbuild/customization.json"

@@ -371,6 +371,7 @@ func (s *stage) check(context.Context) error {
 	if err != nil {
 		return err
 	}
+	open = append(open, profile.OpenArguments(s.Plan.Config.Boot.Append)...)
 	if len(open) > 0 {
 		return &OpenError{"it would have a way in: " + strings.Join(open, ", ")}
 	}
