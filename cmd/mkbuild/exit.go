@@ -19,6 +19,7 @@ import (
 	"mkbuild/internal/profile"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/remaster/grub"
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/remaster/isolinux"
@@ -107,7 +108,7 @@ func exitCode(err error) int {
 
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
+		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
 		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
 		if errors.Is(err, s) {
 			return true

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mkbuild/internal/config"
 )
 
 // DiffSchema is the version of a difference's JSON.
@@ -213,8 +215,12 @@ func (d *Diff) menus(a, b *Image) {
 	kb, eb := menuKeys(b)
 	_ = d.pairs(AreaMenu, ka, kb, func(key string) error { // nothing in it fails
 		x, y := ea[key], eb[key]
-		d.add(AreaMenu, key, differ([3]string{"kernel", x.Kernel, y.Kernel},
-			[3]string{"initrd", strings.Join(x.Initrds, " "), strings.Join(y.Initrds, " ")}, [3]string{"arguments", x.Append, y.Append})...)
+		details := differ([3]string{"kernel", x.Kernel, y.Kernel},
+			[3]string{"initrd", strings.Join(x.Initrds, " "), strings.Join(y.Initrds, " ")}, [3]string{"arguments", x.Append, y.Append})
+		for i := range details {
+			details[i].From, details[i].To = config.RedactArguments(details[i].From), config.RedactArguments(details[i].To)
+		}
+		d.add(AreaMenu, key, details...)
 		return nil
 	})
 }

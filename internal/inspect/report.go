@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/remaster/iso9660"
@@ -81,7 +82,8 @@ type MenuEntry struct {
 	Label   string   `json:"label"`
 	Kernel  string   `json:"kernel"`
 	Initrds []string `json:"initrds,omitempty"`
-	Append  string   `json:"append,omitempty"`
+	// Append are the kernel arguments; values that look like secrets read REDACTED.
+	Append string `json:"append,omitempty"`
 	// Missing are files that it names and the medium lacks.
 	Missing []string `json:"missing,omitempty"`
 }
@@ -170,7 +172,7 @@ func (m *Image) reportMedium(r *Report) error {
 		r.Boot = append(r.Boot, BootEntry{platform(e.Platform), e.Path, e.Bootable, emulation(e.Media), int(e.LoadSectors), e.InfoTable})
 	}
 	for _, e := range m.Medium.Entries {
-		r.Menu = append(r.Menu, MenuEntry{e.Menu, e.Loader, e.Name, e.Kernel, e.Initrds, e.Append, e.Missing})
+		r.Menu = append(r.Menu, MenuEntry{e.Menu, e.Loader, e.Name, e.Kernel, e.Initrds, config.RedactArguments(e.Append), e.Missing})
 	}
 	if m.Medium.Kernel != "" {
 		f := iso.Lookup(m.Medium.Kernel)
