@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 )
 
@@ -50,19 +51,26 @@ func (o *buildOptions) loadLock() (*lock.Lock, error) {
 	return l, nil
 }
 
-// lockCommand is what writes the lock of the configuration that the flags make.
+// lockCommand is what writes the lock of the configuration that the flags make, from the mirrors that
+// they name. One with a password is left out: the command is shown.
 func (o *buildOptions) lockCommand() string {
-	words := []string{"mkbuild lock"}
-	for _, f := range []struct{ name, value string }{
-		{"--config", o.config}, {"--lockfile", o.lockfile}, {"--release", o.release}, {"--arch", o.arch},
-	} {
-		if f.value == "" {
-			continue
+	command := "mkbuild lock"
+	add := func(flag, value string) {
+		if strings.ContainsAny(value, " \t'\"$`\\") {
+			value = strconv.Quote(value)
 		}
-		if strings.ContainsAny(f.value, " \t'\"$`\\") {
-			f.value = strconv.Quote(f.value)
+		if value != "" {
+			command += " " + flag + " " + value
 		}
-		words = append(words, f.name, f.value)
 	}
-	return strings.Join(words, " ")
+	add("--config", o.config)
+	add("--lockfile", o.lockfile)
+	add("--release", o.release)
+	add("--arch", o.arch)
+	for _, m := range o.mirrors {
+		if fetch.Shown(m) == m {
+			add("--mirror", m)
+		}
+	}
+	return command
 }
