@@ -30,9 +30,7 @@ extensions, gems, and every file's type, mode, owner, content and link. An image
 folder. Times, and how an initrd is packed, do not count. Two of different forms are compared by the
 systems that they boot, a lock and an image by the inputs that the image's manifest names.
 
-stdout is a list that a pull request's text can hold as it is.
-
-The exit status is that of diff(1): 0 the same, 1 different, 2 any trouble.`,
+stdout is a list that a pull request's text can hold as it is. The exit status is that of diff(1).`,
 		Example: `  mkbuild diff yesterday.iso today.iso
   mkbuild diff old.lock mkbuild.lock
   mkbuild diff Core-4.5.2.iso core.gz --json`,

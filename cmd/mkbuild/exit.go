@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
@@ -59,11 +61,19 @@ func exitStatuses() []exitStatus {
 	}
 }
 
+// statusesOf are the exit codes of one command: those of diff are diff(1)'s.
+func statusesOf(c *cobra.Command) []exitStatus {
+	if c.Name() != "diff" {
+		return exitStatuses()
+	}
+	return []exitStatus{{exitOK, "the same"}, {exitUnexpected, "different"}, {exitUsage, "any trouble"}, {exitInterrupted, "interrupted"}}
+}
+
 // exitHelp ends every command's long help.
-func exitHelp() string {
+func exitHelp(statuses []exitStatus) string {
 	var b strings.Builder
 	b.WriteString("\nExit status:\n")
-	for _, s := range exitStatuses() {
+	for _, s := range statuses {
 		fmt.Fprintf(&b, "  %3d  %s\n", s.code, s.means)
 	}
 	return strings.TrimSuffix(b.String(), "\n")

@@ -18,7 +18,7 @@ func manPage(c *cobra.Command, date time.Time) string {
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(manName(c)), roff(c.Short))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(c.UseLine()))
 	b.WriteString(".SH DESCRIPTION\n")
-	manText(&b, strings.TrimSuffix(c.Long, exitHelp()))
+	manText(&b, strings.TrimSuffix(c.Long, exitHelp(statusesOf(c))))
 	manOptions(&b, c)
 	if c.Example != "" {
 		b.WriteString(".SH EXAMPLES\n.EX\n")
@@ -28,7 +28,7 @@ func manPage(c *cobra.Command, date time.Time) string {
 		b.WriteString(".EE\n")
 	}
 	b.WriteString(".SH EXIT STATUS\n")
-	for _, s := range exitStatuses() {
+	for _, s := range statusesOf(c) {
 		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", s.code, roff(s.means))
 	}
 	manSeeAlso(&b, c)

@@ -17,7 +17,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 
   mkbuild iso --release 4.5.2                 a production image: no way in
   mkbuild iso --release 4.5.2 --with-openssh  a development image: ssh with your own key
-` + exitHelp(),
+` + exitHelp(exitStatuses()),
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -111,7 +111,7 @@ func helpOn(cmd *cobra.Command, args []string) error {
 
 // finish gives a command and those below it what all commands have.
 func finish(c *cobra.Command) {
-	c.Long = strings.TrimRight(c.Long, "\n") + "\n" + exitHelp()
+	c.Long = strings.TrimRight(c.Long, "\n") + "\n" + exitHelp(statusesOf(c))
 	c.Args = strictArgs(c.Args)
 	for _, sub := range c.Commands() {
 		finish(sub)
