@@ -208,7 +208,16 @@ func (c *customized) distinct(e menuEdit, have string) error {
 	return nil
 }
 
-var initrdHash = regexp.MustCompile(`(?m)^initrd_hash: [0-9a-f]{64}$`)
+// initrdHash is the digest in iso-metadata.yaml, in front of it what the line says in all forms of it.
+var initrdHash = regexp.MustCompile(`(?m)^([ \t]*["']?initrd_hash["']?[ \t]*:[ \t]*["']?)[0-9a-fA-F]{64}\b`) //nolint:gochecknoglobals // a constant
+
+// withHash puts a digest of the initrd into Razor's metadata, which another tool may have written.
+func withHash(meta []byte, sum string) ([]byte, error) {
+	if !initrdHash.Match(meta) {
+		return nil, &config.Error{Where: metadataName, What: "it has no initrd_hash that is a SHA-256, and would not agree with the new initrd", Next: "build an image with mkbuild iso, and customize that"}
+	}
+	return initrdHash.ReplaceAll(meta, []byte("${1}"+sum)), nil
+}
 
 // withCustom returns the image with another last initrd, and with what depends on that.
 func (b *base) withCustom(rd *customized, c Custom, mtime int64) (*iso9660.Image, error) {
@@ -235,7 +244,10 @@ func (b *base) withCustom(rd *customized, c Custom, mtime int64) (*iso9660.Image
 	if err != nil {
 		return nil, err
 	}
-	setContent(meta, initrdHash.ReplaceAll(text, []byte("initrd_hash: "+sum)), mtime)
+	if text, err = withHash(text, sum); err != nil {
+		return nil, err
+	}
+	setContent(meta, text, mtime)
 	return &img, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/testkit"
+	"mkbuild/internal/testkit/tinymirror"
 )
 
 // siteZip is an extension with one fact.
@@ -167,6 +168,41 @@ func TestCustomSegmentForTheKernel(t *testing.T) {
 	for _, want := range []string{customRecord, customExtension, "etc/razor-mk-client.conf", "etc/mkbuild/authorized_keys"} {
 		if !strings.Contains(out, want+"\n") {
 			t.Errorf("cpio does not list %s:\n%s", want, out)
+		}
+	}
+}
+
+// TestCustomizeForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in the
+// form that it has, and an image whose metadata cannot follow is refused.
+func TestCustomizeForeignMetadata(t *testing.T) {
+	t.Parallel()
+	old := strings.Repeat("Ab", 32)
+	for line, want := range map[string]string{
+		"initrd_hash: " + old + "\n":              "initrd_hash: %s\n",
+		"initrd_hash:  '" + old + "'\r\nx: 1\r\n": "initrd_hash:  '%s'\r\nx: 1\r\n",
+		"\"initrd_hash\": \"" + old + "\"\n":      "\"initrd_hash\": \"%s\"\n",
+		"initrd_hash: " + old + old + "\n":        "", // SHA-512
+		"kernel_hash: " + old + "\n":              "",
+	} {
+		name := filepath.Join(t.TempDir(), "foreign.iso")
+		files := isoFiles(t)
+		files[metadataName] = []byte(line)
+		b, err := tinymirror.ISOWith(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, name, b)
+		out := filepath.Join(t.TempDir(), "custom.iso")
+		if err := Customize(t.Context(), name, out, Custom{Append: "site=1"}); (err == nil) != (want != "") {
+			t.Errorf("%q: %v", line, err)
+		}
+		if want == "" {
+			continue
+		}
+		img := openISO(t, out)
+		rd, _ := initrdOf(t, img)
+		if got := string(content(t, img.Lookup(metadataName))); got != fmt.Sprintf(want, fmt.Sprintf("%x", sha256.Sum256(rd))) {
+			t.Errorf("%q became %q", line, got)
 		}
 	}
 }
