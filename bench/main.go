@@ -107,7 +107,7 @@ func measure(command string) (run, error) {
 	}
 	r := run{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.peak = usage.Maxrss << 10 // KiB on Linux
+		r.peak = int64(usage.Maxrss) << 10 //nolint:unconvert // an int32 on 32-bit machines // KiB on Linux
 	}
 	return r, nil
 }
