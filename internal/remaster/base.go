@@ -19,6 +19,7 @@ import (
 type base struct {
 	image   *iso9660.Image
 	name    string // "Core-4.5.2.iso"
+	sha256  string // of the whole image
 	menus   []menu
 	efi     []*efiBoot
 	kernel  string   // path of vmlinuz in the ISO
@@ -43,7 +44,7 @@ func openBase(f *os.File, blob *fetch.Blob, name string) (b *base, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	b = &base{image: img, name: name}
+	b = &base{image: img, name: name, sha256: blob.SHA256}
 	if err := b.findBoot(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

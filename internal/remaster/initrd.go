@@ -2,8 +2,6 @@ package remaster
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -101,7 +99,7 @@ func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err er
 	}
 	rd.collect(s.base.tree)
 	var g errgroup.Group // neither needs the other
-	g.Go(func() error { return rd.sum(ctx) })
+	g.Go(func() error { return b.sumUp(ctx, s, rd) })
 	g.Go(func() (err error) {
 		rd.files, err = s.fileRecords(ctx, rd.sums)
 		return err
@@ -170,33 +168,6 @@ func (s *Staged) basePart() *part {
 		return &joined{Reader: io.MultiReader(r, padding(size)), closers: []io.Closer{r}}, nil
 	}
 	return &part{Segment: Segment{Name: s.base.name, Size: size + -size&3}, open: open}
-}
-
-// sum works out where each segment begins, and the digests that nobody knows yet.
-func (i *Initrd) sum(ctx context.Context) error {
-	all := sha256.New()
-	for _, p := range i.parts {
-		own := sha256.New()
-		var w io.Writer = all
-		if p.SHA256 == "" {
-			w = io.MultiWriter(all, own)
-		}
-		n, err := p.copyTo(interruptible{ctx, w})
-		if err != nil {
-			return err
-		}
-		if n != p.Size {
-			return fmt.Errorf("read %s: got %d bytes, want %d", p.Name, n, p.Size)
-		}
-		if p.SHA256 == "" {
-			p.SHA256 = hex.EncodeToString(own.Sum(nil))
-		}
-		p.Offset = i.Size
-		i.Size += n
-		i.Segments = append(i.Segments, p.Segment)
-	}
-	i.SHA256 = hex.EncodeToString(all.Sum(nil))
-	return nil
 }
 
 func (p *part) copyTo(w io.Writer) (int64, error) {

@@ -1,0 +1,85 @@
+package remaster
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// initrdSums are the digests of an initrd, and of those of its segments that nobody knew before it was
+// read: the base.
+type initrdSums struct {
+	All  string            `json:"all"`
+	Base map[string]string `json:"base"`
+}
+
+// maxSums bounds what is kept of one initrd's digests.
+const maxSums = 1 << 20
+
+// sumUp works out where each segment begins, and the digest of the whole. That one follows from the
+// digests of the segments, and so is kept: nothing has to be read again for it.
+func (b *Builder) sumUp(ctx context.Context, s *Staged, rd *Initrd) error {
+	blob, err := b.Fetch.Derive(ctx, "sum", rd.key(s.base), func(w io.Writer) error {
+		sums, err := rd.sum(ctx)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(w).Encode(sums)
+	})
+	if err != nil {
+		return err
+	}
+	text, err := blob.ReadAll(maxSums)
+	if err != nil {
+		return err
+	}
+	var sums initrdSums
+	if err := json.Unmarshal(text, &sums); err != nil {
+		blob.Discard()
+		return fmt.Errorf("read the kept digests: %w", err)
+	}
+	for _, p := range rd.parts {
+		p.Offset, p.SHA256 = rd.Size, cmp.Or(p.SHA256, sums.Base[p.Name])
+		rd.Size += p.Size
+		rd.Segments = append(rd.Segments, p.Segment)
+	}
+	rd.SHA256 = sums.All
+	return nil
+}
+
+// key names everything that decides the bytes of the initrd.
+func (i *Initrd) key(b *base) string {
+	sum := sha256.New()
+	for _, p := range i.parts {
+		fmt.Fprintf(sum, "%s %d %q\n", cmp.Or(p.SHA256, "iso "+b.sha256+" "+b.initrd()), p.Size, p.Name)
+	}
+	return "mkbuild.sum/v1 segments " + hex.EncodeToString(sum.Sum(nil))
+}
+
+// sum reads all segments for their digests.
+func (i *Initrd) sum(ctx context.Context) (*initrdSums, error) {
+	all, out := sha256.New(), &initrdSums{Base: map[string]string{}}
+	for _, p := range i.parts {
+		own := sha256.New()
+		var w io.Writer = all
+		if p.SHA256 == "" {
+			w = io.MultiWriter(all, own)
+		}
+		n, err := p.copyTo(interruptible{ctx, w})
+		if err != nil {
+			return nil, err
+		}
+		if n != p.Size {
+			return nil, fmt.Errorf("read %s: got %d bytes, want %d", p.Name, n, p.Size)
+		}
+		if p.SHA256 == "" {
+			out.Base[p.Name] = hex.EncodeToString(own.Sum(nil))
+		}
+	}
+	out.All = hex.EncodeToString(all.Sum(nil))
+	return out, nil
+}
