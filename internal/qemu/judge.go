@@ -91,7 +91,10 @@ func (vm *VM) follow(ctx context.Context, j *judge) error {
 		if err := j.read(vm, lines); err != nil || len(j.left) == 0 {
 			return err
 		}
-		if ended {
+		switch {
+		case ended && ctx.Err() != nil: // it may have been ended by ctx
+			return ctx.Err()
+		case ended:
 			return errEnded
 		}
 		select {
