@@ -17,11 +17,15 @@ import (
 func (s *Staged) Inputs() []lock.Input { return slices.Clone(s.inputs) }
 
 // note takes a fetched file in as an input. What the cache found by its hash alone is said to come
-// from the first of the places that it was wanted from.
+// from the first of the places that it was wanted from. In a lock that is written anew the place of
+// what was locked stays: this time it may be one that only this machine has.
 func (s *sources) note(in lock.Input, b *fetch.Blob, urls []string) {
 	in.URL, in.Size, in.SHA256 = cmp.Or(b.URL, fetch.Shown(urls[0])), b.Size, b.SHA256
 	if path, ok := fetch.LocalPath(in.URL); ok {
 		in.URL = path
+	}
+	if old := s.pins.lock.Find(in.Kind, in.Name); s.resolving && !s.pins.foreign && old != nil && old.SHA256 == b.SHA256 {
+		in.URL = cmp.Or(old.URL, in.URL)
 	}
 	s.noting.Lock() // gems are fetched beside extensions
 	defer s.noting.Unlock()
