@@ -173,14 +173,26 @@ func checkSum(where, sum string) error {
 	return nil
 }
 
-func (c *Config) checkBoot() error {
-	if strings.ContainsAny(c.Boot.Append, "\r\n\x00") {
-		return &Error{Where: "boot.append", What: "kernel arguments are one line"}
+// CheckArguments refuses kernel arguments that no boot menu can hold, or that a boot loader takes for its
+// own. where is their place, for the error.
+func CheckArguments(where, args string) error {
+	if strings.ContainsAny(args, "\r\n\x00") {
+		return &Error{Where: where, What: "kernel arguments are one line"}
 	}
-	for _, arg := range strings.Fields(c.Boot.Append) {
+	if strings.TrimSpace(args) == "-" {
+		return &Error{Where: where, What: "isolinux takes - for no arguments at all", Next: "leave it out"}
+	}
+	for _, arg := range strings.Fields(args) {
 		if strings.HasPrefix(strings.ToLower(arg), "initrd=") {
-			return &Error{Where: "boot.append", What: fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), Next: "put your files into `overlay` instead"}
+			return &Error{Where: where, What: fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), Next: "put your files into `overlay` instead"}
 		}
+	}
+	return nil
+}
+
+func (c *Config) checkBoot() error {
+	if err := CheckArguments("boot.append", c.Boot.Append); err != nil {
+		return err
 	}
 	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
 		return &Error{Where: "boot.timeout", What: fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t)}

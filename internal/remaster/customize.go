@@ -27,6 +27,9 @@ import (
 // built.
 func Customize(ctx context.Context, in, out string, c Custom) (err error) {
 	defer recovered(in, &err)
+	if err := config.CheckArguments("kernel arguments", c.Append); err != nil {
+		return err
+	}
 	info, err := os.Stat(in)
 	if err != nil {
 		return &config.Error{Where: in, What: err.Error(), Next: "name an image: mkbuild iso makes one"}

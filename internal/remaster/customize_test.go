@@ -172,6 +172,21 @@ func TestCustomSegmentForTheKernel(t *testing.T) {
 	}
 }
 
+// TestCustomizeRefusesArguments: what a build refuses, in every form of an image.
+func TestCustomizeRefusesArguments(t *testing.T) {
+	t.Parallel()
+	paths := all(t, plan(t, pristine, profileOf("prod")), t.TempDir())
+	for _, args := range []string{"a\nb", "-", "quiet initrd=/boot/other.gz", "rdinit=/bin/sh"} {
+		for _, f := range []Form{FormISO, FormPXE} {
+			out := t.TempDir()
+			if err := Customize(t.Context(), paths[f], filepath.Join(out, "x"), Custom{Append: args}); err == nil {
+				t.Errorf("%s takes %q", f, args)
+			}
+			checkEmpty(t, out)
+		}
+	}
+}
+
 // TestCustomizeForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in the
 // form that it has, and an image whose metadata cannot follow is refused.
 func TestCustomizeForeignMetadata(t *testing.T) {
