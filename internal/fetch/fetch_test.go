@@ -317,6 +317,9 @@ func TestShownHidesTokens(t *testing.T) {
 			t.Errorf("%s is shown as %s, want %s", address, got, want)
 		}
 	}
+	if _, err := Join("https://me:t0ken@h/?a=b", "x"); err == nil || strings.Contains(err.Error(), "t0ken") {
+		t.Errorf("%v: a mirror that cannot be used is named with its password", err)
+	}
 }
 
 func TestGetCancelLeavesNothing(t *testing.T) {

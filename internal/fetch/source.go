@@ -141,7 +141,7 @@ func joinURL(base string, names []string) (string, error) {
 		return "", fmt.Errorf("join: %w: %q is not a URL", ErrAddress, base)
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("join: %w: %q: a mirror's base has no query", ErrAddress, base)
+		return "", fmt.Errorf("join: %w: %q: a mirror's base has no query", ErrAddress, redacted(u))
 	}
 	for i, n := range names {
 		names[i] = url.PathEscape(n)

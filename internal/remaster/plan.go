@@ -45,17 +45,17 @@ func New(c config.Config) (*Plan, error) {
 		for _, dir := range []string{"release", "archive/" + c.Release} {
 			u, err := fetch.Join(m, major+".x", c.Arch, dir)
 			if err != nil {
-				return nil, fmt.Errorf("plan mirror %s: %w", m, err)
+				return nil, fmt.Errorf("plan mirror: %w", err)
 			}
 			p.ISODirs = append(p.ISODirs, u)
 		}
 		u, err := fetch.Join(m, major+".x", c.Arch, "tcz")
 		if err != nil {
-			return nil, fmt.Errorf("plan mirror %s: %w", m, err)
+			return nil, fmt.Errorf("plan mirror: %w", err)
 		}
 		p.TCZDirs = append(p.TCZDirs, u)
 		if u, err = fetch.Join(m, "archives"); err != nil {
-			return nil, fmt.Errorf("plan mirror %s: %w", m, err)
+			return nil, fmt.Errorf("plan mirror: %w", err)
 		}
 		p.ArchiveDirs = append(p.ArchiveDirs, u)
 	}
