@@ -316,9 +316,7 @@ func (m *machine) write(name, body string) string {
 	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		m.t.Fatal(err)
 	}
-	if err := os.WriteFile(p, []byte(body), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
+	testkit.WriteFile(m.t, p, body, 0o644)
 	return p
 }
 

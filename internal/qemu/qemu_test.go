@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mkbuild/internal/testkit"
 )
 
 // program is a stand-in for the emulator: a shell script that talks like a console. What it
@@ -17,9 +19,7 @@ import (
 func program(t *testing.T, script string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "console")
-	if err := os.WriteFile(name, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteFile(t, name, "#!/bin/sh\n"+script, 0o755)
 	return name
 }
 
