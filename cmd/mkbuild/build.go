@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -144,8 +145,19 @@ func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) err
 	return do(sink, stop)
 }
 
+// collectLess lets garbage lie while there is little of it: a build in which nothing changed is over
+// before it has filled the limit. The limit is soft, what an image really needs is given. Who sets
+// Go's own variables is left alone.
+func collectLess(getenv func(string) string) {
+	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(80 << 20)
+	}
+}
+
 // build stages the plan and hands the result to write.
 func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
+	collectLess(w.getenv)
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
 		b, err := o.builder(w, plan, sink)
 		if err != nil {
