@@ -25,7 +25,7 @@ tools: ## install the Debian packages that demo, test and e2e need
 	scripts/tools
 
 mirror: ## assemble the stand-in mirror, both lines, from Debian packages (LINE=x86 or x86_64: one alone)
-	$(GO) run ./cmd/mkmirror $(if $(LINE),--only $(LINE)) --work $(WORK)/mirror-work $(MIRROR)
+	$(GO) run ./e2e/mkmirror $(if $(LINE),--only $(LINE)) --work $(WORK)/mirror-work $(MIRROR)
 
 demo: tools build mirror ## build a prod ISO from the stand-in mirror and boot it
 	scripts/demo $(MIRROR) $(WORK)
@@ -38,7 +38,7 @@ e2e: tools build ## the boot tests alone
 
 bench: tools build mirror ## against the classic way of remastering, and the development server under load
 	scripts/bench
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/razor ./internal/remaster/... ./internal/tcz/squashfs
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/razor ./internal/remaster/... ./internal/squashfs
 
 lint: ## go vet, golangci-lint, govulncheck
 	scripts/lint

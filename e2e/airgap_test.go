@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // TestAirGap builds with the real program in a network namespace without even a loopback, from a

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
 )
 
 // TestGoodImages boots a prod image by CD and a merged one over the network with `mkbuild test`:

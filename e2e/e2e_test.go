@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit"
 )
 
 // root is the project's folder.

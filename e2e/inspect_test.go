@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // report is what these tests read of `mkbuild inspect --json`.

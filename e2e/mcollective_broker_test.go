@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // broker is a RabbitMQ node of this test alone: its state, ports and port mapper are its own,

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit"
 )
 
 // mcoTime bounds all that the test waits for: the broker, the boot and the commands.

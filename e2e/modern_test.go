@@ -3,8 +3,8 @@ package e2e
 import (
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit"
 )
 
 // TestBootModernLine boots a prod image of the 64-bit line by BIOS: its boot menu has several labels and

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit"
 )
 
 // guestHost is this machine's loopback as QEMU's guests see it.

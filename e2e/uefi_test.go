@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit"
 )
 
 // firmware is Debian's UEFI firmware for QEMU (package ovmf).

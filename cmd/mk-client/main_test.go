@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/mkclient"
-	"mkbuild/internal/testkit"
 )
 
 func command(t *testing.T, environ []string, args ...string) (stdout, stderr string, err error) {

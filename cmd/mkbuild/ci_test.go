@@ -13,8 +13,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/sqfs"
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/ui"
 )
 

@@ -12,7 +12,11 @@ import (
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/grub"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/inspect"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/isolinux"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
@@ -21,13 +25,9 @@ import (
 	"mkbuild/internal/profile"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/remaster/grub"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/remaster/isolinux"
 	"mkbuild/internal/rubygems"
+	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/tcz/squashfs"
 )
 
 // Exit codes, by class.

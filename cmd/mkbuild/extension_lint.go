@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/razor"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/ui"
 )
 

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // lie is how a mirror misbehaves with the files of some suffixes; body is what an honest one gives.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // mandoc and man find nothing to complain about in the manual pages, and show what they say.

@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // noDial is a network that gives nothing and counts who wants something.

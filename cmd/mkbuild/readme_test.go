@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // commands returns the lines of the sh blocks of a page.

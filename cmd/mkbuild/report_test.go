@@ -21,8 +21,8 @@ import (
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/rubygems"
+	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/tcz/squashfs"
 	"mkbuild/internal/ui"
 )
 

@@ -14,9 +14,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")

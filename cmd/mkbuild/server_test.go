@@ -13,7 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/e2e/testkit/tinymirror"
 )
 
 // web is the mirror of a script over HTTP, which can misbehave.

@@ -19,8 +19,8 @@ import (
 	"time"
 	"unicode"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // storm is many builds at once on one cache, some of which are killed.

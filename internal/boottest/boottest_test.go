@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // emulator is a stand-in for QEMU: a shell script that gets its arguments.

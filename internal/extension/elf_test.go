@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/testkit"
 )
 
 // testELF makes a small dynamic executable of 32 or 64 bits: program headers, and the sections

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 var packTree = tree{

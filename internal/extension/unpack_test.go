@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // item is one member of a test archive; mode holds Unix bits as stat(2) has them.

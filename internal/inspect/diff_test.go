@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // seed is one change of a stock image, and what diff has to call it.

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/tcz"
 )
 

@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 

@@ -17,12 +17,12 @@ import (
 	"os"
 	"strings"
 
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
 )
 
 // Kinds of what [Open] reads.

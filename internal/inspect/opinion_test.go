@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 )
 
 // images are one that mkbuild built, a stock one, and two that other tools made of the same tree.

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
-	"mkbuild/internal/remaster/iso9660"
 )
 
 // Schema is the version of a report's JSON.

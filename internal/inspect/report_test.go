@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected reports")

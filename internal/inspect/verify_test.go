@@ -13,13 +13,13 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // broken lists the rules that an image breaks, each once.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/iso9660"
 )
 
 // Forms that Razor's image service takes (its iso_version sorts numbers of three digits, and its

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // documentText is the server.cfg of the build document, its indent removed.

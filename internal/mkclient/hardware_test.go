@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // lshwOld is in the style of lshw B.02.15, which does not wrap the tree in <list> and passes

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // TestMain lets more tests wait at once than there are processors: most of them wait.

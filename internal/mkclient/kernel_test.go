@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // kernel30Tests go through all that the client does at run time: sockets, TLS, unpacking, locks,

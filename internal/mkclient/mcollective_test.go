@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // daemonScript stands in for mcollectived: it goes to the background and writes its pid file.

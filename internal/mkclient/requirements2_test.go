@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // envFact reports the whole environment of a fact.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // The tests in this file and its neighbours are named for the requirements E01–E36 of

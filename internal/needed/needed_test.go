@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/testkit"
 )
 
 // hostELF reads a real dynamic program of this machine.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // pack makes a tar archive out of headers; a member's content is h.Size bytes of 'x'.

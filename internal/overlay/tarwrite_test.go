@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // writtenTree has everything that an image can hold and tar must carry.

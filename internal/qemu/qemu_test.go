@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // program is a stand-in for the emulator: a shell script that talks like a console. What it

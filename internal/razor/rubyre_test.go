@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // Texts for num: the second opinion is Ruby's own Integer() and Float().

@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )

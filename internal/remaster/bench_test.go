@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
 )
 
 // BenchmarkStage resolves, reads and places everything, with a warm cache.

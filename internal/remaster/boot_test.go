@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 

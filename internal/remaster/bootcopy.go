@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strconv"
 
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/iso9660"
 )
 
 // CopyWithArguments writes an ISO with further kernel arguments in every entry of its boot menus to

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/e2e/testkit/tinymirror"
 )
 
 // menuISO writes an image with the given boot menu and returns its name and bytes.

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/iso9660"
 )
 
 // BootFiles are what a network boot needs of an image: read from the ISO as they are asked for.

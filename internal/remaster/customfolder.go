@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/isolinux"
 	"mkbuild/internal/manifest"
-	"mkbuild/internal/remaster/isolinux"
 	"mkbuild/internal/wholefile"
 )
 

@@ -14,10 +14,10 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/wholefile"
 )
 

@@ -12,12 +12,12 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // siteZip is an extension with one fact.

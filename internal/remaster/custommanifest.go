@@ -8,9 +8,9 @@ import (
 	"slices"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/iso9660"
 )
 
 // customManifest brings the manifest of an ISO up to date.

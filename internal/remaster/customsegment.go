@@ -16,10 +16,10 @@ import (
 
 	"mkbuild/internal/config"
 	mkext "mkbuild/internal/extension"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
-	"mkbuild/internal/remaster/initrd"
 )
 
 // Custom is what [Customize] changes in an image. What an earlier run has changed does not stay: the

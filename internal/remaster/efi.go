@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"mkbuild/internal/remaster/fat"
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/fat"
+	"mkbuild/internal/iso9660"
 )
 
 // maxEFI bounds an EFI boot image, which is read whole; real ones have 1 to 10 MiB.

@@ -10,16 +10,16 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/sqfs"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/profile"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/rubygems"
+	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/tcz/squashfs"
-	"mkbuild/internal/testkit/sqfs"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 func TestBadBase(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/ui"
 )
 

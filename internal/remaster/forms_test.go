@@ -14,9 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/config"
-	"mkbuild/internal/remaster/isolinux"
-	"mkbuild/internal/testkit"
+	"mkbuild/internal/isolinux"
 	"mkbuild/internal/ui"
 )
 

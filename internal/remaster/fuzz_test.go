@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/testkit/tinymirror"
 )
 
 // scratch is a file for openBase to read; its content changes from case to case.

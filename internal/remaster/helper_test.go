@@ -16,13 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/sqfs"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit/sqfs"
-	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 

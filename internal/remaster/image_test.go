@@ -16,9 +16,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/internal/iso9660"
 )
 
 func TestAppendKeepsTheBaseInitrdByteForByte(t *testing.T) {

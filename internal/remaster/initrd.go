@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
 )
 
 // Initrd is the finished initrd of an image. Its size and digest stand in other files before its

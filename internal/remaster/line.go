@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/remaster/initrd"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )

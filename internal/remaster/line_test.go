@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/tinymirror"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/ui"
 )
 

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/iso9660"
 )
 
 // ManifestName is where the manifest of an image lies beside it.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/iso9660"
 )
 
 // Medium is what an ISO boots, found as [Builder.Stage] finds it in its source.

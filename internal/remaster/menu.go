@@ -7,8 +7,8 @@ import (
 	"sort"
 	"strings"
 
-	"mkbuild/internal/remaster/grub"
-	"mkbuild/internal/remaster/isolinux"
+	"mkbuild/internal/grub"
+	"mkbuild/internal/isolinux"
 )
 
 // menu is one boot configuration of an image. The same menu stands in several of them: one for

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/ui"
 )
 

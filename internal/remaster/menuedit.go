@@ -6,10 +6,10 @@ import (
 	"fmt"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/remaster/fat"
-	"mkbuild/internal/remaster/grub"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/remaster/isolinux"
+	"mkbuild/internal/fat"
+	"mkbuild/internal/grub"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/isolinux"
 )
 
 // menuEdit says what to change in every menu.

@@ -13,10 +13,10 @@ import (
 	"sync"
 	"testing"
 
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/testkit/sqfs"
 )
 
 // server is a mirror over HTTP that remembers what it was asked for, and does something else for

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/config"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit"
+	"mkbuild/internal/iso9660"
 )
 
 // written builds the plan of a fresh mirror, changed by edits, for other programs to judge.

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/sqfs"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/testkit/sqfs"
-	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"mkbuild/internal/remaster/iso9660"
+	"mkbuild/internal/iso9660"
 )
 
 // ErrNoPXEFolder says that a folder is none for a network boot server.

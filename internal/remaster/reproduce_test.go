@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/remaster/annex"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/testkit/sqfs"
 )
 
 // everything builds all forms of a plan and returns the bytes of all files that come out, each behind

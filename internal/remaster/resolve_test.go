@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/lock"
-	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 

@@ -10,9 +10,9 @@ import (
 	"io"
 	"strings"
 
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster/annex"
-	"mkbuild/internal/remaster/initrd"
 	"mkbuild/internal/wholefile"
 )
 

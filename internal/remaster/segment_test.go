@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/initrd"
-	"mkbuild/internal/testkit/sqfs"
 	"mkbuild/internal/ui"
 )
 

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/iso9660"
-	"mkbuild/internal/testkit"
-	"mkbuild/internal/testkit/tinymirror"
 	"mkbuild/internal/ui"
 )
 

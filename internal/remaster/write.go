@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/iso9660"
 	"mkbuild/internal/wholefile"
 )
 

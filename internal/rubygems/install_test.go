@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 // hostileText is what a gem might say to become code in its specification.

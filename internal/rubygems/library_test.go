@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/testkit"
 )
 
 // sourceTree is a source archive of RubyGems with its top folder stripped.

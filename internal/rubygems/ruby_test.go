@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/testkit"
 )
 
 // The shapes of rbconfig.rb that mkconfig.rb of four Rubies writes, cut to what is read.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mkbuild/internal/testkit"
+	"mkbuild/e2e/testkit"
 )
 
 var versionSamples = []string{

@@ -15,9 +15,9 @@ import (
 	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdxlib"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
-	"mkbuild/internal/testkit"
 )
 
 func image() Image {

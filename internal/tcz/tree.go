@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/tcz/squashfs"
+	"mkbuild/internal/squashfs"
 )
 
 // maxContent bounds what one extension may unpack to: an initrd lives in memory, and cpio newc

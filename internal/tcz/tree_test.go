@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/tcz/squashfs"
-	"mkbuild/internal/testkit/sqfs"
+	"mkbuild/internal/squashfs"
 )
 
 // fixture is an extension with what real ones have, and devices and setuid bits besides.

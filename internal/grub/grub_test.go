@@ -1,0 +1,150 @@
+package grub
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"mkbuild/e2e/testkit"
+)
+
+// menu is in the form of Tiny Core's 64-bit images, with what others add to it.
+const menu = `# linux in a comment
+search --no-floppy --set=root --label "CorePure64"
+if loadfont unicode ; then
+  set gfxmode=auto
+fi
+set kdir=/boot
+set timeout=5
+
+menuentry "Boot CorePure64; really" --class core {
+	linux $kdir/vmlinuz64 loglevel=3 # quiet
+	initrd /boot/corepure64.gz
+}
+menuentry 'two' { linuxefi (cd0)/boot/vmlinuz64 \
+    loglevel=3 "a b"; initrdefi /boot/corepure64.gz ${kdir}/modules64.gz; }
+submenu "More" {
+	menuentry "unknown" {
+		linux ${isofile}/vmlinuz
+	}
+	menuentry reboot { reboot }
+}
+source /boot/grub/more.cfg
+configfile ${prefix}/x.cfg
+`
+
+func TestEntries(t *testing.T) {
+	got, err := Entries([]byte(menu))
+	want := []Entry{
+		{"Boot CorePure64; really", "/boot/vmlinuz64", []string{"/boot/corepure64.gz"}, "loglevel=3"},
+		{"two", "/boot/vmlinuz64", []string{"/boot/corepure64.gz", "/boot/modules64.gz"}, "loglevel=3 a b"},
+		{"unknown", "${isofile}/vmlinuz", nil, ""},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n got %q\nwant %q", err, got, want)
+	}
+	sources, err := Sources([]byte(menu))
+	if err != nil || !reflect.DeepEqual(sources, []string{"/boot/grub/more.cfg"}) {
+		t.Errorf("sources %q, %v", sources, err)
+	}
+}
+
+func TestEdit(t *testing.T) {
+	for _, tt := range []struct {
+		name, cfg string
+		o         Options
+		want      [][2]string
+	}{
+		{"nothing", menu, Options{}, nil},
+		{"all", menu, Options{Append: `console=ttyS0 x="a b"`, TimeoutTenths: 11}, [][2]string{
+			{"loglevel=3 # quiet", "loglevel=3 console=ttyS0 'x=a b' # quiet"},
+			{`"a b";`, `"a b" console=ttyS0 'x=a b';`},
+			{"${isofile}/vmlinuz\n", "${isofile}/vmlinuz console=ttyS0 'x=a b'\n"},
+			{"timeout=5", "timeout=2"},
+		}},
+		{"other arguments", "linux /k a old=1 two\n", Options{Remove: "old=1 two", Append: "new"}, [][2]string{{"old=1 two", "new"}}},
+		{"removed", "linux /k old", Options{Remove: "old"}, [][2]string{{" old", ""}}},
+		{"no timeout", "menuentry a {\nlinux /k\n}\n", Options{TimeoutTenths: 100}, [][2]string{{"menuentry a", "set timeout=10\nmenuentry a"}}},
+		{"waits for ever", "timeout=-1\n", Options{TimeoutTenths: 100}, [][2]string{{"-1", "10"}}},
+		{"both branches", "if true; then\n set timeout=1\nelse\n  set timeout=\"-1\"\nfi\n", Options{TimeoutTenths: 30},
+			[][2]string{{"timeout=1", "timeout=3"}, {`timeout="-1"`, "timeout=3"}}},
+		{"quotes", "linux /k", Options{Append: "it's $x;"}, [][2]string{{"/k", `/k 'it'\''s' '$x;'`}}},
+	} {
+		want := tt.cfg
+		for _, r := range tt.want {
+			if !strings.Contains(want, r[0]) {
+				t.Fatalf("%s: %q is not in the input", tt.name, r[0])
+			}
+			want = strings.Replace(want, r[0], r[1], 1)
+		}
+		got, err := Edit([]byte(tt.cfg), tt.o)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %v\n got %q\nwant %q", tt.name, err, got, want)
+		}
+		again, err := Edit(got, tt.o)
+		if err != nil || string(again) != want {
+			t.Errorf("%s: edited twice: %v\n%q", tt.name, err, again)
+		}
+	}
+}
+
+func TestEditRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		cfg string
+		o   Options
+	}{
+		{"linux /k", Options{Append: "a\nb"}}, {"menuentry \"a {\n", Options{}}, {"a\x00", Options{}},
+		{strings.Repeat("#", maxConfig+1), Options{}},
+	} {
+		if got, err := Edit([]byte(tt.cfg), tt.o); !errors.Is(err, ErrInvalid) || got != nil {
+			t.Errorf("%.40q: %q, %v", tt.cfg, got, err)
+		}
+	}
+}
+
+// TestScriptCheck: GRUB's own parser takes what we have edited.
+func TestScriptCheck(t *testing.T) {
+	t.Parallel()
+	check := testkit.Tool(t, "grub-script-check")
+	got, err := Edit([]byte(menu), Options{Append: `it's x="a b" $y;`, TimeoutTenths: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "grub.cfg")
+	if err := os.WriteFile(name, got, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Run(t, check, name)
+}
+
+func FuzzEdit(f *testing.F) {
+	f.Add([]byte(menu), "quiet x=1", 100)
+	f.Add([]byte("linux /k\\\n a"), "it's \"a b\"", 0)
+	f.Add([]byte("menuentry a{linux k}"), "", -1)
+	f.Fuzz(func(t *testing.T, cfg []byte, args string, timeout int) {
+		o := Options{Append: args, TimeoutTenths: min(timeout, 35996)}
+		got, err := Edit(cfg, o)
+		if err != nil {
+			return
+		}
+		before, err := Entries(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := Entries(got)
+		if err != nil || len(after) != len(before) {
+			t.Fatalf("%d entries became %d: %v\n%q\n%q", len(before), len(after), err, cfg, got)
+		}
+		for i := range after {
+			if after[i].Kernel != before[i].Kernel || !reflect.DeepEqual(after[i].Initrds, before[i].Initrds) {
+				t.Errorf("%+v became %+v", before[i], after[i])
+			}
+		}
+		if again, err := Edit(got, o); err != nil || string(again) != string(got) {
+			t.Errorf("edited twice: %v\n%q\n%q", err, got, again)
+		}
+	})
+}

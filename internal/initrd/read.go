@@ -1,0 +1,258 @@
+// Package initrd reads and writes the initial root file system of a Linux kernel: cpio newc
+// archives, each compressed or not, one after another in one file. Reading follows the kernel's
+// init/initramfs.c, so that the tree is what a booting machine would find. Writing makes one
+// segment, to stand alone or to be appended to a stock core.gz.
+//
+// It does not decide what goes into an image, and it never touches the host's file system.
+package initrd
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"mkbuild/internal/cpio"
+	"mkbuild/internal/overlay"
+)
+
+// ErrNotInitrd says that the input is something else than an initrd.
+var ErrNotInitrd = errors.New("not an initrd")
+
+// ErrCorrupt says that the input begins like an initrd and is damaged or incomplete. With
+// [io.ErrUnexpectedEOF] in the same chain it is truncated.
+var ErrCorrupt = errors.New("corrupt initrd")
+
+const (
+	// defaultLimit bounds the unpacked size where the caller sets no limit.
+	defaultLimit = 1 << 30
+	// maxEntries bounds the headers of one initrd; a stock core.gz has 4,000.
+	maxEntries = 500_000
+	// window is what is read ahead. It has to satisfy cpio.NewReader's condition for sharing.
+	window = 64 << 10
+)
+
+// Read reads a whole initrd of at most limit unpacked bytes (0: 1 GiB) into a tree whose contents
+// are in memory. Its members are gzip, xz, zstd, lz4 (legacy) or plain newc archives in any mix,
+// with NUL bytes between them. Each member has to hold whole archives: one archive split over
+// several members, which panics kernels, is refused.
+//
+// Later entries replace earlier ones as in the kernel: names follow symlinks of directories that
+// exist, a directory that is not empty stays, a file that is overwritten changes under all its hard
+// links, a device node keeps its number. An entry for the root itself is kept as ".". Other than
+// in the kernel, an entry whose directory never came is kept.
+//
+// It fails with [ErrNotInitrd], [ErrCorrupt] or [overlay.ErrLimit]. origin names the file in all
+// entries and in errors.
+func Read(r io.Reader, origin string, limit int64) (*overlay.Tree, error) {
+	t, _, err := ReadMembers(r, origin, limit)
+	return t, err
+}
+
+// Member is one part of an initrd that is packed by itself.
+type Member struct {
+	// Offset and Size say where it lies in the file, without the NUL bytes behind it.
+	Offset, Size int64
+	// Packing is "gzip", "xz", "zstd", "lz4" or "none".
+	Packing string
+	// Unpacked is the length of its archives in bytes, Entries the number of their entries.
+	Unpacked int64
+	Entries  int
+}
+
+// ReadMembers is [Read] that also tells what members the initrd has, in their order.
+func ReadMembers(r io.Reader, origin string, limit int64) (*overlay.Tree, []Member, error) {
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	src := &source{r: r}
+	u := &unpacker{
+		src: src, in: bufio.NewReaderSize(src, window), left: limit,
+		root: newRootfs(origin),
+	}
+	if err := u.readMembers(); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", origin, u.explain(err))
+	}
+	return u.root.finish(), u.members, nil
+}
+
+// source counts what was read and remembers why reading failed, because a broken disk is not a
+// corrupt file.
+type source struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.n += int64(n)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// unpacker goes through the members of one initrd.
+type unpacker struct {
+	src     *source
+	in      *bufio.Reader
+	left    int64 // unpacked bytes still allowed
+	entries int
+	members []Member // read completely
+	root    *rootfs
+}
+
+// offset returns the position of the next byte in the file.
+func (u *unpacker) offset() int64 { return u.src.n - int64(u.in.Buffered()) }
+
+// explain adds the sentinel that an error deserves.
+func (u *unpacker) explain(err error) error {
+	switch {
+	case u.src.err != nil:
+		return u.src.err
+	case errors.Is(err, ErrNotInitrd), errors.Is(err, ErrCorrupt), errors.Is(err, overlay.ErrLimit):
+		return err
+	case len(u.members) == 0 && u.entries == 0 && errors.Is(err, cpio.ErrFormat):
+		return fmt.Errorf("%w: no cpio archive inside: %w", ErrNotInitrd, err)
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
+
+// readMembers reads member after member up to the end of the file.
+func (u *unpacker) readMembers() error {
+	for {
+		if err := u.skipNULs(); err == io.EOF { //nolint:errorlint // skipNULs' own
+			break
+		} else if err != nil {
+			return err
+		}
+		at := u.offset()
+		left, entries := u.left, u.entries
+		packing, err := u.readMember(at)
+		if err != nil {
+			return fmt.Errorf("member at byte %d: %w", at, err)
+		}
+		u.members = append(u.members, Member{
+			Offset: at, Size: u.offset() - at, Packing: packing.String(), Unpacked: left - u.left, Entries: u.entries - entries,
+		})
+	}
+	if len(u.members) == 0 {
+		return fmt.Errorf("%w: it is empty", ErrNotInitrd)
+	}
+	return nil
+}
+
+func (u *unpacker) skipNULs() error {
+	for {
+		b, err := u.in.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != 0 {
+			return u.in.UnreadByte()
+		}
+	}
+}
+
+// readMember reads the archives of one member, and tells how it is packed.
+func (u *unpacker) readMember(at int64) (k kind, err error) {
+	defer func() {
+		// The decompressors are other people's code and their input is hostile.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: decompressor failed: %v", ErrCorrupt, p)
+		}
+	}()
+	start, err := u.in.Peek(sniffLen)
+	if err != nil && err != io.EOF { //nolint:errorlint // bufio passes io.EOF on as it is
+		return kindUnknown, err
+	}
+	k = sniff(start)
+	switch {
+	case k == kindRaw && at%4 != 0:
+		return k, errors.New("an uncompressed archive has to begin at a multiple of 4 bytes")
+	case k == kindUnknown || k == kindUnsupported:
+		return k, u.unknown(k, start)
+	}
+	plain, done, err := open(k, u.in)
+	if err != nil {
+		return k, noEOF(err)
+	}
+	defer done()
+	if k == kindRaw {
+		return k, u.readArchives(u.in, true)
+	}
+	return k, u.readArchives(&limited{r: plain, left: u.left}, false)
+}
+
+// unknown says what is in the place of a member.
+func (u *unpacker) unknown(k kind, start []byte) error {
+	sentinel := ErrNotInitrd
+	if len(u.members) > 0 {
+		sentinel = ErrCorrupt
+	}
+	switch {
+	case k == kindUnsupported:
+		return fmt.Errorf("%w: %w", sentinel, errUnsupported)
+	case overlay.LooksLikeHTML(start):
+		return fmt.Errorf("%w: it is a web page", sentinel)
+	}
+	return fmt.Errorf("%w: neither an archive nor padding: %.8q", sentinel, start)
+}
+
+// readArchives adds the entries of one member to the tree. A single archive is read from a shared
+// buffer, which is left behind its trailer.
+func (u *unpacker) readArchives(r io.Reader, single bool) error {
+	d := cpio.NewReader(r)
+	d.Multistream(!single)
+	before := u.left
+	for archive := d.Archives(); ; {
+		h, err := d.Next()
+		if err == io.EOF { //nolint:errorlint // cpio.Reader returns it unwrapped
+			u.root.endArchive()
+			u.left = before - d.Offset()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n := d.Archives(); n != archive {
+			archive = n
+			u.root.endArchive()
+		}
+		if u.entries++; u.entries > maxEntries {
+			return fmt.Errorf("%w: more than %d entries", overlay.ErrLimit, maxEntries)
+		}
+		if u.left = before - d.Offset() - h.Size; u.left < 0 {
+			return fmt.Errorf("%.200q: %w", h.Name, overlay.ErrLimit)
+		}
+		if err := u.root.add(h, d); err != nil {
+			return fmt.Errorf("%.200q: %w", h.Name, err)
+		}
+	}
+}
+
+// limited fails with overlay.ErrLimit where io.LimitedReader would pretend an end.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("%w: too many bytes unpacked", overlay.ErrLimit)
+	}
+	return n, err
+}
+
+// noEOF turns the end of input where more has to come into io.ErrUnexpectedEOF.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,169 @@
+package iso9660
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mkbuild/e2e/testkit"
+)
+
+const isolinuxDir = "/usr/lib/ISOLINUX"
+
+// coreArgs are the options that Tiny Core's own documentation gives to mkisofs.
+var coreArgs = []string{
+	"-l", "-J", "-R", "-V", "TC-custom", "-no-emul-boot", "-boot-load-size", "4",
+	"-boot-info-table", "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
+}
+
+// debianFile reads a file of the isolinux and syslinux packages, under testkit's rule for tools.
+func debianFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err == nil {
+		return b
+	}
+	if os.Getenv("MKBUILD_REQUIRE_TOOLS") == "1" {
+		t.Fatalf("required here (MKBUILD_REQUIRE_TOOLS=1): %v", err)
+	}
+	t.Skipf("no boot loader: %v", err)
+	return nil
+}
+
+// coreTree lays out a disc like Tiny Core's Core and CorePlus in a directory.
+func coreTree(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	put := func(name string, b []byte, perm os.FileMode) {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(p, perm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("boot/isolinux/isolinux.bin", debianFile(t, isolinuxDir+"/isolinux.bin"), 0o644)
+	put("boot/isolinux/isolinux.cfg", []byte("default core\nlabel core\n\tkernel /boot/vmlinuz\n\tappend initrd=/boot/core.gz quiet\n"), 0o644)
+	put("boot/vmlinuz", filled(300_000, 1), 0o755)
+	put("boot/core.gz", filled(500_001, 2), 0o644)
+	put("EFI/BOOT/efi.img", filled(100_000, 3), 0o644)
+	put("cde/.hidden", []byte("dot"), 0o600)
+	put("cde/setuid", []byte("suid"), 0o755|os.ModeSetuid)
+	for i := range 200 {
+		put(fmt.Sprintf("cde/optional/package-%03d-5.15.10-tinycore.tcz", i), fmt.Append(nil, "package ", i), 0o644)
+	}
+	put("a/b/c/d/e/f/g/h/i/j/deep", []byte("deep"), 0o644)
+	must(t, os.Symlink("../optional/package-001-5.15.10-tinycore.tcz", filepath.Join(dir, "cde/link")))
+	must(t, os.Symlink("/"+strings.Repeat("long-name/", 12)+strings.Repeat("x", 60), filepath.Join(dir, "cde/longlink")))
+	must(t, os.Link(filepath.Join(dir, "boot/vmlinuz"), filepath.Join(dir, "boot/vmlinuz.again")))
+	return dir
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// filled returns n bytes that look like a compressed file, the same every time.
+func filled(n int, seed uint32) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		seed = seed*1664525 + 1013904223
+		b[i] = byte(seed >> 24)
+	}
+	return b
+}
+
+// mkisofs makes an image of a directory with one of the two reference programs.
+func mkisofs(t testing.TB, tool, dir string, args ...string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), tool+".iso")
+	var cmd []string
+	if tool == "xorriso" {
+		cmd = []string{"-as", "mkisofs"}
+	}
+	cmd = append(append(append(cmd, coreArgs...), args...), "-o", out, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // some links send genisoimage into a loop
+	defer cancel()
+	run := exec.CommandContext(ctx, testkit.Tool(t, tool), cmd...)
+	run.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1350000000")
+	if b, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", tool, err, b)
+	}
+	return out
+}
+
+// openFile opens an image on disk for as long as the test runs.
+func openISO(t testing.TB, path string) *Image {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	t.Cleanup(func() { f.Close() })
+	st, err := f.Stat()
+	must(t, err)
+	img, err := Open(f, st.Size())
+	must(t, err)
+	return img
+}
+
+func openBytes(t testing.TB, b []byte) *Image {
+	t.Helper()
+	img, err := Open(bytes.NewReader(b), int64(len(b)))
+	must(t, err)
+	return img
+}
+
+func writeBytes(t testing.TB, img *Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, img.Write(&b))
+	return b.Bytes()
+}
+
+// writeISO writes an image into a file for a second opinion.
+func writeISO(t testing.TB, img *Image) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "written.iso")
+	must(t, os.WriteFile(p, writeBytes(t, img), 0o600))
+	return p
+}
+
+// opener returns an opener for content in memory.
+func opener(b []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}
+
+func regular(path, text string) File {
+	return File{Path: path, Mode: typeRegular | 0o644, Size: int64(len(text)), Open: opener([]byte(text))}
+}
+
+func contents(t testing.TB, f *File) string {
+	t.Helper()
+	b, err := f.Content(1 << 30)
+	must(t, err)
+	return string(b)
+}
+
+// readAt reads bytes at an offset of a file.
+func readAt(t testing.TB, path string, off int64, b []byte) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	_, err = f.ReadAt(b, off)
+	must(t, err)
+	return b
+}
