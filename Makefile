@@ -43,6 +43,9 @@ bench: tools build mirror ## against the classic way of remastering, and the dev
 lint: ## go vet, golangci-lint, govulncheck
 	scripts/lint
 
+numbers: ## lines, functions, error types, and what is spread over too many files
+	@$(GO) run ./scripts/numbers
+
 man: build ## the manual pages, in build/man
 	bin/mkbuild man $(WORK)/man
 
@@ -58,4 +61,4 @@ fuzz: ## every fuzz target for 10 s
 clean: ## remove what make made
 	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
 
-.PHONY: help build clients tools mirror demo test e2e bench lint man release release-check fuzz clean
+.PHONY: help build clients tools mirror demo test e2e bench lint numbers man release release-check fuzz clean
