@@ -11,6 +11,7 @@ import (
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/grub"
 	"mkbuild/internal/initrd"
@@ -98,6 +99,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case isAny[*troubleError](err):
 		return exitUsage
+	case fail.ClassOf(err) != fail.Unexpected:
+		return statusOf(fail.ClassOf(err))
 	case isAny[*qemu.BootError](err):
 		return exitBoot
 	case errors.Is(err, lock.ErrDrift), errors.Is(err, lock.ErrMissing), errors.Is(err, lock.ErrStale):
@@ -112,6 +115,23 @@ func exitCode(err error) int {
 		return exitVerify
 	case errors.Is(err, fetch.ErrUnreachable), errors.Is(err, fetch.ErrOffline), errors.Is(err, fetch.ErrNotFound):
 		return exitNetwork
+	}
+	return exitUnexpected
+}
+
+// statusOf maps a class of errors to its exit code.
+func statusOf(c fail.Class) int {
+	switch c {
+	case fail.Usage:
+		return exitUsage
+	case fail.Drift:
+		return exitDrift
+	case fail.Network:
+		return exitNetwork
+	case fail.Verification:
+		return exitVerify
+	case fail.Boot:
+		return exitBoot
 	}
 	return exitUnexpected
 }

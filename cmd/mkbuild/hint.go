@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/rubygems"
@@ -13,11 +14,8 @@ import (
 
 // hint is the error's own, or the one of its class.
 func (r reporter) hint(err error) string {
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		return h.Hint()
+	if h := fail.HintOf(err); h != "" {
+		return h
 	}
 	if h := r.causeHint(err); h != "" {
 		return h
