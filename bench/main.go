@@ -4,7 +4,7 @@
 // times and their peak memory, and how many times faster than the first they are. It judges nothing:
 // scripts/bench says what is compared with what.
 //
-//	bench [-n 5] [-than SECONDS] NAME PREPARE COMMAND [NAME PREPARE COMMAND]...
+//	bench [-n 5] NAME PREPARE COMMAND [NAME PREPARE COMMAND]...
 //	bench -data MIB DIR
 //
 // PREPARE runs before each run of its COMMAND and is not measured. With -data it writes files to
@@ -32,14 +32,13 @@ type run struct {
 
 func main() {
 	n := flag.Int("n", 5, "how often to run each command")
-	than := flag.Float64("than", 0, "compare with so many `seconds`, not with the first command")
 	data := flag.Int("data", 0, "write so many MiB of files")
 	flag.Parse()
 	err := error(nil)
 	if *data > 0 {
 		err = writeData(flag.Arg(0), *data)
 	} else {
-		err = bench(os.Stdout, *n, *than, flag.Args())
+		err = bench(os.Stdout, *n, flag.Args())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -48,7 +47,7 @@ func main() {
 }
 
 // bench runs all commands once in each round, so that a busy moment of the machine hits all of them.
-func bench(w io.Writer, n int, than float64, args []string) error {
+func bench(w io.Writer, n int, args []string) error {
 	if n < 1 || len(args) == 0 || len(args)%3 != 0 {
 		return errors.New("usage: bench [-n N] NAME PREPARE COMMAND, all three as often as you like")
 	}
@@ -65,21 +64,22 @@ func bench(w io.Writer, n int, than float64, args []string) error {
 			runs[i] = append(runs[i], r)
 		}
 	}
-	report(w, than, args, runs)
+	report(w, args, runs)
 	return nil
 }
 
 // report prints one line for each command.
-func report(w io.Writer, than float64, args []string, runs [][]run) {
+func report(w io.Writer, args []string, runs [][]run) {
 	fmt.Fprintf(w, "%-44s %9s %9s %10s %8s\n", fmt.Sprintf("median of %d, %d CPUs", len(runs[0]), runtime.NumCPU()), "wall", "cpu", "peak RSS", "faster")
+	first := 0.0
 	for i, rs := range runs {
 		wall := seconds(median(rs, func(r run) int64 { return int64(r.wall) }))
 		cpu := seconds(median(rs, func(r run) int64 { return int64(r.cpu) }))
 		peak := median(rs, func(r run) int64 { return r.peak })
-		if than == 0 {
-			than = wall
+		if i == 0 {
+			first = wall
 		}
-		fmt.Fprintf(w, "%-44s %7.2f s %7.2f s %6.1f MiB %7.1fx\n", args[3*i], wall, cpu, float64(peak)/(1<<20), than/wall)
+		fmt.Fprintf(w, "%-44s %7.2f s %7.2f s %6.1f MiB %7.1fx\n", args[3*i], wall, cpu, float64(peak)/(1<<20), first/wall)
 	}
 }
 

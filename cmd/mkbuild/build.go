@@ -33,7 +33,6 @@ type buildOptions struct {
 	cacheDir               string
 	offline, requireHTTPS  bool
 	imageVersion, append   string
-	compress               string
 	output, progress       string
 	timings                bool
 	epoch                  string
@@ -91,7 +90,7 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*remaster.Plan, error) {
 		from string
 	}{
 		{"release", &c.Release, o.release}, {"arch", &c.Arch, o.arch}, {"image-version", &c.Image.Version, o.imageVersion},
-		{"append", &c.Boot.Append, o.append}, {"compress", &c.Initrd.Compress, o.compress},
+		{"append", &c.Boot.Append, o.append},
 	} {
 		if flags.Changed(s.flag) {
 			*s.to = s.from

@@ -38,8 +38,6 @@ func flagValues(name string) cobra.CompletionFunc {
 		return fixed(strings.Split(ui.Modes, ", ")...)
 	case "format":
 		return formats
-	case "compress":
-		return fixed(config.Choices("initrd.compress")...)
 	case "sbom":
 		return list("spdx", "cyclonedx")
 	case "log-format":

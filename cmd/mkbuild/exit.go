@@ -14,7 +14,6 @@ import (
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/grub"
-	"mkbuild/internal/initrd"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/isolinux"
@@ -138,7 +137,7 @@ func statusOf(c fail.Class) int {
 
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		initrd.ErrCorrupt, initrd.ErrNotInitrd, remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
+		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
 		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
 		if errors.Is(err, s) {
 			return true

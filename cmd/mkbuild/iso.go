@@ -56,7 +56,6 @@ holds other files is left alone, and the build fails.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}
 	o.addFlags(c)
-	c.Flags().StringVar(&o.compress, "compress", "", "of the initrd: normal, or best for 6 % less that take some fifty times as long, once for each input")
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
 	c.Flags().StringSliceVar(&o.bills, "sbom", nil, "write a bill of materials beside the first form: `formats` spdx (OUTPUT.spdx.json), cyclonedx (OUTPUT.cdx.json)")

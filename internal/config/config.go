@@ -135,7 +135,7 @@ type UserFiles struct {
 type Initrd struct {
 	// Layout is "append" (the base's own bytes, then mkbuild's segment) or "merged" (one archive).
 	Layout string `yaml:"layout"`
-	// Compress is "normal" (gzip at Level) or "best" (smaller, and some fifty times as slow).
+	// Compress is "normal", gzip at Level. Manifests and files of `mkbuild init` name it.
 	Compress string `yaml:"compress"`
 	// Level is the gzip level, 1 to 9.
 	Level int `yaml:"level"`

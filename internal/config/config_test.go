@@ -90,6 +90,7 @@ func TestValidate(t *testing.T) {
 		{"overlay target", func(c *Config) { c.Overlay = []UserFiles{{Source: "a", Target: "etc"}} }, "absolute"},
 		{"extension name", func(c *Config) { c.Extensions = []string{"../../etc"} }, "not an extension"},
 		{"sum", func(c *Config) { c.RubyGems.SHA256 = "abc" }, "64 hex"},
+		{"a compressor that is gone", func(c *Config) { c.Initrd.Compress = "best" }, "always packed with gzip"},
 		{"boot gems without RubyGems", func(c *Config) { c.RubyGems = nil; c.Gems.Mode = "boot" }, "mode boot"},
 	}
 	for _, tc := range tests {

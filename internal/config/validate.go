@@ -57,7 +57,7 @@ func Choices(key string) []string {
 	case "initrd.layout":
 		return []string{"append", "merged"}
 	case "initrd.compress":
-		return []string{"normal", "best"}
+		return []string{"normal"}
 	}
 	return nil
 }
@@ -76,11 +76,13 @@ func (c *Config) checkChoices() error {
 		oneOf("profile", c.Profile),
 		oneOf("gems.mode", c.Gems.Mode),
 		oneOf("initrd.layout", c.Initrd.Layout),
-		oneOf("initrd.compress", c.Initrd.Compress),
 	} {
 		if err != nil {
 			return err
 		}
+	}
+	if c.Initrd.Compress != "normal" {
+		return &Error{"initrd.compress", fmt.Sprintf("%q is not supported: the initrd is always packed with gzip", c.Initrd.Compress), "leave compress out; level sets how hard gzip works"}
 	}
 	if c.Initrd.Level < 1 || c.Initrd.Level > 9 {
 		return &Error{Where: "initrd.level", What: fmt.Sprintf("%d is not a gzip level from 1 to 9", c.Initrd.Level)}

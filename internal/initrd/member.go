@@ -55,7 +55,7 @@ func sniff(b []byte) kind {
 	return kindUnknown
 }
 
-// errUnsupported tells a packing that kernels may know from noise.
+// errUnsupported is returned for a packing that some kernels know and this package does not.
 var errUnsupported = errors.New("packed with bzip2, lzma, lzo or lz4 frames: only gzip, xz, zstd and lz4 (legacy) can be read")
 
 const (
@@ -63,8 +63,8 @@ const (
 	maxZstdWindow = 128 << 20 // zstd --ultra -22
 )
 
-// open returns the content of the member at the beginning of in. When it has been read to its end,
-// in is positioned behind the member. done releases what the decompressor holds.
+// open returns the content of the member at the beginning of in. Reading it to its end leaves in right
+// behind the member. done releases what the decompressor holds.
 func open(k kind, in *bufio.Reader) (plain io.Reader, done func(), err error) {
 	done = func() {}
 	switch k {
@@ -91,4 +91,15 @@ func open(k kind, in *bufio.Reader) (plain io.Reader, done func(), err error) {
 		return &lz4Legacy{in: in}, done, nil
 	}
 	return nil, nil, errUnsupported
+}
+
+// Compressor names the packing of the first member of an initrd as the kernel's configuration does:
+// "gzip", "xz", "zstd" or "lz4"; "" for a plain archive and for anything else. start is the beginning
+// of the file: eight bytes are enough.
+func Compressor(start []byte) string {
+	switch k := sniff(start); k {
+	case kindGzip, kindXZ, kindZstd, kindLZ4:
+		return k.String()
+	}
+	return ""
 }

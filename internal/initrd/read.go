@@ -3,7 +3,8 @@
 // init/initramfs.c, so that the tree is what a booting machine would find. Writing makes one
 // segment, to stand alone or to be appended to a stock core.gz.
 //
-// It does not decide what goes into an image, and it never touches the host's file system.
+// It does not decide what goes into an image, and it never touches the host's file system. Start
+// reading at [Read] and [WriteSegment].
 package initrd
 
 import (
@@ -13,15 +14,16 @@ import (
 	"io"
 
 	"mkbuild/internal/cpio"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
-// ErrNotInitrd says that the input is something else than an initrd.
-var ErrNotInitrd = errors.New("not an initrd")
+// ErrNotInitrd is returned for input that is not an initrd.
+var ErrNotInitrd = fail.New(fail.Verification, "not an initrd", "")
 
-// ErrCorrupt says that the input begins like an initrd and is damaged or incomplete. With
+// ErrCorrupt is returned for input that begins like an initrd and is damaged or incomplete. With
 // [io.ErrUnexpectedEOF] in the same chain it is truncated.
-var ErrCorrupt = errors.New("corrupt initrd")
+var ErrCorrupt = fail.New(fail.Verification, "corrupt initrd", "")
 
 const (
 	// defaultLimit bounds the unpacked size where the caller sets no limit.
@@ -60,7 +62,7 @@ type Member struct {
 	Entries  int
 }
 
-// ReadMembers is [Read] that also tells what members the initrd has, in their order.
+// ReadMembers is [Read] that also returns the members of the initrd, in their order.
 func ReadMembers(r io.Reader, origin string, limit int64) (*overlay.Tree, []Member, error) {
 	if limit <= 0 {
 		limit = defaultLimit
@@ -155,7 +157,7 @@ func (u *unpacker) skipNULs() error {
 	}
 }
 
-// readMember reads the archives of one member, and tells how it is packed.
+// readMember reads the archives of one member and returns its packing.
 func (u *unpacker) readMember(at int64) (k kind, err error) {
 	defer func() {
 		// The decompressors are other people's code and their input is hostile.
@@ -185,7 +187,7 @@ func (u *unpacker) readMember(at int64) (k kind, err error) {
 	return k, u.readArchives(&limited{r: plain, left: u.left}, false)
 }
 
-// unknown says what is in the place of a member.
+// unknown names what stands where a member should.
 func (u *unpacker) unknown(k kind, start []byte) error {
 	sentinel := ErrNotInitrd
 	if len(u.members) > 0 {
@@ -247,12 +249,4 @@ func (l *limited) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("%w: too many bytes unpacked", overlay.ErrLimit)
 	}
 	return n, err
-}
-
-// noEOF turns the end of input where more has to come into io.ErrUnexpectedEOF.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -17,14 +17,14 @@ const maxTarget = 4095
 // inode is what the kernel remembers to find hard links: find_link in init/initramfs.c.
 type inode struct{ major, minor, ino uint32 }
 
-// group is a file with several names. What its last entry said about it holds for all of them.
+// group is a file with several names. The attributes of its last entry hold for all of them.
 type group struct {
 	attrs overlay.Entry
 	paths []string // all names that were put in; some may have been replaced since
 }
 
-// rootfs applies cpio entries to a tree in the order of their coming, as the kernel applies them
-// to its root file system.
+// rootfs applies cpio entries to a tree in their order, as the kernel applies them to its root
+// file system.
 type rootfs struct {
 	origin   string
 	tree     *overlay.Tree
@@ -193,4 +193,44 @@ func (f *rootfs) store(e overlay.Entry, old *overlay.Entry) error {
 		g.paths = append(g.paths, e.Path)
 	}
 	return f.tree.Put(e)
+}
+
+// slabSize is the unit in which contents are held: large, so that small files cost little, and
+// small against an image, so that the last one wastes little.
+const slabSize = 256 << 10
+
+// store holds the contents of many files in slabs. It grows with the bytes that arrive and never
+// copies, so that an image takes little more memory than its unpacked size.
+type store struct {
+	slab []byte // the free rest of the newest slab
+}
+
+// read stores the next size bytes of r and returns their opener.
+func (s *store) read(r io.Reader, size int64) (func() (io.ReadCloser, error), error) {
+	var parts [][]byte
+	for size > 0 {
+		if len(s.slab) == 0 {
+			s.slab = make([]byte, slabSize)
+		}
+		n := min(size, int64(len(s.slab)))
+		if _, err := io.ReadFull(r, s.slab[:n]); err != nil {
+			return nil, noEOF(err)
+		}
+		parts = append(parts, s.slab[:n:n])
+		s.slab = s.slab[n:]
+		size -= n
+	}
+	switch len(parts) {
+	case 0:
+		return nil, nil
+	case 1:
+		return overlay.Bytes(parts[0]), nil
+	}
+	return func() (io.ReadCloser, error) {
+		readers := make([]io.Reader, len(parts))
+		for i, p := range parts {
+			readers[i] = bytes.NewReader(p)
+		}
+		return io.NopCloser(io.MultiReader(readers...)), nil
+	}, nil
 }

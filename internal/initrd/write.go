@@ -2,7 +2,6 @@ package initrd
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -22,15 +21,13 @@ const gzipBlock = 1 << 20
 // times its speed, and 2 % smaller than level 6 (docs/performance.md).
 const defaultLevel = 8
 
-// SegmentOptions says how to write a segment.
+// SegmentOptions are the choices in writing a segment.
 type SegmentOptions struct {
 	// Level is the gzip level, 1 to 9. 0 means 8.
 	Level int
-	// Best asks for a compressor that takes some fifty times as long, in place of a level.
-	Best bool
 	// ModTime, in seconds since 1970, stands in for entries whose MTime is 0.
 	ModTime int64
-	// Sum, when set, hears the SHA-256 of each regular file's content.
+	// Sum, when set, is called with the SHA-256 of each regular file's content.
 	Sum func(path string, sha256 [sha256.Size]byte)
 }
 
@@ -51,10 +48,10 @@ func WriteSegment(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 		return fmt.Errorf("write segment: gzip level %d is not between 1 and 9", level)
 	}
 	out := &counter{w: w}
-	z, err := compressor(out, level, o.Best)
+	z, err := compressor(out, level)
 	if err == nil {
 		err = writeArchive(z, t, o)
-		if cerr := z.Close(); err == nil || errors.Is(err, io.ErrClosedPipe) { // always: Close ends goroutines
+		if cerr := z.Close(); err == nil { // always: Close ends goroutines
 			err = cerr
 		}
 	}
@@ -79,11 +76,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// compressor returns what makes one gzip member of what is written to it.
-func compressor(w io.Writer, level int, best bool) (io.WriteCloser, error) {
-	if best {
-		return newBestWriter(w, runtime.GOMAXPROCS(0)), nil
-	}
+// compressor returns a writer of one gzip member.
+func compressor(w io.Writer, level int) (io.WriteCloser, error) {
 	z, err := pgzip.NewWriterLevel(w, level)
 	if err != nil {
 		return nil, err
@@ -92,7 +86,7 @@ func compressor(w io.Writer, level int, best bool) (io.WriteCloser, error) {
 	return z, z.SetConcurrency(gzipBlock, runtime.GOMAXPROCS(0))
 }
 
-// hardLink is what one group needs while its names are written.
+// hardLink is the state of one hard-link group while its names are written.
 type hardLink struct {
 	names   []string
 	written int
@@ -122,7 +116,7 @@ func writeArchive(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 	return c.Close()
 }
 
-// checkParent makes sure that the kernel can create e when it comes to it.
+// checkParent makes sure that the kernel can create e: it makes no directories.
 func checkParent(t *overlay.Tree, e *overlay.Entry) error {
 	dir := path.Dir(e.Path)
 	if dir == "." {
@@ -163,7 +157,7 @@ func writeEntry(c *cpio.Writer, e *overlay.Entry, link *hardLink, o SegmentOptio
 	return err
 }
 
-// writeContent writes the content of a file and tells its digest for all of its names.
+// writeContent writes the content of a file and reports its digest under each of its names.
 func writeContent(c io.Writer, e *overlay.Entry, names []string, tell func(string, [sha256.Size]byte)) error {
 	if tell == nil {
 		return e.CopyTo(c)

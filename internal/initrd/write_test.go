@@ -117,59 +117,6 @@ func TestWriteSegmentGolden(t *testing.T) {
 	}
 }
 
-// bestTree is small, for the compressor is slow, and has more than one block.
-func bestTree(t testing.TB) *overlay.Tree {
-	tree := &overlay.Tree{}
-	must(t, tree.Put(overlay.File("a", 0o644, []byte(mixed(bestBlock+1700)))))
-	must(t, tree.Put(overlay.Symlink("b", "a")))
-	return tree
-}
-
-// TestBest: smaller, whole for gzip, the same bytes everywhere, and what goes in comes out.
-func TestBest(t *testing.T) {
-	tree := bestTree(t)
-	normal := segment(t, tree, SegmentOptions{ModTime: 42})
-	best := segment(t, tree, SegmentOptions{ModTime: 42, Best: true})
-	if len(best) >= len(normal) {
-		t.Errorf("best takes %d bytes, normal %d", len(best), len(normal))
-	}
-	if got, want := filter(t, best[:len(best)-padded(best)], "gzip", "-dc"), filter(t, normal, "sh", "-c", "gzip -dc 2>/dev/null || [ $? = 2 ]"); !bytes.Equal(got, want) {
-		t.Errorf("gzip reads %d other bytes, want %d", len(got), len(want))
-	}
-	back, err := Read(bytes.NewReader(best), "best", 0)
-	must(t, err)
-	if want := tree; describe(t, back) == "" || back.Len() != want.Len() {
-		t.Errorf("%d entries come back, want %d", back.Len(), want.Len())
-	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	for _, n := range []int{1, 8} {
-		runtime.GOMAXPROCS(n)
-		if !bytes.Equal(best, segment(t, tree, SegmentOptions{ModTime: 42, Best: true})) {
-			t.Errorf("GOMAXPROCS %d gives other bytes", n)
-		}
-	}
-}
-
-// padded returns how many NULs follow a member whose last byte, of its length, is none here.
-func padded(b []byte) int {
-	for n := 0; n < 4; n++ {
-		if z, err := gzip.NewReader(bytes.NewReader(b[:len(b)-n])); err == nil {
-			if _, err := io.Copy(io.Discard, z); err == nil {
-				return n
-			}
-		}
-	}
-	return 0
-}
-
-// TestBestGolden is TestWriteSegmentGolden for the other compressor, which is all our own.
-func TestBestGolden(t *testing.T) {
-	const want = "95b5050add2459ab2c4245c64412ef03fee59708363a20f58343e7116c24b5bc"
-	if got := fmt.Sprintf("%x", sha256.Sum256(segment(t, bestTree(t), SegmentOptions{ModTime: 42, Best: true}))); got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
 func TestAppendedSegmentWins(t *testing.T) {
 	base := overlay.NewLayers(nil)
 	must(t, base.AddLastWins(writtenTree(t)))
@@ -256,13 +203,6 @@ func TestWriteSegmentFullDisk(t *testing.T) {
 	for _, room := range []int{0, 5, 100, size / 2, size - 1} {
 		if err := WriteSegment(&fullDisk{room}, tree, SegmentOptions{}); !errors.Is(err, io.ErrShortWrite) {
 			t.Errorf("room for %d of %d bytes: got %v", room, size, err)
-		}
-	}
-	small := bestTree(t)
-	size = len(segment(t, small, SegmentOptions{Best: true}))
-	for _, room := range []int{0, 5, size / 2, size - 1} {
-		if err := WriteSegment(&fullDisk{room}, small, SegmentOptions{Best: true}); !errors.Is(err, io.ErrShortWrite) {
-			t.Errorf("best: room for %d of %d bytes: got %v", room, size, err)
 		}
 	}
 	if after := runtime.NumGoroutine(); after > before+2 {

@@ -87,7 +87,7 @@ func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err er
 		}
 	}()
 	c := s.Plan.Config.Initrd
-	o := initrd.SegmentOptions{Level: c.Level, Best: c.Compress == "best", ModTime: s.Epoch}
+	o := initrd.SegmentOptions{Level: c.Level, ModTime: s.Epoch}
 	if c.Layout == "append" {
 		err = b.appended(ctx, s, rd, o)
 	} else {

@@ -131,11 +131,7 @@ func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 			return "", err
 		}
 	}
-	how := fmt.Sprintf("level %d", o.Level)
-	if o.Best {
-		how = "best"
-	}
-	return fmt.Sprintf("%s %s entries %s", segmentFormat, how, hex.EncodeToString(sum.Sum(nil))), nil
+	return fmt.Sprintf("%s level %d entries %s", segmentFormat, o.Level, hex.EncodeToString(sum.Sum(nil))), nil
 }
 
 // identify gives a file an ID, if it has none: the digest of its content.
