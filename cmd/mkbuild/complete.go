@@ -39,7 +39,7 @@ func flagValues(name string) cobra.CompletionFunc {
 	case "format":
 		return formats
 	case "sbom":
-		return list("spdx", "cyclonedx")
+		return fixed("spdx")
 	case "log-format":
 		return fixed("text", "json")
 	case "config", "razor-config", "rules":

@@ -16,7 +16,7 @@ import (
 type isoOptions struct {
 	buildOptions
 	forms []string
-	bills []string
+	bill  string
 }
 
 func isoCommand(w *world) *cobra.Command {
@@ -58,7 +58,7 @@ holds other files is left alone, and the build fails.
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
-	c.Flags().StringSliceVar(&o.bills, "sbom", nil, "write a bill of materials beside the first form: `formats` spdx (OUTPUT.spdx.json), cyclonedx (OUTPUT.cdx.json)")
+	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
 }
@@ -76,14 +76,14 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 	if err != nil {
 		return err
 	}
-	if err := bills(o.bills).check(); err != nil {
+	if err := bill(o.bill).check(); err != nil {
 		return err
 	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
 		if err := b.Write(ctx, s, outputs); err != nil {
 			return err
 		}
-		if err := bills(o.bills).write(b, s, outputs[0].Path); err != nil {
+		if err := bill(o.bill).write(b, s, outputs[0].Path); err != nil {
 			return err
 		}
 		for _, out := range outputs {

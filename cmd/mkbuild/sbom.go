@@ -3,30 +3,28 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/sbom"
 	"mkbuild/internal/wholefile"
 )
 
-// bills are the bills of materials that a build writes beside its first output.
-type bills []string
+// bill is the format of the bill of materials that a build writes next to its first output, or "".
+type bill string
 
 // check refuses formats that do not exist, before anything is fetched.
-func (l bills) check() error {
-	for i, f := range l {
-		if !slices.Contains(sbom.Formats(), f) || slices.Contains(l[:i], f) {
-			return &usageError{fmt.Sprintf("--sbom: %q is no format, or named twice", f), "the formats are " + strings.Join(sbom.Formats(), " and ") + "; for example: --sbom spdx"}
-		}
+func (f bill) check() error {
+	if f == "" || f == "spdx" {
+		return nil
 	}
-	return nil
+	return fail.New(fail.Usage, fmt.Sprintf("--sbom: there is no format %q", string(f)), "the format is spdx: --sbom spdx")
 }
 
-// write writes them.
-func (l bills) write(b *remaster.Builder, s *remaster.Staged, output string) error {
-	if len(l) == 0 {
+// write writes the bill.
+func (f bill) write(b *remaster.Builder, s *remaster.Staged, output string) error {
+	if f == "" {
 		return nil
 	}
 	m, err := b.About(s)
@@ -37,11 +35,9 @@ func (l bills) write(b *remaster.Builder, s *remaster.Staged, output string) err
 	image := sbom.Image{
 		Name: strings.TrimSuffix(c.ISOName(), "."+c.Image.Version+".iso"), Version: c.Image.Version, Manifest: m, Inputs: s.Inputs(),
 	}
-	for _, f := range l {
-		name := sbom.FileName(output, f)
-		if err := wholefile.Write(name, func(w io.Writer) error { return sbom.Write(w, image, f) }); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
+	name := sbom.FileName(output)
+	if err := wholefile.Write(name, func(w io.Writer) error { return sbom.Write(w, image) }); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

@@ -3,7 +3,10 @@ package sbom
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
+
+	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
 // certain are the words of .info files and gems that mean one SPDX licence and no other, in lower
@@ -38,19 +41,35 @@ func normal(words string) string {
 // identifier returns the SPDX licence that words name, or "" where that is not certain.
 func identifier(words string) string { return certain()[normal(words)] }
 
-// reference is the name of a licence that SPDX has no name for, within one bill.
+// declared returns the expression for a licence in upstream's words. A licence that SPDX has no
+// certain name for gets a reference, and the bill quotes the words once.
+func declared(doc *spdx.Document, words string) string {
+	if words == "" {
+		return unknown
+	}
+	if id := identifier(words); id != "" {
+		return id
+	}
+	ref := reference(words)
+	if !slices.ContainsFunc(doc.OtherLicenses, func(l *spdx.OtherLicense) bool { return l.LicenseIdentifier == ref }) {
+		doc.OtherLicenses = append(doc.OtherLicenses, &spdx.OtherLicense{
+			LicenseIdentifier: ref, LicenseName: words, ExtractedText: fmt.Sprintf("Upstream says: %s", words),
+		})
+	}
+	return ref
+}
+
+// reference is the name of a licence that SPDX has no name for, within one bill. The digest tells
+// texts apart whose letters are the same.
 func reference(words string) string {
-	var b strings.Builder
-	for _, r := range strings.Join(strings.Fields(words), "-") {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.':
-			b.WriteRune(r)
+	name := strings.Map(func(r rune) rune {
+		if isAlphanumeric(r) || r == '-' || r == '.' {
+			return r
 		}
-	}
-	name := strings.Trim(b.String(), "-.")
-	if len(name) > 40 {
-		name = name[:40]
-	}
-	// The digest tells texts apart whose letters are the same.
-	return fmt.Sprintf("LicenseRef-%s-%x", name, sha256.Sum256([]byte(words)))[:len("LicenseRef-")+len(name)+1+8]
+		return -1
+	}, strings.Join(strings.Fields(words), "-"))
+	name = strings.Trim(name, "-.")
+	name = name[:min(len(name), 40)]
+	sum := sha256.Sum256([]byte(words))
+	return fmt.Sprintf("LicenseRef-%s-%x", name, sum[:4])
 }

@@ -1,39 +1,31 @@
-// Package sbom writes the bill of materials of an image, in the two formats that tools read: SPDX
-// 2.3 and CycloneDX 1.6, both as JSON, by the libraries of the two projects.
+// Package sbom writes the bill of materials of an image: SPDX 2.3 as JSON, by the SPDX project's own
+// library.
 //
 // A bill lists the image itself, its kernel, and every input: the base, the extensions with what
-// they depend on, the gems and the archives. It has the image's own time, and its serial number is
-// made from the plan's digest, so that the same image has the same bill. Licences are what upstream
-// says of them; they are SPDX licences only where that is certain.
+// they depend on, the gems and the archives. It has the image's own time, and its identifier is made
+// from the plan's digest, so that the same image has the same bill. Licences are what upstream says
+// of them; they are SPDX licences only where that is certain. Nothing in a bill says where anything
+// was fetched from. Start reading at [Write].
 package sbom
 
 import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+
+	spdxjson "github.com/spdx/tools-golang/json"
+	"github.com/spdx/tools-golang/spdx/v2/common"
+	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 )
 
-// Formats of a bill.
-const (
-	SPDX      = "spdx"
-	CycloneDX = "cyclonedx"
-)
-
-// Formats lists all formats.
-func Formats() []string { return []string{SPDX, CycloneDX} }
-
-// FileName is where the bill of an image lies beside it.
-func FileName(image, format string) string {
-	if format == CycloneDX {
-		return image + ".cdx.json"
-	}
-	return image + ".spdx.json"
-}
+// FileName is where the bill of an image lies, next to it.
+func FileName(image string) string { return image + ".spdx.json" }
 
 // Image is what a bill is about.
 type Image struct {
@@ -45,85 +37,95 @@ type Image struct {
 	Inputs []lock.Input
 }
 
-// Write writes a bill in a format of [Formats].
-func Write(w io.Writer, i Image, format string) error {
-	var err error
-	switch format {
-	case SPDX:
-		err = i.writeSPDX(w)
-	case CycloneDX:
-		err = i.writeCycloneDX(w)
-	default:
-		err = fmt.Errorf("no format is called %q", format)
+const (
+	// unknown is how SPDX writes that nothing is known.
+	unknown = "NOASSERTION"
+	// imageID is the identifier of the image in its bill.
+	imageID = "Image"
+)
+
+// Write writes the bill of an image.
+func Write(w io.Writer, i Image) error {
+	m := i.Manifest
+	image := newPackage(imageID, i.Name, i.Version)
+	image.PrimaryPackagePurpose, image.PackageComment = "OPERATING-SYSTEM", "plan "+m.Plan
+	doc := &spdx.Document{
+		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: "DOCUMENT", DocumentName: i.Name + "-" + i.Version,
+		DocumentNamespace: "urn:uuid:" + i.uuid(),
+		CreationInfo: &spdx.CreationInfo{
+			Creators: []common.Creator{{CreatorType: "Tool", Creator: "mkbuild-" + m.Mkbuild}},
+			Created:  time.Unix(m.SourceDate, 0).UTC().Format(time.RFC3339),
+		},
+		Packages:      []*spdx.Package{image},
+		Relationships: []*spdx.Relationship{relation("DOCUMENT", common.TypeRelationshipDescribe, imageID)},
 	}
-	if err != nil {
+	for _, in := range i.Inputs {
+		i.addInput(doc, in)
+	}
+	addPackage(doc, newPackage("kernel", "linux", m.Kernel), "GPL-2.0-only", "pkg:generic/linux@"+escape(m.Kernel))
+	if err := spdxjson.Write(doc, w, spdxjson.Indent("  "), spdxjson.EscapeHTML(false)); err != nil {
 		return fmt.Errorf("write bill of materials: %w", err)
 	}
 	return nil
 }
 
 // uuid is a name-based UUID (RFC 9562, version 8) of the image that the bill is about.
-func (i *Image) uuid(format string) string {
-	b := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%s\n%s\n", format, i.Name, i.Version, i.Manifest.Mkbuild, i.Manifest.Plan))
+func (i *Image) uuid() string {
+	b := sha256.Sum256(fmt.Appendf(nil, "spdx\n%s\n%s\n%s\n%s\n", i.Name, i.Version, i.Manifest.Mkbuild, i.Manifest.Plan))
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// time is when the image was made, by its own account.
-func (i *Image) time() string {
-	return time.Unix(i.Manifest.SourceDate, 0).UTC().Format(time.RFC3339)
+// addInput adds a package for an input, and its dependencies on other inputs. An extension that the
+// image goes without has no package.
+func (i *Image) addInput(doc *spdx.Document, in lock.Input) {
+	name, version := nameVersion(in)
+	p := newPackage(spdxID(in.Kind, in.Name), name, version)
+	if in.Kind == lock.ISO {
+		p.PackageVersion = i.Manifest.Release
+	}
+	p.PackageFileName = in.Name
+	p.PackageChecksums = []common.Checksum{{Algorithm: common.SHA256, Value: in.SHA256}}
+	addPackage(doc, p, in.Licence, purl(in, name, p.PackageVersion))
+	for _, need := range in.Needs {
+		if slices.ContainsFunc(i.Inputs, func(other lock.Input) bool { return other.Kind == lock.TCZ && other.Name == need }) {
+			doc.Relationships = append(doc.Relationships, relation(string(p.PackageSPDXIdentifier), common.TypeRelationshipDependsOn, spdxID(lock.TCZ, need)))
+		}
+	}
 }
 
-// part is an input, or the kernel.
-type part struct {
-	id            string // unique in the bill
-	name, version string
-	file, sha256  string
-	licence       string
-	purl          string
-	needs         []string // ids
-	isSystem      bool
-	direct        bool // somebody asked for it, other than another part
+// newPackage returns a package of which nothing else is known.
+func newPackage(id, name, version string) *spdx.Package {
+	return &spdx.Package{
+		PackageName: name, PackageSPDXIdentifier: common.ElementID(id), PackageVersion: version, PackageDownloadLocation: unknown,
+		PackageLicenseConcluded: unknown, PackageLicenseDeclared: unknown, PackageCopyrightText: unknown,
+	}
 }
 
-// parts lists everything in the image, the kernel last.
-func (i *Image) parts() []part {
-	var out []part
-	for _, in := range i.Inputs {
-		p := part{id: in.Kind + "-" + in.Name, file: in.Name, sha256: in.SHA256, licence: in.Licence, isSystem: in.Kind == lock.ISO}
-		p.name, p.version = nameVersion(in)
-		if in.Kind == lock.ISO {
-			p.version = i.Manifest.Release
-		}
-		p.purl = purl(in, p.name, p.version)
-		for _, n := range in.Needs {
-			p.needs = append(p.needs, lock.TCZ+"-"+n)
-		}
-		for _, why := range in.Why {
-			p.direct = p.direct || !strings.HasSuffix(why, ".tcz")
-		}
-		out = append(out, p)
-	}
-	kernel := i.Manifest.Kernel
-	return existing(append(out, part{id: "kernel", name: "linux", version: kernel, purl: "pkg:generic/linux@" + escape(kernel), direct: true, licence: "GPL-2.0-only"}))
+// addPackage adds a part of the image. licence is in upstream's words.
+func addPackage(doc *spdx.Document, p *spdx.Package, licence, purl string) {
+	p.PackageLicenseDeclared = declared(doc, licence)
+	p.PackageExternalReferences = []*spdx.PackageExternalReference{{Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: purl}}
+	doc.Packages = append(doc.Packages, p)
+	doc.Relationships = append(doc.Relationships, relation(imageID, common.TypeRelationshipContains, string(p.PackageSPDXIdentifier)))
 }
 
-// existing drops needs that the image goes without.
-func existing(parts []part) []part {
-	known := map[string]bool{}
-	for _, p := range parts {
-		known[p.id] = true
-	}
-	for i := range parts {
-		var needs []string
-		for _, n := range parts[i].needs {
-			if known[n] {
-				needs = append(needs, n)
-			}
+func relation(a, how, b string) *spdx.Relationship {
+	return &spdx.Relationship{RefA: common.MakeDocElementID("", a), Relationship: how, RefB: common.MakeDocElementID("", b)}
+}
+
+// spdxID makes an identifier of letters, digits, dots and dashes (SPDX 2.3, 3.2).
+func spdxID(kind, name string) string {
+	return strings.Map(func(r rune) rune {
+		if isAlphanumeric(r) || r == '.' {
+			return r
 		}
-		parts[i].needs = needs
-	}
-	return parts
+		return '-'
+	}, strings.NewReplacer("+", ".plus.", "_", ".under.").Replace(kind+"-"+name))
+}
+
+func isAlphanumeric(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
 // nameVersion splits the file name of an input. Extensions have no version of their own.
@@ -144,22 +146,20 @@ func nameVersion(in lock.Input) (name, version string) {
 // purl is the package URL of an input (github.com/package-url/purl-spec). Only gems have a type of
 // their own; the others are found by their digest.
 func purl(in lock.Input, name, version string) string {
-	at := ""
 	if version != "" {
-		at = "@" + escape(version)
+		version = "@" + escape(version)
 	}
 	if in.Kind == lock.Gem {
-		return "pkg:gem/" + escape(name) + at
+		return "pkg:gem/" + escape(name) + version
 	}
-	return "pkg:generic/" + escape(name) + at + "?checksum=sha256:" + in.SHA256
+	return "pkg:generic/" + escape(name) + version + "?checksum=sha256:" + in.SHA256
 }
 
 // escape percent-encodes what a package URL cannot have.
 func escape(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
-		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+		if c := s[i]; isAlphanumeric(rune(c)) || strings.IndexByte("-._~", c) >= 0 {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)

@@ -2,20 +2,14 @@ package sbom
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	cdx "github.com/CycloneDX/cyclonedx-go"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdxlib"
 
-	"mkbuild/e2e/testkit"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 )
@@ -40,80 +34,19 @@ func image() Image {
 	}
 }
 
-func bill(t *testing.T, i Image, format string) []byte {
+func bill(t *testing.T, i Image) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := Write(&out, i, format); err != nil {
+	if err := Write(&out, i); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
 }
 
-// schemaDir is where the CycloneDX project's own schemas lie in its module.
-func schemaDir(t *testing.T) string {
-	t.Helper()
-	return filepath.Join(strings.TrimSpace(testkit.Run(t, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go")), "schema")
-}
-
-// TestCycloneDXSchema validates a bill against the project's JSON schema.
-func TestCycloneDXSchema(t *testing.T) {
-	dir := schemaDir(t)
-	c := jsonschema.NewCompiler()
-	for name, file := range map[string]string{"bom-1.6.schema.json": "bom-1.6.schema.json", "spdx.schema.json": "spdx.schema.json", "jsf-0.82.schema.json": "jsf-0.82.schemax.json"} {
-		b, err := os.ReadFile(filepath.Join(dir, file))
-		if os.IsNotExist(err) {
-			b, err = os.ReadFile(filepath.Join(dir, name))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.AddResource("http://cyclonedx.org/schema/"+name, doc); err != nil {
-			t.Fatal(err)
-		}
-	}
-	schema, err := c.Compile("http://cyclonedx.org/schema/bom-1.6.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := bill(t, image(), CycloneDX)
-	check := func(b []byte) error {
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return schema.Validate(doc)
-	}
-	if err := check(text); err != nil {
-		t.Errorf("%v\n%s", err, text)
-	}
-	if check(bytes.Replace(text, []byte(`"SHA-256"`), []byte(`"SHA-7"`), 1)) == nil {
-		t.Error("the schema takes everything")
-	}
-	bom := new(cdx.BOM)
-	if err := cdx.NewBOMDecoder(bytes.NewReader(text), cdx.BOMFileFormatJSON).Decode(bom); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(*bom.Components); n != 9 {
-		t.Errorf("%d components", n)
-	}
-	for _, want := range []string{`"ref": "tcz-gtk+.tcz",
-      "dependsOn": [
-        "tcz-ncurses.tcz"
-      ]`, `"name": "GPL v2"`, `"id": "GPL-2.0-or-later"`, `"purl": "pkg:gem/json_pure@1.6.5"`, `"timestamp": "2012-09-24T15:20:00Z"`} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("%s is not in\n%s", want, text)
-		}
-	}
-}
-
 // TestSPDXReads reads a bill back with the project's library, and holds identifiers against the
 // specification (SPDX 2.3, 3.2 and 10.1).
 func TestSPDXReads(t *testing.T) {
-	text := bill(t, image(), SPDX)
+	text := bill(t, image())
 	doc, err := spdxjson.Read(bytes.NewReader(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -141,23 +74,28 @@ func TestSPDXReads(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
+	for _, want := range []string{`"licenseDeclared": "GPL-2.0-or-later"`, `"referenceLocator": "pkg:gem/json_pure@1.6.5"`, `"relatedSpdxElement": "SPDXRef-tcz-ncurses.tcz",
+      "relationshipType": "DEPENDS_ON"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not in\n%s", want, text)
+		}
+	}
+	if n := strings.Count(string(text), "DEPENDS_ON"); n != 1 {
+		t.Errorf("%d dependencies", n)
+	}
 	if doc.CreationInfo.Created != "2012-09-24T15:20:00Z" || !strings.HasPrefix(doc.DocumentNamespace, "urn:uuid:") {
 		t.Errorf("%+v %s", doc.CreationInfo, doc.DocumentNamespace)
 	}
 }
 
-// TestIdentifiers: every licence that is called certain exists.
+// TestIdentifiers: every licence that is called certain is on the SPDX project's list.
 func TestIdentifiers(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(schemaDir(t), "spdx.schema.json"))
+	list, err := os.ReadFile("testdata/spdx-license-list-3.17.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list struct{ Enum []string }
-	if err := json.Unmarshal(b, &list); err != nil || len(list.Enum) < 300 {
-		t.Fatalf("%d licences, %v", len(list.Enum), err)
-	}
 	for words, id := range certain() {
-		if !slices.Contains(list.Enum, id) || normal(words) != words {
+		if !strings.Contains(string(list), "\n"+id+"\n") || normal(words) != words {
 			t.Errorf("%q: %q", words, id)
 		}
 	}
@@ -168,27 +106,22 @@ func TestIdentifiers(t *testing.T) {
 	}
 }
 
-// TestDeterministic: the same image has the same bill, another plan another serial number; and
-// nothing in it says where anything came from.
+// TestDeterministic: the same image has the same bill, another plan another identifier; and nothing
+// in it says where anything came from.
 func TestDeterministic(t *testing.T) {
-	for _, format := range Formats() {
-		a, b := bill(t, image(), format), bill(t, image(), format)
-		other := image()
-		m := *other.Manifest
-		m.Plan = strings.Repeat("0b", 32)
-		other.Manifest = &m
-		if !bytes.Equal(a, b) {
-			t.Errorf("%s differs from itself", format)
-		}
-		serial := regexp.MustCompile(`urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
-		if x, y := serial.Find(a), serial.Find(bill(t, other, format)); x == nil || bytes.Equal(x, y) {
-			t.Errorf("%s: serial numbers %s and %s", format, x, y)
-		}
-		if bytes.Contains(a, []byte("mirror")) {
-			t.Errorf("%s names the mirror", format)
-		}
+	a, b := bill(t, image()), bill(t, image())
+	other := image()
+	m := *other.Manifest
+	m.Plan = strings.Repeat("0b", 32)
+	other.Manifest = &m
+	if !bytes.Equal(a, b) {
+		t.Error("a bill differs from itself")
 	}
-	if err := Write(&bytes.Buffer{}, image(), "swid"); err == nil {
-		t.Error("no error")
+	id := regexp.MustCompile(`urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
+	if x, y := id.Find(a), id.Find(bill(t, other)); x == nil || bytes.Equal(x, y) {
+		t.Errorf("identifiers %s and %s", x, y)
+	}
+	if bytes.Contains(a, []byte("mirror")) {
+		t.Error("the bill names the mirror")
 	}
 }
