@@ -25,7 +25,6 @@ import (
 	"mkbuild/internal/profile"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/rubygems"
 	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
 )
@@ -106,8 +105,7 @@ func exitCode(err error) int {
 		return exitDrift
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
-		isAny[*rubygems.MissingDependencyError](err), isAny[*rubygems.NativeExtensionError](err), isAny[*rubygems.PlatformError](err),
-		isAny[*rubygems.RequiredVersionError](err), isAny[*rubygems.ExecutableConflictError](err), errors.Is(err, rubygems.ErrNoRuby), isAny[*clientbin.MissingError](err),
+		isAny[*clientbin.MissingError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), errors.Is(err, lock.ErrInvalid), isAny[*remaster.OccupiedError](err):
 		return exitUsage
 	case isVerification(err):
@@ -138,12 +136,12 @@ func statusOf(c fail.Class) int {
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
-		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
+		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
 		if errors.Is(err, s) {
 			return true
 		}
 	}
-	return isAny[*inspect.BrokenError](err) || isAny[*inspect.RebuildError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*rubygems.MismatchError](err) || isAny[*profile.BaseError](err)
+	return isAny[*inspect.BrokenError](err) || isAny[*inspect.RebuildError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*profile.BaseError](err)
 }
 
 func isAny[T error](err error) bool {

@@ -9,7 +9,6 @@ import (
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/rubygems"
 )
 
 // hint is the error's own, or the one of its class.
@@ -35,8 +34,6 @@ func (r reporter) causeHint(err error) string {
 		return "allow more open files: `ulimit -n 4096`, then run the command again"
 	case isAny[*overlay.ClashError](err):
 		return "give your files another `target` in the `overlay` of mkbuild.yaml"
-	case errors.Is(err, rubygems.ErrNoRuby):
-		return "add ruby to `extensions` in mkbuild.yaml, or leave out what needs it: `rubygems: null`, `mcollective: null`"
 	case errors.Is(err, fetch.ErrAddress):
 		return "look at `mirrors` and the urls in mkbuild.yaml: http://, https://, file:/// or a path"
 	case errors.Is(err, fs.ErrNotExist) && exitCode(err) == exitUnexpected:

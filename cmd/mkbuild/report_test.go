@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
@@ -127,7 +128,7 @@ func TestClassHints(t *testing.T) {
 		{fmt.Errorf("read ruby.tcz: %w", rubygems.ErrNoRuby), "rubygems: null"},
 		{fmt.Errorf("x: %w", fetch.ErrAddress), "`mirrors`"},
 		{fmt.Errorf("open x: %w", fs.ErrNotExist), "spelling"},
-		{&rubygems.PlatformError{}, ""},
+		{fail.New(fail.Usage, "x", ""), ""},
 	} {
 		if h := (reporter{}).hint(tc.err); h == "" || !strings.Contains(h, tc.want) {
 			t.Errorf("%v: %q", tc.err, h)

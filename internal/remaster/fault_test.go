@@ -13,6 +13,7 @@ import (
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
@@ -220,9 +221,9 @@ func TestBadGems(t *testing.T) {
 		class          func(error) bool
 		names          []string
 	}{
-		{"native extension", "extensions: []", "extensions:\n- ext/extconf.rb", as[*rubygems.NativeExtensionError], []string{"stomp"}},
-		{"another platform", "platform: ruby", "platform: x86-mswin32", as[*rubygems.PlatformError], []string{"stomp", "mswin"}},
-		{"missing dependency", "dependencies: []\n", dependency, as[*rubygems.MissingDependencyError], []string{"stomp", "absent"}},
+		{"native extension", "extensions: []", "extensions:\n- ext/extconf.rb", ofClass(fail.Usage), []string{"stomp"}},
+		{"another platform", "platform: ruby", "platform: x86-mswin32", ofClass(fail.Usage), []string{"stomp", "mswin"}},
+		{"missing dependency", "dependencies: []\n", dependency, ofClass(fail.Usage), []string{"stomp", "absent"}},
 		{"another version", "version: 1.2.0", "version: 1.2.1", nil, []string{"stomp", "1.2.1"}},
 		{"another name", "name: stomp", "name: other", nil, []string{"stomp", "other"}},
 		{"not YAML", "platform: ruby", "platform: [", nil, []string{"stomp"}},

@@ -15,6 +15,7 @@ import (
 
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/tcz"
 )
@@ -97,6 +98,10 @@ func few(c *config.Config) { c.Extensions = []string{"ruby", "bash"} }
 
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func ofClass(c fail.Class) func(error) bool {
+	return func(err error) bool { return fail.ClassOf(err) == c }
 }
 
 func as[T error](err error) bool {

@@ -2,21 +2,19 @@ package rubygems
 
 import (
 	"bytes"
-	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/fail"
 )
 
 func TestRepository(t *testing.T) {
 	t.Parallel()
 	gems := demoGems(t)
 	tree, err := Repository(ruby18(), gems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := `d 0755 0:0 opt/gems
 f 0644 0:0 opt/gems/greeter-1.2.gem
 f 0644 0:0 opt/gems/install.list
@@ -34,9 +32,8 @@ f 0644 0:0 opt/gems/words-0.5.1.gem
 	if err != nil || !bytes.Equal(b, gems[0].raw) {
 		t.Errorf("greeter-1.2.gem is not the file that was read: %v", err)
 	}
-	var missing *MissingDependencyError
-	if _, err := Repository(ruby18(), gems[:1]); !errors.As(err, &missing) {
-		t.Errorf("got %v, want a MissingDependencyError", err)
+	if _, err := Repository(ruby18(), gems[:1]); fail.ClassOf(err) != fail.Usage {
+		t.Errorf("got %v, want a missing dependency", err)
 	}
 }
 
@@ -66,9 +63,7 @@ func TestBootInstallScriptRuns(t *testing.T) {
 	gems := demoGems(t)
 	ruby := realRuby(t)
 	tree, err := Repository(ruby, gems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	dir := t.TempDir()
 	write(t, tree, dir)
 	home := filepath.Join(dir, "home")

@@ -6,15 +6,15 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"regexp"
+	"path"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"go.yaml.in/yaml/v3"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
@@ -29,19 +29,8 @@ const (
 	maxMembers   = 100 // members of the .gem file; real ones have up to 6
 )
 
-// ErrNotGem says that a file is no gem, or a damaged one.
-var ErrNotGem = errors.New("not a gem")
-
-// ErrChecksum says that a member of a gem differs from the gem's own checksums.
-var ErrChecksum = errors.New("wrong checksum")
-
-// Dependency is another gem that a gem wants.
-type Dependency struct {
-	Name        string
-	Requirement Requirement
-	// Development marks a dependency of the gem's authors; nothing installs it.
-	Development bool
-}
+// ErrChecksum is returned when a member of a gem differs from the gem's own checksums.
+var ErrChecksum = fail.New(fail.Verification, "wrong checksum", "")
 
 // Gem is the content of a .gem file.
 type Gem struct {
@@ -58,51 +47,11 @@ type Gem struct {
 	raw []byte
 }
 
-// NativeExtensionError is a gem with code that has to be compiled where it is installed.
-type NativeExtensionError struct {
-	File       string // the .gem file
-	Gem        string // its full name
-	Extensions []string
-}
-
-func (e *NativeExtensionError) Error() string {
-	return fmt.Sprintf("read %s: gem %s has a native extension (%s), which needs a compiler inside the image",
-		e.File, e.Gem, strings.Join(e.Extensions, ", "))
-}
-
-// Hint says what to do instead.
-func (e *NativeExtensionError) Hint() string {
-	return "install a pure Ruby gem instead (json_pure for json), or bring the compiled library as an extension"
-}
-
-// PlatformError is a gem for a platform other than "ruby".
-type PlatformError struct{ File, Gem, Platform string }
-
-func (e *PlatformError) Error() string {
-	return fmt.Sprintf("read %s: gem %s is built for platform %q, the image takes platform \"ruby\" only",
-		e.File, e.Gem, e.Platform)
-}
-
-// Hint says what to do instead.
-func (e *PlatformError) Hint() string { return "use the gem's file without a platform in its name" }
-
-// MismatchError is a gem that is not the one that was asked for.
-type MismatchError struct{ File, Want, Got string }
-
-func (e *MismatchError) Error() string {
-	return fmt.Sprintf("read %s: it holds the gem %s, wanted %s", e.File, e.Got, e.Want)
-}
-
-// Hint says where to look.
-func (e *MismatchError) Hint() string {
-	return "correct name, version or url of " + e.Want + " under gems.install"
-}
-
 // ReadGem reads a .gem file of RubyGems 1.x to 4.x: a tar archive of metadata.gz, data.tar.gz and,
 // since RubyGems 2.0, checksums.yaml.gz, which are compared when they are there. file names it in errors.
 //
-// It fails with [ErrNotGem], [ErrChecksum], [overlay.ErrPath], [overlay.ErrLimit], a
-// [*NativeExtensionError] or a [*PlatformError].
+// It fails with [ErrNotGem], [ErrChecksum], [overlay.ErrPath] or [overlay.ErrLimit], and with an error
+// of class [fail.Usage] for a gem of native code or for another platform.
 func ReadGem(r io.Reader, file string) (*Gem, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxGem+1))
 	if err != nil {
@@ -115,21 +64,44 @@ func ReadGem(r io.Reader, file string) (*Gem, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
-	g, err := m.gem(file)
+	spec, meta, err := m.specification()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	if err := installable(file, spec, &meta); err != nil {
+		return nil, err
+	}
+	files, err := readFiles(m.data, file)
 	if err != nil {
 		return nil, err
 	}
-	g.raw = raw
-	return g, nil
+	return &Gem{Spec: spec, File: file, Metadata: meta, Files: files, MTime: m.mtime, raw: raw}, nil
 }
 
-// Match fails with a [*MismatchError] unless g is that gem of that version.
+// installable refuses gems that need a compiler or another platform inside the image.
+func installable(file string, spec Spec, m *Metadata) error {
+	if len(m.Extensions) > 0 {
+		return fail.New(fail.Usage,
+			fmt.Sprintf("read %s: gem %s has a native extension (%s), which needs a compiler inside the image", file, spec, strings.Join(m.Extensions, ", ")),
+			"install a pure Ruby gem instead (json_pure for json), or bring the compiled library as an extension")
+	}
+	if m.Platform != "ruby" {
+		return fail.New(fail.Usage,
+			fmt.Sprintf("read %s: gem %s is built for platform %q, the image takes platform \"ruby\" only", file, spec, m.Platform),
+			"use the gem's file without a platform in its name")
+	}
+	return nil
+}
+
+// Match returns an error of class [fail.Verification] unless g is that gem of that version.
 func (g *Gem) Match(name, version string) error {
 	v, err := ParseVersion(version)
 	if err == nil && g.Name == name && g.Version.String() == v.String() {
 		return nil
 	}
-	return &MismatchError{File: g.File, Want: name + "-" + version, Got: g.String()}
+	wanted := name + "-" + version
+	return fail.New(fail.Verification, fmt.Sprintf("read %s: it holds the gem %s, wanted %s", g.File, g, wanted),
+		"correct name, version or url of "+wanted+" under gems.install")
 }
 
 // members are the parts of a .gem file that matter.
@@ -193,31 +165,19 @@ func (m *members) take(h *tar.Header, r io.Reader) error {
 	return nil
 }
 
-// gem checks and decodes the members.
-func (m *members) gem(file string) (*Gem, error) {
+// specification checks the members and decodes the metadata.
+func (m *members) specification() (spec Spec, meta Metadata, err error) {
 	if err := m.verify(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
+		return spec, meta, err
 	}
-	text, err := gunzip(m.metadata, maxMetadata)
+	b, err := gunzip(m.metadata, maxMetadata)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: metadata.gz: %w", file, err)
+		return spec, meta, fmt.Errorf("metadata.gz: %w", err)
 	}
-	g, err := parseMetadata(text)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: metadata: %w", file, err)
+	if spec, meta, err = parseMetadata(b); err != nil {
+		err = fmt.Errorf("metadata: %w", err)
 	}
-	g.File, g.MTime = file, m.mtime
-	if len(g.Metadata.Extensions) > 0 {
-		return nil, &NativeExtensionError{File: file, Gem: g.String(), Extensions: g.Metadata.Extensions}
-	}
-	if p := g.Metadata.Platform; p != "ruby" && p != "" {
-		return nil, &PlatformError{File: file, Gem: g.String(), Platform: p}
-	}
-	g.Files, err = readFiles(m.data, file)
-	if err != nil {
-		return nil, err
-	}
-	return g, nil
+	return spec, meta, err
 }
 
 // verify compares the gem's checksums, when it has some, with its members.
@@ -225,11 +185,11 @@ func (m *members) verify() error {
 	if m.checksums == nil {
 		return nil
 	}
-	text, err := gunzip(m.checksums, maxChecksums)
+	b, err := gunzip(m.checksums, maxChecksums)
 	if err != nil {
 		return fmt.Errorf("checksums.yaml.gz: %w", err)
 	}
-	doc, err := parseYAML(text)
+	doc, err := parseYAML(b)
 	if err != nil {
 		return fmt.Errorf("checksums.yaml: %w", err)
 	}
@@ -248,7 +208,7 @@ func verifyMember(doc *yaml.Node, name string, content []byte) error {
 		{"SHA256", hex.EncodeToString(s256[:])},
 		{"SHA512", hex.EncodeToString(s512[:])},
 	} {
-		want := text(child(child(doc, sum.algorithm), name))
+		want := textOf(child(child(doc, sum.algorithm), name))
 		if want == "" {
 			continue
 		}
@@ -279,5 +239,42 @@ func gunzip(b []byte, limit int64) ([]byte, error) {
 	return out, nil
 }
 
-// safeName is a name that is one harmless part of a path, in Ruby text and in a shell.
-var safeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$`)
+// readFiles unpacks data.tar.gz and makes it safe: what `gem install` would write, 0644 or 0755 by
+// the x bits, root's, and nothing that reaches outside of the gem's own directory.
+func readFiles(data []byte, file string) (*overlay.Tree, error) {
+	t, err := overlay.ReadTar(bytes.NewReader(data), file, overlay.Limits{Total: maxGemData, Entries: maxGemFiles})
+	if err != nil {
+		return nil, fmt.Errorf("%w: data.tar.gz: %w", ErrNotGem, err)
+	}
+	out := &overlay.Tree{}
+	for _, e := range t.Entries() {
+		if e.Path == "." {
+			continue
+		}
+		if err := checkFile(t, e); err != nil {
+			return nil, fmt.Errorf("read %s: %q: %w", file, e.Path, err)
+		}
+		if err := out.Put(overlay.Installed(*e)); err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+	}
+	return out, nil
+}
+
+// checkFile refuses types that no gem contains, and links that leave it.
+func checkFile(t *overlay.Tree, e *overlay.Entry) error {
+	for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
+		if p := t.Get(d); p != nil && !p.IsDir() {
+			return fmt.Errorf("%w: %q is not a directory", overlay.ErrPath, d)
+		}
+	}
+	switch {
+	case e.IsDir(), e.IsRegular():
+		return nil
+	case e.IsLink() && overlay.LinkLeaves(e.Path, e.Link):
+		return fmt.Errorf("%w: symlink to %q", overlay.ErrPath, e.Link)
+	case e.IsLink():
+		return nil
+	}
+	return fmt.Errorf("%w: mode %#o in a gem", ErrNotGem, e.Mode)
+}

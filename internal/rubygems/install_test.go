@@ -1,7 +1,6 @@
 package rubygems
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/fail"
 )
 
 // hostileText is what a gem might say to become code in its specification.
@@ -35,9 +35,7 @@ func demoGems(t testing.TB) []*Gem {
 func TestInstall(t *testing.T) {
 	t.Parallel()
 	tree, err := Install(ruby18(), demoGems(t)[:2])
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := `f 0755 0:0 usr/local/bin/greet
 d 0755 0:0 usr/local/lib/ruby/gems/1.8
 d 0755 0:0 usr/local/lib/ruby/gems/1.8/cache
@@ -96,7 +94,7 @@ func TestInstallErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, %v, want %q", tree, err, tc.want)
 			}
-			if h, ok := err.(interface{ Hint() string }); ok && h.Hint() == "" {
+			if fail.ClassOf(err) == fail.Usage && fail.HintOf(err) == "" {
 				t.Errorf("%v has no hint", err)
 			}
 		})
@@ -111,10 +109,9 @@ func TestInstallDependencyOfRuby(t *testing.T) {
 	if _, err := Install(ruby, []*Gem{mustGem(t, meta("greeter", "1.2", dep("words", "~>", "0.6")))}); err != nil {
 		t.Error(err)
 	}
-	var missing *MissingDependencyError
 	_, err := Install(ruby18(), []*Gem{mustGem(t, meta("greeter", "1.2", dep("words", "~>", "0.6")))})
-	if !errors.As(err, &missing) || !strings.Contains(missing.Hint(), "gems.install") {
-		t.Errorf("got %v, want a MissingDependencyError", err)
+	if want := "add words, in a version ~> 0.6, to gems.install"; fail.HintOf(err) != want || fail.ClassOf(err) != fail.Usage {
+		t.Errorf("got %v, want the hint %q", err, want)
 	}
 }
 
@@ -164,9 +161,7 @@ func TestInstallRunsInRuby(t *testing.T) {
 	t.Parallel()
 	ruby := realRuby(t)
 	tree, err := Install(ruby, demoGems(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	dir := t.TempDir()
 	write(t, tree, dir)
 	home := filepath.Join(dir, ruby.GemDir)
@@ -210,17 +205,13 @@ func TestInstallLikeGemInstall(t *testing.T) {
 	real, files := t.TempDir(), []string(nil)
 	for _, g := range inOrder(gems) {
 		name := filepath.Join(t.TempDir(), g.String()+".gem")
-		if err := os.WriteFile(name, g.raw, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.WriteFile(name, g.raw, 0o644))
 		files = append(files, name)
 	}
 	inStage(t, real, ruby.Bin, append([]string{"-S", "gem", "install", "--local", "--ignore-dependencies", "--no-document",
 		"--install-dir", real, "--bindir", real + "/bin"}, files...)...)
 	tree, err := Install(ruby, gems)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	staged := t.TempDir()
 	write(t, tree, staged)
 	home := filepath.Join(staged, ruby.GemDir)
@@ -263,9 +254,7 @@ func onDisk(t *testing.T, root, sub string) string {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	slices.Sort(out)
 	return strings.Join(out, "\n")
 }

@@ -2,17 +2,21 @@ package rubygems
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
-// ErrNotRubyGems says that a tree is not the source of the RubyGems asked for.
-var ErrNotRubyGems = errors.New("not the source of RubyGems")
+// binDir is where commands of an image's own additions go: TCL's /usr/local/bin, which is also the
+// bindir of its ruby.tcz.
+const binDir = "usr/local/bin"
+
+// ErrNotRubyGems is returned for a tree that is not the source of the wanted RubyGems.
+var ErrNotRubyGems = fail.New(fail.Verification, "not the source of RubyGems", "")
 
 // maxLibraryFile bounds one file of RubyGems' own library; its largest is about 100 KiB.
 const maxLibraryFile = 8 << 20

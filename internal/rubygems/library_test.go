@@ -31,9 +31,7 @@ func sourceTree(t *testing.T, version string, extra ...string) *overlay.Tree {
 		}
 		e := overlay.File(f, 0o600, []byte(text))
 		e.UID, e.MTime, e.Origin = 501, 1325376000, "rubygems-"+version+".tgz"
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(e))
 	}
 	return tree
 }
@@ -71,9 +69,7 @@ f 0644 0:0 usr/local/lib/ruby/site_ruby/1.8/ubygems.rb
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			tree, err := StageRubyGems(ruby18(), sourceTree(t, version), version)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			if got := listing(tree); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
@@ -102,9 +98,7 @@ func TestStageRubyGemsErrors(t *testing.T) {
 	noGem.Remove("bin/gem")
 	noLib.Remove("lib/rubygems.rb")
 	device := sourceTree(t, "1.8.15")
-	if err := device.Put(overlay.Entry{Path: "lib/x.rb", Mode: overlay.TypeChar}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, device.Put(overlay.Entry{Path: "lib/x.rb", Mode: overlay.TypeChar}))
 	tests := []struct {
 		name, version, want string
 		src                 *overlay.Tree
@@ -141,9 +135,7 @@ func TestStagedRubyGemsLoads(t *testing.T) {
 		if err == nil {
 			err = src.Put(overlay.File(name, 0o644, b))
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 	}
 	add("lib/rubygems.rb", filepath.Join(lib, "rubygems.rb"))
 	add("bin/gem", testkit.Tool(t, "gem"))
@@ -157,14 +149,10 @@ func TestStagedRubyGemsLoads(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	ruby := realRuby(t)
 	tree, err := StageRubyGems(ruby, src, version)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	dir := t.TempDir()
 	write(t, tree, dir)
 	site := filepath.Join(dir, ruby.SiteLib)

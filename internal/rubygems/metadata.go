@@ -9,10 +9,21 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"mkbuild/internal/fail"
 )
 
+// Spec names one gem of one version.
+type Spec struct {
+	Name    string
+	Version Version
+}
+
+// String returns the gem's full name: "facter-1.7.6".
+func (s Spec) String() string { return s.Name + "-" + s.Version.String() }
+
 // Metadata is what a gem says about itself, apart from its name and version. Every value comes from
-// the gem's author and is not to be trusted.
+// the gem's author: trust none of it.
 type Metadata struct {
 	Platform string // "ruby", also when the gem does not say
 	// BinDir holds the Executables, relative to the gem: "bin".
@@ -41,10 +52,20 @@ type Metadata struct {
 	SpecVersion        string // of the specification's own format, digits
 }
 
+// Dependency is another gem that a gem wants.
+type Dependency struct {
+	Name        string
+	Requirement Requirement
+	// Development marks a dependency of the gem's authors; nothing installs it.
+	Development bool
+}
+
 // Pair is one key and value of [Metadata.Extra].
 type Pair struct{ Key, Value string }
 
-// errMetadata says that metadata is no specification of a gem.
+// ErrNotGem is returned for a file that is not a gem, or a damaged one.
+var ErrNotGem = fail.New(fail.Verification, "not a gem", "")
+
 var errMetadata = fmt.Errorf("%w: bad specification", ErrNotGem)
 
 // parseYAML reads one YAML document into nodes: tags such as !ruby/object are only texts there, and
@@ -66,48 +87,47 @@ func parseYAML(b []byte) (doc *yaml.Node, err error) {
 }
 
 // parseMetadata decodes the specification of a gem as RubyGems 0.9 to 4 wrote them.
-func parseMetadata(b []byte) (*Gem, error) {
+func parseMetadata(b []byte) (spec Spec, m Metadata, err error) {
 	doc, err := parseYAML(b)
 	if err != nil {
-		return nil, err
+		return spec, m, err
 	}
-	name := text(child(doc, "name"))
-	if !safeName.MatchString(name) {
-		return nil, fmt.Errorf("%w: name %.64q", errMetadata, name)
+	spec.Name = textOf(child(doc, "name"))
+	if !safeName.MatchString(spec.Name) {
+		return spec, m, fmt.Errorf("%w: name %.64q", errMetadata, spec.Name)
 	}
-	version, err := version(child(doc, "version"))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errMetadata, err)
+	if spec.Version, err = versionOf(child(doc, "version")); err != nil {
+		return spec, m, fmt.Errorf("%w: %w", errMetadata, err)
 	}
-	g := &Gem{Spec: Spec{Name: name, Version: version}, Metadata: describe(doc)}
-	if err := g.Metadata.decodeRules(doc); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errMetadata, g, err)
+	m = describe(doc)
+	if err := m.decodeRules(doc); err != nil {
+		return spec, m, fmt.Errorf("%w: %s: %w", errMetadata, spec, err)
 	}
-	return g, g.Metadata.check()
+	return spec, m, m.check()
 }
 
 // describe reads the parts that are plain texts.
 func describe(doc *yaml.Node) Metadata {
 	m := Metadata{
-		Platform:           text(child(doc, "platform")),
-		BinDir:             text(child(doc, "bindir")),
-		Executables:        texts(child(doc, "executables")),
-		RequirePaths:       texts(child(doc, "require_paths")),
-		Extensions:         texts(child(doc, "extensions")),
-		Authors:            texts(child(doc, "authors")),
-		Email:              texts(child(doc, "email")),
-		Licenses:           texts(child(doc, "licenses")),
-		Summary:            text(child(doc, "summary")),
-		Description:        text(child(doc, "description")),
-		Homepage:           text(child(doc, "homepage")),
-		Date:               dateForm.FindString(text(child(doc, "date"))),
-		PostInstallMessage: text(child(doc, "post_install_message")),
-		Requirements:       texts(child(doc, "requirements")),
-		RDocOptions:        texts(child(doc, "rdoc_options")),
-		ExtraRDocFiles:     texts(child(doc, "extra_rdoc_files")),
-		CertChain:          texts(child(doc, "cert_chain")),
-		Extra:              pairs(child(doc, "metadata")),
-		SpecVersion:        text(child(doc, "specification_version")),
+		Platform:           textOf(child(doc, "platform")),
+		BinDir:             textOf(child(doc, "bindir")),
+		Executables:        textsOf(child(doc, "executables")),
+		RequirePaths:       textsOf(child(doc, "require_paths")),
+		Extensions:         textsOf(child(doc, "extensions")),
+		Authors:            textsOf(child(doc, "authors")),
+		Email:              textsOf(child(doc, "email")),
+		Licenses:           textsOf(child(doc, "licenses")),
+		Summary:            textOf(child(doc, "summary")),
+		Description:        textOf(child(doc, "description")),
+		Homepage:           textOf(child(doc, "homepage")),
+		Date:               dateForm.FindString(textOf(child(doc, "date"))),
+		PostInstallMessage: textOf(child(doc, "post_install_message")),
+		Requirements:       textsOf(child(doc, "requirements")),
+		RDocOptions:        textsOf(child(doc, "rdoc_options")),
+		ExtraRDocFiles:     textsOf(child(doc, "extra_rdoc_files")),
+		CertChain:          textsOf(child(doc, "cert_chain")),
+		Extra:              pairsOf(child(doc, "metadata")),
+		SpecVersion:        textOf(child(doc, "specification_version")),
 	}
 	if m.Platform == "" {
 		m.Platform = "ruby"
@@ -142,6 +162,9 @@ func (m *Metadata) decodeRules(doc *yaml.Node) (err error) {
 	return nil
 }
 
+// safeName is a name that is one harmless part of a path, in Ruby text and in a shell.
+var safeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$`)
+
 // relativeDir is a directory inside a gem, without "..", blanks at its ends and control characters.
 var relativeDir = regexp.MustCompile(`^[A-Za-z0-9_.+-]+( *[A-Za-z0-9_.+/-]+)*$`)
 
@@ -158,30 +181,28 @@ func (m *Metadata) check() error {
 			return fmt.Errorf("%w: directory %.64q", errMetadata, d)
 		}
 	}
-	if !digits.MatchString(m.SpecVersion) {
+	if !specVersionForm.MatchString(m.SpecVersion) {
 		m.SpecVersion = ""
 	}
 	return nil
 }
 
-var digits = regexp.MustCompile(`^[0-9]{1,4}$`)
+var specVersionForm = regexp.MustCompile(`^[0-9]{1,4}$`)
 
 // dependency decodes one !ruby/object:Gem::Dependency. Before RubyGems 1.3 its requirement was
 // called version_requirements, before 0.9 version_requirement.
-func dependency(n *yaml.Node) (Dependency, error) {
-	d := Dependency{Name: text(child(n, "name"))}
+func dependency(n *yaml.Node) (d Dependency, err error) {
+	d.Name = textOf(child(n, "name"))
 	if !safeName.MatchString(d.Name) {
 		return d, fmt.Errorf("dependency %.64q", d.Name)
 	}
-	d.Development = strings.TrimPrefix(text(child(n, "type")), ":") == "development"
+	d.Development = strings.TrimPrefix(textOf(child(n, "type")), ":") == "development"
 	for _, key := range []string{"requirement", "version_requirements", "version_requirement"} {
 		if r := child(n, key); r != nil && r.Kind == yaml.MappingNode {
-			var err error
-			d.Requirement, err = requirement(r)
-			if err != nil {
-				return d, fmt.Errorf("dependency %s: %w", d.Name, err)
+			if d.Requirement, err = requirement(r); err != nil {
+				err = fmt.Errorf("dependency %s: %w", d.Name, err)
 			}
-			return d, nil
+			return d, err
 		}
 	}
 	return d, nil
@@ -189,36 +210,34 @@ func dependency(n *yaml.Node) (Dependency, error) {
 
 // requirement decodes one !ruby/object:Gem::Requirement: pairs of operator and version.
 func requirement(n *yaml.Node) (Requirement, error) {
-	var r Requirement
+	var conditions []string
 	for _, pair := range items(child(n, "requirements")) {
 		parts := items(pair)
 		if len(parts) != 2 {
-			return r, errors.New("a requirement is no pair")
+			return Requirement{}, errors.New("a requirement is not a pair")
 		}
-		v, err := version(parts[1])
+		v, err := versionOf(parts[1])
 		if err != nil {
-			return r, err
+			return Requirement{}, err
 		}
-		op := text(parts[0])
+		op := textOf(parts[0])
 		if strings.Contains(parts[0].Tag, "DefaultKey") || strings.Contains(op, "DefaultKey") {
 			op = "=" // Syck, the YAML library of Ruby 1.8, wrote "=" as an object of its own
 		}
-		if !slices.Contains([]string{"=", "!=", ">", "<", ">=", "<=", "~>"}, op) {
-			return r, fmt.Errorf("%w: operator %.16q", ErrVersion, op)
+		if op == "" {
+			return Requirement{}, errors.New("a requirement has no operator")
 		}
-		if err := r.add(op, v.String()); err != nil {
-			return r, err
-		}
+		conditions = append(conditions, op+" "+v.String())
 	}
-	return r, nil
+	return ParseRequirement(conditions...)
 }
 
-// version decodes a !ruby/object:Gem::Version, or its plain text.
-func version(n *yaml.Node) (Version, error) {
+// versionOf decodes a !ruby/object:Gem::Version, or its plain text.
+func versionOf(n *yaml.Node) (Version, error) {
 	if inner := child(n, "version"); inner != nil {
 		n = inner
 	}
-	return ParseVersion(text(n))
+	return ParseVersion(textOf(n))
 }
 
 // child returns the value of a key of a mapping, the last one as Ruby has it, or nil.
@@ -255,9 +274,9 @@ func items(n *yaml.Node) []*yaml.Node {
 	return out
 }
 
-// text returns a scalar as UTF-8. Syck wrapped strings with instance variables into a mapping with
+// textOf returns a scalar as UTF-8. Syck wrapped strings with instance variables into a mapping with
 // the key "str", and those with bytes outside of ASCII into !binary.
-func text(n *yaml.Node) string {
+func textOf(n *yaml.Node) string {
 	n = deref(n)
 	if s := child(n, "str"); s != nil {
 		n = s
@@ -274,12 +293,12 @@ func text(n *yaml.Node) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// texts returns the scalars of a sequence, or the single scalar that stands in its place. One level
+// textsOf returns the scalars of a sequence, or the single scalar that stands in its place. One level
 // of nested sequences is flattened: some authors wrote [["lib"]]. Empty ones are dropped.
-func texts(n *yaml.Node) []string {
+func textsOf(n *yaml.Node) []string {
 	n = deref(n)
 	if n == nil || n.Kind != yaml.SequenceNode {
-		if s := text(n); s != "" {
+		if s := textOf(n); s != "" {
 			return []string{s}
 		}
 		return nil
@@ -287,7 +306,7 @@ func texts(n *yaml.Node) []string {
 	var out []string
 	for _, c := range items(n) {
 		for _, inner := range append([]*yaml.Node{c}, items(c)...) {
-			if s := text(inner); s != "" {
+			if s := textOf(inner); s != "" {
 				out = append(out, s)
 			}
 		}
@@ -295,16 +314,16 @@ func texts(n *yaml.Node) []string {
 	return out
 }
 
-// pairs returns the texts of a mapping, sorted by key.
-func pairs(n *yaml.Node) []Pair {
+// pairsOf returns the texts of a mapping, sorted by key.
+func pairsOf(n *yaml.Node) []Pair {
 	n = deref(n)
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
 	var out []Pair
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := text(n.Content[i]); k != "" {
-			out = append(out, Pair{k, text(n.Content[i+1])})
+		if k := textOf(n.Content[i]); k != "" {
+			out = append(out, Pair{k, textOf(n.Content[i+1])})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Pair) int { return strings.Compare(a.Key, b.Key) })

@@ -1,50 +1,15 @@
 package rubygems
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
-// MissingDependencyError is a gem that another one needs and that is not among those to install.
-type MissingDependencyError struct {
-	Gem         string // the name of what is missing
-	Requirement string // "~> 1.3"
-	By          string // the full name of the gem that asks
-	Found       string // the versions that are there and do not do, or empty
-}
-
-func (e *MissingDependencyError) Error() string {
-	s := fmt.Sprintf("install gems: %s needs the gem %s (%s)", e.By, e.Gem, e.Requirement)
-	if e.Found != "" {
-		return s + ", there is only " + e.Found
-	}
-	return s + ", which is not among the gems to install"
-}
-
-// Hint says what to add.
-func (e *MissingDependencyError) Hint() string {
-	return fmt.Sprintf("add %s, in a version %s, to gems.install", e.Gem, e.Requirement)
-}
-
-// RequiredVersionError is a gem that does not run on the Ruby or RubyGems of the image.
-type RequiredVersionError struct {
-	Gem         string // full name
-	What        string // "Ruby" or "RubyGems"
-	Requirement string
-	Have        string
-}
-
-func (e *RequiredVersionError) Error() string {
-	return fmt.Sprintf("install gems: %s requires %s %s, the image has %s", e.Gem, e.What, e.Requirement, e.Have)
-}
-
-// Hint says what to do.
-func (e *RequiredVersionError) Hint() string {
-	return "choose another version of " + e.Gem + " under gems.install"
-}
-
-// check says whether gems can work together on ruby: each once, their requirements met, no two with
+// check makes sure that gems can work together on ruby: each once, their requirements met, no two with
 // the same command.
 func check(ruby *Ruby, gems []*Gem) error {
 	commands := map[string]string{"gem": "RubyGems", ruby.Bin[strings.LastIndexByte(ruby.Bin, '/')+1:]: "Ruby"}
@@ -62,7 +27,7 @@ func check(ruby *Ruby, gems []*Gem) error {
 		}
 		for _, name := range g.Metadata.Executables {
 			if owner := commands[name]; owner != "" && owner != g.Name {
-				return &ExecutableConflictError{Name: name, A: owner, B: g.Name}
+				return fail.New(fail.Usage, fmt.Sprintf("install gems: both %s and %s have the command %s", owner, g.Name, name), "remove one of them from gems.install")
 			}
 			commands[name] = g.Name
 		}
@@ -86,7 +51,8 @@ func checkRuntime(ruby *Ruby, g *Gem) error {
 			return fmt.Errorf("install gems: %s: %w", c.what, err)
 		}
 		if !c.want.SatisfiedBy(v) {
-			return &RequiredVersionError{Gem: g.String(), What: c.what, Requirement: c.want.String(), Have: c.have}
+			return fail.New(fail.Usage, fmt.Sprintf("install gems: %s requires %s %s, the image has %s", g, c.what, c.want, c.have),
+				"choose another version of "+g.String()+" under gems.install")
 		}
 	}
 	return nil
@@ -108,12 +74,21 @@ func checkDependencies(ruby *Ruby, g *Gem, gems []*Gem) error {
 			found = append(found, s.Version.String())
 		}
 		if !met {
-			return &MissingDependencyError{
-				Gem: d.Name, Requirement: d.Requirement.String(), By: g.String(), Found: strings.Join(found, ", "),
-			}
+			return missing(g, d, found)
 		}
 	}
 	return nil
+}
+
+// missing is the error of a dependency that none of the versions found meets.
+func missing(g *Gem, d Dependency, found []string) error {
+	what := fmt.Sprintf("install gems: %s needs the gem %s (%s), ", g, d.Name, d.Requirement)
+	if len(found) > 0 {
+		what += "there is only " + strings.Join(found, ", ")
+	} else {
+		what += "which is not among the gems to install"
+	}
+	return fail.New(fail.Usage, what, fmt.Sprintf("add %s, in a version %s, to gems.install", d.Name, d.Requirement))
 }
 
 func candidates(ruby *Ruby, gems []*Gem) []Spec {
@@ -129,10 +104,7 @@ func candidates(ruby *Ruby, gems []*Gem) []Spec {
 func inOrder(gems []*Gem) []*Gem {
 	sorted := slices.Clone(gems)
 	slices.SortFunc(sorted, func(a, b *Gem) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return a.Version.Compare(b.Version)
+		return cmp.Or(strings.Compare(a.Name, b.Name), a.Version.Compare(b.Version))
 	})
 	o := &ordering{all: sorted, visited: make(map[*Gem]bool)}
 	for _, g := range sorted {

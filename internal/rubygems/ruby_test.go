@@ -66,9 +66,7 @@ func rubyTree(t *testing.T, rbconfigPath, rbconfig, bin string) *overlay.Tree {
 		overlay.File(rbconfigPath, 0o644, []byte(rbconfig)), overlay.File(bin, 0o755, []byte("ELF")),
 	} {
 		e.Origin = "ruby.tcz"
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(e))
 	}
 	return tree
 }
@@ -112,9 +110,7 @@ func TestFindRuby(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			got, err := FindRuby(rubyTree(t, tc.path, tc.text, tc.bin))
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			if got.Bin != tc.want.Bin || got.Version != tc.want.Version || got.Release != tc.want.Release ||
 				got.RubyLibPrefix != tc.want.RubyLibPrefix || got.SiteLib != tc.want.SiteLib || got.GemDir != tc.want.GemDir {
 				t.Errorf("got  %+v\nwant %+v", *got, tc.want)
@@ -127,12 +123,8 @@ func TestFindRubyErrors(t *testing.T) {
 	t.Parallel()
 	const at, bin = "usr/local/lib/ruby/1.8/i686-linux/rbconfig.rb", "usr/local/bin/ruby"
 	two := rubyTree(t, at, rbconfig18, bin)
-	if err := two.Put(overlay.File("opt/r/lib/ruby/1.8/i686-linux/rbconfig.rb", 0o644, []byte(rbconfig18))); err != nil {
-		t.Fatal(err)
-	}
-	if err := two.Put(overlay.File("opt/r/bin/ruby", 0o755, nil)); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, two.Put(overlay.File("opt/r/lib/ruby/1.8/i686-linux/rbconfig.rb", 0o644, []byte(rbconfig18))))
+	testkit.Must(t, two.Put(overlay.File("opt/r/bin/ruby", 0o755, nil)))
 	tests := []struct {
 		name, want string
 		tree       *overlay.Tree
@@ -171,18 +163,12 @@ func TestFindRubyLikeRuby(t *testing.T) {
 		puts $LOADED_FEATURES.grep(/rbconfig\.rb$/), RbConfig.ruby, c["ruby_version"], RUBY_VERSION, c["rubylibprefix"], c["sitelibdir"]
 	`), "\n")
 	text, err := os.ReadFile(said[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	tree := rubyTree(t, said[0][1:], string(text), said[1][1:])
 	spec := filepath.Join(said[4], "gems", said[2], "specifications/default/json-2.6.1.gemspec")[1:]
-	if err := tree.Put(overlay.File(spec, 0o644, nil)); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tree.Put(overlay.File(spec, 0o644, nil)))
 	got, err := FindRuby(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for i, s := range []string{got.Bin, got.Version, got.Release, got.RubyLibPrefix, got.SiteLib} {
 		if s != said[i+1] {
 			t.Errorf("got %q, Ruby says %q", s, said[i+1])

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
@@ -42,16 +43,12 @@ func tarOf(t testing.TB, files []gemFile) []byte {
 		}
 		h := &tar.Header{Name: f.name, Mode: f.mode, Typeflag: f.kind, Size: int64(len(f.content)), Linkname: f.link,
 			Uid: 1000, Gid: 1000, ModTime: time.Unix(1386115200, 0)}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, w.WriteHeader(h))
 		if _, err := io.WriteString(w, f.content); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.Close())
 	return b.Bytes()
 }
 
@@ -62,9 +59,7 @@ func gz(t testing.TB, b []byte) []byte {
 	if _, err := w.Write(b); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.Close())
 	return out.Bytes()
 }
 
@@ -102,9 +97,7 @@ func dep(name, op, version string) string {
 func mustGem(t testing.TB, metadata string, files ...gemFile) *Gem {
 	t.Helper()
 	g, err := ReadGem(bytes.NewReader(gemBytes(t, metadata, files)), "test.gem")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return g
 }
 
@@ -113,9 +106,7 @@ func write(t testing.TB, tree *overlay.Tree, dir string) {
 	t.Helper()
 	for _, e := range tree.Entries() {
 		p := filepath.Join(dir, filepath.FromSlash(e.Path))
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.MkdirAll(filepath.Dir(p), 0o755))
 		var err error
 		switch {
 		case e.IsDir():
@@ -128,9 +119,7 @@ func write(t testing.TB, tree *overlay.Tree, dir string) {
 				err = os.WriteFile(p, b, os.FileMode(e.Perm()))
 			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 	}
 }
 

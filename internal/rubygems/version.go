@@ -1,13 +1,15 @@
 package rubygems
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math/big"
 	"regexp"
 	"strings"
 )
 
-// ErrVersion says that a text is no version or requirement of RubyGems.
+// ErrVersion is returned for a text that is not a version or requirement of RubyGems.
 var ErrVersion = errors.New("malformed version")
 
 // versionForm is what Gem::Version accepts; maxVersion bounds its length, which RubyGems does not.
@@ -36,7 +38,7 @@ func ParseVersion(s string) (Version, error) {
 	return newVersion(strings.ReplaceAll(s, "-", ".pre.")), nil
 }
 
-// newVersion cuts a text that is known to be well-formed.
+// newVersion cuts a well-formed text into segments.
 func newVersion(s string) Version {
 	segments := segmentForm.FindAllString(s, -1)
 	for i, seg := range segments {
@@ -105,7 +107,8 @@ func (v Version) bump() Version {
 		segments = []string{"0"}
 	}
 	last := len(segments) - 1
-	segments[last] = increment(segments[last])
+	n, _ := new(big.Int).SetString(segments[last], 10) // digits alone: see segmentForm
+	segments[last] = n.Add(n, big.NewInt(1)).String()
 	return newVersion(strings.Join(segments, "."))
 }
 
@@ -117,10 +120,7 @@ func compareSegments(x, y string) int {
 	case !xn && yn:
 		return -1
 	case xn && len(x) != len(y):
-		if len(x) < len(y) {
-			return -1
-		}
-		return 1
+		return cmp.Compare(len(x), len(y))
 	}
 	return strings.Compare(x, y)
 }
@@ -142,15 +142,78 @@ func dropZeros(segments []string) []string {
 	return segments[:n]
 }
 
-// increment adds one to a decimal number of any length.
-func increment(digits string) string {
-	b := []byte(digits)
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] != '9' {
-			b[i]++
-			return string(b)
-		}
-		b[i] = '0'
-	}
-	return "1" + string(b)
+// requirementForm is an optional operator and a version.
+var requirementForm = regexp.MustCompile(`^\s*(=|!=|>=|<=|~>|>|<)?\s*([0-9A-Za-z.-]+)\s*$`)
+
+// condition is one comparison: ">= 1.2".
+type condition struct {
+	op      string
+	version Version
 }
+
+// Requirement is a set of conditions that a version has to meet, all of them. The zero value
+// accepts everything, as RubyGems' default ">= 0" does for releases.
+type Requirement struct{ conditions []condition }
+
+// ParseRequirement reads conditions such as "~> 1.2" and ">= 1.2.3"; a bare version means "=".
+func ParseRequirement(conditions ...string) (Requirement, error) {
+	var r Requirement
+	for _, text := range conditions {
+		m := requirementForm.FindStringSubmatch(text)
+		if m == nil {
+			return Requirement{}, fmt.Errorf("%w: requirement %.64q", ErrVersion, text)
+		}
+		v, err := ParseVersion(m[2])
+		if err != nil {
+			return Requirement{}, err
+		}
+		r.conditions = append(r.conditions, condition{cmp.Or(m[1], "="), v})
+	}
+	return r, nil
+}
+
+// SatisfiedBy reports whether v meets every condition.
+func (r Requirement) SatisfiedBy(v Version) bool {
+	for _, c := range r.conditions {
+		if !c.met(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c condition) met(v Version) bool {
+	order := v.Compare(c.version)
+	switch c.op {
+	case "=":
+		return order == 0
+	case "!=":
+		return order != 0
+	case ">":
+		return order > 0
+	case "<":
+		return order < 0
+	case ">=":
+		return order >= 0
+	case "<=":
+		return order <= 0
+	case "~>":
+		return order >= 0 && v.release().Compare(c.version.bump()) < 0
+	}
+	return false
+}
+
+// list returns the conditions as texts, in the order that they were given.
+func (r Requirement) list() []string {
+	if len(r.conditions) == 0 {
+		return []string{">= 0"}
+	}
+	out := make([]string, 0, len(r.conditions))
+	for _, c := range r.conditions {
+		out = append(out, c.op+" "+c.version.text)
+	}
+	return out
+}
+
+// String returns the conditions as RubyGems prints them: "~> 1.2, >= 1.2.3".
+func (r Requirement) String() string { return strings.Join(r.list(), ", ") }

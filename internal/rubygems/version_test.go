@@ -49,9 +49,7 @@ func TestRequirement(t *testing.T) {
 	}
 	for _, tc := range tests {
 		r, err := ParseRequirement(tc.requirement)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if got := r.SatisfiedBy(newVersion(tc.version)); got != tc.want {
 			t.Errorf("%q satisfied by %s = %v, want %v", tc.requirement, tc.version, got, tc.want)
 		}
@@ -74,19 +72,13 @@ vs.each { |a| vs.each { |b|
 	for _, a := range versionSamples {
 		for _, b := range versionSamples {
 			x, err := ParseVersion(a)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			y, err := ParseVersion(b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			fmt.Fprintf(got, "%s %s %d", a, b, x.Compare(y))
 			for _, op := range []string{"=", "!=", ">", "<", ">=", "<=", "~>"} {
 				r, err := ParseRequirement(op + " " + b)
-				if err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, err)
 				fmt.Fprintf(got, " %v", r.SatisfiedBy(x))
 			}
 			fmt.Fprintln(got)
