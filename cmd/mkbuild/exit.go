@@ -18,7 +18,6 @@ import (
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/isolinux"
 	"mkbuild/internal/lock"
-	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/planreport"
@@ -136,7 +135,11 @@ func statusOf(c fail.Class) int {
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
+<<<<<<< HEAD
 		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
+=======
+		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest} {
+>>>>>>> 4284f6f (manifest: one class of error, files in order)
 		if errors.Is(err, s) {
 			return true
 		}

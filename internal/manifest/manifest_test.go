@@ -129,13 +129,19 @@ func TestParseRefuses(t *testing.T) {
 		"trailing text": {"\n  ]\n}\n", "\n  ]\n}\n{}"},
 		"truncated":     {"\n  ]\n}\n", ""},
 	} {
-		bad := strings.Replace(string(text), edit[0], edit[1], 1)
-		if bad == string(text) {
-			t.Errorf("%s: the test changes nothing", what)
-		}
-		if _, err := Parse([]byte(bad)); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%s: %v", what, err)
-		}
+		t.Run(what, func(t *testing.T) {
+			bad := strings.Replace(string(text), edit[0], edit[1], 1)
+			if bad == string(text) {
+				t.Error("the test changes nothing")
+			}
+			if _, err := Parse([]byte(bad)); !errors.Is(err, ErrInvalid) {
+				t.Error(err)
+			}
+		})
+	}
+	later := strings.Replace(string(text), Schema+`",`, `mkbuild.manifest/v2", "new": 1,`, 1)
+	if _, err := Parse([]byte(later)); err == nil || !strings.Contains(err.Error(), `its schema is "mkbuild.manifest/v2"`) {
+		t.Errorf("a later version: %v", err)
 	}
 	if _, err := Parse(make([]byte, MaxSize+1)); !errors.Is(err, ErrInvalid) {
 		t.Errorf("too large: %v", err)

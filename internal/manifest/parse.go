@@ -10,11 +10,12 @@ import (
 	"strconv"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
-// ErrInvalid says that a text is no manifest.
-var ErrInvalid = errors.New("not an mkbuild manifest")
+// ErrInvalid is returned for a text that is not a manifest.
+var ErrInvalid = fail.New(fail.Verification, "not an mkbuild manifest", "")
 
 // Bounds of a manifest. That of a large image has 10 MB.
 const (
@@ -24,8 +25,8 @@ const (
 )
 
 // Parse reads a manifest that comes from anywhere. It refuses what [Manifest.Render] would not have
-// written: other schemas, unknown members, paths that are not clean or come twice, digests and
-// numbers that are none.
+// written: other schemas, unknown members, paths that are not clean or come twice, malformed digests
+// and numbers.
 func Parse(b []byte) (*Manifest, error) {
 	m, err := parse(b)
 	if err != nil {
@@ -41,8 +42,8 @@ func parse(b []byte) (*Manifest, error) {
 	var m Manifest
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
-		return nil, schemaError(b, err)
+	if err := d.Decode(&m); err != nil && (m.Schema == "" || m.Schema == Schema) {
+		return nil, err // another version has other members: check names the version
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows it")
@@ -58,23 +59,10 @@ func parse(b []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// schemaError prefers to say that a manifest is of another version.
-func schemaError(b []byte, err error) error {
-	var head struct{ Schema string }
-	if json.Unmarshal(b, &head) == nil && head.Schema != Schema {
-		return wrongSchema(head.Schema)
-	}
-	return err
-}
-
-func wrongSchema(got string) error {
-	return fmt.Errorf("its schema is %.64q, this mkbuild reads %q", got, Schema)
-}
-
 func (m *Manifest) check() error {
 	switch {
 	case m.Schema != Schema:
-		return wrongSchema(m.Schema)
+		return fmt.Errorf("its schema is %.64q, this mkbuild reads %q", m.Schema, Schema)
 	case len(m.Files) > maxFiles, len(m.Inputs) > maxLists, len(m.Boot) > maxLists, len(m.Segments) > maxLists:
 		return errors.New("too long a list")
 	case len(m.Config) == 0 || m.Config[0] != '{':
@@ -96,7 +84,7 @@ func (m *Manifest) check() error {
 func checkSum(of, sum string) error {
 	b, err := hex.DecodeString(sum)
 	if err != nil || len(b) != 32 || strings.ToLower(sum) != sum {
-		return fmt.Errorf("%.200q: %.80q is no sha256", of, sum)
+		return fmt.Errorf("%.200q: %.80q is not a sha256", of, sum)
 	}
 	return nil
 }
@@ -116,16 +104,22 @@ func (m *Manifest) checkInputs() error {
 func (m *Manifest) checkBoot() error {
 	seen := map[string]bool{}
 	for _, f := range m.Boot {
-		clean, err := overlay.CleanPath(f.Path)
-		if err != nil || clean != f.Path || f.Size < 0 || seen[clean] {
+		if !isNew(f.Path, seen) || f.Size < 0 {
 			return fmt.Errorf("boot file %.200q", f.Path)
 		}
-		seen[clean] = true
 		if err := checkSum(f.Path, f.SHA256); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isNew reports whether a path is clean and comes for the first time.
+func isNew(name string, seen map[string]bool) bool {
+	clean, err := overlay.CleanPath(name)
+	isNew := err == nil && clean == name && !seen[name]
+	seen[name] = true
+	return isNew
 }
 
 func (m *Manifest) checkSegments() error {
@@ -143,14 +137,12 @@ func (m *Manifest) checkSegments() error {
 }
 
 func (m *Manifest) checkFiles() error {
-	seen := make(map[Text]bool, len(m.Files))
+	seen := make(map[string]bool, len(m.Files))
 	for i := range m.Files {
 		f := &m.Files[i]
-		clean, err := overlay.CleanPath(string(f.Path))
-		if err != nil || Text(clean) != f.Path || seen[f.Path] {
+		if !isNew(string(f.Path), seen) {
 			return fmt.Errorf("file %.200q", f.Path)
 		}
-		seen[f.Path] = true
 		if _, err := f.StMode(); err != nil || f.Size < 0 {
 			return fmt.Errorf("file %.200q: mode %.20q, size %d", f.Path, f.Mode, f.Size)
 		}

@@ -40,14 +40,3 @@ func (m *Manifest) Render() ([]byte, error) {
 	out.WriteString("\n  ]\n}\n")
 	return out.Bytes(), nil
 }
-
-// marshal is json.Marshal without the escapes that only HTML needs.
-func marshal(v any) ([]byte, error) {
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(out.Bytes(), "\n"), nil
-}

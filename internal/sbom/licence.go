@@ -9,6 +9,9 @@ import (
 	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
+// unknown is how SPDX writes that nothing is known.
+const unknown = "NOASSERTION"
+
 // certain are the words of .info files and gems that mean one SPDX licence and no other, in lower
 // case, as [normal] makes them. "GPL" alone, or "GPLv2", is not among them: neither says whether
 // later versions will do. "BSD" is four licences.
@@ -72,4 +75,8 @@ func reference(words string) string {
 	name = name[:min(len(name), 40)]
 	sum := sha256.Sum256([]byte(words))
 	return fmt.Sprintf("LicenseRef-%s-%x", name, sum[:4])
+}
+
+func isAlphanumeric(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }

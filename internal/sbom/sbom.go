@@ -37,12 +37,8 @@ type Image struct {
 	Inputs []lock.Input
 }
 
-const (
-	// unknown is how SPDX writes that nothing is known.
-	unknown = "NOASSERTION"
-	// imageID is the identifier of the image in its bill.
-	imageID = "Image"
-)
+// imageID is the identifier of the image in its bill.
+const imageID = "Image"
 
 // Write writes the bill of an image.
 func Write(w io.Writer, i Image) error {
@@ -122,10 +118,6 @@ func spdxID(kind, name string) string {
 		}
 		return '-'
 	}, strings.NewReplacer("+", ".plus.", "_", ".under.").Replace(kind+"-"+name))
-}
-
-func isAlphanumeric(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
 // nameVersion splits the file name of an input. Extensions have no version of their own.
