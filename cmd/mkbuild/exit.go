@@ -135,11 +135,7 @@ func statusOf(c fail.Class) int {
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
-<<<<<<< HEAD
-		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest, manifest.ErrInvalid} {
-=======
-		rubygems.ErrNotGem, rubygems.ErrChecksum, rubygems.ErrNotRubyGems, mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest} {
->>>>>>> 4284f6f (manifest: one class of error, files in order)
+		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest} {
 		if errors.Is(err, s) {
 			return true
 		}
