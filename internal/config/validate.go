@@ -136,7 +136,7 @@ func (c *Config) checkArchives() error {
 			return err
 		}
 	}
-	if line := tcz.LineOf(c.Release, c.Arch); c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 && !line.OwnRubyGems() {
+	if c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 && !tcz.SeriesOf(c.Release, c.Arch).OwnRubyGems {
 		return &Error{"gems", "mode boot installs with RubyGems while booting, and rubygems is null", "set gems.mode: baked, or gems.install: []"}
 	}
 	seen := map[string]bool{}

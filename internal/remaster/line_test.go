@@ -2,7 +2,6 @@ package remaster
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,8 +20,8 @@ func plan64(t testing.TB, dir string, edits ...func(*config.Config)) *Plan {
 	return planOf(t, filepath.Join(dir, "mkbuild64.yaml"), tinymirror.Config64, edits...)
 }
 
-// The second line: other names, several labels, a UEFI entry, a set of extensions and gems of its own.
-func TestModernLine(t *testing.T) {
+// A later series: other names, several labels, a UEFI entry, a set of extensions and gems of its own.
+func TestModernSeries(t *testing.T) {
 	dir := mirror(t)
 	b, said := builder(t, filepath.Join(dir, "cache"))
 	s, err := b.Stage(t.Context(), plan64(t, dir))
@@ -58,64 +57,29 @@ func TestModernLine(t *testing.T) {
 	if tree.Get("usr/local/mcollective") != nil || tree.Get("tmp/tcloop/util-linux") != nil {
 		t.Error("MCollective or picked files are in it")
 	}
-	if got := said.texts(ui.Info); strings.Count(got, "see `mkbuild releases`") != 1 || !strings.Contains(got, "assumes without proof: firmware, menu, ruby") || !strings.Contains(got, "no MCollective") {
+	if got := said.texts(ui.Info); strings.Count(got, "see `mkbuild releases`") != 1 || !strings.Contains(got, "for 15.x x86_64, where you chose nothing else: extensions ruby bash") || !strings.Contains(got, "no MCollective") {
 		t.Errorf("said: %s", got)
 	}
 }
 
-// A release that the table has not works when its layout is that of the nearest, and says so.
-func TestUnknownLine(t *testing.T) {
+// A series that the table lacks is asked for by the names of the nearest one.
+func TestUnknownSeries(t *testing.T) {
 	dir := mirror(t)
 	iso, err := tinymirror.ISO64()
 	if err != nil {
 		t.Fatal(err)
 	}
 	publish(t, dir, "18.x/x86_64/release/CorePure64-18.1.iso", iso)
+	if err := os.CopyFS(filepath.Join(dir, "18.x/x86_64/tcz"), os.DirFS(filepath.Join(dir, "15.x/x86_64/tcz"))); err != nil {
+		t.Fatal(err)
+	}
 	b, said := builder(t, filepath.Join(dir, "cache"))
-	s, err := b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1"; c.Extensions, c.Gems.Install = nil, nil }))
+	s, err := b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1" }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
-	if got := said.texts(ui.Warning); !strings.Contains(got, "no line 18.x x86_64") || !strings.Contains(got, "those of 17.x") {
-		t.Errorf("warnings: %s", got)
-	}
-}
-
-// A name that the table only assumes is called that when no mirror has it.
-func TestAssumedExtensionIsNowhere(t *testing.T) {
-	dir := mirror(t)
-	for _, ext := range []string{"", ".md5.txt", ".dep"} {
-		if err := os.Remove(filepath.Join(dir, "15.x/x86_64/tcz/firmware-broadcom_bnx2.tcz"+ext)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for want, edit := range map[string]func(*config.Config){
-		"mkbuild assumes the names of 15.x x86_64: put a list of your own": func(*config.Config) {},
-		"take firmware-broadcom_bnx2 out":                                  func(c *config.Config) { c.Extensions = []string{"ruby", "firmware-broadcom_bnx2"} },
-	} {
-		b, _ := builder(t, filepath.Join(dir, "cache"))
-		_, err := b.Stage(t.Context(), plan64(t, dir, edit))
-		var lost *DependencyError
-		if !errors.As(err, &lost) || !strings.Contains(lost.Hint(), want) {
-			t.Errorf("want %q, got %v", want, err)
-		}
-	}
-}
-
-// The kernel of the ISO counts, whatever the table says.
-func TestKernelOfTheISOCounts(t *testing.T) {
-	dir := mirror(t)
-	files := isoFiles(t)
-	files["boot/vmlinuz"] = tinymirror.VMLinuz("3.0.99-custom")
-	publishISO(t, dir, files)
-	b, said := builder(t, filepath.Join(dir, "cache"))
-	s, err := b.Stage(t.Context(), plan(t, dir, func(c *config.Config) { c.Extensions = []string{"bash"}; c.Gems.Install, c.RubyGems = nil, nil }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	if got := said.texts(ui.Info); !strings.Contains(got, "its kernel is 3.0.99-custom; mkbuild's table has 3.0.3-tinycore, 3.0.21-tinycore for 4.x x86") {
+	if got := said.texts(ui.Info); !strings.Contains(got, "for 18.x x86_64, where you chose nothing else: extensions ruby bash") {
 		t.Errorf("said: %s", got)
 	}
 }

@@ -27,19 +27,19 @@ type Plan struct {
 	ArchiveDirs []string
 	// Extensions are the wanted ones, KERNEL not yet replaced.
 	Extensions []string
-	// Line is what is known of the release's line, Followed what [config.Config.FollowRelease] put in
+	// Series is what is known of the release's series, Followed what [config.FollowRelease] put in
 	// place of the defaults.
-	Line     tcz.Line
+	Series   tcz.Series
 	Followed []string
 }
 
 // New plans an image.
 func New(c config.Config) (*Plan, error) {
-	line, followed := c.FollowRelease()
+	series, followed := config.FollowRelease(&c)
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Config: c, ISO: line.ISO(c.Release), Extensions: c.AllExtensions(), Line: line, Followed: followed}
+	p := &Plan{Config: c, ISO: series.ISO(c.Release), Extensions: c.AllExtensions(), Series: series, Followed: followed}
 	major, _, _ := strings.Cut(c.Release, ".")
 	for _, m := range c.Mirrors {
 		for _, dir := range []string{"release", "archive/" + c.Release} {

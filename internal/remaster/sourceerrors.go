@@ -72,9 +72,7 @@ type DependencyError struct {
 	Chain []string // from the extension in the configuration to the one that asked; may be empty
 	// Nowhere says that there is no trace of it; else its digest is there and it is not.
 	Nowhere bool
-	// Line names the line whose default set it is from, where its name there is assumed; else "".
-	Line string
-	Err  error
+	Err     error
 }
 
 func (e *DependencyError) Error() string {
@@ -96,9 +94,6 @@ func (e *DependencyError) Hint() string {
 	listed := e.File
 	if len(e.Chain) > 0 {
 		listed = e.Chain[0]
-	}
-	if e.Line != "" {
-		return "mkbuild assumes the names of " + e.Line + ": put a list of your own under `extensions` in mkbuild.yaml, without " + tcz.Base(listed) + " or with the name that the mirror has for it"
 	}
 	hint := "take " + tcz.Base(listed) + " out of `extensions` in mkbuild.yaml, or add a mirror that has " + e.File
 	if e.Nowhere && len(e.Chain) > 0 {

@@ -216,7 +216,7 @@ func (s *sources) picked(ctx context.Context, name string) (*extension, error) {
 // without decides on an extension that no mirror has: it is an error, unless the configuration
 // allows it or whoever asks only wants to know.
 func (s *sources) without(it tcz.Item, cause error, kernel string) error {
-	d := &DependencyError{File: it.File, Chain: it.Chain, Nowhere: true, Line: s.plan.guessed(it.File), Err: cause}
+	d := &DependencyError{File: it.File, Chain: it.Chain, Nowhere: true, Err: cause}
 	switch {
 	case s.mayMiss(it.File, kernel):
 		s.leftOut(d)

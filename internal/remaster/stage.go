@@ -160,7 +160,7 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if s.Builder.Epoch != nil {
 		s.Staged.Epoch = *s.Builder.Epoch
 	}
-	s.Plan.sayLine(s.Sink)
+	s.Plan.sayFollowed(s.Sink)
 	blob, err := s.src.iso(ctx)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (s *stage) place(input string, keep bool, t *overlay.Tree) error {
 // checkBoot holds what the source boots against what is asked for.
 func (s *stage) checkBoot() error {
 	c := s.Plan.Config
-	if err := s.checkLine(); err != nil {
+	if err := s.checkCompressor(); err != nil {
 		return err
 	}
 	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)

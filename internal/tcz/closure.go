@@ -2,16 +2,17 @@ package tcz
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
-// ErrTooMany says that extensions ask for more than any real system has.
-var ErrTooMany = errors.New("too many extensions")
+// ErrTooMany is returned when extensions ask for more than any real system has.
+var ErrTooMany = fail.New(fail.Verification, "too many extensions", "")
 
-// Limits of one closure: real mirrors have a few thousand extensions, and real chains of
+// Limits of one closure. Real mirrors have a few thousand extensions, and real chains of
 // dependencies are some twenty long.
 const (
 	maxItems = 10000
@@ -22,12 +23,12 @@ const (
 type Item struct {
 	// File is its file name, "-KERNEL" resolved: "ncurses.tcz".
 	File string
-	// Chain is how it came in: first what the user listed, then each that asked for the next,
-	// last the one whose .dep names File. It is empty for what the user listed.
+	// Chain is how it came in: the extension that the user listed, then each that asked for the next,
+	// up to the one whose .dep names File. It is empty for what the user listed.
 	Chain []string
 }
 
-// Asked renders the whole chain for people: "bash.tcz -> ncurses.tcz -> ncurses-common.tcz".
+// Asked renders the whole chain: "bash.tcz -> ncurses.tcz -> ncurses-common.tcz".
 func (i Item) Asked() string {
 	return strings.Join(append(slices.Clone(i.Chain), i.File), " -> ")
 }
@@ -37,20 +38,21 @@ func (i Item) Asked() string {
 // for them, and of several dependencies of one extension the last listed first. (tce-load pushes
 // names as it meets them and loads from the top of that stack.)
 //
-// deps returns the names in the .dep of file, none if it has no .dep; it is called once for each
-// file. Cycles are followed once and are no error. An extension that does not exist is an item
-// like any other: fetching it will fail, and its Chain says who wanted it. kernel is uname -r.
+// deps returns the names in the .dep of file, none if it has no .dep. It is called once for each
+// file. A cycle is no error. An extension that does not exist is an item like any other: fetching
+// it will fail, and its Chain says who wanted it. kernel is uname -w.
 func Closure(ctx context.Context, roots []string, kernel string, deps func(ctx context.Context, file string) ([]string, error)) ([]Item, error) {
-	r := resolver{kernel: kernel, deps: deps, seen: make(map[string]bool)}
+	w := walk{kernel: kernel, deps: deps, seen: map[string]bool{}}
 	for _, root := range roots {
-		if err := r.visit(ctx, root, nil); err != nil {
+		if err := w.visit(ctx, root, nil); err != nil {
 			return nil, err
 		}
 	}
-	return r.items, nil
+	return w.items, nil
 }
 
-type resolver struct {
+// walk is a closure under way.
+type walk struct {
 	kernel string
 	deps   func(ctx context.Context, file string) ([]string, error)
 	seen   map[string]bool // loaded, or on the way there
@@ -59,37 +61,37 @@ type resolver struct {
 
 // visit appends what name needs, in order, and then name itself. Taking the last dependency
 // first and skipping what is there already gives the same order as reversing tce-load's stack.
-func (r *resolver) visit(ctx context.Context, name string, chain []string) error {
+func (w *walk) visit(ctx context.Context, name string, chain []string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	file, err := FileName(name, r.kernel)
+	file, err := FileName(name, w.kernel)
 	if err != nil {
 		return askedBy(err, chain)
 	}
-	if r.seen[file] {
+	if w.seen[file] {
 		return nil
 	}
-	if len(r.seen) >= maxItems || len(chain) >= maxChain {
+	if len(w.seen) >= maxItems || len(chain) >= maxChain {
 		return fmt.Errorf("resolve %s: %w: over %d, or over %d in a chain", file, ErrTooMany, maxItems, maxChain)
 	}
-	r.seen[file] = true
+	w.seen[file] = true
 	item := Item{File: file, Chain: chain}
-	names, err := r.deps(ctx, file)
+	names, err := w.deps(ctx, file)
 	if err != nil {
 		return fmt.Errorf("resolve %s: %w", item.Asked(), err)
 	}
 	asking := append(slices.Clone(chain), file)
 	for _, dep := range slices.Backward(names) {
-		if err := r.visit(ctx, dep, asking); err != nil {
+		if err := w.visit(ctx, dep, asking); err != nil {
 			return err
 		}
 	}
-	r.items = append(r.items, item)
+	w.items = append(w.items, item)
 	return nil
 }
 
-// askedBy says which .dep a name stands in that cannot be resolved.
+// askedBy names the .dep with a name that cannot be resolved.
 func askedBy(err error, chain []string) error {
 	if len(chain) == 0 {
 		return fmt.Errorf("resolve extensions: %w", err)

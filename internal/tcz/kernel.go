@@ -3,14 +3,15 @@ package tcz
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
-// ErrNotKernel says that a file is not a Linux/x86 boot image (bzImage) with a version in it.
-var ErrNotKernel = errors.New("not a Linux x86 kernel image")
+// ErrNotKernel is returned for a file that is not a Linux/x86 boot image (bzImage) with a version.
+var ErrNotKernel = fail.New(fail.Verification, "not a Linux x86 kernel image", "")
 
 // Places in the boot header; Documentation/arch/x86/boot.rst of the Linux kernel.
 const (
@@ -21,7 +22,7 @@ const (
 	maxVersionText  = 512
 )
 
-// KernelRelease returns what uname -r will say once the kernel image of size bytes has booted,
+// KernelRelease returns what uname -r prints once the kernel image of size bytes has booted,
 // such as "3.0.21-tinycore": the first word of the version text that the boot header points to.
 func KernelRelease(vmlinuz io.ReaderAt, size int64) (string, error) {
 	head := make([]byte, headerSize)
@@ -54,8 +55,8 @@ func readFull(r io.ReaderAt, b []byte, off, size int64) error {
 	return nil
 }
 
-// firstWord returns the release out of the NUL-terminated text "3.0.21-tinycore (root@box) …".
-// The release becomes part of file names, so it is held to the same bytes.
+// firstWord returns the release from the NUL-terminated text "3.0.21-tinycore (root@box) …".
+// It becomes part of file names, so it may only have their characters.
 func firstWord(text []byte) (string, error) {
 	text, _, ended := bytes.Cut(text, []byte{0})
 	words := strings.Fields(string(text))
@@ -63,7 +64,7 @@ func firstWord(text []byte) (string, error) {
 		return "", fmt.Errorf("read kernel release: %w: no version text", ErrNotKernel)
 	}
 	release := words[0]
-	if err := checkName(release); err != nil || release[0] < '0' || release[0] > '9' {
+	if !isName(release) || release[0] < '0' || release[0] > '9' {
 		return "", fmt.Errorf("read kernel release: %w: version text %.40q", ErrNotKernel, release)
 	}
 	return release, nil

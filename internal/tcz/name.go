@@ -1,19 +1,21 @@
-// Package tcz models Tiny Core extensions: their names, the small files that a mirror keeps
-// beside each (.dep, .md5.txt), the order in which stock Tiny Core loads them, and their content
-// as an [overlay.Tree].
+// Package tcz models Tiny Core extensions: their names, the small files that a mirror keeps next to
+// each (.dep, .md5.txt, .info), the order in which stock Tiny Core loads them, and their content as
+// an [overlay.Tree]. It also knows which series of releases there are ([AllSeries]).
 //
 // The package fetches nothing and merges nothing: callers give it bytes and decide what wins.
-// What it relies on about Tiny Core is written down in docs/tiny-core.md.
+// docs/tiny-core.md says what it relies on. Start reading at [FileName] and [Closure].
 package tcz
 
 import (
-	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
-// ErrName says that a text cannot be the name of an extension.
-var ErrName = errors.New("bad extension name")
+// ErrName is returned for a text that cannot be the name of an extension.
+var ErrName = fail.New(fail.Verification, "bad extension name", "")
 
 // Suffix ends the file name of every extension.
 const Suffix = ".tcz"
@@ -21,14 +23,16 @@ const Suffix = ".tcz"
 // kernelSuffix ends the name of an extension that exists once for each kernel.
 const kernelSuffix = "-KERNEL" + Suffix
 
-// maxName is NAME_MAX less the longest ending that a mirror puts behind it, ".md5.txt".
+// maxName is NAME_MAX less the longest suffix that a mirror adds, ".md5.txt".
 const maxName = 255 - len(".md5.txt")
 
-// FileName returns the file name of an extension as a mirror has it. The name may lack ".tcz",
-// and "-KERNEL" at its end stands for "-" and the kernel's release (uname -r), as in Tiny Core's
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_+@,][A-Za-z0-9_+.@,-]*$`)
+
+// FileName returns the file name of an extension as a mirror has it. The name may lack ".tcz".
+// "-KERNEL" at its end stands for "-" and the kernel's release (uname -r), as in Tiny Core's
 // own tce-load: "scsi-KERNEL" with kernel "3.0.21-tinycore" is "scsi-3.0.21-tinycore.tcz". Names
-// come from mirrors, too, and become parts of paths and URLs: what no real name contains is
-// refused with [ErrName].
+// also come from mirrors, and become parts of paths and URLs: it fails with [ErrName] on
+// characters that no real name has.
 func FileName(name, kernel string) (string, error) {
 	file := strings.TrimSuffix(name, Suffix) + Suffix
 	if base, ok := strings.CutSuffix(file, kernelSuffix); ok {
@@ -37,39 +41,16 @@ func FileName(name, kernel string) (string, error) {
 		}
 		file = base + "-" + kernel + Suffix
 	}
-	if err := checkName(file); err != nil {
-		return "", fmt.Errorf("%w: %.80q %w", ErrName, name, err)
+	if !isName(file) {
+		return "", fmt.Errorf("%w: %.80q", ErrName, name)
 	}
 	return file, nil
 }
 
-func checkName(file string) error {
-	switch {
-	case file == Suffix:
-		return errors.New("is empty")
-	case len(file) > maxName:
-		return fmt.Errorf("has %d bytes, the limit is %d", len(file), maxName)
-	case file[0] == '-' || file[0] == '.':
-		return fmt.Errorf("starts with %q", file[0])
-	case strings.Contains(file, ".."):
-		return errors.New(`contains ".."`)
-	}
-	for i := range len(file) {
-		if !nameByte(file[i]) {
-			return fmt.Errorf("contains %q", file[i])
-		}
-	}
-	return nil
-}
-
-// nameByte reports whether c occurs in extension names: letters, digits and + _ - . in real
-// ones, and a few more that neither a shell, a URL nor a path treats specially.
-func nameByte(c byte) bool {
-	switch {
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		return true
-	}
-	return strings.IndexByte("+_-.@,", c) >= 0
+// isName reports whether a text may be a file name: letters, digits and + _ - . as real ones have, and
+// @ and a comma, which neither a shell, a URL nor a path treats specially.
+func isName(file string) bool {
+	return len(file) <= maxName && nameForm.MatchString(file) && !strings.Contains(file, "..")
 }
 
 // Base returns an extension's name without ".tcz": what Tiny Core calls it once it is loaded.

@@ -2,19 +2,20 @@ package tcz
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"unicode"
+
+	"mkbuild/internal/fail"
 )
 
-// ErrMD5File says that the bytes of a .md5.txt name no checksum.
-var ErrMD5File = errors.New("not an md5 checksum file")
+// ErrMD5File is returned for a .md5.txt that holds no checksum.
+var ErrMD5File = fail.New(fail.Verification, "not an md5 checksum file", "")
 
-// ParseDep returns the names in a .dep file, or in an onboot.lst, in the file's order. Real
-// files have blank lines, trailing blanks, no final newline and repeated names; lists may have
-// comments from "#" on. Names are not checked and "-KERNEL" is left to [FileName].
+// ParseDep returns the names in a .dep file, in the file's order. Real files have blank lines,
+// trailing blanks, no final newline and repeated names; "#" begins a comment. Names are not
+// checked, and "-KERNEL" is left to [FileName].
 func ParseDep(b []byte) []string {
 	var names []string
 	for line := range bytes.Lines(b) {
@@ -26,14 +27,11 @@ func ParseDep(b []byte) []string {
 	return names
 }
 
-// ParseMD5 returns the checksum of file, 32 lower-case hex digits, out of what md5sum wrote,
-// "<hex>  <name>", or the md5 of the BSDs, "MD5 (<name>) = <hex>". A file with one line is taken at its word whatever name it gives; among
-// several lines the name decides. It fails with [ErrMD5File] on anything else, such as the web
-// page that a mirror answers instead of "not found".
+// ParseMD5 returns the checksum of file, 32 lower-case hex digits, from the output of md5sum,
+// "<hex>  <name>", or of the BSDs' md5, "MD5 (<name>) = <hex>". The name decides among several
+// lines; a single line counts whatever name it has. It fails with [ErrMD5File] on anything else,
+// such as the web page that a mirror sends instead of "not found".
 func ParseMD5(b []byte, file string) (string, error) {
-	if looksLikeHTML(b) {
-		return "", fmt.Errorf("read md5 of %s: %w: it is an HTML page", file, ErrMD5File)
-	}
 	var sums []string
 	for line := range strings.Lines(string(bytes.TrimPrefix(b, []byte("\ufeff")))) {
 		line = strings.TrimSpace(line)
@@ -84,16 +82,11 @@ func isMD5(s string) bool {
 	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func looksLikeHTML(b []byte) bool {
-	b = bytes.ToLower(b[:min(len(b), 512)])
-	return bytes.Contains(b, []byte("<!doctype")) || bytes.Contains(b, []byte("<html"))
-}
-
 // maxLicence bounds a licence, in bytes; real ones are a few words.
 const maxLicence = 200
 
-// CopyingPolicy returns the licence in a .info file on one line, or nothing. The file has lines
-// "Key:<blanks>value", and a value may go on in lines that begin with a blank.
+// CopyingPolicy returns the licence in a .info file as one line, or "". The file has lines
+// "Key:<blanks>value"; a line that begins with a blank continues the value.
 func CopyingPolicy(b []byte) string {
 	var value []string
 	in := false
@@ -114,15 +107,12 @@ func CopyingPolicy(b []byte) string {
 	return OneLine(strings.Join(value, " "))
 }
 
-// OneLine makes a text from upstream one line of valid UTF-8 without control characters, cut where
-// it is longer than any licence's name.
+// OneLine turns a text from upstream into one line of valid UTF-8 without control characters, no
+// longer than [maxLicence].
 func OneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s[:min(len(s), 8*maxLicence)], ""))
-	s = strings.Join(strings.Fields(s), " ")
+	words := strings.FieldsFunc(strings.ToValidUTF8(s[:min(len(s), 8*maxLicence)], ""), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r)
+	})
+	s = strings.Join(words, " ")
 	return strings.TrimSpace(strings.ToValidUTF8(s[:min(len(s), maxLicence)], ""))
 }

@@ -66,7 +66,7 @@ func TestParseMD5Refuses(t *testing.T) {
 	tests := []struct{ name, data, text string }{
 		{"empty", "", "empty"},
 		{"blank", "\n \n", "empty"},
-		{"web page", "<!DOCTYPE HTML PUBLIC>\n<html>", "HTML page"},
+		{"web page", "<!DOCTYPE HTML PUBLIC>\n<html>", "line"},
 		{"text", "404 not found\n", "404 not found"},
 		{"too short", sum[1:] + "  bash.tcz", "line"},
 		{"too long", sum + "0  bash.tcz", "line"},

@@ -10,17 +10,42 @@ import (
 	"mkbuild/internal/squashfs"
 )
 
+// InstalledDir is where Tiny Core keeps a file for each loaded extension.
+const InstalledDir = "usr/local/tce.installed"
+
+// Marker returns the path of the file that marks an extension as loaded. name may end in ".tcz".
+func Marker(name string) string { return path.Join(InstalledDir, Base(name)) }
+
+// StartupScript reports whether the marker that t has for an extension is executable. Then it is
+// the extension's startup script, to be run as root once everything is loaded.
+func StartupScript(t *overlay.Tree, name string) bool {
+	e, err := t.Lookup(Marker(name))
+	return err == nil && e.IsRegular() && e.Perm()&0o111 != 0
+}
+
+// HasModules reports whether t has kernel modules for the kernel release, or for any if kernel is
+// empty. Then the image's module index has to be made anew. Modules lie in the first folder on
+// x86, in the second in some of the ARM ports.
+func HasModules(t *overlay.Tree, kernel string) bool {
+	for _, dir := range []string{"usr/local/lib/modules", "lib/modules"} {
+		if e := t.Get(path.Join(dir, kernel)); e != nil && e.IsDir() && len(t.Children(e.Path)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // maxContent bounds what one extension may unpack to: an initrd lives in memory, and cpio newc
 // has 32-bit sizes.
 const maxContent = 4 << 30
 
 // ReadTree reads the names and metadata of an extension of size bytes, and returns them with the
 // time when it was packed. Contents stay in r, which must remain usable as long as the tree is:
-// each is read when its entry is opened. origin is the extension's file name; it becomes the
+// each is read when its entry is opened. origin is the extension's file name: it becomes the
 // Origin of every entry and stands in every error.
 //
-// The root of an extension is left out: it is often 1001:50 or even mode 0777, and applying it
-// would give "/" of the image away. A panic while reading is an error of the extension.
+// The root directory is left out. It is often 1001:50 or even mode 0777, and applying it would give
+// "/" of the image away. A panic while reading is returned as an error of the extension.
 func ReadTree(r io.ReaderAt, size int64, origin string) (tree *overlay.Tree, modTime int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -76,7 +101,7 @@ func (b *builder) add(p string, in *squashfs.Inode) error {
 	return b.tree.Put(e)
 }
 
-// opener returns the Open of an entry. Its errors, and panics, name the extension and the file.
+// opener returns the Open of an entry. Errors and panics of what it opens name the extension and the file.
 func (b *builder) opener(p string, in *squashfs.Inode) func() (io.ReadCloser, error) {
 	name := path.Join(b.origin, p)
 	return func() (io.ReadCloser, error) {
@@ -88,7 +113,7 @@ func (b *builder) opener(p string, in *squashfs.Inode) func() (io.ReadCloser, er
 	}
 }
 
-// content names the file in the errors of the reader inside it.
+// content names the file in the errors of the reader that it wraps.
 type content struct {
 	io.ReadCloser
 	name string
@@ -101,8 +126,8 @@ func (c *content) Read(p []byte) (n int, err error) {
 	return c.ReadCloser.Read(p)
 }
 
-// WriteTo implements [io.WriterTo], so that io.Copy takes the decoder's buffers as they are. An
-// error of w is returned as it is: it is not the extension's.
+// WriteTo implements [io.WriterTo], so that io.Copy uses the decoder's own buffers. An error of w is
+// returned unchanged: the extension did not cause it.
 func (c *content) WriteTo(w io.Writer) (int64, error) {
 	dst := &sink{w: w}
 	n, err := c.copyTo(dst)

@@ -38,14 +38,14 @@ func TestFollowRelease(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, changed := c.FollowRelease()
+			_, changed := FollowRelease(&c)
 			if got := strings.Join(changed, "; "); !strings.Contains(got, tc.changed) || tc.changed == "" && got != "" {
 				t.Errorf("says %q, want %q", got, tc.changed)
 			}
 			if tc.check != nil && !tc.check(c) {
 				t.Errorf("got %+v", c)
 			}
-			if _, again := c.FollowRelease(); len(again) != 0 {
+			if _, again := FollowRelease(&c); len(again) != 0 {
 				t.Errorf("a second time it changes %q", again)
 			}
 		})
@@ -59,7 +59,7 @@ func TestFollowReleaseWithTheWrittenTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	written.Release = "10.0"
-	line, _ := written.FollowRelease()
+	line, _ := FollowRelease(&written)
 	if !slices.Equal(written.Extensions, line.Extensions) || written.RubyGems != nil || written.MCollective != nil {
 		t.Errorf("got %+v", written)
 	}
