@@ -25,7 +25,6 @@ import (
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/squashfs"
-	"mkbuild/internal/tcz"
 )
 
 // Exit codes, by class.
@@ -133,8 +132,8 @@ func statusOf(c fail.Class) int {
 }
 
 func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge, tcz.ErrName, tcz.ErrTooMany, tcz.ErrNotKernel, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop, tcz.ErrMD5File,
+	for _, s := range []error{fetch.ErrTooLarge, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
+		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop,
 		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest} {
 		if errors.Is(err, s) {
 			return true
