@@ -21,7 +21,7 @@ func checkClient(settings map[string]string) error {
 			return row.Key == key || row.Family && strings.HasPrefix(key, row.Key)
 		})
 		if !known {
-			return &config.Error{Where: "client.settings", What: fmt.Sprintf("mk-client has no setting %q", key), Next: "docs/runtime.md lists them; here they are written without \"razor.\""}
+			return config.Mistake("client.settings", fmt.Sprintf("mk-client has no setting %q", key), "docs/runtime.md lists them; here they are written without \"razor.\"")
 		}
 	}
 	text, err := json.Marshal(settings)
@@ -29,7 +29,7 @@ func checkClient(settings map[string]string) error {
 		return err
 	}
 	if _, wrong := mkclient.Load(mkclient.Inputs{File: text}); len(wrong) > 0 {
-		return &config.Error{Where: "client.settings", What: wrong[0].Error(), Next: "docs/runtime.md says what each setting takes"}
+		return config.Mistake("client.settings", wrong[0].Error(), "docs/runtime.md says what each setting takes")
 	}
 	return nil
 }

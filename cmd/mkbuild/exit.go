@@ -10,7 +10,6 @@ import (
 
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/clientbin"
-	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/grub"
@@ -101,7 +100,7 @@ func exitCode(err error) int {
 		return exitBoot
 	case errors.Is(err, lock.ErrDrift), errors.Is(err, lock.ErrMissing), errors.Is(err, lock.ErrStale):
 		return exitDrift
-	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*config.Error](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
+	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
 		isAny[*clientbin.MissingError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), errors.Is(err, lock.ErrInvalid), isAny[*remaster.OccupiedError](err):

@@ -21,7 +21,7 @@ func checkInputs(c *config.Config) error {
 	}
 	for _, o := range c.Overlay {
 		if _, err := overlay.FromHost(o.Source, o.Target, 0, 0); err != nil {
-			return &config.Error{Where: "overlay", What: err.Error(), Next: "name a file, or a folder of files, folders and symlinks, as `source`"}
+			return config.Mistake("overlay", err.Error(), "name a file, or a folder of files, folders and symlinks, as `source`")
 		}
 	}
 	return nil

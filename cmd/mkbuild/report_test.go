@@ -69,7 +69,7 @@ func TestExitCode(t *testing.T) {
 		{errors.New("x"), 1},
 		{fmt.Errorf("write: %w", syscall.ENOSPC), 1},
 		{&usageError{"x", "y"}, 2},
-		{fmt.Errorf("a: %w", &config.Error{Where: "x"}), 2},
+		{fmt.Errorf("a: %w", config.Mistake("x", "y", "")), 2},
 		{&remaster.ReleaseError{Err: fetch.ErrNotFound}, 2},
 		{&remaster.NoDigestError{Err: fetch.ErrNotFound}, 4},
 		{fmt.Errorf("resolve a.tcz: its .dep: %w", tcz.ErrName), 5},

@@ -2,12 +2,13 @@ package config
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"mkbuild/internal/fail"
 )
 
 func TestDefaultIsTheDocumentsList(t *testing.T) {
@@ -55,8 +56,7 @@ func TestParse(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := Parse(filepath.Join(dir, "mk.yaml"), []byte(tc.text))
 			if tc.want != "" {
-				var ce *Error
-				if !errors.As(err, &ce) || !strings.Contains(err.Error(), tc.want) || ce.Hint() == "" {
+				if fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), tc.want) || fail.HintOf(err) == "" {
 					t.Fatalf("error %v, want %q", err, tc.want)
 				}
 				return

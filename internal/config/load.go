@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,23 +11,14 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"mkbuild/internal/fail"
 )
 
-// Error is a mistake in a config file or flag, with the place where it stands.
-type Error struct {
-	Where string // "mkbuild.yaml:12" or "--release"
-	What  string
-	Next  string // what to type next; may be empty
-}
-
-func (e *Error) Error() string { return "config " + e.Where + ": " + e.What }
-
-// Hint returns what to do about it.
-func (e *Error) Hint() string {
-	if e.Next != "" {
-		return e.Next
-	}
-	return "mkbuild init writes a mkbuild.yaml with every key explained"
+// Mistake returns the error of a mistake in a config file or flag. where is the place, such as
+// "mkbuild.yaml:12" or "--release"; next is what to type next, and may be empty.
+func Mistake(where, what, next string) error {
+	return fail.New(fail.Usage, "config "+where+": "+what, cmp.Or(next, "mkbuild init writes a mkbuild.yaml with every key explained"))
 }
 
 // Default returns the built-in configuration.
@@ -73,11 +65,11 @@ func positioned(name string, err error) error {
 	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	m := linePrefix.FindStringSubmatch(first)
 	if m == nil {
-		return &Error{Where: name, What: strings.TrimPrefix(first, "yaml: ")}
+		return Mistake(name, strings.TrimPrefix(first, "yaml: "), "")
 	}
 	what := m[2]
 	if f := unknownField.FindStringSubmatch(what); f != nil {
 		what = fmt.Sprintf("unknown key %q", f[1])
 	}
-	return &Error{Where: name + ":" + m[1], What: what}
+	return Mistake(name+":"+m[1], what, "")
 }

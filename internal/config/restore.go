@@ -9,7 +9,7 @@ import (
 
 // Restore returns the configuration that public, a result of [Config.Public], was made of. What is
 // left out there comes from c: mirrors, URLs, keys, the sources of the user's own files, and
-// secrets. It fails with an [*Error] where c does not have it.
+// secrets. It fails with a [Mistake] where c does not have it.
 func (c *Config) Restore(public []byte) (Config, error) {
 	out, err := Parse("the manifest", public)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Config) restoreURLs(from *Config) {
 
 // lacking says that a secret or a file is not where it has to come from.
 func lacking(where, what string) error {
-	return &Error{Where: where, What: what + " is not in the manifest, and not in the configuration", Next: "name the configuration that the image was built with: --config FILE"}
+	return Mistake(where, what+" is not in the manifest, and not in the configuration", "name the configuration that the image was built with: --config FILE")
 }
 
 func (c *Config) restoreServer(from *Config) error {

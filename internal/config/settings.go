@@ -12,10 +12,10 @@ func ParseSettings(name string, text []byte) (map[string]string, error) {
 	const next = "write it as below client.settings in mkbuild.yaml, for example: server: razor.example:8150"
 	var out map[string]string
 	if err := yaml.Unmarshal(text, &out); err != nil {
-		return nil, &Error{Where: name, What: fmt.Sprintf("no list of settings: %v", err), Next: next}
+		return nil, Mistake(name, fmt.Sprintf("no list of settings: %v", err), next)
 	}
 	if len(out) == 0 {
-		return nil, &Error{Where: name, What: "it holds no settings", Next: next}
+		return nil, Mistake(name, "it holds no settings", next)
 	}
 	return out, nil
 }

@@ -32,14 +32,14 @@ func (c *Config) Validate() error {
 
 func (c *Config) checkRelease() error {
 	if !releaseForm.MatchString(c.Release) {
-		return &Error{"release", fmt.Sprintf("%q is not a Tiny Core Linux release", c.Release), "for example: --release 4.5.2"}
+		return Mistake("release", fmt.Sprintf("%q is not a Tiny Core Linux release", c.Release), "for example: --release 4.5.2")
 	}
 	v := c.Image.Version
 	if !versionForm.MatchString(v) || len(v) > maxVolumeVersion {
-		return &Error{"image.version", fmt.Sprintf("Razor cannot sort %q: it wants numbers of at most three digits, without leading zeros, between dots", v), "for example: --image-version 0.1.0"}
+		return Mistake("image.version", fmt.Sprintf("Razor cannot sort %q: it wants numbers of at most three digits, without leading zeros, between dots", v), "for example: --image-version 0.1.0")
 	}
 	if c.Image.Name != "" && !nameForm.MatchString(c.Image.Name) {
-		return &Error{Where: "image.name", What: fmt.Sprintf("%q is not a plain file name", c.Image.Name)}
+		return Mistake("image.name", fmt.Sprintf("%q is not a plain file name", c.Image.Name), "")
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func oneOf(key, got string) error {
 	if slices.Contains(want, got) {
 		return nil
 	}
-	return &Error{key, fmt.Sprintf("%q is none of %s", got, strings.Join(want, ", ")), "choose one of " + strings.Join(want, ", ")}
+	return Mistake(key, fmt.Sprintf("%q is none of %s", got, strings.Join(want, ", ")), "choose one of "+strings.Join(want, ", "))
 }
 
 func (c *Config) checkChoices() error {
@@ -82,17 +82,17 @@ func (c *Config) checkChoices() error {
 		}
 	}
 	if c.Initrd.Compress != "normal" {
-		return &Error{"initrd.compress", fmt.Sprintf("%q is not supported: the initrd is always packed with gzip", c.Initrd.Compress), "leave compress out; level sets how hard gzip works"}
+		return Mistake("initrd.compress", fmt.Sprintf("%q is not supported: the initrd is always packed with gzip", c.Initrd.Compress), "leave compress out; level sets how hard gzip works")
 	}
 	if c.Initrd.Level < 1 || c.Initrd.Level > 9 {
-		return &Error{Where: "initrd.level", What: fmt.Sprintf("%d is not a gzip level from 1 to 9", c.Initrd.Level)}
+		return Mistake("initrd.level", fmt.Sprintf("%d is not a gzip level from 1 to 9", c.Initrd.Level), "")
 	}
 	return nil
 }
 
 func (c *Config) checkSources() error {
 	if len(c.Mirrors) == 0 {
-		return &Error{"mirrors", "no mirror to fetch from", "for example: --mirror http://distro.ibiblio.org/tinycorelinux/"}
+		return Mistake("mirrors", "no mirror to fetch from", "for example: --mirror http://distro.ibiblio.org/tinycorelinux/")
 	}
 	if err := extensionNames("extensions", c.Extensions); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (c *Config) checkSources() error {
 	}
 	for _, p := range c.Picks {
 		if !isExtension(p.Extension) || len(p.Files) == 0 {
-			return &Error{Where: "pick", What: fmt.Sprintf("extension %q with %d files: both are needed", p.Extension, len(p.Files))}
+			return Mistake("pick", fmt.Sprintf("extension %q with %d files: both are needed", p.Extension, len(p.Files)), "")
 		}
 	}
 	return nil
@@ -111,7 +111,7 @@ func (c *Config) checkSources() error {
 func extensionNames(where string, names []string) error {
 	for _, n := range names {
 		if !isExtension(n) {
-			return &Error{Where: where, What: fmt.Sprintf("%.80q is not an extension's name", n)}
+			return Mistake(where, fmt.Sprintf("%.80q is not an extension's name", n), "")
 		}
 	}
 	return nil
@@ -137,18 +137,18 @@ func (c *Config) checkArchives() error {
 		}
 	}
 	if c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 && !tcz.SeriesOf(c.Release, c.Arch).OwnRubyGems {
-		return &Error{"gems", "mode boot installs with RubyGems while booting, and rubygems is null", "set gems.mode: baked, or gems.install: []"}
+		return Mistake("gems", "mode boot installs with RubyGems while booting, and rubygems is null", "set gems.mode: baked, or gems.install: []")
 	}
 	seen := map[string]bool{}
 	for _, g := range c.Gems.Install {
 		if !nameForm.MatchString(g.Name) || !nameForm.MatchString(g.Version) {
-			return &Error{Where: "gems.install", What: fmt.Sprintf("name %q, version %q: both are needed, and nothing is installed unpinned", g.Name, g.Version)}
+			return Mistake("gems.install", fmt.Sprintf("name %q, version %q: both are needed, and nothing is installed unpinned", g.Name, g.Version), "")
 		}
 		if len(g.URL) == 0 && len(c.Gems.Source) == 0 {
-			return &Error{Where: "gems.source", What: fmt.Sprintf("nowhere to fetch %s from", g.Name)}
+			return Mistake("gems.source", fmt.Sprintf("nowhere to fetch %s from", g.Name), "")
 		}
 		if seen[g.Name] {
-			return &Error{Where: "gems.install", What: fmt.Sprintf("%s is listed twice", g.Name)}
+			return Mistake("gems.install", fmt.Sprintf("%s is listed twice", g.Name), "")
 		}
 		if err := checkSum("gems.install."+g.Name, g.SHA256); err != nil {
 			return err
@@ -160,17 +160,17 @@ func (c *Config) checkArchives() error {
 
 func checkArchive(where, version string, url URLs, sum string) error {
 	if !nameForm.MatchString(version) {
-		return &Error{where + ".version", fmt.Sprintf("%q is not a version", version), where + ": null leaves it out"}
+		return Mistake(where+".version", fmt.Sprintf("%q is not a version", version), where+": null leaves it out")
 	}
 	if len(url) == 0 {
-		return &Error{where + ".url", "no source", where + ": null leaves it out"}
+		return Mistake(where+".url", "no source", where+": null leaves it out")
 	}
 	return checkSum(where, sum)
 }
 
 func checkSum(where, sum string) error {
 	if sum != "" && !sha256Form.MatchString(sum) {
-		return &Error{Where: where + ".sha256", What: fmt.Sprintf("%q is not 64 hexadecimal digits", sum)}
+		return Mistake(where+".sha256", fmt.Sprintf("%q is not 64 hexadecimal digits", sum), "")
 	}
 	return nil
 }
@@ -179,14 +179,14 @@ func checkSum(where, sum string) error {
 // own. where is their place, for the error.
 func CheckArguments(where, args string) error {
 	if strings.ContainsAny(args, "\r\n\x00") {
-		return &Error{Where: where, What: "kernel arguments are one line"}
+		return Mistake(where, "kernel arguments are one line", "")
 	}
 	if strings.TrimSpace(args) == "-" {
-		return &Error{Where: where, What: "isolinux takes - for no arguments at all", Next: "leave it out"}
+		return Mistake(where, "isolinux takes - for no arguments at all", "leave it out")
 	}
 	for _, arg := range strings.Fields(args) {
 		if strings.HasPrefix(strings.ToLower(arg), "initrd=") {
-			return &Error{Where: where, What: fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), Next: "put your files into `overlay` instead"}
+			return Mistake(where, fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), "put your files into `overlay` instead")
 		}
 	}
 	return nil
@@ -197,7 +197,7 @@ func (c *Config) checkBoot() error {
 		return err
 	}
 	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
-		return &Error{Where: "boot.timeout", What: fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t)}
+		return Mistake("boot.timeout", fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t), "")
 	}
 	return nil
 }
@@ -208,10 +208,10 @@ const maxTarget = 4095
 func (c *Config) checkOverlay() error {
 	for _, o := range c.Overlay {
 		if o.Source == "" || !strings.HasPrefix(o.Target, "/") {
-			return &Error{Where: "overlay", What: fmt.Sprintf("source %q, target %q: both are needed, the target absolute", o.Source, o.Target)}
+			return Mistake("overlay", fmt.Sprintf("source %q, target %q: both are needed, the target absolute", o.Source, o.Target), "")
 		}
 		if slices.Contains(strings.Split(o.Target, "/"), "..") || strings.ContainsRune(o.Target, 0) || len(o.Target) > maxTarget {
-			return &Error{Where: "overlay", What: fmt.Sprintf("target %.80q is no path within the image", o.Target), Next: "give the plain path that the files shall have in the image"}
+			return Mistake("overlay", fmt.Sprintf("target %.80q is no path within the image", o.Target), "give the plain path that the files shall have in the image")
 		}
 		if _, _, err := o.OwnerIDs(); err != nil {
 			return err
@@ -229,7 +229,7 @@ func (u *UserFiles) OwnerIDs() (uid, gid uint32, err error) {
 	ui, err1 := strconv.ParseUint(us, 10, 31)
 	gi, err2 := strconv.ParseUint(gs, 10, 31)
 	if !ok || err1 != nil || err2 != nil {
-		return 0, 0, &Error{"overlay", fmt.Sprintf("owner %q of %s is not uid:gid in numbers", u.Owner, u.Source), `for example: owner: "1001:50"`}
+		return 0, 0, Mistake("overlay", fmt.Sprintf("owner %q of %s is not uid:gid in numbers", u.Owner, u.Source), `for example: owner: "1001:50"`)
 	}
 	return uint32(ui), uint32(gi), nil
 }

@@ -104,11 +104,11 @@ func readCA(name string) ([]byte, error) {
 			break
 		}
 		if b.Type != "CERTIFICATE" {
-			return nil, &config.Error{Where: "client.ca", What: fmt.Sprintf("%s holds a %s: only certificates may go into an image", name, b.Type)}
+			return nil, config.Mistake("client.ca", fmt.Sprintf("%s holds a %s: only certificates may go into an image", name, b.Type), "")
 		}
 	}
 	if n == 0 {
-		return nil, &config.Error{Where: "client.ca", What: name + " holds no PEM certificate"}
+		return nil, config.Mistake("client.ca", name+" holds no PEM certificate", "")
 	}
 	return text, nil
 }

@@ -146,7 +146,7 @@ func folderManifest(dir string) (*manifest.Manifest, error) {
 }
 
 func changedFolder(dir, file string) error {
-	return &config.Error{Where: dir, What: fmt.Sprintf("%s is not what mkbuild has written there", file), Next: "name a PXE folder as mkbuild build --format pxe writes it"}
+	return config.Mistake(dir, fmt.Sprintf("%s is not what mkbuild has written there", file), "name a PXE folder as mkbuild build --format pxe writes it")
 }
 
 // checkSums holds a PXE folder against its own checksums: what somebody has edited there would be

@@ -32,10 +32,10 @@ func Customize(ctx context.Context, in, out string, c Custom) (err error) {
 	}
 	info, err := os.Stat(in)
 	if err != nil {
-		return &config.Error{Where: in, What: err.Error(), Next: "name an image: mkbuild iso makes one"}
+		return config.Mistake(in, err.Error(), "name an image: mkbuild iso makes one")
 	}
 	if to, err := os.Stat(out); err == nil && os.SameFile(info, to) {
-		return &config.Error{Where: out, What: "it is the image itself", Next: "name another output with -o"}
+		return config.Mistake(out, "it is the image itself", "name another output with -o")
 	}
 	if info.IsDir() {
 		return customizeFolder(ctx, in, out, c)
@@ -61,7 +61,7 @@ func isISO(r io.ReaderAt) bool {
 // customizeInitrd changes an initrd that stands alone.
 func customizeInitrd(ctx context.Context, f *os.File, size int64, out string, c Custom) error {
 	if c.Append != "" {
-		return &config.Error{Where: "kernel arguments", What: "an initrd has none", Next: "customize the ISO or the PXE folder, or set them where the initrd is booted"}
+		return config.Mistake("kernel arguments", "an initrd has none", "customize the ISO or the PXE folder, or set them where the initrd is booted")
 	}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(f, 0, size)), nil }
 	b, err := asBuilt(open, size, f.Name())
@@ -206,7 +206,7 @@ func (c *customized) distinct(e menuEdit, have string) error {
 		have = strings.TrimSuffix(have, " "+e.remove)
 	}
 	if e.append != "" && strings.HasSuffix(have, " "+e.append) {
-		return &config.Error{Where: "kernel arguments", What: fmt.Sprintf("the image boots with %q as it was built", e.append), Next: "leave them out"}
+		return config.Mistake("kernel arguments", fmt.Sprintf("the image boots with %q as it was built", e.append), "leave them out")
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ var initrdHash = regexp.MustCompile(`(?m)^([ \t]*["']?initrd_hash["']?[ \t]*:[ \
 // withHash puts a digest of the initrd into Razor's metadata, which another tool may have written.
 func withHash(meta []byte, sum string) ([]byte, error) {
 	if !initrdHash.Match(meta) {
-		return nil, &config.Error{Where: metadataName, What: "it has no initrd_hash that is a SHA-256, and would not agree with the new initrd", Next: "build an image with mkbuild iso, and customize that"}
+		return nil, config.Mistake(metadataName, "it has no initrd_hash that is a SHA-256, and would not agree with the new initrd", "build an image with mkbuild iso, and customize that")
 	}
 	return initrdHash.ReplaceAll(meta, []byte("${1}"+sum)), nil
 }

@@ -189,7 +189,7 @@ func (b *builtInitrd) customize(tree *overlay.Tree, c Custom, mtime int64) (*cus
 // needClient refuses what only mk-client reads.
 func needClient(tree *overlay.Tree, flag string) error {
 	if tree.Get(profile.ClientPath) == nil {
-		return &config.Error{Where: flag, What: "the image has no mk-client, which alone would read it", Next: "take an image that mkbuild iso has built with mk-client"}
+		return config.Mistake(flag, "the image has no mk-client, which alone would read it", "take an image that mkbuild iso has built with mk-client")
 	}
 	return nil
 }
@@ -229,7 +229,7 @@ func (c *customized) keys(tree, files *overlay.Tree, want Custom) error {
 	}
 	e := tree.Get(profile.KeyFile)
 	if e == nil || len(profile.ServerPaths(tree)) == 0 {
-		return &config.Error{Where: "authorized keys", What: "the image has no ssh server: a prod image has no way in", Next: "build an image with --profile dev, and customize that"}
+		return config.Mistake("authorized keys", "the image has no ssh server: a prod image has no way in", "build an image with --profile dev, and customize that")
 	}
 	text, err := e.Content(1 << 20)
 	if err != nil {
@@ -258,7 +258,7 @@ func (c *customized) extension(tree, files *overlay.Tree, want Custom) error {
 		return err
 	}
 	if _, err := mkext.Open(bytes.NewReader(want.Extension), int64(len(want.Extension)), mkext.DefaultLimits()); err != nil {
-		return &config.Error{Where: "extension", What: err.Error(), Next: "mkbuild extension lint says what is wrong with it; mkbuild extension pack makes a right one"}
+		return config.Mistake("extension", err.Error(), "mkbuild extension lint says what is wrong with it; mkbuild extension pack makes a right one")
 	}
 	sum := sha256.Sum256(want.Extension)
 	c.record.Extension = hex.EncodeToString(sum[:])

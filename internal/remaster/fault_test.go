@@ -269,7 +269,7 @@ func TestServerCfgErrors(t *testing.T) {
 	}
 	multi := config.Text("two\nlines")
 	for name, v := range map[string]*config.Value{"NOT_SET": &env, "nowhere.txt": &file, "plugin.psk": &multi} {
-		failCleanly(t, plan(t, dir, few, func(c *config.Config) { c.MCollective.Server = map[string]*config.Value{"plugin.psk": v} }), as[*config.Error], name)
+		failCleanly(t, plan(t, dir, few, func(c *config.Config) { c.MCollective.Server = map[string]*config.Value{"plugin.psk": v} }), ofClass(fail.Usage), name)
 	}
 }
 

@@ -31,11 +31,7 @@ func (s *stage) checkCompressor() error {
 		n, _ := io.ReadFull(r, start) // a shorter one has no compressor, and has been read before
 		r.Close()                     //nolint:errcheck,gosec // only read
 		if c := initrd.Compressor(start[:n]); c != "" && s.Plan.Series.PanicsOver(c, s.base.uname) {
-			return &config.Error{
-				Where: "initrd.layout",
-				What:  fmt.Sprintf("%s in %s is packed with %s, which the kernel %s cannot unpack: it would panic", name, s.base.name, c, s.base.uname),
-				Next:  "use the layout merged, which packs it anew with gzip",
-			}
+			return config.Mistake("initrd.layout", fmt.Sprintf("%s in %s is packed with %s, which the kernel %s cannot unpack: it would panic", name, s.base.name, c, s.base.uname), "use the layout merged, which packs it anew with gzip")
 		}
 	}
 	return nil

@@ -54,14 +54,14 @@ func (s *stage) serverCfg(m *config.MCO) (*mcoconfig.Config, error) {
 		}
 		secret, err := v.Resolve(s.Secrets)
 		if err != nil {
-			return nil, &config.Error{Where: "mcollective.server." + key, What: err.Error(), Next: "set it, or give another source in mkbuild.yaml"}
+			return nil, config.Mistake("mcollective.server."+key, err.Error(), "set it, or give another source in mkbuild.yaml")
 		}
 		text := secret.Reveal()
 		values[key] = &text
 	}
 	cfg := mcoconfig.Default()
 	if err := cfg.Apply(values); err != nil {
-		return nil, &config.Error{Where: "mcollective.server", What: fmt.Sprint(err)}
+		return nil, config.Mistake("mcollective.server", fmt.Sprint(err), "")
 	}
 	return cfg, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
@@ -64,7 +65,7 @@ func TestSeveralInitrds(t *testing.T) {
 	if meta := string(content(t, img.Lookup("iso-metadata.yaml"))); !strings.Contains(meta, "initrd: boot/second.gz\n") {
 		t.Errorf("metadata:\n%s", meta)
 	}
-	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Initrd.Layout = "merged" }), as[*config.Error], "initrd.layout", "boot/second.gz")
+	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Initrd.Layout = "merged" }), ofClass(fail.Usage), "initrd.layout", "boot/second.gz")
 }
 
 // TestLabelThatBootsStockTinyCore: a menu entry that goes round the remade initrd is a way into a

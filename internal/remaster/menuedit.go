@@ -31,7 +31,7 @@ func (b *base) editMenus(img *iso9660.Image, e menuEdit, mtime int64) error {
 		}
 		err := b.editMenu(img, m, efi[m.efi], e, mtime)
 		if errors.Is(err, fat.ErrFull) {
-			return &config.Error{Where: "boot.append", What: fmt.Sprintf("edit %s: %v", m.name(), err), Next: "shorten the kernel arguments"}
+			return config.Mistake("boot.append", fmt.Sprintf("edit %s: %v", m.name(), err), "shorten the kernel arguments")
 		}
 		if err != nil {
 			return fmt.Errorf("edit %s in %s: %w", m.name(), b.name, err)

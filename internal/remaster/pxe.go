@@ -112,7 +112,7 @@ func finishFolder(ctx context.Context, dir string, files []source, describe func
 // bootTexts are the boot scripts of a PXE folder.
 func bootTexts(files []source, args string) ([]source, error) {
 	if strings.Contains(args, "${") || slices.ContainsFunc(strings.Fields(args), func(a string) bool { return a == "||" || a == "&&" }) {
-		return nil, &config.Error{Where: "boot.append", What: fmt.Sprintf("iPXE gives the kernel arguments %q a meaning of its own, and cannot be told not to", args), Next: "leave ${, || and && out of the kernel arguments, or build without the form pxe"}
+		return nil, config.Mistake("boot.append", fmt.Sprintf("iPXE gives the kernel arguments %q a meaning of its own, and cannot be told not to", args), "leave ${, || and && out of the kernel arguments, or build without the form pxe")
 	}
 	return []source{
 		textSource(pxeScript, manifest.RoleMenu, ipxeScript(files, args)),

@@ -220,7 +220,7 @@ func (s *stage) checkBoot() error {
 	}
 	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)
 	if len(s.base.initrds) > 1 && c.Initrd.Layout == "merged" {
-		return &config.Error{Where: "initrd.layout", What: fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.initrds, ", ")), Next: "use the layout append"}
+		return config.Mistake("initrd.layout", fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.initrds, ", ")), "use the layout append")
 	}
 	return s.base.checkLabels(c.Profile == "prod", s.Sink)
 }

@@ -9,6 +9,7 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
@@ -221,5 +222,5 @@ func TestNoRoomInTheEFIImage(t *testing.T) {
 	dir := mirror(t)
 	efi := efiImage(t, map[string]string{"EFI/BOOT/grub.cfg": grubMenu, "EFI/BOOT/BOOTX64.EFI": strings.Repeat("filler ", 200_000)})
 	publishUEFI(t, dir, efi, false, nil)
-	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = strings.Repeat("x", 100_000) }), as[*config.Error], "boot.append", "EFI/BOOT/efiboot.img")
+	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = strings.Repeat("x", 100_000) }), ofClass(fail.Usage), "boot.append", "EFI/BOOT/efiboot.img")
 }
