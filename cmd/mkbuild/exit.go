@@ -132,7 +132,7 @@ func statusOf(c fail.Class) int {
 
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		remaster.ErrNoISOLINUX, isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop,
+		isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop,
 		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest} {
 		if errors.Is(err, s) {
 			return true

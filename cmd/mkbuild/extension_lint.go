@@ -12,16 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
-	"mkbuild/internal/initrd"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/razor"
-	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
 
-const (
-	lintSchema = "mkbuild.extension-lint/v1"
-	maxInitrd  = 2 << 30 // bytes of an unpacked initrd
-)
+const lintSchema = "mkbuild.extension-lint/v1"
 
 // lintOptions are the flags of every command that checks an extension.
 type lintOptions struct {
@@ -112,25 +108,24 @@ func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]extens
 
 // readImage reads the root file system that an ISO boots.
 func readImage(name string) (*extension.Image, error) {
-	files, err := remaster.OpenBootFiles(name)
+	m, err := medium.OpenISO(name)
 	if errors.Is(err, syscall.ENOENT) {
 		return nil, &usageError{"read " + name + ": no such file", "build one with `mkbuild iso`, or leave --image out"}
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer files.Close() //nolint:errcheck // only read
-	r, err := files.Initrd()
+	defer m.Close() //nolint:errcheck // only read
+	release, err := m.KernelRelease()
 	if err != nil {
-		return nil, fmt.Errorf("read the initrd of %s: %w", name, err)
+		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // only read
-	tree, err := initrd.Read(r, name, maxInitrd)
+	tree, err := m.Tree()
 	if err != nil {
 		return nil, fmt.Errorf("read the initrd of %s: %w", name, err)
 	}
 	arch := "x86"
-	if strings.HasSuffix(files.KernelRelease, "64") {
+	if strings.HasSuffix(release, "64") {
 		arch = "x86_64"
 	}
 	return extension.NewImage(name, arch, tree), nil

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/inspect"
-	"mkbuild/internal/remaster"
+	"mkbuild/internal/medium"
 )
 
 type inspectOptions struct {
@@ -70,7 +70,7 @@ func openImage(name string) (*inspect.Image, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, &usageError{"read " + name + ": " + err.Error(), "name an image: mkbuild iso makes one"}
 	}
-	if errors.Is(err, remaster.ErrNoPXEFolder) {
+	if errors.Is(err, medium.ErrNotPXEFolder) {
 		return nil, &usageError{err.Error(), "name an ISO, or a folder that mkbuild build --format pxe made"}
 	}
 	return m, err

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/razor"
-	"mkbuild/internal/remaster"
 )
 
 type serveOptions struct {
@@ -161,15 +161,15 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 
 // readBootFiles takes kernel and initrd out of an ISO.
 func readBootFiles(name string) (kernel, initrd []byte, err error) {
-	files, err := remaster.OpenBootFiles(name)
+	m, err := medium.OpenISO(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer files.Close() //nolint:errcheck // only read
-	if kernel, err = readAll(files.Kernel); err != nil {
+	defer m.Close() //nolint:errcheck // only read
+	if kernel, err = readAll(func() (io.ReadCloser, error) { return m.Open(m.Kernel) }); err != nil {
 		return nil, nil, err
 	}
-	initrd, err = readAll(files.Initrd)
+	initrd, err = readAll(m.Segments().Open)
 	return kernel, initrd, err
 }
 

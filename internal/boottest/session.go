@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/medium"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/remaster"
 )
 
 // session is one boot, ready to start.
@@ -108,8 +108,8 @@ func (s *session) fromCD(ctx context.Context, args string) error {
 		return err
 	}
 	s.cleanup = append(s.cleanup, func() { os.Remove(f.Name()) }) //nolint:errcheck,gosec // best effort
-	err = errors.Join(remaster.CopyWithArguments(ctx, f, s.Image, args), f.Close())
-	if errors.Is(err, remaster.ErrNoISOLINUX) {
+	err = errors.Join(medium.CopyWithArguments(ctx, f, s.Image, args), f.Close())
+	if errors.Is(err, medium.ErrNoMenu) {
 		s.note("%s has no isolinux.cfg: it boots as it is, without %s", s.Image, args)
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 	"path"
 	"strings"
 
-	"mkbuild/internal/remaster"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/tcz"
 )
 
@@ -41,27 +41,31 @@ func openSource(name string) (*source, error) {
 // openISO looks into an ISO. One without a kernel and an initrd in its menu can only be booted as
 // it is: what it then does is what the test is for.
 func openISO(name string) (*source, error) {
-	files, err := remaster.OpenBootFiles(name)
-	if errors.Is(err, remaster.ErrNoISOLINUX) {
+	m, err := medium.OpenISO(name)
+	if errors.Is(err, medium.ErrNoMenu) {
 		none := func(string) (string, error) { return "", err }
 		return &source{format: "iso", script: none, close: func() {}}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	release, err := m.KernelRelease()
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	return &source{
-		format: "iso", kernelRelease: files.KernelRelease, args: files.Append,
-		script: func(args string) (string, error) { return script(strings.TrimSpace(files.Append + " " + args)), nil },
+		format: "iso", kernelRelease: release, args: m.Arguments,
+		script: func(args string) (string, error) { return script(strings.TrimSpace(m.Arguments + " " + args)), nil },
 		open: func(name string) (io.ReadCloser, error) {
 			switch name {
 			case "vmlinuz":
-				return files.Kernel()
+				return m.Open(m.Kernel)
 			case "initrd":
-				return files.Initrd()
+				return m.Segments().Open()
 			}
 			return nil, os.ErrNotExist
 		},
-		close: func() { files.Close() }, //nolint:errcheck,gosec // only read
+		close: func() { m.Close() }, //nolint:errcheck,gosec // only read
 	}, nil
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster"
 	"mkbuild/internal/tcz"
 )
 
@@ -98,7 +98,7 @@ func typeName(mode uint32) string {
 // media compares the other files of the media. What is named already is left out: kernels, initrds,
 // the catalog, menus of which some entry has changed, and the two descriptions of the image itself.
 func (d *Diff) media(a, b *Image) error {
-	skip := map[string]bool{metadataName: true, remaster.PXESums: a.Kind == KindPXE, a.manifestName(): true}
+	skip := map[string]bool{metadataName: true, medium.PXESums: a.Kind == KindPXE, a.manifestName(): true}
 	for _, m := range []*Image{a, b} {
 		skip[m.Medium.Kernel], skip[m.ISO.CatalogPath] = true, true
 		for _, name := range m.Medium.Initrds {

@@ -6,21 +6,22 @@ import (
 	"fmt"
 
 	"mkbuild/internal/manifest"
-	"mkbuild/internal/remaster"
+	"mkbuild/internal/medium"
 )
 
 // openFolder reads a PXE folder.
 func openFolder(name string) (_ *Image, err error) {
 	defer recovered(name, &err)
 	m := &Image{Name: name, Kind: KindPXE}
-	if m.ISO, m.Medium, err = remaster.ReadPXEFolder(name); err != nil {
+	if m.Medium, err = medium.OpenFolder(name); err != nil {
 		return nil, err
 	}
+	m.ISO = m.Medium.ISO
 	sums := sha256.New()
 	for i := range m.ISO.Files {
 		f := &m.ISO.Files[i]
 		m.Size += f.Size
-		if f.Path == remaster.PXESums {
+		if f.Path == medium.PXESums {
 			continue
 		}
 		sum, err := m.sumFile(f)
@@ -36,17 +37,17 @@ func openFolder(name string) (_ *Image, err error) {
 // manifestName is where a medium has its manifest.
 func (m *Image) manifestName() string {
 	if m.Kind == KindPXE {
-		return remaster.PXEManifest
+		return medium.PXEManifest
 	}
 	return manifest.Name
 }
 
 // checkSums holds a PXE folder against its SHA256SUMS, if it has one.
 func checkSums(j *judge) error {
-	if j.Kind != KindPXE || j.ISO.Lookup(remaster.PXESums) == nil {
+	if j.Kind != KindPXE || j.ISO.Lookup(medium.PXESums) == nil {
 		return nil
 	}
-	for _, name := range remaster.WrongSums(j.Name) {
+	for _, name := range medium.WrongSums(j.Name) {
 		j.add(rulePXESums, isoPrefix+name, "it is missing, or its sha256 is another")
 	}
 	return nil

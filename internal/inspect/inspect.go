@@ -21,8 +21,8 @@ import (
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster"
 )
 
 // Kinds of what [Open] reads.
@@ -32,10 +32,6 @@ const (
 	KindLock   = "lock"
 	KindPXE    = "pxe" // a folder for a network boot server
 )
-
-// maxUnpacked bounds an unpacked initrd; Tiny Core's largest are about 60 MB, images with big
-// extensions have some hundreds.
-const maxUnpacked = 2 << 30
 
 // ErrKind says that a file is nothing that can be inspected.
 var ErrKind = errors.New("neither an ISO, an initrd nor a lock")
@@ -49,7 +45,7 @@ type Image struct {
 	SHA256 string
 	// ISO is the medium: for a PXE folder its files alone.
 	ISO    *iso9660.Image
-	Medium *remaster.Medium
+	Medium *medium.Medium
 	// Kernel is the kernel's release, "" where there is none or it does not say.
 	Kernel string
 	// Tree is the booted system, nil when nothing boots or for a lock.
@@ -163,12 +159,10 @@ func (m *Image) kind() string {
 
 func (m *Image) readISO() error {
 	var err error
-	if m.ISO, err = iso9660.Open(m.r, m.Size); err != nil {
-		return fmt.Errorf("read %s: %w", m.Name, err)
-	}
-	if m.Medium, err = remaster.ReadMedium(m.ISO, m.Name); err != nil {
+	if m.Medium, err = medium.ReadISO(m.r, m.Size, m.Name); err != nil {
 		return err
 	}
+	m.ISO = m.Medium.ISO
 	return m.readBoot()
 }
 
@@ -182,7 +176,7 @@ func (m *Image) readBoot() error {
 	if m.Kernel, err = m.Medium.KernelRelease(); err != nil {
 		m.Kernel = "" // a kernel that does not say is one all the same: memtest, Plan 9
 	}
-	r, err := m.Medium.OpenInitrds()
+	r, err := m.Medium.Segments().Open()
 	if err != nil {
 		return err
 	}
@@ -205,7 +199,7 @@ func (m *Image) readManifest() {
 
 // readInitrd reads all initrds of an image as one stream.
 func (m *Image) readInitrd(r io.Reader) error {
-	t, members, err := initrd.ReadMembers(r, m.Name, maxUnpacked)
+	t, members, err := initrd.ReadMembers(r, m.Name, medium.MaxInitrd)
 	if err != nil && m.Kind == KindInitrd && errors.Is(err, initrd.ErrNotInitrd) {
 		return fmt.Errorf("%w: %w", err, ErrKind)
 	}
@@ -244,7 +238,7 @@ func (m *Image) sumSegments() error {
 // openInitrd reads the initrds once more.
 func (m *Image) openInitrd() (io.ReadCloser, error) {
 	if m.Medium != nil {
-		return m.Medium.OpenInitrds()
+		return m.Medium.Segments().Open()
 	}
 	return io.NopCloser(m.whole()), nil
 }

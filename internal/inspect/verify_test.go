@@ -18,8 +18,8 @@ import (
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster"
 )
 
 // broken lists the rules that an image breaks, each once.
@@ -325,7 +325,7 @@ func TestProdRules(t *testing.T) {
 	m := read(t, isoOf(t, clean(t), nil))
 	m.Manifest = &manifest.Manifest{Profile: "prod"}
 	put(t, m.Tree, overlay.File("usr/local/sbin/sshd", 0o755, nil), overlay.File("etc/inittab", 0o644, []byte("tty1::respawn:/bin/sh\n")))
-	m.Medium.Entries = []remaster.MenuEntry{{Menu: "x.cfg", Name: "a", Append: "quiet rdinit=/bin/sh"}, {Menu: "x.cfg", Name: "b", Append: "init=/sbin/init"}}
+	m.Medium.Entries = []medium.Entry{{Menu: "x.cfg", Name: "a", Append: "quiet rdinit=/bin/sh"}, {Menu: "x.cfg", Name: "b", Append: "init=/sbin/init"}}
 	v, err := m.Verify()
 	must(t, err)
 	var got []string

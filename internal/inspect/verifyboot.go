@@ -111,7 +111,7 @@ func (j *judge) checkTable(e *iso9660.BootEntry) error {
 // checkModules looks for the trap that leaves a booting machine waiting for ever.
 func (j *judge) checkModules() error {
 	if j.Kernel == "" || j.Tree == nil || j.Tree.Get("lib/modules/"+j.Kernel) != nil ||
-		slices.Contains(strings.Fields(j.Medium.Append), "nozswap") {
+		slices.Contains(strings.Fields(j.Medium.Arguments), "nozswap") {
 		return nil
 	}
 	if j.Tree.Get("sbin/tc-config") == nil && j.Tree.Get("etc/init.d/tc-config") == nil && len(j.Tree.Children("lib/modules")) == 0 {

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster"
 )
 
 // checkManifest holds everything that the manifest says against the image.
@@ -33,7 +33,7 @@ func checkManifest(j *judge) error {
 }
 
 func (j *judge) checkMedium(m *manifest.Manifest) error {
-	known := map[string]bool{j.manifestName(): true, j.ISO.CatalogPath: true, remaster.PXESums: j.Kind == KindPXE}
+	known := map[string]bool{j.manifestName(): true, j.ISO.CatalogPath: true, medium.PXESums: j.Kind == KindPXE}
 	for _, want := range m.Boot {
 		known[want.Path] = true
 		f := j.ISO.Lookup(want.Path)

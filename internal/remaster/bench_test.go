@@ -55,13 +55,13 @@ func BenchmarkBaseTree(b *testing.B) {
 	b.Run("unpack", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := s.base.unpack(); err != nil {
+			if _, err := s.base.Tree(); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	var kept bytes.Buffer
-	if err := keepTree(&kept, s.base.tree); err != nil {
+	if err := keepTree(&kept, s.baseTree); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("kept", func(b *testing.B) {

@@ -1,7 +1,6 @@
 package remaster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,10 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/isolinux"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/wholefile"
 )
 
@@ -45,7 +46,7 @@ func customizeFolder(ctx context.Context, in, out string, c Custom) error {
 		return err
 	}
 	files[len(files)-1].open = rd.reader
-	texts, err := bootTexts(files, e.apply(args))
+	texts, err := bootTexts(files, applied(e, args))
 	if err != nil {
 		return err
 	}
@@ -61,12 +62,12 @@ func customizeFolder(ctx context.Context, in, out string, c Custom) error {
 }
 
 // apply changes kernel arguments that stand alone.
-func (e menuEdit) apply(args string) string {
+func applied(e medium.Edit, args string) string {
 	args = " " + args
-	if e.remove != "" {
-		args = strings.TrimSuffix(args, " "+e.remove)
+	if e.Remove != "" {
+		args = strings.TrimSuffix(args, " "+e.Remove)
 	}
-	return strings.TrimSpace(args + " " + e.append)
+	return strings.TrimSpace(args + " " + e.Append)
 }
 
 // customLast makes the last initrd of a folder.
@@ -80,8 +81,7 @@ func customLast(files []source, c Custom, m *manifest.Manifest) (*customized, er
 	if err != nil {
 		return nil, err
 	}
-	all := &joined{}
-	defer all.Close() //nolint:errcheck // only read
+	var all initrd.Segments
 	for i, f := range files[1:] {
 		open := f.open
 		if i == len(files)-2 {
@@ -91,14 +91,9 @@ func customLast(files []source, c Custom, m *manifest.Manifest) (*customized, er
 		if err != nil {
 			return nil, err
 		}
-		r, err := open()
-		if err != nil {
-			return nil, err
-		}
-		all.closers = append(all.closers, r)
-		all.readers = append(all.readers, r, bytes.NewReader(make([]byte, -size&3)))
+		all = append(all, initrd.Segment{Size: size, Open: open}.Padded())
 	}
-	tree, err := readTree(func() (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(all.readers...)), nil }, last.name)
+	tree, err := readTree(all.Open, last.name)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +106,7 @@ func customLast(files []source, c Custom, m *manifest.Manifest) (*customized, er
 
 // folderSources finds kernel, initrds and kernel arguments of a PXE folder in its PXELINUX menu.
 func folderSources(dir string) ([]source, string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(pxeMenu)))
+	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(medium.PXEMenu)))
 	if err != nil {
 		return nil, "", err
 	}
@@ -120,9 +115,10 @@ func folderSources(dir string) ([]source, string, error) {
 		return nil, "", err
 	}
 	if len(labels) != 1 || len(labels[0].Initrds) == 0 {
-		return nil, "", changedFolder(dir, pxeMenu)
+		return nil, "", changedFolder(dir, medium.PXEMenu)
 	}
 	l := labels[0]
+	_, args, _ := strings.Cut(l.Append, " ") // initrd= is the first one
 	out := []source{{l.Kernel, manifest.RoleKernel, nil}}
 	for _, n := range l.Initrds {
 		out = append(out, source{n, manifest.RoleInitrd, nil})
@@ -131,11 +127,11 @@ func folderSources(dir string) ([]source, string, error) {
 		name := filepath.Join(dir, filepath.Base(out[i].name))
 		out[i].open = func() (io.ReadCloser, error) { return os.Open(name) } //nolint:gosec // the user's own choice
 	}
-	return out, withoutInitrd(l.Append), nil
+	return out, args, nil
 }
 
 func folderManifest(dir string) (*manifest.Manifest, error) {
-	text, err := os.ReadFile(filepath.Join(dir, PXEManifest))
+	text, err := os.ReadFile(filepath.Join(dir, medium.PXEManifest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no manifest is a normal answer
 	}
@@ -152,7 +148,7 @@ func changedFolder(dir, file string) error {
 // checkSums holds a PXE folder against its own checksums: what somebody has edited there would be
 // lost in the copy.
 func checkSums(dir string) error {
-	if wrong := WrongSums(dir); len(wrong) > 0 {
+	if wrong := medium.WrongSums(dir); len(wrong) > 0 {
 		return changedFolder(dir, wrong[0])
 	}
 	return CheckPXEFolder(dir)

@@ -8,15 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/wholefile"
 )
@@ -95,7 +94,7 @@ func readTree(open opener, name string) (*overlay.Tree, error) {
 		return nil, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	return initrd.Read(r, name, maxInitrd)
+	return initrd.Read(r, name, medium.MaxInitrd)
 }
 
 func copyFrom(w io.Writer, open opener) error {
@@ -109,32 +108,31 @@ func copyFrom(w io.Writer, open opener) error {
 
 // customizeISO changes an ISO.
 func customizeISO(ctx context.Context, f *os.File, size int64, out string, c Custom) error {
-	img, err := iso9660.Open(f, size)
+	b, err := medium.ReadISO(f, size, f.Name())
+	if err == nil {
+		err = b.Bootable()
+	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", f.Name(), err)
+		return err
 	}
-	b := &base{image: img, name: filepath.Base(f.Name())}
-	if err := b.findBoot(); err != nil {
-		return fmt.Errorf("read %s: %w", f.Name(), err)
-	}
-	m, err := imageManifest(img)
+	m, err := imageManifest(b.ISO)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	if err := c.allowed(m); err != nil {
 		return err
 	}
-	rd, err := b.customInitrd(c, sourceDate(m, img))
+	rd, err := customInitrd(b, c, sourceDate(m, b.ISO))
 	if err != nil {
 		return err
 	}
-	made, err := b.withCustom(rd, c, sourceDate(m, img))
+	made, err := withCustom(b, rd, c, sourceDate(m, b.ISO))
 	if err != nil {
 		return err
 	}
 	var about []byte
 	if m != nil {
-		if about, err = b.customManifest(ctx, m, made, rd); err != nil {
+		if about, err = customManifest(ctx, m, made, rd); err != nil {
 			return err
 		}
 		setContent(made.Lookup(manifest.Name), about, m.SourceDate)
@@ -168,22 +166,15 @@ func sourceDate(m *manifest.Manifest, img *iso9660.Image) int64 {
 }
 
 // customInitrd makes the last initrd of the image.
-func (b *base) customInitrd(c Custom, mtime int64) (*customized, error) {
-	last := b.initrd()
-	built, err := asBuilt(func() (io.ReadCloser, error) { return b.open(last) }, b.image.Lookup(last).Size, last)
+func customInitrd(b *medium.Medium, c Custom, mtime int64) (*customized, error) {
+	last := b.Initrd()
+	built, err := asBuilt(func() (io.ReadCloser, error) { return b.Open(last) }, b.ISO.Lookup(last).Size, last)
 	if err != nil {
 		return nil, err
 	}
-	tree, err := readTree(func() (io.ReadCloser, error) {
-		return b.joinInitrds(func(name string) (io.ReadCloser, int64, error) {
-			if name == last {
-				r, err := built.reader()
-				return r, 0, err // it is padded already
-			}
-			r, err := b.open(name)
-			return r, b.image.Lookup(name).Size, err
-		})
-	}, b.name)
+	all := b.Segments()
+	all[len(all)-1].Open = built.reader
+	tree, err := readTree(all.Open, b.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -191,22 +182,22 @@ func (b *base) customInitrd(c Custom, mtime int64) (*customized, error) {
 }
 
 // customEdit takes the arguments of an earlier run out of the menus, and puts the new ones in.
-func (c *customized) customEdit(args, have string) (menuEdit, error) {
-	e := menuEdit{append: strings.TrimSpace(args)}
+func (c *customized) customEdit(args, have string) (medium.Edit, error) {
+	e := medium.Edit{Append: strings.TrimSpace(args)}
 	if c.old != nil {
-		e.remove = c.old.Append
+		e.Remove = c.old.Append
 	}
 	return e, c.distinct(e, have)
 }
 
 // distinct refuses arguments that the image has as built: nobody could tell later whose they are.
-func (c *customized) distinct(e menuEdit, have string) error {
+func (c *customized) distinct(e medium.Edit, have string) error {
 	have = " " + have
-	if e.remove != "" {
-		have = strings.TrimSuffix(have, " "+e.remove)
+	if e.Remove != "" {
+		have = strings.TrimSuffix(have, " "+e.Remove)
 	}
-	if e.append != "" && strings.HasSuffix(have, " "+e.append) {
-		return config.Mistake("kernel arguments", fmt.Sprintf("the image boots with %q as it was built", e.append), "leave them out")
+	if e.Append != "" && strings.HasSuffix(have, " "+e.Append) {
+		return config.Mistake("kernel arguments", fmt.Sprintf("the image boots with %q as it was built", e.Append), "leave them out")
 	}
 	return nil
 }
@@ -223,23 +214,23 @@ func withHash(meta []byte, sum string) ([]byte, error) {
 }
 
 // withCustom returns the image with another last initrd, and with what depends on that.
-func (b *base) withCustom(rd *customized, c Custom, mtime int64) (*iso9660.Image, error) {
-	img := *b.image
-	img.Files = slices.Clone(b.image.Files)
-	e, err := rd.customEdit(c.Append, withoutInitrd(b.append))
+func withCustom(b *medium.Medium, rd *customized, c Custom, mtime int64) (*iso9660.Image, error) {
+	e, err := rd.customEdit(c.Append, b.Arguments)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.editMenus(&img, e, mtime); err != nil {
+	edited, err := b.Edit(e, mtime)
+	if err != nil {
 		return nil, err
 	}
-	f := img.Lookup(b.initrd())
+	img := edited.ISO
+	f := img.Lookup(b.Initrd())
 	f.Size, f.HardLink, f.Open = rd.length(), "", rd.reader
 	meta := img.Lookup(metadataName)
 	if meta == nil {
-		return &img, nil
+		return img, nil
 	}
-	text, err := meta.Content(maxBootText)
+	text, err := meta.Content(1 << 20)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +242,7 @@ func (b *base) withCustom(rd *customized, c Custom, mtime int64) (*iso9660.Image
 		return nil, err
 	}
 	setContent(meta, text, mtime)
-	return &img, nil
+	return img, nil
 }
 
 // sum is the digest of the whole initrd.

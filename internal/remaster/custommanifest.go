@@ -14,7 +14,7 @@ import (
 )
 
 // customManifest brings the manifest of an ISO up to date.
-func (b *base) customManifest(ctx context.Context, m *manifest.Manifest, img *iso9660.Image, rd *customized) ([]byte, error) {
+func customManifest(ctx context.Context, m *manifest.Manifest, img *iso9660.Image, rd *customized) ([]byte, error) {
 	for i := range m.Boot {
 		f := img.Lookup(m.Boot[i].Path)
 		if f == nil || m.Boot[i].InfoTable {

@@ -18,6 +18,7 @@ import (
 	mkext "mkbuild/internal/extension"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 )
@@ -76,7 +77,7 @@ func asBuilt(open opener, size int64, name string) (*builtInitrd, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree, members, err := initrd.ReadMembers(r, name, maxInitrd)
+	tree, members, err := initrd.ReadMembers(r, name, medium.MaxInitrd)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func asBuilt(open opener, size int64, name string) (*builtInitrd, error) {
 	if _, err := io.CopyN(io.Discard, r, last); err != nil {
 		return nil, err
 	}
-	segment, err := initrd.Read(r, name, maxInitrd)
+	segment, err := initrd.Read(r, name, medium.MaxInitrd)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +124,20 @@ func recordIn(t *overlay.Tree) *manifest.Customization {
 
 // reader reads the initrd as built, padded to a multiple of four bytes.
 func (b *builtInitrd) reader() (io.ReadCloser, error) {
-	r, err := b.open()
-	if err != nil {
-		return nil, err
-	}
-	return &joined{Reader: io.MultiReader(io.LimitReader(r, b.size), bytes.NewReader(make([]byte, -b.size&3))), closers: []io.Closer{r}}, nil
+	return b.whole().Padded().Open()
+}
+
+// whole is the initrd as built.
+func (b *builtInitrd) whole() initrd.Segment {
+	return initrd.Segment{Size: b.size, Open: func() (io.ReadCloser, error) {
+		r, err := b.open()
+		return limited{io.LimitReader(r, b.size), r}, err
+	}}
+}
+
+type limited struct {
+	io.Reader
+	io.Closer
 }
 
 // customized is an initrd with its new segment, which is empty for an image as built.
@@ -142,14 +152,9 @@ type customized struct {
 // reader reads the initrd with its segment.
 func (c *customized) reader() (io.ReadCloser, error) {
 	if len(c.segment) == 0 {
-		r, err := c.open()
-		return &joined{Reader: io.LimitReader(r, c.size), closers: []io.Closer{r}}, err
+		return c.whole().Open()
 	}
-	r, err := c.builtInitrd.reader()
-	if err != nil {
-		return nil, err
-	}
-	return &joined{Reader: io.MultiReader(r, bytes.NewReader(c.segment)), closers: []io.Closer{r}}, nil
+	return initrd.Segments{c.whole().Padded(), {Size: int64(len(c.segment)), Open: overlay.Bytes(c.segment)}}.Open()
 }
 
 // length is how many bytes reader reads.

@@ -50,12 +50,12 @@ func (r *resolver) roots() []string {
 func (s *stage) date(blob *fetch.Blob, in lock.Input) error {
 	switch in.Kind {
 	case lock.ISO:
-		b, err := readISO(blob, in.Name)
+		m, _, err := readISO(blob, in.Name)
 		if err != nil {
 			return err
 		}
-		s.newer(b.image.Created)
-		s.newer(b.image.Modified)
+		s.newer(m.ISO.Created)
+		s.newer(m.ISO.Modified)
 	case lock.TCZ:
 		_, err := s.readTCZ(blob, in.Name)
 		return err

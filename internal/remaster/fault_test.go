@@ -17,6 +17,7 @@ import (
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/squashfs"
@@ -58,11 +59,11 @@ func TestBadBase(t *testing.T) {
 		{"empty", nil, is(iso9660.ErrNotISO), nil},
 		{"cut off", whole[:len(whole)-4096], is(iso9660.ErrCorrupt), []string{"truncated"}},
 		{"cut off in its descriptors", whole[:17*2048+100], is(iso9660.ErrCorrupt), nil},
-		{"no isolinux", with("boot/isolinux/isolinux.cfg", nil), is(ErrNoISOLINUX), nil},
-		{"no label", with("boot/isolinux/isolinux.cfg", []byte("timeout 3\n")), is(ErrNoISOLINUX), nil},
-		{"label of a file that is not there", with("boot/isolinux/isolinux.cfg", []byte("label a\nkernel /boot/nowhere\nappend initrd=/boot/core.gz\n")), is(ErrNoISOLINUX), nil},
-		{"no kernel", with("boot/vmlinuz", nil), is(ErrNoISOLINUX), nil},
-		{"no initrd", with("boot/core.gz", nil), is(ErrNoISOLINUX), nil},
+		{"no isolinux", with("boot/isolinux/isolinux.cfg", nil), is(medium.ErrNoMenu), nil},
+		{"no label", with("boot/isolinux/isolinux.cfg", []byte("timeout 3\n")), is(medium.ErrNoMenu), nil},
+		{"label of a file that is not there", with("boot/isolinux/isolinux.cfg", []byte("label a\nkernel /boot/nowhere\nappend initrd=/boot/core.gz\n")), is(medium.ErrNoMenu), nil},
+		{"no kernel", with("boot/vmlinuz", nil), is(medium.ErrNoMenu), nil},
+		{"no initrd", with("boot/core.gz", nil), is(medium.ErrNoMenu), nil},
 		{"kernel without a header", with("boot/vmlinuz", make([]byte, 8192)), is(tcz.ErrNotKernel), []string{"boot/vmlinuz"}},
 		{"kernel too short", with("boot/vmlinuz", []byte("MZ")), is(tcz.ErrNotKernel), []string{"boot/vmlinuz"}},
 		{"initrd of text", with("boot/core.gz", []byte("hello, world\n")), is(initrd.ErrNotInitrd), []string{"boot/core.gz"}},

@@ -89,7 +89,7 @@ func (b *Builder) writeForm(ctx context.Context, s *Staged, rd *Initrd, o Output
 // kernelArgs are the arguments that the image boots with: those of the source's default entry, then
 // the configuration's.
 func (s *Staged) kernelArgs() string {
-	args, add := withoutInitrd(s.base.append), strings.TrimSpace(s.Plan.Config.Boot.Append)
+	args, add := s.base.Arguments, strings.TrimSpace(s.Plan.Config.Boot.Append)
 	if add == "" || strings.HasSuffix(" "+args, " "+add) {
 		return args
 	}

@@ -51,17 +51,11 @@ type part struct {
 
 // Open reads the initrd from its beginning. It can be called more than once.
 func (i *Initrd) Open() (io.ReadCloser, error) {
-	all := &joined{}
+	var all initrd.Segments
 	for _, p := range i.parts {
-		r, err := p.open()
-		if err != nil {
-			all.Close() //nolint:errcheck,gosec // only read
-			return nil, err
-		}
-		all.readers, all.closers = append(all.readers, r), append(all.closers, r)
+		all = append(all, initrd.Segment{Size: p.Size, Open: p.open})
 	}
-	all.Reader = io.MultiReader(all.readers...)
-	return all, nil
+	return all.Open()
 }
 
 // Close gives up the space that the initrd takes.
@@ -97,7 +91,7 @@ func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err er
 	if err != nil {
 		return nil, err
 	}
-	rd.collect(s.base.tree)
+	rd.collect(s.baseTree)
 	var g errgroup.Group // neither needs the other
 	g.Go(func() error { return b.sumUp(ctx, s, rd) })
 	g.Go(func() (err error) {
@@ -158,16 +152,9 @@ func (b *Builder) appended(ctx context.Context, s *Staged, rd *Initrd, o initrd.
 // basePart is the base's initrd byte for byte, with NULs up to a multiple of 4: the kernel skips
 // them, and looks for the next segment there (init/initramfs.c).
 func (s *Staged) basePart() *part {
-	name := s.base.initrd()
-	size := s.base.image.Lookup(name).Size
-	open := func() (io.ReadCloser, error) {
-		r, err := s.base.open(name)
-		if err != nil {
-			return nil, err
-		}
-		return &joined{Reader: io.MultiReader(r, padding(size)), closers: []io.Closer{r}}, nil
-	}
-	return &part{Segment: Segment{Name: s.base.name, Size: size + -size&3}, open: open}
+	all := s.base.Segments()
+	last := all[len(all)-1]
+	return &part{Segment: Segment{Name: s.base.Name, Size: last.Size}, open: last.Open}
 }
 
 func (p *part) copyTo(w io.Writer) (int64, error) {

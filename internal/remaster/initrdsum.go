@@ -23,7 +23,7 @@ const maxSums = 1 << 20
 // sumUp works out where each segment begins, and the digest of the whole. That one follows from the
 // digests of the segments, and so is kept: nothing has to be read again for it.
 func (b *Builder) sumUp(ctx context.Context, s *Staged, rd *Initrd) error {
-	blob, err := b.Fetch.Derive(ctx, "sum", rd.key(s.base), func(w io.Writer) error {
+	blob, err := b.Fetch.Derive(ctx, "sum", rd.key(s), func(w io.Writer) error {
 		sums, err := rd.sum(ctx)
 		if err != nil {
 			return err
@@ -52,10 +52,10 @@ func (b *Builder) sumUp(ctx context.Context, s *Staged, rd *Initrd) error {
 }
 
 // key names everything that decides the bytes of the initrd.
-func (i *Initrd) key(b *base) string {
+func (i *Initrd) key(s *Staged) string {
 	sum := sha256.New()
 	for _, p := range i.parts {
-		fmt.Fprintf(sum, "%s %d %q\n", cmp.Or(p.SHA256, "iso "+b.sha256+" "+b.initrd()), p.Size, p.Name)
+		fmt.Fprintf(sum, "%s %d %q\n", cmp.Or(p.SHA256, "iso "+s.baseSum+" "+s.base.Initrd()), p.Size, p.Name)
 	}
 	return "mkbuild.sum/v1 segments " + hex.EncodeToString(sum.Sum(nil))
 }

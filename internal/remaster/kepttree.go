@@ -1,7 +1,6 @@
 package remaster
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -119,6 +118,3 @@ func (s *stage) keptTree(ctx context.Context, key, origin string, made func() (*
 func sectionOf(r io.ReaderAt, offset, size int64) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, offset, size)), nil }
 }
-
-// padding is what a segment of n bytes is filled up with.
-func padding(n int64) io.Reader { return bytes.NewReader(make([]byte, -n&3)) }

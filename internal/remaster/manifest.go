@@ -134,7 +134,7 @@ func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image
 		r := manifest.BootFile{Path: f.Path, Size: f.Size, Role: s.role(f.Path, img)}
 		var err error
 		switch {
-		case f.Path == s.base.initrd():
+		case f.Path == s.base.Initrd():
 			r.SHA256 = rd.SHA256
 		case img.HasTables(f.Path):
 			r.InfoTable = true
@@ -158,11 +158,11 @@ func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image
 
 func (s *Staged) role(name string, img *iso9660.Image) string {
 	switch {
-	case name == s.base.kernel:
+	case name == s.base.Kernel:
 		return manifest.RoleKernel
-	case slices.Contains(s.base.initrds, name):
+	case slices.Contains(s.base.Initrds, name):
 		return manifest.RoleInitrd
-	case slices.ContainsFunc(s.base.menus, func(m menu) bool { return m.efi == nil && m.path == name }):
+	case s.base.IsMenu(name):
 		return manifest.RoleMenu
 	case slices.ContainsFunc(img.Boot, func(e iso9660.BootEntry) bool { return e.Path == name }):
 		return manifest.RoleLoader

@@ -10,6 +10,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 )
@@ -86,13 +87,13 @@ func TestLabelThatBootsStockTinyCore(t *testing.T) {
 func TestDefaultLabelDecides(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "default right\nlabel wrong\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\nlabel right\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz one=1\n", "boot/stock.gz", second(t))
-	f, err := OpenBootFiles(filepath.Join(dir, isoPath))
+	f, err := medium.OpenISO(filepath.Join(dir, isoPath))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if f.Append != "one=1" {
-		t.Errorf("arguments %q", f.Append)
+	if f.Arguments != "one=1" {
+		t.Errorf("arguments %q", f.Arguments)
 	}
 	b, _ := builder(t, warm)
 	var open *OpenError

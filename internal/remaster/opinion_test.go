@@ -94,7 +94,7 @@ func TestCpioListsTheSegments(t *testing.T) {
 	rd, made := initrdWritten(t, b, s)
 	all := ""
 	for _, segment := range rd.Segments {
-		want := s.base.tree.Len()
+		want := s.baseTree.Len()
 		if t := s.tree(segment.Name); t != nil {
 			want = t.Len()
 		}

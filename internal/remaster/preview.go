@@ -51,7 +51,7 @@ func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
 	defer rd.Close() //nolint:errcheck // only read
 	out := &Preview{
 		Arguments: config.RedactArguments(s.kernelArgs()), Initrd: rd.Size, Inputs: s.Inputs(), Conflicts: s.conflicts,
-		Base: s.base.tree, Image: s.layers.Merged(), Secrets: s.secretFiles(),
+		Base: s.baseTree, Image: s.layers.Merged(), Secrets: s.secretFiles(),
 	}
 	if out.Config, err = s.Plan.Config.Public(); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (s *Staged) parts(rd *Initrd) []Part {
 			sizes[seg.Name] = seg.Size
 		}
 	}
-	out := []Part{{s.base.name, sizes[s.base.name], s.base.tree}}
+	out := []Part{{s.base.Name, sizes[s.base.Name], s.baseTree}}
 	for _, name := range s.segments.all() {
 		if t := s.tree(name); t != nil {
 			out = append(out, Part{name, sizes[name], t})
@@ -93,7 +93,7 @@ func (s *Staged) secretFiles() []string {
 	for _, e := range s.Added().Entries() {
 		shown := *e
 		shown.Origin = publicOrigin(e.Origin, s.Plan.Config.Overlay)
-		old := s.base.tree.Get(e.Path)
+		old := s.baseTree.Get(e.Path)
 		own := e.IsRegular() && e.Size > 0 && e.Perm()&0o004 == 0 && old == nil
 		if e.IsRegular() && (own || holdsSecrets(&shown, &s.Plan.Config)) {
 			out = append(out, e.Path)

@@ -17,15 +17,8 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/wholefile"
-)
-
-// Names in a PXE folder, beside the kernel's and the initrds' own.
-const (
-	pxeScript   = "boot.ipxe"
-	pxeMenu     = "pxelinux.cfg/default"
-	PXEManifest = "manifest.json"
-	PXESums     = "SHA256SUMS"
 )
 
 // source is a file to be handed out, and what it is in a manifest.
@@ -37,11 +30,11 @@ type source struct {
 // bootSources are the kernel and the initrds under the names that they have in the ISO, the remade
 // one among them.
 func (s *Staged) bootSources(rd *Initrd) []source {
-	names := pxeNames(append([]string{s.base.kernel}, s.base.initrds...))
-	out := []source{{names[0], manifest.RoleKernel, func() (io.ReadCloser, error) { return s.base.open(s.base.kernel) }}}
-	for i, p := range s.base.initrds {
-		open := func() (io.ReadCloser, error) { return s.base.open(p) }
-		if p == s.base.initrd() {
+	names := pxeNames(append([]string{s.base.Kernel}, s.base.Initrds...))
+	out := []source{{names[0], manifest.RoleKernel, func() (io.ReadCloser, error) { return s.base.Open(s.base.Kernel) }}}
+	for i, p := range s.base.Initrds {
+		open := func() (io.ReadCloser, error) { return s.base.Open(p) }
+		if p == s.base.Initrd() {
 			open = rd.Open
 		}
 		out = append(out, source{names[i+1], manifest.RoleInitrd, open})
@@ -53,7 +46,7 @@ func (s *Staged) bootSources(rd *Initrd) []source {
 // scripts all take as they are, and no two alike.
 func pxeNames(paths []string) []string {
 	var out []string
-	taken := []string{pxeScript, path.Dir(pxeMenu), PXEManifest, PXESums}
+	taken := []string{medium.PXEScript, path.Dir(medium.PXEMenu), medium.PXEManifest, medium.PXESums}
 	for _, p := range paths {
 		name := strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r) {
@@ -99,13 +92,13 @@ func finishFolder(ctx context.Context, dir string, files []source, describe func
 		return err
 	}
 	if about != nil {
-		last, err := fillFolder(ctx, dir, []source{textSource(PXEManifest, "", string(about))})
+		last, err := fillFolder(ctx, dir, []source{textSource(medium.PXEManifest, "", string(about))})
 		if err != nil {
 			return err
 		}
 		written = append(written, last...)
 	}
-	_, err = fillFolder(ctx, dir, []source{textSource(PXESums, "", sumLines(written))})
+	_, err = fillFolder(ctx, dir, []source{textSource(medium.PXESums, "", sumLines(written))})
 	return err
 }
 
@@ -115,8 +108,8 @@ func bootTexts(files []source, args string) ([]source, error) {
 		return nil, config.Mistake("boot.append", fmt.Sprintf("iPXE gives the kernel arguments %q a meaning of its own, and cannot be told not to", args), "leave ${, || and && out of the kernel arguments, or build without the form pxe")
 	}
 	return []source{
-		textSource(pxeScript, manifest.RoleMenu, ipxeScript(files, args)),
-		textSource(pxeMenu, manifest.RoleMenu, pxelinuxMenu(files, args)),
+		textSource(medium.PXEScript, manifest.RoleMenu, ipxeScript(files, args)),
+		textSource(medium.PXEMenu, manifest.RoleMenu, pxelinuxMenu(files, args)),
 	}, nil
 }
 
@@ -221,8 +214,8 @@ func CheckPXEFolder(name string) error {
 	if !info.IsDir() {
 		return &FolderError{name, "no folder"}
 	}
-	own := map[string]bool{PXESums: true}
-	sums, err := os.ReadFile(filepath.Join(name, PXESums))
+	own := map[string]bool{medium.PXESums: true}
+	sums, err := os.ReadFile(filepath.Join(name, medium.PXESums))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

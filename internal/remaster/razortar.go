@@ -29,7 +29,7 @@ func (b *Builder) writeRazor(ctx context.Context, s *Staged, rd *Initrd, name st
 	if args := s.Plan.Config.Boot.Append; args != "" {
 		b.Sink.Event(ui.Event{Level: ui.Info, Step: "razor", Item: name, Text: "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server"})
 	}
-	kernel := source{razorKernel, manifest.RoleKernel, func() (io.ReadCloser, error) { return s.base.open(s.base.kernel) }}
+	kernel := source{razorKernel, manifest.RoleKernel, func() (io.ReadCloser, error) { return s.base.Open(s.base.Kernel) }}
 	initrd := source{razorInitrd, manifest.RoleInitrd, func() (io.ReadCloser, error) { return s.openInitrds(rd) }}
 	return wholefile.Write(name, func(w io.Writer) error {
 		err := razorTar(interruptible{ctx, w}, []source{initrd, kernel}, s.Epoch)
@@ -42,14 +42,9 @@ func (b *Builder) writeRazor(ctx context.Context, s *Staged, rd *Initrd, name st
 
 // openInitrds reads the image's initrds as one: the server has a place for one only.
 func (s *Staged) openInitrds(rd *Initrd) (io.ReadCloser, error) {
-	return s.base.joinInitrds(func(name string) (io.ReadCloser, int64, error) {
-		if name == s.base.initrd() {
-			r, err := rd.Open()
-			return r, rd.Size, err
-		}
-		r, err := s.base.open(name)
-		return r, s.base.image.Lookup(name).Size, err
-	})
+	all := s.base.Segments()
+	all[len(all)-1].Open = rd.Open
+	return all.Open()
 }
 
 // razorTar writes the archive: the same files give the same bytes.

@@ -3,11 +3,13 @@ package remaster
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/tcz"
 )
 
@@ -111,21 +113,31 @@ func (r *resolver) iso(ctx context.Context) error {
 		r.src.kernel = l.Kernel
 		return nil
 	}
-	b, err := readISO(blob, r.all.ISO)
-	if err == nil {
-		r.src.kernel = b.uname
-	}
+	_, r.src.kernel, err = readISO(blob, r.all.ISO)
 	return err
 }
 
-// readISO reads what can be known of an image once its file is closed again.
-func readISO(blob *fetch.Blob, name string) (*base, error) {
+// readISO reads what can be known of an image once its file is closed again, and its kernel's release.
+func readISO(blob *fetch.Blob, name string) (*medium.Medium, string, error) {
 	f, err := blob.Open()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	return openBase(f, blob, name)
+	return openSource(f, blob.Size, name)
+}
+
+// openSource reads an ISO that has to boot a kernel with an initrd, and its kernel's release.
+func openSource(r io.ReaderAt, size int64, name string) (*medium.Medium, string, error) {
+	m, err := medium.ReadISO(r, size, name)
+	if err == nil {
+		err = m.Bootable()
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	kernel, err := m.KernelRelease()
+	return m, kernel, err
 }
 
 // extensions fetches the closure of every profile. A mirror that has no ssh server is no reason

@@ -3,6 +3,7 @@ package remaster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -205,4 +206,11 @@ func (s *stage) client() (*overlay.Tree, error) {
 		return nil, err
 	}
 	return clientTree(program, c)
+}
+
+// recovered turns a panic of a parser into an error of the file that it parsed.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read %s: the parser gave up: %v", name, p)
+	}
 }

@@ -401,7 +401,7 @@ func TestFileThatChangesIsNotKept(t *testing.T) {
 func TestKeptTree(t *testing.T) {
 	t.Parallel()
 	_, s, _ := staged(t, plan(t, pristine))
-	want, err := s.base.unpack()
+	want, err := s.base.Tree()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func TestKeptTree(t *testing.T) {
 	if err := keepTree(&file, want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), s.base.name)
+	got, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), s.base.Name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/rubygems"
@@ -45,9 +46,11 @@ type Builder struct {
 // Staged is an image as values: every input fetched, checked and placed, nothing written yet.
 type Staged struct {
 	Plan     *Plan
-	Kernel   string // release of the kernel: "3.0.21-tinycore"
-	Epoch    int64  // seconds since 1970-01-01 UTC
-	base     *base
+	Kernel   string         // release of the kernel: "3.0.21-tinycore"
+	Epoch    int64          // seconds since 1970-01-01 UTC
+	base     *medium.Medium // the source ISO
+	baseSum  string         // its SHA-256
+	baseTree *overlay.Tree  // the files of its initrds
 	layers   *overlay.Layers
 	segments segments
 	files    []*os.File
@@ -169,38 +172,38 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.base, err = openBase(f, blob, s.Plan.ISO); err != nil {
+	if s.base, s.Kernel, err = openSource(f, blob.Size, s.Plan.ISO); err != nil {
 		return err
 	}
-	s.Kernel, s.src.kernel = s.base.uname, s.base.uname
-	s.newer(s.base.image.Created)
-	s.newer(s.base.image.Modified)
+	s.baseSum, s.src.kernel = blob.SHA256, s.Kernel
+	s.newer(s.base.ISO.Created)
+	s.newer(s.base.ISO.Modified)
 	if err := s.checkBoot(); err != nil {
 		return err
 	}
-	for _, note := range s.base.image.Notes {
+	for _, note := range s.base.ISO.Notes {
 		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: s.Plan.ISO, Text: note})
 	}
-	s.baseFiles = begin(func() (*overlay.Tree, error) { return s.baseTree(ctx, blob) })
+	s.baseFiles = begin(func() (*overlay.Tree, error) { return s.keptBase(ctx, blob) })
 	s.gemFiles = begin(func() ([]*rubygems.Gem, error) { return s.readGems(ctx) })
 	return nil
 }
 
 // layBase makes the base's files what everything else is placed on.
 func (s *stage) layBase(context.Context) (err error) {
-	if s.base.tree, err = s.baseFiles.wait(); err != nil {
+	if s.baseTree, err = s.baseFiles.wait(); err != nil {
 		return err
 	}
-	s.base.checkModules(s.Sink, s.base.append+" "+s.Plan.Config.Boot.Append)
-	s.layers = overlay.NewLayers(s.base.tree)
+	s.checkModules(s.base.Arguments + " " + s.Plan.Config.Boot.Append)
+	s.layers = overlay.NewLayers(s.baseTree)
 	return nil
 }
 
-// baseTree returns the files of the base's initrd. They are unpacked once for each source image, into
+// keptBase returns the files of the base's initrd. They are unpacked once for each source image, into
 // the cache, and read from there.
-func (s *stage) baseTree(ctx context.Context, iso *fetch.Blob) (*overlay.Tree, error) {
-	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", iso.SHA256, s.base.initrds)
-	return s.keptTree(ctx, key, s.base.name, s.base.unpack)
+func (s *stage) keptBase(ctx context.Context, iso *fetch.Blob) (*overlay.Tree, error) {
+	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", iso.SHA256, s.base.Initrds)
+	return s.keptTree(ctx, key, s.base.Name, s.base.Tree)
 }
 
 // place adds what an input brings; it wins over everything so far.
@@ -218,11 +221,11 @@ func (s *stage) checkBoot() error {
 	if err := s.checkCompressor(); err != nil {
 		return err
 	}
-	s.base.checkFirmware(s.Sink, c.Boot.Append != "" || c.Boot.Timeout != nil)
-	if len(s.base.initrds) > 1 && c.Initrd.Layout == "merged" {
-		return config.Mistake("initrd.layout", fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.initrds, ", ")), "use the layout append")
+	s.checkFirmware()
+	if len(s.base.Initrds) > 1 && c.Initrd.Layout == "merged" {
+		return config.Mistake("initrd.layout", fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.Initrds, ", ")), "use the layout append")
 	}
-	return s.base.checkLabels(c.Profile == "prod", s.Sink)
+	return s.checkLabels()
 }
 
 func (s *stage) resolve(ctx context.Context) (err error) {

@@ -11,6 +11,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 )
@@ -207,13 +208,13 @@ func TestUEFIAlone(t *testing.T) {
 	files["EFI/BOOT/grub.cfg"] = []byte(grubMenu)
 	dir := mirror(t)
 	publishISO(t, dir, files)
-	f, err := OpenBootFiles(filepath.Join(dir, isoPath))
+	f, err := medium.OpenISO(filepath.Join(dir, isoPath))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if f.Append != "quiet" {
-		t.Errorf("arguments %q", f.Append)
+	if f.Arguments != "quiet" {
+		t.Errorf("arguments %q", f.Arguments)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/wholefile"
 )
@@ -42,7 +43,7 @@ func (b *Builder) writeISO(ctx context.Context, s *Staged, rd *Initrd, name stri
 	if err != nil {
 		return err
 	}
-	b.noteUSB(img, s.base.name)
+	b.noteUSB(img, s.base.Name)
 	err = wholefile.Write(name, func(w io.Writer) error {
 		if err := img.Write(interruptible{ctx, w}); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
@@ -90,13 +91,13 @@ func (c *counter) Write(p []byte) (int, error) {
 // remake returns the source image with the new initrd, boot arguments, metadata and name. The
 // volume's times stay: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
 func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
-	b, c := s.base, s.Plan.Config
-	img := *b.image
-	img.Files = append([]iso9660.File(nil), b.image.Files...)
-	if err := b.editMenus(&img, bootEdit(c.Boot), s.Epoch); err != nil {
+	c := s.Plan.Config
+	made, err := s.base.Edit(bootEdit(c.Boot), s.Epoch)
+	if err != nil {
 		return nil, err
 	}
-	f := img.Lookup(b.initrd())
+	img := made.ISO
+	f := img.Lookup(s.base.Initrd())
 	f.Size, f.MTime, f.HardLink, f.Open = rd.Size, s.Epoch, "", rd.Open
 	meta, err := s.metadata(rd)
 	if err != nil {
@@ -107,14 +108,14 @@ func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
 	img.Put(description)
 	img.VolumeID = "Razor MK " + c.Image.Version
 	img.ApplicationID = "Razor Microkernel"
-	return &img, nil
+	return img, nil
 }
 
 // bootEdit says what to change in the boot menus.
-func bootEdit(c config.Boot) menuEdit {
-	e := menuEdit{append: c.Append}
+func bootEdit(c config.Boot) medium.Edit {
+	e := medium.Edit{Append: c.Append}
 	if c.Timeout != nil {
-		e.tenths = *c.Timeout
+		e.TimeoutTenths = *c.Timeout
 	}
 	return e
 }
@@ -131,17 +132,17 @@ const metadataName = "iso-metadata.yaml"
 // wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
 // not a string.
 func (s *Staged) metadata(rd *Initrd) ([]byte, error) {
-	k, err := s.base.open(s.base.kernel)
+	k, err := s.base.Open(s.base.Kernel)
 	if err != nil {
 		return nil, err
 	}
 	defer k.Close() //nolint:errcheck // only read
 	sum := sha256.New()
 	if _, err := io.Copy(sum, k); err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", s.base.kernel, s.base.name, err)
+		return nil, fmt.Errorf("read %s in %s: %w", s.base.Kernel, s.base.Name, err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.kernel, s.base.initrd())
+	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.Kernel, s.base.Initrd())
 	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
 	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), rd.SHA256)
 	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(s.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))

@@ -1,4 +1,4 @@
-package remaster
+package medium
 
 import (
 	"bytes"
@@ -12,19 +12,14 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit/tinymirror"
-	"mkbuild/internal/config"
-	"mkbuild/internal/fetch"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/tcz"
 )
 
-// scratch is a file for openBase to read; its content changes from case to case.
-type scratch struct {
-	*os.File
-	config config.Config
-}
+// scratch is a file that is read as an ISO; its content changes from case to case.
+type scratch struct{ *os.File }
 
 func newScratch(t testing.TB) *scratch {
 	t.Helper()
@@ -33,7 +28,7 @@ func newScratch(t testing.TB) *scratch {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return &scratch{f, config.Default()}
+	return &scratch{f}
 }
 
 // fill makes b the content.
@@ -50,13 +45,7 @@ func (s *scratch) fill(t testing.TB, b []byte) {
 // the way, too.
 func (s *scratch) use(t testing.TB, size int64) error {
 	t.Helper()
-	base, err := openBase(s.File, &fetch.Blob{Size: size}, "core.iso")
-	if err == nil {
-		base.tree, err = base.unpack()
-	}
-	if err == nil {
-		err = s.rebuild(base)
-	}
+	err := s.rebuild(size)
 	if err == nil {
 		return nil
 	}
@@ -64,7 +53,7 @@ func (s *scratch) use(t testing.TB, size int64) error {
 		t.Errorf("a parser panicked: %v", err)
 	}
 	for _, known := range []error{iso9660.ErrNotISO, iso9660.ErrCorrupt, iso9660.ErrInvalid, iso9660.ErrTooLarge, initrd.ErrCorrupt, initrd.ErrNotInitrd,
-		ErrNoISOLINUX, tcz.ErrNotKernel, overlay.ErrLimit, overlay.ErrPath, io.ErrUnexpectedEOF} {
+		ErrNoMenu, tcz.ErrNotKernel, overlay.ErrLimit, overlay.ErrPath, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -75,20 +64,31 @@ func (s *scratch) use(t testing.TB, size int64) error {
 	return err
 }
 
-// rebuild writes the image that would be made of the base.
-func (s *scratch) rebuild(b *base) error {
-	st := &Staged{Plan: &Plan{Config: s.config}, base: b, layers: overlay.NewLayers(b.tree)}
-	img, err := st.remake(&Initrd{})
+// rebuild writes the image that would be made of the file.
+func (s *scratch) rebuild(size int64) error {
+	m, err := ReadISO(s.File, size, "core.iso")
+	if err == nil {
+		err = m.Bootable()
+	}
+	if err == nil {
+		_, err = m.KernelRelease()
+	}
+	if err == nil {
+		_, err = m.Tree()
+	}
+	if err == nil {
+		m, err = m.Edit(Edit{Append: "x"}, 0)
+	}
 	if err != nil {
 		return err
 	}
-	return img.Write(io.Discard)
+	return m.ISO.Write(io.Discard)
 }
 
-// TestFlippedBytesOfTheBase changes one byte after the other of the source image's first 200 KiB: its
+// TestFlippedBytes changes one byte after the other of the image's first 200 KiB: its
 // descriptors, folders and boot files, and its initrd. It takes samples, fewer of them where there is
-// nothing but zeros; FuzzBase goes on from there.
-func TestFlippedBytesOfTheBase(t *testing.T) {
+// nothing but zeros; FuzzISO goes on from there.
+func TestFlippedBytes(t *testing.T) {
 	t.Parallel()
 	iso, err := tinymirror.ISO()
 	if err != nil {
@@ -129,8 +129,8 @@ func TestFlippedBytesOfTheBase(t *testing.T) {
 	t.Logf("%d flips gave a valid build, %d an error", worked, failed)
 }
 
-// TestCutOffBase ends the image anywhere.
-func TestCutOffBase(t *testing.T) {
+// TestCutOff ends the image anywhere.
+func TestCutOff(t *testing.T) {
 	t.Parallel()
 	iso, err := tinymirror.ISO()
 	if err != nil {
@@ -173,8 +173,8 @@ func TestHostileSizes(t *testing.T) {
 	}
 }
 
-// FuzzBase gives openBase any file, and what it takes apart has to go together again.
-func FuzzBase(f *testing.F) {
+// FuzzISO gives ReadISO any file, and what it takes apart has to go together again.
+func FuzzISO(f *testing.F) {
 	iso, err := tinymirror.ISO()
 	if err != nil {
 		f.Fatal(err)
@@ -183,7 +183,6 @@ func FuzzBase(f *testing.F) {
 	f.Add(iso[:18*2048])
 	f.Add([]byte("<html>"))
 	s := newScratch(f)
-	s.config.Boot.Append = "x"
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s.fill(t, b)
 		_ = s.use(t, int64(len(b)))

@@ -1,9 +1,10 @@
-package remaster
+package medium
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,7 +23,9 @@ func menuISO(t *testing.T, menu string) (string, []byte) {
 		t.Fatal(err)
 	}
 	name := filepath.Join(t.TempDir(), "x.iso")
-	writeFile(t, name, image)
+	if err := os.WriteFile(name, image, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return name, image
 }
 
@@ -40,11 +43,12 @@ func TestCopyWithArguments(t *testing.T) {
 			if err := CopyWithArguments(t.Context(), &out, name, "console=ttyS0 a=b"); err != nil {
 				t.Fatal(err)
 			}
-			copied := filepath.Join(t.TempDir(), "copy.iso")
-			writeFile(t, copied, out.Bytes())
-			img := openISO(t, copied)
-			if got := string(content(t, img.Lookup("boot/isolinux/isolinux.cfg"))); got != tc.want {
-				t.Errorf("got %q, want %q", got, tc.want)
+			copied, err := ReadISO(bytes.NewReader(out.Bytes()), int64(out.Len()), "copy.iso")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := copied.text("boot/isolinux/isolinux.cfg"); string(got) != tc.want {
+				t.Errorf("got %q, want %q: %v", got, tc.want, err)
 			}
 			differ := 0
 			for i := range image {
@@ -55,8 +59,8 @@ func TestCopyWithArguments(t *testing.T) {
 			if differ > 32 {
 				t.Errorf("%d bytes of the image differ, want the places in two directory records", differ)
 			}
-			if !bytes.Equal(image, readFile(t, name)) {
-				t.Error("the image itself has changed")
+			if now, err := os.ReadFile(name); !bytes.Equal(image, now) {
+				t.Errorf("the image itself has changed: %v", err)
 			}
 		})
 	}
@@ -64,7 +68,7 @@ func TestCopyWithArguments(t *testing.T) {
 
 func TestCopyWithArgumentsRefuses(t *testing.T) {
 	name, _ := menuISO(t, "label a\n localboot 0x80\n")
-	if err := CopyWithArguments(t.Context(), &bytes.Buffer{}, name, "a"); !errors.Is(err, ErrNoISOLINUX) {
+	if err := CopyWithArguments(t.Context(), &bytes.Buffer{}, name, "a"); !errors.Is(err, ErrNoMenu) {
 		t.Errorf("no kernel in the menu: %v", err)
 	}
 	name, _ = menuISO(t, "label a\n kernel /boot/vmlinuz\n")

@@ -1,0 +1,97 @@
+package medium
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/fat"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/overlay"
+)
+
+// maxEFI bounds an EFI boot image, which is read whole; real ones have 1 to 10 MiB.
+const maxEFI = 128 << 20
+
+// efiImage is the boot image of a UEFI entry: a FAT file system with a boot loader, and sometimes
+// with that loader's menu.
+type efiImage struct {
+	name    string // for people
+	path    string // on the medium; "" for an image that no name leads to
+	entries []int  // of the boot catalog that boot it
+	fs      *fat.FS
+	bytes   []byte
+	files   []string
+}
+
+// findEFI reads the boot images of all UEFI entries. One that cannot be read is left out, and kept as it is.
+func (m *Medium) findEFI() []*efiImage {
+	var out []*efiImage
+	for i := range m.ISO.Boot {
+		e := &m.ISO.Boot[i]
+		if e.Platform != iso9660.PlatformUEFI {
+			continue
+		}
+		if at := slices.IndexFunc(out, func(x *efiImage) bool { return e.Path != "" && x.path == e.Path }); at >= 0 {
+			out[at].entries = append(out[at].entries, i)
+			continue
+		}
+		if x := m.readEFI(e); x != nil {
+			x.entries = []int{i}
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (m *Medium) readEFI(e *iso9660.BootEntry) *efiImage {
+	x := &efiImage{name: "the EFI boot image", path: e.Path}
+	f := &iso9660.File{Path: x.name, Mode: overlay.TypeRegular | 0o444, Size: e.Size, Open: e.Open}
+	if e.Path != "" {
+		x.name = e.Path
+		if f = m.ISO.Lookup(e.Path); f == nil {
+			return nil
+		}
+	}
+	var err error
+	if x.bytes, err = f.Content(maxEFI); err != nil {
+		return nil
+	}
+	if x.fs, err = fat.Open(x.bytes); err != nil {
+		return nil
+	}
+	if x.files, err = x.fs.Files(); err != nil {
+		return nil
+	}
+	return x
+}
+
+// has reports whether the file system holds a file that a menu names; a nil one holds none.
+func (x *efiImage) has(name string) bool {
+	if x == nil {
+		return false
+	}
+	name = strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(name, "\\", "/")), "/")
+	return slices.ContainsFunc(x.files, func(f string) bool { return strings.EqualFold(f, name) })
+}
+
+// clone copies the image, so that an edit leaves the source as it is.
+func (x *efiImage) clone() (*efiImage, error) {
+	c := *x
+	c.bytes = bytes.Clone(x.bytes)
+	var err error
+	c.fs, err = fat.Open(c.bytes)
+	return &c, err
+}
+
+// store puts the image into img, which has its own list of boot entries.
+func (x *efiImage) store(img *iso9660.Image, mtime int64) {
+	if x.path != "" {
+		setContent(img.Lookup(x.path), x.bytes, mtime)
+		return
+	}
+	for _, i := range x.entries {
+		img.Boot[i].Open = overlay.Bytes(x.bytes)
+	}
+}

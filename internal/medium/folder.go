@@ -1,0 +1,98 @@
+package medium
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/overlay"
+)
+
+// Files of a PXE folder, next to kernel and initrds.
+const (
+	PXEScript   = "boot.ipxe"
+	PXEManifest = "manifest.json"
+	PXESums     = "SHA256SUMS"
+)
+
+// ErrNotPXEFolder is returned when a folder lacks the files of a PXE boot.
+var ErrNotPXEFolder = errors.New("no folder for PXE")
+
+// maxFolder bounds what a PXE folder holds; those made here have half a dozen files.
+const maxFolder = 1000
+
+// OpenFolder reads a PXE folder, whatever tool made it: what it boots by its PXELINUX menu, and its
+// regular files.
+func OpenFolder(dir string) (_ *Medium, err error) {
+	defer recovered(dir, &err)
+	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(PXEMenu))); err != nil {
+		return nil, fmt.Errorf("read %s: %w: it has no %s", dir, ErrNotPXEFolder, PXEMenu)
+	}
+	img, err := folderFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Medium{Name: dir, ISO: img, menus: []menu{{path: PXEMenu, dialect: pxelinux()}}}
+	return m, m.readMenus()
+}
+
+// folderFiles lists the regular files of a folder.
+func folderFiles(dir string) (*iso9660.Image, error) {
+	img, files := &iso9660.Image{}, os.DirFS(dir)
+	return img, fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if len(img.Files) == maxFolder {
+			return fmt.Errorf("read %s: %w: it has more than %d files", dir, ErrNotPXEFolder, maxFolder)
+		}
+		img.Put(iso9660.File{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: func() (io.ReadCloser, error) { return files.Open(name) }})
+		return nil
+	})
+}
+
+// WrongSums holds a PXE folder against its own SHA256SUMS, and returns the files that are missing or
+// different. It returns SHA256SUMS itself if that cannot be read or names no file of the folder.
+func WrongSums(dir string) []string {
+	sums, err := os.ReadFile(filepath.Join(dir, PXESums)) //nolint:gosec // the user's own choice
+	if err != nil {
+		return []string{PXESums}
+	}
+	var wrong []string
+	for line := range bytes.Lines(sums) {
+		want, name, ok := strings.Cut(strings.TrimRight(string(line), "\r\n"), "  ")
+		if !ok || !filepath.IsLocal(filepath.FromSlash(name)) {
+			wrong = append(wrong, PXESums)
+			continue
+		}
+		sum, err := fileSum(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil || sum != want {
+			wrong = append(wrong, name)
+		}
+	}
+	return slices.Compact(wrong)
+}
+
+func fileSum(name string) (string, error) {
+	f, err := os.Open(name) //nolint:gosec // below the folder
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
