@@ -17,10 +17,7 @@ import (
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/isolinux"
 	"mkbuild/internal/lock"
-	"mkbuild/internal/mcoconfig"
-	"mkbuild/internal/overlay"
 	"mkbuild/internal/planreport"
-	"mkbuild/internal/profile"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/squashfs"
@@ -100,8 +97,8 @@ func exitCode(err error) int {
 		return exitBoot
 	case errors.Is(err, lock.ErrDrift), errors.Is(err, lock.ErrMissing), errors.Is(err, lock.ErrStale):
 		return exitDrift
-	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err), isAny[*profile.KeyError](err), isAny[*profile.MissingServerError](err),
-		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err), isAny[*overlay.ClashError](err),
+	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
+		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err),
 		isAny[*clientbin.MissingError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), errors.Is(err, lock.ErrInvalid), isAny[*remaster.OccupiedError](err):
 		return exitUsage
@@ -132,13 +129,13 @@ func statusOf(c fail.Class) int {
 
 func isVerification(err error) bool {
 	for _, s := range []error{fetch.ErrTooLarge, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		isolinux.ErrInvalid, grub.ErrInvalid, overlay.ErrPath, overlay.ErrNotTar, overlay.ErrLimit, overlay.ErrNoTop,
-		mcoconfig.ErrNotMCollective, inspect.ErrKind, inspect.ErrNoManifest} {
+		isolinux.ErrInvalid, grub.ErrInvalid,
+		inspect.ErrKind, inspect.ErrNoManifest} {
 		if errors.Is(err, s) {
 			return true
 		}
 	}
-	return isAny[*inspect.BrokenError](err) || isAny[*inspect.RebuildError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err) || isAny[*profile.BaseError](err)
+	return isAny[*inspect.BrokenError](err) || isAny[*inspect.RebuildError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err)
 }
 
 func isAny[T error](err error) bool {

@@ -8,7 +8,6 @@ import (
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/overlay"
 )
 
 // hint is the error's own, or the one of its class.
@@ -32,8 +31,6 @@ func (r reporter) causeHint(err error) string {
 		return r.choose("choose a place that you may write to with -o FILE or --cache-dir DIR", "`ls -ld` shows whose the file is that is named")
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "allow more open files: `ulimit -n 4096`, then run the command again"
-	case isAny[*overlay.ClashError](err):
-		return "give your files another `target` in the `overlay` of mkbuild.yaml"
 	case errors.Is(err, fetch.ErrAddress):
 		return "look at `mirrors` and the urls in mkbuild.yaml: http://, https://, file:/// or a path"
 	case errors.Is(err, fs.ErrNotExist) && exitCode(err) == exitUnexpected:

@@ -18,7 +18,6 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/rubygems"
@@ -124,7 +123,6 @@ func TestClassHints(t *testing.T) {
 		{fmt.Errorf("write: %w", syscall.EDQUOT), "df"},
 		{fmt.Errorf("write: %w", syscall.EROFS), "ls -ld"},
 		{fmt.Errorf("open: %w", syscall.EMFILE), "ulimit -n 4096"},
-		{&overlay.ClashError{}, "`target`"},
 		{fmt.Errorf("read ruby.tcz: %w", rubygems.ErrNoRuby), "rubygems: null"},
 		{fmt.Errorf("x: %w", fetch.ErrAddress), "`mirrors`"},
 		{fmt.Errorf("open x: %w", fs.ErrNotExist), "spelling"},

@@ -184,7 +184,7 @@ func (u *unpacker) readMember(at int64) (k kind, err error) {
 	if k == kindRaw {
 		return k, u.readArchives(u.in, true)
 	}
-	return k, u.readArchives(&limited{r: plain, left: u.left}, false)
+	return k, u.readArchives(&overlay.LimitedReader{R: plain, Left: u.left}, false)
 }
 
 // unknown names what stands where a member should.
@@ -232,21 +232,4 @@ func (u *unpacker) readArchives(r io.Reader, single bool) error {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
 	}
-}
-
-// limited fails with overlay.ErrLimit where io.LimitedReader would pretend an end.
-type limited struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("%w: too many bytes unpacked", overlay.ErrLimit)
-	}
-	return n, err
 }

@@ -55,9 +55,7 @@ func apply(t *testing.T, settings ...string) *Config {
 		}
 	}
 	c := Default()
-	if err := c.Apply(values); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, c.Apply(values))
 	return c
 }
 
@@ -105,9 +103,7 @@ func TestRenderConnector(t *testing.T) {
 	for _, name := range []string{"rabbitmq", "activemq"} {
 		c := apply(t, "plugin.X.vhost=/mcollective", "plugin.X.pool.10.host=j", "plugin.X.pool.2.host=b", "plugin.X.pool.1.password=secret",
 			"plugin.X.pool.1.user=u", "plugin.X.pool.1.host=a", "plugin.X.pool.1.port=61613", "plugin.X.pool.1.ssl=0", "plugin.X.pool.size=2")
-		if err := c.Set("connector", name); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, c.Set("connector", name))
 		// The keys above are named for a connector that is not known: they are further settings.
 		if got := string(c.Render()); strings.Contains(got, "plugin.stomp") || !strings.Contains(got, "# Further settings\nplugin.X") {
 			t.Errorf("got\n%s", got)
@@ -115,9 +111,7 @@ func TestRenderConnector(t *testing.T) {
 		for key, v := range c.Values() {
 			if rest, ok := strings.CutPrefix(key, "plugin.X."); ok {
 				c.Remove(key)
-				if err := c.Set("plugin."+name+"."+rest, v); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, c.Set("plugin."+name+"."+rest, v))
 			}
 		}
 		block := strings.ReplaceAll(`connector = X
@@ -204,9 +198,7 @@ func TestRenderedDoesNotPrint(t *testing.T) {
 	t.Parallel()
 	r := Default().Render()
 	js, err := json.Marshal(map[string]any{"cfg": r})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, s := range []string{
 		fmt.Sprint(r), fmt.Sprintf("%s %v %+v %#v %x %q %d", r, r, r, r, r, r, r), fmt.Sprintf("%v", []any{r}), string(js), r.String(), r.GoString(),
 	} {
@@ -227,9 +219,7 @@ func TestMCollectiveReadsIt(t *testing.T) {
 	c := apply(t, "connector=rabbitmq", "plugin.rabbitmq.pool.size=1", "plugin.rabbitmq.pool.1.host=mq", "plugin.rabbitmq.pool.1.password=a = b#c",
 		"plugin.psk=k", "topicprefix", "direct_addressing=1", "libdir="+dir, "logfile="+dir+"/log", "identity=node-1")
 	file := filepath.Join(dir, "server.cfg")
-	if err := os.WriteFile(file, c.Render(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(file, c.Render(), 0o600))
 	got := testkit.Run(t, "ruby", "-W0", "-e", `
 		require 'mcollective'
 		c = MCollective::Config.instance

@@ -1,12 +1,12 @@
 package mcoconfig
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
@@ -21,8 +21,8 @@ const (
 // ServerCfg is where an image has its server.cfg.
 const ServerCfg = configDir + "/server.cfg"
 
-// ErrNotMCollective says that a source archive has no daemon where MCollective keeps it.
-var ErrNotMCollective = errors.New("not the source of MCollective")
+// ErrNotMCollective is returned for a source archive without a daemon where MCollective keeps it.
+var ErrNotMCollective = fail.New(fail.Verification, "not the source of MCollective", "")
 
 // versionForm is what may become part of a directory's name.
 var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]{0,63}$`)
@@ -82,66 +82,27 @@ func findDaemon(src *overlay.Tree) (string, error) {
 	return "", fmt.Errorf("%w: %s has neither mcollectived.rb nor bin/mcollectived", ErrNotMCollective, origin)
 }
 
-// copySource copies src below home with normal modes and root as owner.
+// copySource copies src below home, as an installer leaves it.
 func copySource(out, src *overlay.Tree, home, daemon string) error {
 	target, err := src.Resolve(daemon)
+	if err != nil {
+		return err
+	}
+	installed, err := src.Installed()
 	if err != nil {
 		return err
 	}
 	if err := out.Put(overlay.Dir(home, 0o755)); err != nil {
 		return err
 	}
-	for _, e := range src.Entries() {
-		if e.Path == "." {
-			continue
-		}
-		if err := checkEntry(src, e); err != nil {
-			return fmt.Errorf("%s: %w", e.Origin, err)
-		}
-		if err := addParents(out, home, e); err != nil {
-			return err
-		}
-		copied := overlay.Installed(*e)
+	for _, e := range installed.Entries() {
 		if e.Path == target {
-			copied.Mode |= 0o111
+			e.Mode |= 0o111
 		}
-		copied.Path = path.Join(home, e.Path)
-		if err := out.Put(copied); err != nil {
+		e.Path = path.Join(home, e.Path)
+		if err := out.PutBelow(home, *e); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// addParents adds the directories between home and e that the archive does not list.
-func addParents(out *overlay.Tree, home string, e *overlay.Entry) error {
-	for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
-		if out.Get(path.Join(home, d)) != nil {
-			return nil
-		}
-		dir := overlay.Dir(path.Join(home, d), 0o755)
-		dir.MTime, dir.Origin = e.MTime, e.Origin
-		if err := out.Put(dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkEntry refuses what no source archive contains: devices, and names that lead out of it.
-func checkEntry(src *overlay.Tree, e *overlay.Entry) error {
-	for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
-		if p := src.Get(d); p != nil && !p.IsDir() {
-			return fmt.Errorf("%w: %q lies below %q, which is no directory", overlay.ErrPath, e.Path, d)
-		}
-	}
-	switch {
-	case e.IsDir(), e.IsRegular():
-		return nil
-	case !e.IsLink():
-		return fmt.Errorf("%w: %q is a device or socket", ErrNotMCollective, e.Path)
-	case overlay.LinkLeaves(e.Path, e.Link):
-		return fmt.Errorf("%w: symlink %q to %q", overlay.ErrPath, e.Path, e.Link)
 	}
 	return nil
 }

@@ -1,9 +1,12 @@
 package overlay
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"path"
 	"strconv"
+
+	"mkbuild/internal/fail"
 )
 
 // Conflict is one path that a layer wanted to deliver and that something else already had.
@@ -14,20 +17,6 @@ type Conflict struct {
 	Kept, Skipped string
 	// Reason says why, for people.
 	Reason string
-}
-
-// ClashError says that a layer that has to win cannot replace what is there.
-type ClashError struct {
-	// Path is where the layer's entry belongs.
-	Path string
-	// A and B are the origins of what is there and of what was to replace it.
-	A, B string
-	// Reason says why it cannot, for people.
-	Reason string
-}
-
-func (e *ClashError) Error() string {
-	return fmt.Sprintf("replace %s of %s with that of %s: %s", e.Path, e.A, e.B, e.Reason)
 }
 
 // Layers puts trees on top of a base image, the root file system of a stock initrd, with the rules
@@ -90,7 +79,7 @@ func (l *Layers) AddFirstWins(layer *Tree) ([]Conflict, error) {
 	return skipped, nil
 }
 
-// addFirst adds one entry, or says why not.
+// addFirst adds one entry, or returns why not.
 func (l *Layers) addFirst(e *Entry) (*Conflict, error) {
 	at, old, reason := l.place(e)
 	switch {
@@ -118,7 +107,7 @@ func (l *Layers) addFirst(e *Entry) (*Conflict, error) {
 func (l *Layers) place(e *Entry) (at string, old *Entry, reason string) {
 	at, err := l.all.ResolveParent(e.Path)
 	if err != nil {
-		return e.Path, l.all.loopIn(e.Path), "its directory is a symlink loop"
+		return e.Path, loopIn(l.all, e.Path), "its directory is a symlink loop"
 	}
 	for dir := path.Dir(at); dir != "."; dir = path.Dir(dir) {
 		if up := l.all.Get(dir); up != nil && !up.IsDir() {
@@ -139,8 +128,8 @@ func (l *Layers) place(e *Entry) (at string, old *Entry, reason string) {
 	return at, old, ""
 }
 
-// loopIn returns the first symlink on the way to p, for naming the owner of a loop.
-func (t *Tree) loopIn(p string) *Entry {
+// loopIn returns the first symlink on the way to p, to name the owner of a loop.
+func loopIn(t *Tree, p string) *Entry {
 	found := &Entry{}
 	for ; p != "."; p = path.Dir(p) {
 		if e := t.Get(p); e != nil && e.IsLink() {
@@ -180,7 +169,7 @@ func (l *Layers) put(e *Entry, at string) error {
 }
 
 // AddLastWins adds what mkbuild or the user wants to have in the image whatever is there: files
-// replace files of the base and of all layers. It fails with a [*ClashError] where something would
+// replace files of the base and of all layers. It fails with class [fail.Usage] where an entry would
 // take more with it than its own path, and then the layer is added in part.
 func (l *Layers) AddLastWins(layer *Tree) error {
 	l.count++
@@ -199,14 +188,14 @@ func (l *Layers) addLast(e *Entry) error {
 	at, old, reason := l.place(e)
 	switch {
 	case reason != "":
-		return &ClashError{Path: at, A: old.Origin, B: e.Origin, Reason: reason}
+		return clash(at, old, e, reason)
 	case old == nil:
 		return l.put(e, at)
 	case e.IsDir() && old.IsDir():
 		return nil
 	}
 	if reason := l.irreplaceable(at, old, e); reason != "" {
-		return &ClashError{Path: at, A: old.Origin, B: e.Origin, Reason: reason}
+		return clash(at, old, e, reason)
 	}
 	if b := l.base.Get(at); b != nil && b.UID == e.UID && b.GID == e.GID {
 		same, err := sameFile(b, e)
@@ -219,6 +208,12 @@ func (l *Layers) addLast(e *Entry) error {
 		}
 	}
 	return l.put(e, at)
+}
+
+// clash is the error of a layer that has to win and cannot replace old.
+func clash(at string, old, e *Entry, reason string) error {
+	return fail.New(fail.Usage, fmt.Sprintf("replace %s of %s with that of %s: %s", at, old.Origin, e.Origin, reason),
+		"give your files another `target` in the `overlay` of mkbuild.yaml")
 }
 
 // irreplaceable says why e cannot take the place of old in a later segment of an initrd, as
@@ -286,35 +281,26 @@ func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 // Directories that the base lacks above what it has are there as 0755 root:root, too.
 func (l *Layers) Merged() *Tree {
 	out := l.all.Clone()
-	if l.orphans() {
-		l.adopt(out)
+	for dir, below := range l.missing() {
+		made := Dir(dir, 0o755)
+		made.Origin = l.all.entries[below].Origin
+		out.entries[dir] = &made
 	}
 	out.entries["."] = plainRoot(out.entries["."])
 	return out
 }
 
-// orphans reports whether there are entries without a directory. It saves nearly all images the
-// sorting that adopt needs.
-func (l *Layers) orphans() bool {
+// missing returns the directories that no entry stands for, each with the first path below it.
+func (l *Layers) missing() map[string]string {
+	out := map[string]string{}
 	for p := range l.all.entries {
-		if dir := path.Dir(p); dir != "." && l.all.entries[dir] == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// adopt adds the directories that are missing, each for the first entry below it.
-func (l *Layers) adopt(out *Tree) {
-	for _, e := range l.all.Entries() {
-		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-			if out.entries[dir] == nil {
-				made := Dir(dir, 0o755)
-				made.Origin = e.Origin
-				out.entries[dir] = &made
+		for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+			if first, known := out[dir]; l.all.entries[dir] == nil && (!known || p < first) {
+				out[dir] = p
 			}
 		}
 	}
+	return out
 }
 
 // plainRoot returns the root directory as every image must have it; stored is what the base has.
@@ -324,4 +310,24 @@ func plainRoot(stored *Entry) *Entry {
 		root.MTime, root.Origin = stored.MTime, stored.Origin
 	}
 	return &root
+}
+
+// sameFile reports whether a and b are alike in type, permissions, link target, device number and
+// content. Owners and times are not compared: two builds of one file differ in those.
+func sameFile(a, b *Entry) (bool, error) {
+	if a.IsLink() && b.IsLink() {
+		return a.Link == b.Link, nil // nothing looks at a symlink's permissions
+	}
+	if a.Mode != b.Mode || a.Major != b.Major || a.Minor != b.Minor || a.Size != b.Size {
+		return false, nil
+	}
+	ha, hb := sha256.New(), sha256.New()
+	err := a.CopyTo(ha)
+	if err == nil {
+		err = b.CopyTo(hb)
+	}
+	if err != nil {
+		return false, fmt.Errorf("compare %s of %s and %s: %w", b.Path, a.Origin, b.Origin, err)
+	}
+	return string(ha.Sum(nil)) == string(hb.Sum(nil)), nil
 }

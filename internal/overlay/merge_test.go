@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mkbuild/internal/fail"
 )
 
 // from marks entries with an origin.
@@ -196,9 +198,9 @@ func TestAddLastWinsClashes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := NewLayers(stockBase(t)).AddLastWins(treeOf(t, from("user", tt.e)...))
-			var clash *ClashError
-			if !errors.As(err, &clash) || clash.Path != tt.path || clash.A != "core.gz" || clash.B != "user" || clash.Reason == "" {
-				t.Errorf("got %v", err)
+			want := "replace " + tt.path + " of core.gz with that of user: "
+			if err == nil || !strings.HasPrefix(err.Error(), want) || fail.ClassOf(err) != fail.Usage || !strings.Contains(fail.HintOf(err), "`target`") {
+				t.Errorf("got %v, want %q", err, want)
 			}
 		})
 	}
@@ -261,17 +263,14 @@ func TestLayersReportUnreadableContent(t *testing.T) {
 	}
 }
 
-func TestSameBytesLooksAtAll(t *testing.T) {
+func TestSameFileLooksAtAll(t *testing.T) {
 	a := bytes.Repeat([]byte("a"), 100_000)
 	b := bytes.Clone(a)
 	b[99_999] = 'b'
-	for _, tt := range []struct {
-		x    []byte
-		want bool
-	}{{a, true}, {b, false}} {
-		got, err := sameBytes(bytes.NewReader(a), bytes.NewReader(tt.x), int64(len(a)))
-		if err != nil || got != tt.want {
-			t.Errorf("got %v, %v; want %v", got, err, tt.want)
+	for _, other := range [][]byte{a, b} {
+		x, y := File("f", 0o644, a), File("f", 0o644, other)
+		if got, err := sameFile(&x, &y); err != nil || got != bytes.Equal(a, other) {
+			t.Errorf("got %v, %v", got, err)
 		}
 	}
 }

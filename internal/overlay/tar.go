@@ -3,19 +3,23 @@ package overlay
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
+	"mkbuild/internal/fail"
 )
 
-// ErrNotTar says that a stream is no tar archive, compressed with gzip or not.
-var ErrNotTar = errors.New("not a tar archive")
+// ErrNotTar is returned for a stream that is not a tar archive, compressed with gzip or not.
+var ErrNotTar = fail.New(fail.Verification, "not a tar archive", "")
 
-// ErrLimit says that an archive is larger than its reader allows.
-var ErrLimit = errors.New("archive exceeds a limit")
+// ErrLimit is returned for an archive that is larger than its reader allows.
+var ErrLimit = fail.New(fail.Verification, "archive exceeds a limit", "")
 
 // Limits bounds what [ReadTar] takes from one archive. A zero field means the default.
 type Limits struct {
@@ -28,23 +32,14 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	if l.Total == 0 {
-		l.Total = 512 << 20
-	}
-	if l.File == 0 {
-		l.File = 256 << 20
-	}
-	if l.Entries == 0 {
-		l.Entries = 200_000
-	}
-	return l
+	return Limits{Total: cmp.Or(l.Total, 512<<20), File: cmp.Or(l.File, 256<<20), Entries: cmp.Or(l.Entries, 200_000)}
 }
 
 // ReadTar reads a whole tar archive (v7, ustar, pax or GNU; plain or gzip by its magic number)
 // into a Tree whose contents are held in memory. origin names the archive in every entry and in
 // errors.
 //
-// Device nodes are kept, and it is the caller who refuses them. Of two members with one name the
+// Device nodes are kept; the caller refuses them. Of two members with one name the
 // last wins. The target of a hard link must come earlier in the same archive, as tar(1) writes it.
 // It fails with [ErrPath] on absolute names and on "..", with [ErrNotTar] on anything else than
 // tar, with [ErrLimit] beyond lim, and with [io.ErrUnexpectedEOF] on a truncated archive.
@@ -54,8 +49,8 @@ func ReadTar(r io.Reader, origin string, lim Limits) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", origin, err)
 	}
-	counted := &countingReader{r: plain, limit: lim.Total}
-	d := &tarReader{in: counted, tar: tar.NewReader(counted), origin: origin, lim: lim, tree: &Tree{}}
+	in := &LimitedReader{R: plain, Left: lim.Total}
+	d := &tarReader{in: in, tar: tar.NewReader(in), origin: origin, lim: lim, tree: &Tree{}}
 	if err := d.readAll(gzipped); err != nil {
 		return nil, fmt.Errorf("read %s: %w", origin, err)
 	}
@@ -84,7 +79,7 @@ func unzip(r io.Reader) (plain io.Reader, gzipped bool, err error) {
 	return br, false, nil
 }
 
-// truncated turns the end of input where more was promised into io.ErrUnexpectedEOF.
+// truncated turns io.EOF into io.ErrUnexpectedEOF, where more input was promised.
 func truncated(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -92,41 +87,25 @@ func truncated(err error) error {
 	return err
 }
 
-// countingReader counts bytes and fails with ErrLimit after limit of them.
-type countingReader struct {
-	r        io.Reader
-	n, limit int64
+// LimitedReader reads at most Left bytes from R and then fails with [ErrLimit], where
+// [io.LimitedReader] would pretend an end.
+type LimitedReader struct {
+	R    io.Reader
+	Left int64
 }
 
-func (c *countingReader) Read(p []byte) (int, error) {
-	if c.n >= c.limit {
-		return c.atLimit()
+// Read implements [io.Reader].
+func (l *LimitedReader) Read(p []byte) (int, error) {
+	n, err := l.R.Read(p[:min(int64(len(p)), l.Left+1)])
+	if l.Left -= int64(n); l.Left < 0 {
+		return 0, fmt.Errorf("%w: too many bytes unpacked", ErrLimit)
 	}
-	if int64(len(p)) > c.limit-c.n {
-		p = p[:c.limit-c.n]
-	}
-	n, err := c.r.Read(p)
-	c.n += int64(n)
 	return n, err
-}
-
-// atLimit tells an archive of exactly the limit from a longer one.
-func (c *countingReader) atLimit() (int, error) {
-	var one [1]byte
-	for {
-		n, err := c.r.Read(one[:])
-		if n > 0 {
-			return 0, fmt.Errorf("%w: %d bytes unpacked", ErrLimit, c.limit)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
 }
 
 // tarReader collects the members of one archive.
 type tarReader struct {
-	in     *countingReader
+	in     *LimitedReader
 	tar    *tar.Reader
 	origin string
 	lim    Limits
@@ -136,11 +115,11 @@ type tarReader struct {
 
 // readAll reads every member and the end of the archive.
 func (d *tarReader) readAll(gzipped bool) error {
-	var end int64 // offset behind the last member's content
+	left := d.in.Left // behind the last member's content
 	for {
 		h, err := d.tar.Next()
 		if err == io.EOF {
-			return d.finish(gzipped, end)
+			return d.finish(gzipped, left)
 		}
 		if err != nil {
 			return d.headerError(err)
@@ -151,11 +130,11 @@ func (d *tarReader) readAll(gzipped bool) error {
 		if err := d.add(h); err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
-		end = d.in.n
+		left = d.in.Left
 	}
 }
 
-// headerError says whether what failed to parse was an archive at all.
+// headerError tells a damaged archive from something that is not one.
 func (d *tarReader) headerError(err error) error {
 	if errors.Is(err, tar.ErrHeader) && d.count == 0 {
 		return fmt.Errorf("%w: %w", ErrNotTar, err)
@@ -166,9 +145,9 @@ func (d *tarReader) headerError(err error) error {
 // finish checks that the archive did not just stop. A plain archive shows that by its end marker
 // alone (a block of zeros, POSIX ustar "end-of-archive"); gzip has a checksum, which is compared
 // once the rest of the stream has been read.
-func (d *tarReader) finish(gzipped bool, end int64) error {
+func (d *tarReader) finish(gzipped bool, left int64) error {
 	if !gzipped {
-		if d.in.n-end < 512 {
+		if left-d.in.Left < 512 {
 			return fmt.Errorf("no end-of-archive marker: %w", io.ErrUnexpectedEOF)
 		}
 		return nil
@@ -266,20 +245,12 @@ func (d *tarReader) readContent(e *Entry, size int64) error {
 	if size > d.lim.File {
 		return fmt.Errorf("%w: %d bytes in one file, the limit is %d", ErrLimit, size, d.lim.File)
 	}
-	b := make([]byte, 0, min(size, 1<<20))
-	for int64(len(b)) < size {
-		if len(b) == cap(b) {
-			grown := make([]byte, len(b), min(size, 2*int64(cap(b))))
-			copy(grown, b)
-			b = grown
-		}
-		n, err := io.ReadFull(d.tar, b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err != nil {
-			return truncated(err)
-		}
+	var b bytes.Buffer
+	b.Grow(int(min(size, 1<<20)) + bytes.MinRead)
+	if _, err := io.CopyN(&b, d.tar, size); err != nil {
+		return truncated(err)
 	}
-	e.Size, e.Open = size, Bytes(b)
+	e.Size, e.Open = size, Bytes(b.Bytes())
 	return nil
 }
 
@@ -303,4 +274,18 @@ func (d *tarReader) addHardLink(name, linkname string) error {
 	second := *first
 	second.Path = name
 	return d.tree.Put(second)
+}
+
+// LooksLikeHTML reports whether b, the first bytes of a download, begin a web page: what mirrors
+// and captive portals send with status 200 in place of a file. Readers use it to say so, since
+// "bad magic" helps nobody.
+func LooksLikeHTML(b []byte) bool {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	b = bytes.ToLower(bytes.TrimLeft(b[:min(len(b), 256)], " \t\r\n"))
+	for _, start := range []string{"<!doctype", "<html", "<head", "<body", "<?xml", "<!--"} {
+		if bytes.HasPrefix(b, []byte(start)) {
+			return true
+		}
+	}
+	return false
 }

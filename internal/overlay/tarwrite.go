@@ -18,18 +18,20 @@ const gzipBlock = 1 << 20
 // times before 1970 become 0. Sockets are refused: tar has no type for them.
 func WriteTarGz(w io.Writer, t *Tree, mtime int64) error {
 	z, err := pgzip.NewWriterLevel(w, 6)
+	if err == nil {
+		err = z.SetConcurrency(gzipBlock, 4)
+	}
+	if err == nil {
+		z.ModTime = time.Unix(0, 0) // pgzip writes the zero Time as some date of 2042
+		err = writeTar(z, t, mtime)
+		if cerr := z.Close(); err == nil { // always: Close ends pgzip's goroutines
+			err = cerr
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("write tar: %w", err)
 	}
-	if err := z.SetConcurrency(gzipBlock, 4); err != nil {
-		return fmt.Errorf("write tar: %w", err)
-	}
-	z.ModTime = time.Unix(0, 0) // pgzip writes the zero Time as some date of 2042
-	err = writeTar(z, t, mtime)
-	if cerr := z.Close(); err == nil && cerr != nil { // always: Close ends pgzip's goroutines
-		err = fmt.Errorf("write tar: %w", cerr)
-	}
-	return err
+	return nil
 }
 
 func writeTar(w io.Writer, t *Tree, mtime int64) error {
@@ -37,13 +39,10 @@ func writeTar(w io.Writer, t *Tree, mtime int64) error {
 	firstOf := make(map[string]string) // hard-link group -> the name that carries the content
 	for _, e := range t.Entries() {
 		if err := writeTarEntry(tw, e, mtime, firstOf); err != nil {
-			return fmt.Errorf("write tar: %w", err)
+			return err
 		}
 	}
-	if err := tw.Close(); err != nil {
-		return fmt.Errorf("write tar: %w", err)
-	}
-	return nil
+	return tw.Close()
 }
 
 func writeTarEntry(tw *tar.Writer, e *Entry, mtime int64, firstOf map[string]string) error {

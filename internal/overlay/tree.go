@@ -4,19 +4,20 @@
 // and every file can name where it came from.
 //
 // The package refuses what an initrd cannot hold or what no honest archive contains: absolute
-// paths, "..", empty names and NUL bytes.
+// paths, "..", empty names and NUL bytes. Start reading at [Tree] and [Entry]; [Layers] puts trees
+// on top of each other.
 package overlay
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"slices"
-	"sort"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
 // File type bits of [Entry.Mode], as in stat(2), cpio newc and squashfs.
@@ -32,10 +33,10 @@ const (
 	permMask    = 0o007777
 )
 
-// ErrPath says that a name cannot be a path inside an image.
-var ErrPath = errors.New("unsafe path")
+// ErrPath is returned for a name that cannot be a path inside an image.
+var ErrPath = fail.New(fail.Verification, "unsafe path", "")
 
-// ErrNotExist says that a tree has no such entry.
+// ErrNotExist is returned when a tree has no such entry.
 var ErrNotExist = fs.ErrNotExist
 
 // Entry is one file, directory, link or device of an image.
@@ -54,7 +55,7 @@ type Entry struct {
 	MTime int64
 	// Size is the length in bytes of a regular file; zero for everything else.
 	Size int64
-	// Open gives the content of a regular file; it can be called more than once. Nil means empty.
+	// Open returns the content of a regular file; it can be called more than once. Nil means empty.
 	Open func() (io.ReadCloser, error)
 	// ID, when set, stands for the content: entries with the same ID have the same bytes. It is
 	// "sha256:" and the hex digest where that is known.
@@ -93,6 +94,34 @@ func (e *Entry) Content(limit int64) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// CopyTo writes the content of e to w; only a regular file has any. It fails when the content is not
+// exactly e.Size bytes long, which would spoil the archive that it goes into.
+func (e *Entry) CopyTo(w io.Writer) error {
+	if !e.IsRegular() || e.Open == nil {
+		if e.Size != 0 {
+			return fmt.Errorf("copy %s: %d bytes promised and nothing to read them from", e.Path, e.Size)
+		}
+		return nil
+	}
+	r, err := e.Open()
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", e.Path, err)
+	}
+	defer r.Close() //nolint:errcheck // only read
+	n, err := io.Copy(w, io.LimitReader(r, e.Size))
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", e.Path, err)
+	}
+	if n < e.Size {
+		return fmt.Errorf("copy %s: %d of %d bytes: %w", e.Path, n, e.Size, io.ErrUnexpectedEOF)
+	}
+	var one [1]byte
+	if n, _ := io.ReadFull(r, one[:]); n > 0 {
+		return fmt.Errorf("copy %s: more content than the %d bytes promised", e.Path, e.Size)
+	}
+	return nil
+}
+
 // Bytes returns an opener for content held in memory.
 func Bytes(b []byte) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
@@ -116,13 +145,8 @@ func Symlink(name, target string) Entry {
 // CleanPath turns an archive member's name into an [Entry.Path]: "./usr/" becomes "usr", "" and
 // "/" become ".". It fails with [ErrPath] on "..", NUL and names over 4095 bytes (PATH_MAX).
 func CleanPath(name string) (string, error) {
-	if len(name) > 4095 || strings.IndexByte(name, 0) >= 0 {
+	if len(name) > 4095 || strings.IndexByte(name, 0) >= 0 || slices.Contains(strings.Split(name, "/"), "..") {
 		return "", fmt.Errorf("%w: %.64q", ErrPath, name)
-	}
-	for _, part := range strings.Split(name, "/") {
-		if part == ".." {
-			return "", fmt.Errorf("%w: %.64q", ErrPath, name)
-		}
 	}
 	p := path.Clean("/" + name)[1:]
 	if p == "" {
@@ -204,7 +228,7 @@ func (t *Tree) Children(dir string) []*Entry {
 			out = append(out, e)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	slices.SortFunc(out, func(a, b *Entry) int { return strings.Compare(a.Path, b.Path) })
 	return out
 }
 

@@ -1,11 +1,11 @@
 package profile
 
 import (
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
-
-	"mkbuild/internal/overlay"
 )
 
 // lockedPassword matches no hash (shadow(5)). Not "!": sshd takes that as a locked account and
@@ -14,94 +14,107 @@ const lockedPassword = "*"
 
 // accounts locks every password, in every profile: the stock tc account has an empty one, and
 // mkbuild sets none.
-func accounts(t, out *overlay.Tree, _ Options) error {
-	if err := replaceText(t, out, "etc/shadow", lockAll("etc/shadow", false)); err != nil {
+func accounts(e *edit) error {
+	if err := e.change("etc/shadow", lockAll("etc/shadow", false)); err != nil {
 		return err
 	}
-	return replaceText(t, out, "etc/passwd", lockAll("etc/passwd", true))
+	return e.change("etc/passwd", lockAll("etc/passwd", true))
 }
 
 // lockAll locks the second field of passwd(5) and shadow(5) lines. In passwd an "x" stays: it
 // only points to shadow.
-func lockAll(name string, keepX bool) func(string) (string, error) {
-	return func(text string) (string, error) {
-		ls := lines(text)
+func lockAll(name string, keepX bool) func([]string) ([]string, error) {
+	return func(ls []string) ([]string, error) {
 		for i, l := range ls {
 			if l == "" {
 				continue
 			}
 			f := strings.Split(l, ":")
 			if len(f) < 2 {
-				return "", &BaseError{name, fmt.Sprintf("line %d is no account", i+1)}
+				return nil, notTinyCore(name, fmt.Sprintf("line %d is no account", i+1))
 			}
 			if !keepX || f[1] != "x" {
 				f[1] = lockedPassword
 			}
 			ls[i] = strings.Join(f, ":")
 		}
-		return join(ls), nil
+		return ls, nil
 	}
 }
 
-// WaysIn lists what a finished image would let somebody in by: accounts that some password, or
-// none, opens, and logins or shells on a console. A prod image must have none, whatever the
-// user's own files do.
-func WaysIn(t *overlay.Tree) ([]string, error) {
-	var out []string
-	for _, check := range []struct {
-		file string
-		open func(line string) string
-	}{
-		{"etc/shadow", func(l string) string { return openAccount(l, false) }},
-		{"etc/passwd", func(l string) string { return openAccount(l, true) }},
-		{"etc/inittab", openConsole},
-	} {
-		e, err := t.Lookup(check.file)
-		if errors.Is(err, overlay.ErrNotExist) {
+// sshAccount is the account that sshd drops its privileges to (SSH_PRIVSEP_USER in OpenSSH's
+// configure). An sshd built for it does not start without it, and Tiny Core has none.
+const sshAccount = "sshd"
+
+// sshNumber is the uid and gid that other distributions give that account. The numbers below
+// maxSystem are for system accounts.
+const sshNumber, maxSystem = 74, 1000
+
+// sshUser adds the account, locked, to dev and debug, unless the base has it. It comes after
+// [accounts], which changes the same files.
+func sshUser(e *edit) error {
+	if !e.hasSSH() {
+		return nil
+	}
+	passwd, err := e.current("etc/passwd")
+	if err != nil || hasAccount(passwd, sshAccount) {
+		return err
+	}
+	group, err := e.current("etc/group")
+	if err != nil {
+		return err
+	}
+	groups := numbers(group)
+	gid, hasGroup := groups[sshAccount]
+	uid := freeNumber(numbers(passwd), groups)
+	if !hasGroup {
+		gid = uid
+	}
+	if err := e.addLine("etc/passwd", fmt.Sprintf("%s:x:%d:%d:sshd:/var/empty:/bin/false", sshAccount, uid, gid)); err != nil {
+		return err
+	}
+	if !hasGroup && group != nil {
+		if err := e.addLine("etc/group", fmt.Sprintf("%s:x:%d:", sshAccount, gid)); err != nil {
+			return err
+		}
+	}
+	shadow, err := e.current("etc/shadow")
+	if err != nil || hasAccount(shadow, sshAccount) {
+		return err
+	}
+	return e.addLine("etc/shadow", sshAccount+":"+lockedPassword+":::::::")
+}
+
+func (e *edit) addLine(name, line string) error {
+	return e.change(name, func(ls []string) ([]string, error) { return append(ls, line), nil })
+}
+
+func hasAccount(ls []string, name string) bool {
+	return slices.ContainsFunc(ls, func(l string) bool { return strings.HasPrefix(l, name+":") })
+}
+
+// numbers returns the third field of the lines of passwd(5) or group(5) by their names.
+func numbers(ls []string) map[string]int {
+	out := map[string]int{}
+	for _, l := range ls {
+		f := strings.Split(l, ":")
+		if len(f) < 3 {
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		b, err := e.Content(maxText)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range lines(string(b)) {
-			if what := check.open(l); what != "" {
-				out = append(out, what+" in /"+check.file)
-			}
-		}
-	}
-	return out, nil
-}
-
-// OpenArguments lists the kernel arguments that start another program in the place of init, such as
-// rdinit=/bin/sh: that is a way in for whoever is at the console, whatever the files of the image say.
-func OpenArguments(args string) []string {
-	var out []string
-	for _, a := range strings.Fields(args) {
-		key, program, _ := strings.Cut(a, "=")
-		if (key == "rdinit" || key == "init") && program != "/init" && program != "/sbin/init" {
-			out = append(out, "kernel argument "+a)
+		if n, err := strconv.Atoi(f[2]); err == nil {
+			out[f[0]] = n
 		}
 	}
 	return out
 }
 
-// openAccount names the account of a passwd(5) or shadow(5) line that is not locked.
-func openAccount(line string, isPasswd bool) string {
-	f := strings.Split(line, ":")
-	if len(f) < 2 || strings.HasPrefix(f[1], "*") || strings.HasPrefix(f[1], "!") || isPasswd && f[1] == "x" {
-		return ""
+// freeNumber is sshNumber, or the next one above that neither an account nor a group has.
+func freeNumber(users, groups map[string]int) int {
+	taken := slices.AppendSeq(slices.Collect(maps.Values(users)), maps.Values(groups))
+	for n := sshNumber; n < maxSystem; n++ {
+		if !slices.Contains(taken, n) {
+			return n
+		}
 	}
-	return "account " + f[0]
-}
-
-// openConsole tells of an inittab line in force that starts a login or a shell.
-func openConsole(line string) string {
-	if strings.HasPrefix(strings.TrimSpace(line), "#") || !startsLogin(line) {
-		return ""
-	}
-	return "console " + strings.SplitN(line, ":", 2)[0]
+	return sshNumber // nearly a thousand system accounts: sharing a number is the least harm
 }

@@ -1,53 +1,35 @@
 package profile
 
 import (
+	"slices"
 	"strings"
-
-	"mkbuild/internal/overlay"
 )
+
+// ClientPath is where the image keeps mk-client.
+const ClientPath = "usr/local/sbin/mk-client"
 
 // console edits /etc/inittab: prod and dev have no login on any console, debug keeps Tiny
 // Core's automatic one. mk-client is respawned by init, which starts it after the sysinit
 // script, so after tc-config, its DHCP and /opt/bootsync.sh.
-func console(t, out *overlay.Tree, o Options) error {
-	return replaceText(t, out, "etc/inittab", func(text string) (string, error) {
-		ls := lines(text)
-		if o.Profile != "debug" {
-			ls = withoutLogins(ls)
+func console(e *edit) error {
+	return e.change("etc/inittab", func(ls []string) ([]string, error) {
+		if e.Profile != "debug" {
+			ls = slices.DeleteFunc(ls, startsLogin)
 		}
-		if o.Client {
+		if e.Client {
 			ls = append(ls, "::respawn:/"+ClientPath+" run")
 		}
-		return join(ls), nil
+		return ls, nil
 	})
 }
 
-// withoutLogins drops every line that starts a login or a shell, the commented ones too: the
-// boot code "multivt" uncomments them (tc-config).
-func withoutLogins(ls []string) []string {
-	var out []string
-	for _, l := range ls {
-		if !startsLogin(l) {
-			out = append(out, l)
-		}
-	}
-	return out
-}
-
+// startsLogin reports whether a line starts a login or a shell. A commented line counts too: the boot
+// code "multivt" uncomments it (tc-config).
 func startsLogin(line string) bool {
 	f := strings.SplitN(strings.TrimLeft(line, "# \t"), ":", 4) // id:runlevels:action:process
-	if len(f) != 4 {
+	if len(f) != 4 || !slices.Contains([]string{"respawn", "askfirst", "once", "wait"}, f[2]) {
 		return false
 	}
-	switch f[2] {
-	case "respawn", "askfirst", "once", "wait":
-	default:
-		return false
-	}
-	for _, program := range []string{"getty", "login", "/bin/sh", "/bin/ash", "/bin/bash", "-sh", "sulogin"} {
-		if strings.Contains(f[3], program) {
-			return true
-		}
-	}
-	return false
+	programs := []string{"getty", "login", "/bin/sh", "/bin/ash", "/bin/bash", "-sh", "sulogin"}
+	return slices.ContainsFunc(programs, func(p string) bool { return strings.Contains(f[3], p) })
 }

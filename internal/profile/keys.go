@@ -3,44 +3,38 @@ package profile
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"mkbuild/internal/fail"
 )
 
-// KeyError is a line that is no public key. It never shows the line: a user may have named a
-// private key by mistake.
-type KeyError struct {
-	Where string // file and line
-	Why   string
+// keyError never shows the line: a user may have named a private key by mistake. where is the file
+// and line.
+func keyError(where, why string) error {
+	return fail.New(fail.Usage, "read authorized keys "+where+": "+why,
+		"give public keys, as in ~/.ssh/id_rsa.pub, in `openssh: {authorized_keys: [...]}`")
 }
 
-func (e *KeyError) Error() string { return "read authorized keys " + e.Where + ": " + e.Why }
-
-// Hint says what is wanted.
-func (*KeyError) Hint() string {
-	return "give public keys, as in ~/.ssh/id_rsa.pub, in `openssh: {authorized_keys: [...]}`"
-}
-
-// IsKeyText tells the text of public keys, with options or without, from the name of a file that
-// holds some. Damaged keys and private ones count as text, for [ParseKeys] to say what is wrong.
+// IsKeyText distinguishes the text of public keys, with options or without, from the name of a file
+// that holds some. Damaged and private keys count as text, so that [ParseKeys] says what is wrong.
 func IsKeyText(s string) bool {
 	if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s)); err == nil || strings.ContainsAny(s, "\r\n") {
 		return true
 	}
-	for _, p := range []string{"ssh-", "ecdsa-", "sk-"} {
-		if strings.HasPrefix(s, p) && strings.Contains(s, " ") {
-			return true
-		}
-	}
-	return strings.HasPrefix(s, "-----BEGIN ")
+	return damagedKey.MatchString(s)
 }
+
+// damagedKey matches what begins like a key and is no file name.
+var damagedKey = regexp.MustCompile(`^((ssh|ecdsa|sk)-.* |-----BEGIN )`)
 
 // ParseKeys checks the text of an authorized_keys file and returns its key lines.
 func ParseKeys(text []byte, where string) ([]string, error) {
 	if bytes.Contains(text, []byte("PRIVATE KEY")) {
-		return nil, &KeyError{where, "this is a private key: it must never go into an image"}
+		return nil, keyError(where, "this is a private key: it must never go into an image")
 	}
 	var out []string
 	for i, l := range strings.Split(string(text), "\n") {
@@ -49,7 +43,7 @@ func ParseKeys(text []byte, where string) ([]string, error) {
 			continue
 		}
 		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err != nil {
-			return nil, &KeyError{where + ":" + strconv.Itoa(i+1), "not a public key"}
+			return nil, keyError(where+":"+strconv.Itoa(i+1), "not a public key")
 		}
 		out = append(out, l)
 	}

@@ -1,11 +1,12 @@
 package profile
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
@@ -29,9 +30,7 @@ func base(t *testing.T) *overlay.Tree {
 		case "opt/bootsync.sh":
 			e.Mode, e.GID = overlay.TypeRegular|0o755, 50
 		}
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(e))
 	}
 	return tree
 }
@@ -39,9 +38,7 @@ func base(t *testing.T) *overlay.Tree {
 func withServer(t *testing.T, tree *overlay.Tree) *overlay.Tree {
 	t.Helper()
 	for _, n := range []string{"usr/local/sbin/sshd", "usr/local/bin/ssh-keygen", "usr/local/etc/ssh/sshd_config.example", "usr/local/libexec/sftp-server", "usr/share/doc/sshd_config"} {
-		if err := tree.Put(overlay.File(n, 0o755, nil)); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(overlay.File(n, 0o755, nil)))
 	}
 	return tree
 }
@@ -49,22 +46,16 @@ func withServer(t *testing.T, tree *overlay.Tree) *overlay.Tree {
 func text(t *testing.T, tree *overlay.Tree, name string) string {
 	t.Helper()
 	e, err := tree.Lookup(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	b, err := e.Content(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return string(b)
 }
 
 func TestProd(t *testing.T) {
 	tree := base(t)
 	out, err := Apply(tree, Options{Profile: "prod", Version: "1.0", Client: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := []string{"account tc in /etc/shadow", "account guest in /etc/passwd", "console tty1 in /etc/inittab"}
 	if open, err := WaysIn(tree); err != nil || !slices.Equal(open, want) {
 		t.Errorf("the stock base: %q, %v; want %q", open, err, want)
@@ -99,9 +90,7 @@ func TestProd(t *testing.T) {
 
 func TestDev(t *testing.T) {
 	out, err := Apply(withServer(t, base(t)), Options{Profile: "dev", Version: "1.0", Keys: []string{rsaKey}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if got := text(t, out, KeyFile); got != rsaKey+"\n" {
 		t.Errorf("keys: %q", got)
 	}
@@ -126,9 +115,7 @@ func TestDev(t *testing.T) {
 
 func TestDebugKeepsTheConsole(t *testing.T) {
 	out, err := Apply(withServer(t, base(t)), Options{Profile: "debug", Version: "1.0", Keys: []string{rsaKey}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if !strings.Contains(text(t, out, "etc/inittab"), "getty -nl /sbin/autologin") {
 		t.Error("debug lost the automatic login")
 	}
@@ -139,8 +126,7 @@ func TestDebugKeepsTheConsole(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	_, err := Apply(base(t), Options{Profile: "dev", Keys: []string{rsaKey}})
-	var missing *MissingServerError
-	if !errors.As(err, &missing) {
+	if fail.ClassOf(err) != fail.Usage || fail.HintOf(err) == "" {
 		t.Errorf("dev without sshd: %v", err)
 	}
 	if _, err = Apply(withServer(t, base(t)), Options{Profile: "dev"}); err == nil {
@@ -148,8 +134,7 @@ func TestRefusals(t *testing.T) {
 	}
 	tree := base(t)
 	tree.Remove("etc/shadow")
-	var be *BaseError
-	if _, err = Apply(tree, Options{Profile: "prod"}); !errors.As(err, &be) {
+	if _, err = Apply(tree, Options{Profile: "prod"}); fail.ClassOf(err) != fail.Verification || fail.HintOf(err) == "" {
 		t.Errorf("no shadow: %v", err)
 	}
 }
@@ -161,26 +146,5 @@ func TestServerPaths(t *testing.T) {
 	}
 	if got := ServerPaths(base(t)); got != nil {
 		t.Errorf("the base has %q", got)
-	}
-}
-
-func TestParseKeys(t *testing.T) {
-	if keys, err := ParseKeys([]byte("# mine\n\n"+rsaKey+"\n"), "id.pub"); err != nil || len(keys) != 1 {
-		t.Errorf("%q, %v", keys, err)
-	}
-	for _, bad := range []string{"-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n", "ssh-rsa notbase64", "hello"} {
-		if _, err := ParseKeys([]byte(bad), "f"); err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}
-
-func TestUnknownToOldServer(t *testing.T) {
-	const ed = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMuyIVFgkkAW8uYFSBUSmOaQj7R9Rs2OzThEuMIwwfBA a@b"
-	if UnknownToOldServer("4.5.2", []string{ed}) == "" {
-		t.Error("ed25519 alone on 4.x: no warning")
-	}
-	if UnknownToOldServer("4.5.2", []string{ed, rsaKey}) != "" || UnknownToOldServer("15.0", []string{ed}) != "" {
-		t.Error("a warning without need")
 	}
 }

@@ -8,17 +8,19 @@ import (
 	"mkbuild/internal/overlay"
 )
 
+// InitScript is the script that /opt/bootsync.sh calls, in Tiny Core's place for services.
+const InitScript = "usr/local/etc/init.d/microkernel"
+
 // bootsync keeps the base's /opt/bootsync.sh and adds one line to it, before the one that puts
 // /opt/bootlocal.sh into the background, so that a user's bootlocal.sh finds the services up.
 // Without such a line it comes last, but before an "exit" there.
-func bootsync(t, out *overlay.Tree, _ Options) error {
-	return replaceText(t, out, "opt/bootsync.sh", func(text string) (string, error) {
-		ls := lines(text)
+func bootsync(e *edit) error {
+	return e.change("opt/bootsync.sh", func(ls []string) ([]string, error) {
 		at := slices.IndexFunc(ls, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "/opt/bootlocal.sh") })
 		if at < 0 {
 			at = trailingExit(ls)
 		}
-		return join(slices.Insert(ls, at, "/"+InitScript+" start")), nil
+		return slices.Insert(ls, at, "/"+InitScript+" start"), nil
 	})
 }
 
@@ -46,24 +48,24 @@ export PATH
 
 // service writes the script that bootsync calls. Each part stands alone: one that fails must
 // not keep the next from starting.
-func service(t, out *overlay.Tree, o Options) error {
+func service(e *edit) error {
 	var b strings.Builder
 	b.WriteString(serviceHead)
-	if hasMCollective(t) {
+	if hasMCollective(e.tree) {
 		b.WriteString("\n# tce-setup has just given everything here to tc, and mcollectived runs it as root.\nchown -hR 0:0 " + mcollectiveTrees + "*\n")
 	}
-	if o.BootGems != "" {
-		b.WriteString("\n# Gems from the image's own repository.\n(\n" + strings.TrimRight(o.BootGems, "\n") + "\n) || echo 'microkernel: gems were not installed' >&2\n")
+	if e.BootGems != "" {
+		b.WriteString("\n# Gems from the image's own repository.\n(\n" + strings.TrimRight(e.BootGems, "\n") + "\n) || echo 'microkernel: gems were not installed' >&2\n")
 	}
-	if hasSSH(o) {
-		s, err := findSSH(t)
+	if e.hasSSH() {
+		s, err := findSSH(e.tree)
 		if err != nil {
 			return err
 		}
 		b.WriteString(s.start())
 	}
-	fmt.Fprintf(&b, "\necho %q >/dev/console 2>/dev/null\nexit 0\n", "MK loaded: v"+o.Version)
-	return out.Put(overlay.File(InitScript, 0o755, []byte(b.String())))
+	fmt.Fprintf(&b, "\necho %q >/dev/console 2>/dev/null\nexit 0\n", "MK loaded: v"+e.Version)
+	return e.out.Put(overlay.File(InitScript, 0o755, []byte(b.String())))
 }
 
 // mcollectiveTrees begins the path of each MCollective in the image.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
@@ -20,13 +21,13 @@ func TestBootsync(t *testing.T) {
 		{"commented bootlocal", "#!/bin/sh\n#/opt/bootlocal.sh &\nexit 0", "#!/bin/sh\n#/opt/bootlocal.sh &\n" + call + "exit 0\n"},
 	}
 	for _, tc := range tests {
-		tree, out := with(t, base(t), "opt/bootsync.sh", tc.script), &overlay.Tree{}
-		if err := bootsync(tree, out, Options{}); err != nil {
-			t.Fatal(err)
-		}
-		if got := text(t, out, "opt/bootsync.sh"); got != tc.want {
-			t.Errorf("%s: got\n%swant\n%s", tc.name, got, tc.want)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			e := &edit{tree: with(t, base(t), "opt/bootsync.sh", tc.script), out: &overlay.Tree{}}
+			testkit.Must(t, bootsync(e))
+			if got := text(t, e.out, "opt/bootsync.sh"); got != tc.want {
+				t.Errorf("got\n%swant\n%s", got, tc.want)
+			}
+		})
 	}
 }
 
@@ -39,9 +40,7 @@ func TestServiceTakesMCollectiveBack(t *testing.T) {
 		"usr/local/share/mcollective-1.2.1/x":                       false,
 	} {
 		out, err := Apply(with(t, base(t), name, ""), Options{Profile: "prod", BootGems: "install-gems"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		script := text(t, out, InitScript)
 		if at := strings.Index(script, line); at >= 0 != want || want && at > strings.Index(script, "install-gems") {
 			t.Errorf("%s:\n%s", name, script)

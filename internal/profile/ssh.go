@@ -1,11 +1,13 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
@@ -14,21 +16,14 @@ import (
 // either: extensions make parts of that writable by the staff group, which StrictModes refuses.
 const KeyFile = "etc/mkbuild/authorized_keys"
 
-func hasSSH(o Options) bool { return o.Profile != "prod" }
-
 // server is where an openssh extension keeps its parts; builds differ.
 type server struct {
 	sshd, keygen, confDir, sftp, initScript string // absolute; sftp and initScript may be empty
 }
 
-// MissingServerError says that the image has no ssh server to configure.
-type MissingServerError struct{ Program string }
-
-func (e *MissingServerError) Error() string { return "configure ssh: the image has no " + e.Program }
-
-// Hint says what to add.
-func (*MissingServerError) Hint() string {
-	return "add openssh to `extensions` in mkbuild.yaml, or build with --profile prod"
+// noServer is the error of an image that has no ssh server to configure.
+func noServer(program string) error {
+	return fail.New(fail.Usage, "configure ssh: the image has no "+program, "add openssh to `extensions` in mkbuild.yaml, or build with --profile prod")
 }
 
 // findSSH looks the server's parts up among the image's files.
@@ -53,10 +48,10 @@ func findSSH(t *overlay.Tree) (server, error) {
 		}
 	}
 	if s.sshd == "" {
-		return s, &MissingServerError{"sshd"}
+		return s, noServer("sshd")
 	}
 	if s.keygen == "" {
-		return s, &MissingServerError{"ssh-keygen"}
+		return s, noServer("ssh-keygen")
 	}
 	return s, nil
 }
@@ -68,36 +63,24 @@ func liesIn(file string, folders ...string) bool {
 	return slices.Contains(folders, parts[len(parts)-1]) && !slices.Contains(parts, "share") && !slices.Contains(parts, "doc")
 }
 
-// ServerPaths returns every file that looks like an ssh server, for the promise that prod has none.
-func ServerPaths(t *overlay.Tree) []string {
-	var out []string
-	for _, e := range t.Entries() {
-		switch path.Base(e.Path) {
-		case "sshd", "dropbear", "dropbearmulti", "telnetd", "in.telnetd":
-			if !e.IsDir() && strings.Contains(path.Dir(e.Path), "bin") && !strings.HasPrefix(e.Link, "busybox") && !strings.HasSuffix(e.Link, "/busybox") {
-				out = append(out, "/"+e.Path+" ("+e.Origin+")")
-			}
-		}
-	}
-	return out
-}
-
 // start is the shell text that makes host keys that do not exist yet and starts the server. An
 // RSA key takes minutes to find on a slow machine, so it is made only where ssh-keygen can make
 // no other; an old one (5.8 on TCL 4.x) knows ecdsa but not ed25519.
 func (s server) start() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n# Host keys are made here, on the first boot: one baked into an image would be public.\n")
-	fmt.Fprintf(&b, "mkdir -p %s /var/empty /var/lib/sshd /run/sshd\n", s.confDir)
-	fmt.Fprintf(&b, "hostkey() {\n\tkey=%s/ssh_host_$1_key\n", s.confDir)
-	fmt.Fprintf(&b, "\t[ -s $key ] || %s -q -t $1 -N '' -f $key </dev/null >/dev/null 2>&1 || { rm -f $key; return 1; }\n}\n", s.keygen)
-	fmt.Fprintf(&b, "hostkey ed25519; hostkey ecdsa || hostkey rsa\n")
+	run := s.sshd + " -f " + s.confDir + "/sshd_config"
 	if s.initScript != "" {
-		fmt.Fprintf(&b, "%s start </dev/null\n", s.initScript)
-	} else {
-		fmt.Fprintf(&b, "%s -f %s/sshd_config </dev/null\n", s.sshd, s.confDir)
+		run = s.initScript + " start"
 	}
-	return b.String()
+	return fmt.Sprintf(`
+# Host keys are made here, on the first boot: one baked into an image would be public.
+mkdir -p %[1]s /var/empty /var/lib/sshd /run/sshd
+hostkey() {
+	key=%[1]s/ssh_host_$1_key
+	[ -s $key ] || %[2]s -q -t $1 -N '' -f $key </dev/null >/dev/null 2>&1 || { rm -f $key; return 1; }
+}
+hostkey ed25519; hostkey ecdsa || hostkey rsa
+%[3]s </dev/null
+`, s.confDir, s.keygen, run)
 }
 
 // config is sshd_config: keys alone, and only words that OpenSSH 5.8 to 9.x all know.
@@ -118,23 +101,23 @@ UseDNS no
 }
 
 // sshServer configures the server of dev and debug.
-func sshServer(t, out *overlay.Tree, o Options) error {
-	if !hasSSH(o) {
+func sshServer(e *edit) error {
+	if !e.hasSSH() {
 		return nil
 	}
-	s, err := findSSH(t)
+	s, err := findSSH(e.tree)
 	if err != nil {
 		return err
 	}
-	if len(o.Keys) == 0 {
-		return fmt.Errorf("configure ssh: no authorized key, and there is no other way in")
+	if len(e.Keys) == 0 {
+		return errors.New("configure ssh: no authorized key, and there is no other way in")
 	}
-	for _, e := range []overlay.Entry{
+	for _, file := range []overlay.Entry{
 		overlay.Dir(path.Dir(KeyFile), 0o755), // StrictModes: root's, writable by root alone, up to "/"
-		overlay.File(KeyFile, 0o644, []byte(join(o.Keys))),
+		overlay.File(KeyFile, 0o644, join(e.Keys)),
 		overlay.File(strings.TrimPrefix(s.confDir, "/")+"/sshd_config", 0o644, []byte(s.config())),
 	} {
-		if err := out.Put(e); err != nil {
+		if err := e.out.Put(file); err != nil {
 			return err
 		}
 	}

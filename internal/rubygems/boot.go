@@ -25,13 +25,13 @@ func Repository(ruby *Ruby, gems []*Gem) (*overlay.Tree, error) {
 		list.WriteString(g.String() + ".gem\n")
 		e := overlay.File(repositoryDir+"/"+g.String()+".gem", 0o644, g.raw)
 		e.MTime, e.Origin = g.MTime, g.File
-		if err := putFile(out, e, repositoryDir); err != nil {
+		if err := out.PutBelow(repositoryDir, e); err != nil {
 			return nil, err
 		}
 	}
 	e := overlay.File(repositoryDir+"/"+repositoryList, 0o644, []byte(list.String()))
 	e.Origin = "mkbuild"
-	if err := putFile(out, e, repositoryDir); err != nil {
+	if err := out.PutBelow(repositoryDir, e); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -65,7 +65,7 @@ func stageGem(out *overlay.Tree, ruby *Ruby, g *Gem) error {
 		if out.Get(e.Path) != nil && e.IsDir() {
 			continue // made by an earlier gem, or on the way to a file
 		}
-		if err := putFile(out, e, home); err != nil {
+		if err := out.PutBelow(home, e); err != nil {
 			return fmt.Errorf("install %s: %w", g.File, err)
 		}
 	}

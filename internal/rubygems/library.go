@@ -108,7 +108,7 @@ func stageLibrary(out, src *overlay.Tree, siteLib string, keep func(string) bool
 			Path: path.Join(siteLib, name), Mode: overlay.TypeRegular | 0o644,
 			MTime: file.MTime, Size: file.Size, Open: file.Open, ID: file.ID, Origin: file.Origin,
 		}
-		if err := putFile(out, copied, siteLib); err != nil {
+		if err := out.PutBelow(siteLib, copied); err != nil {
 			return err
 		}
 	}
@@ -141,25 +141,4 @@ func readSource(src *overlay.Tree, name string) ([]byte, error) {
 		return nil, err
 	}
 	return e.Content(maxLibraryFile)
-}
-
-// putFile adds e and the directories that lead to it, from base on, 0755 and root's. What is above
-// base belongs to whoever made it: a directory entry of ours would reset its mode and owner.
-func putFile(t *overlay.Tree, e overlay.Entry, base string) error {
-	clean, err := overlay.CleanPath(e.Path)
-	if err != nil {
-		return err
-	}
-	base = strings.TrimPrefix(base, "/")
-	for d := path.Dir(clean); d == base || strings.HasPrefix(d, base+"/"); d = path.Dir(d) {
-		if t.Get(d) != nil {
-			break
-		}
-		dir := overlay.Dir(d, 0o755)
-		dir.MTime, dir.Origin = e.MTime, e.Origin
-		if err := t.Put(dir); err != nil {
-			return err
-		}
-	}
-	return t.Put(e)
 }

@@ -5,15 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
 // with puts a file into a tree.
 func with(t *testing.T, tree *overlay.Tree, name, text string) *overlay.Tree {
 	t.Helper()
-	if err := tree.Put(overlay.File(name, 0o644, []byte(text))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tree.Put(overlay.File(name, 0o644, []byte(text))))
 	return tree
 }
 
@@ -45,9 +44,7 @@ func TestSSHAccount(t *testing.T) {
 				with(t, tree, "etc/group", tc.group)
 			}
 			out, err := Apply(tree, Options{Profile: "dev", Keys: []string{rsaKey}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			passwd, shadow := text(t, out, "etc/passwd"), text(t, out, "etc/shadow")
 			if tc.alreadyThere {
 				if passwd != tc.passwd || strings.Contains(shadow, "sshd") || out.Get("etc/group") != nil {
