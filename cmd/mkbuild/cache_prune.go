@@ -79,7 +79,7 @@ func (o *pruneOptions) selection() (fetch.PruneOptions, error) {
 		what.Derived = 0
 	}
 	for _, name := range o.locks {
-		l, err := lock.Load(name)
+		l, err := lock.Load(name, "")
 		if err != nil {
 			return what, err
 		}

@@ -16,7 +16,6 @@ import (
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/isolinux"
-	"mkbuild/internal/lock"
 	"mkbuild/internal/planreport"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
@@ -95,12 +94,10 @@ func exitCode(err error) int {
 		return statusOf(fail.ClassOf(err))
 	case isAny[*qemu.BootError](err):
 		return exitBoot
-	case errors.Is(err, lock.ErrDrift), errors.Is(err, lock.ErrMissing), errors.Is(err, lock.ErrStale):
-		return exitDrift
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err),
 		isAny[*clientbin.MissingError](err),
-		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), errors.Is(err, lock.ErrInvalid), isAny[*remaster.OccupiedError](err):
+		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), isAny[*remaster.OccupiedError](err):
 		return exitUsage
 	case isVerification(err):
 		return exitVerify

@@ -95,15 +95,9 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 
 // oldLock reads the lock that is there, if that is not needed for a check.
 func (o *lockOptions) oldLock() (*lock.Lock, error) {
-	old, err := lock.Load(o.lockName())
-	if m, missing := errors.AsType[*lock.MissingError](err); missing {
-		if !o.check {
-			return nil, nil //nolint:nilnil // the first lock
-		}
-		m.Command = o.lockCommand()
-	}
-	if old != nil {
-		old.Command = o.lockCommand()
+	old, err := lock.Load(o.lockName(), o.lockCommand())
+	if errors.Is(err, lock.ErrMissing) && !o.check {
+		return nil, nil //nolint:nilnil // the first lock
 	}
 	return old, err
 }
@@ -162,5 +156,5 @@ func checkLock(ctx context.Context, w *world, b *remaster.Builder, plan *remaste
 	for _, d := range drifts {
 		b.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: d.Input, Text: d.Change()})
 	}
-	return &lock.DriftsError{All: drifts, Command: b.Lock.Command}
+	return lock.Drifts(drifts, b.Lock.Command)
 }

@@ -37,18 +37,11 @@ func (o *buildOptions) lockName() string {
 
 // loadLock reads the lock to build from: none where there is none, unless one is demanded.
 func (o *buildOptions) loadLock() (*lock.Lock, error) {
-	l, err := lock.Load(o.lockName())
-	if m, missing := errors.AsType[*lock.MissingError](err); missing {
-		if !o.locked && o.lockfile == "" {
-			return nil, nil //nolint:nilnil // no lock is a normal answer
-		}
-		m.Command = o.lockCommand()
+	l, err := lock.Load(o.lockName(), o.lockCommand())
+	if errors.Is(err, lock.ErrMissing) && !o.locked && o.lockfile == "" {
+		return nil, nil //nolint:nilnil // no lock is a normal answer
 	}
-	if err != nil {
-		return nil, err
-	}
-	l.Command = o.lockCommand()
-	return l, nil
+	return l, err
 }
 
 // lockCommand is what writes the lock of the configuration that the flags make, from the mirrors that

@@ -10,8 +10,8 @@ import (
 	"mkbuild/internal/config"
 )
 
-// selection is what in a configuration selects inputs, in the form that is hashed. Its members
-// and their order are part of [Schema].
+// selection is the part of a configuration that selects inputs, in the form that is hashed. Its
+// members and their order are part of [Schema].
 type selection struct {
 	Release, Arch       string
 	Extensions, Missing []string
@@ -21,9 +21,9 @@ type selection struct {
 	Gems                [][]string
 }
 
-// Digest returns the SHA-256, in hex, of what in a configuration selects inputs. Everything else
-// leaves it alone: where files come from (mirrors and URLs: the lock's hashes decide), the profile
-// (a lock covers all), the order of lists, and whatever only changes what is made of the inputs.
+// Digest returns the SHA-256, in hex, of the part of a configuration that selects inputs. It does not
+// change with the places that files come from (the lock's hashes decide), with the profile (a lock
+// covers all), with the order of lists, or with settings of what is made of the inputs.
 func Digest(c *config.Config) string {
 	dev := *c
 	dev.Profile = "dev" // with openssh
@@ -45,15 +45,12 @@ func Digest(c *config.Config) string {
 		s.Gems = append(s.Gems, []string{g.Name, g.Version, strings.ToLower(g.SHA256)})
 	}
 	slices.SortFunc(s.Gems, slices.Compare)
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic("lock: strings do not marshal: " + err.Error())
-	}
+	text, _ := json.Marshal(s) // strings always marshal
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
 
-// names are extensions as a set: without ".tcz", sorted, each once.
+// names returns extensions as a set: without ".tcz", sorted, each once.
 func names(list []string) []string {
 	out := []string{}
 	for _, n := range list {

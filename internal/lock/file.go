@@ -2,6 +2,7 @@ package lock
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,49 +10,72 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/wholefile"
 )
 
-// FileName is what a lock is called, beside the configuration that it belongs to.
+// FileName is what a lock is called, next to the configuration that it belongs to.
 const FileName = "mkbuild.lock"
 
-// maxFile bounds a lock's text, in bytes: that of the largest closure that package tcz allows.
-const maxFile = 16 << 20
+// command writes a lock, unless the caller knows better.
+const command = "mkbuild lock"
 
-// Load reads a lock. It fails with [ErrMissing] where there is none and with [ErrInvalid] where
-// it cannot be read or is none, and refuses what this version does not know: a member that is passed over
-// could be the one that matters.
-func Load(name string) (*Lock, error) {
-	f, err := os.Open(name) //nolint:gosec // the user's own choice
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &MissingError{File: name}
+// ErrMissing is returned when there is no lock.
+var ErrMissing = fail.New(fail.Drift, "there is none", "")
+
+// maxFile is more, in bytes, than any closure has: see package tcz. maxTime is the last second that
+// the times of cpio and ISO 9660 can both hold.
+const (
+	maxFile = 16 << 20
+	maxTime = 1<<32 - 1
+)
+
+// Load reads the lock that the command writes; if that is empty, plain `mkbuild lock` does. It fails
+// with [ErrMissing] if there is none. It refuses members that it does not know: one that is
+// skipped could be the one that matters.
+func Load(name, writes string) (*Lock, error) {
+	l, err := load(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, Missing(name, writes)
+	case err != nil:
+		return nil, &fail.Error{Class: fail.Usage, What: "read lock " + name, Hint: "take it from version control again, or remove it and run `" + command + "`", Err: err}
 	}
+	l.File, l.Command = name, writes
+	return l, nil
+}
+
+// Missing returns the [ErrMissing] of a file that the command writes.
+func Missing(name, writes string) error {
+	return &fail.Error{Class: fail.Drift, What: "read lock " + name, Hint: "write it with `" + cmp.Or(writes, command) + "`", Err: ErrMissing}
+}
+
+// load makes the paths among the URLs absolute: in the file they are relative to its folder.
+func load(name string) (*Lock, error) {
+	f, err := os.Open(name) //nolint:gosec // the user's own choice
 	if err != nil {
-		return nil, &InvalidError{File: name, Err: err}
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, &InvalidError{File: name, Err: err}
+		return nil, err
 	}
 	l, err := Parse(text)
 	if err != nil {
-		return nil, &InvalidError{File: name, Err: err}
+		return nil, err
 	}
-	l.File = name
 	dir, err := filepath.Abs(filepath.Dir(name))
-	if err != nil {
-		return nil, fmt.Errorf("read lock: %w", err)
-	}
 	for i := range l.Inputs {
 		if u := &l.Inputs[i].URL; isPath(*u) && !filepath.IsAbs(*u) {
 			*u = filepath.Join(dir, filepath.FromSlash(*u))
 		}
 	}
-	return l, nil
+	return l, err
 }
 
 func isPath(url string) bool { return url != "" && !strings.Contains(url, "://") }
@@ -73,20 +97,20 @@ func Parse(text []byte) (*Lock, error) {
 	if err := l.validate(); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(l.Inputs, compare)
+	slices.SortStableFunc(l.Inputs, compareInputs)
 	for i := range l.Inputs[:max(len(l.Inputs)-1, 0)] {
-		if compare(l.Inputs[i], l.Inputs[i+1]) == 0 {
+		if compareInputs(l.Inputs[i], l.Inputs[i+1]) == 0 {
 			return nil, fmt.Errorf("%s is listed twice", l.Inputs[i].Name)
 		}
 	}
 	return &l, nil
 }
 
-// Text renders a lock: indented JSON that ends with a line break, the same for the same lock.
+// Text returns a lock as indented JSON with a final newline, the same for the same lock.
 func (l *Lock) Text() ([]byte, error) {
 	out := *l
 	out.Schema, out.Inputs = Schema, slices.Clone(l.Inputs)
-	slices.SortFunc(out.Inputs, compare)
+	slices.SortFunc(out.Inputs, compareInputs)
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -95,8 +119,8 @@ func (l *Lock) Text() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Save writes a lock whole or not at all, paths among its URLs relative to its folder. It reports
-// whether the file has changed: one that has the same text already is left alone.
+// Save writes a lock whole or not at all, with the paths among its URLs relative to its folder. It
+// leaves a file alone that has the same text already, and reports whether it wrote one.
 func (l *Lock) Save(name string) (changed bool, err error) {
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
@@ -120,8 +144,8 @@ func (l *Lock) Save(name string) (changed bool, err error) {
 	})
 }
 
-// relative makes the path of an input one that holds wherever the lock and its mirror are moved to
-// together. What cannot be relative (another drive) stays.
+// relative makes the path of an input hold wherever the lock and its mirror are moved to together.
+// A path that cannot be relative (another drive) stays.
 func relative(dir, url string) string {
 	if !isPath(url) || !filepath.IsAbs(url) {
 		return url
@@ -132,3 +156,54 @@ func relative(dir, url string) string {
 	}
 	return filepath.ToSlash(rel)
 }
+
+// Names become parts of paths and addresses, hashes the names of files in the cache.
+var (
+	nameForm   = regexp.MustCompile(`^[A-Za-z0-9_+][A-Za-z0-9+_.@,-]{0,254}$`)
+	sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	md5Form    = regexp.MustCompile(`^([0-9a-f]{32})?$`)
+)
+
+func (l *Lock) validate() error {
+	switch {
+	case l.Schema != Schema:
+		return fmt.Errorf("its schema is %.40q, and this mkbuild reads %s", l.Schema, Schema)
+	case !sha256Form.MatchString(l.Config):
+		return fmt.Errorf("config %.80q is no digest", l.Config)
+	case l.SourceDate < 0 || l.SourceDate > maxTime:
+		return fmt.Errorf("source_date %d is no time that an image can hold", l.SourceDate)
+	case !isName(l.Release) || !isName(l.Arch) || !isName(l.Kernel):
+		return fmt.Errorf("release %.80q, arch %.80q, kernel %.80q: all are needed, as plain names", l.Release, l.Arch, l.Kernel)
+	}
+	for _, in := range l.Inputs {
+		if err := in.validate(); err != nil {
+			return fmt.Errorf("input %.80q: %w", in.Name, err)
+		}
+	}
+	return nil
+}
+
+func (in *Input) validate() error {
+	switch {
+	case !slices.Contains([]string{ISO, TCZ, RubyGems, MCollective, Gem}, in.Kind):
+		return fmt.Errorf("kind %.40q is not known", in.Kind)
+	case !isName(in.Name):
+		return errors.New("that is not a file's name")
+	case !sha256Form.MatchString(in.SHA256):
+		return fmt.Errorf("sha256 %.80q is not 64 digits of lower-case hex", in.SHA256)
+	case !md5Form.MatchString(in.MD5):
+		return fmt.Errorf("md5 %.80q is not 32 digits of lower-case hex", in.MD5)
+	case in.Size < 0:
+		return fmt.Errorf("size %d", in.Size)
+	case strings.ContainsFunc(in.URL, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return errors.New("its url has control characters")
+	}
+	for _, n := range in.Needs {
+		if !isName(n) {
+			return fmt.Errorf("it needs %.80q, which is not a file's name", n)
+		}
+	}
+	return nil
+}
+
+func isName(s string) bool { return nameForm.MatchString(s) && !strings.Contains(s, "..") }

@@ -1,12 +1,15 @@
 // Package lock models mkbuild.lock: the files that images of one configuration are made of, each
-// pinned by its hash, so that a build years later takes the same bytes from wherever they are
-// still to be had, or says which of them is not the same any more.
+// pinned by its hash, so that a build years later takes the same bytes from wherever they can still
+// be had, or says which of them is no longer the same.
 //
-// The package fetches nothing and decides nothing about images: it is a value, its text, and the
-// comparison of two of them.
+// The package fetches nothing and decides nothing about images: it is a value ([Lock]), its text
+// ([Load], [Lock.Save]) and the comparison of two of them ([Lock.Compare]).
 package lock
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Schema is the version of the lock's text.
 const Schema = "mkbuild.lock/v1"
@@ -33,8 +36,8 @@ type Input struct {
 	Kind string `json:"kind"`
 	// Name is its file name: "ruby.tcz", "stomp-1.2.0.gem".
 	Name string `json:"name"`
-	// URL is where it came from, without a password; a path relative to the lock's folder, where
-	// it came from this machine. It is never part of an image.
+	// URL is where it came from, without a password. A file of this machine has its path, relative to
+	// the lock's folder. It is never part of an image.
 	URL string `json:"url,omitempty"`
 	// Size is its length in bytes.
 	Size int64 `json:"size"`
@@ -45,17 +48,20 @@ type Input struct {
 	// Why says who asked for it: one of the reasons above, or the file names of extensions that
 	// depend on it.
 	Why []string `json:"why"`
-	// Needs are the edges of its own .dep in their order, as file names, KERNEL replaced.
+	// Needs are the names in its own .dep in their order, as file names, KERNEL replaced.
 	Needs []string `json:"needs,omitempty"`
 	// Licence is what the .info or the gem says of it; it may be empty.
 	Licence string `json:"licence,omitempty"`
 }
 
+// OnlyPicked reports that only single files of an extension are used. Then its Needs are not known.
+func (in *Input) OnlyPicked() bool { return slices.Equal(in.Why, []string{WhyPick}) }
+
 // Lock is everything that images of one configuration are made of, for every profile.
 type Lock struct {
 	// Schema is [Schema].
 	Schema string `json:"schema"`
-	// Config is the digest of what in the configuration selects inputs.
+	// Config is the [Digest] of the configuration.
 	Config string `json:"config"`
 	// Release and Arch are those of the configuration: "4.5.2", "x86".
 	Release string `json:"release"`
@@ -68,7 +74,7 @@ type Lock struct {
 	Inputs []Input `json:"inputs"`
 
 	// File is where it was read from, Command what writes it: "mkbuild lock --config my.yaml". Both
-	// are for messages, and no part of the text.
+	// are for messages, and not part of the text.
 	File    string `json:"-"`
 	Command string `json:"-"`
 }
@@ -78,13 +84,42 @@ func (l *Lock) Find(kind, name string) *Input {
 	if l == nil {
 		return nil
 	}
-	at, ok := slices.BinarySearchFunc(l.Inputs, Input{Kind: kind, Name: name}, compare)
+	at, ok := slices.BinarySearchFunc(l.Inputs, Input{Kind: kind, Name: name}, compareInputs)
 	if !ok {
 		return nil
 	}
 	return &l.Inputs[at]
 }
 
-// OnlyPicked reports that nothing but single files of an extension are used: its edges are not
-// known then.
-func (in *Input) OnlyPicked() bool { return slices.Equal(in.Why, []string{WhyPick}) }
+func compareInputs(a, b Input) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}
+
+// Add adds an input in its place. One that is added several times is one input with several reasons.
+func (l *Lock) Add(in Input) {
+	at, found := slices.BinarySearchFunc(l.Inputs, in, compareInputs)
+	if !found {
+		in.Why = sortedReasons(in.Why)
+		l.Inputs = slices.Insert(l.Inputs, at, in)
+		return
+	}
+	have := &l.Inputs[at]
+	have.Why = sortedReasons(append(have.Why, in.Why...))
+	if len(have.Needs) == 0 {
+		have.Needs = in.Needs
+	}
+	have.MD5, have.Licence = cmp.Or(have.MD5, in.MD5), cmp.Or(have.Licence, in.Licence)
+}
+
+// sortedReasons puts the user's own wishes before the names of other inputs, each once.
+func sortedReasons(why []string) []string {
+	rank := func(w string) int {
+		if at := slices.Index([]string{WhyConfig, WhyDev, WhyPick}, w); at >= 0 {
+			return at
+		}
+		return 3
+	}
+	out := slices.Clone(why)
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
+	return slices.Compact(out)
+}

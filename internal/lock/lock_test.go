@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 )
 
 const (
@@ -50,7 +51,7 @@ func TestSaveAndLoad(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	got, err := Load(name)
+	got, err := Load(name, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err := os.Rename(dir, moved); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = Load(filepath.Join(moved, FileName)); err != nil || got.Find(ISO, "Core-4.5.2.iso").URL != filepath.Join(moved, "4.x", "Core-4.5.2.iso") {
+	if got, err = Load(filepath.Join(moved, FileName), ""); err != nil || got.Find(ISO, "Core-4.5.2.iso").URL != filepath.Join(moved, "4.x", "Core-4.5.2.iso") {
 		t.Errorf("moved: %+v, %v", got, err)
 	}
 }
@@ -117,15 +118,16 @@ func TestLoadRefuses(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Load(file)
-		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), file) {
+		_, err := Load(file, "")
+		if fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Load(filepath.Join(dir, "nowhere")); !errors.Is(err, ErrMissing) {
+	_, err = Load(filepath.Join(dir, "nowhere"), "mkbuild lock --config x")
+	if !errors.Is(err, ErrMissing) || fail.ClassOf(err) != fail.Drift || fail.HintOf(err) != "write it with `mkbuild lock --config x`" {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := Load(dir); !errors.Is(err, ErrInvalid) {
+	if _, err := Load(dir, ""); fail.ClassOf(err) != fail.Usage {
 		t.Errorf("a folder: %v", err)
 	}
 }
@@ -189,7 +191,7 @@ func TestCompare(t *testing.T) {
 		{"order of edges", changed(func(l *Lock) { slices.Reverse(l.Find(TCZ, "bash.tcz").Needs) }), []string{"check bash.tcz against the lock: needs: locked ncurses.tcz bash.tcz, now bash.tcz ncurses.tcz"}},
 		{"config", changed(func(l *Lock) { l.Config = sumA }), []string{"check configuration against the lock: digest: locked " + sumB + ", now " + sumA}},
 		{"dropped and added", changed(func(l *Lock) { l.Inputs[3].Name = "new.tcz" }), []string{"check ncurses.tcz against the lock: input: locked " + sumA + ", now none", "check new.tcz against the lock: input: locked none, now " + sumA}},
-		{"another kind", changed(func(l *Lock) { l.Inputs[0].Kind = MCollective; slices.SortFunc(l.Inputs, compare) }), []string{"check stomp-1.2.0.gem against the lock: input: locked " + sumA + ", now none", "check stomp-1.2.0.gem against the lock: input: locked none, now " + sumA}},
+		{"another kind", changed(func(l *Lock) { l.Inputs[0].Kind = MCollective; slices.SortFunc(l.Inputs, compareInputs) }), []string{"check stomp-1.2.0.gem against the lock: input: locked " + sumA + ", now none", "check stomp-1.2.0.gem against the lock: input: locked none, now " + sumA}},
 	} {
 		var got []string
 		for _, d := range tt.now.Compare(sample("/m")) {
@@ -204,16 +206,18 @@ func TestCompare(t *testing.T) {
 func TestHints(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		err  interface{ Hint() string }
+		err  error
 		want string
 	}{
 		{&DriftError{Input: "bash.tcz", What: "sha256", Want: sumA, Got: sumB}, "if you trust it, accept it with `mkbuild lock --update=bash.tcz`"},
 		{&DriftError{Input: "bash.tcz", What: "needs", Got: "x", Command: "mkbuild lock --config x"}, "if you trust it, accept it with `mkbuild lock --config x --update=bash.tcz`"},
 		{&DriftError{Input: "bash.tcz", What: Presence, Got: sumB}, "`mkbuild lock` locks what is new and keeps the rest"},
 		{&DriftError{Input: Configuration, What: "digest", Want: sumA, Got: sumB}, "`mkbuild lock` locks what is new and keeps the rest"},
-		{&MissingError{}, "write it with `mkbuild lock`"},
+		{Missing("x", ""), "write it with `mkbuild lock`"},
+		{Drifts([]*DriftError{{Input: "a"}, {Input: "b"}}, "mkbuild lock"), "if you trust them, accept all with `mkbuild lock --update`, or one with `mkbuild lock --update=NAME`"},
+		{sample("/m").Stale(sumA), "`mkbuild lock` locks what is new and keeps the rest"},
 	} {
-		if got := tt.err.Hint(); got != tt.want {
+		if got := fail.HintOf(tt.err); got != tt.want || fail.ClassOf(tt.err) != fail.Drift {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
@@ -269,45 +273,29 @@ func TestDigest(t *testing.T) {
 		same bool
 	}{
 		"profile":        {func(c *config.Config) { c.Profile = "debug" }, true},
-		"openssh itself": {func(c *config.Config) { c.Extensions = append(slices.Clone(c.Extensions), "openssh") }, true},
-		"order":          {func(c *config.Config) { c.Extensions = slices.Clone(c.Extensions); slices.Reverse(c.Extensions) }, true},
-		"ending, repeat": {func(c *config.Config) { c.Extensions = append(slices.Clone(c.Extensions), "bash.tcz") }, true},
+		"openssh itself": {func(c *config.Config) { c.Extensions = append(c.Extensions, "openssh") }, true},
+		"order":          {func(c *config.Config) { slices.Reverse(c.Extensions) }, true},
+		"ending, repeat": {func(c *config.Config) { c.Extensions = append(c.Extensions, "bash.tcz") }, true},
 		"mirrors":        {func(c *config.Config) { c.Mirrors = []string{"x"} }, true},
-		"urls": {func(c *config.Config) {
-			r, m := *c.RubyGems, *c.MCollective
-			r.URL, m.URL, c.RubyGems, c.MCollective, c.Gems.Source = nil, nil, &r, &m, nil
-		}, true},
-		"server.cfg": {func(c *config.Config) {
-			m := *c.MCollective
-			v := config.Text("x")
-			m.Server, c.MCollective = map[string]*config.Value{"a": &v}, &m
-		}, true},
+		"urls":           {func(c *config.Config) { c.RubyGems.URL, c.MCollective.URL, c.Gems.Source = nil, nil, nil }, true},
+		"server.cfg":     {func(c *config.Config) { c.MCollective.Server = map[string]*config.Value{"a": nil} }, true},
 		"outputs, boot, overlay": {func(c *config.Config) {
 			c.Image.Version, c.Boot.Append, c.Initrd.Level, c.Gems.Mode = "2", "quiet", 1, "boot"
 			c.Overlay = []config.UserFiles{{Source: "a", Target: "/b"}}
 			c.Client.Settings, c.OpenSSH.AuthorizedKeys = map[string]string{"server": "x"}, []string{"k"}
 		}, true},
-		"files of a pick": {func(c *config.Config) { c.Picks = []config.Pick{{Extension: "util-linux", Files: []string{"x"}}} }, true},
-		"release":         {func(c *config.Config) { c.Release = "4.7.7" }, false},
-		"arch":            {func(c *config.Config) { c.Arch = "x86_64" }, false},
-		"extension":       {func(c *config.Config) { c.Extensions = c.Extensions[1:] }, false},
-		"missing":         {func(c *config.Config) { c.Missing = []string{"x"} }, false},
-		"pick":            {func(c *config.Config) { c.Picks = nil }, false},
-		"rubygems":        {func(c *config.Config) { c.RubyGems = nil }, false},
-		"rubygems' version": {func(c *config.Config) {
-			r := *c.RubyGems
-			r.Version, c.RubyGems = "1.8.16", &r
-		}, false},
-		"rubygems' hash": {func(c *config.Config) {
-			r := *c.RubyGems
-			r.SHA256, c.RubyGems = sumA, &r
-		}, false},
-		"mcollective": {func(c *config.Config) { c.MCollective = nil }, false},
-		"gem":         {func(c *config.Config) { c.Gems.Install = c.Gems.Install[1:] }, false},
-		"gem's hash": {func(c *config.Config) {
-			c.Gems.Install = slices.Clone(c.Gems.Install)
-			c.Gems.Install[0].SHA256 = sumA
-		}, false},
+		"files of a pick":   {func(c *config.Config) { c.Picks = []config.Pick{{Extension: "util-linux", Files: []string{"x"}}} }, true},
+		"release":           {func(c *config.Config) { c.Release = "4.7.7" }, false},
+		"arch":              {func(c *config.Config) { c.Arch = "x86_64" }, false},
+		"extension":         {func(c *config.Config) { c.Extensions = c.Extensions[1:] }, false},
+		"missing":           {func(c *config.Config) { c.Missing = []string{"x"} }, false},
+		"pick":              {func(c *config.Config) { c.Picks = nil }, false},
+		"rubygems":          {func(c *config.Config) { c.RubyGems = nil }, false},
+		"rubygems' version": {func(c *config.Config) { c.RubyGems = &config.Archive{Version: "1.8.16"} }, false},
+		"rubygems' hash":    {func(c *config.Config) { c.RubyGems = &config.Archive{Version: c.RubyGems.Version, SHA256: sumA} }, false},
+		"mcollective":       {func(c *config.Config) { c.MCollective = nil }, false},
+		"gem":               {func(c *config.Config) { c.Gems.Install = c.Gems.Install[1:] }, false},
+		"gem's hash":        {func(c *config.Config) { c.Gems.Install[0].SHA256 = sumA }, false},
 	} {
 		c := config.Default()
 		tt.edit(&c)
@@ -317,13 +305,13 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-func TestSet(t *testing.T) {
+func TestAdd(t *testing.T) {
 	t.Parallel()
-	var s Set
-	s.Add(Input{Kind: TCZ, Name: "b.tcz", SHA256: sumA, Why: []string{"z.tcz", "a.tcz", WhyPick, "a.tcz"}})
-	s.Add(Input{Kind: Gem, Name: "g.gem", SHA256: sumA})
-	s.Add(Input{Kind: TCZ, Name: "b.tcz", Why: []string{WhyDev, WhyConfig}, Needs: []string{"x.tcz"}, MD5: md5A, Licence: "MIT"})
-	got := s.Inputs()
+	var l Lock
+	l.Add(Input{Kind: TCZ, Name: "b.tcz", SHA256: sumA, Why: []string{"z.tcz", "a.tcz", WhyPick, "a.tcz"}})
+	l.Add(Input{Kind: Gem, Name: "g.gem", SHA256: sumA})
+	l.Add(Input{Kind: TCZ, Name: "b.tcz", Why: []string{WhyDev, WhyConfig}, Needs: []string{"x.tcz"}, MD5: md5A, Licence: "MIT"})
+	got := l.Inputs
 	if len(got) != 2 || got[0].Kind != Gem || strings.Join(got[1].Why, ", ") != "configuration, profile dev, pick, a.tcz, z.tcz" ||
 		got[1].Licence != "MIT" || got[1].MD5 != md5A || len(got[1].Needs) != 1 {
 		t.Errorf("%+v", got)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/ui"
@@ -30,7 +31,7 @@ func newPins(l *lock.Lock, strict bool, p *Plan) (pins, error) {
 	ps := pins{lock: l, strict: strict}
 	if l == nil {
 		if strict {
-			return ps, &lock.MissingError{File: lock.FileName}
+			return ps, lock.Missing(lock.FileName, "")
 		}
 		return ps, nil
 	}
@@ -38,7 +39,7 @@ func newPins(l *lock.Lock, strict bool, p *Plan) (pins, error) {
 	ps.stale = digest != l.Config
 	ps.foreign = l.Arch != p.Config.Arch || major(l.Release) != major(p.Config.Release)
 	if ps.stale && strict {
-		return ps, &lock.StaleError{File: l.File, Want: l.Config, Got: digest, Command: l.Command}
+		return ps, l.Stale(digest)
 	}
 	return ps, nil
 }
@@ -84,17 +85,6 @@ func (s *sources) warn(item, text string) {
 	}
 }
 
-// OtherBytesError says that no mirror has the file that was locked, and at least one has another
-// of its name.
-type OtherBytesError struct {
-	*lock.DriftError
-}
-
-func (e *OtherBytesError) Error() string { return e.Err.Error() + ", as the lock says" }
-
-// Is keeps the class of the digest's error: without --locked this is a failed verification.
-func (e *OtherBytesError) Is(error) bool { return false }
-
 // get fetches a file as r says, or, where it is pinned, as the lock does: then its SHA-256 decides,
 // and the place that it once came from is asked first, if it is one of those to ask at all.
 func (s *sources) get(ctx context.Context, in *lock.Input, r fetch.Request) (*fetch.Blob, error) {
@@ -110,11 +100,11 @@ func (s *sources) get(ctx context.Context, in *lock.Input, r fetch.Request) (*fe
 	if !other {
 		return b, err
 	}
-	drift := &lock.DriftError{Input: in.Name, What: "sha256", Want: sum.Want, Got: sum.Got, Command: s.pins.lock.Command, Err: err}
+	drift := &lock.DriftError{Input: in.Name, What: "sha256", Want: sum.Want, Got: sum.Got, Command: s.pins.lock.Command}
 	if s.pins.strict || s.resolving {
 		return nil, drift
 	}
-	return nil, &OtherBytesError{drift}
+	return nil, fail.Wrap(fail.Verification, fmt.Errorf("%w, as the lock says", err), drift.Hint())
 }
 
 // sources are those of a plan, held against the lock.

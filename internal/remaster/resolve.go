@@ -88,7 +88,7 @@ func (r *resolver) resolve(ctx context.Context) (*Resolved, error) {
 		}
 	}
 	c := &r.own.Config
-	l := &lock.Lock{Schema: lock.Schema, Config: lock.Digest(c), Release: c.Release, Arch: c.Arch, Kernel: r.src.kernel, Inputs: r.src.inputs.Inputs()}
+	l := &lock.Lock{Schema: lock.Schema, Config: lock.Digest(c), Release: c.Release, Arch: c.Arch, Kernel: r.src.kernel, Inputs: r.src.inputs.Inputs}
 	if r.Lock != nil {
 		l.Command = r.Lock.Command
 	}

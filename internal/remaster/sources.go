@@ -33,7 +33,7 @@ type sources struct {
 	kernel string
 	// inputs are what was fetched, blobs its content by kind and name; noting guards both.
 	noting sync.Mutex
-	inputs lock.Set
+	inputs lock.Lock
 	blobs  map[[2]string]*fetch.Blob
 	pins   pins
 	// resolving says that a lock is made or checked, not an image.

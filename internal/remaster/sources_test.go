@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/ui"
 )
@@ -36,14 +37,11 @@ func stageFails(t *testing.T, p *Plan) error {
 // hintOf is what an error says to do.
 func hintOf(t *testing.T, err error) string {
 	t.Helper()
-	h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err)
-	if !ok {
+	h := fail.HintOf(err)
+	if h == "" {
 		t.Fatalf("no hint: %v", err)
 	}
-	return h.Hint()
+	return h
 }
 
 func TestMissingExtension(t *testing.T) {

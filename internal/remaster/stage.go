@@ -132,7 +132,7 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 			return nil, err
 		}
 	}
-	s.inputs = s.src.inputs.Inputs()
+	s.inputs = s.src.inputs.Inputs
 	return s.Staged, nil
 }
 
