@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
+	"mkbuild/internal/extension/lint"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/wholefile"
 )
 
@@ -42,11 +45,7 @@ extension can hold, each with the rules for it. stdout is DIR.`,
 		Example: `  mkbuild extension new site`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			err := extension.WriteExample(args[0])
-			if errors.Is(err, extension.ErrNotEmpty) {
-				return &usageError{err.Error(), "name a directory that does not exist: mkbuild extension new site"}
-			}
-			if err != nil {
+			if err := extension.WriteExample(args[0]); err != nil {
 				return err
 			}
 			return printPath(w, args[0])
@@ -99,7 +98,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	}
 	b, err := extension.Pack(ctx, src, extension.DefaultLimits())
 	if err != nil {
-		return inputError(err, "`mkbuild extension lint "+dir+"` says how to mend it")
+		return inputError(err, "`mkbuild extension lint "+dir+"` says how to fix it")
 	}
 	err = wholefile.Write(o.output, func(f io.Writer) error {
 		_, err := f.Write(b)
@@ -119,8 +118,8 @@ func (o *packOptions) checkBeforePack(ctx context.Context, w *world, src *extens
 	if err := printFindings(w.stderr, found); err != nil {
 		return err
 	}
-	if errs, _ := extension.Count(found); errs > 0 {
-		return &usageError{fmt.Sprintf("pack %s: %s", src.Name, countText(found)), "mend the errors, or pack it as it is with --no-lint"}
+	if errs, _ := lint.Count(found); errs > 0 {
+		return &usageError{fmt.Sprintf("pack %s: %s", src.Name, countText(found)), "fix the errors, or pack it as it is with --no-lint"}
 	}
 	return nil
 }
@@ -175,12 +174,8 @@ func openZip(name string) (*os.File, error) {
 // inputError makes what is wrong with the named input a usage error, and leaves alone what has
 // another cause.
 func inputError(err error, next string) error {
-	for _, is := range []bool{errors.Is(err, os.ErrNotExist), errors.Is(err, extension.ErrNotZip), errors.Is(err, extension.ErrWrapped),
-		isAny[*extension.LimitError](err), isAny[*extension.UnsafeError](err), isAny[*extension.ChecksumError](err),
-		isAny[*extension.RefusedError](err), isNotDirectory(err)} {
-		if is {
-			return &usageError{err.Error(), next}
-		}
+	if fail.ClassOf(err) == fail.Usage || errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fail.Wrap(fail.Usage, err, next)
 	}
 	return err
 }

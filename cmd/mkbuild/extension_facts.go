@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"mkbuild/internal/extension"
+	"mkbuild/internal/extension/lint"
 	"mkbuild/internal/ui"
 )
 
@@ -100,7 +100,7 @@ func (d *factDiff) note(name string, dropped func(string) bool) string {
 	if slices.Contains(d.Unstable, name) {
 		notes = append(notes, "another value each time: it changes at every check-in")
 	}
-	if extension.Identity(name) {
+	if lint.Identity(name) {
 		notes = append(notes, "Razor tells machines apart by it")
 	}
 	if dropped(name) {

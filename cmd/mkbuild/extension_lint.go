@@ -12,12 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
+	"mkbuild/internal/extension/lint"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/razor"
 	"mkbuild/internal/ui"
 )
 
-const lintSchema = "mkbuild.extension-lint/v1"
+const lintSchema = "mkbuild.extension-lint/v2"
 
 // lintOptions are the flags of every command that checks an extension.
 type lintOptions struct {
@@ -34,7 +35,7 @@ func extensionLintCommand(w *world) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "lint DIR|ZIP",
-		Short: "Find what will not work in an extension, and say how to mend it",
+		Short: "Find what will not work in an extension, and say how to fix it",
 		Long: `Check an extension for everything that does not do what it looks like on a microkernel. Errors make
 something useless or cost a machine its facts, and end with exit status 2; warnings may be meant so
 and end with 0. Without --image, libraries and interpreters are checked against what a plain
@@ -57,7 +58,7 @@ What is looked for:
 
 func rulesText() string {
 	var b strings.Builder
-	for _, r := range extension.Rules() {
+	for _, r := range lint.Rules() {
 		fmt.Fprintf(&b, "  %-20s  %s\n", r.ID, r.About)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
@@ -81,16 +82,16 @@ func runExtensionLint(ctx context.Context, w *world, o *lintOptions, name string
 	if err != nil {
 		return err
 	}
-	if errs, _ := extension.Count(found); errs > 0 {
-		return &usageError{"check " + name + ": " + countText(found), "each finding says how to mend it"}
+	if errs, _ := lint.Count(found); errs > 0 {
+		return &usageError{"check " + name + ": " + countText(found), "each finding says how to fix it"}
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s: %s\n", ui.Clean(name), countText(found))
 	return nil
 }
 
 // lint checks src against the image or architecture that the flags name.
-func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]extension.Finding, error) {
-	opt := extension.LintOptions{Arch: o.arch, Drops: razor.DefaultConfig().Blacklist.Has}
+func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.Finding, error) {
+	opt := lint.Options{Arch: o.arch, Drops: razor.DefaultConfig().Blacklist.Has}
 	if o.image != "" {
 		image, err := readImage(o.image)
 		if err != nil {
@@ -100,14 +101,14 @@ func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]extens
 			opt.Arch = image.Arch
 		}
 	}
-	if opt.Arch != "" && !extension.KnownArch(opt.Arch) {
+	if opt.Arch != "" && !lint.KnownArch(opt.Arch) {
 		return nil, &usageError{fmt.Sprintf("--arch: %q is none that mkbuild knows", opt.Arch), "use --arch x86 or --arch x86_64"}
 	}
-	return extension.Lint(ctx, src, opt)
+	return lint.Check(ctx, src, opt)
 }
 
 // readImage reads the root file system that an ISO boots.
-func readImage(name string) (*extension.Image, error) {
+func readImage(name string) (*lint.Image, error) {
 	m, err := medium.OpenISO(name)
 	if errors.Is(err, syscall.ENOENT) {
 		return nil, &usageError{"read " + name + ": no such file", "build one with `mkbuild iso`, or leave --image out"}
@@ -128,11 +129,11 @@ func readImage(name string) (*extension.Image, error) {
 	if strings.HasSuffix(release, "64") {
 		arch = "x86_64"
 	}
-	return extension.NewImage(name, arch, tree), nil
+	return lint.NewImage(name, arch, tree), nil
 }
 
-// printFindings writes one finding as two lines: what is wrong where, and its mend.
-func printFindings(w io.Writer, found []extension.Finding) error {
+// printFindings writes one finding as two lines: what is wrong where, and what helps.
+func printFindings(w io.Writer, found []lint.Finding) error {
 	for _, f := range found {
 		where := f.File
 		if where == "" {
@@ -142,24 +143,24 @@ func printFindings(w io.Writer, found []extension.Finding) error {
 		if f.Line > 0 {
 			where += fmt.Sprintf(":%d", f.Line)
 		}
-		if _, err := fmt.Fprintf(w, "%s: %s: %s [%s]\n    %s\n", where, f.Severity, ui.Clean(f.What), f.Rule, ui.Clean(f.Mend)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s: %s: %s [%s]\n    %s\n", where, f.Severity, ui.Clean(f.What), f.Rule, ui.Clean(f.Fix)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printFindingsJSON(w io.Writer, name string, found []extension.Finding) error {
-	errs, warnings := extension.Count(found)
+func printFindingsJSON(w io.Writer, name string, found []lint.Finding) error {
+	errs, warnings := lint.Count(found)
 	if found == nil {
-		found = []extension.Finding{}
+		found = []lint.Finding{}
 	}
 	return printJSON(w, struct {
-		Schema    string              `json:"schema"`
-		Extension string              `json:"extension"`
-		Errors    int                 `json:"errors"`
-		Warnings  int                 `json:"warnings"`
-		Findings  []extension.Finding `json:"findings"`
+		Schema    string         `json:"schema"`
+		Extension string         `json:"extension"`
+		Errors    int            `json:"errors"`
+		Warnings  int            `json:"warnings"`
+		Findings  []lint.Finding `json:"findings"`
 	}{lintSchema, name, errs, warnings, found})
 }
 
@@ -171,8 +172,8 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-func countText(found []extension.Finding) string {
-	errs, warnings := extension.Count(found)
+func countText(found []lint.Finding) string {
+	errs, warnings := lint.Count(found)
 	return plural(errs, "error") + ", " + plural(warnings, "warning")
 }
 
@@ -182,5 +183,3 @@ func plural(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
-
-func isNotDirectory(err error) bool { return errors.Is(err, syscall.ENOTDIR) }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 		return err
 	}
 	if err := unpackHere(ctx, name, dir); err != nil {
-		return inputError(err, "`mkbuild extension lint "+name+"` says how to mend it")
+		return inputError(err, "`mkbuild extension lint "+name+"` says how to fix it")
 	}
 	fmt.Fprintln(w.stderr, "mkbuild: collecting facts twice, with and without the extension: this takes some seconds")
 	c := clientHere(w, tmp, timeout)
@@ -118,18 +119,18 @@ func unpackHere(ctx context.Context, name, dir string) error {
 		return err
 	}
 	if info.IsDir() {
-		src, err := extension.ReadDir(name, lim)
+		b, _, err := extension.PackDir(ctx, name, lim)
 		if err != nil {
 			return err
 		}
-		return extension.Copy(ctx, src, dir, lim)
+		return extension.Unpack(ctx, bytes.NewReader(b), int64(len(b)), dir, lim)
 	}
 	f, err := openZip(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	if _, err := extension.Unpack(ctx, f, info.Size(), dir, lim); err != nil {
+	if err := extension.Unpack(ctx, f, info.Size(), dir, lim); err != nil {
 		return fmt.Errorf("unpack %s: %w", name, errors.Join(err, ctx.Err()))
 	}
 	return nil

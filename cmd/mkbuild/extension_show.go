@@ -57,7 +57,7 @@ func runExtensionShow(ctx context.Context, w *world, name string, asJSON bool) e
 		s.Unpacked += r.Size
 	}
 	for _, r := range src.Refused {
-		s.Refused = append(s.Refused, r.Err.Error())
+		s.Refused = append(s.Refused, r.Error())
 	}
 	if asJSON {
 		return printJSON(w.stdout, s)

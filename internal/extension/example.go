@@ -8,17 +8,19 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"mkbuild/internal/fail"
 )
 
 //go:embed all:example
 var exampleFiles embed.FS
 
-// ErrNotEmpty says that a directory for the example tree has something in it.
-var ErrNotEmpty = errors.New("directory is not empty")
+// ErrNotEmpty is returned if the directory for the example has something in it.
+var ErrNotEmpty = fail.New(fail.Usage, "directory is not empty", "name a directory that does not exist: mkbuild extension new site")
 
 // exampleMode is the mode of a file of the example tree: embedded files have none of their own.
 func exampleMode(name string) fs.FileMode {
-	if in(name, "bin") || in(name, "facts.d") && path.Ext(name) == "" {
+	if dir := path.Dir(name); dir == "bin" || dir == "facts.d" && path.Ext(name) == "" {
 		return 0o755
 	}
 	return 0o644

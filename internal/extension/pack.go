@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -28,43 +26,24 @@ const (
 	packMemory = 256 << 20 // upper bound of what Pack holds, whatever the limits say
 )
 
-// RefusedError says that packing would give an archive that the client refuses.
-type RefusedError struct{ Refusals []Refusal }
-
-// Error names the first reason.
-func (e *RefusedError) Error() string {
-	text := e.Refusals[0].Err.Error()
-	if n := len(e.Refusals) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	return text
-}
-
-// Unwrap gives the reasons to [errors.Is] and [errors.As].
-func (e *RefusedError) Unwrap() []error {
-	out := make([]error, len(e.Refusals))
-	for i, r := range e.Refusals {
-		out[i] = r.Err
-	}
-	return out
-}
-
 // Pack makes the archive of s. The same tree gives the same bytes, whatever the order of its
 // files, the umask and the times: members are sorted, modes are 0755 or 0644, and every time is
 // 1980-01-01, since the client compares the server's time of the whole file and never a
 // member's. What Pack returns, [Unpack] takes with the same limits.
 func Pack(ctx context.Context, s *Source, lim Limits) ([]byte, error) {
-	if len(s.Refused) > 0 {
-		return nil, &RefusedError{s.Refused}
-	}
-	if n := s.total(); n > packMemory {
-		return nil, &LimitError{What: "total size", Limit: packMemory}
+	switch err := s.Check(); {
+	case err != nil && len(s.Refused) > 1:
+		return nil, fmt.Errorf("%w (and %d more)", err, len(s.Refused)-1)
+	case err != nil:
+		return nil, err
+	case s.Total() > packMemory:
+		return nil, tooBig("", "total size", packMemory)
 	}
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
 	for i := range s.Files {
 		if err := packFile(ctx, w, &s.Files[i]); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("pack %q: %w", s.Files[i].Path, err)
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -79,37 +58,12 @@ func Pack(ctx context.Context, s *Source, lim Limits) ([]byte, error) {
 // PackDir packs dir and returns the time of its newest file, which a server can hand out as the
 // archive's: the client fetches again when it grows.
 func PackDir(ctx context.Context, dir string, lim Limits) ([]byte, time.Time, error) {
-	s, err := ReadDir(dir, lim)
+	s, newest, err := readDir(dir, lim)
 	if err != nil {
-		return nil, time.Time{}, err
-	}
-	newest, err := newestTime(dir)
-	if err != nil {
-		return nil, time.Time{}, err
+		return nil, newest, fmt.Errorf("read %s: %w", dir, err)
 	}
 	b, err := Pack(ctx, s, lim)
 	return b, newest, err
-}
-
-// newestTime looks at directories too: a file that was removed changes nothing else.
-func newestTime(dir string) (newest time.Time, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && Skipped(d.Name()) {
-			return fs.SkipDir
-		}
-		info, err := d.Info()
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // removed in between: its directory has a new time
-		}
-		if err == nil && info.ModTime().After(newest) {
-			newest = info.ModTime()
-		}
-		return err
-	})
-	return newest, err
 }
 
 // packFile writes one member. Sizes and CRC stand before its bytes, without a data descriptor,
@@ -121,7 +75,7 @@ func packFile(ctx context.Context, w *zip.Writer, f *File) error {
 	}
 	packed, method, err := deflate(content)
 	if err != nil {
-		return fmt.Errorf("pack %q: %w", f.Path, err)
+		return err
 	}
 	h := &zip.FileHeader{
 		Name: f.Path, Method: method, ModifiedDate: dosDate, //nolint:staticcheck // Modified would add a second, local time
@@ -132,15 +86,12 @@ func packFile(ctx context.Context, w *zip.Writer, f *File) error {
 		h.Name += "/"
 		h.ExternalAttrs |= 0x10 // MS-DOS directory flag
 	}
-	if !ascii(h.Name) {
+	if strings.ContainsFunc(h.Name, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		h.Flags |= flagUTF8
 	}
 	to, err := w.CreateRaw(h)
-	if err != nil {
-		return fmt.Errorf("pack %q: %w", f.Path, err)
-	}
-	if f.IsDir() {
-		return nil
+	if err != nil || f.IsDir() {
+		return err
 	}
 	_, err = to.Write(packed)
 	return err
@@ -150,13 +101,13 @@ func packContent(ctx context.Context, f *File) ([]byte, error) {
 	switch {
 	case f.IsDir():
 		return nil, ctx.Err()
-	case f.Mode&fs.ModeSymlink != 0:
+	case f.IsLink():
 		return []byte(f.Link), ctx.Err()
 	}
 	var buf bytes.Buffer
-	err := f.copyTo(ctx, &buf)
-	if _, changed := errors.AsType[*ChecksumError](err); changed {
-		return nil, fmt.Errorf("pack %q: it changed meanwhile", f.Path)
+	err := f.CopyTo(ctx, &buf)
+	if why, ok := errors.AsType[*Error](err); ok && why.Kind == Damaged {
+		return nil, errors.New("it changed meanwhile")
 	}
 	return buf.Bytes(), err
 }
@@ -187,28 +138,8 @@ func unixMode(f *File) uint32 {
 	switch {
 	case f.IsDir():
 		return typeDir | perm
-	case f.Mode&fs.ModeSymlink != 0:
+	case f.IsLink():
 		return typeLink | perm
 	}
 	return typeFile | perm
-}
-
-func ascii(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
-// Copy packs s and unpacks that into the existing, empty directory dir: what a machine would
-// have of it.
-func Copy(ctx context.Context, s *Source, dir string, lim Limits) error {
-	b, err := Pack(ctx, s, lim)
-	if err != nil {
-		return err
-	}
-	_, err = Unpack(ctx, bytes.NewReader(b), int64(len(b)), dir, lim)
-	return err
 }

@@ -17,10 +17,11 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/ext"
 )
 
-var packTree = tree{
-	"bin/tool*": sh, "bin/alias -> tool": "", "lib/libx.so -> libx.so.1": "", "lib/libx.so.1": "binary\x00",
+var packTree = ext.Tree{
+	"bin/tool*": ext.Sh, "bin/alias -> tool": "", "lib/libx.so -> libx.so.1": "", "lib/libx.so.1": "binary\x00",
 	"lib/ruby/facter/x.rb": "Facter.add(:site_x) { setcode { 1 } }\n", "facts.d/näme.txt": "site_a=b\n",
 	"share/zeros": strings.Repeat("\x00", 100000), "share/empty": "", ".git/HEAD": "ref", "share/.DS_Store": "x",
 }
@@ -40,14 +41,14 @@ func pack(t testing.TB, dir string) []byte {
 
 // TestPackIsDeterministic: creation order, umask, times and the directory's name do not count.
 func TestPackIsDeterministic(t *testing.T) {
-	want := pack(t, packTree.write(t, t.TempDir()))
+	want := pack(t, packTree.Write(t, t.TempDir()))
 	names := slices.Sorted(maps.Keys(packTree))
 	for round, umask := range []int{0o022, 0o077, 0o002} {
 		dir := filepath.Join(t.TempDir(), fmt.Sprint("other", round))
 		slices.Reverse(names)
 		old := syscall.Umask(umask)
 		for i, name := range names {
-			(tree{name: packTree[name]}).write(t, dir)
+			(ext.Tree{name: packTree[name]}).Write(t, dir)
 			plain, x := strings.CutSuffix(name, "*")
 			if strings.Contains(plain, " -> ") {
 				continue
@@ -69,7 +70,7 @@ func TestPackIsDeterministic(t *testing.T) {
 	}
 	changed := maps.Clone(packTree)
 	changed["share/empty"] = "x"
-	if bytes.Equal(pack(t, changed.write(t, t.TempDir())), want) {
+	if bytes.Equal(pack(t, changed.Write(t, t.TempDir())), want) {
 		t.Error("other content, the same bytes: the comparison proves nothing")
 	}
 }
@@ -77,7 +78,7 @@ func TestPackIsDeterministic(t *testing.T) {
 // TestPackedBytesStay holds the bytes of this release to those of the next: a server's file that
 // changes for no reason is fetched by all machines.
 func TestPackedBytesStay(t *testing.T) {
-	got := pack(t, tree{"bin/x*": sh + strings.Repeat("echo hello\n", 20), "bin/y -> x": ""}.write(t, t.TempDir()))
+	got := pack(t, ext.Tree{"bin/x*": ext.Sh + strings.Repeat("echo hello\n", 20), "bin/y -> x": ""}.Write(t, t.TempDir()))
 	const want = "13e72931b7904dfc45f2b808a25917e286b1be30c351ad670633b773322241a3"
 	if sum := fmt.Sprintf("%x", sha256.Sum256(got)); sum != want {
 		t.Errorf("sha256 %s, want %s", sum, want)
@@ -85,7 +86,7 @@ func TestPackedBytesStay(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	b := makeZip(t, item{"bin/x", sh, sIFREG | 0o4755}, item{"bin/y", "x", sIFLNK | 0o777}, item{"../e", "x", sIFREG | 0o644}, item{"share/", "", sIFDIR | 0o700})
+	b := ext.Zip(t, ext.Item("bin/x", ext.Sh, ext.File|0o4755), ext.Item("bin/y", "x", ext.Link|0o777), ext.Item("../e", "x", ext.File|0o644), ext.Item("share/", "", ext.Dir|0o700))
 	s, err := ReadZip("", bytes.NewReader(b), int64(len(b)), DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +105,7 @@ func TestList(t *testing.T) {
 
 // TestPackUnpack: what Pack writes, the client unpacks to the same tree.
 func TestPackUnpack(t *testing.T) {
-	dir, err := unpack(t, pack(t, packTree.write(t, t.TempDir())), DefaultLimits())
+	dir, err := unpack(t, pack(t, packTree.Write(t, t.TempDir())), DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestPackUnpack(t *testing.T) {
 func TestPackAgreesWithInfoZIP(t *testing.T) {
 	testkit.Tool(t, "zipinfo")
 	name := filepath.Join(t.TempDir(), "x.zip")
-	if err := os.WriteFile(name, pack(t, packTree.write(t, t.TempDir())), 0o644); err != nil {
+	if err := os.WriteFile(name, pack(t, packTree.Write(t, t.TempDir())), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Run(t, "unzip", "-tqq", name)
@@ -167,17 +168,17 @@ func TestPackAgreesWithInfoZIP(t *testing.T) {
 }
 
 func TestPackRefuses(t *testing.T) {
-	fifo := tree{"bin/x*": sh}.write(t, t.TempDir())
+	fifo := ext.Tree{"bin/x*": ext.Sh}.Write(t, t.TempDir())
 	if err := syscall.Mkfifo(filepath.Join(fifo, "bin/p"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string]string{
 		"special file":     fifo,
-		"absolute symlink": tree{"bin/l -> /bin/sh": ""}.write(t, t.TempDir()),
-		"symlink leaves":   tree{"bin/l -> ../../x": ""}.write(t, t.TempDir()),
-		"backslash":        tree{`bin/a\b`: ""}.write(t, t.TempDir()),
-		"wrapped":          tree{"e/bin/x*": sh}.write(t, t.TempDir()),
-		"deep":             tree{strings.Repeat("d/", 20) + "x": ""}.write(t, t.TempDir()),
+		"absolute symlink": ext.Tree{"bin/l -> /bin/sh": ""}.Write(t, t.TempDir()),
+		"symlink leaves":   ext.Tree{"bin/l -> ../../x": ""}.Write(t, t.TempDir()),
+		"backslash":        ext.Tree{`bin/a\b`: ""}.Write(t, t.TempDir()),
+		"wrapped":          ext.Tree{"e/bin/x*": ext.Sh}.Write(t, t.TempDir()),
+		"deep":             ext.Tree{strings.Repeat("d/", 20) + "x": ""}.Write(t, t.TempDir()),
 	}
 	for want, dir := range tests {
 		s, err := ReadDir(dir, DefaultLimits())
@@ -185,17 +186,19 @@ func TestPackRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = Pack(t.Context(), s, DefaultLimits())
-		var refused *RefusedError
-		if !errors.As(err, &refused) || !strings.Contains(err.Error(), want) {
+		if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
 	if _, err := ReadDir(filepath.Join(fifo, "nowhere"), DefaultLimits()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
 	}
+	if _, err := ReadDir(fifo, Limits{Count: 2, Depth: 9}); err == nil || !strings.Contains(err.Error(), "number of files exceeds 2") {
+		t.Errorf("three files of two: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s, err := ReadDir(tree{"bin/x*": sh}.write(t, t.TempDir()), DefaultLimits())
+	s, err := ReadDir(ext.Tree{"bin/x*": ext.Sh}.Write(t, t.TempDir()), DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,19 +209,19 @@ func TestPackRefuses(t *testing.T) {
 
 // TestPackNoticesChanges: a file that grows while it is packed is no silent corruption.
 func TestPackNoticesChanges(t *testing.T) {
-	dir := tree{"bin/x*": sh}.write(t, t.TempDir())
+	dir := ext.Tree{"bin/x*": ext.Sh}.Write(t, t.TempDir())
 	s, err := ReadDir(dir, DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree{"bin/x*": sh + "more\n"}.write(t, dir)
+	ext.Tree{"bin/x*": ext.Sh + "more\n"}.Write(t, dir)
 	if _, err := Pack(t.Context(), s, DefaultLimits()); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestPackDirTime(t *testing.T) {
-	dir := tree{"bin/x*": sh, ".git/HEAD": "x"}.write(t, t.TempDir())
+	dir := ext.Tree{"bin/x*": ext.Sh, ".git/HEAD": "x"}.Write(t, t.TempDir())
 	old, newest := time.Unix(1e9, 0), time.Unix(1.5e9, 0)
 	for _, p := range []string{"bin/x", "bin", "."} {
 		os.Chtimes(filepath.Join(dir, p), old, old)
@@ -231,7 +234,7 @@ func TestPackDirTime(t *testing.T) {
 }
 
 func TestExecutableOnWindows(t *testing.T) {
-	dir := tree{"script": sh, "elf": elfMagic + "x", "data": "x", "short": "#"}.write(t, t.TempDir())
+	dir := ext.Tree{"script": ext.Sh, "elf": "\x7fELFx", "data": "x", "short": "#"}.Write(t, t.TempDir())
 	s, err := ReadDir(dir, DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -247,11 +250,11 @@ func TestExecutableOnWindows(t *testing.T) {
 // FuzzShow reads hostile archives for `show` and `lint`: no panic, no more than the limits, and
 // what Open takes has no refusal.
 func FuzzShow(f *testing.F) {
-	f.Add(makeZip(f))
-	f.Add(makeZip(f, item{"bin/x", "hello", sIFREG | 0o755}, item{"bin/l", "x", sIFLNK | 0o777}))
-	f.Add(makeZip(f, item{"../\x1b[31mx", "hello", sIFREG | 0o4755}, item{"a", "", sIFIFO}))
-	f.Add(makeZip(f, item{"mk/bin/x", strings.Repeat("a", 4096), 0}))
-	f.Add(pack(f, packTree.write(f, f.TempDir())))
+	f.Add(ext.Zip(f))
+	f.Add(ext.Zip(f, ext.Item("bin/x", "hello", ext.File|0o755), ext.Item("bin/l", "x", ext.Link|0o777)))
+	f.Add(ext.Zip(f, ext.Item("../\x1b[31mx", "hello", ext.File|0o4755), ext.Item("a", "", ext.FIFO)))
+	f.Add(ext.Zip(f, ext.Item("mk/bin/x", strings.Repeat("a", 4096), 0)))
+	f.Add(pack(f, packTree.Write(f, f.TempDir())))
 	lim := Limits{Compressed: 1 << 20, Total: 1 << 20, File: 1 << 20, Count: 64, Ratio: 100, Depth: 8}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, openErr := Open(bytes.NewReader(b), int64(len(b)), lim)
@@ -268,9 +271,6 @@ func FuzzShow(f *testing.F) {
 		rows, err := List(t.Context(), s)
 		if err != nil || len(rows) > len(s.Files) {
 			t.Fatalf("%d rows, %v", len(rows), err)
-		}
-		if _, err := Lint(t.Context(), s, LintOptions{}); err != nil {
-			t.Fatal(err)
 		}
 	})
 }

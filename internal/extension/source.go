@@ -1,37 +1,54 @@
+// Package extension reads, packs and unpacks mk-extension.zip, the runtime extension that adds
+// executables, libraries, external facts and Ruby code to a running microkernel. It never runs what is
+// in one; package lint next to it says what will not work.
+//
+// An archive is hostile until [Open] has checked it: names that leave the target directory, links that
+// lead out of it, special files, duplicate and overlapping members, encryption, and anything beyond
+// [Limits] refuse all of it. setuid, setgid and sticky bits are never set. Start reading at [Source].
 package extension
 
 import (
 	"archive/zip"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
-	"syscall"
+
+	"mkbuild/internal/fail"
 )
 
-// File is one entry of an extension as its author has it: in a directory before packing, or in
-// an archive before unpacking.
+// Source is an extension as a directory or an archive holds it, with everything that is wrong with
+// it. [ReadDir] and [ReadZip] make one.
+type Source struct {
+	Name    string
+	Files   []File // sorted by path
+	Size    int64  // bytes of the archive; 0 for a directory
+	IsZip   bool
+	NoModes bool     // no member of the archive has a Unix mode
+	Refused []*Error // why the client refuses it, in the order found; empty if it does not
+	Limits  Limits   // that it was read with
+}
+
+// File is one entry of an extension.
 type File struct {
-	Path    string      // slash-separated, without a trailing slash; unsafe when Refused says so
+	Path    string      // slash-separated, without a trailing slash; unsafe if Refused says so
 	Mode    fs.FileMode // type bits and the mode that it gets on a microkernel
 	Raw     fs.FileMode // type bits and the mode that the directory or the archive has
-	Size    int64       // unpacked bytes
-	Packed  int64       // bytes in the archive; 0 in a directory
+	Size    int64       // unpacked bytes; of a link the length of its target, in an archive
 	Link    string      // target of a symlink
+	End     string      // where a symlink leads in the end, whether the extension has that or not
 	Refused string      // why the client refuses it and with it the whole archive; "" if it does not
 	open    func() (io.ReadCloser, error)
+	member  *zip.File // nil in a directory
 }
 
 // IsDir reports whether f is a directory.
 func (f *File) IsDir() bool { return f.Mode.IsDir() }
+
+// IsLink reports whether f is a symlink.
+func (f *File) IsLink() bool { return f.Mode&fs.ModeSymlink != 0 }
 
 // IsRegular reports whether f is a regular file that the client takes.
 func (f *File) IsRegular() bool { return f.Mode.IsRegular() && f.Refused == "" }
@@ -39,40 +56,84 @@ func (f *File) IsRegular() bool { return f.Mode.IsRegular() && f.Refused == "" }
 // Executable reports whether f can be run on a microkernel.
 func (f *File) Executable() bool { return f.IsRegular() && f.Mode&0o111 != 0 }
 
-// copyTo copies a regular file's content, which must be as long as promised.
-func (f *File) copyTo(ctx context.Context, w io.Writer) error {
+// CopyTo copies the content, which must be as long as promised and have the archive's checksum.
+func (f *File) CopyTo(ctx context.Context, w io.Writer) error {
 	r, err := f.open()
 	if err != nil {
-		return fmt.Errorf("read %q: %w", f.Path, err)
+		return f.fault(err)
 	}
 	defer r.Close() //nolint:errcheck // only read
 	n, err := io.Copy(w, io.LimitReader(&ctxReader{ctx, r}, f.Size+1))
+	if err == nil && n != f.Size {
+		err = zip.ErrChecksum
+	}
+	return f.fault(err)
+}
+
+// fault tells what is wrong with an archive from errors of the disk and of a context.
+func (f *File) fault(err error) error {
+	var ofTheDisk *fs.PathError
 	switch {
-	case errors.Is(err, zip.ErrChecksum), err == nil && n != f.Size:
-		return &ChecksumError{Member: f.Path}
-	case err != nil:
-		return fmt.Errorf("read %q: %w", f.Path, err)
+	case errors.Is(err, zip.ErrChecksum):
+		return &Error{Kind: Damaged, Member: f.Path, Reason: "checksum mismatch"}
+	case err == nil, f.member == nil, errors.As(err, &ofTheDisk), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return &Error{Kind: NotZip, Member: f.Path, Reason: notZip, Err: err}
+}
+
+// ctxReader ends a long copy when its context ends.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements [io.Reader].
+func (c *ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// Total is the sum of all files' unpacked bytes.
+func (s *Source) Total() (n int64) {
+	for i := range s.Files {
+		n += s.Files[i].Size
+	}
+	return n
+}
+
+// refuse records why the client does not take f.
+func (s *Source) refuse(f *File, kind Kind, reason string) {
+	f.Refused = reason
+	s.Refused = append(s.Refused, &Error{Kind: kind, Member: f.Path, Reason: reason})
+}
+
+// Unreadable records that reading f has failed, and returns the reason in words.
+func (s *Source) Unreadable(f *File, err error) string {
+	why, ok := errors.AsType[*Error](err)
+	if !ok {
+		why = &Error{Kind: Damaged, Member: f.Path, Reason: "it cannot be read", Err: err}
+	}
+	f.Refused = why.Why()
+	s.judge(why)
+	return f.Refused
+}
+
+// judge records an error of a check, if there is one.
+func (s *Source) judge(err *Error) {
+	if err != nil {
+		s.Refused = append(s.Refused, err)
+	}
+}
+
+// Check returns the first reason why the client refuses s, or nil.
+func (s *Source) Check() error {
+	if len(s.Refused) > 0 {
+		return s.Refused[0]
 	}
 	return nil
-}
-
-// Refusal is one reason why the client would refuse an archive.
-type Refusal struct {
-	File string // "" when the archive as a whole is meant
-	Err  error
-}
-
-// Source is an extension with everything that is wrong with it, so that all of it can be shown
-// at once. The client itself stops at the first error and uses [Open].
-type Source struct {
-	Name    string
-	Files   []File // sorted by path
-	Size    int64  // bytes of the archive; 0 for a directory
-	IsZip   bool
-	NoModes bool // no member of the archive has a Unix mode
-	Refused []Refusal
-	Skipped []string // entries of a directory that are left out: [Skipped] names
-	lim     Limits
 }
 
 // Skipped reports whether packing leaves out entries of that name: the traces of version
@@ -81,165 +142,72 @@ func Skipped(name string) bool {
 	return slices.Contains([]string{".git", ".hg", ".svn", ".DS_Store", "__MACOSX", "Thumbs.db"}, name)
 }
 
-// total is the sum of all files' unpacked bytes.
-func (s *Source) total() (n int64) {
-	for i := range s.Files {
-		n += s.Files[i].Size
-	}
-	return n
+// Limits bounds what an archive may cost. Sizes are in bytes.
+type Limits struct {
+	Compressed int64 // size of the archive itself
+	Total      int64 // sum of all members, unpacked
+	File       int64 // one member, unpacked
+	Count      int   // members
+	Ratio      int64 // unpacked to packed, for members over 1 MiB
+	Depth      int   // path components
 }
 
-func (s *Source) refuse(file string, err error) {
-	if err != nil {
-		s.Refused = append(s.Refused, Refusal{file, err})
-	}
-}
-
-// sort orders the files by path and the refusals by file.
-func (s *Source) sort() {
-	slices.SortStableFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortStableFunc(s.Refused, func(a, b Refusal) int { return strings.Compare(a.File, b.File) })
-}
-
-// ReadDir lists the directory dir. It is an error only when dir cannot be read or holds more
-// than lim.Count entries; everything else that the client would refuse is in Refused.
-func ReadDir(dir string, lim Limits) (*Source, error) {
-	real, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", dir, err)
-	}
-	if info, err := os.Stat(real); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("read %s: %w", dir, syscall.ENOTDIR)
-	}
-	s := &Source{Name: dir, lim: lim}
-	err = filepath.WalkDir(real, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == real {
-			return err
-		}
-		rel, err := filepath.Rel(real, p)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
-		if Skipped(d.Name()) {
-			s.Skipped = append(s.Skipped, name)
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if len(s.Files) >= lim.Count {
-			return &LimitError{What: "number of files", Limit: int64(lim.Count)}
-		}
-		return s.addHostFile(p, name, d, lim)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", dir, err)
-	}
-	s.checkHost(lim)
-	return s, nil
-}
-
-// addHostFile takes one file of the host in. Its mode is made independent of the author's
-// umask: what its owner may execute becomes 0755, all else 0644.
-func (s *Source) addHostFile(p, name string, d fs.DirEntry, lim Limits) error {
-	info, err := d.Info()
-	if err != nil {
-		return err
-	}
-	f := File{Path: name, Raw: info.Mode(), Refused: badName(name, lim.Depth)}
-	switch {
-	case info.IsDir():
-		f.Mode = fs.ModeDir | 0o755
-	case info.Mode()&fs.ModeSymlink != 0:
-		f.Mode = fs.ModeSymlink | 0o777
-		if f.Link, err = os.Readlink(p); err != nil {
-			return err
-		}
-		f.Link = filepath.ToSlash(f.Link)
-	case info.Mode().IsRegular():
-		f.Mode, f.Size = 0o644, info.Size()
-		f.open = func() (io.ReadCloser, error) { return os.Open(p) } //nolint:gosec // the author's own file
-		if executableHere(&f, runtime.GOOS) {
-			f.Mode = 0o755
-		}
-	default:
-		f.Mode, f.Refused = info.Mode(), "special file"
-	}
-	if f.Size > lim.File {
-		s.refuse(name, &LimitError{Member: name, What: "size", Limit: lim.File})
-	}
-	if f.Refused != "" {
-		s.refuse(name, &UnsafeError{Member: name, Reason: f.Refused})
-	}
-	s.Files = append(s.Files, f)
-	return nil
-}
-
-// executableHere reports whether a file of the host counts as executable. Windows keeps no such
-// bit: there a script or an ELF file is meant to be run.
-func executableHere(f *File, goos string) bool {
-	if goos != "windows" {
-		return f.Raw&0o100 != 0
-	}
-	r, err := f.open()
-	if err != nil {
-		return false
-	}
-	defer r.Close() //nolint:errcheck // only read
-	head := make([]byte, 4)
-	n, _ := io.ReadFull(r, head)
-	return bytes.HasPrefix(head[:n], []byte("#!")) || string(head[:n]) == elfMagic
-}
-
-// checkHost applies the rules that concern a directory's files together, with the client's own
-// code.
-func (s *Source) checkHost(lim Limits) {
-	if s.total() > lim.Total {
-		s.refuse("", &LimitError{What: "total size", Limit: lim.Total})
-	}
-	var members []Member
-	for i := range s.Files {
-		f := &s.Files[i]
-		if f.Refused == "" {
-			members = append(members, Member{Path: f.Path, Mode: f.Mode, Size: f.Size, Link: f.Link,
-				file: &zip.File{FileHeader: zip.FileHeader{Name: f.Path}}})
-		}
-	}
-	s.checkLinks(members)
-	s.refuse("", checkWrapped(members))
-	s.sort()
-}
-
-// checkLinks judges each symlink by itself, so that all bad ones are found.
-func (s *Source) checkLinks(members []Member) {
-	links := map[string]string{}
-	for i := range members {
-		if members[i].IsLink() {
-			links[members[i].Path] = members[i].Link
-		}
-	}
-	for i := range s.Files {
-		f := &s.Files[i]
-		if _, ok := links[f.Path]; !ok || f.Refused != "" {
-			continue
-		}
-		reason := badLink(f.Path, links)
-		if f.Link == "" || len(f.Link) > maxLink {
-			reason = "symlink target is empty or too long"
-		}
-		if reason != "" {
-			f.Refused = reason
-			s.refuse(f.Path, &UnsafeError{Member: f.Path, Reason: reason})
-		}
+// DefaultLimits fits a microkernel that lives in RAM: far above real extensions, far below
+// what would starve a machine of 512 MiB.
+func DefaultLimits() Limits {
+	return Limits{
+		Compressed: 64 << 20, Total: 192 << 20, File: 128 << 20,
+		Count: 10000, Ratio: 250, Depth: 16,
 	}
 }
 
-// top returns the first part of a path.
-func top(p string) string {
-	first, _, _ := strings.Cut(p, "/")
-	return first
+// Kind says what is wrong with an archive, and so what helps.
+type Kind int
+
+// The kinds. NotZip and Damaged may be trouble of the way that it came; all others are the archive's own.
+const (
+	NotZip  Kind = iota // no zip archive that can be read: garbage, cut off, empty
+	Damaged             // a member's bytes are not those that the archive promises
+	Wrapped             // the whole content lies in one directory, where nothing looks for it
+	Limit               // larger than the limits
+	Name                // a path that no system should unpack
+	Link                // a symlink that leads outside
+	Special             // neither a file nor a directory nor a symlink
+	Format              // what packing never writes: encryption, members that are there twice or overlap
+)
+
+const notZip = "not a zip archive"
+
+// Error is one reason why the client refuses an archive, which it does as a whole.
+type Error struct {
+	Kind   Kind
+	Member string // path in the archive; "" if all of it is meant
+	Reason string
+	Err    error // the cause, if another package found it
 }
 
-// in reports whether p lies directly in dir.
-func in(p, dir string) bool { return path.Dir(p) == dir }
+// Error names the member quoted, since its name may hold anything.
+func (e *Error) Error() string {
+	if e.Member == "" {
+		return e.Why()
+	}
+	return fmt.Sprintf("member %q: %s", e.Member, e.Why())
+}
+
+// Why is the error's text without the member.
+func (e *Error) Why() string {
+	if e.Err == nil {
+		return e.Reason
+	}
+	return e.Reason + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Class makes it the fault of the archive that somebody named.
+func (e *Error) Class() fail.Class { return fail.Usage }
+
+func tooBig(member, what string, limit int64) *Error {
+	return &Error{Kind: Limit, Member: member, Reason: fmt.Sprintf("%s exceeds %d", what, limit)}
+}

@@ -124,7 +124,7 @@ func stableError(err error) string {
 	var (
 		status  *StatusError
 		refused *refusedError
-		sum     *extension.ChecksumError
+		why     *extension.Error
 		dns     *net.DNSError
 		op      *net.OpError
 		unknown x509.UnknownAuthorityError
@@ -137,12 +137,12 @@ func stableError(err error) string {
 		return refused.reason
 	case errors.As(err, &status):
 		return fmt.Sprintf("server answered %d", status.Status)
-	case errors.As(err, &sum):
-		return sum.Error()
 	case errors.Is(err, syscall.ENOSPC):
 		return "no space left to unpack it"
-	case errors.Is(err, extension.ErrNotZip):
-		return extension.ErrNotZip.Error()
+	case notZip(err) != nil:
+		return notZip(err).Reason
+	case errors.As(err, &why):
+		return why.Error()
 	case errors.Is(err, errEmpty):
 		return errEmpty.Error()
 	case errors.Is(err, errRedirect):

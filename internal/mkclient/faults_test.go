@@ -364,9 +364,9 @@ func TestFault_BadFacts(t *testing.T) {
 				if facts["facterversion"] != "2.5.7" || !m.ref.state.Generations[0].bad() {
 					t.Errorf("facterversion %v, generations %+v", facts["facterversion"], m.ref.state.Generations)
 				}
-				srv.publish(fact(t, "ext_x", "mended"), t0.Add(2*time.Minute))
-				if got := m.cycle(srv); got["ext_x"] != "mended" || got["mk_extension_status"] != "active" || got["mk_extension_error"] != "" {
-					t.Errorf("mended: %v, %v, %v", got["ext_x"], got["mk_extension_status"], got["mk_extension_error"])
+				srv.publish(fact(t, "ext_x", "fixed"), t0.Add(2*time.Minute))
+				if got := m.cycle(srv); got["ext_x"] != "fixed" || got["mk_extension_status"] != "active" || got["mk_extension_error"] != "" {
+					t.Errorf("fixed: %v, %v, %v", got["ext_x"], got["mk_extension_status"], got["mk_extension_error"])
 				}
 			})
 		})

@@ -208,10 +208,9 @@ func (r *refresher) take(ctx context.Context, cancel func(), target string, have
 // refuseIfLimit remembers an archive that announced more bytes than are allowed, so that it is
 // not begun again in every cycle.
 func (r *refresher) refuseIfLimit(g generation, rep reply, err error) error {
-	var over *extension.LimitError
-	if errors.As(err, &over) {
+	if broken(err) {
 		g.Size = rep.Length
-		return r.refuse(g, refusedLooks, over)
+		return r.refuse(g, refusedLooks, errors.Unwrap(err))
 	}
 	return err
 }
@@ -233,9 +232,9 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation, rep r
 	switch {
 	case broken(err):
 		return r.refuse(g, refusedLooks, err)
-	case errors.Is(err, extension.ErrNotZip) && rep.Length >= 0:
+	case notZip(err) != nil && rep.Length >= 0:
 		// All that the server announced has arrived: asking again brings the same.
-		return r.refuse(g, notZipLooks, extension.ErrNotZip)
+		return r.refuse(g, notZipLooks, errors.New(notZip(err).Reason))
 	case err != nil:
 		return fmt.Errorf("unpack extension: %w", err)
 	}
@@ -250,7 +249,7 @@ func (r *refresher) install(ctx context.Context, f *os.File, g generation, rep r
 }
 
 // adopt unpacks an archive into a new directory and switches to it.
-func (r *refresher) adopt(ctx context.Context, a *extension.Archive, g generation) error {
+func (r *refresher) adopt(ctx context.Context, a *extension.Source, g generation) error {
 	g.Note = uselessNote(a)
 	dir, err := os.MkdirTemp(r.root, "g-*")
 	if err != nil {
@@ -280,14 +279,14 @@ func (r *refresher) adopt(ctx context.Context, a *extension.Archive, g generatio
 
 // uselessNote says that the client will look at nothing in an archive, which somebody meant to
 // be of use; "" when it is of use, or empty.
-func uselessNote(a *extension.Archive) string {
-	for i := range a.Members {
-		switch first, _, _ := strings.Cut(a.Members[i].Path, "/"); first {
+func uselessNote(a *extension.Source) string {
+	for i := range a.Files {
+		switch first, _, _ := strings.Cut(a.Files[i].Path, "/"); first {
 		case "bin", "lib", "facts.d":
 			return ""
 		}
 	}
-	if len(a.Members) == 0 {
+	if len(a.Files) == 0 {
 		return ""
 	}
 	return "nothing in it is used: no bin, lib or facts.d"
@@ -296,9 +295,16 @@ func uselessNote(a *extension.Archive) string {
 // broken tells rules that the archive itself breaks, which only a new archive can mend, from
 // damage on the way and from trouble of this machine, which the next attempt may not have.
 func broken(err error) bool {
-	var unsafe *extension.UnsafeError
-	var over *extension.LimitError
-	return errors.As(err, &unsafe) || errors.As(err, &over) || errors.Is(err, extension.ErrWrapped)
+	why, ok := errors.AsType[*extension.Error](err)
+	return ok && why.Kind != extension.NotZip && why.Kind != extension.Damaged
+}
+
+// notZip returns the error of a file that is no zip archive at all, or nil.
+func notZip(err error) *extension.Error {
+	if why, ok := errors.AsType[*extension.Error](err); ok && why.Kind == extension.NotZip {
+		return why
+	}
+	return nil
 }
 
 // trim keeps the newest generation and the newest good one behind it.
@@ -314,7 +320,7 @@ func trim(list []generation) []generation {
 
 // download copies the body into f and hashes it. It ends when nothing comes for stall.
 func download(f *os.File, resp *http.Response, limit int64, stall time.Duration, cancel func()) (int64, string, error) {
-	over := &extension.LimitError{What: "archive size", Limit: limit}
+	over := &extension.Error{Kind: extension.Limit, Reason: fmt.Sprintf("archive size exceeds %d", limit)}
 	if resp.ContentLength > limit {
 		return 0, "", over
 	}

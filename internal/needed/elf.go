@@ -2,186 +2,157 @@ package needed
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"errors"
-	"io"
+	"fmt"
 	"strings"
-
-	"mkbuild/internal/overlay"
 )
 
 const (
-	elfMagic = "\x7fELF"
-	// maxFile bounds a program that is looked into: the largest real ones have some 30 MB.
-	maxFile = 256 << 20
-	// maxDynamic bounds the tables that say what a file needs.
-	maxDynamic = 16 << 20
-	// maxNeeded bounds the libraries of one file; real ones have some dozens.
-	maxNeeded = 4096
+	// Magic begins every ELF file.
+	Magic      = "\x7fELF"
+	maxName    = 4096    // bytes of a name in a file: PATH_MAX
+	maxRecords = 1 << 14 // entries of a file's tables; glibc has some hundreds
 )
 
-// object is what the loader wants to know of a program or library.
-type object struct {
-	class   elf.Class
-	machine elf.Machine
-	interp  string   // the dynamic loader
-	needed  []string // DT_NEEDED
-	paths   []string // RUNPATH, else RPATH
+// Object is what the dynamic loader wants to know of a program or a library.
+type Object struct {
+	Class    elf.Class
+	Machine  elf.Machine
+	Interp   string              // the dynamic loader; empty in libraries and static programs
+	Needs    []string            // the libraries that it asks for: "libssl.so.0.9.8", or a path
+	Versions map[string][]string // the symbol versions that it wants of each: "GLIBC_2.4"
+	Defines  []string            // the symbol versions that a library has
+	Paths    []string            // RUNPATH, else RPATH
 }
 
-// readObject reads a program or library, or returns nil for everything else.
-func readObject(e *overlay.Entry) (o *object) {
-	if !e.IsRegular() || e.Size < int64(len(elfMagic)) || e.Size > maxFile || !startsELF(e) {
-		return nil
-	}
+var errDamaged = errors.New("damaged ELF file")
+
+// Read reads an ELF file. It takes the answers from the program headers, as the kernel and the loader
+// do: Tiny Core strips the section headers from many files, and debug/elf looks for libraries there.
+// If the dynamic table is damaged, it returns an object that needs nothing, and an error.
+func Read(b []byte) (o *Object, err error) {
 	defer func() {
-		if recover() != nil { // debug/elf on hostile bytes
-			o = nil
+		if p := recover(); p != nil { // debug/elf on hostile bytes
+			err = fmt.Errorf("%w: %v", errDamaged, p)
 		}
 	}()
-	b, err := e.Content(maxFile)
-	if err != nil {
-		return nil
-	}
 	f, err := elf.NewFile(bytes.NewReader(b))
-	if err != nil || f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
-		return nil
-	}
-	o = &object{class: f.Class, machine: f.Machine}
-	if err := o.read(f); err != nil {
-		return &object{class: f.Class, machine: f.Machine}
-	}
-	return o
-}
-
-func startsELF(e *overlay.Entry) bool {
-	if e.Open == nil {
-		return false
-	}
-	r, err := e.Open()
 	if err != nil {
-		return false
-	}
-	defer r.Close() //nolint:errcheck // only read
-	var head [len(elfMagic)]byte
-	_, err = io.ReadFull(r, head[:])
-	return err == nil && string(head[:]) == elfMagic
-}
-
-// read takes the answers from the program headers, as the kernel and the loader do: Tiny Core
-// strips sections from many files, and debug/elf looks for them there.
-func (o *object) read(f *elf.File) error {
-	for _, p := range f.Progs {
-		switch p.Type {
-		case elf.PT_INTERP:
-			b, err := section(p, 4096)
-			if err != nil {
-				return err
-			}
-			o.interp = strings.TrimRight(string(b), "\x00")
-		case elf.PT_DYNAMIC:
-			b, err := section(p, maxDynamic)
-			if err != nil {
-				return err
-			}
-			if err := o.dynamic(f, b); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-var errELF = errors.New("damaged ELF file")
-
-func section(p *elf.Prog, limit uint64) ([]byte, error) {
-	if p.Filesz > limit {
-		return nil, errELF
-	}
-	b := make([]byte, p.Filesz)
-	n, err := p.ReadAt(b, 0)
-	if n < len(b) {
 		return nil, err
 	}
-	return b, nil
-}
-
-// dynamic reads the dynamic table.
-func (o *object) dynamic(f *elf.File, b []byte) error {
-	tags := dynamicTags(f, b)
-	text, err := stringTable(f, last(tags[elf.DT_STRTAB]), last(tags[elf.DT_STRSZ]))
-	if err != nil {
-		return err
-	}
-	if len(tags[elf.DT_NEEDED]) > maxNeeded {
-		return errELF
-	}
-	for _, at := range tags[elf.DT_NEEDED] {
-		if name := stringAt(text, at); name != "" {
-			o.needed = append(o.needed, name)
+	r := &reader{file: f, bytes: b, left: maxRecords, o: Object{Class: f.Class, Machine: f.Machine}}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			r.o.Interp = text(r.segment(p), 0)
+		}
+		if p.Type == elf.PT_DYNAMIC && err == nil {
+			err = r.dynamic(r.segment(p))
 		}
 	}
-	at := tags[elf.DT_RUNPATH]
-	if len(at) == 0 {
-		at = tags[elf.DT_RPATH]
-	}
-	if len(at) > 0 {
-		o.paths = strings.Split(stringAt(text, last(at)), ":")
+	return &r.o, err
+}
+
+// reader finds its way in the bytes of a file.
+type reader struct {
+	file  *elf.File
+	bytes []byte
+	names []byte // the string table, and what follows it
+	left  int    // records that may still be read
+	o     Object
+}
+
+// segment returns the bytes of a segment, as many of them as the file has.
+func (r *reader) segment(p *elf.Prog) []byte {
+	b := skip(r.bytes, p.Off)
+	return b[:min(p.Filesz, uint64(len(b)))]
+}
+
+// at returns what is loaded at an address, up to the end of its segment. Address 0 is that of no table.
+func (r *reader) at(addr uint64) []byte {
+	for _, p := range r.file.Progs {
+		if p.Type == elf.PT_LOAD && addr > 0 && addr >= p.Vaddr && addr-p.Vaddr < p.Filesz {
+			return skip(r.segment(p), addr-p.Vaddr)
+		}
 	}
 	return nil
 }
 
-// dynamicTags returns the values of each tag up to DT_NULL.
-func dynamicTags(f *elf.File, b []byte) map[elf.DynTag][]uint64 {
-	tags := make(map[elf.DynTag][]uint64)
-	size := 8
-	if f.Class == elf.ELFCLASS64 {
-		size = 16
+// dynamic reads what the dynamic table leads to.
+func (r *reader) dynamic(table []byte) error {
+	tags, needed := r.tags(table)
+	r.names = r.at(tags[elf.DT_STRTAB])
+	if len(tags) > 0 && len(r.names) == 0 {
+		return errDamaged
 	}
-	for ; len(b) >= size; b = b[size:] {
-		var tag, val uint64
-		if f.Class == elf.ELFCLASS64 {
-			tag, val = f.ByteOrder.Uint64(b), f.ByteOrder.Uint64(b[8:])
-		} else {
-			tag, val = uint64(f.ByteOrder.Uint32(b)), uint64(f.ByteOrder.Uint32(b[4:]))
+	for _, at := range needed {
+		if name := text(r.names, at); name != "" {
+			r.o.Needs = append(r.o.Needs, name)
 		}
-		if elf.DynTag(tag) == elf.DT_NULL {
+	}
+	// At offset 0 of a string table is the empty string.
+	if paths := cmp.Or(text(r.names, tags[elf.DT_RUNPATH]), text(r.names, tags[elf.DT_RPATH])); paths != "" {
+		r.o.Paths = strings.Split(paths, ":")
+	}
+	r.versions(r.at(tags[elf.DT_VERNEED]), r.at(tags[elf.DT_VERDEF]))
+	return nil
+}
+
+// tags returns the last value of each tag before DT_NULL, and all those of DT_NEEDED.
+func (r *reader) tags(table []byte) (tags map[elf.DynTag]uint64, needed []uint64) {
+	size, word := 4, r.word
+	if r.file.Class == elf.ELFCLASS64 {
+		size, word = 8, r.file.ByteOrder.Uint64
+	}
+	tags = map[elf.DynTag]uint64{}
+	for ; len(table) >= 2*size && r.left > 0; table = table[2*size:] {
+		tag, value := elf.DynTag(word(table)), word(table[size:]) //nolint:gosec // a strange one is of no interest
+		if tag == elf.DT_NULL {
 			break
 		}
-		tags[elf.DynTag(tag)] = append(tags[elf.DynTag(tag)], val)
-	}
-	return tags
-}
-
-func last(v []uint64) uint64 {
-	if len(v) == 0 {
-		return 0
-	}
-	return v[len(v)-1]
-}
-
-// stringTable reads the table at a memory address out of the segment that is loaded there.
-func stringTable(f *elf.File, addr, size uint64) ([]byte, error) {
-	if size > maxDynamic {
-		return nil, errELF
-	}
-	for _, p := range f.Progs {
-		if p.Type != elf.PT_LOAD || addr < p.Vaddr || addr-p.Vaddr >= p.Filesz || size > p.Filesz-(addr-p.Vaddr) {
-			continue
+		if tags[tag] = value; tag == elf.DT_NEEDED {
+			needed = append(needed, value)
 		}
-		b := make([]byte, size)
-		if n, err := p.ReadAt(b, int64(addr-p.Vaddr)); n < len(b) {
-			return nil, err
-		}
-		return b, nil
+		r.left--
 	}
-	return nil, errELF
+	return tags, needed
 }
 
-func stringAt(text []byte, at uint64) string {
-	if at >= uint64(len(text)) {
-		return ""
+// versions reads the tables of Verneed with its Vernaux, and of Verdef, whose first Verdaux has its
+// name. They are the same with 32 and 64 bits.
+func (r *reader) versions(needed, defined []byte) {
+	r.o.Versions = map[string][]string{}
+	r.records(needed, 12, func(need []byte) {
+		lib := text(r.names, r.word(need[4:]))
+		r.records(skip(need, r.word(need[8:])), 12, func(aux []byte) {
+			r.o.Versions[lib] = append(r.o.Versions[lib], text(r.names, r.word(aux[8:])))
+		})
+	})
+	r.records(defined, 16, func(def []byte) {
+		if aux := skip(def, r.word(def[12:])); len(aux) >= 4 {
+			r.o.Defines = append(r.o.Defines, text(r.names, r.word(aux)))
+		}
+	})
+}
+
+// records visits a list of records whose word at next is the distance to the following one, or 0.
+func (r *reader) records(b []byte, next int, visit func([]byte)) {
+	for step := uint64(1); step > 0 && len(b) >= next+4 && r.left > 0; b = skip(b, step) {
+		r.left--
+		visit(b)
+		step = r.word(b[next:])
 	}
-	b, _, _ := bytes.Cut(text[at:], []byte{0})
-	return string(b)
+}
+
+func (r *reader) word(b []byte) uint64 { return uint64(r.file.ByteOrder.Uint32(b)) }
+
+// skip drops the first n bytes.
+func skip(b []byte, n uint64) []byte { return b[min(n, uint64(len(b))):] }
+
+// text returns the string at an offset, or "" if it has no end.
+func text(b []byte, at uint64) string {
+	b = skip(b, at)
+	end := bytes.IndexByte(b[:min(len(b), maxName)], 0)
+	return string(b[:max(end, 0)])
 }

@@ -1,24 +1,19 @@
 // Package needed finds shared libraries that programs of an image ask for and that the image does
-// not have: what the dynamic loader would complain about on the machine, read out of the ELF
-// headers of the whole tree. It runs nothing and knows nothing but trees, so that a plan can ask it
-// about an image that does not exist yet and an inspection about one that does.
+// not have: what the dynamic loader would complain about on the machine. It reads the ELF headers of
+// the whole tree and runs nothing, so it answers for an image that does not exist yet, too. Start
+// reading at [Missing].
 //
-//	for _, m := range needed.Missing(tree) {
-//		fmt.Println(m) // "libssl.so.0.9.8, needed by /usr/local/bin/ssh"
-//	}
-//
-// A library counts when it is a file of the program's own class and machine in a place where the
-// loader looks: RPATH and RUNPATH with $ORIGIN, /etc/ld.so.conf with its include lines, and the
-// directories that glibc and Tiny Core know without it. What scripts put into LD_LIBRARY_PATH and
-// what dlopen(3) asks for cannot be seen in a file.
+// A library counts if it is of the program's class and machine and lies where the loader looks: RPATH
+// and RUNPATH with $ORIGIN, /etc/ld.so.conf, and the directories that glibc and Tiny Core know without
+// it. LD_LIBRARY_PATH of scripts and calls of dlopen(3) cannot be seen in a file.
 package needed
 
 import (
 	"bufio"
-	"bytes"
+	"io"
+	"maps"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 
 	"mkbuild/internal/overlay"
@@ -26,91 +21,106 @@ import (
 
 // Library is a shared library, or a program interpreter, that the image does not have.
 type Library struct {
-	// Name is as the files ask for it: "libssl.so.0.9.8"; an absolute path for an interpreter.
-	Name string
-	// By are the paths of the files that ask for it, without the first slash, sorted.
-	By []string
+	Name string   // as the files ask for it: "libssl.so.0.9.8"; an absolute path for an interpreter
+	By   []string // paths of the files that ask for it, without the first slash, sorted
 }
 
 // String names the library and up to three of the files that need it.
 func (l Library) String() string {
-	by := make([]string, 0, 4)
-	for i, p := range l.By {
-		if i == 3 {
-			by = append(by, "…")
-			break
-		}
-		by = append(by, "/"+p)
+	text := l.Name + ", needed by /" + strings.Join(l.By[:min(len(l.By), 3)], ", /")
+	if len(l.By) > 3 {
+		text += ", …"
 	}
-	return l.Name + ", needed by " + strings.Join(by, ", ")
+	return text
 }
 
-// Missing lists what the files of t need and t does not have, sorted by name. Files that are no
-// ELF file of any use (damaged ones, kernel modules) ask for nothing.
-func Missing(t *overlay.Tree) []Library {
-	s := &search{tree: t, dirs: loaderDirs(t), files: make(map[string]*object)}
+const (
+	maxFile  = 256 << 20 // bytes of a program; the largest real ones have some 30 MB
+	maxConf  = 1 << 20   // bytes of /etc/ld.so.conf
+	maxConfs = 64        // files that it includes
+)
+
+// Loader finds libraries in a tree as ld.so(8) would.
+type Loader struct {
+	tree    *overlay.Tree
+	dirs    []string
+	objects map[string]*Object // by path
+}
+
+// NewLoader reads the programs and libraries of t. Files that are no use to the loader, such as
+// damaged ones, have no object.
+func NewLoader(t *overlay.Tree) *Loader {
+	l := &Loader{tree: t, dirs: loaderDirs(t), objects: make(map[string]*Object)}
 	for _, e := range t.Entries() {
-		if o := readObject(e); o != nil {
-			s.files[e.Path] = o
+		if o := object(e); o != nil {
+			l.objects[e.Path] = o
 		}
 	}
+	return l
+}
+
+// object reads a program or library, or returns nil for everything else.
+func object(e *overlay.Entry) *Object {
+	if !e.IsRegular() || e.Open == nil {
+		return nil
+	}
+	f, err := e.Open()
+	if err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // only read
+	r := bufio.NewReader(io.LimitReader(f, maxFile))
+	if magic, err := r.Peek(len(Magic)); err != nil || string(magic) != Magic {
+		return nil
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil
+	}
+	o, _ := Read(b) // as much of it as can be read
+	return o
+}
+
+// Missing lists what the files of t need and t does not have, sorted by name.
+func Missing(t *overlay.Tree) []Library {
+	l := NewLoader(t)
 	by := make(map[string][]string)
-	for p, o := range s.files {
-		for _, name := range s.lacks(p, o) {
-			by[name] = append(by[name], p)
+	for p, o := range l.objects {
+		if o.Interp != "" && !l.Has(o.Interp) {
+			by[o.Interp] = append(by[o.Interp], p)
+		}
+		for _, name := range o.Needs {
+			if l.Library(p, o, name) == nil {
+				by[name] = append(by[name], p)
+			}
 		}
 	}
 	out := make([]Library, 0, len(by))
-	for name, files := range by {
-		sort.Strings(files)
-		out = append(out, Library{name, slices.Compact(files)})
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
-	return out
-}
-
-// search looks libraries up as ld.so(8) would.
-type search struct {
-	tree  *overlay.Tree
-	dirs  []string
-	files map[string]*object // by path
-}
-
-// lacks returns what the file at p asks for in vain.
-func (s *search) lacks(p string, o *object) []string {
-	var out []string
-	if o.interp != "" && !s.exists(o.interp) {
-		out = append(out, o.interp)
-	}
-	for _, name := range o.needed {
-		if !s.found(p, o, name) {
-			out = append(out, name)
-		}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		slices.Sort(by[name])
+		out = append(out, Library{name, slices.Compact(by[name])})
 	}
 	return out
 }
 
-func (s *search) exists(p string) bool {
-	e, err := s.tree.Lookup(p)
+// Has reports whether a path leads to a regular file, through symlinks too.
+func (l *Loader) Has(p string) bool {
+	e, err := l.tree.Lookup(p)
 	return err == nil && e.IsRegular()
 }
 
-// found looks for one library. A name with a slash is a path.
-func (s *search) found(p string, o *object, name string) bool {
+// Library returns what the object at p gets for the name of a library, or nil. A name with a slash is
+// a path.
+func (l *Loader) Library(p string, o *Object, name string) *Object {
 	if strings.Contains(name, "/") {
-		return s.fits(o, expand(name, p))
+		return l.fit(o, expand(name, p))
 	}
-	for _, dir := range o.paths {
-		if s.fits(o, path.Join(expand(dir, p), name)) {
-			return true
+	for _, dir := range slices.Concat(o.Paths, l.dirs) {
+		if lib := l.fit(o, path.Join(expand(dir, p), name)); lib != nil {
+			return lib
 		}
 	}
-	for _, dir := range s.dirs {
-		if s.fits(o, path.Join(dir, name)) {
-			return true
-		}
-	}
-	return false
+	return nil
 }
 
 // expand replaces $ORIGIN by the directory of the file at p.
@@ -119,71 +129,52 @@ func expand(dir, p string) string {
 	return strings.NewReplacer("${ORIGIN}", origin, "$ORIGIN", origin).Replace(dir)
 }
 
-// fits reports whether there is a library of o's kind at a path: the loader passes over others.
-func (s *search) fits(o *object, at string) bool {
-	e, err := s.tree.Lookup(strings.TrimPrefix(path.Clean("/"+at), "/"))
+// fit returns the library at a path if it is of o's kind: the loader passes over others.
+func (l *Loader) fit(o *Object, at string) *Object {
+	e, err := l.tree.Lookup(strings.TrimPrefix(path.Clean("/"+at), "/"))
 	if err != nil {
-		return false
+		return nil
 	}
-	lib := s.files[e.Path]
-	return lib != nil && lib.class == o.class && lib.machine == o.machine
+	if lib := l.objects[e.Path]; lib != nil && lib.Class == o.Class && lib.Machine == o.Machine {
+		return lib
+	}
+	return nil
 }
-
-// Bounds of /etc/ld.so.conf and what it includes; real ones have a few lines.
-const (
-	maxConf  = 1 << 20
-	maxConfs = 64
-)
 
 // loaderDirs are where the loader looks when a file says nothing else. Tiny Core's own ld.so.conf
 // has /usr/local/lib; extensions rely on it.
 func loaderDirs(t *overlay.Tree) []string {
 	dirs := []string{"lib", "usr/lib", "lib64", "usr/lib64", "usr/local/lib", "lib/i386-linux-gnu", "usr/lib/i386-linux-gnu",
 		"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
-	c := confReader{tree: t, left: maxConfs}
-	c.read("etc/ld.so.conf")
-	return append(dirs, c.dirs...)
-}
-
-// confReader reads ld.so.conf with what it includes.
-type confReader struct {
-	tree *overlay.Tree
-	dirs []string
-	left int
-}
-
-func (c *confReader) read(name string) {
-	if c.left--; c.left < 0 {
-		return
-	}
-	e, err := c.tree.Lookup(name)
-	if err != nil || !e.IsRegular() {
-		return
-	}
-	b, err := e.Content(maxConf)
-	if err != nil {
-		return // unreadable: the usual directories have to do
-	}
-	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		words := strings.Fields(text)
-		switch {
-		case len(words) == 2 && words[0] == "include":
-			c.include(path.Dir(e.Path), words[1])
-		case len(words) > 0 && path.IsAbs(words[0]):
-			c.dirs = append(c.dirs, words[0])
+	files := []string{"etc/ld.so.conf"}
+	for n := 0; n < len(files) && n < maxConfs; n++ {
+		e, err := t.Lookup(files[n])
+		if err != nil || !e.IsRegular() {
+			continue
+		}
+		b, _ := e.Content(maxConf) // unreadable: the usual directories have to do
+		for line := range strings.Lines(string(b)) {
+			line, _, _ = strings.Cut(line, "#")
+			switch words := strings.Fields(line); {
+			case len(words) == 2 && words[0] == "include":
+				files = append(files, matching(t, path.Dir(e.Path), words[1])...)
+			case len(words) > 0 && path.IsAbs(words[0]):
+				dirs = append(dirs, words[0])
+			}
 		}
 	}
+	return dirs
 }
 
-// include reads the files that a pattern matches.
-func (c *confReader) include(dir, pattern string) {
+// matching lists the files of a pattern in an include line; a relative one counts from dir.
+func matching(t *overlay.Tree, dir, pattern string) (files []string) {
 	if !path.IsAbs(pattern) {
 		pattern = path.Join("/", dir, pattern)
 	}
-	for _, e := range c.tree.Children(path.Dir(pattern)[1:]) {
-		if ok, err := path.Match(path.Base(pattern), path.Base(e.Path)); ok && err == nil {
-			c.read(e.Path)
+	for _, e := range t.Children(path.Dir(pattern)[1:]) {
+		if ok, _ := path.Match(pattern, "/"+e.Path); ok {
+			files = append(files, e.Path)
 		}
 	}
+	return files
 }

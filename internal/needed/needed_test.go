@@ -67,13 +67,12 @@ func TestReadelf(t *testing.T) {
 		clear(stripped[at : at+n])
 	}
 	for what, content := range map[string][]byte{"whole": b, "no sections": stripped} {
-		e := overlay.File("bin/bash", 0o755, content)
-		o := readObject(&e)
-		if o == nil {
-			t.Fatalf("%s: not read", what)
+		o, err := Read(content)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
 		}
-		if o.interp != interp || !slices.Equal(o.needed, libs) {
-			t.Errorf("%s: %q %q; readelf says %q %q", what, o.interp, o.needed, interp, libs)
+		if o.Interp != interp || !slices.Equal(o.Needs, libs) {
+			t.Errorf("%s: %q %q; readelf says %q %q", what, o.Interp, o.Needs, interp, libs)
 		}
 	}
 }
@@ -180,11 +179,10 @@ func FuzzObject(f *testing.F) {
 	if b, err := os.ReadFile("/bin/true"); err == nil {
 		f.Add(b)
 	}
-	f.Add([]byte(elfMagic))
+	f.Add([]byte(Magic))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e := overlay.File("x", 0o755, b)
-		if o := readObject(&e); o != nil && len(o.needed) > maxNeeded {
-			t.Errorf("%d libraries", len(o.needed))
+		if o, _ := Read(b); o != nil && len(o.Needs)+len(o.Defines) > 2*maxRecords+1 {
+			t.Errorf("%d libraries, %d versions", len(o.Needs), len(o.Defines))
 		}
 	})
 }

@@ -1,9 +1,9 @@
-package extension
+package lint
 
-// Rule describes one thing that [Lint] looks for.
+// Rule describes one thing that [Check] looks for.
 type Rule struct{ ID, About string }
 
-// Rules lists everything that [Lint] can find, in the order of the help text.
+// Rules lists everything that [Check] can find, in the order of the help text.
 func Rules() []Rule {
 	return []Rule{
 		{"refused", "the client would refuse the whole extension: unsafe names, links that leave it, special files, damage, limits"},
@@ -34,22 +34,14 @@ func Rules() []Rule {
 		{"fact-comment", `comments with a "=" in .txt files: they are facts`},
 		{"fact-line", "lines of .txt files that are ignored"},
 		{"fact-blanks", "blanks around the = in .txt files"},
-		{"fact-structured", "programs that print JSON or YAML, for which Facter 1.7 is too old"},
 		{"fact-name", "upper case and blanks in names"},
 		{"identity", "facts that Razor tells machines apart by: macaddress*, serialnumber, uuid"},
 		{"dropped", "names on Razor's default blacklist"},
 		{"fact-twice", "a name in two files"},
+		{"encoding", "byte order marks, UTF-16, and external facts that are not UTF-8"},
 		{"crlf", "scripts with Windows line ends"},
 		{"no-shebang", "executable text without a #! line"},
 		{"interpreter", "interpreters that the image does not have"},
-		{"fixed-path", "places that an extension does not stay at"},
-		{"volatile", "values that are others at every check-in"},
-		{"background", "children that keep Facter waiting"},
-		{"ruby-not-loaded", "Ruby files with facts outside lib/ruby/facter"},
-		{"ruby-subdirectory", "Ruby files with facts below a directory of lib/ruby/facter"},
-		{"ruby-exit", "exit and abort in Ruby files"},
-		{"ruby-raise", "exceptions while a Ruby file is loaded"},
-		{"ruby-prints", "output on stdout from Ruby files"},
 		{"elf-damaged", "broken ELF files"},
 		{"elf-arch", "ELF files for another architecture"},
 		{"elf-loader", "programs of another C library"},
