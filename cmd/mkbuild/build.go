@@ -135,7 +135,7 @@ func (o *buildOptions) load() (config.Config, error) {
 func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) error) error {
 	sink, stop, err := ui.New(o.progress, w.stderr, w.terminal)
 	if err != nil {
-		return &usageError{err.Error(), "choose --progress auto, plain, json or quiet"}
+		return err
 	}
 	defer stop()
 	if o.wrap != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // BenchmarkWrite packs 1,000 files of 4 KiB, BenchmarkRead lists them again.
@@ -37,15 +39,11 @@ func thousand(b *testing.B) []byte {
 	content := make([]byte, 4096)
 	for range 1000 {
 		h := Header{Name: "usr/local/lib/file", Mode: typeRegular | 0o644, Size: int64(len(content))}
-		if err := w.WriteHeader(&h); err != nil {
-			b.Fatal(err)
-		}
+		testkit.Must(b, w.WriteHeader(&h))
 		if _, err := w.Write(content); err != nil {
 			b.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		b.Fatal(err)
-	}
+	testkit.Must(b, w.Close())
 	return out.Bytes()
 }

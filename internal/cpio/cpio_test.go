@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // member is an entry with its content.
@@ -40,16 +42,12 @@ func write(t testing.TB, members []member) []byte {
 	for i := range members {
 		m := &members[i]
 		m.Size = int64(len(m.data))
-		if err := w.WriteHeader(&m.Header); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, w.WriteHeader(&m.Header))
 		if _, err := io.WriteString(w, m.data); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.Close())
 	return buf.Bytes()
 }
 
@@ -129,9 +127,7 @@ func TestSingleArchiveStopsBehindItsTrailer(t *testing.T) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 	}
 	rest, _ := io.ReadAll(br)
 	if got := strings.TrimLeft(string(rest), "\x00"); got != "\x1f\x8b rest" {
@@ -263,9 +259,7 @@ func TestWriterRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWriter(io.Discard)
 			if tt.name == "no inode left" {
-				if err := w.WriteHeader(&Header{Name: "first", Ino: maxField}); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, w.WriteHeader(&Header{Name: "first", Ino: maxField}))
 			}
 			if err := w.WriteHeader(&tt.h); err == nil {
 				t.Error("accepted")
@@ -288,9 +282,7 @@ func TestWriterChecksContent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := NewWriter(io.Discard)
-			if err := w.WriteHeader(&tt.h); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, w.WriteHeader(&tt.h))
 			_, werr := io.WriteString(w, tt.data)
 			if err := w.Close(); err == nil || !strings.Contains(err.Error(), `"f"`) {
 				t.Errorf("write %v, close %v", werr, err)
@@ -301,9 +293,7 @@ func TestWriterChecksContent(t *testing.T) {
 
 func TestWriterAfterClose(t *testing.T) {
 	w := NewWriter(io.Discard)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.Close())
 	if err := w.WriteHeader(&Header{Name: "a"}); err == nil {
 		t.Error("header accepted")
 	}
@@ -315,9 +305,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 func TestWriterReportsFullDisk(t *testing.T) {
 	w := NewWriter(fullDisk{})
-	if err := w.WriteHeader(&Header{Name: "a", Mode: 0o100644, Size: 1 << 20}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.WriteHeader(&Header{Name: "a", Mode: 0o100644, Size: 1 << 20}))
 	_, err := w.Write(make([]byte, 1<<20))
 	if cerr := w.Close(); !errors.Is(err, io.ErrShortWrite) || !errors.Is(cerr, io.ErrShortWrite) {
 		t.Errorf("write %v, close %v", err, cerr)

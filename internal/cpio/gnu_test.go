@@ -53,9 +53,7 @@ func TestGNUCpioUnpacksOurHardLinks(t *testing.T) {
 		{Header{Name: "d", Mode: 0o100644}, "alone"},
 	})), "-id")
 	first, err := os.Stat(filepath.Join(dir, "a"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for name, want := range map[string]bool{"b": true, "c": true, "d": false} {
 		other, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || os.SameFile(first, other) != want {
@@ -75,9 +73,7 @@ func TestWeReadGNUCpio(t *testing.T) {
 		os.Link(filepath.Join(dir, "d/f"), filepath.Join(dir, "d/g")),
 		os.Symlink("../x", filepath.Join(dir, "l")),
 	} {
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 	}
 	for _, format := range []string{"newc", "crc"} {
 		out := gnuCpio(t, dir, "d\nd/f\nd/g\nl\n", "-o", "-H", format, "-R", "7:8")
@@ -111,9 +107,7 @@ func TestWeReadGNUCpio(t *testing.T) {
 func next(t *testing.T, d *Reader) member {
 	t.Helper()
 	h, err := d.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var sb strings.Builder
 	var buf [3]byte // odd, so that reading in pieces is tried
 	for {

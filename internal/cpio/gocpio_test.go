@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	gocpio "github.com/cavaliercoder/go-cpio"
+
+	"mkbuild/e2e/testkit"
 )
 
 // listGocpio lists an archive with cavaliercoder/go-cpio.
@@ -21,13 +23,9 @@ func listGocpio(t *testing.T, b []byte) string {
 		if errors.Is(err, io.EOF) {
 			return sb.String()
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		data, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		fmt.Fprintf(&sb, "%s %o %d:%d %d %q\n", h.Name, int64(h.Mode), h.UID, h.GID, h.Links, string(data)+h.Linkname)
 	}
 }
@@ -54,21 +52,13 @@ const mended = "go-cpio has been mended: reconsider docs/design.md §6, which ke
 func TestGocpioLosesDeviceNumbers(t *testing.T) {
 	ours := write(t, []member{{Header{Name: "null", Mode: 0o20666, RMajor: 1, RMinor: 3}, ""}})
 	h, err := gocpio.NewReader(bytes.NewReader(ours)).Next()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var copied bytes.Buffer
 	w := gocpio.NewWriter(&copied)
-	if err := w.WriteHeader(h); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.WriteHeader(h))
+	testkit.Must(t, w.Close())
 	back, err := NewReader(&copied).Next()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if back.RMajor != 0 || back.RMinor != 0 {
 		t.Errorf("a device node keeps its number %d:%d: %s", back.RMajor, back.RMinor, mended)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 )
 
@@ -30,9 +31,7 @@ func BenchmarkReadAll(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		total, err := readAll(image)
-		if err != nil {
-			b.Fatal(err)
-		}
+		testkit.Must(b, err)
 		b.SetBytes(total)
 	}
 }

@@ -18,6 +18,9 @@ import (
 // an error. It can be called from several goroutines at once.
 type codec func(dst, src []byte) (int, error)
 
+// metaSize is the decoded length of every metadata block but the last of its table.
+const metaSize = 8192
+
 // Compressor numbers of the superblock.
 const (
 	compGzip = 1 + iota
@@ -28,19 +31,19 @@ const (
 	compZstd
 )
 
-// errTooLong says that a block decodes to more than its place can hold.
+// errTooLong is returned for a block that decodes to more than its place can hold.
 var errTooLong = errors.New("decoded data is too long")
 
 func newCodec(id uint16, blockSize uint32) (string, codec, error) {
 	switch id {
 	case compGzip:
-		return "gzip", gzipCodec(), nil
+		return "gzip", pooled(resetZlib), nil
 	case compLZMA:
 		return "", nil, fmt.Errorf("%w: lzma compression, which kernels never read", ErrUnsupported)
 	case compLZO:
 		return "lzo", lzoCodec, nil
 	case compXZ:
-		return "xz", xzCodec(max(blockSize, metaSize)), nil
+		return "xz", pooled(resetXZ(max(blockSize, metaSize))), nil
 	case compLZ4:
 		return "lz4", lz4Codec, nil
 	case compZstd:
@@ -97,7 +100,9 @@ func drain(dst []byte, z io.Reader) (int, error) {
 	}
 }
 
-func gzipCodec() codec {
+// pooled returns a codec that uses streaming decompressors one after another; reset makes one ready
+// for what lies in its src.
+func pooled(reset func(*stream) error) codec {
 	var pool sync.Pool // of *stream; one that failed is not put back
 	return func(dst, src []byte) (int, error) {
 		s, ok := pool.Get().(*stream)
@@ -105,7 +110,7 @@ func gzipCodec() codec {
 			s = &stream{}
 		}
 		s.src.Reset(src)
-		if err := resetZlib(s); err != nil {
+		if err := reset(s); err != nil {
 			return 0, err
 		}
 		n, err := drain(dst, s.dec)
@@ -124,33 +129,16 @@ func resetZlib(s *stream) (err error) {
 	return err
 }
 
-// xzCodec decodes blocks whose dictionary is at most dict bytes: mksquashfs never makes one
-// larger than the block.
-func xzCodec(dict uint32) codec {
-	var pool sync.Pool // of *stream; one that failed is not put back
-	return func(dst, src []byte) (int, error) {
-		s, ok := pool.Get().(*stream)
-		if !ok {
-			s = &stream{}
+// resetXZ takes blocks whose dictionary is at most dict bytes: mksquashfs never makes one larger than
+// the block.
+func resetXZ(dict uint32) func(*stream) error {
+	return func(s *stream) (err error) {
+		if z, ok := s.dec.(*xz.Reader); ok {
+			return z.Reset(&s.src)
 		}
-		s.src.Reset(src)
-		if err := resetXZ(s, dict); err != nil {
-			return 0, err
-		}
-		n, err := drain(dst, s.dec)
-		if err == nil {
-			pool.Put(s)
-		}
-		return n, err
+		s.dec, err = xz.NewReader(&s.src, dict)
+		return err
 	}
-}
-
-func resetXZ(s *stream, dict uint32) (err error) {
-	if z, ok := s.dec.(*xz.Reader); ok {
-		return z.Reset(&s.src)
-	}
-	s.dec, err = xz.NewReader(&s.src, dict)
-	return err
 }
 
 func lzoCodec(dst, src []byte) (int, error) { return lzo.Decompress(src, dst) }

@@ -24,7 +24,7 @@ func (f *FS) OpenFile(in *Inode) (io.ReadCloser, error) {
 	if in.data.fragment == noFragment && uint64(in.Size)%full != 0 {
 		blocks++
 	}
-	sizes, err := f.resume(in.data.sizes)
+	sizes, err := f.image.resume(in.data.sizes)
 	if err != nil {
 		return nil, fmt.Errorf("open inode %d: %w", in.Number, err)
 	}
@@ -178,15 +178,15 @@ func (f *FS) readBlock(dst []byte, off uint64, word uint32) (int, error) {
 		if size > len(dst) {
 			return 0, corrupt("block at %d has %d bytes, not %d", off, size, len(dst))
 		}
-		return size, f.readAt(dst[:size], off)
+		return size, f.image.readAt(dst[:size], off)
 	}
 	buf := f.buffer()
 	defer f.bufs.Put(buf)
 	src := (*buf)[:size]
-	if err := f.readAt(src, off); err != nil {
+	if err := f.image.readAt(src, off); err != nil {
 		return 0, err
 	}
-	n, err := decompress(f.codec, dst, src)
+	n, err := decompress(f.image.codec, dst, src)
 	if err != nil {
 		return 0, corrupt("block at %d: %v", off, err)
 	}
@@ -202,7 +202,7 @@ func (f *FS) readFragment(i uint32) ([]byte, error) {
 	if i >= f.super.fragments || f.super.fragTable == noTable {
 		return nil, corrupt("fragment %d of %d", i, f.super.fragments)
 	}
-	e, err := f.lookup(f.super.fragTable, i, 16)
+	e, err := f.image.lookup(f.super.fragTable, i, 16)
 	if err != nil {
 		return nil, fmt.Errorf("read fragment table: %w", err)
 	}

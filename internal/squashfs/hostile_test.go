@@ -50,25 +50,17 @@ func packed(t testing.TB) map[string][]byte {
 	for i, text := range []string{strings.Repeat("text ", 3000), "tail", strings.Repeat("\x00", 9000)} {
 		for _, name := range []string{"a", "b", "c/d", "c/e"} {
 			p := filepath.Join(dir, name+string(rune('0'+i)))
-			if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(p, []byte(text+name), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, os.MkdirAll(filepath.Dir(p), 0o755))
+			testkit.Must(t, os.WriteFile(p, []byte(text+name), 0o600))
 		}
 	}
-	if err := os.Symlink("target", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink("target", filepath.Join(dir, "link")))
 	out := map[string][]byte{}
 	for _, args := range []string{"gzip", "xz -Xbcj x86", "zstd", "lzo", "lz4", "gzip -noI -noD -noF"} {
 		image := filepath.Join(t.TempDir(), "image")
 		testkit.Run(t, "mksquashfs", append([]string{dir, image, "-quiet", "-no-progress", "-b", "4096", "-comp"}, strings.Fields(args)...)...)
 		b, err := os.ReadFile(image)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if err := exercise(b); err != nil {
 			t.Fatalf("%s, untouched: %v", args, err)
 		}
@@ -149,9 +141,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("<html>"))
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
-	if err := w.Close(); err != nil {
-		f.Fatal(err)
-	}
+	testkit.Must(f, w.Close())
 	f.Add(z.Bytes())
 	for id := byte(1); id <= 6; id++ { // the data blocks of small, handed to every decompressor
 		b := small()

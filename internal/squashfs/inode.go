@@ -89,7 +89,7 @@ func (in *Inode) IsRegular() bool { return in.Mode&TypeMask == TypeRegular }
 // inode decodes the inode at ref: a metadata block's offset in the inode table in the upper
 // bits, an offset in that block in the lower 16.
 func (f *FS) inode(ref uint64) (*Inode, error) {
-	c, err := f.cursorAt(f.super.inodeTable, ref>>16, uint16(ref))
+	c, err := f.image.cursorAt(f.super.inodeTable, ref>>16, uint16(ref))
 	if err != nil {
 		return nil, err
 	}

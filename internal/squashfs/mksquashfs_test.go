@@ -67,30 +67,22 @@ func source(t *testing.T) string {
 
 func write(t *testing.T, name string, b []byte) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	testkit.Must(t, os.WriteFile(name, b, 0o644))
 }
 
 // sparse makes a file with holes at its start, in its middle and at its end.
 func sparse(t *testing.T, name string) {
 	t.Helper()
 	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer f.Close()
 	for _, off := range []int64{2 << 20, 5<<20 + 5} {
 		if _, err := f.WriteAt([]byte("island"), off); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Truncate(7<<20 + 1); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, f.Truncate(7<<20+1))
 }
 
 func links(t *testing.T, dir string) {
@@ -102,9 +94,7 @@ func links(t *testing.T, dir string) {
 		os.Symlink("../"+strings.Repeat("long/", 200), filepath.Join(dir, "data/relative")),
 		os.MkdirAll(filepath.Join(dir, "data/nothing"), 0o700),
 	} {
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 	}
 }
 
@@ -112,9 +102,7 @@ func links(t *testing.T, dir string) {
 func executable(t *testing.T, name string) {
 	t.Helper()
 	b, err := os.ReadFile(testkit.Tool(t, "unsquashfs"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	write(t, name, b)
 }
 
@@ -179,9 +167,7 @@ func compare(t *testing.T, dir, image string) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if seen != len(want) || seen < 700 {
 		t.Errorf("walked %d entries, unsquashfs lists %d", seen, len(want))
 	}
@@ -190,18 +176,12 @@ func compare(t *testing.T, dir, image string) {
 func openImage(t testing.TB, image string) *squashfs.FS {
 	t.Helper()
 	file, err := os.Open(image)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(func() { _ = file.Close() })
 	info, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	f, err := squashfs.Open(file, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return f
 }
 
@@ -310,9 +290,7 @@ func TestHardLinks(t *testing.T) {
 	write(t, filepath.Join(dir, names[0]), []byte("one file"))
 	write(t, filepath.Join(dir, "b/same"), []byte("one file"))
 	for _, name := range names[1:] {
-		if err := os.Link(filepath.Join(dir, names[0]), filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Link(filepath.Join(dir, names[0]), filepath.Join(dir, name)))
 	}
 	image := filepath.Join(t.TempDir(), "image.tcz")
 	testkit.Run(t, "mksquashfs", dir, image, "-quiet", "-no-progress")

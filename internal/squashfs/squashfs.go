@@ -10,27 +10,15 @@
 // refuses squashfs 1 to 3 and lzma compression.
 //
 // The on-disk format is described in Documentation/filesystems/squashfs.rst and
-// fs/squashfs/squashfs_fs.h of the Linux kernel.
+// fs/squashfs/squashfs_fs.h of the Linux kernel. Start reading at [Open] and [FS.Walk].
 package squashfs
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 )
-
-// ErrNotSquashfs says that the data does not start with the squashfs magic.
-var ErrNotSquashfs = errors.New("not a squashfs image")
-
-// ErrCorrupt says that an image contradicts itself, is truncated or does not decompress.
-var ErrCorrupt = errors.New("corrupt squashfs image")
-
-// ErrUnsupported says that an image is squashfs, but of a version or compression that this
-// package does not read.
-var ErrUnsupported = errors.New("unsupported squashfs image")
 
 // FS is one open image. Its methods can be called from several goroutines at once.
 type FS struct {
@@ -41,11 +29,9 @@ type FS struct {
 	// Compression is the image's compressor: "gzip", "xz", "zstd", "lzo" or "lz4".
 	Compression string
 
-	r     io.ReaderAt
 	super superblock
+	image *image
 	ids   []uint32
-	codec codec
-	meta  *cache[uint64, metaBlock]
 	frags *cache[uint32, []byte]
 	// bufs holds *[]byte of BlockSize bytes.
 	bufs sync.Pool
@@ -74,15 +60,14 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	f := &FS{
 		ModTime:   int64(super.modTime),
 		BlockSize: int(super.blockSize),
-		r:         r,
 		super:     super,
-		meta:      newCache[uint64, metaBlock](metaCacheBlocks),
-		frags:     newCache[uint32, []byte](max(fragmentCacheMin, fragmentCacheBytes/int(super.blockSize))),
+		image:     &image{r: r, used: super.used, blocks: cache[uint64, metaBlock]{limit: metaCacheBlocks}},
+		frags:     &cache[uint32, []byte]{limit: max(fragmentCacheMin, fragmentCacheBytes/int(super.blockSize))},
 	}
-	if f.Compression, f.codec, err = newCodec(super.compressor, super.blockSize); err != nil {
+	if f.Compression, f.image.codec, err = newCodec(super.compressor, super.blockSize); err != nil {
 		return nil, fmt.Errorf("open squashfs image: %w", err)
 	}
-	if f.ids, err = f.readIDs(); err != nil {
+	if f.ids, err = f.image.owners(super.idTable, super.idCount); err != nil {
 		return nil, fmt.Errorf("open squashfs image: read owner table: %w", err)
 	}
 	return f, nil
@@ -96,108 +81,6 @@ func readHead(r io.ReaderAt, size int64) ([]byte, error) {
 		return nil, err
 	}
 	return head[:n], nil
-}
-
-// superblock is the fixed header of an image (struct squashfs_super_block).
-type superblock struct {
-	modTime    uint32
-	blockSize  uint32
-	fragments  uint32
-	compressor uint16
-	idCount    uint16
-	root       uint64
-	used       uint64
-	idTable    uint64
-	inodeTable uint64
-	dirTable   uint64
-	fragTable  uint64
-}
-
-const (
-	superblockSize = 96
-	minBlockLog    = 12
-	maxBlockLog    = 20
-	// noTable in a table position means that the image has no such table.
-	noTable = ^uint64(0)
-)
-
-func parseSuperblock(b []byte, size int64) (superblock, error) {
-	var s superblock
-	if err := checkMagic(b); err != nil {
-		return s, err
-	}
-	if len(b) < superblockSize {
-		return s, corrupt("truncated: %d bytes, the superblock alone takes %d", size, superblockSize)
-	}
-	le := binary.LittleEndian
-	if major, minor := le.Uint16(b[28:]), le.Uint16(b[30:]); major != 4 || minor != 0 {
-		return s, fmt.Errorf("%w: version %d.%d, only 4.0 is read", ErrUnsupported, major, minor)
-	}
-	s = superblock{
-		modTime:    le.Uint32(b[8:]),
-		blockSize:  le.Uint32(b[12:]),
-		fragments:  le.Uint32(b[16:]),
-		compressor: le.Uint16(b[20:]),
-		idCount:    le.Uint16(b[26:]),
-		root:       le.Uint64(b[32:]),
-		used:       le.Uint64(b[40:]),
-		idTable:    le.Uint64(b[48:]),
-		inodeTable: le.Uint64(b[64:]),
-		dirTable:   le.Uint64(b[72:]),
-		fragTable:  le.Uint64(b[80:]),
-	}
-	if log := le.Uint16(b[22:]); log < minBlockLog || log > maxBlockLog || s.blockSize != 1<<log {
-		return s, corrupt("block size %d with logarithm %d", s.blockSize, log)
-	}
-	if s.used < superblockSize {
-		return s, corrupt("claims %d bytes in all", s.used)
-	}
-	if s.used > uint64(size) {
-		return s, corrupt("truncated: %d bytes of %d", size, s.used)
-	}
-	return s, nil
-}
-
-// checkMagic tells a squashfs image from other data, and names the other data where a person
-// would have wanted to know: a mirror that answers with a web page, a big-endian image.
-func checkMagic(b []byte) error {
-	switch {
-	case bytes.HasPrefix(b, []byte("hsqs")):
-		return nil
-	case len(b) == 0:
-		return fmt.Errorf("%w: the file is empty", ErrNotSquashfs)
-	case bytes.HasPrefix(b, []byte("sqsh")):
-		return fmt.Errorf("%w: big-endian", ErrUnsupported)
-	case looksLikeHTML(b):
-		return fmt.Errorf("%w: it is an HTML page", ErrNotSquashfs)
-	}
-	return fmt.Errorf("%w: it starts with %q", ErrNotSquashfs, b[:min(len(b), 8)])
-}
-
-func looksLikeHTML(b []byte) bool {
-	b = bytes.ToLower(b)
-	return bytes.Contains(b, []byte("<!doctype")) || bytes.Contains(b, []byte("<html"))
-}
-
-func corrupt(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
-}
-
-// readAt fills b from offset off of the image, and never reads beyond the used part.
-func (f *FS) readAt(b []byte, off uint64) error {
-	n := uint64(len(b))
-	if off > f.super.used || n > f.super.used-off {
-		return corrupt("%d bytes at %d are beyond the end at %d", n, off, f.super.used)
-	}
-	got, err := f.r.ReadAt(b, int64(off))
-	if got == len(b) {
-		return nil
-	}
-	// The file is shorter than Open was told. Never wrap io.EOF: callers take it for a clean end.
-	if err == nil || errors.Is(err, io.EOF) {
-		return corrupt("truncated: %d of %d bytes at %d", got, n, off)
-	}
-	return fmt.Errorf("read %d bytes at %d: %w", n, off, err)
 }
 
 // buffer lends a block-sized buffer; give it back with f.bufs.Put.

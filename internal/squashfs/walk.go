@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
-	"sort"
+	"slices"
+	"strings"
 )
 
 // Limits of one walk. The kernel's own source tree has under 100,000 files; an image beyond
@@ -110,7 +111,7 @@ func (f *FS) readDir(d listing, limit int) ([]dirEntry, error) {
 	if d.size <= emptyListing {
 		return nil, nil
 	}
-	c, err := f.cursorAt(f.super.dirTable, uint64(d.block), d.offset)
+	c, err := f.image.cursorAt(f.super.dirTable, uint64(d.block), d.offset)
 	if err != nil {
 		return nil, err
 	}
@@ -173,10 +174,7 @@ func validName(name []byte) bool {
 
 // sortNames sorts a listing; writers sort too, but the walk's order must not depend on them.
 func sortNames(list []dirEntry) error {
-	less := func(i, j int) bool { return list[i].name < list[j].name }
-	if !sort.SliceIsSorted(list, less) {
-		sort.SliceStable(list, less)
-	}
+	slices.SortFunc(list, func(a, b dirEntry) int { return strings.Compare(a.name, b.name) })
 	for i := 1; i < len(list); i++ {
 		if list[i-1].name == list[i].name {
 			return corrupt("two files named %q", list[i].name)

@@ -43,8 +43,6 @@
 // equals total; that line is never left out.
 package ui
 
-import "strings"
-
 // Level says how much an event matters.
 type Level int
 
@@ -55,32 +53,30 @@ const (
 	Warning               // the image is made, but look at this
 )
 
+// MarshalText returns the level's name in JSON lines.
+func (l Level) MarshalText() ([]byte, error) {
+	return []byte([...]string{"progress", "info", "warning"}[l]), nil
+}
+
 // Event is one thing that happened. Rooms send events as values and never print.
 type Event struct {
-	Level Level
-	Step  string // "fetch", "stage", "initrd", "iso"
-	Item  string // what the step works on: "ruby.tcz"
-	Text  string // a sentence, for Info and Warning; a remark, for Progress
-	Done  int64  // bytes or items done so far, for Progress
-	Total int64  // 0: not known
-	Unit  string // what Done and Total count, such as "files"; empty for bytes
+	Level Level  `json:"level"`
+	Step  string `json:"step,omitempty"`  // "fetch", "stage", "initrd", "iso"
+	Item  string `json:"item,omitempty"`  // what the step works on: "ruby.tcz"
+	Text  string `json:"text,omitempty"`  // a sentence, for Info and Warning; a remark, for Progress
+	Done  int64  `json:"done,omitempty"`  // bytes or items done so far, for Progress
+	Total int64  `json:"total,omitempty"` // 0: not known
+	Unit  string `json:"unit,omitempty"`  // what Done and Total count, such as "files"; empty for bytes
 }
 
 // finished reports whether e is the last progress event of its item.
 func (e Event) finished() bool { return e.Level == Progress && e.Total > 0 && e.Done >= e.Total }
-
-// subject is what e is about, in the form of an error's first words: "fetch ruby.tcz".
-func (e Event) subject() string {
-	return strings.TrimSpace(Clean(e.Step) + " " + Clean(e.Item))
-}
 
 // Sink takes events. Implementations are safe for concurrent use.
 type Sink interface{ Event(Event) }
 
 // Discard is a Sink that drops everything: the zero Options of a room.
 type Discard struct{}
-
-var _ Sink = Discard{}
 
 // Event drops e.
 func (Discard) Event(Event) {}

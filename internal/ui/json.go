@@ -16,61 +16,52 @@ const EventsSchema = "mkbuild.events/v1"
 // jsonPause is the shortest time between two progress lines of one item.
 const jsonPause = 250 * time.Millisecond
 
-// JSON prints one object per event and line.
-type JSON struct {
+// jsonLines prints one object per event and line.
+type jsonLines struct {
 	mu    sync.Mutex
 	w     io.Writer
 	shown map[[2]string]time.Time // when an unfinished item was last printed
 }
 
-var _ Sink = (*JSON)(nil)
+func newJSON(w io.Writer) *jsonLines { return &jsonLines{w: w, shown: map[[2]string]time.Time{}} }
 
-// NewJSON returns a JSON that writes to w.
-func NewJSON(w io.Writer) *JSON { return &JSON{w: w, shown: map[[2]string]time.Time{}} }
-
-// jsonEvent is an [Event] on the wire.
-type jsonEvent struct {
+// line is what every JSON line begins with.
+type line struct {
 	Schema string `json:"schema"`
 	Type   string `json:"type"`
-	Level  string `json:"level"`
-	Step   string `json:"step,omitempty"`
-	Item   string `json:"item,omitempty"`
-	Text   string `json:"text,omitempty"`
-	Done   int64  `json:"done,omitempty"`
-	Total  int64  `json:"total,omitempty"`
-	Unit   string `json:"unit,omitempty"`
 }
 
+// eventLine is an [Event] on the wire.
+type eventLine struct {
+	line
+	Event
+}
+
+func newEventLine(e Event) eventLine { return eventLine{line{EventsSchema, "event"}, e} }
+
 // Event prints e, unless it is progress that follows too soon.
-func (j *JSON) Event(e Event) {
+func (j *jsonLines) Event(e Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if e.Level == Progress && !j.due(e) {
 		return
 	}
-	//nolint:errcheck,gosec // an error of stderr has nowhere to go
-	writeJSON(j.w, jsonEvent{
-		Schema: EventsSchema, Type: "event", Level: levelName(e.Level), Step: e.Step, Item: e.Item,
-		Text: e.Text, Done: e.Done, Total: e.Total, Unit: e.Unit,
-	})
+	writeJSON(j.w, newEventLine(e)) //nolint:errcheck,gosec // an error of stderr has nowhere to go
 }
 
 // Failure is the end of a command that did not work.
 type Failure struct {
-	Error string // what went wrong
-	Hint  string // what to do about it
-	Code  int    // the exit status
+	Error string `json:"error"` // what went wrong
+	Hint  string `json:"hint"`  // what to do about it
+	Code  int    `json:"code"`  // the exit status
 }
 
 // PrintJSON writes f as one line of JSON.
 func (f Failure) PrintJSON(w io.Writer) error {
 	return writeJSON(w, struct {
-		Schema string `json:"schema"`
-		Type   string `json:"type"`
-		Error  string `json:"error"`
-		Hint   string `json:"hint"`
-		Code   int    `json:"code"`
-	}{EventsSchema, "error", f.Error, f.Hint, f.Code})
+		line
+		Failure
+	}{line{EventsSchema, "error"}, f})
 }
 
 // writeJSON writes one line.
@@ -84,7 +75,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // due reports whether it is time for another line about the item of e.
-func (j *JSON) due(e Event) bool {
+func (j *jsonLines) due(e Event) bool {
 	key, now := [2]string{e.Step, e.Item}, time.Now()
 	if e.finished() {
 		delete(j.shown, key)
@@ -95,17 +86,6 @@ func (j *JSON) due(e Event) bool {
 	}
 	j.shown[key] = now
 	return true
-}
-
-func levelName(l Level) string {
-	switch l {
-	case Warning:
-		return "warning"
-	case Info:
-		return "info"
-	default:
-		return "progress"
-	}
 }
 
 // escapeJSON writes what a terminal could obey as \u escapes. encoding/json does that for the

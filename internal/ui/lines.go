@@ -63,10 +63,10 @@ func (l *Lines) line(b []byte) error {
 		_, err := l.w.Write(append(b[:len(b):len(b)], '\n'))
 		return err
 	}
-	e := jsonEvent{Schema: EventsSchema, Type: "event", Level: levelName(Info), Text: strings.ToValidUTF8(string(b), "�")}
+	e := Event{Level: Info, Text: strings.ToValidUTF8(string(b), "�")}
 	if text, ok := strings.CutPrefix(e.Text, "mkbuild: warning: "); ok {
-		e.Level, e.Text = levelName(Warning), text
+		e.Level, e.Text = Warning, text
 	}
 	e.Text = strings.TrimPrefix(e.Text, "mkbuild: ")
-	return writeJSON(l.w, e)
+	return writeJSON(l.w, newEventLine(e))
 }

@@ -7,20 +7,20 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestLinesMakesEvents(t *testing.T) {
 	var b bytes.Buffer
 	l := NewLines(&b)
-	NewJSON(l).Event(Event{Level: Info, Step: "fetch", Text: "x"})
+	newJSON(l).Event(Event{Level: Info, Step: "fetch", Text: "x"})
 	for _, s := range []string{"mkbuild: warning: a", " b\nmkbuild: token: 1\n\x1b[2J", "{\"schema\":\"other/v1\"}\n", "\xff", "end"} {
 		if n, err := io.WriteString(l, s); n != len(s) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, l.Close())
 	const want = `{"schema":"mkbuild.events/v1","type":"event","level":"info","step":"fetch","text":"x"}
 {"schema":"mkbuild.events/v1","type":"event","level":"warning","text":"a b"}
 {"schema":"mkbuild.events/v1","type":"event","level":"info","text":"token: 1"}
@@ -41,15 +41,11 @@ func TestLinesIsBounded(t *testing.T) {
 	if len(l.rest) >= maxLine {
 		t.Errorf("%d bytes are kept", len(l.rest))
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, l.Close())
 	got := ""
 	for _, s := range strings.Split(strings.TrimSpace(b.String()), "\n") {
-		var e jsonEvent
-		if err := json.Unmarshal([]byte(s), &e); err != nil {
-			t.Fatal(err)
-		}
+		var e struct{ Text string }
+		testkit.Must(t, json.Unmarshal([]byte(s), &e))
 		got += e.Text
 	}
 	if got != text {

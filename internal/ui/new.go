@@ -3,6 +3,9 @@ package ui
 import (
 	"fmt"
 	"io"
+	"sync"
+
+	"mkbuild/internal/fail"
 )
 
 // Modes are the values of --progress, for help texts.
@@ -15,17 +18,33 @@ func New(mode string, w io.Writer, isTTY bool) (Sink, func(), error) {
 	switch mode {
 	case "auto", "":
 		if isTTY {
-			t := NewTTY(w)
-			return t, t.Close, nil
+			t := &tty{w: w}
+			return t, t.close, nil
 		}
 		fallthrough
 	case "plain":
-		p := NewPlain(w)
-		return p, p.Close, nil
+		p := newPlain(w)
+		return p, p.close, nil
 	case "json":
-		return NewJSON(w), func() {}, nil
+		return newJSON(w), func() {}, nil
 	case "quiet":
-		return NewQuiet(w), func() {}, nil
+		return &quiet{w: w}, func() {}, nil
 	}
-	return nil, nil, fmt.Errorf("progress mode %q: use one of %s", mode, Modes)
+	return nil, nil, fail.New(fail.Usage, fmt.Sprintf("progress mode %q: use one of %s", mode, Modes), "choose --progress auto, plain, json or quiet")
+}
+
+// quiet prints warnings and nothing else.
+type quiet struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Event prints e if it is a warning.
+func (q *quiet) Event(e Event) {
+	if e.Level != Warning {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	fmt.Fprintln(q.w, note(e))
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Heartbeat is the longest silence of a [Plain]: CI systems end jobs that look frozen.
-const Heartbeat = 10 * time.Second
+// heartbeat is the longest silence of [plain]: CI systems end jobs that look frozen.
+const heartbeat = 10 * time.Second
 
-// Plain prints one line per finished item, Info or Warning, and says what is going on when
-// nothing has been printed for [Heartbeat].
-type Plain struct {
+// plain prints one line per finished item, Info or Warning, and says what is going on when
+// nothing has been printed for [heartbeat].
+type plain struct {
 	mu     sync.Mutex
 	w      io.Writer
 	timer  *time.Timer
@@ -20,17 +20,15 @@ type Plain struct {
 	closed bool
 }
 
-var _ Sink = (*Plain)(nil)
-
-// NewPlain returns a Plain that writes to w until it is closed.
-func NewPlain(w io.Writer) *Plain {
-	p := &Plain{w: w}
-	p.timer = time.AfterFunc(Heartbeat, p.beat)
+// newPlain returns a plain that writes to w until it is closed.
+func newPlain(w io.Writer) *plain {
+	p := &plain{w: w}
+	p.timer = time.AfterFunc(heartbeat, p.beat)
 	return p
 }
 
 // Event prints e if it is worth a line.
-func (p *Plain) Event(e Event) {
+func (p *plain) Event(e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -46,8 +44,8 @@ func (p *Plain) Event(e Event) {
 	}
 }
 
-// Close ends the heartbeat. The last line is complete at any time.
-func (p *Plain) Close() {
+// close ends the heartbeat. The last line is complete at any time.
+func (p *plain) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -55,14 +53,14 @@ func (p *Plain) Close() {
 }
 
 // line prints s and puts off the heartbeat. An error of stderr has nowhere to go.
-func (p *Plain) line(s string) {
+func (p *plain) line(s string) {
 	fmt.Fprintln(p.w, s)
 	if !p.closed {
-		p.timer.Reset(Heartbeat)
+		p.timer.Reset(heartbeat)
 	}
 }
 
-func (p *Plain) beat() {
+func (p *plain) beat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

@@ -16,9 +16,9 @@ const (
 	barThrottle = 65 * time.Millisecond
 )
 
-// TTY draws one bar for the step that is under way, over all of its items, and prints Info and
+// tty draws one bar for the step that is under way, over all of its items, and prints Info and
 // Warning lines above it.
-type TTY struct {
+type tty struct {
 	mu    sync.Mutex
 	w     io.Writer
 	bar   *progressbar.ProgressBar
@@ -28,13 +28,8 @@ type TTY struct {
 	items map[string]Event
 }
 
-var _ Sink = (*TTY)(nil)
-
-// NewTTY returns a TTY that draws on w until it is closed.
-func NewTTY(w io.Writer) *TTY { return &TTY{w: w} }
-
 // Event updates the bar or prints a line.
-func (t *TTY) Event(e Event) {
+func (t *tty) Event(e Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e.Level != Progress {
@@ -50,22 +45,22 @@ func (t *TTY) Event(e Event) {
 	t.draw(e)
 }
 
-// Close takes the bar off the screen.
-func (t *TTY) Close() {
+// close takes the bar off the screen.
+func (t *tty) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
 	t.bar = nil
 }
 
-func (t *TTY) clear() {
+func (t *tty) clear() {
 	if t.bar != nil && !t.bar.IsFinished() {
 		t.bar.Clear() //nolint:errcheck,gosec // see Event
 	}
 }
 
 // draw shows the sum of all items. A finished bar stays finished, so the next item starts a new one.
-func (t *TTY) draw(e Event) {
+func (t *tty) draw(e Event) {
 	done, total := t.sum()
 	if total == 0 {
 		return
@@ -87,7 +82,7 @@ func (t *TTY) draw(e Event) {
 }
 
 // sum adds up the items. While one of unknown length is under way the bar must not end.
-func (t *TTY) sum() (done, total int64) {
+func (t *tty) sum() (done, total int64) {
 	for _, e := range t.items {
 		done += e.Done
 		total += max(e.Total, e.Done)
@@ -98,7 +93,7 @@ func (t *TTY) sum() (done, total int64) {
 	return done, total
 }
 
-func (t *TTY) newBar(total int64, label string) *progressbar.ProgressBar {
+func (t *tty) newBar(total int64, label string) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(t.w),
 		progressbar.OptionSetDescription(label),

@@ -3,13 +3,14 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unicode"
+
+	"mkbuild/e2e/testkit"
 )
 
 // story is a build in small, hostile names included. pause lets fake time pass.
@@ -34,9 +35,7 @@ func render(t *testing.T, mode string, tty bool) string {
 	var b bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		s, done, err := New(mode, &b, tty)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		story(s, func(d time.Duration) { time.Sleep(d); synctest.Wait() })
 		done()
 		n := b.Len()
@@ -119,13 +118,13 @@ func TestTTY(t *testing.T) {
 
 func TestTTYUnknownLength(t *testing.T) {
 	var b bytes.Buffer
-	s := NewTTY(&b)
+	s := &tty{w: &b}
 	for n := range int64(5) {
 		s.Event(Event{Step: "fetch", Item: "x", Done: n * 1000})
 	}
 	s.Event(Event{Step: "fetch", Item: "x", Done: 9000, Total: 9000})
 	s.Event(Event{Step: "fetch", Item: "empty"})
-	s.Close()
+	s.close()
 	if !strings.Contains(b.String(), "fetch x") {
 		t.Errorf("%q", b.String())
 	}
@@ -141,7 +140,7 @@ func TestNewUnknownMode(t *testing.T) {
 func TestJSONThinsOutProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		s := NewJSON(&b)
+		s := newJSON(&b)
 		for n := range int64(1000) {
 			s.Event(Event{Step: "fetch", Item: "x", Done: n + 1, Total: 1000})
 			time.Sleep(time.Millisecond)
@@ -158,20 +157,20 @@ func TestJSONThinsOutProgress(t *testing.T) {
 
 func TestSinksAreSafeForConcurrentUse(t *testing.T) {
 	var b bytes.Buffer
-	tty, plain, js, quiet := NewTTY(&b), NewPlain(&bytes.Buffer{}), NewJSON(&bytes.Buffer{}), NewQuiet(&bytes.Buffer{})
+	bar, lines, js, warnings := &tty{w: &b}, newPlain(&bytes.Buffer{}), newJSON(&bytes.Buffer{}), &quiet{w: &bytes.Buffer{}}
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range int64(50) {
-				for _, s := range []Sink{tty, plain, js, quiet} {
+				for _, s := range []Sink{bar, lines, js, warnings} {
 					s.Event(Event{Level: Level(n % 3), Step: "s", Item: string(rune('a' + i)), Done: n, Total: 50})
 				}
 			}
 		})
 	}
 	wg.Wait()
-	tty.Close()
-	plain.Close()
+	bar.close()
+	lines.close()
 }
 
 func TestClean(t *testing.T) {
@@ -202,13 +201,9 @@ func FuzzClean(f *testing.F) {
 			}
 		}
 		b, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		var before, after string
-		if err := json.Unmarshal(b, &before); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, json.Unmarshal(b, &before))
 		e := escapeJSON(b)
 		if err := json.Unmarshal(e, &after); err != nil || before != after {
 			t.Errorf("%q became %q: %v", before, after, err)
@@ -245,17 +240,13 @@ func TestTimings(t *testing.T) {
 		again()
 		tm.Start("iso")
 		var b bytes.Buffer
-		if err := tm.Print(&b); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tm.Print(&b))
 		want := "fetch      1.500 s  60.0 %\ninitrd     1.000 s  40.0 %\niso        0.000 s   0.0 %  (not finished)\ntotal      2.500 s 100.0 %\n"
 		if b.String() != want {
 			t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 		}
 		b.Reset()
-		if err := tm.PrintJSON(&b); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tm.PrintJSON(&b))
 		want = `{"schema":"mkbuild.events/v1","type":"timing","step":"fetch","seconds":1.5}
 {"schema":"mkbuild.events/v1","type":"timing","step":"initrd","seconds":1}
 {"schema":"mkbuild.events/v1","type":"timing","step":"iso","seconds":0,"unfinished":true}
@@ -270,20 +261,9 @@ func TestTimings(t *testing.T) {
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	if err := (Failure{"read ev\x1b[2Jil\n\u202e: \"no\"", "try again", 5}).PrintJSON(&b); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, (Failure{"read ev\x1b[2Jil\n\u202e: \"no\"", "try again", 5}).PrintJSON(&b))
 	want := `{"schema":"mkbuild.events/v1","type":"error","error":"read ev\u001b[2Jil\n\u202e: \"no\"","hint":"try again","code":5}` + "\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
-	}
-}
-
-func TestNilTimings(t *testing.T) {
-	t.Parallel()
-	var tm *Timings
-	tm.Start("x")()
-	if err := errors.Join(tm.Print(nil), tm.PrintJSON(nil)); err != nil {
-		t.Error(err)
 	}
 }

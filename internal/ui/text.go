@@ -3,6 +3,9 @@ package ui
 import (
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // amount prints a count for people: bytes in decimal units as on a data sheet, all else with
@@ -34,6 +37,11 @@ func share(e Event) string {
 	return fmt.Sprintf("%s of %s (%d %%)", amount(e.Done, e.Unit), amount(e.Total, e.Unit), percent)
 }
 
+// subject is what e is about, in the form of an error's first words: "fetch ruby.tcz".
+func (e Event) subject() string {
+	return strings.TrimSpace(Clean(e.Step) + " " + Clean(e.Item))
+}
+
 // note prints an Info or Warning event without its line end.
 func note(e Event) string {
 	prefix := ""
@@ -45,4 +53,32 @@ func note(e Event) string {
 		return prefix + Clean(e.Text)
 	}
 	return prefix + subject + ": " + Clean(e.Text)
+}
+
+// cleanLimit is the most bytes of one text that reach a terminal.
+const cleanLimit = 4 << 10
+
+// Clean makes text from upstream safe to print on one line: control characters (escape
+// sequences and line breaks among them), marks that reorder or hide text, and bytes that are
+// not UTF-8 are shown as Go escapes such as \x1b, and an overlong text is cut.
+func Clean(s string) string {
+	cut := ""
+	if len(s) > cleanLimit {
+		s, cut = s[:cleanLimit], "…"
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			b.WriteString(`\x` + strconv.FormatUint(uint64(s[i])|0x100, 16)[1:])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRune(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+		i += n
+	}
+	return b.String() + cut
 }

@@ -2,10 +2,11 @@ package squashfs
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
 )
-
-// metaSize is the decoded length of every metadata block but the last of its table.
-const metaSize = 8192
 
 // rawMetaBlock in a metadata block's header marks a block that is stored uncompressed.
 const rawMetaBlock = 0x8000
@@ -17,21 +18,46 @@ type metaBlock struct {
 	next uint64
 }
 
+// image is the bytes of an image with the metadata blocks that were decoded last.
+type image struct {
+	r      io.ReaderAt
+	used   uint64 // length of the image without padding
+	codec  codec
+	blocks cache[uint64, metaBlock]
+}
+
+// readAt fills b from offset off of the image, and never reads beyond the used part.
+func (im *image) readAt(b []byte, off uint64) error {
+	n := uint64(len(b))
+	if off > im.used || n > im.used-off {
+		return corrupt("%d bytes at %d are beyond the end at %d", n, off, im.used)
+	}
+	got, err := im.r.ReadAt(b, int64(off))
+	if got == len(b) {
+		return nil
+	}
+	// The file is shorter than Open was told. Never wrap io.EOF: callers take it for a clean end.
+	if err == nil || errors.Is(err, io.EOF) {
+		return corrupt("truncated: %d of %d bytes at %d", got, n, off)
+	}
+	return fmt.Errorf("read %d bytes at %d: %w", n, off, err)
+}
+
 // metaAt returns the metadata block that is stored at off. Its data must not be changed.
-func (f *FS) metaAt(off uint64) (metaBlock, error) {
-	if m, ok := f.meta.get(off); ok {
+func (im *image) metaAt(off uint64) (metaBlock, error) {
+	if m, ok := im.blocks.get(off); ok {
 		return m, nil
 	}
-	m, err := f.readMeta(off)
+	m, err := im.readMeta(off)
 	if err == nil {
-		f.meta.put(off, m)
+		im.blocks.put(off, m)
 	}
 	return m, err
 }
 
-func (f *FS) readMeta(off uint64) (metaBlock, error) {
+func (im *image) readMeta(off uint64) (metaBlock, error) {
 	var header [2]byte
-	if err := f.readAt(header[:], off); err != nil {
+	if err := im.readAt(header[:], off); err != nil {
 		return metaBlock{}, err
 	}
 	word := binary.LittleEndian.Uint16(header[:])
@@ -40,7 +66,7 @@ func (f *FS) readMeta(off uint64) (metaBlock, error) {
 		return metaBlock{}, corrupt("metadata block of %d bytes at %d", size, off)
 	}
 	stored := make([]byte, size)
-	if err := f.readAt(stored, off+2); err != nil {
+	if err := im.readAt(stored, off+2); err != nil {
 		return metaBlock{}, err
 	}
 	m := metaBlock{data: stored, next: off + 2 + uint64(size)}
@@ -48,7 +74,7 @@ func (f *FS) readMeta(off uint64) (metaBlock, error) {
 		return m, nil
 	}
 	m.data = make([]byte, metaSize)
-	n, err := decompress(f.codec, m.data, stored)
+	n, err := decompress(im.codec, m.data, stored)
 	if err != nil {
 		return metaBlock{}, corrupt("metadata block at %d: %v", off, err)
 	}
@@ -67,15 +93,15 @@ type place struct {
 
 // cursor reads the byte stream that a run of metadata blocks holds.
 type cursor struct {
-	fs   *FS
+	from *image
 	at   place // of the first byte that was not read
 	data []byte
 	next uint64
 }
 
 // cursorAt starts at byte off of the block that lies block bytes into the table at base.
-func (f *FS) cursorAt(base, block uint64, off uint16) (cursor, error) {
-	c, err := f.resume(place{base + block, int(off)})
+func (im *image) cursorAt(base, block uint64, off uint16) (cursor, error) {
+	c, err := im.resume(place{base + block, int(off)})
 	if err == nil && c.at.off == len(c.data) {
 		return cursor{}, corrupt("offset %d in a metadata block of %d bytes", off, len(c.data))
 	}
@@ -83,15 +109,15 @@ func (f *FS) cursorAt(base, block uint64, off uint16) (cursor, error) {
 }
 
 // resume returns a cursor at a place where another one was.
-func (f *FS) resume(at place) (cursor, error) {
-	m, err := f.metaAt(at.block)
+func (im *image) resume(at place) (cursor, error) {
+	m, err := im.metaAt(at.block)
 	if err != nil {
 		return cursor{}, err
 	}
 	if at.off > len(m.data) {
 		return cursor{}, corrupt("offset %d in a metadata block of %d bytes", at.off, len(m.data))
 	}
-	return cursor{fs: f, at: at, data: m.data, next: m.next}, nil
+	return cursor{from: im, at: at, data: m.data, next: m.next}, nil
 }
 
 // take returns the next n bytes, at most 4 KiB by its callers' limits. They must not be changed.
@@ -109,7 +135,7 @@ func (c *cursor) take(n int) ([]byte, error) {
 		if len(b) == n {
 			return b, nil
 		}
-		m, err := c.fs.metaAt(c.next)
+		m, err := c.from.metaAt(c.next)
 		if err != nil {
 			return nil, err
 		}
@@ -120,13 +146,13 @@ func (c *cursor) take(n int) ([]byte, error) {
 // lookup returns the record with number i of a two-level table: at start lies an array of the
 // positions of metadata blocks, and those hold the records, each size bytes long. Nothing is
 // read ahead, so a table that claims millions of records costs nothing.
-func (f *FS) lookup(start uint64, i uint32, size int) ([]byte, error) {
+func (im *image) lookup(start uint64, i uint32, size int) ([]byte, error) {
 	perBlock := uint32(metaSize / size)
 	var pointer [8]byte
-	if err := f.readAt(pointer[:], start+uint64(i/perBlock)*8); err != nil {
+	if err := im.readAt(pointer[:], start+uint64(i/perBlock)*8); err != nil {
 		return nil, err
 	}
-	m, err := f.metaAt(binary.LittleEndian.Uint64(pointer[:]))
+	m, err := im.metaAt(binary.LittleEndian.Uint64(pointer[:]))
 	if err != nil {
 		return nil, err
 	}
@@ -137,19 +163,51 @@ func (f *FS) lookup(start uint64, i uint32, size int) ([]byte, error) {
 	return m.data[off : off+size], nil
 }
 
-// readIDs reads the owner table: inodes name users and groups by their index in it. Its count
-// is 16 bits wide, so it takes 256 KiB at most.
-func (f *FS) readIDs() ([]uint32, error) {
-	if f.super.idCount == 0 {
+// owners reads the owner table, which has count entries: inodes name users and groups by their index
+// in it. The count is 16 bits wide, so the table takes 256 KiB at most.
+func (im *image) owners(table uint64, count uint16) ([]uint32, error) {
+	if count == 0 {
 		return nil, corrupt("no owners")
 	}
-	ids := make([]uint32, f.super.idCount)
+	ids := make([]uint32, count)
 	for i := range ids {
-		b, err := f.lookup(f.super.idTable, uint32(i), 4)
+		b, err := im.lookup(table, uint32(i), 4)
 		if err != nil {
 			return nil, err
 		}
 		ids[i] = binary.LittleEndian.Uint32(b)
 	}
 	return ids, nil
+}
+
+// cache keeps the values that were added last, at most limit of them. It is safe for concurrent
+// use; two goroutines that miss at once both make the value.
+type cache[K comparable, V any] struct {
+	mu    sync.Mutex
+	limit int
+	items map[K]V
+	order []K // oldest first
+}
+
+func (c *cache[K, V]) get(key K) (V, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.items[key]
+	return v, ok
+}
+
+func (c *cache[K, V]) put(key K, value V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.items == nil {
+		c.items = make(map[K]V)
+	}
+	if _, known := c.items[key]; !known {
+		c.order = append(c.order, key)
+	}
+	c.items[key] = value
+	if len(c.order) > c.limit {
+		delete(c.items, c.order[0])
+		c.order = c.order[1:]
+	}
 }

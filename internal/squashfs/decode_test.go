@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 )
 
@@ -60,13 +61,9 @@ func small() []byte {
 func TestWalkGivesEveryType(t *testing.T) {
 	t.Parallel()
 	f, err := open(small())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	got, err := dump(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := []string{
 		`. 40777 1001:50 7 n5 "" 0,0`,
 		`dev 40755 0:0 0 n2 "" 0,0`,
@@ -150,11 +147,9 @@ func TestLyingReader(t *testing.T) {
 	t.Parallel()
 	b := small()
 	f, err := Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.r = bytes.NewReader(b[:100])
-	f.meta = newCache[uint64, metaBlock](1)
+	testkit.Must(t, err)
+	f.image.r = bytes.NewReader(b[:100])
+	f.image.blocks = cache[uint64, metaBlock]{limit: 1}
 	if _, err := dump(f); err == nil {
 		t.Error("no error from a reader that ends early")
 	}
@@ -175,9 +170,7 @@ func TestWalkRefusesLoops(t *testing.T) {
 	// the root, which is the last inode.
 	binary.LittleEndian.PutUint16(b[dirs+12:], uint16(binary.LittleEndian.Uint64(b[32:])))
 	f, err := open(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "inside itself") {
 		t.Errorf("got %v", err)
 	}
@@ -190,9 +183,7 @@ func TestWalkRefusesNames(t *testing.T) {
 		_, dirs := sections(b)
 		copy(b[dirs+20:], name)
 		f, err := open(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "file name") {
 			t.Errorf("%q: got %v", name, err)
 		}
@@ -205,9 +196,7 @@ func TestWalkRefusesTwins(t *testing.T) {
 	_, dirs := sections(b)
 	b[dirs+20+1+8] = 'a'
 	f, err := open(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "two files") {
 		t.Errorf("got %v", err)
 	}
@@ -219,9 +208,7 @@ func TestWalkSortsWhatTheWriterDidNot(t *testing.T) {
 	_, dirs := sections(b)
 	b[dirs+20], b[dirs+20+1+8] = 'z', 'y'
 	f, err := open(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	got, err := dump(f)
 	if err != nil || len(got) != 3 || !strings.HasPrefix(got[1], "y ") {
 		t.Errorf("got %q, %v", got, err)
@@ -231,9 +218,7 @@ func TestWalkSortsWhatTheWriterDidNot(t *testing.T) {
 func TestWalkStopsAtCallersError(t *testing.T) {
 	t.Parallel()
 	f, err := open(small())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	stop := errors.New("enough")
 	calls := 0
 	err = f.Walk(func(p string, _ *Inode) error {
@@ -254,9 +239,7 @@ func TestHugeFileCostsNothing(t *testing.T) {
 	inodes, _ := sections(b)
 	binary.LittleEndian.PutUint64(b[inodes+16+8:], 1<<46)
 	f, err := open(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if _, err := dump(f); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v", err)
 	}
@@ -265,9 +248,7 @@ func TestHugeFileCostsNothing(t *testing.T) {
 func TestDeepTreeIsRefused(t *testing.T) {
 	t.Parallel()
 	f, err := open(sqfs.Image([]sqfs.File{sqfs.Dir(strings.Repeat("d/", maxDepth)+"d", 0o755)}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "deeper") {
 		t.Errorf("got %v", err)
 	}
@@ -276,13 +257,9 @@ func TestDeepTreeIsRefused(t *testing.T) {
 func TestOpenFileRefusesDirectory(t *testing.T) {
 	t.Parallel()
 	f, err := open(small())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	root, err := f.inode(f.super.root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if _, err := f.OpenFile(root); err == nil {
 		t.Error("a directory was opened as a file")
 	}
@@ -291,9 +268,7 @@ func TestOpenFileRefusesDirectory(t *testing.T) {
 func TestReadAfterClose(t *testing.T) {
 	t.Parallel()
 	f, err := open(small())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	err = f.Walk(func(_ string, in *Inode) error {
 		if !in.IsRegular() || in.Size < 8192 {
 			return nil
@@ -312,9 +287,7 @@ func TestReadAfterClose(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 }
 
 func TestDecompressorPanicIsAnError(t *testing.T) {
@@ -331,19 +304,18 @@ func TestDecompressorPanicIsAnError(t *testing.T) {
 
 func TestCacheForgetsOldest(t *testing.T) {
 	t.Parallel()
-	c := newCache[int, string](2)
+	c := cache[int, string]{limit: 2}
 	c.put(1, "a")
 	c.put(2, "b")
-	c.get(1)
 	c.put(3, "c")
 	c.put(3, "d")
-	if _, ok := c.get(2); ok {
-		t.Error("2 is still there")
+	if _, ok := c.get(1); ok {
+		t.Error("1 is still there")
 	}
-	if v, ok := c.get(1); !ok || v != "a" {
-		t.Error("1 is gone")
+	if v, ok := c.get(2); !ok || v != "b" {
+		t.Error("2 is gone")
 	}
-	if v, _ := c.get(3); v != "d" || len(c.items) != 2 || c.order.Len() != 2 {
+	if v, _ := c.get(3); v != "d" || len(c.items) != 2 || len(c.order) != 2 {
 		t.Errorf("got %q, %d items", v, len(c.items))
 	}
 }
@@ -355,9 +327,7 @@ func TestChecksumIsChecked(t *testing.T) {
 	end := binary.LittleEndian.Uint64(b[64:]) // the inode table follows the only data block
 	b[end-1] ^= 1
 	f, err := open(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if _, err := dump(f); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v", err)
 	}
@@ -366,13 +336,9 @@ func TestChecksumIsChecked(t *testing.T) {
 func TestDirectoryLimit(t *testing.T) {
 	t.Parallel()
 	f, err := open(sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	root, err := f.inode(f.super.root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if got, err := f.readDir(root.dir, 2); err != nil || len(got) != 2 {
 		t.Errorf("within the limit: %v, %v", got, err)
 	}
@@ -385,9 +351,7 @@ func TestDirectoryLimit(t *testing.T) {
 func TestNamesLimit(t *testing.T) {
 	t.Parallel()
 	f, err := open(small())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	w := walker{fs: f, text: maxTextBytes - 1, seen: map[uint64]bool{}}
 	if _, err := w.enter("usr", f.super.root); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "names") {
 		t.Errorf("got %v", err)
