@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/boottest"
-	"mkbuild/internal/clientbin"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/grub"
@@ -19,7 +18,6 @@ import (
 	"mkbuild/internal/planreport"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/squashfs"
 )
 
 // Exit codes, by class.
@@ -96,7 +94,6 @@ func exitCode(err error) int {
 		return exitBoot
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err),
-		isAny[*clientbin.MissingError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), isAny[*remaster.OccupiedError](err):
 		return exitUsage
 	case isVerification(err):
@@ -125,7 +122,7 @@ func statusOf(c fail.Class) int {
 }
 
 func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge, squashfs.ErrCorrupt, squashfs.ErrNotSquashfs, squashfs.ErrUnsupported, iso9660.ErrCorrupt, iso9660.ErrNotISO,
+	for _, s := range []error{fetch.ErrTooLarge, iso9660.ErrCorrupt, iso9660.ErrNotISO,
 		isolinux.ErrInvalid, grub.ErrInvalid,
 		inspect.ErrKind, inspect.ErrNoManifest} {
 		if errors.Is(err, s) {

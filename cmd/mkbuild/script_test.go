@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -194,7 +195,7 @@ func size(ts *testscript.TestScript, neg bool, args []string) {
 // mkbuild that was built without it.
 func testClient(arch string) ([]byte, error) {
 	if os.Getenv("MKBUILD_TEST_CLIENT") == "none" {
-		return nil, &clientbin.MissingError{GOARCH: arch}
+		return nil, fmt.Errorf("%w for linux/%s", clientbin.ErrMissing, arch)
 	}
 	return []byte("mk-client for " + arch), nil
 }

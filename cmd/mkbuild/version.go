@@ -80,7 +80,7 @@ func readBuildInfo(w *world) (buildInfo, error) {
 	b.Commit, b.Time, b.Modified = buildCommit()
 	for _, arch := range config.Choices("arch") {
 		program, err := w.client(arch)
-		if _, missing := errors.AsType[*clientbin.MissingError](err); missing {
+		if errors.Is(err, clientbin.ErrMissing) {
 			continue
 		}
 		if err != nil {

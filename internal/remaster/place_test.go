@@ -244,8 +244,9 @@ func TestClientMissing(t *testing.T) {
 	b, _ := builder(t, warm)
 	missing := errors.New("built without mk-client")
 	b.Client = func(string) ([]byte, error) { return nil, missing }
-	if _, err := b.Stage(t.Context(), plan(t, pristine)); !errors.Is(err, missing) {
-		t.Errorf("an image that never checks in: %v", err)
+	nowhere := plan(t, filepath.Join(t.TempDir(), "no mirror"))
+	if _, err := b.Stage(t.Context(), nowhere); !errors.Is(err, missing) {
+		t.Errorf("an image that never checks in: %v, want to hear of it before the first request", err)
 	}
 	s, err := b.Stage(t.Context(), plan(t, pristine, func(c *config.Config) { c.Client.Disabled = true }))
 	if err != nil {

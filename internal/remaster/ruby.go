@@ -162,18 +162,14 @@ func readGem(blob *fetch.Blob, want config.Gem) (_ *rubygems.Gem, err error) {
 // profile changes the base's own files and adds mk-client.
 func (s *stage) profile(context.Context) error {
 	c := s.Plan.Config
-	client, err := s.client()
-	if err != nil {
-		return err
-	}
-	if client != nil {
-		if err := s.placeClient(client); err != nil {
+	if s.mkClient != nil {
+		if err := s.placeClient(s.mkClient); err != nil {
 			return err
 		}
 	}
 	changed, err := profile.Apply(s.layers.Merged(), profile.Options{
 		Profile: c.Profile, Version: c.Image.Version, Release: c.Release,
-		Keys: s.Keys, BootGems: s.bootGems, Client: client != nil,
+		Keys: s.Keys, BootGems: s.bootGems, Client: s.mkClient != nil,
 	})
 	if err != nil {
 		return err

@@ -84,6 +84,7 @@ type stage struct {
 	exts     []*extension
 	trees    []*overlay.Tree // of exts, in their order
 	bootGems string          // shell text that installs gems while booting
+	mkClient *overlay.Tree   // mk-client and its configuration; nil for an image without
 
 	// What takes long and needs nothing but the source image is worked out beside the downloads.
 	baseFiles *later[*overlay.Tree]
@@ -97,6 +98,9 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 		return nil, err
 	}
 	s := &stage{Builder: b.dated(src), Staged: &Staged{Plan: p}, src: src}
+	if s.mkClient, err = s.client(); err != nil {
+		return nil, err // before the first request
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
