@@ -137,7 +137,7 @@ func remake(t *testing.T, from, to string, edit func(*iso9660.Image)) {
 // rewrite changes the content of one file of an image.
 func rewrite(t *testing.T, img *iso9660.Image, name string, edit func([]byte) []byte) {
 	t.Helper()
-	f := img.Lookup(name)
+	f := img.Files.Get(name)
 	b, err := f.Content(1 << 30)
 	if err != nil {
 		t.Fatal(err)

@@ -11,10 +11,7 @@ import (
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/grub"
 	"mkbuild/internal/inspect"
-	"mkbuild/internal/iso9660"
-	"mkbuild/internal/isolinux"
 	"mkbuild/internal/planreport"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
@@ -122,9 +119,7 @@ func statusOf(c fail.Class) int {
 }
 
 func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge, iso9660.ErrCorrupt, iso9660.ErrNotISO,
-		isolinux.ErrInvalid, grub.ErrInvalid,
-		inspect.ErrKind, inspect.ErrNoManifest} {
+	for _, s := range []error{fetch.ErrTooLarge, inspect.ErrKind, inspect.ErrNoManifest} {
 		if errors.Is(err, s) {
 			return true
 		}

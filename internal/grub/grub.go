@@ -10,17 +10,18 @@ package grub
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
 // maxConfig is the largest configuration that is accepted; grub-mkconfig's have some 10 KiB.
 const maxConfig = 1 << 20
 
-// ErrInvalid says that the input, or the options, cannot be a GRUB configuration.
-var ErrInvalid = errors.New("invalid GRUB configuration")
+// ErrInvalid is returned for input, or options, that cannot be a GRUB configuration.
+var ErrInvalid = fail.New(fail.Verification, "invalid GRUB configuration", "")
 
 // Options say what [Edit] changes.
 type Options struct {

@@ -72,7 +72,7 @@ func Compare(a, b *Image) (*Diff, error) {
 }
 
 func (d *Diff) images(a, b *Image) error {
-	if a.Kind == b.Kind && a.ISO != nil {
+	if a.Kind == b.Kind && a.Medium != nil {
 		d.volumes(a, b)
 		d.catalogs(a, b)
 		d.menus(a, b)
@@ -92,7 +92,7 @@ func (d *Diff) images(a, b *Image) error {
 	} else if a.Kind != b.Kind {
 		return fmt.Errorf("compare %s with %s: %w: one of them boots nothing", a.Name, b.Name, ErrIncomparable)
 	}
-	if a.Kind == b.Kind && a.ISO != nil {
+	if a.Kind == b.Kind && a.Medium != nil {
 		return d.media(a, b)
 	}
 	return nil
@@ -238,11 +238,11 @@ func (d *Diff) kernels(a, b *Image) error {
 		return nil
 	}
 	details := differ([3]string{"path", x, y}, [3]string{"release", a.Kernel, b.Kernel})
-	sx, err := a.sumFile(a.ISO.Lookup(x))
+	sx, err := a.sumFile(a.Medium.Files.Get(x))
 	if err != nil {
 		return err
 	}
-	sy, err := b.sumFile(b.ISO.Lookup(y))
+	sy, err := b.sumFile(b.Medium.Files.Get(y))
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"mkbuild/internal/iso9660"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/tcz"
@@ -122,8 +121,8 @@ func (d *Diff) media(a, b *Image) error {
 
 func mediumPaths(m *Image, skip map[string]bool) []string {
 	var out []string
-	for i := range m.ISO.Files {
-		if f := &m.ISO.Files[i]; f.IsRegular() && !skip[f.Path] {
+	for _, f := range m.Medium.Files.Entries() {
+		if f.IsRegular() && !skip[f.Path] {
 			out = append(out, f.Path)
 		}
 	}
@@ -133,7 +132,7 @@ func mediumPaths(m *Image, skip map[string]bool) []string {
 
 // sameFile compares a file of two media, without the tables that say where it lies.
 func sameFile(a, b *Image, p string) (bool, error) {
-	x, y := a.ISO.Lookup(p), b.ISO.Lookup(p)
+	x, y := a.Medium.Files.Get(p), b.Medium.Files.Get(p)
 	if x.Size != y.Size {
 		return false, nil
 	}
@@ -146,7 +145,7 @@ func sameFile(a, b *Image, p string) (bool, error) {
 }
 
 // mediumSum is the digest that a manifest has of a file of the medium.
-func (m *Image) mediumSum(f *iso9660.File) (string, error) {
+func (m *Image) mediumSum(f *overlay.Entry) (string, error) {
 	if !m.ISO.HasTables(f.Path) {
 		return m.sumFile(f)
 	}

@@ -95,10 +95,10 @@ func (m *Image) WriteFile(w io.Writer, name string) error {
 }
 
 func (m *Image) writeMedium(w io.Writer, name string) error {
-	if m.ISO == nil {
+	if m.Medium == nil {
 		return fmt.Errorf("read %s%s: %w: %s is no ISO", isoPrefix, name, ErrNoFile, m.Name)
 	}
-	f := m.ISO.Lookup(strings.Trim(path.Clean("/"+name), "/"))
+	f := m.Medium.Files.Get(strings.Trim(path.Clean("/"+name), "/"))
 	if f == nil || !f.IsRegular() {
 		return fmt.Errorf("read %s%s of %s: %w", isoPrefix, name, m.Name, ErrNoFile)
 	}

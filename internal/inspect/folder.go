@@ -18,8 +18,7 @@ func openFolder(name string) (_ *Image, err error) {
 	}
 	m.ISO = m.Medium.ISO
 	sums := sha256.New()
-	for i := range m.ISO.Files {
-		f := &m.ISO.Files[i]
+	for _, f := range m.Medium.Files.Entries() {
 		m.Size += f.Size
 		if f.Path == medium.PXESums {
 			continue
@@ -44,7 +43,7 @@ func (m *Image) manifestName() string {
 
 // checkSums holds a PXE folder against its SHA256SUMS, if it has one.
 func checkSums(j *judge) error {
-	if j.Kind != KindPXE || j.ISO.Lookup(medium.PXESums) == nil {
+	if j.Kind != KindPXE || j.Medium.Files.Get(medium.PXESums) == nil {
 		return nil
 	}
 	for _, name := range medium.WrongSums(j.Name) {

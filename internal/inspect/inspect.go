@@ -186,7 +186,7 @@ func (m *Image) readBoot() error {
 
 // readManifest takes the manifest if there is one.
 func (m *Image) readManifest() {
-	f := m.ISO.Lookup(m.manifestName())
+	f := m.Medium.Files.Get(m.manifestName())
 	if f == nil {
 		return
 	}
@@ -265,7 +265,7 @@ func (m *Image) otherInitrds() int64 {
 	}
 	for i, name := range m.Medium.Initrds {
 		if i < len(m.Medium.Initrds)-1 {
-			size := m.ISO.Lookup(name).Size
+			size := m.Medium.Files.Get(name).Size
 			n += size + -size&3
 		}
 	}

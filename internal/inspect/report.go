@@ -10,6 +10,7 @@ import (
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/overlay"
 )
 
 // Schema is the version of a report's JSON.
@@ -137,7 +138,7 @@ type Options struct{ Files, Sizes bool }
 // Report describes the image.
 func (m *Image) Report(o Options) (*Report, error) {
 	r := &Report{Schema: Schema, Name: m.Name, Kind: m.Kind, Size: m.Size, SHA256: m.SHA256, Lock: m.Lock}
-	if m.ISO != nil {
+	if m.Medium != nil {
 		if err := m.reportMedium(r); err != nil {
 			return nil, err
 		}
@@ -163,7 +164,7 @@ func (m *Image) reportMedium(r *Report) error {
 	if m.Kind == KindISO {
 		r.Volume = &Volume{
 			ID: iso.VolumeID, System: iso.SystemID, Application: iso.ApplicationID, Preparer: iso.Preparer,
-			RockRidge: iso.RockRidge, Joliet: iso.Joliet, Files: len(iso.Files),
+			RockRidge: iso.RockRidge, Joliet: iso.Joliet, Files: m.Medium.Files.Len(),
 			Hybrid: slices.ContainsFunc(iso.System, func(b byte) bool { return b != 0 }),
 		}
 	}
@@ -175,7 +176,7 @@ func (m *Image) reportMedium(r *Report) error {
 		r.Menu = append(r.Menu, MenuEntry{e.Menu, e.Loader, e.Name, e.Kernel, e.Initrds, config.RedactArguments(e.Append), e.Missing})
 	}
 	if m.Medium.Kernel != "" {
-		f := iso.Lookup(m.Medium.Kernel)
+		f := m.Medium.Files.Get(m.Medium.Kernel)
 		sum, err := m.sumFile(f)
 		if err != nil {
 			return err
@@ -194,7 +195,7 @@ func (m *Image) reportMedium(r *Report) error {
 }
 
 // sumFile is the digest of a file of the medium.
-func (m *Image) sumFile(f *iso9660.File) (string, error) {
+func (m *Image) sumFile(f *overlay.Entry) (string, error) {
 	if f.Open == nil {
 		return sumOf(strings.NewReader(""))
 	}

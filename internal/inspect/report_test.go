@@ -211,7 +211,7 @@ func TestHostile(t *testing.T) {
 			continue
 		}
 		known := false
-		for _, s := range []error{ErrKind, iso9660.ErrCorrupt, iso9660.ErrNotISO, initrd.ErrCorrupt, initrd.ErrNotInitrd, overlay.ErrLimit} {
+		for _, s := range []error{ErrKind, iso9660.ErrCorrupt, iso9660.ErrTruncated, iso9660.ErrNotISO, initrd.ErrCorrupt, initrd.ErrNotInitrd, overlay.ErrLimit} {
 			known = known || errors.Is(err, s)
 		}
 		if !known || !strings.Contains(err.Error(), "bad") || strings.Contains(err.Error(), "\n") {

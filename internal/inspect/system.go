@@ -94,19 +94,18 @@ func listed(list []string, name string) bool {
 // mediumExtensions are those that Tiny Core mounts from the medium: cde/optional, or tce/optional
 // of a remaster.
 func (m *Image) mediumExtensions() []Extension {
-	if m.ISO == nil {
+	if m.Medium == nil {
 		return nil
 	}
 	var out []Extension
 	for _, dir := range []string{"cde", "tce"} {
 		var onboot []string
-		if f := m.ISO.Lookup(dir + "/onboot.lst"); f != nil {
+		if f := m.Medium.Files.Get(dir + "/onboot.lst"); f != nil {
 			if b, err := f.Content(maxText); err == nil {
 				onboot = strings.Fields(string(b))
 			}
 		}
-		for i := range m.ISO.Files {
-			f := &m.ISO.Files[i]
+		for _, f := range m.Medium.Files.Entries() {
 			if name, ok := strings.CutSuffix(path.Base(f.Path), tcz.Suffix); ok && path.Dir(f.Path) == dir+"/optional" {
 				out = append(out, Extension{Name: name, How: "medium", OnBoot: listed(onboot, name), Size: f.Size})
 			}
@@ -268,10 +267,10 @@ func (m *Image) razor() *Razor {
 
 // metadata reads iso-metadata.yaml, or returns nil. Values keep the form in which they are written.
 func (m *Image) metadata() map[string]any {
-	if m.ISO == nil || m.ISO.Lookup(metadataName) == nil {
+	if m.Medium == nil || m.Medium.Files.Get(metadataName) == nil {
 		return nil
 	}
-	b, err := m.ISO.Lookup(metadataName).Content(maxText)
+	b, err := m.Medium.Files.Get(metadataName).Content(maxText)
 	if err != nil {
 		return nil
 	}

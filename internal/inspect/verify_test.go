@@ -198,7 +198,7 @@ func rewritten(t *testing.T, name string, change func(*iso9660.Image)) *Image {
 	return read(t, out.Bytes())
 }
 
-func setFile(f *iso9660.File, b []byte) {
+func setFile(f *overlay.Entry, b []byte) {
 	f.Size, f.Open = int64(len(b)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 }
 
@@ -207,7 +207,7 @@ func TestManifestRules(t *testing.T) {
 	dir := mirror(t)
 	name := built(t, dir, nil)
 	content := func(img *iso9660.Image, p string) []byte {
-		b, err := img.Lookup(p).Content(1 << 30)
+		b, err := img.Files.Get(p).Content(1 << 30)
 		must(t, err)
 		return b
 	}
@@ -217,19 +217,21 @@ func TestManifestRules(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", func(*iso9660.Image) {}, nil},
-		{"menu", func(img *iso9660.Image) { setFile(img.Lookup(cfgPath), []byte(tinymirror.ISOLinuxCfg)) }, []string{ruleManifestMedium}},
-		{"file added to the medium", func(img *iso9660.Image) { img.Put(iso9660.File{Path: "x", Mode: 0o100444}) }, []string{ruleManifestMedium}},
-		{"file gone from the medium", func(img *iso9660.Image) { img.Remove("boot/isolinux/boot.msg") }, []string{ruleManifestMedium}},
-		{"kernel", func(img *iso9660.Image) { setFile(img.Lookup("boot/vmlinuz"), append(content(img, "boot/vmlinuz"), 0)) }, []string{ruleManifestMedium, ruleMetadataHash}},
+		{"menu", func(img *iso9660.Image) { setFile(img.Files.Get(cfgPath), []byte(tinymirror.ISOLinuxCfg)) }, []string{ruleManifestMedium}},
+		{"file added to the medium", func(img *iso9660.Image) { img.Files.Put(overlay.Entry{Path: "x", Mode: 0o100444}) }, []string{ruleManifestMedium}},
+		{"file gone from the medium", func(img *iso9660.Image) { img.Files.Remove("boot/isolinux/boot.msg") }, []string{ruleManifestMedium}},
+		{"kernel", func(img *iso9660.Image) {
+			setFile(img.Files.Get("boot/vmlinuz"), append(content(img, "boot/vmlinuz"), 0))
+		}, []string{ruleManifestMedium, ruleMetadataHash}},
 		{"segment added", func(img *iso9660.Image) {
 			more := &overlay.Tree{}
 			put(t, more, overlay.File("evil", 0o755, []byte("x")))
-			setFile(img.Lookup("boot/core.gz"), append(content(img, "boot/core.gz"), packed(t, more)...))
+			setFile(img.Files.Get("boot/core.gz"), append(content(img, "boot/core.gz"), packed(t, more)...))
 		}, []string{ruleManifestFile, ruleManifestMedium, ruleManifestSegment, ruleMetadataHash}},
 		{"edited", func(img *iso9660.Image) {
-			setFile(img.Lookup(manifest.Name), bytes.Replace(content(img, manifest.Name), []byte(`"source_date": 1`), []byte(`"source_date": 2`), 1))
+			setFile(img.Files.Get(manifest.Name), bytes.Replace(content(img, manifest.Name), []byte(`"source_date": 1`), []byte(`"source_date": 2`), 1))
 		}, []string{ruleManifestPlan}},
-		{"damaged", func(img *iso9660.Image) { setFile(img.Lookup(manifest.Name), []byte("{}")) }, []string{ruleManifestText}},
+		{"damaged", func(img *iso9660.Image) { setFile(img.Files.Get(manifest.Name), []byte("{}")) }, []string{ruleManifestText}},
 	} {
 		got := slices.DeleteFunc(broken(t, rewritten(t, name, c.change)), usual)
 		slices.Sort(got)
@@ -253,12 +255,12 @@ func TestManifestFiles(t *testing.T) {
 		"secret owner": edit(t, "usr/local/etc/mcollective/server.cfg", func(e *overlay.Entry) { e.UID = 1001 }),
 	} {
 		m := rewritten(t, name, func(img *iso9660.Image) {
-			b, err := img.Lookup("boot/core.gz").Content(1 << 30)
+			b, err := img.Files.Get("boot/core.gz").Content(1 << 30)
 			must(t, err)
 			tree, err := initrd.Read(bytes.NewReader(b), "x", 0)
 			must(t, err)
 			change(tree)
-			setFile(img.Lookup("boot/core.gz"), packed(t, tree))
+			setFile(img.Files.Get("boot/core.gz"), packed(t, tree))
 		})
 		v, err := m.Verify()
 		must(t, err)

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"errors"
 	"path"
 	"regexp"
 	"slices"
@@ -19,7 +18,7 @@ var (
 
 // checkMetadata holds iso-metadata.yaml against the files that it names.
 func checkMetadata(j *judge) error {
-	if j.ISO == nil || j.ISO.Lookup(metadataName) == nil {
+	if j.Medium == nil || j.Medium.Files.Get(metadataName) == nil {
 		return nil
 	}
 	at := isoPrefix + metadataName
@@ -54,7 +53,7 @@ func (j *judge) checkHashes(at string, text func(string) string) error {
 		if name == "" || want == "" {
 			continue
 		}
-		f := j.ISO.Lookup(strings.TrimPrefix(name, "/"))
+		f := j.Medium.Files.Get(strings.TrimPrefix(name, "/"))
 		if f == nil || !f.IsRegular() {
 			j.add(ruleMetadataHash, at, "there is no %s %s", what, name)
 			continue
@@ -72,7 +71,7 @@ func (j *judge) checkHashes(at string, text func(string) string) error {
 
 // checkBoot looks at what firmware and boot loaders find.
 func checkBoot(j *judge) error {
-	if j.ISO == nil {
+	if j.Medium == nil {
 		return j.checkModules()
 	}
 	if len(j.ISO.Boot) == 0 && j.Kind == KindISO {
@@ -100,9 +99,9 @@ func (j *judge) checkTable(e *iso9660.BootEntry) error {
 		j.add(ruleBootTable, isoPrefix+e.Path, "it has none, or one that names another place than the boot catalog")
 		return nil
 	}
-	err := j.ISO.CheckTables(e)
-	if table, ok := errors.AsType[*iso9660.TableError](err); ok {
-		j.add(ruleBootTable, isoPrefix+e.Path, "%s", table.What)
+	wrong, err := j.ISO.CheckTables(e)
+	if wrong != "" {
+		j.add(ruleBootTable, isoPrefix+e.Path, "%s", wrong)
 		return nil
 	}
 	return err

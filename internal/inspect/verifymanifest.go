@@ -36,7 +36,7 @@ func (j *judge) checkMedium(m *manifest.Manifest) error {
 	known := map[string]bool{j.manifestName(): true, j.ISO.CatalogPath: true, medium.PXESums: j.Kind == KindPXE}
 	for _, want := range m.Boot {
 		known[want.Path] = true
-		f := j.ISO.Lookup(want.Path)
+		f := j.Medium.Files.Get(want.Path)
 		if f == nil || !f.IsRegular() {
 			j.add(ruleManifestMedium, isoPrefix+want.Path, "it is missing")
 			continue
@@ -49,8 +49,8 @@ func (j *judge) checkMedium(m *manifest.Manifest) error {
 			j.add(ruleManifestMedium, isoPrefix+want.Path, "its sha256 is %s, the manifest says %s", sum, want.SHA256)
 		}
 	}
-	for i := range j.ISO.Files {
-		if f := &j.ISO.Files[i]; f.IsRegular() && !known[f.Path] {
+	for _, f := range j.Medium.Files.Entries() {
+		if f.IsRegular() && !known[f.Path] {
 			j.add(ruleManifestMedium, isoPrefix+f.Path, "the manifest does not know it")
 		}
 	}
@@ -63,7 +63,7 @@ func (j *judge) checkSegments(m *manifest.Manifest) error {
 	if len(rds) == 0 || len(m.Segments) == 0 {
 		return nil
 	}
-	f := j.ISO.Lookup(j.remade(rds))
+	f := j.Medium.Files.Get(j.remade(rds))
 	if f == nil || f.Open == nil {
 		return nil // told by checkMedium
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"testing"
+
+	"mkbuild/internal/overlay"
 )
 
 // BenchmarkWrite writes an image of 32 MiB in 32 files.
@@ -12,7 +14,7 @@ func BenchmarkWrite(b *testing.B) {
 	content := make([]byte, 1<<20)
 	img := &Image{VolumeID: "bench"}
 	for i := range 32 {
-		img.Put(File{Path: fmt.Sprintf("file%02d", i), Mode: typeRegular | 0o644, Size: int64(len(content)),
+		img.Files.Put(overlay.Entry{Path: fmt.Sprintf("file%02d", i), Mode: overlay.TypeRegular | 0o644, Size: int64(len(content)),
 			Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }})
 	}
 	b.SetBytes(32 << 20)

@@ -2,6 +2,8 @@ package iso9660
 
 import (
 	"io"
+
+	"mkbuild/internal/overlay"
 )
 
 // Platforms of El Torito boot entries.
@@ -53,6 +55,15 @@ type BootEntry struct {
 
 	criteria [20]byte // selection criteria of a section entry, kept as they are
 	lba      uint32   // where the source had it; 0 for a new entry
+}
+
+// BootImage returns what e boots: the file at its path, or a file that only the catalog leads to. It is
+// nil if the image has no such file.
+func (img *Image) BootImage(e *BootEntry) *overlay.Entry {
+	if e.Path != "" {
+		return img.Files.Get(e.Path)
+	}
+	return &overlay.Entry{Path: "hidden boot image", Mode: overlay.TypeRegular, Size: e.Size, Open: e.Open}
 }
 
 // Sizes in the boot catalog and the tables inside boot files.

@@ -20,10 +20,10 @@ func bootableCore(t *testing.T) *Image {
 	dir := coreTree(t)
 	ldlinux := debianFile(t, "/usr/lib/syslinux/modules/bios/ldlinux.c32")
 	img := openISO(t, mkisofs(t, "xorriso", dir, "-isohybrid-mbr", isolinuxDir+"/isohdpfx.bin"))
-	img.Put(regular("boot/isolinux/ldlinux.c32", string(ldlinux)))
-	img.Put(regular("boot/isolinux/isolinux.cfg", "serial 0 115200\ndefault x\nprompt 0\nlabel x\nkernel /"+bootMarker+"\n"))
+	img.Files.Put(regular("boot/isolinux/ldlinux.c32", string(ldlinux)))
+	img.Files.Put(regular("boot/isolinux/isolinux.cfg", "serial 0 115200\ndefault x\nprompt 0\nlabel x\nkernel /"+bootMarker+"\n"))
 	for _, name := range []string{"x", "y", "z"} {
-		img.Put(regular(name+"/moves/the/boot/file", name))
+		img.Files.Put(regular(name+"/moves/the/boot/file", name))
 	}
 	return img
 }

@@ -3,6 +3,8 @@ package iso9660
 import (
 	"encoding/binary"
 	"fmt"
+
+	"mkbuild/internal/overlay"
 )
 
 // addBoot gives the boot catalog and the boot images their data, and the catalog its name.
@@ -11,7 +13,7 @@ func (l *layout) addBoot() error {
 		return nil
 	}
 	size := int64(sectors(int64(2*catalogEntry*len(l.img.Boot)))) * sectorSize
-	l.catalog = &blob{name: "boot catalog", size: size}
+	l.catalog = &blob{file: overlay.Entry{Path: "boot catalog", Size: size}}
 	if err := l.nameCatalog(); err != nil {
 		return err
 	}
@@ -36,8 +38,8 @@ func (l *layout) nameCatalog() error {
 	}
 	n := l.nodes[p]
 	if n == nil {
-		f := File{Path: p, Mode: typeRegular | 0o444, MTime: l.img.Modified}
-		if err := f.check(); err != nil {
+		f := overlay.Entry{Path: p, Mode: overlay.TypeRegular | 0o444, MTime: l.img.Modified}
+		if err := check(&f); err != nil {
 			return err
 		}
 		var err error
@@ -48,7 +50,7 @@ func (l *layout) nameCatalog() error {
 	if !n.file.IsRegular() {
 		return invalidf("the boot catalog %s is not a regular file", p)
 	}
-	n.data, n.file.Size, n.nlink = l.catalog, l.catalog.size, 1
+	n.data, n.file.Size, n.nlink = l.catalog, l.catalog.file.Size, 1
 	return nil
 }
 
@@ -57,21 +59,22 @@ func (l *layout) bootBlob(e *BootEntry) (*blob, error) {
 	if len(e.ID) > 28 {
 		return nil, invalidf("section id of %d bytes, the limit is 28", len(e.ID))
 	}
-	b := &blob{name: "hidden boot image", size: e.Size, open: e.Open}
-	if e.Path != "" {
-		n := l.nodes[e.Path]
-		if n == nil || n.data == nil {
-			return nil, invalidf("%s is not in the image, or empty", e.Path)
-		}
+	var b *blob
+	switch n := l.nodes[e.Path]; {
+	case n != nil && n.data != nil:
 		b = n.data
-	} else if e.Open == nil || e.Size <= 0 || e.Size > maxFileSize {
+	case e.Path != "":
+		return nil, invalidf("%s is not in the image, or empty", e.Path)
+	case e.Open == nil || e.Size <= 0 || e.Size > maxFileSize:
 		return nil, invalidf("no path and no content")
+	default:
+		b = &blob{file: *l.img.BootImage(e)}
 	}
-	if (e.InfoTable || e.GrubInfo) && b.size > maxBootFile {
-		return nil, invalidf("%s: %d bytes are too many for a boot loader", b.name, b.size)
+	if (e.InfoTable || e.GrubInfo) && b.file.Size > maxBootFile {
+		return nil, invalidf("%s: %d bytes are too many for a boot loader", b.file.Path, b.file.Size)
 	}
-	if e.InfoTable && b.size < infoTableEnd || e.GrubInfo && b.size < grubInfoAt+8 {
-		return nil, invalidf("%s: %d bytes have no room for its tables", b.name, b.size)
+	if e.InfoTable && b.file.Size < infoTableEnd || e.GrubInfo && b.file.Size < grubInfoAt+8 {
+		return nil, invalidf("%s: %d bytes have no room for its tables", b.file.Path, b.file.Size)
 	}
 	return b, nil
 }
@@ -79,7 +82,7 @@ func (l *layout) bootBlob(e *BootEntry) (*blob, error) {
 // encodeCatalog makes the boot catalog: the validation entry, the default entry, and one
 // section for each further one (El Torito 2.0).
 func (l *layout) encodeCatalog() []byte {
-	b := make([]byte, l.catalog.size)
+	b := make([]byte, l.catalog.file.Size)
 	boot := l.img.Boot
 	b[0], b[1], b[30], b[31] = catValidation, boot[0].Platform, 0x55, 0xaa
 	copy(b[4:28], l.img.CatalogID)

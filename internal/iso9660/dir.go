@@ -3,6 +3,8 @@ package iso9660
 import (
 	"fmt"
 	"strings"
+
+	"mkbuild/internal/overlay"
 )
 
 // job is a directory still to be read.
@@ -20,7 +22,7 @@ type tree struct {
 	rockRidge bool
 	joliet    bool
 	skip      int // bytes before the system use fields (SUSP 5.3)
-	files     []File
+	files     []overlay.Entry
 	lbas      []uint32 // first sector of each entry's data, parallel to files
 	seen      map[uint32]bool
 	stored    map[extent]bool // files' data, counted once however many names it has
@@ -45,7 +47,7 @@ func (s *source) readTree(vol volume) (*tree, error) {
 			return nil, err
 		}
 	}
-	t.push(File{Path: ".", Mode: typeDir | 0o755, MTime: parseShortDate(root.date)}, root.lba)
+	t.push(overlay.Entry{Path: ".", Mode: overlay.TypeDir | 0o755, MTime: parseShortDate(root.date)}, root.lba)
 	t.jobs = []job{{lba: root.lba, size: root.size, self: true}}
 	for len(t.jobs) > 0 {
 		j := t.jobs[len(t.jobs)-1]
@@ -93,7 +95,7 @@ func (t *tree) detectRockRidge(lba uint32) error {
 	return nil
 }
 
-func (t *tree) push(f File, lba uint32) int {
+func (t *tree) push(f overlay.Entry, lba uint32) int {
 	t.files = append(t.files, f)
 	t.lbas = append(t.lbas, lba)
 	return len(t.files) - 1
@@ -112,7 +114,7 @@ type dirReader struct {
 
 // openFile is a file made of several extents, one record each.
 type openFile struct {
-	file    File
+	file    overlay.Entry
 	id      string
 	extents []extent
 }
@@ -186,7 +188,7 @@ func (d *dirReader) record(r *record) error {
 // ownAttributes applies a directory's own record, where nothing else has its attributes.
 func (d *dirReader) ownAttributes(a *attributes) {
 	f := &d.files[d.file]
-	if !d.self || !a.hasPX || a.mode&typeMask != typeDir {
+	if !d.self || !a.hasPX || a.mode&overlay.TypeMask != overlay.TypeDir {
 		return
 	}
 	f.Mode, f.UID, f.GID = a.mode, a.uid, a.gid
@@ -251,7 +253,7 @@ func (d *dirReader) close(o *openFile) error {
 	return nil
 }
 
-func (d *dirReader) subdir(f File, r *record, a *attributes) error {
+func (d *dirReader) subdir(f overlay.Entry, r *record, a *attributes) error {
 	j := job{lba: r.lba, size: r.size, depth: d.depth + 1}
 	if a.relocated != 0 {
 		b, err := d.src.read(a.relocated, 0, 34)
@@ -266,54 +268,30 @@ func (d *dirReader) subdir(f File, r *record, a *attributes) error {
 }
 
 // newFile makes the entry that a record describes, without its data.
-func (d *dirReader) newFile(r *record, a *attributes) (File, error) {
+func (d *dirReader) newFile(r *record, a *attributes) (overlay.Entry, error) {
 	name := d.name(r, a)
 	if err := checkName(name); err != nil {
-		return File{}, err
+		return overlay.Entry{}, err
 	}
 	if d.names[name] {
-		return File{}, corruptf("two entries named %q", name)
+		return overlay.Entry{}, corruptf("two entries named %q", name)
 	}
 	d.names[name] = true
-	f := File{Path: join(d.path, name), Mode: typeRegular | 0o444, MTime: parseShortDate(r.date)}
+	f := overlay.Entry{Path: join(d.path, name), Mode: overlay.TypeRegular | 0o444, MTime: parseShortDate(r.date)}
 	if d.pathBytes += len(f.Path); len(f.Path) > maxPath || d.pathBytes > maxPathBytes {
-		return File{}, corruptf("paths are too long: %.64q…", f.Path)
+		return overlay.Entry{}, corruptf("paths are too long: %.64q…", f.Path)
 	}
 	isDir := r.flags&flagDir != 0 || a.relocated != 0
 	if isDir {
-		f.Mode = typeDir | 0o555
+		f.Mode = overlay.TypeDir | 0o555
 	}
-	if err := f.setAttributes(a); err != nil {
-		return File{}, err
+	if err := a.apply(&f); err != nil {
+		return overlay.Entry{}, err
 	}
 	if f.IsDir() != isDir {
-		return File{}, corruptf("%q: mode %#o contradicts the directory flag", f.Path, f.Mode)
+		return overlay.Entry{}, corruptf("%q: mode %#o contradicts the directory flag", f.Path, f.Mode)
 	}
 	return f, nil
-}
-
-// setAttributes takes what Rock Ridge knows.
-func (f *File) setAttributes(a *attributes) error {
-	if a.hasTime {
-		f.MTime = a.mtime
-	}
-	if !a.hasPX {
-		return nil
-	}
-	f.Mode, f.UID, f.GID = a.mode&(typeMask|permMask), a.uid, a.gid
-	if a.relocated != 0 { // the placeholder is a file
-		f.Mode = f.Mode&permMask | typeDir
-	}
-	if f.isLink() {
-		f.Link = a.link.target.String()
-		if f.Link == "" || strings.IndexByte(f.Link, 0) >= 0 {
-			return corruptf("%q: symlink to %q", f.Path, f.Link)
-		}
-	}
-	if f.isDevice() {
-		f.Major, f.Minor = a.major, a.minor
-	}
-	return nil
 }
 
 func (d *dirReader) name(r *record, a *attributes) string {

@@ -43,7 +43,7 @@ func (n *node) extentOf() (lba, size uint32) {
 	if n.data == nil {
 		return 0, 0
 	}
-	return n.data.lba, uint32(n.data.size)
+	return n.data.lba, uint32(n.data.file.Size)
 }
 
 // encodeDir encodes a directory of the primary hierarchy with Rock Ridge fields, and the

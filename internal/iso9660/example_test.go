@@ -3,21 +3,21 @@ package iso9660_test
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"log"
 
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/overlay"
 )
 
 // A remaster reads an image, changes the value, and writes it.
 func Example() {
-	content := func(s string) func() (io.ReadCloser, error) {
-		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader([]byte(s))), nil }
-	}
 	source := &iso9660.Image{VolumeID: "Core"}
-	source.Put(iso9660.File{Path: "boot/core.gz", Mode: 0o100644, Size: 3, Open: content("old")})
 	var disc bytes.Buffer
-	if err := source.Write(&disc); err != nil {
+	err := source.Files.Put(overlay.File("boot/core.gz", 0o644, []byte("old")))
+	if err == nil {
+		err = source.Write(&disc)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 
@@ -26,8 +26,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	img.VolumeID = "Razor MK 0.1.0"
-	img.Put(iso9660.File{Path: "boot/core.gz", Mode: 0o100644, Size: 5, Open: content("newer")})
-	for _, f := range img.Files {
+	if err := img.Files.Put(overlay.File("boot/core.gz", 0o644, []byte("newer"))); err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range img.Files.Entries() {
 		fmt.Printf("%#o %d %s\n", f.Mode, f.Size, f.Path)
 	}
 	// Output:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit"
+
+	"mkbuild/internal/overlay"
 )
 
 const isolinuxDir = "/usr/lib/ISOLINUX"
@@ -141,16 +142,18 @@ func writeISO(t testing.TB, img *Image) string {
 	return p
 }
 
-// opener returns an opener for content in memory.
-func opener(b []byte) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+func regular(path, text string) overlay.Entry { return overlay.File(path, 0o644, []byte(text)) }
+
+func treeOf(files ...overlay.Entry) (tree overlay.Tree) {
+	for _, f := range files {
+		if err := tree.Put(f); err != nil {
+			panic(err)
+		}
+	}
+	return tree
 }
 
-func regular(path, text string) File {
-	return File{Path: path, Mode: typeRegular | 0o644, Size: int64(len(text)), Open: opener([]byte(text))}
-}
-
-func contents(t testing.TB, f *File) string {
+func contents(t testing.TB, f *overlay.Entry) string {
 	t.Helper()
 	b, err := f.Content(1 << 30)
 	must(t, err)

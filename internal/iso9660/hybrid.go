@@ -171,7 +171,7 @@ func (l *layout) moved(p partition) (partition, fate) {
 	f, i := l.img.fate(p)
 	switch f {
 	case fateBoot:
-		return partition{uint64(l.boot[i].lba) * blocksPerSec, uint64(blocks(l.boot[i].size))}, f
+		return partition{uint64(l.boot[i].lba) * blocksPerSec, uint64(blocks(l.boot[i].file.Size))}, f
 	case fateVolume:
 		return partition{p.start, uint64(l.total)*blocksPerSec - p.start}, f
 	}

@@ -45,7 +45,7 @@ func TestHybridImages(t *testing.T) {
 				t.Errorf("notes %q", notes)
 			}
 			for i := range 300 { // the directory grows, so everything moves
-				img.Put(regular(fmt.Sprintf("boot/added-%03d", i), strings.Repeat("x", 3000)))
+				img.Files.Put(regular(fmt.Sprintf("boot/added-%03d", i), strings.Repeat("x", 3000)))
 			}
 			checkHybrid(t, src, writeISO(t, img), tt.parts)
 		})
@@ -197,7 +197,7 @@ func TestSystemAreaByHand(t *testing.T) {
 	if len(img.Notes) != 3 {
 		t.Errorf("notes\n%s", notes)
 	}
-	img.Put(regular("aaa", strings.Repeat("x", 1<<20)))
+	img.Files.Put(regular("aaa", strings.Repeat("x", 1<<20)))
 	out := openBytes(t, writeBytes(t, img))
 	if out.Notes != nil || out.sectors%512 != 0 {
 		t.Errorf("%d sectors; notes %q", out.sectors, out.Notes)
@@ -248,7 +248,7 @@ func TestBrokenGPT(t *testing.T) {
 func TestSystemAreaIsKept(t *testing.T) {
 	plain := bytes.Repeat([]byte("other boot code "), systemSectors*sectorSize/16)
 	img := hybridSource(t, func(s systemArea, _ *Image) { copy(s, plain) })
-	img.Put(regular("aaa", "moves the rest"))
+	img.Files.Put(regular("aaa", "moves the rest"))
 	if out := openBytes(t, writeBytes(t, img)); !bytes.Equal(out.System, plain) {
 		t.Error("a system area without a signature changed")
 	}

@@ -15,36 +15,29 @@ package iso9660
 import (
 	"errors"
 	"fmt"
-	"io"
-	"sort"
-	"strings"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/overlay"
 )
 
-// Errors of this package. Every error of [Open] about the input wraps ErrNotISO or ErrCorrupt.
+// Errors of this package. Every error of [Open] about the input wraps ErrNotISO, ErrCorrupt or ErrTruncated.
 var (
-	// ErrNotISO says that the input has no ISO 9660 volume descriptor.
-	ErrNotISO = errors.New("not an ISO 9660 image")
-	// ErrCorrupt says that the input is an ISO 9660 image whose structures contradict themselves.
-	ErrCorrupt = errors.New("corrupt ISO 9660 image")
-	// ErrTooLarge says that something does not fit into the format.
+	// ErrNotISO is returned for an input without an ISO 9660 volume descriptor.
+	ErrNotISO = fail.New(fail.Verification, "not an ISO 9660 image", "")
+	// ErrCorrupt is returned for an ISO 9660 image whose structures contradict themselves.
+	ErrCorrupt = fail.New(fail.Verification, "corrupt ISO 9660 image", "")
+	// ErrTruncated is returned for an image that ends before its volume does.
+	ErrTruncated = fail.New(fail.Verification, "truncated ISO 9660 image", "")
+	// ErrTooLarge is returned if something does not fit into the format.
 	ErrTooLarge = errors.New("too large for ISO 9660")
-	// ErrInvalid says that an edited Image cannot be written as it is.
+	// ErrInvalid is returned for an edited Image that cannot be written as it is.
 	ErrInvalid = errors.New("cannot be an ISO 9660 image")
 )
 
-// TruncatedError says that an image ends before its volume does. It wraps [ErrCorrupt].
-type TruncatedError struct {
-	Want int64 // bytes, by the primary volume descriptor
-	Got  int64 // bytes there are
+// truncated is an error of an image that should have want bytes and has got.
+func truncated(want, got int64) error {
+	return fmt.Errorf("%w: it describes %d bytes and has %d", ErrTruncated, want, got)
 }
-
-// Error names both sizes.
-func (e *TruncatedError) Error() string {
-	return fmt.Sprintf("truncated ISO 9660 image: it describes %d bytes and has %d", e.Want, e.Got)
-}
-
-// Unwrap returns [ErrCorrupt].
-func (e *TruncatedError) Unwrap() error { return ErrCorrupt }
 
 func corruptf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
@@ -73,9 +66,9 @@ type Image struct {
 	// tables of a hybrid image. Shorter ones are filled up with zeros.
 	System []byte
 
-	// Files are the entries sorted by path; "." is the root. A directory without an entry of
-	// its own is written as 0755, owned by root.
-	Files []File
+	// Files are the volume's files. A directory without an entry of its own is written as 0755, owned
+	// by root. [Open] gives those that share an extent the same HardLink.
+	Files overlay.Tree
 
 	// RockRidge and Joliet report what the source had. Written images always have both.
 	RockRidge, Joliet bool
@@ -92,129 +85,4 @@ type Image struct {
 	Notes []string
 
 	sectors uint32 // the source's volume size in sectors; 0 for a new image
-}
-
-// File is one entry of the tree. Its fields mean the same as those of an overlay entry.
-type File struct {
-	// Path is relative, slash-separated and clean.
-	Path string
-	// Mode is st_mode: file type and the twelve permission bits.
-	Mode uint32
-	// UID and GID are numeric owners.
-	UID, GID uint32
-	// Major and Minor number a device node.
-	Major, Minor uint32
-	// Link is the target of a symlink.
-	Link string
-	// MTime is in seconds since 1970-01-01 UTC.
-	MTime int64
-	// Size is the length in bytes of a regular file.
-	Size int64
-	// Open gives the content of a regular file; it can be called more than once. Nil means empty.
-	Open func() (io.ReadCloser, error)
-	// HardLink groups the names of one file: regular files with the same non-empty HardLink
-	// share their data. [Open] sets it for files that share an extent in the source.
-	HardLink string
-}
-
-// File types of st_mode.
-const (
-	typeMask    = 0o170000
-	typeLink    = 0o120000
-	typeRegular = 0o100000
-	typeBlock   = 0o060000
-	typeDir     = 0o040000
-	typeChar    = 0o020000
-	permMask    = 0o007777
-)
-
-// IsDir reports whether f is a directory.
-func (f *File) IsDir() bool { return f.Mode&typeMask == typeDir }
-
-// IsRegular reports whether f is a regular file.
-func (f *File) IsRegular() bool { return f.Mode&typeMask == typeRegular }
-
-func (f *File) isLink() bool { return f.Mode&typeMask == typeLink }
-
-func (f *File) isDevice() bool {
-	t := f.Mode & typeMask
-	return t == typeBlock || t == typeChar
-}
-
-// Content reads a whole regular file of at most limit bytes. A file that turns out shorter or
-// longer than Size is an error.
-func (f *File) Content(limit int64) ([]byte, error) {
-	if !f.IsRegular() {
-		return nil, fmt.Errorf("read %s: not a regular file", f.Path)
-	}
-	return readAll(f.Path, f.Open, f.Size, limit)
-}
-
-func readAll(name string, open func() (io.ReadCloser, error), size, limit int64) ([]byte, error) {
-	if size > limit {
-		return nil, fmt.Errorf("read %s: %d bytes, the limit is %d", name, size, limit)
-	}
-	if open == nil {
-		return nil, nil
-	}
-	r, err := open()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	defer r.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(r, size+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if int64(len(b)) != size {
-		return nil, fmt.Errorf("read %s: got %d bytes or more, want %d", name, len(b), size)
-	}
-	return b, nil
-}
-
-// Lookup returns the entry at a clean path, or nil. It follows no symlinks.
-func (img *Image) Lookup(path string) *File {
-	for i := range img.Files {
-		if img.Files[i].Path == path {
-			return &img.Files[i]
-		}
-	}
-	return nil
-}
-
-// LookupFold is [Image.Lookup] without regard to case, as a boot loader that reads plain ISO
-// 9660 names looks files up. An exact match wins; then the first in order.
-func (img *Image) LookupFold(path string) *File {
-	if f := img.Lookup(path); f != nil {
-		return f
-	}
-	for i := range img.Files {
-		if strings.EqualFold(img.Files[i].Path, path) {
-			return &img.Files[i]
-		}
-	}
-	return nil
-}
-
-// Put adds f, or replaces the entry that has its path, and keeps Files sorted.
-func (img *Image) Put(f File) {
-	if old := img.Lookup(f.Path); old != nil {
-		*old = f
-		return
-	}
-	i := sort.Search(len(img.Files), func(i int) bool { return img.Files[i].Path >= f.Path })
-	img.Files = append(img.Files, File{})
-	copy(img.Files[i+1:], img.Files[i:])
-	img.Files[i] = f
-}
-
-// Remove drops the entry at path and, when it is a directory, everything below it.
-func (img *Image) Remove(path string) {
-	kept := img.Files[:0:0]
-	for _, f := range img.Files {
-		if f.Path != path && !strings.HasPrefix(f.Path, path+"/") {
-			kept = append(kept, f)
-		}
-	}
-	img.Files = kept
 }

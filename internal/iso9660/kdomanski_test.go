@@ -40,8 +40,8 @@ func kdTree(t *testing.T, b []byte) map[string]*kdomanski.File {
 
 func TestKdomanskiAgreesOnSmallTrees(t *testing.T) {
 	img := bootableImage()
-	img.Remove("long") // it does not follow the end of a long symlink
-	img.Put(regular("sub/scsi-3.0.21-tinycore.tcz.md5.txt", "name"))
+	img.Files.Remove("long") // it does not follow the end of a long symlink
+	img.Files.Put(regular("sub/scsi-3.0.21-tinycore.tcz.md5.txt", "name"))
 	b := writeBytes(t, img)
 	tree := kdTree(t, b)
 	var got, want []string
@@ -49,8 +49,7 @@ func TestKdomanskiAgreesOnSmallTrees(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %v", p, f.IsDir()))
 	}
 	back := openBytes(t, b)
-	for i := range back.Files {
-		f := &back.Files[i]
+	for _, f := range back.Files.Entries() {
 		if f.Path == "." {
 			continue
 		}
@@ -74,7 +73,7 @@ func TestKdomanskiAgreesOnSmallTrees(t *testing.T) {
 func TestKdomanskiReadsWrongNames(t *testing.T) {
 	img := &Image{}
 	for i := range 200 {
-		img.Put(regular(fmt.Sprintf("cde/optional/package-%03d-5.15.10-tinycore.tcz", i), "x"))
+		img.Files.Put(regular(fmt.Sprintf("cde/optional/package-%03d-5.15.10-tinycore.tcz", i), "x"))
 	}
 	b := writeBytes(t, img)
 	if _, err := Open(bytes.NewReader(b), int64(len(b))); err != nil {
@@ -82,15 +81,15 @@ func TestKdomanskiReadsWrongNames(t *testing.T) {
 	}
 	tree := kdTree(t, b)
 	right := 0
-	for i := range img.Files {
-		if tree[img.Files[i].Path] != nil {
+	for _, f := range img.Files.Entries() {
+		if tree[f.Path] != nil {
 			right++
 		}
 	}
-	if right == len(img.Files) {
+	if right == img.Files.Len() {
 		t.Errorf(mended, "it reads all names of a directory of more than one sector")
 	}
-	t.Logf("%d of %d names are right", right, len(img.Files))
+	t.Logf("%d of %d names are right", right, img.Files.Len())
 }
 
 // TestKdomanskiWritesNoBootMedium: no El Torito, no Rock Ridge, names folded to lower case and
@@ -110,7 +109,7 @@ func TestKdomanskiWritesNoBootMedium(t *testing.T) {
 	if img.RockRidge {
 		t.Errorf(mended, "it writes Rock Ridge")
 	}
-	if img.Lookup(name) != nil {
+	if img.Files.Get(name) != nil {
 		t.Errorf(mended, "it keeps long names")
 	}
 }

@@ -2,15 +2,14 @@ package iso9660
 
 import (
 	"fmt"
-	"io"
 	"path"
-	"sort"
-	"strings"
+
+	"mkbuild/internal/overlay"
 )
 
 // node is a file of the image to be written.
 type node struct {
-	file   File
+	file   overlay.Entry
 	name   string
 	parent *node   // the root is its own parent
 	kids   []*node // in the order of iso once nameFiles has run
@@ -31,10 +30,8 @@ type dirPlace struct {
 
 // blob is data to be placed once, however many names it has.
 type blob struct {
-	name                string // for errors
+	file                overlay.Entry // the first of its names
 	lba                 uint32
-	size                int64
-	open                func() (io.ReadCloser, error)
 	infoTable, grubInfo bool // tables wanted inside this data: see BootEntry
 }
 
@@ -95,25 +92,20 @@ func (img *Image) checkVolume() error {
 	return nil
 }
 
-// buildTree links the flat list of files.
+// buildTree links the files.
 func (l *layout) buildTree() error {
-	root := &node{file: File{Path: ".", Mode: typeDir | 0o755, MTime: l.img.Modified}, nlink: 2}
+	root := &node{file: overlay.Entry{Path: ".", Mode: overlay.TypeDir | 0o755, MTime: l.img.Modified}, nlink: 2}
 	root.parent = root
 	l.root, l.nodes = root, map[string]*node{".": root}
-	files := append([]File(nil), l.img.Files...)
-	sort.SliceStable(files, func(a, b int) bool { return files[a].Path < files[b].Path })
-	for i, f := range files {
-		if i > 0 && files[i-1].Path == f.Path {
-			return invalidf("two entries for %q", f.Path)
-		}
-		if err := f.check(); err != nil {
+	for _, f := range l.img.Files.Entries() {
+		if err := check(f); err != nil {
 			return err
 		}
 		if f.Path == "." {
-			root.file = f
+			root.file = *f
 			continue
 		}
-		if _, err := l.add(f); err != nil {
+		if _, err := l.add(*f); err != nil {
 			return err
 		}
 	}
@@ -122,16 +114,13 @@ func (l *layout) buildTree() error {
 }
 
 // check refuses entries that no image can hold.
-func (f *File) check() error {
+func check(f *overlay.Entry) error {
 	switch {
-	case f.Path == "" || path.Clean("/" + f.Path)[1:] != f.Path && f.Path != ".",
-		strings.IndexByte(f.Path, 0) >= 0, len(path.Base(f.Path)) > maxName:
+	case len(path.Base(f.Path)) > maxName:
 		return invalidf("path %.300q", f.Path)
-	case f.Mode&typeMask == 0:
-		return invalidf("%s: no file type in mode %#o", f.Path, f.Mode)
 	case f.Path == "." && !f.IsDir():
 		return invalidf("the root is not a directory")
-	case f.isLink() && (f.Link == "" || len(f.Link) > maxPath || strings.IndexByte(f.Link, 0) >= 0):
+	case f.IsLink() && len(f.Link) > maxPath:
 		return invalidf("%s: symlink to %.64q", f.Path, f.Link)
 	case f.Size < 0:
 		return invalidf("%s: size %d", f.Path, f.Size)
@@ -143,12 +132,12 @@ func (f *File) check() error {
 
 // add makes a node and the directories above it that have no entry of their own. Files come
 // sorted, so a directory with an entry is there already.
-func (l *layout) add(f File) (*node, error) {
+func (l *layout) add(f overlay.Entry) (*node, error) {
 	dir := path.Dir(f.Path)
 	parent := l.nodes[dir]
 	if parent == nil {
 		var err error
-		if parent, err = l.add(File{Path: dir, Mode: typeDir | 0o755, MTime: l.img.Modified}); err != nil {
+		if parent, err = l.add(overlay.Entry{Path: dir, Mode: overlay.TypeDir | 0o755, MTime: l.img.Modified}); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +161,7 @@ func (l *layout) add(f File) (*node, error) {
 }
 
 // blobFor returns the data of a file: that of its group when it is one of several names.
-func (l *layout) blobFor(f *File) (*blob, error) {
+func (l *layout) blobFor(f *overlay.Entry) (*blob, error) {
 	if f.Size == 0 {
 		return nil, nil
 	}
@@ -180,12 +169,12 @@ func (l *layout) blobFor(f *File) (*blob, error) {
 		return nil, invalidf("%s: %d bytes and no content", f.Path, f.Size)
 	}
 	if b := l.groups[f.HardLink]; b != nil {
-		if b.size != f.Size {
-			return nil, invalidf("%s and %s are one file with two sizes", b.name, f.Path)
+		if b.file.Size != f.Size {
+			return nil, invalidf("%s and %s are one file with two sizes", b.file.Path, f.Path)
 		}
 		return b, nil
 	}
-	b := &blob{name: f.Path, size: f.Size, open: f.Open}
+	b := &blob{file: *f}
 	if f.HardLink != "" {
 		l.groups[f.HardLink] = b
 	}
@@ -283,7 +272,7 @@ func (l *layout) placeBlobs(p *placer) {
 			return
 		}
 		seen[b] = true
-		b.lba = p.take(b.size)
+		b.lba = p.take(b.file.Size)
 		l.blobs = append(l.blobs, b)
 	}
 	put(l.catalog)

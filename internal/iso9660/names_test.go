@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+
+	"mkbuild/internal/overlay"
 )
 
 func TestISOName(t *testing.T) {
@@ -53,7 +55,7 @@ func TestISONamesOfBootFiles(t *testing.T) {
 	} {
 		must(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
-		img.Put(regular(name, "x"))
+		img.Files.Put(regular(name, "x"))
 	}
 	theirs := filepath.Join(t.TempDir(), "mkisofs.iso")
 	testkit.Run(t, "genisoimage", "-quiet", "-l", "-o", theirs, dir)
@@ -70,16 +72,16 @@ func TestISONamesOfBootFiles(t *testing.T) {
 func TestNamesAreUnique(t *testing.T) {
 	var kids []*node
 	add := func(name string, mode uint32) {
-		kids = append(kids, &node{name: name, file: File{Path: name, Mode: mode}})
+		kids = append(kids, &node{name: name, file: overlay.Entry{Path: name, Mode: mode}})
 	}
 	for i := range 1200 {
-		add(fmt.Sprintf("%s-%04d.tcz", strings.Repeat("long", 20), i), typeRegular)
+		add(fmt.Sprintf("%s-%04d.tcz", strings.Repeat("long", 20), i), overlay.TypeRegular)
 	}
-	add("UPPER.TXT", typeRegular)
-	add("upper.txt", typeRegular)
-	add("upper", typeRegular)
-	add("UPPER", typeDir)
-	add("x", typeLink)
+	add("UPPER.TXT", overlay.TypeRegular)
+	add("upper.txt", overlay.TypeRegular)
+	add("upper", overlay.TypeRegular)
+	add("UPPER", overlay.TypeDir)
+	add("x", overlay.TypeLink)
 	d := &node{kids: kids}
 	nameJoliet(d)
 	nameISO(d.kids)

@@ -74,7 +74,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, err
 	}
 	if want := int64(img.sectors) * sectorSize; want > size {
-		return nil, &TruncatedError{Want: want, Got: size}
+		return nil, truncated(want, size)
 	}
 	if img.System, err = s.read(0, 0, systemSectors*sectorSize); err != nil {
 		return nil, err
@@ -83,7 +83,10 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img.Files, img.RockRidge, img.Joliet = tree.files, tree.rockRidge, vol.joliet != nil
+	if img.Files, err = tree.tree(); err != nil {
+		return nil, err
+	}
+	img.RockRidge, img.Joliet = tree.rockRidge, vol.joliet != nil
 	if vol.hasCatalog {
 		if err := img.readCatalog(s, tree, vol.catalog); err != nil {
 			return nil, err
@@ -115,7 +118,7 @@ func (s *source) descriptors() (volume, error) {
 	for i := uint32(0); i < maxDescriptors; i++ {
 		b, err := s.read(systemSectors+i, 0, sectorSize)
 		if err != nil && v.primary != nil {
-			return v, &TruncatedError{Want: int64(le32(v.primary[80:])) * sectorSize, Got: s.size}
+			return v, truncated(int64(le32(v.primary[80:]))*sectorSize, s.size)
 		}
 		if err != nil || string(b[1:6]) != vdMagic {
 			return v, s.noDescriptor(i, err)

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"mkbuild/internal/overlay"
 )
 
 func TestOpenRefusesOtherFiles(t *testing.T) {
@@ -36,12 +38,8 @@ func TestOpenTruncated(t *testing.T) {
 	b := writeBytes(t, everything())
 	for _, size := range []int{len(b) - 1, len(b) / 2, 18 * sectorSize, 17*sectorSize + 5} {
 		_, err := Open(bytes.NewReader(b), int64(size))
-		var cut *TruncatedError
-		if !errors.As(err, &cut) || !errors.Is(err, ErrCorrupt) {
+		if !errors.Is(err, ErrTruncated) {
 			t.Fatalf("%d of %d bytes: %v", size, len(b), err)
-		}
-		if cut.Got != int64(size) || cut.Want != int64(len(b)) {
-			t.Errorf("got %v, want %d and %d", err, len(b), size)
 		}
 		for _, n := range []int{size, len(b)} {
 			if !strings.Contains(err.Error(), fmt.Sprint(n)) {
@@ -92,12 +90,12 @@ func bootableImage() *Image {
 		{Bootable: true, Path: "loader", LoadSectors: 4, InfoTable: true},
 		{Bootable: true, Platform: PlatformUEFI, Path: "efi.img", LoadSectors: 2, ID: "an id"},
 	}}
-	img.Put(regular("loader", string(filled(5000, 7))))
-	img.Put(regular("efi.img", string(filled(1000, 8))))
-	img.Put(regular("sub/inner", "inner"))
-	img.Put(regular("sub/outer", "outer"))
-	img.Put(File{Path: "link", Mode: typeLink | 0o777, Link: "target"})
-	img.Put(File{Path: "long", Mode: typeLink | 0o777, Link: strings.Repeat("part/", 100)})
+	img.Files.Put(regular("loader", string(filled(5000, 7))))
+	img.Files.Put(regular("efi.img", string(filled(1000, 8))))
+	img.Files.Put(regular("sub/inner", "inner"))
+	img.Files.Put(regular("sub/outer", "outer"))
+	img.Files.Put(overlay.Entry{Path: "link", Mode: overlay.TypeLink | 0o777, Link: "target"})
+	img.Files.Put(overlay.Entry{Path: "long", Mode: overlay.TypeLink | 0o777, Link: strings.Repeat("part/", 100)})
 	return img
 }
 
@@ -173,22 +171,22 @@ func TestOpenRefusesDamage(t *testing.T) {
 // TestOpenMultiExtent joins two files into one, as mkisofs stores files of 4 GiB and more.
 func TestOpenMultiExtent(t *testing.T) {
 	img := &Image{}
-	img.Put(regular("x", strings.Repeat("x", sectorSize)))
-	img.Put(regular("y", "the rest"))
+	img.Files.Put(regular("x", strings.Repeat("x", sectorSize)))
+	img.Files.Put(regular("y", "the rest"))
 	d := &disc{t, writeBytes(t, img)}
 	d.record("X.;1")[25] |= flagMore
 	y := d.record("Y.;1")
 	d.field(y, "NM")[5] = 'x'
 	y[33] = 'X'
 	back := openBytes(t, d.b)
-	f := back.Lookup("x")
-	if len(back.Files) != 2 || f.Size != sectorSize+8 {
+	f := back.Files.Get("x")
+	if back.Files.Len() != 2 || f.Size != sectorSize+8 {
 		t.Fatalf("got %+v", back.Files)
 	}
 	if got := contents(t, f); got != strings.Repeat("x", sectorSize)+"the rest" {
 		t.Errorf("got %q", got)
 	}
-	if again := openBytes(t, writeBytes(t, back)); contents(t, again.Lookup("x")) != contents(t, f) {
+	if again := openBytes(t, writeBytes(t, back)); contents(t, again.Files.Get("x")) != contents(t, f) {
 		t.Error("lost in writing")
 	}
 }
@@ -197,7 +195,7 @@ func TestOpenBootEntries(t *testing.T) {
 	img := bootableImage()
 	hidden := filled(2880<<10, 5)
 	img.Boot = append(img.Boot,
-		BootEntry{Bootable: false, Media: MediaFloppy288, Open: opener(hidden), Size: int64(len(hidden)), LoadSegment: 0x7c0, LoadSectors: 1},
+		BootEntry{Bootable: false, Media: MediaFloppy288, Open: overlay.Bytes(hidden), Size: int64(len(hidden)), LoadSegment: 0x7c0, LoadSectors: 1},
 		BootEntry{Bootable: true, Platform: PlatformPPC, Path: "loader", LoadSectors: 9, SystemType: 6})
 	img.CatalogID = "by hand"
 	first := writeBytes(t, img)
@@ -215,7 +213,7 @@ func TestOpenBootEntries(t *testing.T) {
 			t.Errorf("entry %d\n got %s\nwant %s", i, got, want)
 		}
 	}
-	data, err := readAll("hidden", back.Boot[2].Open, back.Boot[2].Size, 4<<20)
+	data, err := back.BootImage(&back.Boot[2]).Content(4 << 20)
 	if err != nil || !bytes.Equal(data, hidden) {
 		t.Errorf("hidden image: %v", err)
 	}
@@ -330,9 +328,9 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for i := range img.Files {
-			if img.Files[i].IsRegular() {
-				_, _ = img.Files[i].Content(1 << 16)
+		for _, f := range img.Files.Entries() {
+			if f.IsRegular() {
+				_, _ = f.Content(1 << 16)
 			}
 		}
 		var out bytes.Buffer

@@ -25,15 +25,15 @@ func TestReplaceLeavesEverythingElse(t *testing.T) {
 	long := strings.Repeat("other ", 1000)
 	got := replaced(t, src, map[string][]byte{"sub/implied/deep": []byte(long), "suid": []byte("x")})
 	img, old := openBytes(t, got), openBytes(t, src)
-	for i := range old.Files {
-		want := summary(t, &old.Files[i])
-		switch f := &old.Files[i]; f.Path {
+	for _, f := range old.Files.Entries() {
+		want := summary(t, f)
+		switch f.Path {
 		case "sub/implied/deep":
 			want = strings.Replace(want, `19 "implied directories"`, `6000 "`+long+`"`, 1)
 		case "suid":
 			want = strings.Replace(want, `3 "abc"`, `1 "x"`, 1)
 		}
-		if got := summary(t, &img.Files[i]); got != want {
+		if got := summary(t, img.Files.Get(f.Path)); got != want {
 			t.Errorf("\n got %.200s\nwant %.200s", got, want)
 		}
 	}

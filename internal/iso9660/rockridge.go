@@ -64,9 +64,9 @@ func selfFields(n *node) [][]byte {
 func entryFields(n *node) [][]byte {
 	fields := append(posixFields(n), nameFields(n.name)...)
 	switch {
-	case n.file.isLink():
+	case n.file.IsLink():
 		fields = append(fields, linkFields(n.file.Link)...)
-	case n.file.isDevice():
+	case isDevice(&n.file):
 		fields = append(fields, deviceField(n.file.Major, n.file.Minor))
 	}
 	return fields

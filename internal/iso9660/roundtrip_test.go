@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"mkbuild/internal/overlay"
 )
 
 // everything is an image with one of each kind.
@@ -16,33 +18,33 @@ func everything() *Image {
 		VolumeID: "Razor MK 0.1.0", SystemID: "LINUX", Publisher: "a publisher", Preparer: "a preparer",
 		ApplicationID: "Razor Microkernel", VolumeSetID: "set", Copyright: "LICENSE",
 		Created: 1350000000, Modified: 1350000001, ModifiedCentis: 42,
-		Files: []File{
-			{Path: ".", Mode: typeDir | 0o755, MTime: 1},
-			{Path: "dev", Mode: typeDir | 0o1777, UID: 1001, GID: 50, MTime: 1350000003},
-			{Path: "dev/disk", Mode: typeBlock | 0o660, Major: 8, Minor: 17, MTime: 5},
-			{Path: "dev/null", Mode: typeChar | 0o666, Major: 1, Minor: 3, MTime: 6},
-			{Path: "dev/tty", Mode: typeChar | 0o620, Major: 0, Minor: 7, GID: 5},
+		Files: treeOf([]overlay.Entry{
+			{Path: ".", Mode: overlay.TypeDir | 0o755, MTime: 1},
+			{Path: "dev", Mode: overlay.TypeDir | 0o1777, UID: 1001, GID: 50, MTime: 1350000003},
+			{Path: "dev/disk", Mode: overlay.TypeBlock | 0o660, Major: 8, Minor: 17, MTime: 5},
+			{Path: "dev/null", Mode: overlay.TypeChar | 0o666, Major: 1, Minor: 3, MTime: 6},
+			{Path: "dev/tty", Mode: overlay.TypeChar | 0o620, Major: 0, Minor: 7, GID: 5},
 			{Path: "dev/pipe", Mode: 0o010000 | 0o600},
-			{Path: "empty", Mode: typeRegular | 0o400},
-			{Path: "link", Mode: typeLink | 0o777, Link: "../a/./b"},
-			{Path: "link.abs", Mode: typeLink | 0o777, Link: "/"},
-			{Path: "link.long", Mode: typeLink | 0o777, Link: "/" + strings.Repeat("component/", 300) + strings.Repeat("z", 700)},
+			{Path: "empty", Mode: overlay.TypeRegular | 0o400},
+			{Path: "link", Mode: overlay.TypeLink | 0o777, Link: "../a/./b"},
+			{Path: "link.abs", Mode: overlay.TypeLink | 0o777, Link: "/"},
+			{Path: "link.long", Mode: overlay.TypeLink | 0o777, Link: "/" + strings.Repeat("component/", 300) + strings.Repeat("z", 700)},
 			regular(long, "long name"),
 			regular("sub/implied/deep", "implied directories"),
-			{Path: "suid", Mode: typeRegular | 0o6755, UID: 1 << 31, GID: 70000, MTime: -1, Size: 3, Open: opener([]byte("abc"))},
+			{Path: "suid", Mode: overlay.TypeRegular | 0o6755, UID: 1 << 31, GID: 70000, MTime: -1, Size: 3, Open: overlay.Bytes([]byte("abc"))},
 			regular("ünïcode-名前", "unicode"),
-		},
+		}...),
 		RockRidge: true, Joliet: true,
 	}
 	one, two := regular("hard/one", "shared"), regular("hard/two", "shared")
 	one.HardLink, two.HardLink = "x", "x"
-	img.Put(one)
-	img.Put(two)
+	img.Files.Put(one)
+	img.Files.Put(two)
 	return img
 }
 
 // summary describes a file completely, but for where its data is.
-func summary(t *testing.T, f *File) string {
+func summary(t *testing.T, f *overlay.Entry) string {
 	t.Helper()
 	text := ""
 	if f.IsRegular() {
@@ -56,21 +58,21 @@ func TestRoundTrip(t *testing.T) {
 	img := everything()
 	first := writeBytes(t, img)
 	back := openBytes(t, first)
-	for i := range img.Files {
-		want := summary(t, &img.Files[i])
-		f := back.Lookup(img.Files[i].Path)
+	for _, f := range img.Files.Entries() {
+		want := summary(t, f)
+		f := back.Files.Get(f.Path)
 		if f == nil {
-			t.Errorf("lost %s", img.Files[i].Path)
+			t.Errorf("lost %s", f.Path)
 			continue
 		}
 		if got := summary(t, f); got != want {
 			t.Errorf("\n got %.200s\nwant %.200s", got, want)
 		}
 	}
-	if got := back.Lookup("sub/implied"); got == nil || got.Mode != typeDir|0o755 || got.MTime != img.Modified {
+	if got := back.Files.Get("sub/implied"); got == nil || got.Mode != overlay.TypeDir|0o755 || got.MTime != img.Modified {
 		t.Errorf("implied directory: %+v", got)
 	}
-	if a, b := back.Lookup("hard/one").HardLink, back.Lookup("hard/two").HardLink; a == "" || a != b {
+	if a, b := back.Files.Get("hard/one").HardLink, back.Files.Get("hard/two").HardLink; a == "" || a != b {
 		t.Errorf("hard links: %q and %q", a, b)
 	}
 	if !back.RockRidge || !back.Joliet || back.Boot != nil || back.CatalogPath != "" {
@@ -91,16 +93,13 @@ func TestRoundTrip(t *testing.T) {
 func TestWriteIsDeterministic(t *testing.T) {
 	img := everything()
 	want := writeBytes(t, img)
-	for i, j := 0, len(img.Files)-1; i < j; i, j = i+1, j-1 { // the order of Files must not matter
-		img.Files[i], img.Files[j] = img.Files[j], img.Files[i]
-	}
 	if !bytes.Equal(writeBytes(t, img), want) {
 		t.Error("two writes differ")
 	}
 	if n, err := img.Size(); err != nil || n != int64(len(want)) {
 		t.Errorf("Size() = %d, %v; wrote %d", n, err, len(want))
 	}
-	img.Lookup("suid").MTime++
+	img.Files.Get("suid").MTime++
 	if bytes.Equal(writeBytes(t, img), want) {
 		t.Error("a changed time changed nothing")
 	}
@@ -108,91 +107,43 @@ func TestWriteIsDeterministic(t *testing.T) {
 
 func TestEmptyImage(t *testing.T) {
 	img := openBytes(t, writeBytes(t, &Image{}))
-	if len(img.Files) != 1 || img.Files[0].Path != "." || img.Created != 0 {
+	if img.Files.Len() != 1 || img.Files.Get(".") == nil || img.Created != 0 {
 		t.Errorf("got %+v", img)
-	}
-}
-
-func TestPutRemoveLookup(t *testing.T) {
-	img := &Image{}
-	for _, p := range []string{"b", "a/x", "a", "a-b"} {
-		img.Put(regular(p, p))
-	}
-	img.Put(regular("b", "new"))
-	var paths []string
-	for _, f := range img.Files {
-		paths = append(paths, f.Path)
-	}
-	if got := strings.Join(paths, " "); got != "a a-b a/x b" {
-		t.Errorf("paths %q", got)
-	}
-	if got := contents(t, img.Lookup("b")); got != "new" {
-		t.Errorf("b holds %q", got)
-	}
-	img.Remove("a")
-	if img.Lookup("a/x") != nil || img.Lookup("a-b") == nil || img.Lookup("B") != nil || img.LookupFold("A-B") == nil {
-		t.Errorf("after Remove: %+v", img.Files)
-	}
-}
-
-func TestContentRefuses(t *testing.T) {
-	f := regular("f", "12345")
-	if _, err := f.Content(4); err == nil {
-		t.Error("no limit")
-	}
-	f.Size = 6
-	if _, err := f.Content(10); err == nil {
-		t.Error("no complaint about a short file")
-	}
-	f.Size = 4
-	if _, err := f.Content(10); err == nil {
-		t.Error("no complaint about a long file")
-	}
-	d := File{Path: "d", Mode: typeDir}
-	if _, err := d.Content(10); err == nil {
-		t.Error("read a directory")
 	}
 }
 
 func TestWriteRefuses(t *testing.T) {
 	broken := errors.New("broken disk")
 	bootable := func(e BootEntry) *Image {
-		return &Image{Files: []File{regular("boot", strings.Repeat("b", 100))}, Boot: []BootEntry{e}}
+		return &Image{Files: treeOf(regular("boot", strings.Repeat("b", 100))), Boot: []BootEntry{e}}
 	}
-	files := func(f ...File) *Image { return &Image{Files: f} }
+	files := func(f ...overlay.Entry) *Image { return &Image{Files: treeOf(f...)} }
 	tests := []struct {
 		name string
 		img  *Image
 		want error
 		text string
 	}{
-		{"4 GiB", files(File{Path: "big", Mode: typeRegular, Size: 1 << 32, Open: opener(nil)}), ErrTooLarge, "big"},
-		{"total", files(File{Path: "a", Mode: typeRegular, Size: 1, Open: opener([]byte("ab"))}), nil, "copy a"},
-		{"short", files(File{Path: "a", Mode: typeRegular, Size: 3, Open: opener([]byte("ab"))}), nil, "copy a"},
-		{"open fails", files(File{Path: "a", Mode: typeRegular, Size: 3,
-			Open: func() (io.ReadCloser, error) { return nil, broken }}), broken, "read a"},
-		{"no content", files(File{Path: "a", Mode: typeRegular, Size: 3}), ErrInvalid, "a"},
-		{"negative", files(File{Path: "a", Mode: typeRegular, Size: -3}), ErrInvalid, "a"},
-		{"twice", files(regular("a", ""), regular("a", "")), ErrInvalid, "two entries"},
-		{"no type", files(File{Path: "a", Mode: 0o644}), ErrInvalid, "a"},
-		{"dotdot", files(regular("../a", "")), ErrInvalid, "a"},
-		{"absolute", files(regular("/a", "")), ErrInvalid, "a"},
-		{"no name", files(regular("", "")), ErrInvalid, "path"},
-		{"NUL", files(regular("a\x00b", "")), ErrInvalid, "path"},
+		{"4 GiB", files(overlay.Entry{Path: "big", Mode: overlay.TypeRegular, Size: 1 << 32, Open: overlay.Bytes(nil)}), ErrTooLarge, "big"},
+		{"total", files(overlay.Entry{Path: "a", Mode: overlay.TypeRegular, Size: 1, Open: overlay.Bytes([]byte("ab"))}), nil, "copy a"},
+		{"short", files(overlay.Entry{Path: "a", Mode: overlay.TypeRegular, Size: 3, Open: overlay.Bytes([]byte("ab"))}), nil, "copy a"},
+		{"open fails", files(overlay.Entry{Path: "a", Mode: overlay.TypeRegular, Size: 3,
+			Open: func() (io.ReadCloser, error) { return nil, broken }}), broken, "copy a"},
+		{"no content", files(overlay.Entry{Path: "a", Mode: overlay.TypeRegular, Size: 3}), ErrInvalid, "a"},
+		{"negative", files(overlay.Entry{Path: "a", Mode: overlay.TypeRegular, Size: -3}), ErrInvalid, "a"},
 		{"long name", files(regular(strings.Repeat("a", 256), "")), ErrInvalid, "path"},
 		{"below a file", files(regular("a", ""), regular("a/b", "")), ErrInvalid, "a/b"},
 		{"root is a file", files(regular(".", "")), ErrInvalid, "root"},
-		{"empty link", files(File{Path: "l", Mode: typeLink}), ErrInvalid, "l"},
 		{"volume id", &Image{VolumeID: strings.Repeat("v", 33)}, ErrInvalid, "volume id"},
 		{"system area", &Image{System: make([]byte, 32769)}, ErrInvalid, "system area"},
-		{"two sizes", files(File{Path: "a", Mode: typeRegular, Size: 1, Open: opener(nil), HardLink: "h"},
-			File{Path: "b", Mode: typeRegular, Size: 2, Open: opener(nil), HardLink: "h"}), ErrInvalid, "one file"},
+		{"two sizes", files(overlay.Entry{Path: "a", Mode: overlay.TypeRegular, Size: 1, Open: overlay.Bytes(nil), HardLink: "h"},
+			overlay.Entry{Path: "b", Mode: overlay.TypeRegular, Size: 2, Open: overlay.Bytes(nil), HardLink: "h"}), ErrInvalid, "one file"},
 		{"boot file is gone", bootable(BootEntry{Path: "boot/isolinux.bin"}), ErrInvalid, "boot/isolinux.bin"},
 		{"boot file is nothing", bootable(BootEntry{}), ErrInvalid, "boot entry 1"},
-		{"no room for the table", &Image{Files: []File{regular("boot", "tiny")},
+		{"no room for the table", &Image{Files: treeOf(regular("boot", "tiny")),
 			Boot: []BootEntry{{Path: "boot", InfoTable: true}}}, ErrInvalid, "boot"},
 		{"section id", bootable(BootEntry{Path: "boot", ID: strings.Repeat("i", 29)}), ErrInvalid, "section id"},
-		{"catalog is a directory", &Image{Files: []File{regular("cat/boot", "b")}, CatalogPath: "cat",
+		{"catalog is a directory", &Image{Files: treeOf(regular("cat/boot", "b")), CatalogPath: "cat",
 			Boot: []BootEntry{{Path: "cat/boot"}}}, ErrInvalid, "catalog"},
 	}
 	for _, tt := range tests {
@@ -219,7 +170,7 @@ func (f *failing) Write(p []byte) (int, error) {
 
 func TestWriteToFullDisk(t *testing.T) {
 	img := everything()
-	img.Put(regular("large", string(filled(3<<20, 1))))
+	img.Files.Put(regular("large", string(filled(3<<20, 1))))
 	for _, room := range []int{0, 1 << 20, 2 << 20, 3 << 20} {
 		if err := img.Write(&failing{left: room}); !errors.Is(err, errFull) {
 			t.Errorf("room for %d bytes: %v", room, err)

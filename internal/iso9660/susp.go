@@ -2,6 +2,8 @@ package iso9660
 
 import (
 	"strings"
+
+	"mkbuild/internal/overlay"
 )
 
 const (
@@ -160,6 +162,35 @@ func (a *attributes) addTimes(f []byte) {
 	} else {
 		a.mtime, _ = parseLongDate(f[off:])
 	}
+}
+
+// apply gives an entry what Rock Ridge knows of it.
+func (a *attributes) apply(f *overlay.Entry) error {
+	if a.hasTime {
+		f.MTime = a.mtime
+	}
+	if !a.hasPX {
+		return nil
+	}
+	f.Mode, f.UID, f.GID = a.mode&0o177777, a.uid, a.gid
+	if a.relocated != 0 { // the placeholder is a file
+		f.Mode = f.Perm() | overlay.TypeDir
+	}
+	if f.IsLink() {
+		f.Link = a.link.target.String()
+		if f.Link == "" || strings.IndexByte(f.Link, 0) >= 0 {
+			return corruptf("%q: symlink to %q", f.Path, f.Link)
+		}
+	}
+	if isDevice(f) {
+		f.Major, f.Minor = a.major, a.minor
+	}
+	return nil
+}
+
+func isDevice(e *overlay.Entry) bool {
+	t := e.Mode & overlay.TypeMask
+	return t == overlay.TypeBlock || t == overlay.TypeChar
 }
 
 // linkParser puts a symlink's target together from the components of SL fields (Rock Ridge

@@ -1,5 +1,7 @@
 package iso9660
 
+import "mkbuild/internal/overlay"
+
 // HasTables reports whether [Image.Write] writes tables into a file that say where it lies: a
 // boot-info-table, or GRUB's own position.
 func (img *Image) HasTables(name string) bool {
@@ -18,7 +20,7 @@ func (img *Image) tables(name string) (info, grub bool) {
 
 // WithoutTables reads a boot file of at most 64 MiB with those tables zero, which is the same
 // wherever the file lies.
-func (img *Image) WithoutTables(f *File) ([]byte, error) {
+func (img *Image) WithoutTables(f *overlay.Entry) ([]byte, error) {
 	b, err := f.Content(maxBootFile)
 	if err != nil {
 		return nil, err
@@ -33,31 +35,25 @@ func (img *Image) WithoutTables(f *File) ([]byte, error) {
 	return b, nil
 }
 
-// TableError says what is wrong with a boot file's boot-info-table.
-type TableError struct{ Path, What string }
-
-func (e *TableError) Error() string { return "boot-info-table of " + e.Path + ": " + e.What }
-
 // CheckTables looks at the boot-info-table of the BIOS entry of an image that was read with [Open]:
-// isolinux finds its own rest by it. An entry whose file has none where it should gives a
-// [*TableError]; one that needs none, such as an EFI image, gives nil.
-func (img *Image) CheckTables(e *BootEntry) error {
+// isolinux finds its own rest by it. It returns what is wrong, "" if nothing is or if the entry needs none.
+func (img *Image) CheckTables(e *BootEntry) (wrong string, err error) {
 	if e.Path == "" || !e.InfoTable {
-		return nil
+		return "", nil
 	}
-	b, err := img.Lookup(e.Path).Content(maxBootFile)
+	b, err := img.Files.Get(e.Path).Content(maxBootFile)
 	if err != nil {
-		return err
+		return "", err
 	}
 	switch {
 	case len(b) < infoTableEnd:
-		return &TableError{e.Path, "the file is too short for one"}
+		return "the file is too short for one", nil
 	case le32(b[12:]) != e.lba:
-		return &TableError{e.Path, "it names another place than the boot catalog"}
+		return "it names another place than the boot catalog", nil
 	case int64(le32(b[16:])) != int64(len(b)):
-		return &TableError{e.Path, "it names another length than the file has"}
+		return "it names another length than the file has", nil
 	case le32(b[20:]) != sumWords(b[infoTableEnd:]):
-		return &TableError{e.Path, "its checksum is not that of the file"}
+		return "its checksum is not that of the file", nil
 	}
-	return nil
+	return "", nil
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+
+	"mkbuild/internal/overlay"
 )
 
 // report runs xorriso's reports on an image and returns the lines with a prefix.
@@ -144,7 +146,7 @@ func compareWithDisk(t *testing.T, dir string, img *Image) {
 		info, err := e.Info()
 		must(t, err)
 		seen++
-		f := img.Lookup(filepath.ToSlash(rel))
+		f := img.Files.Get(filepath.ToSlash(rel))
 		switch {
 		case f == nil:
 			t.Errorf("no %s", rel)
@@ -157,12 +159,12 @@ func compareWithDisk(t *testing.T, dir string, img *Image) {
 		compareContent(t, p, info, f)
 		return nil
 	}))
-	if want := seen + 1; len(img.Files) != want { // and the boot catalog
-		t.Errorf("%d entries, want %d", len(img.Files), want)
+	if want := seen + 1; img.Files.Len() != want { // and the boot catalog
+		t.Errorf("%d entries, want %d", img.Files.Len(), want)
 	}
 }
 
-func compareContent(t *testing.T, p string, info os.FileInfo, f *File) {
+func compareContent(t *testing.T, p string, info os.FileInfo, f *overlay.Entry) {
 	t.Helper()
 	if info.Mode()&os.ModeSymlink != 0 {
 		if target, err := os.Readlink(p); err != nil || f.Link != target {
@@ -181,7 +183,7 @@ func compareContent(t *testing.T, p string, info os.FileInfo, f *File) {
 // owners, devices, long links and names.
 func TestToolsReadEverything(t *testing.T) {
 	img := everything()
-	link := img.Lookup("link.long")
+	link := img.Files.Get("link.long")
 	link.Link = link.Link[:700] // libisofs stops at about a thousand
 	out := writeISO(t, img)
 	list := tarList(t, out)
@@ -219,8 +221,8 @@ func TestOtherNames(t *testing.T) {
 		testkit.Run(t, "genisoimage", "-quiet", tt.flag, "-o", iso, dir)
 		img := openISO(t, iso)
 		var paths []string
-		for i := range img.Files {
-			paths = append(paths, img.Files[i].Path)
+		for _, f := range img.Files.Entries() {
+			paths = append(paths, f.Path)
 		}
 		if got := strings.Join(paths, " "); got != tt.want || img.RockRidge || img.Joliet != (tt.flag == "-J") {
 			t.Errorf("%s: got %q, Rock Ridge %v, Joliet %v", tt.name, got, img.RockRidge, img.Joliet)
@@ -232,9 +234,9 @@ func TestOtherNames(t *testing.T) {
 func TestEditedImage(t *testing.T) {
 	img := openISO(t, mkisofs(t, "genisoimage", coreTree(t)))
 	img.VolumeID, img.Modified = "Razor MK 0.1.0", 1350000000
-	img.Put(File{Path: "boot/core.gz", Mode: typeRegular | 0o644, Size: 700_000, Open: opener(filled(700_000, 9))})
-	img.Put(regular("iso-metadata.yaml", "iso_version: 0.1.0\n"))
-	img.Remove("cde")
+	img.Files.Put(overlay.Entry{Path: "boot/core.gz", Mode: overlay.TypeRegular | 0o644, Size: 700_000, Open: overlay.Bytes(filled(700_000, 9))})
+	img.Files.Put(regular("iso-metadata.yaml", "iso_version: 0.1.0\n"))
+	img.Files.Remove("cde")
 	out := writeISO(t, img)
 	dir := t.TempDir()
 	testkit.Run(t, "bsdtar", "-C", dir, "-xf", out)

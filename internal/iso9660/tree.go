@@ -3,9 +3,11 @@ package iso9660
 import (
 	"sort"
 	"strconv"
+
+	"mkbuild/internal/overlay"
 )
 
-// finish sorts the tree, drops what was hidden and finds the files that share data.
+// finish sorts the files, drops what was hidden and finds those that share data.
 func (t *tree) finish() {
 	order := make([]int, 0, len(t.files))
 	for i := range t.files {
@@ -14,7 +16,7 @@ func (t *tree) finish() {
 		}
 	}
 	sort.Slice(order, func(a, b int) bool { return t.files[order[a]].Path < t.files[order[b]].Path })
-	files, lbas := make([]File, len(order)), make([]uint32, len(order))
+	files, lbas := make([]overlay.Entry, len(order)), make([]uint32, len(order))
 	for to, from := range order {
 		files[to], lbas[to] = t.files[from], t.lbas[from]
 	}
@@ -41,7 +43,7 @@ func (t *tree) linkShared() {
 }
 
 // at returns the first file whose data starts at a sector, or nil.
-func (t *tree) at(lba uint32) *File {
+func (t *tree) at(lba uint32) *overlay.Entry {
 	for i := range t.files {
 		if t.files[i].Size > 0 && t.lbas[i] == lba {
 			return &t.files[i]
@@ -59,4 +61,15 @@ func (t *tree) after(lba, end uint32) uint32 {
 		}
 	}
 	return next
+}
+
+// tree returns the files.
+func (t *tree) tree() (overlay.Tree, error) {
+	var out overlay.Tree
+	for i := range t.files {
+		if err := out.Put(t.files[i]); err != nil {
+			return out, corruptf("%v", err)
+		}
+	}
+	return out, nil
 }

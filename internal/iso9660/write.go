@@ -39,14 +39,19 @@ type stream struct {
 	err error
 }
 
+// Write implements [io.Writer].
+func (s *stream) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	s.pos += int64(n)
+	return n, err
+}
+
 // put writes b at a byte offset, with zeros up to there.
 func (s *stream) put(off int64, b []byte) {
 	s.skip(off)
-	if s.err != nil {
-		return
+	if s.err == nil {
+		_, s.err = s.Write(b)
 	}
-	n, err := s.w.Write(b)
-	s.pos, s.err = s.pos+int64(n), err
 }
 
 // sector is put at a sector.
@@ -58,8 +63,7 @@ func (s *stream) skip(off int64) {
 		s.err = fmt.Errorf("layout overlaps: at byte %d, want %d", s.pos, off)
 	}
 	for s.err == nil && s.pos < off {
-		n, err := s.w.Write(make([]byte, min(off-s.pos, sectorSize)))
-		s.pos, s.err = s.pos+int64(n), err
+		_, s.err = s.Write(make([]byte, min(off-s.pos, sectorSize)))
 	}
 }
 
@@ -120,7 +124,7 @@ func (l *layout) writeBlob(out *stream, b *blob) {
 		out.sector(b.lba, l.encodeCatalog())
 		return
 	case b.infoTable || b.grubInfo:
-		data, err := readAll(b.name, b.open, b.size, maxBootFile)
+		data, err := b.file.Content(maxBootFile)
 		if err != nil {
 			out.fail(err)
 			return
@@ -131,7 +135,7 @@ func (l *layout) writeBlob(out *stream, b *blob) {
 	}
 	out.sector(b.lba, nil)
 	if out.err == nil {
-		out.fail(b.copyTo(out))
+		out.fail(b.file.CopyTo(out))
 	}
 }
 
@@ -139,22 +143,4 @@ func (s *stream) fail(err error) {
 	if s.err == nil {
 		s.err = err
 	}
-}
-
-// copyTo copies exactly the bytes that the directory promises.
-func (b *blob) copyTo(out *stream) error {
-	r, err := b.open()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", b.name, err)
-	}
-	defer r.Close() //nolint:errcheck // only read
-	n, err := io.Copy(out.w, io.LimitReader(r, b.size+1))
-	out.pos += n
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", b.name, err)
-	}
-	if n != b.size {
-		return fmt.Errorf("copy %s: got %d bytes or more, want %d", b.name, n, b.size)
-	}
-	return nil
 }

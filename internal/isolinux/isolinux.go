@@ -15,16 +15,18 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
 // maxConfig is the largest configuration that is accepted; real ones have a few kilobytes.
 const maxConfig = 1 << 20
 
-// ErrNoLabel says that a configuration boots no kernel, so that there is nothing to append to.
+// ErrNoLabel is returned if a configuration boots no kernel, so that there is nothing to append to.
 var ErrNoLabel = errors.New("isolinux configuration boots no kernel")
 
-// ErrInvalid says that the input, or the options, cannot be an isolinux configuration.
-var ErrInvalid = errors.New("invalid isolinux configuration")
+// ErrInvalid is returned for input, or options, that cannot be an isolinux configuration.
+var ErrInvalid = fail.New(fail.Verification, "invalid isolinux configuration", "")
 
 // Options say what [Edit] changes.
 type Options struct {

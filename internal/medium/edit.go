@@ -8,8 +8,6 @@ import (
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fat"
-	"mkbuild/internal/iso9660"
-	"mkbuild/internal/overlay"
 )
 
 // Edit says what to change in every boot menu.
@@ -54,8 +52,8 @@ func (m *Medium) Edit(e Edit, mtime int64) (*Medium, error) {
 // copied returns a copy whose files and EFI images can be changed.
 func (m *Medium) copied() (*Medium, error) {
 	out, img := *m, *m.ISO
-	img.Files, img.Boot = slices.Clone(m.ISO.Files), slices.Clone(m.ISO.Boot)
-	out.ISO, out.menus, out.efi = &img, slices.Clone(m.menus), slices.Clone(m.efi)
+	img.Files, img.Boot = *m.Files.Clone(), slices.Clone(m.ISO.Boot)
+	out.ISO, out.Files, out.menus, out.efi = &img, &img.Files, slices.Clone(m.menus), slices.Clone(m.efi)
 	for i, x := range m.efi {
 		c, err := x.clone()
 		if err != nil {
@@ -105,15 +103,6 @@ func (m *Medium) editMenu(out *Medium, x *menu, e Edit, mtime int64) error {
 // putText gives a file new content, unless it is the same.
 func (m *Medium) putText(name string, old, text []byte, mtime int64) {
 	if !bytes.Equal(old, text) {
-		setContent(m.ISO.Lookup(name), text, mtime)
+		m.Files.Get(name).SetContent(text, mtime)
 	}
-}
-
-// SetContent gives a file of the medium another content.
-func (m *Medium) SetContent(name string, text []byte, mtime int64) {
-	setContent(m.ISO.Lookup(name), text, mtime)
-}
-
-func setContent(f *iso9660.File, text []byte, mtime int64) {
-	f.Size, f.MTime, f.HardLink, f.Open = int64(len(text)), mtime, "", overlay.Bytes(text)
 }

@@ -2,6 +2,7 @@ package medium
 
 import (
 	"bytes"
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -46,13 +47,10 @@ func (m *Medium) findEFI() []*efiImage {
 }
 
 func (m *Medium) readEFI(e *iso9660.BootEntry) *efiImage {
-	x := &efiImage{name: "the EFI boot image", path: e.Path}
-	f := &iso9660.File{Path: x.name, Mode: overlay.TypeRegular | 0o444, Size: e.Size, Open: e.Open}
-	if e.Path != "" {
-		x.name = e.Path
-		if f = m.ISO.Lookup(e.Path); f == nil {
-			return nil
-		}
+	x := &efiImage{name: cmp.Or(e.Path, "the EFI boot image"), path: e.Path}
+	f := m.ISO.BootImage(e)
+	if f == nil {
+		return nil
 	}
 	var err error
 	if x.bytes, err = f.Content(maxEFI); err != nil {
@@ -88,7 +86,7 @@ func (x *efiImage) clone() (*efiImage, error) {
 // store puts the image into img, which has its own list of boot entries.
 func (x *efiImage) store(img *iso9660.Image, mtime int64) {
 	if x.path != "" {
-		setContent(img.Lookup(x.path), x.bytes, mtime)
+		img.Files.Get(x.path).SetContent(x.bytes, mtime)
 		return
 	}
 	for _, i := range x.entries {

@@ -37,18 +37,18 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(PXEMenu))); err != nil {
 		return nil, fmt.Errorf("read %s: %w: it has no %s", dir, ErrNotPXEFolder, PXEMenu)
 	}
-	img, err := folderFiles(dir)
+	files, err := folderFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	m := &Medium{Name: dir, ISO: img, menus: []menu{{path: PXEMenu, dialect: pxelinux()}}}
+	m := &Medium{Name: dir, ISO: &iso9660.Image{}, Files: files, menus: []menu{{path: PXEMenu, dialect: pxelinux()}}}
 	return m, m.readMenus()
 }
 
 // folderFiles lists the regular files of a folder.
-func folderFiles(dir string) (*iso9660.Image, error) {
-	img, files := &iso9660.Image{}, os.DirFS(dir)
-	return img, fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+func folderFiles(dir string) (*overlay.Tree, error) {
+	tree, files := &overlay.Tree{}, os.DirFS(dir)
+	return tree, fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
@@ -56,11 +56,10 @@ func folderFiles(dir string) (*iso9660.Image, error) {
 		if err != nil {
 			return err
 		}
-		if len(img.Files) == maxFolder {
+		if tree.Len() == maxFolder {
 			return fmt.Errorf("read %s: %w: it has more than %d files", dir, ErrNotPXEFolder, maxFolder)
 		}
-		img.Put(iso9660.File{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: func() (io.ReadCloser, error) { return files.Open(name) }})
-		return nil
+		return tree.Put(overlay.Entry{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: func() (io.ReadCloser, error) { return files.Open(name) }})
 	})
 }
 

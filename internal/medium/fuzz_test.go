@@ -52,7 +52,7 @@ func (s *scratch) use(t testing.TB, size int64) error {
 	if strings.Contains(err.Error(), "gave up") {
 		t.Errorf("a parser panicked: %v", err)
 	}
-	for _, known := range []error{iso9660.ErrNotISO, iso9660.ErrCorrupt, iso9660.ErrInvalid, iso9660.ErrTooLarge, initrd.ErrCorrupt, initrd.ErrNotInitrd,
+	for _, known := range []error{iso9660.ErrNotISO, iso9660.ErrCorrupt, iso9660.ErrTruncated, iso9660.ErrInvalid, iso9660.ErrTooLarge, initrd.ErrCorrupt, initrd.ErrNotInitrd,
 		ErrNoMenu, tcz.ErrNotKernel, overlay.ErrLimit, overlay.ErrPath, io.ErrUnexpectedEOF} {
 		if errors.Is(err, known) {
 			return err

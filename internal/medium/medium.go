@@ -31,7 +31,9 @@ var ErrNoMenu = fail.New(fail.Verification, "no isolinux.cfg or grub.cfg that bo
 type Medium struct {
 	// Name is for people.
 	Name string
-	// ISO holds the files and the boot catalog. That of a folder has files alone.
+	// Files are the medium's own; those of ISO are the same.
+	Files *overlay.Tree
+	// ISO has the volume and its boot catalog; that of a folder is empty.
 	ISO *iso9660.Image
 	// Entries are those of all boot menus, menu by menu, the default of each first.
 	Entries []Entry
@@ -43,9 +45,10 @@ type Medium struct {
 	// Others are the names of entries that boot a kernel without the last of Initrds.
 	Others []string
 
-	menus []menu
-	efi   []*efiImage
-	file  io.Closer
+	menus  []menu
+	efi    []*efiImage
+	folded map[string]string // paths by their lower-case form
+	file   io.Closer
 }
 
 // Entry is one entry of a boot menu that boots a kernel.
@@ -94,7 +97,7 @@ func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	m := &Medium{Name: name, ISO: img}
+	m := &Medium{Name: name, ISO: img, Files: &img.Files}
 	if err := m.findMenus(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -126,7 +129,7 @@ func (m *Medium) Bootable() error {
 
 // Open reads a file of the medium, which must have it.
 func (m *Medium) Open(name string) (io.ReadCloser, error) {
-	open := m.ISO.Lookup(name).Open
+	open := m.Files.Get(name).Open
 	if open == nil { // it is empty
 		open = overlay.Bytes(nil)
 	}
@@ -142,7 +145,7 @@ const maxText = 1 << 20
 
 // text reads a boot menu, or a file that one includes.
 func (m *Medium) text(name string) ([]byte, error) {
-	text, err := m.ISO.Lookup(name).Content(maxText)
+	text, err := m.Files.Get(name).Content(maxText)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
@@ -155,10 +158,19 @@ func (m *Medium) find(dir, name string) string {
 	if !strings.HasPrefix(name, "/") {
 		name = path.Join("/"+dir, name)
 	}
-	if f := m.ISO.LookupFold(strings.TrimPrefix(path.Clean(name), "/")); f != nil {
-		return f.Path
+	name = strings.TrimPrefix(path.Clean(name), "/")
+	if m.Files.Get(name) != nil {
+		return name
 	}
-	return ""
+	if m.folded == nil {
+		m.folded = map[string]string{}
+		for _, f := range m.Files.Entries() {
+			if lower := strings.ToLower(f.Path); m.folded[lower] == "" {
+				m.folded[lower] = f.Path
+			}
+		}
+	}
+	return m.folded[strings.ToLower(name)]
 }
 
 // Initrd is the path of the initrd that is unpacked last: what is appended to it wins.
@@ -170,7 +182,7 @@ func (m *Medium) Segments() initrd.Segments {
 	var out initrd.Segments
 	for _, name := range m.Initrds {
 		open := func() (io.ReadCloser, error) { return m.Open(name) }
-		out = append(out, initrd.Segment{Name: name, Size: m.ISO.Lookup(name).Size, Open: open}.Padded())
+		out = append(out, initrd.Segment{Name: name, Size: m.Files.Get(name).Size, Open: open}.Padded())
 	}
 	return out
 }

@@ -113,7 +113,7 @@ func TestOpenISO(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(r)
-		want, _ := m.ISO.Lookup(name).Content(1 << 26)
+		want, _ := m.Files.Get(name).Content(1 << 26)
 		if err != nil || !bytes.Equal(bytes.TrimRight(got, "\x00"), bytes.TrimRight(want, "\x00")) {
 			t.Errorf("%s: %v, or other bytes", name, err)
 		}

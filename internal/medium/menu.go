@@ -30,8 +30,8 @@ func (x *menu) name() string {
 // findMenus lists the menus of the medium and of its EFI images.
 func (m *Medium) findMenus() error {
 	m.efi = m.findEFI()
-	for i := range m.ISO.Files {
-		if f := &m.ISO.Files[i]; f.IsRegular() {
+	for _, f := range m.Files.Entries() {
+		if f.IsRegular() {
 			m.addMenu(f.Path, nil)
 		}
 	}

@@ -135,7 +135,7 @@ func customizeISO(ctx context.Context, f *os.File, size int64, out string, c Cus
 		if about, err = customManifest(ctx, m, made, rd); err != nil {
 			return err
 		}
-		setContent(made.Lookup(manifest.Name), about, m.SourceDate)
+		made.Files.Get(manifest.Name).SetContent(about, m.SourceDate)
 	}
 	err = wholefile.Write(out, func(w io.Writer) error { return made.Write(interruptible{ctx, w}) })
 	if err != nil || m == nil {
@@ -146,7 +146,7 @@ func customizeISO(ctx context.Context, f *os.File, size int64, out string, c Cus
 
 // imageManifest reads the manifest of an image; nil when it has none.
 func imageManifest(img *iso9660.Image) (*manifest.Manifest, error) {
-	f := img.Lookup(manifest.Name)
+	f := img.Files.Get(manifest.Name)
 	if f == nil {
 		return nil, nil //nolint:nilnil // no manifest is a normal answer
 	}
@@ -168,7 +168,7 @@ func sourceDate(m *manifest.Manifest, img *iso9660.Image) int64 {
 // customInitrd makes the last initrd of the image.
 func customInitrd(b *medium.Medium, c Custom, mtime int64) (*customized, error) {
 	last := b.Initrd()
-	built, err := asBuilt(func() (io.ReadCloser, error) { return b.Open(last) }, b.ISO.Lookup(last).Size, last)
+	built, err := asBuilt(func() (io.ReadCloser, error) { return b.Open(last) }, b.Files.Get(last).Size, last)
 	if err != nil {
 		return nil, err
 	}
@@ -224,9 +224,9 @@ func withCustom(b *medium.Medium, rd *customized, c Custom, mtime int64) (*iso96
 		return nil, err
 	}
 	img := edited.ISO
-	f := img.Lookup(b.Initrd())
+	f := img.Files.Get(b.Initrd())
 	f.Size, f.HardLink, f.Open = rd.length(), "", rd.reader
-	meta := img.Lookup(metadataName)
+	meta := img.Files.Get(metadataName)
 	if meta == nil {
 		return img, nil
 	}
@@ -241,7 +241,7 @@ func withCustom(b *medium.Medium, rd *customized, c Custom, mtime int64) (*iso96
 	if text, err = withHash(text, sum); err != nil {
 		return nil, err
 	}
-	setContent(meta, text, mtime)
+	meta.SetContent(text, mtime)
 	return img, nil
 }
 

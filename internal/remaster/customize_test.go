@@ -69,12 +69,12 @@ func TestCustomize(t *testing.T) {
 	if err != nil || len(members) != 1 {
 		t.Errorf("behind them are %d members, %v", len(members), err)
 	}
-	if meta := string(content(t, now.Lookup("iso-metadata.yaml"))); !strings.Contains(meta, fmt.Sprintf("initrd_hash: %x\n", sha256.Sum256(made))) {
+	if meta := string(content(t, now.Files.Get("iso-metadata.yaml"))); !strings.Contains(meta, fmt.Sprintf("initrd_hash: %x\n", sha256.Sum256(made))) {
 		t.Errorf("metadata:\n%s", meta)
 	}
 	checkCustomTree(t, tree)
 	for _, name := range []string{"boot/isolinux/isolinux.cfg", "boot/grub/grub.cfg"} {
-		if got := string(content(t, now.Lookup(name))); !strings.Contains(got, "quiet site=ams1\n") {
+		if got := string(content(t, now.Files.Get(name))); !strings.Contains(got, "quiet site=ams1\n") {
 			t.Errorf("%s:\n%s", name, got)
 		}
 	}
@@ -83,7 +83,7 @@ func TestCustomize(t *testing.T) {
 	if got := testkit.Run(t, "mtype", "-i", efi, "::/EFI/BOOT/grub.cfg"); !strings.Contains(got, "quiet site=ams1\n") {
 		t.Errorf("grub.cfg in the EFI image:\n%s", got)
 	}
-	if now.VolumeID != was.VolumeID || now.Modified != was.Modified || len(now.Files) != len(was.Files) {
+	if now.VolumeID != was.VolumeID || now.Modified != was.Modified || now.Files.Len() != was.Files.Len() {
 		t.Error("the volume is another one")
 	}
 }
@@ -118,7 +118,7 @@ func TestCustomManifest(t *testing.T) {
 	name := customizedISO(t, built, c)
 	img := openISO(t, name)
 	beside := readFile(t, ManifestName(name))
-	if !bytes.Equal(beside, content(t, img.Lookup(manifest.Name))) {
+	if !bytes.Equal(beside, content(t, img.Files.Get(manifest.Name))) {
 		t.Error("the manifest beside the image is not the one in it")
 	}
 	m, err := manifest.Parse(beside)
@@ -127,7 +127,7 @@ func TestCustomManifest(t *testing.T) {
 	}
 	made, tree := initrdOf(t, img)
 	for _, f := range m.Boot {
-		if at := img.Lookup(f.Path); !f.InfoTable && f.SHA256 != fmt.Sprintf("%x", sha256.Sum256(content(t, at))) {
+		if at := img.Files.Get(f.Path); !f.InfoTable && f.SHA256 != fmt.Sprintf("%x", sha256.Sum256(content(t, at))) {
 			t.Errorf("%s: another digest", f.Path)
 		}
 	}
@@ -216,7 +216,7 @@ func TestCustomizeForeignMetadata(t *testing.T) {
 		}
 		img := openISO(t, out)
 		rd, _ := initrdOf(t, img)
-		if got := string(content(t, img.Lookup(metadataName))); got != fmt.Sprintf(want, fmt.Sprintf("%x", sha256.Sum256(rd))) {
+		if got := string(content(t, img.Files.Get(metadataName))); got != fmt.Sprintf(want, fmt.Sprintf("%x", sha256.Sum256(rd))) {
 			t.Errorf("%q became %q", line, got)
 		}
 	}
@@ -229,10 +229,10 @@ func TestCustomizeSeveralInitrds(t *testing.T) {
 	paths := all(t, plan(t, dir, profileOf("dev")), t.TempDir())
 	img := openISO(t, customizedISO(t, paths[FormISO], site(t)))
 	was := openISO(t, paths[FormISO])
-	if !bytes.Equal(content(t, img.Lookup("boot/core.gz")), content(t, was.Lookup("boot/core.gz"))) {
+	if !bytes.Equal(content(t, img.Files.Get("boot/core.gz")), content(t, was.Files.Get("boot/core.gz"))) {
 		t.Error("the first initrd has changed")
 	}
-	if made := content(t, img.Lookup("boot/second.gz")); !bytes.HasPrefix(made, content(t, was.Lookup("boot/second.gz"))) {
+	if made := content(t, img.Files.Get("boot/second.gz")); !bytes.HasPrefix(made, content(t, was.Files.Get("boot/second.gz"))) {
 		t.Error("the second initrd does not begin with its own bytes")
 	}
 	out := filepath.Join(t.TempDir(), "pxe")
@@ -240,7 +240,7 @@ func TestCustomizeSeveralInitrds(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := folder(t, out)
-	if !bytes.Equal(files["core.gz"], content(t, img.Lookup("boot/core.gz"))) || !bytes.Equal(files["second.gz"], content(t, img.Lookup("boot/second.gz"))) {
+	if !bytes.Equal(files["core.gz"], content(t, img.Files.Get("boot/core.gz"))) || !bytes.Equal(files["second.gz"], content(t, img.Files.Get("boot/second.gz"))) {
 		t.Error("the PXE folder's initrds are not those of the ISO")
 	}
 }

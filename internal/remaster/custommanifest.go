@@ -16,11 +16,11 @@ import (
 // customManifest brings the manifest of an ISO up to date.
 func customManifest(ctx context.Context, m *manifest.Manifest, img *iso9660.Image, rd *customized) ([]byte, error) {
 	for i := range m.Boot {
-		f := img.Lookup(m.Boot[i].Path)
+		f := img.Files.Get(m.Boot[i].Path)
 		if f == nil || m.Boot[i].InfoTable {
 			continue
 		}
-		sum, err := digest(ctx, (&overlay.Entry{Path: f.Path, Mode: f.Mode, Size: f.Size, Open: f.Open}).CopyTo)
+		sum, err := digest(ctx, f.CopyTo)
 		if err != nil {
 			return nil, err
 		}

@@ -57,8 +57,8 @@ func TestBadBase(t *testing.T) {
 	}{
 		{"text", []byte("hello"), is(iso9660.ErrNotISO), []string{isoName}},
 		{"empty", nil, is(iso9660.ErrNotISO), []string{isoName}},
-		{"cut off", whole[:len(whole)-4096], is(iso9660.ErrCorrupt), []string{isoName, "truncated"}},
-		{"cut off in its descriptors", whole[:17*2048+100], is(iso9660.ErrCorrupt), []string{isoName}},
+		{"cut off", whole[:len(whole)-4096], is(iso9660.ErrTruncated), []string{isoName, "truncated"}},
+		{"cut off in its descriptors", whole[:17*2048+100], is(iso9660.ErrTruncated), []string{isoName}},
 		{"no isolinux", with("boot/isolinux/isolinux.cfg", nil), is(medium.ErrNoMenu), []string{isoName}},
 		{"no label", with("boot/isolinux/isolinux.cfg", []byte("timeout 3\n")), is(medium.ErrNoMenu), []string{isoName}},
 		{"label of a file that is not there", with("boot/isolinux/isolinux.cfg", []byte("label a\nkernel /boot/nowhere\nappend initrd=/boot/core.gz\n")), is(medium.ErrNoMenu), []string{isoName}},

@@ -61,7 +61,7 @@ func TestFormsOfSeveralInitrds(t *testing.T) {
 	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
 	paths := all(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = "mk=1" }), t.TempDir())
 	img, pxe := openISO(t, paths[FormISO]), folder(t, paths[FormPXE])
-	one, two := content(t, img.Lookup("boot/core.gz")), content(t, img.Lookup("boot/second.gz"))
+	one, two := content(t, img.Files.Get("boot/core.gz")), content(t, img.Files.Get("boot/second.gz"))
 	if !bytes.Equal(pxe["core.gz"], one) || !bytes.Equal(pxe["second.gz"], two) {
 		t.Error("the folder's initrds are not those of the ISO")
 	}

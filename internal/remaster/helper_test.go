@@ -214,8 +214,8 @@ func isoFiles(t testing.TB) map[string][]byte {
 		t.Fatal(err)
 	}
 	out := map[string][]byte{}
-	for i := range img.Files {
-		if f := &img.Files[i]; f.IsRegular() && f.Path != img.CatalogPath {
+	for _, f := range img.Files.Entries() {
+		if f.IsRegular() && f.Path != img.CatalogPath {
 			out[f.Path] = content(t, f)
 		}
 	}
@@ -243,7 +243,7 @@ func openISO(t testing.TB, name string) *iso9660.Image {
 	return img
 }
 
-func content(t testing.TB, f *iso9660.File) []byte {
+func content(t testing.TB, f *overlay.Entry) []byte {
 	t.Helper()
 	b, err := f.Content(1 << 26)
 	if err != nil {
@@ -255,7 +255,7 @@ func content(t testing.TB, f *iso9660.File) []byte {
 // initrdOf returns the initrd of an image and the tree that a kernel makes of it.
 func initrdOf(t testing.TB, img *iso9660.Image) ([]byte, *overlay.Tree) {
 	t.Helper()
-	b := content(t, img.Lookup("boot/core.gz"))
+	b := content(t, img.Files.Get("boot/core.gz"))
 	tree, err := initrd.Read(bytes.NewReader(b), "core.gz", 0)
 	if err != nil {
 		t.Fatal(err)

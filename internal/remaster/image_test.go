@@ -119,9 +119,8 @@ func TestISOKeepsTheSourceByteForByte(t *testing.T) {
 	b, _ := builder(t, warm)
 	made := openISO(t, build(t, b, plan(t, dir)))
 	changed := map[string]bool{"boot/core.gz": true, "boot/isolinux/isolinux.cfg": true, "boot/isolinux/isolinux.bin": true, source.CatalogPath: true}
-	for i := range source.Files {
-		f := &source.Files[i]
-		g := made.Lookup(f.Path)
+	for _, f := range source.Files.Entries() {
+		g := made.Files.Get(f.Path)
 		if g == nil {
 			t.Errorf("%s is gone", f.Path)
 			continue
@@ -133,15 +132,15 @@ func TestISOKeepsTheSourceByteForByte(t *testing.T) {
 			t.Errorf("%s has changed", f.Path)
 		}
 	}
-	if len(made.Files) != len(source.Files)+2 { // iso-metadata.yaml and the manifest
-		t.Errorf("%d entries, the source has %d", len(made.Files), len(source.Files))
+	if made.Files.Len() != source.Files.Len()+2 { // iso-metadata.yaml and the manifest
+		t.Errorf("%d entries, the source has %d", made.Files.Len(), source.Files.Len())
 	}
-	old, now := content(t, source.Lookup("boot/isolinux/isolinux.bin")), content(t, made.Lookup("boot/isolinux/isolinux.bin"))
+	old, now := content(t, source.Files.Get("boot/isolinux/isolinux.bin")), content(t, made.Files.Get("boot/isolinux/isolinux.bin"))
 	if !bytes.Equal(old[:8], now[:8]) || !bytes.Equal(old[64:], now[64:]) {
 		t.Error("isolinux.bin has changed outside of its boot-info-table")
 	}
 	checkBoot(t, source, made)
-	if got, want := string(content(t, made.Lookup("boot/isolinux/isolinux.cfg"))), strings.Replace(tinymirror.ISOLinuxCfg, "timeout 300", "timeout 100", 1); got != want {
+	if got, want := string(content(t, made.Files.Get("boot/isolinux/isolinux.cfg"))), strings.Replace(tinymirror.ISOLinuxCfg, "timeout 300", "timeout 100", 1); got != want {
 		t.Errorf("isolinux.cfg:\n%s\nwant\n%s", got, want)
 	}
 }
@@ -157,7 +156,7 @@ func checkBoot(t *testing.T, source, made *iso9660.Image) {
 	if a.Platform != b.Platform || a.Bootable != b.Bootable || a.LoadSectors != b.LoadSectors || a.Path != b.Path || !b.InfoTable {
 		t.Errorf("boot entry %+v, was %+v", b, a)
 	}
-	now := content(t, made.Lookup(b.Path))
+	now := content(t, made.Files.Get(b.Path))
 	le := binary.LittleEndian
 	var sum uint32
 	for i := 64; i+4 <= len(now); i += 4 {
@@ -182,7 +181,7 @@ func TestBootArguments(t *testing.T) {
 		{"another timeout", func(c *config.Config) { n := 50; c.Boot.Timeout = &n }, []string{"timeout 50", "quiet\n"}, []string{"300"}},
 	} {
 		img := openISO(t, build(t, b, plan(t, dir, tc.edit)))
-		cfg := string(content(t, img.Lookup("boot/isolinux/isolinux.cfg")))
+		cfg := string(content(t, img.Files.Get("boot/isolinux/isolinux.cfg")))
 		for _, w := range tc.want {
 			if !strings.Contains(cfg, w) {
 				t.Errorf("%s: no %q in\n%s", tc.name, w, cfg)
@@ -205,7 +204,7 @@ func TestOtherDialect(t *testing.T) {
 	publishISO(t, dir, files)
 	b, _ := builder(t, warm)
 	img := openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "x=1" })))
-	if cfg := string(content(t, img.Lookup("boot/isolinux/isolinux.cfg"))); !strings.Contains(cfg, "\tAPPEND loglevel=3 x=1\r\n") {
+	if cfg := string(content(t, img.Files.Get("boot/isolinux/isolinux.cfg"))); !strings.Contains(cfg, "\tAPPEND loglevel=3 x=1\r\n") {
 		t.Errorf("isolinux.cfg:\n%q", cfg)
 	}
 	if _, tree := initrdOf(t, img); tree.Get("tmp/mk-version.yaml") == nil {
@@ -220,15 +219,15 @@ func TestMetadata(t *testing.T) {
 	if img.VolumeID != "Razor MK 0.9.3.0" {
 		t.Errorf("volume id %q", img.VolumeID)
 	}
-	meta := string(content(t, img.Lookup("iso-metadata.yaml")))
+	meta := string(content(t, img.Files.Get("iso-metadata.yaml")))
 	var node yaml.Node
 	if err := yaml.Unmarshal([]byte(meta), &node); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"iso_version", "!!str 0.9.3.0", "kernel", "!!str boot/vmlinuz", "initrd", "!!str boot/core.gz",
-		"hash_description", "!!map ", "kernel_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Lookup("boot/vmlinuz")))),
-		"initrd_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Lookup("boot/core.gz")))),
+		"hash_description", "!!map ", "kernel_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Files.Get("boot/vmlinuz")))),
+		"initrd_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Files.Get("boot/core.gz")))),
 		"iso_build_time", "!!str 2012-09-24 15:20:00.000000 Z",
 	}
 	m := node.Content[0]
@@ -266,7 +265,7 @@ func TestEpoch(t *testing.T) {
 	if img.Created != tinymirror.Time || img.Modified != tinymirror.Time {
 		t.Errorf("the volume's times are %d, %d, and a boot loader may look for it by them", img.Created, img.Modified)
 	}
-	meta := img.Lookup("iso-metadata.yaml")
+	meta := img.Files.Get("iso-metadata.yaml")
 	if meta.MTime != given || !strings.Contains(string(content(t, meta)), "2023-11-14 22:13:20") {
 		t.Errorf("time %d in\n%s", meta.MTime, content(t, meta))
 	}

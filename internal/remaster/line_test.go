@@ -34,10 +34,10 @@ func TestModernSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := openISO(t, out)
-	if len(img.Boot) != 2 || img.Boot[1].Platform != iso9660.PlatformUEFI || img.Lookup(tinymirror.EFIImage) == nil {
+	if len(img.Boot) != 2 || img.Boot[1].Platform != iso9660.PlatformUEFI || img.Files.Get(tinymirror.EFIImage) == nil {
 		t.Errorf("boot entries: %+v", img.Boot)
 	}
-	tree, err := initrd.Read(bytes.NewReader(content(t, img.Lookup("boot/corepure64.gz"))), "corepure64.gz", 0)
+	tree, err := initrd.Read(bytes.NewReader(content(t, img.Files.Get("boot/corepure64.gz"))), "corepure64.gz", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

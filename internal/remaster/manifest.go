@@ -126,8 +126,7 @@ func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 // bootRecords describes the files of the medium but the boot catalog, which says where they lie.
 func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image) ([]manifest.BootFile, error) {
 	var out []manifest.BootFile
-	for i := range img.Files {
-		f := &img.Files[i]
+	for _, f := range img.Files.Entries() {
 		if !f.IsRegular() || f.Path == img.CatalogPath {
 			continue
 		}
@@ -146,7 +145,7 @@ func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image
 				return err
 			})
 		default:
-			r.SHA256, err = digest(ctx, (&overlay.Entry{Path: f.Path, Mode: f.Mode, Size: f.Size, Open: f.Open}).CopyTo)
+			r.SHA256, err = digest(ctx, f.CopyTo)
 		}
 		if err != nil {
 			return nil, err
@@ -180,8 +179,5 @@ func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *i
 	if err != nil {
 		return nil, err
 	}
-	f := iso9660.File{Path: manifest.Name, Mode: overlay.TypeRegular | 0o444}
-	setContent(&f, text, s.Epoch)
-	img.Put(f)
-	return text, nil
+	return text, put(img, manifest.Name, text, s.Epoch)
 }

@@ -18,7 +18,7 @@ import (
 // manifestOf reads the manifest in an image, and makes sure that the one beside it is the same.
 func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 	t.Helper()
-	text := content(t, openISO(t, name).Lookup(manifest.Name))
+	text := content(t, openISO(t, name).Files.Get(manifest.Name))
 	if !bytes.Equal(text, readFile(t, ManifestName(name))) {
 		t.Error("the manifest beside the image is another")
 	}
@@ -42,7 +42,7 @@ func TestManifestTellsTheTruth(t *testing.T) {
 			t.Errorf("%s %s %s %s %d inputs", m.Mkbuild, m.Kernel, m.Profile, m.Plan, len(m.Inputs))
 		}
 		for _, f := range m.Boot {
-			b, err := img.WithoutTables(img.Lookup(f.Path))
+			b, err := img.WithoutTables(img.Files.Get(f.Path))
 			if err != nil || int64(len(b)) != f.Size || fmt.Sprintf("%x", sha256.Sum256(b)) != f.SHA256 {
 				t.Errorf("%s: %s, %v", layout, f.Path, err)
 			}

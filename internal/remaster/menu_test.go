@@ -49,10 +49,10 @@ func TestSeveralInitrds(t *testing.T) {
 	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
 	b, _ := builder(t, warm)
 	img := openISO(t, build(t, b, plan(t, dir)))
-	if !bytes.Equal(content(t, img.Lookup("boot/core.gz")), isoFiles(t)["boot/core.gz"]) {
+	if !bytes.Equal(content(t, img.Files.Get("boot/core.gz")), isoFiles(t)["boot/core.gz"]) {
 		t.Error("the first initrd has changed")
 	}
-	made := content(t, img.Lookup("boot/second.gz"))
+	made := content(t, img.Files.Get("boot/second.gz"))
 	if !bytes.HasPrefix(made, second(t)) {
 		t.Error("the second initrd does not begin with its own bytes")
 	}
@@ -63,7 +63,7 @@ func TestSeveralInitrds(t *testing.T) {
 	if tree.Get("etc/second") == nil || text(t, tree, "etc/shadow") == "" || tree.Get("bin/busybox") != nil {
 		t.Error("the second initrd is not its own content with the additions")
 	}
-	if meta := string(content(t, img.Lookup("iso-metadata.yaml"))); !strings.Contains(meta, "initrd: boot/second.gz\n") {
+	if meta := string(content(t, img.Files.Get("iso-metadata.yaml"))); !strings.Contains(meta, "initrd: boot/second.gz\n") {
 		t.Errorf("metadata:\n%s", meta)
 	}
 	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Initrd.Layout = "merged" }), ofClass(fail.Usage), "initrd.layout", "boot/second.gz")

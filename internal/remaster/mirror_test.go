@@ -266,7 +266,7 @@ func TestArchivedRelease(t *testing.T) {
 	srv := serve(t, dir)
 	b, _ := builder(t, t.TempDir())
 	img := openISO(t, build(t, b, planAt(t, srv.URL)))
-	if img.Lookup("newest") != nil {
+	if img.Files.Get("newest") != nil {
 		t.Error("another release was taken")
 	}
 	asked := srv.requests()
@@ -281,7 +281,7 @@ func TestArchivedRelease(t *testing.T) {
 	// In release/, when it is the newest.
 	publish(t, dir, "4.x/x86/release/Core-4.5.2.iso", wrong)
 	b, _ = builder(t, t.TempDir())
-	if openISO(t, build(t, b, planAt(t, srv.URL))).Lookup("newest") == nil {
+	if openISO(t, build(t, b, planAt(t, srv.URL))).Files.Get("newest") == nil {
 		t.Error("release/ does not come first")
 	}
 }

@@ -50,8 +50,7 @@ func TestXorrisoReadsTheImage(t *testing.T) {
 
 func compareCopy(t *testing.T, img *iso9660.Image, dir string) {
 	t.Helper()
-	for i := range img.Files {
-		f := &img.Files[i]
+	for _, f := range img.Files.Entries() {
 		if !f.IsRegular() || f.Path == img.CatalogPath {
 			continue
 		}
@@ -163,7 +162,7 @@ func TestRubyReadsTheMetadata(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "ruby")
 	file := filepath.Join(t.TempDir(), "iso-metadata.yaml")
-	writeFile(t, file, content(t, openISO(t, written(t)).Lookup("iso-metadata.yaml")))
+	writeFile(t, file, content(t, openISO(t, written(t)).Files.Get("iso-metadata.yaml")))
 	out := testkit.Run(t, "ruby", "-ryaml", "-rtime", "-e", `
 m = YAML.respond_to?(:unsafe_load) ? YAML.unsafe_load(File.read(ARGV[0])) : YAML.load(File.read(ARGV[0]))
 puts m.keys.join(" "), m.values.map { |v| v.class }.join(" "), m["iso_build_time"].to_i

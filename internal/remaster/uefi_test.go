@@ -69,12 +69,7 @@ func publishUEFI(t testing.TB, dir string, efi []byte, hidden bool, more map[str
 // efiOf returns the boot image of an ISO's UEFI entry.
 func efiOf(t testing.TB, img *iso9660.Image) []byte {
 	t.Helper()
-	e := img.Boot[1]
-	f := &iso9660.File{Path: "efi", Mode: 0o100444, Size: e.Size, Open: e.Open}
-	if e.Path != "" {
-		f = img.Lookup(e.Path)
-	}
-	return content(t, f)
+	return content(t, img.BootImage(&img.Boot[1]))
 }
 
 // edited sets the boot arguments that the tests look for.
@@ -105,7 +100,7 @@ func TestEveryCopyOfEveryMenu(t *testing.T) {
 			"boot/isolinux/menu.cfg":     "append initrd=/boot/core.gz one=1 console=ttyS0 mk=1\n",
 			"boot/isolinux/isolinux.cfg": "timeout 110\n",
 		} {
-			if got := string(content(t, img.Lookup(file))); !strings.Contains(got, want) {
+			if got := string(content(t, img.Files.Get(file))); !strings.Contains(got, want) {
 				t.Errorf("%s:\n%s", file, got)
 			}
 		}

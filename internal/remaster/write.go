@@ -97,15 +97,15 @@ func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
 		return nil, err
 	}
 	img := made.ISO
-	f := img.Lookup(s.base.Initrd())
+	f := made.Files.Get(s.base.Initrd())
 	f.Size, f.MTime, f.HardLink, f.Open = rd.Size, s.Epoch, "", rd.Open
 	meta, err := s.metadata(rd)
 	if err != nil {
 		return nil, err
 	}
-	description := iso9660.File{Path: metadataName, Mode: overlay.TypeRegular | 0o444}
-	setContent(&description, meta, s.Epoch)
-	img.Put(description)
+	if err := put(img, metadataName, meta, s.Epoch); err != nil {
+		return nil, err
+	}
 	img.VolumeID = "Razor MK " + c.Image.Version
 	img.ApplicationID = "Razor Microkernel"
 	return img, nil
@@ -120,9 +120,11 @@ func bootEdit(c config.Boot) medium.Edit {
 	return e
 }
 
-func setContent(f *iso9660.File, text []byte, mtime int64) {
-	f.Size, f.MTime, f.HardLink = int64(len(text)), mtime, ""
-	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+// put adds a file to an image, or replaces it.
+func put(img *iso9660.Image, name string, text []byte, mtime int64) error {
+	e := overlay.File(name, 0o444, text)
+	e.MTime = mtime
+	return img.Files.Put(e)
 }
 
 // metadataName is where Razor's image service looks: in the ISO's root, in lower case.

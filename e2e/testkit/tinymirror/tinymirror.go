@@ -222,14 +222,12 @@ func ISO() ([]byte, error) {
 // ISOWith makes a source image of the given files.
 func ISOWith(files map[string][]byte) ([]byte, error) {
 	img := &iso9660.Image{VolumeID: "TC-custom", SystemID: "LINUX", Created: Time, Modified: Time}
-	names := make([]string, 0, len(files))
-	for n := range files {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
-		b := files[n]
-		img.Put(iso9660.File{Path: n, Mode: 0o100644, MTime: Time, Size: int64(len(b)), Open: overlay.Bytes(b)})
+	for n, b := range files {
+		e := overlay.File(n, 0o644, b)
+		e.MTime = Time
+		if err := img.Files.Put(e); err != nil {
+			return nil, err
+		}
 	}
 	if img.Boot = bootEntries(files); len(img.Boot) > 0 {
 		img.CatalogPath = "boot/isolinux/boot.cat"
