@@ -63,9 +63,9 @@ const (
 	maxZstdWindow = 128 << 20 // zstd --ultra -22
 )
 
-// open returns the content of the member at the beginning of in. Reading it to its end leaves in right
+// openMember returns the content of the member at the beginning of in. Reading it to its end leaves in right
 // behind the member. done releases what the decompressor holds.
-func open(k kind, in *bufio.Reader) (plain io.Reader, done func(), err error) {
+func openMember(k kind, in *bufio.Reader) (plain io.Reader, done func(), err error) {
 	done = func() {}
 	switch k {
 	case kindRaw:

@@ -176,7 +176,7 @@ func (u *unpacker) readMember(at int64) (k kind, err error) {
 	case k == kindUnknown || k == kindUnsupported:
 		return k, u.unknown(k, start)
 	}
-	plain, done, err := open(k, u.in)
+	plain, done, err := openMember(k, u.in)
 	if err != nil {
 		return k, noEOF(err)
 	}

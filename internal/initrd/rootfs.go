@@ -11,9 +11,6 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// maxTarget is the longest symlink target that the kernel takes (PATH_MAX without the NUL).
-const maxTarget = 4095
-
 // inode is what the kernel remembers to find hard links: find_link in init/initramfs.c.
 type inode struct{ major, minor, ino uint32 }
 

@@ -21,6 +21,9 @@ const gzipBlock = 1 << 20
 // times its speed, and 2 % smaller than level 6 (docs/performance.md).
 const defaultLevel = 8
 
+// maxTarget is the longest symlink target that the kernel takes (PATH_MAX without the NUL).
+const maxTarget = 4095
+
 // SegmentOptions are the choices in writing a segment.
 type SegmentOptions struct {
 	// Level is the gzip level, 1 to 9. 0 means 8.
