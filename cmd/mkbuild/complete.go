@@ -71,30 +71,19 @@ func argValues(use string) cobra.CompletionFunc {
 	return nil
 }
 
-// formats completes --format, which takes a list where several forms can be written.
-func formats(cmd *cobra.Command, args []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// formats completes --format; where several forms can be written, it offers each once, behind commas.
+func formats(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if _, several := cmd.Flags().Lookup("format").Value.(pflag.SliceValue); !several {
-		return fixed("iso", "pxe")(cmd, args, done)
+		return fixed("iso", "pxe")(cmd, args, typed)
 	}
-	var forms []string
+	before := typed[:strings.LastIndexByte(typed, ',')+1]
+	var out []cobra.Completion
 	for _, f := range remaster.Forms() {
-		forms = append(forms, string(f))
-	}
-	return list(forms...)(cmd, args, done)
-}
-
-// list completes values behind commas, each once.
-func list(values ...string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, _ []string, done string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		before := done[:strings.LastIndexByte(done, ',')+1]
-		var out []cobra.Completion
-		for _, v := range values {
-			if !slices.Contains(strings.Split(before, ","), v) {
-				out = append(out, before+v)
-			}
+		if !slices.Contains(strings.Split(before, ","), string(f)) {
+			out = append(out, before+string(f))
 		}
-		return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 func fixed(values ...string) cobra.CompletionFunc {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,13 +164,6 @@ func printFindingsJSON(w io.Writer, name string, found []lint.Finding) error {
 }
 
 // printJSON writes a document for programs; encoding/json escapes control characters.
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
 func countText(found []lint.Finding) string {
 	errs, warnings := lint.Count(found)
 	return plural(errs, "error") + ", " + plural(warnings, "warning")

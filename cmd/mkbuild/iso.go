@@ -137,8 +137,3 @@ func checkForm(o remaster.Output) error {
 	}
 	return checkOutput(filepath.Clean(o.Path) + ".part") // the folder beside it is what has to be writable
 }
-
-func printPath(w *world, name string) error {
-	_, err := fmt.Fprintln(w.stdout, filepath.ToSlash(name))
-	return err
-}

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mkbuild/internal/wholefile"
 )
@@ -23,13 +26,13 @@ else of the commit that mkbuild was built from. stdout is the path of each page.
 		Example: `  mkbuild man man1
   man man1/mkbuild-iso.1`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return runMan(w, o, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runMan(w, o, cmd.Root(), args[0]) },
 	}
 	c.Flags().StringVar(&o.epoch, "source-date-epoch", "", "date of the pages, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the commit's)")
 	return c
 }
 
-func runMan(w *world, o *buildOptions, dir string) error {
+func runMan(w *world, o *buildOptions, root *cobra.Command, dir string) error {
 	date, err := o.manDate(w)
 	if err != nil {
 		return err
@@ -37,7 +40,7 @@ func runMan(w *world, o *buildOptions, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // manual pages are for everybody
 		return &usageError{err.Error(), "name a folder that you may write to: mkbuild man DIR"}
 	}
-	return writeMan(w, rootCommand(w), date, dir)
+	return writeMan(w, root, date, dir)
 }
 
 func (o *buildOptions) manDate(w *world) (time.Time, error) {
@@ -61,24 +64,80 @@ func writeMan(w *world, c *cobra.Command, date time.Time, dir string) error {
 		_, err := io.WriteString(f, manPage(c, date))
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if err := printPath(w, name); err != nil {
-		return err
+	if err == nil {
+		err = printPath(w, name)
 	}
 	for _, sub := range c.Commands() {
-		if !hasPage(sub) {
-			continue
-		}
-		if err := writeMan(w, sub, date, dir); err != nil {
-			return err
+		if err == nil && hasPage(sub) {
+			err = writeMan(w, sub, date, dir)
 		}
 	}
-	return nil
+	return err
 }
 
 func manName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
 // hasPage leaves out hidden commands, and help, whose page would say nothing.
 func hasPage(c *cobra.Command) bool { return c.IsAvailableCommand() && c.Name() != "help" }
+
+// manPage renders the help of c in the man(7) macros. cobra's own generator goes through Markdown, and
+// loses the indented lists of the help texts and what Markdown takes for markup: <version>, underscores.
+func manPage(c *cobra.Command, date time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, ".TH %q 1 %q %q %q\n", strings.ToUpper(manName(c)), date.Format(time.DateOnly), "mkbuild "+versionText(), "mkbuild manual")
+	b.WriteString(".nh\n.ad l\n") // neither hyphens nor stretched blanks in what may be typed
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(manName(c)), roff(c.Short))
+	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(c.UseLine()))
+	b.WriteString(".SH DESCRIPTION\n" + manText(strings.TrimSuffix(c.Long, exitHelp(statusesOf(c)))))
+	c.InitDefaultHelpFlag()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.AddFlagSet(c.LocalFlags())
+	flags.AddFlagSet(c.InheritedFlags())
+	b.WriteString(".SH OPTIONS\n" + literal(flags.FlagUsagesWrapped(72)))
+	if c.Example != "" {
+		b.WriteString(".SH EXAMPLES\n" + literal(c.Example))
+	}
+	b.WriteString(".SH EXIT STATUS\n")
+	for _, s := range statusesOf(c) {
+		fmt.Fprintf(&b, ".TP\n.B %d\n%s\n", s.code, roff(s.means))
+	}
+	b.WriteString(".SH SEE ALSO\n" + strings.Join(seeAlso(c), ",\n") + "\n")
+	return b.String()
+}
+
+var emptyLines = regexp.MustCompile(`\n\s*\n`)
+
+// manText writes paragraphs. An indented line begins a line of the page as well: troff breaks there.
+func manText(long string) string {
+	paragraphs := emptyLines.Split(strings.TrimSpace(long), -1)
+	for i, p := range paragraphs {
+		paragraphs[i] = roff(p)
+	}
+	return strings.Join(paragraphs, "\n.PP\n") + "\n"
+}
+
+// literal keeps lines as they are.
+func literal(text string) string { return ".EX\n" + roff(strings.Trim(text, "\n")) + "\n.EE\n" }
+
+// seeAlso names the pages of the commands above and below.
+func seeAlso(c *cobra.Command) []string {
+	var out []string
+	if c.HasParent() {
+		out = append(out, ".BR "+roff(manName(c.Parent()))+" (1)")
+	}
+	for _, sub := range c.Commands() {
+		if hasPage(sub) {
+			out = append(out, ".BR "+roff(manName(sub))+" (1)")
+		}
+	}
+	return out
+}
+
+// roff escapes what troff takes for a request, an escape or a hyphen.
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `'`, `\(aq`, "`", `\(ga`, `~`, `\(ti`, `^`, `\(ha`, "\t", "    ", "\n.", "\n\\&.").Replace(s)
+	if strings.HasPrefix(s, ".") {
+		s = `\&` + s
+	}
+	return s
+}

@@ -47,10 +47,7 @@ func TestRoff(t *testing.T) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
-	var b strings.Builder
-	manText(&b, "One\nline.\n\n  literal\n\n\n  more\nTwo:\n\ta tab")
-	const want = "One\nline.\n.PP\n.EX\n  literal\n.EE\n.PP\n.EX\n  more\n.EE\n.PP\nTwo:\n.PP\n.EX\n    a tab\n.EE\n"
-	if b.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	if got, want := manText("One\nline.\n\n  literal\n\n\n  more\nTwo:\n\ta tab\n.x"), "One\nline.\n.PP\n  literal\n.PP\n  more\nTwo:\n    a tab\n\\&.x\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

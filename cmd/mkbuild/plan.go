@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -90,10 +89,7 @@ func (o *planOptions) print(w *world, r *planreport.Report) error {
 	if !o.json {
 		return r.Print(w.stdout)
 	}
-	enc := json.NewEncoder(w.stdout)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return printJSON(w.stdout, r)
 }
 
 // warnings keeps what the build warns of, for the plan: there it is printed once.

@@ -62,8 +62,3 @@ func (r reporter) report(w io.Writer, err error) {
 	fmt.Fprintf(w, "mkbuild: error: %s\n", oneLine(err.Error()))
 	fmt.Fprintf(w, "mkbuild: hint: %s\n", oneLine(r.hint(err)))
 }
-
-// oneLine keeps hostile or long-winded messages to one printable line.
-func oneLine(s string) string {
-	return ui.Clean(strings.Join(strings.Fields(s), " "))
-}

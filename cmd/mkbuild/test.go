@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -91,7 +90,7 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s boots (%s): it said all of %q\n", image, r.Format, o.expect)
 	if o.json {
-		return printTestJSON(w, image, r)
+		return printJSON(w.stdout, testReport{"mkbuild.test/v1", image, r.Format, r.Node, r.Facts})
 	}
 	return printFacts(w, r)
 }
@@ -103,12 +102,6 @@ type testReport struct {
 	Format string         `json:"format"`
 	Node   string         `json:"node,omitempty"`
 	Facts  map[string]any `json:"facts,omitempty"`
-}
-
-func printTestJSON(w *world, image string, r *boottest.Result) error {
-	enc := json.NewEncoder(w.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(testReport{"mkbuild.test/v1", image, r.Format, r.Node, r.Facts})
 }
 
 // printFacts prints what the node reported, one fact a line.
