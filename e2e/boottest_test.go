@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
@@ -65,9 +66,7 @@ func TestBrokenImages(t *testing.T) {
 		}, nil},
 		{"an init that ends", "boot-init-died", func(t *testing.T, img *iso9660.Image) {
 			retree(t, img, func(tree *overlay.Tree) {
-				if err := tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\nexit 3\n"))); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\nexit 3\n"))))
 			})
 		}, nil},
 		{"no client", "boot-no-marker", func(*testing.T, *iso9660.Image) {}, []string{"--timeout", "20s"}},
@@ -96,42 +95,28 @@ func waitForZram(t *testing.T, tree *overlay.Tree) {
 	t.Helper()
 	const name = "etc/init.d/tc-config"
 	b, err := tree.Get(name).Content(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	text := strings.NewReplacer("quietly modprobe -q zram", "modprobe -q zram", "for i in 1 2 3 4 5; do", "while :; do").Replace(string(b))
 	if strings.Contains(text, "quietly modprobe -q zram") || !strings.Contains(text, "while :; do") {
 		t.Fatal("the stand-in's tc-config has changed")
 	}
-	if err := tree.Put(overlay.File(name, 0o755, []byte(text))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tree.Put(overlay.File(name, 0o755, []byte(text))))
 }
 
 // remake writes a changed copy of an image.
 func remake(t *testing.T, from, to string, edit func(*iso9660.Image)) {
 	t.Helper()
 	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer in.Close()
 	info, err := in.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	img, err := iso9660.Open(in, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	edit(img)
 	out, err := os.Create(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(img.Write(out), out.Close()); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
+	testkit.Must(t, errors.Join(img.Write(out), out.Close()))
 }
 
 // rewrite changes the content of one file of an image.
@@ -139,9 +124,7 @@ func rewrite(t *testing.T, img *iso9660.Image, name string, edit func([]byte) []
 	t.Helper()
 	f := img.Files.Get(name)
 	b, err := f.Content(1 << 30)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	b = edit(b)
 	f.Size, f.HardLink = int64(len(b)), ""
 	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
@@ -152,14 +135,10 @@ func retree(t *testing.T, img *iso9660.Image, edit func(*overlay.Tree)) {
 	t.Helper()
 	rewrite(t, img, "boot/core.gz", func(b []byte) []byte {
 		tree, err := initrd.Read(bytes.NewReader(b), "core.gz", 1<<30)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		edit(tree)
 		var out bytes.Buffer
-		if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{Level: 1}); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{Level: 1}))
 		return out.Bytes()
 	})
 }

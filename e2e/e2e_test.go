@@ -24,9 +24,7 @@ import (
 func root(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return dir
 }
 
@@ -98,16 +96,12 @@ func (f fixture) config(t testing.TB, dir string, edit func(string) string) stri
 		from = "mkbuild-x86_64.yaml"
 	}
 	b, err := os.ReadFile(filepath.Join(f.mirror, from))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	text := strings.NewReplacer("\n  - .\n", "\n  - "+f.mirror+"\n", ": archives/", ": "+f.mirror+"/archives/").Replace(string(b))
 	probe := filepath.Join(root(t), "testdata", "e2e", "probe")
 	text += fmt.Sprintf("\nboot: {append: console=ttyS0 loglevel=3, timeout: 10}\noverlay:\n  - {source: %s, target: /}\n", probe)
 	name := filepath.Join(dir, "mkbuild.yaml")
-	if err := os.WriteFile(name, []byte(edit(text)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, []byte(edit(text)), 0o644))
 	return name
 }
 
@@ -141,9 +135,7 @@ func boot(t *testing.T, m qemu.Machine) (*qemu.VM, string) {
 	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
 	t.Cleanup(cancel)
 	vm, err := qemu.Start(ctx, m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(vm.Stop)
 	if err := vm.Expect(ctx, regexp.MustCompile("PROBE done")); err != nil {
 		t.Fatalf("%v\n%s", err, vm.Log())
@@ -249,8 +241,6 @@ func TestSameInputsSameBytes(t *testing.T) {
 func digest(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return fmt.Sprintf("%x", sha256.Sum256(b))
 }

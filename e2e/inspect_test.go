@@ -34,9 +34,7 @@ func (f fixture) inspect(t *testing.T, name string) report {
 		t.Fatalf("%v\n%s", err, stderr)
 	}
 	var r report
-	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, json.Unmarshal([]byte(stdout), &r))
 	return r
 }
 
@@ -88,25 +86,17 @@ func cpioNames(t *testing.T, name string, r report) []string {
 	file := filepath.Join(t.TempDir(), "initrd")
 	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/"+r.Initrd.Paths[0], file)
 	all, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var names []string
 	for _, s := range r.Initrd.Segments {
 		z, err := gzip.NewReader(bytes.NewReader(all[s.Offset : s.Offset+s.Size]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		plain, err := io.ReadAll(z)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "cpio"), "-it", "--quiet")
 		cmd.Stdin = bytes.NewReader(plain)
 		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		names = append(names, strings.Split(strings.TrimSpace(string(out)), "\n")...)
 	}
 	sort.Strings(names)

@@ -36,9 +36,7 @@ const (
 func startBroker(ctx context.Context, t *testing.T) *broker {
 	t.Helper()
 	program, err := filepath.EvalSymlinks(testkit.Tool(t, "rabbitmq-server"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	b := &broker{
 		dir: t.TempDir(), password: rand.Text(),
 		// Debian's command in PATH wants to be root and becomes the user rabbitmq with the state in
@@ -79,9 +77,7 @@ log.file = false
 		"permissions": []object{{"user": brokerUser, "vhost": brokerVhost, "configure": ".*", "write": ".*", "read": ".*"}},
 		"exchanges":   []object{exchange("mcollective_broadcast", "topic"), exchange("mcollective_directed", "direct")},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	put(t, filepath.Join(b.dir, "definitions.json"), string(text))
 }
 
@@ -108,9 +104,7 @@ func (b *broker) start(t *testing.T, program string, args ...string) (ended <-ch
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = b.dir, b.environment(), b.out, b.out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, cmd.Start())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -141,8 +135,6 @@ func (b *broker) await(ctx context.Context, t *testing.T, ended <-chan struct{})
 func (b *broker) log(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(b.out.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return string(text)
 }

@@ -105,9 +105,7 @@ func TestMCollectiveRealBroker(t *testing.T) {
 	psk, rack, name := rand.Text(), strings.ToLower(rand.Text()), "mk-"+strings.ToLower(rand.Text())
 	iso := mcoImage(t, f, b, psk, rack, name)
 	vm, err := qemu.Start(ctx, qemu.Machine{CDROM: iso, Network: true, MemoryMiB: 768})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(vm.Stop)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -130,9 +128,7 @@ func TestMCollectiveRealBroker(t *testing.T) {
 // await pings until the node answers, and wants to hear from it alone.
 func (c mcoClient) await(ctx context.Context, t *testing.T, vm *qemu.VM, name string) {
 	t.Helper()
-	if err := vm.Expect(ctx, regexp.MustCompile("mcollectived started")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, vm.Expect(ctx, regexp.MustCompile("mcollectived started")))
 	for ctx.Err() == nil {
 		out, ok := c.run(ctx, t, "ping", "--timeout", "5")
 		if !ok {

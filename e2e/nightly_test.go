@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // TestNightlyPipeline runs examples/ci/nightly.sh as a site would, with the real boot test: a first
@@ -15,12 +17,8 @@ func TestNightlyPipeline(t *testing.T) {
 	dir := t.TempDir()
 	f.config(t, dir, with(""))
 	script, err := os.ReadFile(filepath.Join(root(t), "examples/ci/nightly.sh"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "nightly.sh"), script, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "nightly.sh"), script, 0o755))
 	out := ""
 	for _, line := range []string{
 		"mkbuild lock",

@@ -42,12 +42,8 @@ func serve(t *testing.T, f fixture, image string) *server {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
+	testkit.Must(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); cmd.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -59,12 +55,8 @@ func serve(t *testing.T, f fixture, image string) *server {
 
 func put(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	testkit.Must(t, os.WriteFile(name, []byte(text), 0o644))
 }
 
 // node is what the server knows of the one machine that checks in.
@@ -79,9 +71,7 @@ type node struct {
 func (s *server) get(t *testing.T, path string, into any) bool {
 	t.Helper()
 	resp, err := http.Get(s.url + path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
@@ -135,9 +125,7 @@ func (s *server) publish(t *testing.T, f fixture, dir string) {
 	if _, stderr, err := f.run(t, "extension", "pack", dir, "-o", part); err != nil {
 		t.Fatalf("extension pack: %v\n%s", err, stderr)
 	}
-	if err := os.Rename(part, s.zip); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Rename(part, s.zip))
 }
 
 // siteExtension is an extension with one of everything: a program, a shared library, a Ruby
@@ -164,9 +152,7 @@ Facter.add(:ext_library) do
 end
 `)
 	for _, x := range []string{"bin/site-tool", "facts.d/d.sh"} {
-		if err := os.Chmod(filepath.Join(dir, x), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chmod(filepath.Join(dir, x), 0o755))
 	}
 	libmd(t, f, filepath.Join(dir, "lib"))
 	return dir
@@ -188,9 +174,7 @@ func libmd(t *testing.T, f fixture, to string) {
 		t.Fatalf("libedit.tcz has no libmd: %v", err)
 	}
 	b, err := os.ReadFile(found)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	put(t, filepath.Join(to, "libmd.so.0"), string(b))
 }
 
@@ -215,9 +199,7 @@ func TestCheckIn(t *testing.T) {
 	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
 	script := "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap?nic_max=1&http_port=" + port
 	vm, err := qemu.Start(t.Context(), qemu.Machine{NetBoot: script, MemoryMiB: 768})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(vm.Stop)
 
 	n := s.await(t, vm, "the first check-in", bootTime, func(facts map[string]any) bool { return facts["rack"] != nil })
@@ -232,9 +214,7 @@ func TestCheckIn(t *testing.T) {
 	s.await(t, vm, "the extension's facts", 2*time.Minute, func(facts map[string]any) bool { return has(facts, want) })
 
 	put(t, s.zip+".part", "this is no zip")
-	if err := os.Rename(s.zip+".part", s.zip); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Rename(s.zip+".part", s.zip))
 	n = s.await(t, vm, "the broken extension's report", 2*time.Minute, func(facts map[string]any) bool { return facts["mk_extension_error"] != "" })
 	if !has(n.Facts, want) {
 		t.Errorf("the last good extension is not in force: %v", n.Facts)

@@ -29,9 +29,7 @@ func TestCompletionScripts(t *testing.T) {
 	for shell, check := range map[string][]string{"bash": {"bash", "-n"}, "zsh": {"zsh", "-n"}, "fish": {"fish", "--no-execute"}} {
 		t.Run(shell, func(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "mkbuild")
-			if err := os.WriteFile(name, []byte(output(t, "completion", shell)), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, os.WriteFile(name, []byte(output(t, "completion", shell)), 0o644))
 			testkit.Run(t, check[0], append(check[1:], name)...)
 		})
 	}
@@ -44,16 +42,10 @@ func TestCompletionScripts(t *testing.T) {
 func TestBashCompletes(t *testing.T) {
 	dir := t.TempDir()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "completion"), []byte(output(t, "completion", "bash", "--no-descriptions")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "completion"), []byte(output(t, "completion", "bash", "--no-descriptions")), 0o644))
 	// testscript.Main makes the test program act as the command that it is called.
-	if err := os.Symlink(self, filepath.Join(dir, "mkbuild")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink(self, filepath.Join(dir, "mkbuild")))
 	const ask = `cd "$1" && PATH=$1:$PATH && . ./completion
 _get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD; }
 compopt() { :; }

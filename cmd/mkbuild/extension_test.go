@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestCompareFacts(t *testing.T) {
@@ -28,9 +30,7 @@ func TestCompareFacts(t *testing.T) {
 func TestFactDiffIsPrintable(t *testing.T) {
 	var out, errs bytes.Buffer
 	d := factDiff{Added: map[string]any{"a ": "\x1b[31m", "uuid": "x\ny"}, Changed: map[string]changedFact{"z\x07": {1, "<b>"}}, Removed: map[string]any{"r": nil}, Unstable: []string{"z\x07"}}
-	if err := d.print(&world{stdout: &out, stderr: &errs}, func(n string) bool { return n == "r" }); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, d.print(&world{stdout: &out, stderr: &errs}, func(n string) bool { return n == "r" }))
 	const want = `+ "a " = "\u001b[31m"
 + uuid = "x\ny"  (Razor tells machines apart by it)
 ~ z\a = "<b>", without the extension 1  (another value each time: it changes at every check-in)
@@ -43,12 +43,8 @@ func TestFactDiffIsPrintable(t *testing.T) {
 
 func TestInside(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "site/bin"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("site/bin", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.MkdirAll(filepath.Join(dir, "site/bin"), 0o755))
+	testkit.Must(t, os.Symlink("site/bin", filepath.Join(dir, "link")))
 	for name, want := range map[string]bool{
 		"site/x.zip": true, "site/bin/x.zip": true, "link/x.zip": true, "site/../x.zip": false, "x.zip": false, "site-x.zip": false,
 	} {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,18 +24,12 @@ func (n *noDial) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("there is no network")
 }
 
-// overHTTP is a configuration for a mirror over HTTP that goes away with the test, in a folder of its
-// own. It returns its name.
+// overHTTP is a configuration, in a folder of its own, for a mirror over HTTP that goes away with the
+// test. It returns its name.
 func overHTTP(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	if err := tinymirror.Make(filepath.Join(dir, "mirror")); err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(dir, "mirror"))))
-	t.Cleanup(srv.Close)
-	text := strings.NewReplacer("[.]", "['"+srv.URL+"/']", "url: ", "url: "+srv.URL+"/", "source: ", "source: "+srv.URL+"/").Replace(tinymirror.Config)
-	return put(t, filepath.Join(dir, "mkbuild.yaml"), text)
+	dir, url := tinymirror.Serve(t)
+	return put(t, filepath.Join(filepath.Dir(dir), "mkbuild.yaml"), tinymirror.ConfigAt(url))
 }
 
 // With --offline no command asks the network for anything, with a lock or without, whether the cache
@@ -88,9 +81,7 @@ func TestOfflineOpensNoSocket(t *testing.T) {
 	config := overHTTP(t)
 	dir := filepath.Dir(config)
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	trace := filepath.Join(dir, "trace")
 	traced := func(args ...string) string {
 		t.Helper()
@@ -101,9 +92,7 @@ func TestOfflineOpensNoSocket(t *testing.T) {
 		args = append([]string{"-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", trace, link}, args...)
 		testkit.Run(t, strace, append(args, "--config", config, "--cache-dir", filepath.Join(dir, "cache"), "-o", filepath.Join(dir, "x.iso"))...)
 		text, err := os.ReadFile(trace)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		return string(text)
 	}
 	if got := traced("iso"); !strings.Contains(got, "connect(") {

@@ -19,9 +19,7 @@ func packageless(t *testing.T) *overlay.Tree {
 	coreFiles(b)
 	coreDevices(b)
 	tree, err := b.done()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return tree
 }
 
@@ -72,9 +70,7 @@ func TestCoreStockTexts(t *testing.T) {
 		"etc/group":   "\nstaff:x:50:\n",
 	} {
 		b, err := tree.Get(name).Content(1 << 16)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if !strings.Contains(string(b), want) {
 			t.Errorf("%s: no %q in:\n%s", name, want, b)
 		}
@@ -102,9 +98,7 @@ func TestScriptsParse(t *testing.T) {
 		testkit.Run(t, "sh", "-n", name)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 }
 
 func TestCheckReplaceable(t *testing.T) {
@@ -125,9 +119,7 @@ func TestCheckReplaceable(t *testing.T) {
 		t.Errorf("a mirror: %v", err)
 	}
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(file, nil, 0o644))
 	if err := checkReplaceable(file); err == nil {
 		t.Error("a file may be replaced by a directory")
 	}

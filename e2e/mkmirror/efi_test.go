@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // GRUB finds the ISO by the volume's date, in its menu beside the loader in either place.
@@ -14,9 +16,7 @@ func TestStageEFI(t *testing.T) {
 	b := newBuilder(&pool{roots: map[string]string{"grub-efi-amd64-bin": root}})
 	stageEFI(b)
 	tree, err := b.done()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	menu, err := tree.Get(efiMenu).Content(1 << 16)
 	if err != nil || !strings.Contains(string(menu), "--fs-uuid 2012-05-09-00-00-00-00\n") || strings.Contains(string(menu), "{uuid}") {
 		t.Errorf("%v, menu:\n%s", err, menu)
@@ -25,9 +25,7 @@ func TestStageEFI(t *testing.T) {
 	if err != nil || !strings.Contains(string(img), "MZ loader") || !strings.Contains(string(img), string(menu)) {
 		t.Errorf("%v: the EFI image lacks loader or menu", err)
 	}
-	if err := os.Remove(filepath.Join(root, filepath.FromSlash(efiGRUB))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Remove(filepath.Join(root, filepath.FromSlash(efiGRUB))))
 	lost := newBuilder(b.pool)
 	if stageEFI(lost); lost.err == nil {
 		t.Error("no loader, and no error")

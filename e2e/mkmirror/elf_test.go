@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
@@ -46,9 +47,7 @@ func treeOf(t *testing.T, files map[string][]byte) *overlay.Tree {
 	t.Helper()
 	tree := &overlay.Tree{}
 	for name, b := range files {
-		if err := tree.Put(overlay.File(name, 0o755, b)); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(overlay.File(name, 0o755, b)))
 	}
 	return tree
 }
@@ -63,9 +62,7 @@ func TestMissing(t *testing.T) {
 	})
 	base := treeOf(t, map[string][]byte{"lib/libc.so.6": elfNeeding()})
 	names, asker, err := missing(program, base)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if want := []string{"libb.so.2", "libd.so"}; !slices.Equal(names, want) || asker["libb.so.2"] != "usr/local/bin/x" {
 		t.Errorf("got %q for %v, want %q", names, asker, want)
 	}
@@ -90,14 +87,10 @@ func libraryPool(t *testing.T, libs map[string][]byte) *pool {
 
 func TestAddLibrariesFollowsNeeds(t *testing.T) {
 	p := libraryPool(t, map[string][]byte{"liba.so.1.2": elfNeeding("libb.so.2"), "libb.so.2": elfNeeding("libc.so.6")})
-	if err := os.Symlink("liba.so.1.2", filepath.Join(p.roots["libs"], "usr/lib/i386-linux-gnu/liba.so.1")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink("liba.so.1.2", filepath.Join(p.roots["libs"], "usr/lib/i386-linux-gnu/liba.so.1")))
 	tree := treeOf(t, map[string][]byte{"usr/local/bin/x": elfNeeding("liba.so.1")})
 	base := treeOf(t, map[string][]byte{"lib/libc.so.6": elfNeeding()})
-	if err := p.addLibraries(tree, "usr/local/lib", base); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, p.addLibraries(tree, "usr/local/lib", base))
 	for _, name := range []string{"usr/local/lib/liba.so.1", "usr/local/lib/libb.so.2"} {
 		if e := tree.Get(name); e == nil || !e.IsRegular() {
 			t.Errorf("%s is not there as a file", name)

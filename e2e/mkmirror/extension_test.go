@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/tcz"
 )
@@ -119,17 +120,13 @@ func TestPseudoFile(t *testing.T) {
 	for _, e := range []overlay.Entry{
 		overlay.Dir(".", 0o777), {Path: "tmp", Mode: overlay.TypeDir | 0o1777, UID: 1001, GID: 50}, overlay.Symlink("x", "y"),
 	} {
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(e))
 	}
 	got, err := pseudoFile(tree)
 	if want := "tmp m 1777 1001 50\nx m 777 0 0\n"; err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
-	if err := tree.Put(overlay.File("a b", 0o644, nil)); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tree.Put(overlay.File("a b", 0o644, nil)))
 	if _, err := pseudoFile(tree); err == nil {
 		t.Error("a name with a blank is taken")
 	}
@@ -147,9 +144,7 @@ func TestStageCDE(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := m.stageCDE(dir); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, m.stageCDE(dir))
 	list, err := os.ReadFile(filepath.Join(dir, "onboot.lst"))
 	if err != nil || string(list) != "bash.tcz\ndmidecode.tcz\nscsi-6.1.tcz\n" {
 		t.Errorf("onboot.lst: %v, %q", err, list)
@@ -159,9 +154,7 @@ func TestStageCDE(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := os.Remove(m.path("tcz", "bash.tcz.md5.txt")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Remove(m.path("tcz", "bash.tcz.md5.txt")))
 	if err := m.stageCDE(t.TempDir()); err == nil {
 		t.Error("an extension without its digest is taken")
 	}

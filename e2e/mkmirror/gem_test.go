@@ -59,25 +59,19 @@ func TestWriteGemIsReadByRubyGems(t *testing.T) {
 		overlay.File("lib/thing.rb", 0o644, []byte("THING = 1\n")),
 		overlay.File("bin/thing", 0o755, []byte("#!/usr/bin/env ruby\nputs 1\n")),
 	} {
-		if err := files.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, files.Put(e))
 		s.files = append(s.files, e.Path)
 	}
 	var first, second bytes.Buffer
 	for _, w := range []*bytes.Buffer{&first, &second} {
-		if err := writeGem(w, s, files); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, writeGem(w, s, files))
 	}
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Error("two gems of the same files differ")
 	}
 	dir := t.TempDir()
 	gem := filepath.Join(dir, "thing-1.2.1.gem")
-	if err := os.WriteFile(gem, first.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(gem, first.Bytes(), 0o644))
 	out := testkit.Run(t, "ruby", "-rrubygems/package", "-e", `
 		pkg = Gem::Package.new(ARGV[0]); pkg.verify; s = pkg.spec
 		puts s.full_name, s.authors.inspect, s.required_ruby_version, pkg.contents.sort.inspect, s.executables.inspect, s.description`, gem)
@@ -92,9 +86,7 @@ func TestYAMLDependencies(t *testing.T) {
 	testkit.Tool(t, "ruby")
 	s := parseGemspec(gemspecText)
 	file := filepath.Join(t.TempDir(), "metadata")
-	if err := os.WriteFile(file, []byte(s.yaml()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(file, []byte(s.yaml()), 0o644))
 	out := testkit.Run(t, "ruby", "-e", `s = Gem::Specification.from_yaml(File.read(ARGV[0], encoding: "utf-8"))
 		puts s.runtime_dependencies.map(&:to_s), s.runtime_dependencies.map(&:requirement).inspect`, file)
 	for _, want := range []string{"hocon (~> 1.3)", "thor (>= 1.0.1, < 2.0)"} {

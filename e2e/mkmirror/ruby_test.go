@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 const rbconfigText = `module RbConfig
@@ -19,9 +21,7 @@ end
 
 func TestMoveRuby(t *testing.T) {
 	got, err := moveRuby(rbconfigText, "i386-linux-gnu")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, want := range []string{
 		`TOPDIR = File.dirname(__FILE__).chomp!("/lib/ruby/3.1.0/i386-linux-gnu")`,
 		`CONFIG["prefix"] = (TOPDIR || DESTDIR + "/usr/local")`,

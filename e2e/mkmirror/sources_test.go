@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestDebianSources(t *testing.T) {
@@ -63,9 +65,7 @@ deb http://short.example/debian
 				writeTestFile(t, filepath.Join(dir, name), text)
 			}
 			got, err := debianSources(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			for _, w := range tc.want {
 				if !strings.Contains(got, w) {
 					t.Errorf("no %q in:\n%s", w, got)
@@ -121,10 +121,6 @@ func TestUpstreamVersion(t *testing.T) {
 
 func writeTestFile(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	testkit.Must(t, os.WriteFile(name, []byte(text), 0o644))
 }

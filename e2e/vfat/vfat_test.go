@@ -16,14 +16,10 @@ func TestImageIsReadByOthers(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 5000) // many clusters, an odd number of them
 	files := map[string][]byte{"EFI/BOOT/BOOTX64.EFI": big, "EFI/BOOT/GRUB.CFG": []byte("set x=1\n"), "README.TXT": []byte("hi\n")}
 	b, err := Image(files, 8192)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	dir := t.TempDir()
 	name := filepath.Join(dir, "efi.img")
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, b, 0o644))
 	if out := testkit.Run(t, "fsck.fat", "-n", "-v", name); strings.Contains(out, "Fixing") || strings.Contains(out, "Auto") {
 		t.Errorf("fsck.fat: %s", out)
 	}

@@ -88,8 +88,7 @@ func planOf(t testing.TB, name, text string, edits ...func(*config.Config)) *Pla
 // planAt is the plan for a mirror that is found at a URL.
 func planAt(t testing.TB, base string, edits ...func(*config.Config)) *Plan {
 	t.Helper()
-	text := strings.NewReplacer("[.]", "['"+base+"/']", "url: ", "url: "+base+"/", "source: ", "source: "+base+"/").Replace(tinymirror.Config)
-	return planOf(t, "mkbuild.yaml", text, edits...)
+	return planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(base), edits...)
 }
 
 // profileOf sets the profile.

@@ -29,9 +29,7 @@ func sample() []sqfs.File {
 func TestImageListedByUnsquashfs(t *testing.T) {
 	t.Parallel()
 	image := filepath.Join(t.TempDir(), "sample.tcz")
-	if err := os.WriteFile(image, sqfs.Image(sample()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(image, sqfs.Image(sample()), 0o600))
 	list := testkit.Run(t, "unsquashfs", "-UTC", "-lln", image)
 	for _, want := range []string{
 		"drwxrwxrwx 1001/50 ",
@@ -68,15 +66,11 @@ func TestImageManyFilesByUnsquashfs(t *testing.T) {
 	}
 	dir := t.TempDir()
 	image := filepath.Join(dir, "many.tcz")
-	if err := os.WriteFile(image, sqfs.Image(files), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(image, sqfs.Image(files), 0o600))
 	testkit.Run(t, "unsquashfs", "-q", "-n", "-d", filepath.Join(dir, "out"), image)
 	for _, f := range files {
 		got, err := os.ReadFile(filepath.Join(dir, "out", f.Path))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if !bytes.Equal(got, f.Data) {
 			t.Errorf("%s: got %q, want %q", f.Path, got, f.Data)
 		}

@@ -12,11 +12,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
+	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
@@ -36,6 +40,21 @@ rubygems: {version: 1.8.15, url: archives/rubygems-1.8.15.tgz}
 gems: {source: archives, install: [{name: daemons, version: 1.1.8}, {name: stomp, version: 1.2.0}]}
 mcollective: {version: 1.2.1, url: archives/mcollective-1.2.1.tgz}
 `
+
+// ConfigAt is [Config] for the mirror at base, a URL or a folder.
+func ConfigAt(base string) string {
+	return strings.NewReplacer("[.]", "['"+base+"/']", "url: ", "url: "+base+"/", "source: ", "source: "+base+"/").Replace(Config)
+}
+
+// Serve makes a mirror in a folder of its own and serves it over HTTP until the test ends.
+func Serve(t testing.TB) (dir, url string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "mirror")
+	testkit.Must(t, Make(dir))
+	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(s.Close)
+	return dir, s.URL
+}
 
 // Make writes the mirror into dir: two lines, with a mkbuild.yaml for the first and a mkbuild64.yaml
 // for the second.

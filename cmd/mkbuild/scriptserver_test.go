@@ -46,12 +46,7 @@ func (all *webs) serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { close(stop); s.Close() })
 	all.Store(ts, s)
 	ts.Setenv("URL", s.URL)
-	ts.Check(os.WriteFile(ts.MkAbs("http.yaml"), []byte(webConfig(s.URL)), 0o644))
-}
-
-// webConfig is the miniature's mkbuild.yaml for a server that has it.
-func webConfig(url string) string {
-	return strings.NewReplacer("[.]", "['"+url+"/']", "url: ", "url: "+url+"/", "source: ", "source: "+url+"/").Replace(tinymirror.Config)
+	ts.Check(os.WriteFile(ts.MkAbs("http.yaml"), []byte(tinymirror.ConfigAt(s.URL)), 0o644))
 }
 
 func (s *web) misbehave(w http.ResponseWriter, r *http.Request, fault, file string, stop chan struct{}) {

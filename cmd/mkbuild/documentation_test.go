@@ -20,9 +20,7 @@ import (
 func commands(t *testing.T, page string) []string {
 	t.Helper()
 	b, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var out []string
 	in := false
 	for _, l := range strings.Split(string(b), "\n") {
@@ -93,18 +91,12 @@ func prepare(t *testing.T, dir string) {
 	t.Helper()
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMuyIVFgkkAW8uYFSBUSmOaQj7R9Rs2OzThEuMIwwfBA a@b\n"
 	mirror := filepath.Join(dir, "mirror")
-	if err := tinymirror.Make(mirror); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tinymirror.Make(mirror))
 	config := strings.NewReplacer("[.]", "[mirror]", "archives", "mirror/archives").Replace(tinymirror.Config)
 	for name, text := range map[string]string{"mkbuild.yaml": config, ".ssh/id_ed25519.pub": key} {
 		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.MkdirAll(filepath.Dir(p), 0o755))
+		testkit.Must(t, os.WriteFile(p, []byte(text), 0o644))
 	}
 }
 

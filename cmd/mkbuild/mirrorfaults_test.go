@@ -15,44 +15,40 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
 )
 
-// lie is how a mirror misbehaves with the files of some suffixes; body is what an honest one gives.
-// It returns false to be honest this time.
-type lie func(w http.ResponseWriter, r *http.Request, body []byte, asked int) bool
+// fault is how a mirror misbehaves with the files of some suffixes; body is what a good one gives.
+// It returns false to do right this time.
+type fault func(w http.ResponseWriter, r *http.Request, body []byte, asked int) bool
 
-// liarOptions are limits that make patience cheap: an honest mirror on a busy machine keeps them.
-func liarOptions() fetch.Options {
+// impatient are limits that make patience cheap: a good mirror on a busy machine keeps them.
+func impatient() fetch.Options {
 	return fetch.Options{Idle: time.Second, MinRate: 500, Attempts: 3, Backoff: time.Millisecond, MaxWait: 2 * time.Second}
 }
 
-// mirrors are an honest server and what the tests of liars compare with.
+// mirrors are a good server and what the tests of bad ones compare with.
 type mirrors struct {
-	dir, honest string
-	image       string // digest of the image that the honest mirror gives
+	dir, good string
+	image     string // digest of the image that the good mirror gives
 }
 
 func newMirrors(t *testing.T) *mirrors {
 	t.Helper()
-	m := &mirrors{dir: filepath.Join(t.TempDir(), "mirror")}
-	if err := tinymirror.Make(m.dir); err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(http.FileServer(http.Dir(m.dir)))
-	t.Cleanup(s.Close)
-	m.honest = s.URL
+	m := &mirrors{}
+	m.dir, m.good = tinymirror.Serve(t)
 	b := m.builder(t)
-	if code := b.iso("--mirror", m.honest); code != 0 {
+	if code := b.iso("--mirror", m.good); code != 0 {
 		t.Fatal(b.stderr.String())
 	}
 	m.image = digest(t, b.out)
 	return m
 }
 
-// liar is a mirror that lies about files of a suffix.
-func (m *mirrors) liar(t *testing.T, suffix string, l lie) string {
+// bad is a mirror that misbehaves with files of a suffix.
+func (m *mirrors) bad(t *testing.T, suffix string, do fault) string {
 	t.Helper()
 	var mu sync.Mutex
 	asked := map[string]int{}
@@ -63,7 +59,7 @@ func (m *mirrors) liar(t *testing.T, suffix string, l lie) string {
 		mu.Unlock()
 		name := filepath.Join(m.dir, filepath.FromSlash(r.URL.Path))
 		body, err := os.ReadFile(name)
-		if err != nil || !strings.HasSuffix(r.URL.Path, suffix) || !l(w, r, body, n) {
+		if err != nil || !strings.HasSuffix(r.URL.Path, suffix) || !do(w, r, body, n) {
 			http.ServeFile(w, r, name)
 		}
 	}))
@@ -81,13 +77,8 @@ type builder struct {
 func (m *mirrors) builder(t *testing.T) *builder {
 	dir := t.TempDir()
 	b := &builder{t: t, config: filepath.Join(dir, "mkbuild.yaml"), cache: filepath.Join(dir, "cache"), out: filepath.Join(dir, "out", "image.iso")}
-	text := strings.NewReplacer("url: ", "url: "+m.honest+"/", "source: ", "source: "+m.honest+"/").Replace(tinymirror.Config)
-	if err := os.WriteFile(b.config, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Dir(b.out), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	put(t, b.config, tinymirror.ConfigAt(m.good))
+	testkit.Must(t, os.Mkdir(filepath.Dir(b.out), 0o755))
 	return b
 }
 
@@ -95,7 +86,7 @@ func (m *mirrors) builder(t *testing.T) *builder {
 func (b *builder) run(args ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
-	w := &world{stdout: &b.stdout, stderr: &b.stderr, getenv: func(string) string { return "" }, client: testClient, transfers: liarOptions()}
+	w := &world{stdout: &b.stdout, stderr: &b.stderr, getenv: func(string) string { return "" }, client: testClient, transfers: impatient()}
 	return run(b.t.Context(), w, append(args, "--config", b.config, "--cache-dir", b.cache, "--progress", "plain"))
 }
 
@@ -103,17 +94,17 @@ func (b *builder) iso(args ...string) int {
 	return b.run(append([]string{"iso", "-o", b.out}, args...)...)
 }
 
-// lies are all the ways in which mirrors misbehave.
-func lies() []struct {
+// faults are all the ways in which mirrors misbehave.
+func faults() []struct {
 	name, suffix string
-	lie          lie
+	do           fault
 	code         int
 	says         string
 } {
 	const tcz = "/ruby.tcz"
 	return []struct {
 		name, suffix string
-		lie          lie
+		do           fault
 		code         int // with no other mirror
 		says         string
 	}{
@@ -151,15 +142,15 @@ func lies() []struct {
 	}
 }
 
-// TestLiars: whatever a mirror does, nothing of it gets into an image or stays in the cache, there is
-// one clear error of the right class, and an honest mirror beside it gives the same image as alone.
-func TestLiars(t *testing.T) {
+// Whatever a mirror does, nothing of it gets into an image or stays in the cache, there is one clear
+// error of the right class, and a good mirror next to it gives the same image as alone.
+func TestMirrorFaults(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
-	for _, tt := range lies() {
+	for _, tt := range faults() {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			url := m.liar(t, tt.suffix, tt.lie)
+			url := m.bad(t, tt.suffix, tt.do)
 			b := m.builder(t)
 			code := b.iso("--mirror", url)
 			if code != tt.code {
@@ -170,20 +161,20 @@ func TestLiars(t *testing.T) {
 			} else {
 				b.failed(tt.says)
 			}
-			if code := b.iso("--mirror", m.honest); code != exitOK {
-				t.Fatalf("the honest mirror, on the cache that the liar has filled: %d\n%s", code, b.stderr.String())
+			if code := b.iso("--mirror", m.good); code != exitOK {
+				t.Fatalf("the good mirror, on the cache that the bad one has filled: %d\n%s", code, b.stderr.String())
 			}
 			m.same(t, b)
 			helped := m.builder(t)
-			if code := helped.iso("--mirror", url, "--mirror", m.honest); code != exitOK {
-				t.Fatalf("with an honest mirror beside it: %d\n%s", code, helped.stderr.String())
+			if code := helped.iso("--mirror", url, "--mirror", m.good); code != exitOK {
+				t.Fatalf("with a good mirror next to it: %d\n%s", code, helped.stderr.String())
 			}
 			m.same(t, helped)
 		})
 	}
 }
 
-// same checks that the image is that of the honest mirror, and that the cache is clean.
+// same checks that the image is that of the good mirror, and that the cache is clean.
 func (m *mirrors) same(t *testing.T, b *builder) {
 	t.Helper()
 	if got := digest(t, b.out); got != m.image {
@@ -216,18 +207,18 @@ func (b *builder) failed(says string) {
 	}
 }
 
-// TestConsistentLie: a wrong file with an md5 that fits it is only found out by a lock.
-func TestConsistentLie(t *testing.T) {
+// A wrong file with an md5 that fits it is only found out by a lock.
+func TestWrongFileWithFittingSum(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
-	lying := func(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
+	wrong := func(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
 		w.Write(other(body))
 		return true
 	}
-	file := m.liar(t, "/ruby.tcz", lying)
-	both := m.liarAndSum(t)
+	file := m.bad(t, "/ruby.tcz", wrong)
+	both := m.badWithSum(t)
 	b := m.builder(t)
-	if code := b.run("lock", "--mirror", m.honest); code != exitOK {
+	if code := b.run("lock", "--mirror", m.good); code != exitOK {
 		t.Fatal(b.stderr.String())
 	}
 	for _, tt := range []struct {
@@ -241,8 +232,8 @@ func TestConsistentLie(t *testing.T) {
 				t.Fatalf("%s: exit status %d, want %d\n%s", tt.flag, code, tt.code, fresh.stderr.String())
 			}
 			fresh.failed("ruby.tcz.*sha256")
-			if code := fresh.iso("--mirror", url, "--mirror", m.honest, tt.flag); code != exitOK {
-				t.Fatalf("with an honest mirror: %d\n%s", code, fresh.stderr.String())
+			if code := fresh.iso("--mirror", url, "--mirror", m.good, tt.flag); code != exitOK {
+				t.Fatalf("with a good mirror: %d\n%s", code, fresh.stderr.String())
 			}
 			if strings.Contains(fresh.stderr.String(), "first use") {
 				t.Errorf("locked, and trusted on first use:\n%s", fresh.stderr.String())
@@ -252,14 +243,12 @@ func TestConsistentLie(t *testing.T) {
 	}
 }
 
-// liarAndSum is a mirror whose ruby.tcz is another, and whose md5 says so.
-func (m *mirrors) liarAndSum(t *testing.T) string {
+// badWithSum is a mirror with another ruby.tcz, and its md5.
+func (m *mirrors) badWithSum(t *testing.T) string {
 	t.Helper()
 	body, err := os.ReadFile(filepath.Join(m.dir, "4.x/x86/tcz/ruby.tcz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.liar(t, "", func(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
+	testkit.Must(t, err)
+	return m.bad(t, "", func(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/ruby.tcz"):
 			w.Write(other(body))
@@ -289,7 +278,7 @@ func wrongSum(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
 	return true
 }
 
-func always(text string) lie {
+func always(text string) fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ []byte, _ int) bool {
 		w.Write([]byte(text))
 		return true
@@ -349,7 +338,7 @@ func dripping(w http.ResponseWriter, r *http.Request, body []byte, _ int) bool {
 }
 
 // busy answers 503 the first times.
-func busy(after string, times int) lie {
+func busy(after string, times int) fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ []byte, asked int) bool {
 		if asked > times {
 			return false
@@ -368,7 +357,7 @@ func loop(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 }
 
 // compressed names an encoding that nobody has asked for, and applies it or not.
-func compressed(really bool) lie {
+func compressed(really bool) fault {
 	return func(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
 		w.Header().Set("Content-Encoding", "gzip")
 		if really {

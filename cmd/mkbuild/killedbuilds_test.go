@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,12 +17,13 @@ import (
 	"time"
 	"unicode"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
 )
 
-// storm is many builds at once on one cache, some of which are killed.
-type storm struct {
+// crowd is many builds at once on one cache, some of which are killed.
+type crowd struct {
 	program, config, cache, out, tmp string
 
 	mu sync.Mutex
@@ -33,16 +32,16 @@ type storm struct {
 	killed  int
 }
 
-// TestStorm runs 200 builds on one cache, in batches that a small machine can carry, and kills 50 of
+// TestManyBuildsOnOneCache runs 200 builds on one cache, in batches that a small machine can carry, and kills 50 of
 // them at random moments. Each batch but the first begins while somebody prunes the cache, so most
 // of them find it cold. In the end the cache is clean, no file is left anywhere, and all images that
 // are there are the same.
-func TestStorm(t *testing.T) {
+func TestManyBuildsOnOneCache(t *testing.T) {
 	builds, batch, kills := 200, 20, 5
 	if testing.Short() {
 		builds = 40
 	}
-	s := newStorm(t)
+	s := newCrowd(t)
 	want := s.first(t)
 	random := rand.New(rand.NewPCG(4, 2012))
 	for begin := 0; begin < builds; begin += batch {
@@ -57,32 +56,24 @@ func TestStorm(t *testing.T) {
 	s.checkLeftovers(t)
 }
 
-func newStorm(t *testing.T) *storm {
+func newCrowd(t *testing.T) *crowd {
 	t.Helper()
 	dir := t.TempDir()
-	s := &storm{config: filepath.Join(dir, "mkbuild.yaml"), cache: filepath.Join(dir, "cache"), out: filepath.Join(dir, "out"), tmp: filepath.Join(dir, "tmp")}
+	s := &crowd{config: filepath.Join(dir, "mkbuild.yaml"), cache: filepath.Join(dir, "cache"), out: filepath.Join(dir, "out"), tmp: filepath.Join(dir, "tmp")}
 	var err error
 	if s.program, err = os.Executable(); err != nil {
 		t.Fatal(err)
 	}
-	if err := tinymirror.Make(filepath.Join(dir, "mirror")); err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(dir, "mirror"))))
-	t.Cleanup(web.Close)
+	_, url := tinymirror.Serve(t)
 	for _, d := range []string{s.out, s.tmp} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Mkdir(d, 0o755))
 	}
-	if err := os.WriteFile(s.config, []byte(webConfig(web.URL)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	put(t, s.config, tinymirror.ConfigAt(url))
 	return s
 }
 
 // command is mkbuild as a process of its own.
-func (s *storm) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
+func (s *crowd) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	c := exec.Command(s.program, args...)
 	c.Args[0] = "mkbuild" // see TestMain
 	c.Env = append(os.Environ(), cacheDirEnv+"="+s.cache, "TMPDIR="+s.tmp)
@@ -91,17 +82,17 @@ func (s *storm) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return c, &stderr
 }
 
-func (s *storm) build(n int, more ...string) (*exec.Cmd, *bytes.Buffer) {
+func (s *crowd) build(n int, more ...string) (*exec.Cmd, *bytes.Buffer) {
 	return s.command(append([]string{"iso", "--config", s.config, "--progress", "quiet", "-o", s.image(n)}, more...)...)
 }
 
 // allForms makes builds that are killed write everything that there is.
 const allForms = "--format=iso,pxe,razor,tar"
 
-func (s *storm) image(n int) string { return filepath.Join(s.out, fmt.Sprintf("%d.iso", n)) }
+func (s *crowd) image(n int) string { return filepath.Join(s.out, fmt.Sprintf("%d.iso", n)) }
 
 // first is a build in peace: its image, and how long it takes.
-func (s *storm) first(t *testing.T) string {
+func (s *crowd) first(t *testing.T) string {
 	t.Helper()
 	begun := time.Now()
 	c, stderr := s.build(-1)
@@ -122,7 +113,7 @@ func digest(t *testing.T, name string) string {
 }
 
 // batch runs n builds at once, kills some of them, and prunes.
-func (s *storm) batch(t *testing.T, begin, n, kills int, random *rand.Rand) {
+func (s *crowd) batch(t *testing.T, begin, n, kills int, random *rand.Rand) {
 	t.Helper()
 	var all sync.WaitGroup
 	prune, stderr := s.command("cache", "prune", "--older-than", "0")
@@ -149,7 +140,7 @@ func (s *storm) batch(t *testing.T, begin, n, kills int, random *rand.Rand) {
 }
 
 // survive is a build that must succeed.
-func (s *storm) survive(t *testing.T, n int) {
+func (s *crowd) survive(t *testing.T, n int) {
 	begun := time.Now()
 	c, stderr := s.build(n)
 	if err := c.Run(); err != nil {
@@ -161,7 +152,7 @@ func (s *storm) survive(t *testing.T, n int) {
 }
 
 // kill is a build that is killed after a part of the usual time.
-func (s *storm) kill(t *testing.T, n int, moment float64) {
+func (s *crowd) kill(t *testing.T, n int, moment float64) {
 	s.mu.Lock()
 	after := time.Duration(moment * float64(s.typical))
 	s.mu.Unlock()
@@ -184,7 +175,7 @@ func (s *storm) kill(t *testing.T, n int, moment float64) {
 }
 
 // checkImages: each image that is there is whole, also of builds that were killed.
-func (s *storm) checkImages(t *testing.T, want string) {
+func (s *crowd) checkImages(t *testing.T, want string) {
 	t.Helper()
 	images, err := filepath.Glob(filepath.Join(s.out, "*.iso"))
 	if err != nil || len(images) < 150 && !testing.Short() {
@@ -199,15 +190,13 @@ func (s *storm) checkImages(t *testing.T, want string) {
 
 // checkLeftovers: what killed processes have left is gone after the next build of the same output,
 // and the cache is clean.
-func (s *storm) checkLeftovers(t *testing.T) {
+func (s *crowd) checkLeftovers(t *testing.T) {
 	t.Helper()
 	killed := hidden(t, s.out)
 	t.Logf("to be swept: %q", killed)
 	for _, name := range append(killed, ".0.iso.tmp-0") {
 		n, err := strconv.Atoi(strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsDigit(r) })[0])
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		c, stderr := s.build(n, allForms)
 		if err := c.Run(); err != nil {
 			t.Fatalf("%v\n%s", err, stderr)
@@ -236,9 +225,7 @@ var outputs = regexp.MustCompile(`^-?[0-9]+(\.iso(\.manifest\.json)?|-pxe|\.razo
 func hidden(t *testing.T, dir string) []string {
 	t.Helper()
 	es, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var out []string
 	for _, e := range es {
 		if !outputs.MatchString(e.Name()) {
