@@ -6,19 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/inspect"
 )
 
 // errDifferent ends a comparison that found something: status 1, and nothing to report.
 var errDifferent = errors.New("the two differ")
-
-// troubleError is any failure of a comparison: status 2, as with diff(1), so that 1 always means
-// that the two differ.
-type troubleError struct{ err error }
-
-func (e *troubleError) Error() string { return e.err.Error() }
-
-func (e *troubleError) Unwrap() error { return e.err }
 
 func diffCommand(w *world) *cobra.Command {
 	asJSON := false
@@ -40,10 +33,10 @@ stdout is a list that a pull request's text can hold as it is. The exit status i
 			if err == nil || errors.Is(err, errDifferent) || errors.Is(err, context.Canceled) {
 				return err
 			}
-			return &troubleError{err}
+			return fail.Wrap(fail.Usage, err, "") // status 2, as with diff(1): 1 always means that the two differ
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON (schema mkbuild.diff/v1)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON (schema "+inspect.DiffSchema+")")
 	return c
 }
 
@@ -62,13 +55,8 @@ func runDiff(w *world, nameA, nameB string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		err = printJSON(w.stdout, d)
-	} else {
-		err = d.Print(w.stdout)
+	if err := printReport(w, d, asJSON); err != nil || d.Same {
+		return err
 	}
-	if err == nil && !d.Same {
-		err = errDifferent
-	}
-	return err
+	return errDifferent
 }

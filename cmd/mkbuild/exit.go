@@ -11,8 +11,6 @@ import (
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/inspect"
-	"mkbuild/internal/planreport"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
 )
@@ -83,8 +81,6 @@ func exitCode(err error) int {
 		return exitOK
 	case err == errInterrupted || errors.Is(err, context.Canceled): //nolint:errorlint // a sentinel of this package
 		return exitInterrupted
-	case isAny[*troubleError](err):
-		return exitUsage
 	case fail.ClassOf(err) != fail.Unexpected:
 		return statusOf(fail.ClassOf(err))
 	case isAny[*qemu.BootError](err):
@@ -119,12 +115,12 @@ func statusOf(c fail.Class) int {
 }
 
 func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge, inspect.ErrKind, inspect.ErrNoManifest} {
+	for _, s := range []error{fetch.ErrTooLarge} {
 		if errors.Is(err, s) {
 			return true
 		}
 	}
-	return isAny[*inspect.BrokenError](err) || isAny[*inspect.RebuildError](err) || isAny[*planreport.SizeError](err) || isAny[*planreport.WarningsError](err) || isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err)
+	return isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err)
 }
 
 func isAny[T error](err error) bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/inspect"
 )
 
@@ -22,7 +23,7 @@ Without a name, list all rules.`,
 			}
 			r, ok := inspect.FindRule(args[0])
 			if !ok {
-				return &usageError{"explain " + args[0] + ": there is no such rule", "mkbuild explain lists all rules"}
+				return fail.New(fail.Usage, "explain "+args[0]+": there is no such rule", "mkbuild explain lists all rules")
 			}
 			return r.Print(w.stdout)
 		},

@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/medium"
 )
@@ -34,7 +36,7 @@ with "iso:" is one of the medium, an ISO or a PXE folder: --file iso:boot/isolin
 		RunE: func(_ *cobra.Command, args []string) error { return runInspect(w, o, args[0]) },
 	}
 	f := c.Flags()
-	f.BoolVar(&o.json, "json", false, "print JSON (schema mkbuild.inspect/v1)")
+	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.Schema+")")
 	f.BoolVar(&o.Files, "files", false, "list every file of the booted system, with its digest")
 	f.BoolVar(&o.Sizes, "sizes", false, "say what takes the space")
 	f.StringVar(&o.file, "file", "", "write the file `PATH` of the image to stdout, and nothing else")
@@ -50,7 +52,7 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 	if o.file != "" {
 		err := m.WriteFile(w.stdout, o.file)
 		if errors.Is(err, inspect.ErrNoFile) {
-			return &usageError{err.Error(), "mkbuild inspect " + name + " --files lists what there is"}
+			return fail.Wrap(fail.Usage, err, "mkbuild inspect "+name+" --files lists what there is")
 		}
 		return err
 	}
@@ -58,7 +60,15 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	if o.json {
+	return printReport(w, r, o.json)
+}
+
+// printed is a result that people can read.
+type printed interface{ Print(io.Writer) error }
+
+// printReport prints a result as JSON or for people.
+func printReport(w *world, r printed, asJSON bool) error {
+	if asJSON {
 		return printJSON(w.stdout, r)
 	}
 	return r.Print(w.stdout)
@@ -68,10 +78,10 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 func openImage(name string) (*inspect.Image, error) {
 	m, err := inspect.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, &usageError{"read " + name + ": " + err.Error(), "name an image: mkbuild iso makes one"}
+		return nil, &fail.Error{Class: fail.Usage, What: "read " + name, Hint: "name an image: mkbuild iso makes one", Err: err}
 	}
 	if errors.Is(err, medium.ErrNotPXEFolder) {
-		return nil, &usageError{err.Error(), "name an ISO, or a folder that mkbuild build --format pxe made"}
+		return nil, fail.Wrap(fail.Usage, err, "name an ISO, or a folder that mkbuild build --format pxe made")
 	}
 	return m, err
 }

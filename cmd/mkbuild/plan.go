@@ -6,15 +6,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/planreport"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/inspect"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
 
 type planOptions struct {
 	buildOptions
-	json, strict bool
-	maxSize      string
+	json, strict, files bool
+	maxSize             string
 }
 
 func planCommand(w *world) *cobra.Command {
@@ -22,15 +23,17 @@ func planCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what an image will be, and write none",
-		Long: `Show what ` + "`mkbuild iso`" + ` would make with the same flags, to the byte: inputs and where they come
-from, which extension needs which, who puts which file where, who wins a conflict, sizes (compressed,
-unpacked, in RAM), and what deserves a look: published sample secrets, shared libraries that programs
-ask for and the image lacks, links that lead nowhere, programs that run instead of busybox's own.
+		Long: `Show what ` + "`mkbuild iso`" + ` would make with the same flags, to the byte: all that ` + "`mkbuild inspect`" + ` says of
+the image once it is written, and how it comes to be: inputs and where they come from, which extension
+needs which, who puts which file where, who wins a conflict, and what deserves a look: published sample
+secrets, shared libraries that programs ask for and the image lacks, links that lead nowhere, programs
+that run instead of busybox's own.
 
 What is needed to know this is downloaded, unless --offline is given, and segments of the initrd are made.
-Both go into the cache, where a build finds them; nothing else is written. Secrets are never shown.
+Both go into the cache, where a build finds them; nothing else is written. Secrets are never shown, and
+neither are the lines of your own scripts.
 
-With --strict a warning is an error, and so is an image over --max-size: exit status 5. The plan is
+With --strict a finding is an error, and so is an image over --max-size: exit status 5. The plan is
 printed all the same.`,
 		Example: `  mkbuild plan
   mkbuild plan --profile dev --json
@@ -41,61 +44,56 @@ printed all the same.`,
 	o.addFlags(c)
 	f := c.Flags()
 	f.StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
-	f.BoolVar(&o.json, "json", false, "print JSON (schema "+planreport.Schema+")")
-	f.BoolVar(&o.strict, "strict", false, "fail when there are warnings")
+	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.Schema+")")
+	f.BoolVar(&o.files, "files", false, "list every file of the booted system, with its digest unless it may hold secrets")
+	f.BoolVar(&o.strict, "strict", false, "fail when there are findings")
 	f.StringVar(&o.maxSize, "max-size", "", "fail over these `SIZES`: iso=64M,initrd=48M,ram=192M, each optional")
 	return c
 }
 
 func runPlan(ctx context.Context, w *world, o *planOptions, cmd *cobra.Command) error {
-	var limits planreport.Limits
+	var limits inspect.Limits
 	if cmd.Flags().Changed("max-size") {
 		var err error
-		if limits, err = planreport.ParseLimits(o.maxSize); err != nil {
-			return &usageError{"--max-size " + err.Error(), "for example: --max-size iso=64M,initrd=48M"}
+		if limits, err = inspect.ParseLimits(o.maxSize); err != nil {
+			return &fail.Error{Class: fail.Usage, What: "--max-size", Hint: "for example: --max-size iso=64M,initrd=48M", Err: err}
 		}
 	}
 	plan, err := o.plan(cmd.Flags())
 	if err != nil {
 		return err
 	}
-	var r *planreport.Report
 	said := &warnings{}
 	o.wrap = func(next ui.Sink) ui.Sink { said.next = next; return said }
+	var r *inspect.Report
 	err = o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
 		p, err := b.Preview(ctx, s)
 		if err != nil {
 			return err
 		}
-		r = planreport.New(s, p, said.list)
-		return nil
+		defer p.Close() //nolint:errcheck // nothing of it is kept
+		r, err = inspect.Plan(ctx, plan.Config.ISOName(), p, said.list, o.files)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := o.print(w, r); err != nil {
+	if err := printReport(w, r, o.json); err != nil {
 		return err
 	}
 	if err := limits.Check(r); err != nil {
 		return err
 	}
-	if o.strict && len(r.Warnings) > 0 {
-		return &planreport.WarningsError{Warnings: r.Warnings}
+	if o.strict {
+		return r.Strict()
 	}
 	return nil
-}
-
-func (o *planOptions) print(w *world, r *planreport.Report) error {
-	if !o.json {
-		return r.Print(w.stdout)
-	}
-	return printJSON(w.stdout, r)
 }
 
 // warnings keeps what the build warns of, for the plan: there it is printed once.
 type warnings struct {
 	mu   sync.Mutex
-	list []planreport.Warning
+	list []inspect.Finding
 	next ui.Sink
 }
 
@@ -105,7 +103,11 @@ func (x *warnings) Event(e ui.Event) {
 	case e.Level == ui.Warning:
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		x.list = append(x.list, planreport.Warning{Rule: e.Step, Item: e.Item, Text: e.Text})
+		text := e.Text
+		if e.Item != "" {
+			text = e.Item + ": " + text
+		}
+		x.list = append(x.list, inspect.Finding{Rule: e.Step, Severity: inspect.SeverityWarning, Text: text})
 	case e.Level != ui.Info:
 		x.next.Event(e)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
@@ -16,7 +17,7 @@ import (
 // rebuild builds an image once more, from what its manifest says, and compares the bytes.
 func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image) error {
 	if m.Kind == inspect.KindPXE {
-		return &usageError{"rebuild " + m.Name + ": it is a PXE folder", "name the ISO of the same build, which holds the same kernel and initrd"}
+		return fail.New(fail.Usage, "rebuild "+m.Name+": it is a PXE folder", "name the ISO of the same build, which holds the same kernel and initrd")
 	}
 	if m.Manifest == nil {
 		return fmt.Errorf("rebuild %s: %w", m.Name, inspect.ErrNoManifest)
@@ -49,12 +50,7 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	if err != nil {
 		return err
 	}
-	if o.json {
-		err = printJSON(w.stdout, r)
-	} else {
-		err = r.Print(w.stdout)
-	}
-	if err != nil {
+	if err := printReport(w, r, o.json); err != nil {
 		return err
 	}
 	return r.Err()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +38,7 @@ first difference is printed, and the exit status is 5.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), w, o, args[0]) },
 	}
 	f := c.Flags()
-	f.BoolVar(&o.json, "json", false, "print JSON (schema mkbuild.verify/v1; with --rebuild mkbuild.rebuild/v1)")
+	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.VerifySchema+"; with --rebuild "+inspect.RebuildSchema+")")
 	f.BoolVar(&o.strict, "strict", false, "count warnings as errors")
 	f.BoolVar(&o.again, "rebuild", false, "build the image once more and compare the bytes; the flags below are for this")
 	o.addFetchFlags(c)
@@ -56,18 +55,10 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 		return o.rebuild(ctx, w, m)
 	}
 	v, err := m.Verify()
-	if errors.Is(err, inspect.ErrNothingToVerify) {
-		return &usageError{err.Error(), "name an image; mkbuild lock --check checks a lock"}
-	}
 	if err != nil {
 		return err
 	}
-	if o.json {
-		err = printJSON(w.stdout, v)
-	} else {
-		err = v.Print(w.stdout)
-	}
-	if err != nil {
+	if err := printReport(w, v, o.json); err != nil {
 		return err
 	}
 	return v.Err(o.strict)

@@ -54,12 +54,13 @@ func Read(r io.Reader, origin string, limit int64) (*overlay.Tree, error) {
 // Member is one part of an initrd that is packed by itself.
 type Member struct {
 	// Offset and Size say where it lies in the file, without the NUL bytes behind it.
-	Offset, Size int64
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
 	// Packing is "gzip", "xz", "zstd", "lz4" or "none".
-	Packing string
+	Packing string `json:"packing"`
 	// Unpacked is the length of its archives in bytes, Entries the number of their entries.
-	Unpacked int64
-	Entries  int
+	Unpacked int64 `json:"unpacked"`
+	Entries  int   `json:"entries"`
 }
 
 // ReadMembers is [Read] that also returns the members of the initrd, in their order.

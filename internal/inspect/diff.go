@@ -1,19 +1,22 @@
 package inspect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strings"
 
-	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 )
 
 // DiffSchema is the version of a difference's JSON.
 const DiffSchema = "mkbuild.diff/v1"
 
-// ErrIncomparable says that two files have nothing in common that could be compared.
-var ErrIncomparable = errors.New("nothing to compare")
+// ErrIncomparable is returned for two files that have nothing in common that could be compared.
+var ErrIncomparable = fail.New(fail.Unexpected, "nothing to compare", "")
 
 // Diff is the difference of two images, initrds or locks: what they hold, not how it is packed.
 type Diff struct {
@@ -21,22 +24,9 @@ type Diff struct {
 	A      string `json:"a"`
 	B      string `json:"b"`
 	Same   bool   `json:"same"`
-	// Changes are in the order of the areas below, then by name.
+	// Changes are in the order of the areas, then by name.
 	Changes []Change `json:"changes"`
 }
-
-// Areas of a change.
-const (
-	AreaVolume    = "volume"    // a field of the medium's description
-	AreaBoot      = "boot"      // an entry of the El Torito catalog, by its number
-	AreaMenu      = "menu"      // an entry of a boot menu
-	AreaKernel    = "kernel"    // the default entry's
-	AreaInput     = "input"     // what a lock or a manifest names
-	AreaExtension = "extension" // of Tiny Core
-	AreaGem       = "gem"
-	AreaFile      = "file"   // of the booted system
-	AreaMedium    = "medium" // a file of the medium
-)
 
 // Change is one difference.
 type Change struct {
@@ -59,193 +49,137 @@ type Detail struct {
 // a medium is laid out. Two ISOs are compared whole; an ISO and an initrd by the systems that they
 // boot; a lock with another lock, or with an image by the inputs that its manifest names.
 func Compare(a, b *Image) (*Diff, error) {
-	d := &Diff{Schema: DiffSchema, A: a.Name, B: b.Name, Changes: []Change{}}
-	if a.Kind == KindLock || b.Kind == KindLock {
-		if err := d.locks(a, b); err != nil {
-			return nil, err
-		}
-	} else if err := d.images(a, b); err != nil {
+	areas, err := inCommon(a, b)
+	if err != nil {
 		return nil, err
+	}
+	d := &Diff{Schema: DiffSchema, A: a.Name, B: b.Name, Changes: []Change{}}
+	for _, area := range areas {
+		x, errA := area.of(a)
+		y, errB := area.of(b)
+		if err := errors.Join(errA, errB); err != nil {
+			return nil, fmt.Errorf("compare %s with %s: %w", a.Name, b.Name, err)
+		}
+		d.Changes = append(d.Changes, slices.DeleteFunc(changesOf(area.name, x, y), d.isTold)...)
 	}
 	d.Same = len(d.Changes) == 0
 	return d, nil
 }
 
-func (d *Diff) images(a, b *Image) error {
-	if a.Kind == b.Kind && a.Medium != nil {
-		d.volumes(a, b)
-		d.catalogs(a, b)
-		d.menus(a, b)
-		if err := d.kernels(a, b); err != nil {
-			return err
-		}
-		if a.Manifest != nil && b.Manifest != nil {
-			d.inputs(a.Manifest.Inputs, b.Manifest.Inputs)
-		}
-	}
-	if a.Tree != nil && b.Tree != nil {
-		d.names(AreaExtension, extensionNames(a), extensionNames(b))
-		d.names(AreaGem, a.gems(), b.gems())
-		if err := d.trees(a, b); err != nil {
-			return err
-		}
-	} else if a.Kind != b.Kind {
-		return fmt.Errorf("compare %s with %s: %w: one of them boots nothing", a.Name, b.Name, ErrIncomparable)
-	}
-	if a.Kind == b.Kind && a.Medium != nil {
-		return d.media(a, b)
-	}
-	return nil
+// area is a part of what two images hold.
+type area struct {
+	name string
+	of   func(*Image) (items, error)
 }
 
-// add notes a change of what both have.
-func (d *Diff) add(area, name string, details ...Detail) {
-	if len(details) > 0 {
-		d.Changes = append(d.Changes, Change{area, name, "changed", details})
+// inCommon are the areas that can be compared.
+func inCommon(a, b *Image) ([]area, error) {
+	switch {
+	case a.Lock != nil && b.Lock != nil:
+		return []area{{AreaLock, lockItems}, {AreaInput, inputItems}}, nil
+	case a.Lock != nil || b.Lock != nil:
+		for _, m := range []*Image{a, b} {
+			if m.Lock == nil && m.Manifest == nil {
+				return nil, fmt.Errorf("read the inputs of %s: %w: it has no manifest", m.Name, ErrIncomparable)
+			}
+		}
+		return []area{{AreaInput, inputItems}}, nil
 	}
+	system := []area{{AreaExtension, extensionItems}, {AreaGem, gemItems}, {AreaFile, fileItems}}
+	switch boots := a.Tree != nil && b.Tree != nil; {
+	case a.Kind != b.Kind && !boots:
+		return nil, fmt.Errorf("compare %s with %s: %w: one of them boots nothing", a.Name, b.Name, ErrIncomparable)
+	case a.Kind != b.Kind || a.Medium == nil:
+		return system, nil
+	case !boots:
+		system = nil
+	}
+	out := []area{{AreaVolume, volumeItems}, {AreaBoot, bootItems}, {AreaMenu, menuItems}, {AreaKernel, kernelItems}}
+	if a.Manifest != nil && b.Manifest != nil {
+		out = append(out, area{AreaInput, inputItems})
+	}
+	return append(append(out, system...), area{AreaMedium, mediumItems}), nil
 }
 
-// alone notes what only one of them has.
-func (d *Diff) alone(area, name, change string) {
-	d.Changes = append(d.Changes, Change{Area: area, Name: name, Change: change})
-}
-
-// differ collects the properties whose values differ.
-func differ(properties ...[3]string) []Detail {
-	var out []Detail
-	for _, p := range properties {
-		if p[1] != p[2] {
-			out = append(out, Detail{p[0], p[1], p[2]})
+// changesOf compares the items of one area.
+func changesOf(area string, a, b items) []Change {
+	var out []Change
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		x, inA := a[key]
+		y, inB := b[key]
+		what := differ(x, y)
+		switch {
+		case !inA && !y.covered:
+			out = append(out, Change{Area: area, Name: y.name, Change: "added"})
+		case !inB && !x.covered:
+			out = append(out, Change{Area: area, Name: x.name, Change: "removed"})
+		case inA && inB && len(what) > 0:
+			out = append(out, Change{area, x.name, "changed", what})
 		}
 	}
 	return out
 }
 
-// pairs calls both for every name of the two sorted lists that both have, and notes the others.
-func (d *Diff) pairs(area string, a, b []string, both func(name string) error) error {
-	names := append(slices.Clone(a), b...)
-	slices.Sort(names)
-	for _, n := range slices.Compact(names) {
-		_, inA := slices.BinarySearch(a, n)
-		_, inB := slices.BinarySearch(b, n)
-		switch {
-		case !inA:
-			d.alone(area, n, "added")
-		case !inB:
-			d.alone(area, n, "removed")
-		default:
-			if err := both(n); err != nil {
-				return err
-			}
+// differ are the properties in which y differs from x. Nothing else is told of a file that has become
+// one of another type.
+func differ(x, y item) []Detail {
+	var out []Detail
+	for i := range min(len(x.properties), len(y.properties)) {
+		p, q := x.properties[i], y.properties[i]
+		if p.value == q.value {
+			continue
+		}
+		if out = append(out, Detail{p.name, p.shown, q.shown}); p.name == "type" {
+			break
 		}
 	}
-	return nil
+	return out
 }
 
-// names compares lists that say nothing but names.
-func (d *Diff) names(area string, a, b []string) {
-	_ = d.pairs(area, a, b, func(string) error { return nil }) // nothing in it fails
-}
-
-func extensionNames(m *Image) []string {
-	var out []string
-	for _, e := range m.extensions() {
-		name := e.Name
-		if e.How != "installed" {
-			name += " (" + e.How + ")"
-		}
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-func (d *Diff) volumes(a, b *Image) {
-	x, y := a.ISO, b.ISO
-	for _, f := range [][3]string{
-		{"id", x.VolumeID, y.VolumeID}, {"system", x.SystemID, y.SystemID}, {"application", x.ApplicationID, y.ApplicationID},
-		{"preparer", x.Preparer, y.Preparer}, {"publisher", x.Publisher, y.Publisher},
-	} {
-		d.add(AreaVolume, f[0], differ([3]string{"text", f[1], f[2]})...)
-	}
-	if string(x.System) != string(y.System) {
-		d.add(AreaVolume, "system area", Detail{Property: "content"})
-	}
-}
-
-func (d *Diff) catalogs(a, b *Image) {
-	for i := range max(len(a.ISO.Boot), len(b.ISO.Boot)) {
-		name := fmt.Sprint(i + 1)
-		switch {
-		case i >= len(a.ISO.Boot):
-			d.alone(AreaBoot, name, "added")
-		case i >= len(b.ISO.Boot):
-			d.alone(AreaBoot, name, "removed")
-		default:
-			x, y := &a.ISO.Boot[i], &b.ISO.Boot[i]
-			d.add(AreaBoot, name, differ(
-				[3]string{"platform", platform(x.Platform), platform(y.Platform)}, [3]string{"path", x.Path, y.Path},
-				[3]string{"bootable", fmt.Sprint(x.Bootable), fmt.Sprint(y.Bootable)}, [3]string{"emulation", emulation(x.Media), emulation(y.Media)},
-				[3]string{"sectors", fmt.Sprint(x.LoadSectors), fmt.Sprint(y.LoadSectors)},
-				[3]string{"boot-info-table", fmt.Sprint(x.InfoTable), fmt.Sprint(y.InfoTable)})...)
-		}
-	}
-}
-
-// menuKey names an entry of a menu; a label that comes twice gets a number.
-func menuKeys(m *Image) (keys []string, byKey map[string]MenuEntry) {
-	byKey = map[string]MenuEntry{}
-	for _, e := range m.Medium.Entries {
-		key := e.Menu + " " + named(e.Name, "(no name)")
-		for n := 2; ; n++ {
-			if _, taken := byKey[key]; !taken {
-				break
-			}
-			key = fmt.Sprintf("%s %s (%d)", e.Menu, e.Name, n)
-		}
-		byKey[key] = MenuEntry{Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append}
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys, byKey
-}
-
-func (d *Diff) menus(a, b *Image) {
-	ka, ea := menuKeys(a)
-	kb, eb := menuKeys(b)
-	_ = d.pairs(AreaMenu, ka, kb, func(key string) error { // nothing in it fails
-		x, y := ea[key], eb[key]
-		details := differ([3]string{"kernel", x.Kernel, y.Kernel},
-			[3]string{"initrd", strings.Join(x.Initrds, " "), strings.Join(y.Initrds, " ")}, [3]string{"arguments", x.Append, y.Append})
-		for i := range details {
-			details[i].From, details[i].To = config.RedactArguments(details[i].From), config.RedactArguments(details[i].To)
-		}
-		d.add(AreaMenu, key, details...)
-		return nil
+// isTold reports whether the changes so far tell what has changed in a file of the medium: it is a
+// boot menu, and an entry of it has changed.
+func (d *Diff) isTold(c Change) bool {
+	return c.Area == AreaMedium && slices.ContainsFunc(d.Changes, func(entry Change) bool {
+		return entry.Area == AreaMenu && strings.HasPrefix(entry.Name, c.Name+" ")
 	})
 }
 
-func (d *Diff) kernels(a, b *Image) error {
-	x, y := a.Medium.Kernel, b.Medium.Kernel
-	switch {
-	case x == "" && y == "":
-		return nil
-	case x == "":
-		d.alone(AreaKernel, y, "added")
-		return nil
-	case y == "":
-		d.alone(AreaKernel, x, "removed")
-		return nil
+// Print writes the difference for people, as a list that a pull request's text can hold as it is.
+func (d *Diff) Print(w io.Writer) error {
+	p := &page{w: w}
+	if d.Same {
+		p.line("%s and %s hold the same.", d.A, d.B)
+		return p.err
 	}
-	details := differ([3]string{"path", x, y}, [3]string{"release", a.Kernel, b.Kernel})
-	sx, err := a.sumFile(a.Medium.Files.Get(x))
-	if err != nil {
-		return err
+	for i := range d.Changes {
+		p.line("- %s", d.Changes[i].line())
 	}
-	sy, err := b.sumFile(b.Medium.Files.Get(y))
-	if err != nil {
-		return err
+	return p.err
+}
+
+// line is a change for people.
+func (c *Change) line() string {
+	var parts []string
+	for _, x := range c.What {
+		if x.From == "" && x.To == "" {
+			parts = append(parts, x.Property)
+		} else {
+			parts = append(parts, fmt.Sprintf("%s %s → %s", x.Property, shown(x.From), shown(x.To)))
+		}
 	}
-	d.add(AreaKernel, x, append(details, differ([3]string{"sha256", sx, sy})...)...)
-	return nil
+	line := fmt.Sprintf("%s %s `%s`", c.Change, c.Area, strings.ReplaceAll(c.Name, "`", "'"))
+	if len(parts) > 0 {
+		line += ": " + strings.Join(parts, "; ")
+	}
+	return line
+}
+
+// shown shortens a digest, of which twelve digits are enough to see that it has changed.
+func shown(s string) string {
+	if len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" {
+		return s[:12]
+	}
+	return cmp.Or(s, "(none)")
 }

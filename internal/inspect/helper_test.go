@@ -48,8 +48,8 @@ func built(t testing.TB, dir string, edit func(*config.Config)) string {
 	return builtFrom(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edit)
 }
 
-// builtFrom builds an image from a configuration that would lie at name.
-func builtFrom(t testing.TB, name, text string, edit func(*config.Config)) string {
+// staged stages an image from a configuration that would lie at name.
+func staged(t testing.TB, name, text string, edit func(*config.Config)) (*remaster.Builder, *remaster.Staged) {
 	t.Helper()
 	c, err := config.Parse(name, []byte(text))
 	must(t, err)
@@ -61,7 +61,14 @@ func builtFrom(t testing.TB, name, text string, edit func(*config.Config)) strin
 	b := builder(t)
 	s, err := b.Stage(t.Context(), plan)
 	must(t, err)
-	defer s.Close()
+	t.Cleanup(s.Close)
+	return b, s
+}
+
+// builtFrom builds an image from a configuration that would lie at name.
+func builtFrom(t testing.TB, name, text string, edit func(*config.Config)) string {
+	t.Helper()
+	b, s := staged(t, name, text, edit)
 	out := filepath.Join(t.TempDir(), "built.iso")
 	must(t, b.WriteISO(t.Context(), s, out))
 	return out

@@ -47,8 +47,8 @@ func TestSecondOpinion(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			r, err := open2(t, name).Report(Options{Files: true})
 			must(t, err)
-			volume(t, r, name)
-			catalog(t, r, name)
+			checkVolume(t, r, name)
+			checkCatalog(t, r, name)
 			kernelAndInitrd(t, r, name)
 			want := tinymirror.Kernel
 			if strings.HasPrefix(what, "modern") {
@@ -61,7 +61,7 @@ func TestSecondOpinion(t *testing.T) {
 	}
 }
 
-func volume(t *testing.T, r *Report, name string) {
+func checkVolume(t *testing.T, r *Report, name string) {
 	t.Helper()
 	out := testkit.Run(t, "isoinfo", "-d", "-i", name)
 	for _, want := range []string{"Volume id: " + r.Volume.ID + "\n", "Rock Ridge signatures version 1 found", "Joliet with UCS level 3 found"} {
@@ -74,8 +74,8 @@ func volume(t *testing.T, r *Report, name string) {
 	}
 }
 
-// catalog compares the boot catalog with xorriso's.
-func catalog(t *testing.T, r *Report, name string) {
+// checkCatalog compares the boot catalog with xorriso's.
+func checkCatalog(t *testing.T, r *Report, name string) {
 	t.Helper()
 	out := testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain")
 	lines := regexp.MustCompile(`(?m)^El Torito boot img +: +\d+ +(\S+) +y +(\S+) +0x0000 +0x00 +(\d+) `).FindAllStringSubmatch(out, -1)

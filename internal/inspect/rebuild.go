@@ -1,17 +1,19 @@
 package inspect
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
+
+	"mkbuild/internal/fail"
 )
 
 // RebuildSchema is the version of a rebuild's JSON.
 const RebuildSchema = "mkbuild.rebuild/v1"
 
-// ErrNoManifest says that an image does not say what it was made of.
-var ErrNoManifest = errors.New("no manifest says what it was made of")
+// ErrNoManifest is returned for an image that does not say what it was made of.
+var ErrNoManifest = fail.New(fail.Verification, "no manifest says what it was made of", "")
 
 // Rebuild is the result of building an image once more.
 type Rebuild struct {
@@ -53,31 +55,20 @@ func CompareRebuilt(a, b *Image) (*Rebuild, error) {
 // firstDifference returns the offset of the first byte that differs; the end of the shorter input
 // is one.
 func firstDifference(a, b io.Reader) (int64, error) {
-	var at int64
-	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
-	for {
-		n, errA := io.ReadFull(a, x)
-		m, errB := io.ReadFull(b, y)
-		if !bytes.Equal(x[:n], y[:m]) || n < len(x) {
-			for i := range min(n, m) {
-				if x[i] != y[i] {
-					return at + int64(i), nil
-				}
+	x, y := bufio.NewReader(a), bufio.NewReader(b)
+	for at := int64(0); ; at++ {
+		c, errA := x.ReadByte()
+		d, errB := y.ReadByte()
+		if c == d && errA == nil && errB == nil {
+			continue
+		}
+		for _, err := range []error{errA, errB} {
+			if err != nil && !errors.Is(err, io.EOF) {
+				return at, err
 			}
-			return at + int64(min(n, m)), readError(errA, errB)
 		}
-		at += int64(n)
+		return at, nil
 	}
-}
-
-// readError is the first error that is not the end of an input.
-func readError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return err
-		}
-	}
-	return nil
 }
 
 // Print writes the result for people.
@@ -94,7 +85,7 @@ func (r *Rebuild) Print(w io.Writer) error {
 		return p.err
 	}
 	p.line("the first of %d differences from the image to its rebuild:", r.Changes)
-	p.line("- %s %s `%s`%s", r.First.Change, r.First.Area, r.First.Name, detailText(r.First.What))
+	p.line("- %s", r.First.line())
 	return p.err
 }
 
@@ -103,17 +94,6 @@ func (r *Rebuild) Err() error {
 	if r.Same {
 		return nil
 	}
-	return &RebuildError{r.Name}
-}
-
-// RebuildError says that an image cannot be built again as it is.
-type RebuildError struct{ Name string }
-
-func (e *RebuildError) Error() string {
-	return "verify " + e.Name + ": building it once more gives another image"
-}
-
-// Hint says where to look.
-func (*RebuildError) Hint() string {
-	return "if it was customized: mkbuild customize IMAGE -o OUT --reset gives the image as built; else look whether another mkbuild or another configuration (--config) built it, and what mkbuild verify says without --rebuild"
+	return fail.New(fail.Verification, "verify "+r.Name+": building it once more gives another image",
+		"if it was customized: mkbuild customize IMAGE -o OUT --reset gives the image as built; else look whether another mkbuild or another configuration (--config) built it, and what mkbuild verify says without --rebuild")
 }

@@ -1,34 +1,37 @@
 package inspect
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 )
 
 // Schema is the version of a report's JSON.
-const Schema = "mkbuild.inspect/v1"
+const Schema = "mkbuild.report/v1"
 
-// Report is what [Image.Report] says of an image. Members that an image has nothing for are left
-// out; lists are sorted or in the order of the image.
+// Report says what is in an image, or will be. Members that an image has nothing for are left out;
+// lists are sorted or in the order of the image. Sizes are in bytes.
 type Report struct {
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
 	// Kind is "iso", "pxe", "initrd" or "lock".
-	Kind   string  `json:"kind"`
-	Size   int64   `json:"size"`
-	SHA256 string  `json:"sha256"`
-	Volume *Volume `json:"volume,omitempty"`
-	// Boot are the entries of the El Torito catalog, Menu those of all boot menus.
-	Boot []BootEntry `json:"boot,omitempty"`
-	Menu []MenuEntry `json:"menu,omitempty"`
+	Kind   string `json:"kind"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	// Plan is there if the image is not written yet: how it comes to be.
+	Plan   *Planned `json:"plan,omitempty"`
+	Volume *Volume  `json:"volume,omitempty"`
+	// Boot are the entries of the El Torito catalog, Menu those of all boot menus, in whose arguments
+	// values that look like secrets read REDACTED.
+	Boot []BootEntry    `json:"boot,omitempty"`
+	Menu []medium.Entry `json:"menu,omitempty"`
 	// Kernel and Initrd are those of the default entry.
 	Kernel *Kernel `json:"kernel,omitempty"`
 	Initrd *Initrd `json:"initrd,omitempty"`
@@ -76,19 +79,6 @@ type BootEntry struct {
 	InfoTable   bool   `json:"info_table,omitempty"`
 }
 
-// MenuEntry is an entry of a boot menu.
-type MenuEntry struct {
-	Menu    string   `json:"menu"`
-	Loader  string   `json:"loader"`
-	Label   string   `json:"label"`
-	Kernel  string   `json:"kernel"`
-	Initrds []string `json:"initrds,omitempty"`
-	// Append are the kernel arguments; values that look like secrets read REDACTED.
-	Append string `json:"append,omitempty"`
-	// Missing are files that it names and the medium lacks.
-	Missing []string `json:"missing,omitempty"`
-}
-
 // Kernel is a bzImage.
 type Kernel struct {
 	Path string `json:"path"`
@@ -100,36 +90,50 @@ type Kernel struct {
 
 // Initrd is what the kernel unpacks.
 type Initrd struct {
-	Paths    []string       `json:"paths,omitempty"`
-	Segments []SegmentEntry `json:"segments"`
+	Paths    []string  `json:"paths,omitempty"`
+	Size     int64     `json:"size"`
+	Segments []Segment `json:"segments"`
 	// Entries are those of the booted system, Unpacked the bytes of its files.
 	Entries  int   `json:"entries"`
 	Unpacked int64 `json:"unpacked"`
+	// RAM is the memory that the files take once they are unpacked. While the kernel unpacks them, the
+	// initrd itself is in memory, too: BootRAM.
+	RAM     int64 `json:"ram"`
+	BootRAM int64 `json:"boot_ram"`
 }
 
-// SegmentEntry is a part of an initrd.
-type SegmentEntry struct {
-	Name     string `json:"name,omitempty"`
-	Offset   int64  `json:"offset"`
-	Size     int64  `json:"size"`
-	Packing  string `json:"packing"`
-	Unpacked int64  `json:"unpacked"`
-	Entries  int    `json:"entries"`
-	SHA256   string `json:"sha256"`
-}
-
-// Summary is the head of the manifest that mkbuild left.
+// Summary is the manifest that mkbuild left, without what the rest of the report says.
 type Summary struct {
-	Mkbuild    string          `json:"mkbuild,omitempty"`
-	Plan       string          `json:"plan,omitempty"`
-	Profile    string          `json:"profile,omitempty"`
-	Release    string          `json:"release,omitempty"`
-	Arch       string          `json:"arch,omitempty"`
-	SourceDate int64           `json:"source_date,omitempty"`
-	Config     json.RawMessage `json:"config,omitempty"`
-	Inputs     []lock.Input    `json:"inputs,omitempty"`
+	*manifest.Manifest
+	Files    []manifest.File     `json:"files,omitempty"`
+	Boot     []manifest.BootFile `json:"boot,omitempty"`
+	Segments []manifest.Segment  `json:"segments,omitempty"`
 	// Error says why it cannot be read.
 	Error string `json:"error,omitempty"`
+}
+
+// Planned says how an image that is not written yet comes to be. Paths are those of the booted
+// system, without the first slash.
+type Planned struct {
+	// Changes are the files, links and devices that are put over those of the source image.
+	Changes []FileChange `json:"changes"`
+	// Conflicts are files that were left out, since something else had their path.
+	Conflicts []overlay.Conflict `json:"conflicts"`
+	// Findings are what deserves a look: what the build warns of, and broken rules that the source
+	// image does not break by itself.
+	Findings []Finding `json:"findings"`
+	// Private are files that not everybody on the machine may read, but everybody who can read the
+	// image.
+	Private []string `json:"private"`
+}
+
+// FileChange is one file that is put over the source image.
+type FileChange struct {
+	Path string `json:"path"`
+	// Change is "add" or "replace".
+	Change string `json:"change"`
+	// Origin is who puts it there: an input, "mkbuild", or the user's own path.
+	Origin string `json:"origin"`
 }
 
 // Options say what a report is to have beyond the usual.
@@ -137,114 +141,105 @@ type Options struct{ Files, Sizes bool }
 
 // Report describes the image.
 func (m *Image) Report(o Options) (*Report, error) {
-	r := &Report{Schema: Schema, Name: m.Name, Kind: m.Kind, Size: m.Size, SHA256: m.SHA256, Lock: m.Lock}
-	if m.Medium != nil {
-		if err := m.reportMedium(r); err != nil {
-			return nil, err
-		}
-	}
-	if m.Tree != nil {
-		m.reportTree(r)
-	}
-	r.Razor = m.razor()
+	r := &Report{Schema: Schema, Name: m.Name, Kind: m.Kind, Size: m.Size, SHA256: m.SHA256, Razor: razor(m), Manifest: summary(m), Lock: m.Lock}
 	var err error
-	if o.Files {
-		if r.Files, err = m.records(); err != nil {
+	if m.Medium != nil {
+		if r.Kernel, err = kernelOf(m); err != nil {
 			return nil, err
 		}
+		r.Volume, r.Boot, r.Menu = volume(m), catalog(m.Medium.ISO), menus(m.Medium)
 	}
+	if m.Tree == nil {
+		return r, nil
+	}
+	r.Initrd, r.SetID, r.Release = initrdOf(m), setID(m), release(m.Tree)
+	r.Extensions, r.Gems, r.Services, r.Accounts = extensions(m), gems(m.Tree), services(m.Tree), accounts(m.Tree)
 	if o.Sizes {
-		r.Sizes = m.sizes()
+		r.Sizes = sizes(m)
 	}
-	return r, nil
+	if o.Files {
+		r.Files, err = records(m)
+	}
+	return r, err
 }
 
-func (m *Image) reportMedium(r *Report) error {
-	iso := m.ISO
-	if m.Kind == KindISO {
-		r.Volume = &Volume{
-			ID: iso.VolumeID, System: iso.SystemID, Application: iso.ApplicationID, Preparer: iso.Preparer,
-			RockRidge: iso.RockRidge, Joliet: iso.Joliet, Files: m.Medium.Files.Len(),
-			Hybrid: slices.ContainsFunc(iso.System, func(b byte) bool { return b != 0 }),
-		}
+func volume(m *Image) *Volume {
+	if m.Kind != KindISO {
+		return nil
 	}
+	iso := m.Medium.ISO
+	return &Volume{
+		ID: iso.VolumeID, System: iso.SystemID, Application: iso.ApplicationID, Preparer: iso.Preparer,
+		RockRidge: iso.RockRidge, Joliet: iso.Joliet, Files: m.Medium.Files.Len(),
+		Hybrid: slices.ContainsFunc(iso.System, func(b byte) bool { return b != 0 }),
+	}
+}
+
+func catalog(iso *iso9660.Image) []BootEntry {
+	var out []BootEntry
 	for i := range iso.Boot {
 		e := &iso.Boot[i]
-		r.Boot = append(r.Boot, BootEntry{platform(e.Platform), e.Path, e.Bootable, emulation(e.Media), int(e.LoadSectors), e.InfoTable})
+		out = append(out, BootEntry{platform(e.Platform), e.Path, e.Bootable, emulation(e.Media), int(e.LoadSectors), e.InfoTable})
 	}
-	for _, e := range m.Medium.Entries {
-		r.Menu = append(r.Menu, MenuEntry{e.Menu, e.Loader, e.Name, e.Kernel, e.Initrds, config.RedactArguments(e.Append), e.Missing})
-	}
-	if m.Medium.Kernel != "" {
-		f := m.Medium.Files.Get(m.Medium.Kernel)
-		sum, err := m.sumFile(f)
-		if err != nil {
-			return err
-		}
-		r.Kernel = &Kernel{Path: f.Path, Release: m.Kernel, Size: f.Size, SHA256: sum}
-	}
-	if s := m.Manifest; s != nil {
-		r.Manifest = &Summary{
-			Mkbuild: s.Mkbuild, Plan: s.Plan, Profile: s.Profile, Release: s.Release, Arch: s.Arch,
-			SourceDate: s.SourceDate, Config: s.Config, Inputs: s.Inputs,
-		}
-	} else if m.ManifestError != nil {
-		r.Manifest = &Summary{Error: m.ManifestError.Error()}
-	}
-	return nil
-}
-
-// sumFile is the digest of a file of the medium.
-func (m *Image) sumFile(f *overlay.Entry) (string, error) {
-	if f.Open == nil {
-		return sumOf(strings.NewReader(""))
-	}
-	r, err := f.Open()
-	if err != nil {
-		return "", fmt.Errorf("read %s in %s: %w", f.Path, m.Name, err)
-	}
-	defer r.Close() //nolint:errcheck // only read
-	return sumOf(r)
+	return out
 }
 
 func platform(p byte) string {
-	switch p {
-	case iso9660.PlatformBIOS:
-		return "bios"
-	case iso9660.PlatformUEFI:
-		return "uefi"
-	case iso9660.PlatformPPC:
-		return "ppc"
-	case iso9660.PlatformMac:
-		return "mac"
-	}
-	return fmt.Sprintf("%#02x", p)
+	known := map[byte]string{iso9660.PlatformBIOS: "bios", iso9660.PlatformUEFI: "uefi", iso9660.PlatformPPC: "ppc", iso9660.PlatformMac: "mac"}
+	return cmp.Or(known[p], fmt.Sprintf("%#02x", p))
 }
 
 func emulation(media byte) string {
-	switch media {
-	case iso9660.MediaNone:
-		return "none"
-	case iso9660.MediaHardDisk:
-		return "disk"
-	}
-	return "floppy"
+	return cmp.Or(map[byte]string{iso9660.MediaNone: "none", iso9660.MediaHardDisk: "disk"}[media], "floppy")
 }
 
-func (m *Image) reportTree(r *Report) {
-	r.Initrd = &Initrd{Segments: []SegmentEntry{}, Entries: m.Tree.Len()}
+func menus(md *medium.Medium) []medium.Entry {
+	out := slices.Clone(md.Entries)
+	for i := range out {
+		out[i].Append = config.RedactArguments(out[i].Append)
+	}
+	return out
+}
+
+func kernelOf(m *Image) (*Kernel, error) {
+	if m.Medium.Kernel == "" {
+		return nil, nil //nolint:nilnil // a medium may boot nothing
+	}
+	f := m.Medium.Files.Get(m.Medium.Kernel)
+	sum, err := m.Medium.Sum(f.Path)
+	return &Kernel{Path: f.Path, Release: m.Kernel, Size: f.Size, SHA256: sum}, err
+}
+
+func initrdOf(m *Image) *Initrd {
+	i := &Initrd{Segments: m.Segments, Size: m.Size, Entries: m.Tree.Len()}
 	if m.Medium != nil {
-		r.Initrd.Paths = m.Medium.Initrds
+		i.Paths, i.Size = m.Medium.Initrds, m.Medium.Segments().Size()
 	}
-	for _, s := range m.Segments {
-		r.Initrd.Segments = append(r.Initrd.Segments, SegmentEntry{s.Name, s.Offset, s.Size, s.Packing, s.Unpacked, s.Entries, s.SHA256})
+	all := Amount{}
+	for _, e := range contents(m.Tree) {
+		all.add(e.Size)
 	}
+	i.Unpacked, i.RAM, i.BootRAM = all.Bytes, all.RAM, all.RAM+i.Size
+	return i
+}
+
+func setID(m *Image) []manifest.File {
+	var out []manifest.File
 	for _, e := range m.Tree.Entries() {
-		r.Initrd.Unpacked += e.Size
 		if e.IsRegular() && e.Perm()&0o6000 != 0 {
-			r.SetID = append(r.SetID, manifest.File{Path: manifest.Text(e.Path), Mode: fmt.Sprintf("%o", e.Mode), UID: e.UID, GID: e.GID, Size: e.Size})
+			out = append(out, manifest.File{Path: manifest.Text(e.Path), Mode: fmt.Sprintf("%o", e.Mode), UID: e.UID, GID: e.GID, Size: e.Size})
 		}
 	}
-	r.Release = m.release()
-	r.Extensions, r.Gems, r.Services, r.Accounts = m.extensions(), m.gems(), m.services(), m.accounts()
+	return out
+}
+
+func summary(m *Image) *Summary {
+	switch {
+	case m.ManifestError != nil:
+		return &Summary{Error: m.ManifestError.Error()}
+	case m.Manifest == nil:
+		return nil
+	}
+	head := *m.Manifest
+	return &Summary{Manifest: &head}
 }

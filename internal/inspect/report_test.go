@@ -14,6 +14,7 @@ import (
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 )
 
@@ -46,17 +47,17 @@ func oldRazor(t testing.TB) *overlay.Tree {
 	return tree
 }
 
-// metadata is what the original build left on the medium.
-const metadata = "---\niso_version: 0.9.3.0\nkernel: boot/vmlinuz\ninitrd: boot/core.gz\nhash_description:\n  type: Digest::SHA2\n  bitlen: 256\nkernel_hash: aa\ninitrd_hash: bb\niso_build_time: 2012-11-15 21:50:14.000000 Z\n"
+// oldMetadata is what the original build left on the medium.
+const oldMetadata = "---\niso_version: 0.9.3.0\nkernel: boot/vmlinuz\ninitrd: boot/core.gz\nhash_description:\n  type: Digest::SHA2\n  bitlen: 256\nkernel_hash: aa\ninitrd_hash: bb\niso_build_time: 2012-11-15 21:50:14.000000 Z\n"
 
 // TestGolden pins the JSON of a report: programs read it.
 func TestGolden(t *testing.T) {
-	b := isoOf(t, oldRazor(t), map[string]string{"iso-metadata.yaml": metadata, "cde/optional/Xorg.tcz": "x", "cde/onboot.lst": "Xorg.tcz\n"})
+	b := isoOf(t, oldRazor(t), map[string]string{"iso-metadata.yaml": oldMetadata, "cde/optional/Xorg.tcz": "x", "cde/onboot.lst": "Xorg.tcz\n"})
 	m := read(t, b)
 	r, err := m.Report(Options{Files: true, Sizes: true})
 	must(t, err)
 	// What a packer may do otherwise one day is not pinned.
-	r.Files, r.Size, r.SHA256 = r.Files[:5], 0, ""
+	r.Files, r.Size, r.SHA256, r.Initrd.Size, r.Initrd.BootRAM = r.Files[:5], 0, "", 0, 0
 	r.Initrd.Segments[0].Size, r.Initrd.Segments[0].SHA256 = 0, ""
 	got, err := json.MarshalIndent(r, "", "  ")
 	must(t, err)
@@ -181,9 +182,15 @@ func TestCleanText(t *testing.T) {
 		overlay.File("opt/bootlocal.sh", 0o755, []byte("echo \x1b]0;x\x07\n")))
 	r, err := read(t, isoOf(t, tree, nil)).Report(Options{Files: true, Sizes: true})
 	must(t, err)
+	const evil = "a\nb\x1b[2J.tcz"
+	r.Manifest = &Summary{Manifest: &manifest.Manifest{Inputs: []lock.Input{{Kind: lock.TCZ, Name: evil, URL: evil, Why: []string{evil}}}}}
+	r.Plan = &Planned{
+		Changes: []FileChange{{evil, "replace", evil}}, Conflicts: []overlay.Conflict{{Path: evil, Kept: evil, Skipped: evil, Reason: evil}},
+		Findings: []Finding{{Rule: evil, Path: evil, Text: evil, Origin: evil}}, Private: []string{evil},
+	}
 	var page bytes.Buffer
 	must(t, r.Print(&page))
-	if i := bytes.IndexFunc(page.Bytes(), func(c rune) bool { return c < ' ' && c != '\n' }); i >= 0 || strings.Contains(page.String(), "\nb (") {
+	if i := bytes.IndexFunc(page.Bytes(), func(c rune) bool { return c < ' ' && c != '\n' }); i >= 0 || strings.Contains(page.String(), "\nb") {
 		t.Errorf("control characters:\n%q", page.String())
 	}
 }
@@ -222,7 +229,7 @@ func TestHostile(t *testing.T) {
 
 // FuzzRead: no file makes inspect panic; what can be read can be told, compared and judged.
 func FuzzRead(f *testing.F) {
-	f.Add(isoOf(f, tinymirror.Base(), map[string]string{"iso-metadata.yaml": metadata}))
+	f.Add(isoOf(f, tinymirror.Base(), map[string]string{"iso-metadata.yaml": oldMetadata}))
 	f.Add(packed(f, oldRazor(f)))
 	f.Add([]byte(`{"schema":"mkbuild.lock/v1"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

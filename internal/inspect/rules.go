@@ -1,5 +1,12 @@
 package inspect
 
+import (
+	"fmt"
+	"strings"
+
+	"mkbuild/internal/manifest"
+)
+
 // Severities of a rule.
 const (
 	SeverityError   = "error"   // the image is broken, or open where it should not be
@@ -88,7 +95,7 @@ func bootRules() []Rule {
 			"There is no El Torito entry, or no entry of a boot menu that boots a kernel with an initrd, so that a machine has nothing to start.",
 			"Make it from a Tiny Core ISO with mkbuild iso."},
 		{ruleKernelModules, SeverityWarning, "the initrd has no modules for the kernel",
-			"Tiny Core's boot script waits for ever for /dev/zram0, which a module provides, unless it boots with the kernel argument nozswap; network cards have no drivers.",
+			"Tiny Core's boot script waits forever for /dev/zram0, which a module provides, unless it boots with the kernel argument nozswap; network cards have no drivers.",
 			"Take kernel and initrd of one release, or boot with nozswap."},
 	}
 }
@@ -144,4 +151,53 @@ func FindRule(id string) (Rule, bool) {
 		}
 	}
 	return Rule{}, false
+}
+
+// RuleIDs lists the names of all rules.
+func RuleIDs() []string {
+	var out []string
+	for _, r := range Rules() {
+		out = append(out, r.ID)
+	}
+	return out
+}
+
+// Finding is one place where a rule is broken.
+type Finding struct {
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+	// Path is in the booted system, or "iso:" and a path of the medium; empty for the image as a whole.
+	Path manifest.Text `json:"path,omitempty"`
+	Text string        `json:"text"`
+	// Origin is who put the file into a planned image.
+	Origin string `json:"origin,omitempty"`
+}
+
+// line is a finding for people.
+func (f *Finding) line() string {
+	where := ""
+	if f.Path != "" {
+		where = " " + when(!strings.HasPrefix(string(f.Path), mediumPrefix), "/") + string(f.Path)
+	}
+	return fmt.Sprintf("%s: %s%s: %s", f.Severity, f.Rule, where, f.Text)
+}
+
+// findings are what was found, by rule.
+type findings map[string][]Finding
+
+// add notes that a rule is broken.
+func (f findings) add(rule, path, format string, args ...any) {
+	f[rule] = append(f[rule], Finding{Rule: rule, Path: manifest.Text(path), Text: fmt.Sprintf(format, args...)})
+}
+
+// sorted are all findings in the order of the rules, with their severities.
+func (f findings) sorted() []Finding {
+	out := []Finding{}
+	for _, r := range Rules() {
+		for _, x := range f[r.ID] {
+			x.Severity = r.Severity
+			out = append(out, x)
+		}
+	}
+	return out
 }

@@ -3,11 +3,11 @@ package inspect
 import (
 	"path"
 	"slices"
-	"sort"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/tcz"
 )
 
@@ -15,25 +15,19 @@ import (
 const maxText = 1 << 20
 
 // text returns a file of the booted system, symlinks followed, or "".
-func (m *Image) text(name string) string {
-	if m.Tree == nil {
-		return ""
-	}
-	e, err := m.Tree.Lookup(name)
+func text(t *overlay.Tree, name string) string {
+	e, err := t.Lookup(name)
 	if err != nil || !e.IsRegular() {
 		return ""
 	}
-	b, err := e.Content(maxText)
-	if err != nil {
-		return ""
-	}
+	b, _ := e.Content(maxText) // what cannot be read says nothing
 	return string(b)
 }
 
 // lines returns those lines of a file that are neither empty nor comments.
-func (m *Image) lines(name string) []string {
+func lines(t *overlay.Tree, name string) []string {
 	var out []string
-	for _, l := range strings.Split(m.text(name), "\n") {
+	for l := range strings.Lines(text(t, name)) {
 		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") {
 			out = append(out, l)
 		}
@@ -41,15 +35,10 @@ func (m *Image) lines(name string) []string {
 	return out
 }
 
-// release is what Tiny Core says that it is: /usr/share/doc/tc/release.txt, which its own
-// "version" prints.
-func (m *Image) release() string {
-	return firstLine(m.text("usr/share/doc/tc/release.txt"))
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	return strings.TrimSpace(s)
+// release is Tiny Core's version: the first line of what its own program "version" prints.
+func release(t *overlay.Tree) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(text(t, "usr/share/doc/tc/release.txt")), "\n")
+	return strings.TrimSpace(first)
 }
 
 // Extension is a Tiny Core extension in an image.
@@ -64,10 +53,11 @@ type Extension struct {
 	Startup bool `json:"startup,omitempty"`
 	// OnBoot says that an onboot.lst names it.
 	OnBoot bool  `json:"onboot,omitempty"`
-	Size   int64 `json:"size,omitempty"` // of the .tcz, where there is one
+	Size   int64 `json:"size,omitempty"` // of the .tcz, if the image has it
 }
 
-func (m *Image) extensions() []Extension {
+// extensions are those of the image, sorted by name.
+func extensions(m *Image) []Extension {
 	var out []Extension
 	for _, e := range m.Tree.Children(tcz.InstalledDir) {
 		if e.IsDir() || strings.HasPrefix(path.Base(e.Path), ".") {
@@ -76,14 +66,16 @@ func (m *Image) extensions() []Extension {
 		name := path.Base(e.Path)
 		out = append(out, Extension{Name: name, How: "installed", Startup: tcz.StartupScript(m.Tree, name)})
 	}
-	onboot := m.lines("tmp/builtin/onboot.lst")
+	onboot := lines(m.Tree, "tmp/builtin/onboot.lst")
 	for _, e := range m.Tree.Children("tmp/builtin/optional") {
 		if name, ok := strings.CutSuffix(path.Base(e.Path), tcz.Suffix); ok {
 			out = append(out, Extension{Name: name, How: "builtin", OnBoot: listed(onboot, name), Size: e.Size})
 		}
 	}
-	out = append(out, m.mediumExtensions()...)
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	if m.Medium != nil {
+		out = append(out, mediumExtensions(m.Medium.Files)...)
+	}
+	slices.SortStableFunc(out, func(a, b Extension) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -93,19 +85,16 @@ func listed(list []string, name string) bool {
 
 // mediumExtensions are those that Tiny Core mounts from the medium: cde/optional, or tce/optional
 // of a remaster.
-func (m *Image) mediumExtensions() []Extension {
-	if m.Medium == nil {
-		return nil
-	}
+func mediumExtensions(files *overlay.Tree) []Extension {
 	var out []Extension
 	for _, dir := range []string{"cde", "tce"} {
 		var onboot []string
-		if f := m.Medium.Files.Get(dir + "/onboot.lst"); f != nil {
+		if f := files.Get(dir + "/onboot.lst"); f != nil {
 			if b, err := f.Content(maxText); err == nil {
 				onboot = strings.Fields(string(b))
 			}
 		}
-		for _, f := range m.Medium.Files.Entries() {
+		for _, f := range files.Entries() {
 			if name, ok := strings.CutSuffix(path.Base(f.Path), tcz.Suffix); ok && path.Dir(f.Path) == dir+"/optional" {
 				out = append(out, Extension{Name: name, How: "medium", OnBoot: listed(onboot, name), Size: f.Size})
 			}
@@ -115,14 +104,14 @@ func (m *Image) mediumExtensions() []Extension {
 }
 
 // gems lists the specifications that RubyGems keeps of what is installed.
-func (m *Image) gems() []string {
+func gems(t *overlay.Tree) []string {
 	var out []string
-	for _, e := range m.Tree.Entries() {
+	for _, e := range t.Entries() {
 		if name, ok := strings.CutSuffix(path.Base(e.Path), ".gemspec"); ok && path.Base(path.Dir(e.Path)) == "specifications" {
 			out = append(out, name)
 		}
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return slices.Compact(out)
 }
 
@@ -135,21 +124,18 @@ type Service struct {
 
 // services are the programs of inittab, the commands of Tiny Core's two boot scripts, and the
 // startup scripts of extensions.
-func (m *Image) services() []Service {
+func services(t *overlay.Tree) []Service {
 	var out []Service
-	for _, l := range m.lines("etc/inittab") {
+	for _, l := range lines(t, "etc/inittab") {
 		f := strings.SplitN(l, ":", 4) // id:runlevels:action:process
-		if len(f) == 4 && (f[2] == "respawn" || f[2] == "askfirst" || f[2] == "once" || f[2] == "wait") {
-			out = append(out, Service{"etc/inittab", strings.TrimSpace(strings.TrimPrefix(f[0]+" "+f[3], " "))})
+		if len(f) == 4 && slices.Contains([]string{"respawn", "askfirst", "once", "wait"}, f[2]) {
+			out = append(out, Service{"etc/inittab", strings.TrimSpace(f[0] + " " + f[3])})
 		}
 	}
-	for _, script := range []string{"opt/bootsync.sh", "opt/bootlocal.sh"} {
-		for _, l := range m.lines(script) {
+	for _, script := range []string{"opt/bootsync.sh", "opt/bootlocal.sh", "tmp/setup.lst"} {
+		for _, l := range lines(t, script) {
 			out = append(out, Service{script, l})
 		}
-	}
-	for _, l := range m.lines("tmp/setup.lst") {
-		out = append(out, Service{"tmp/setup.lst", l})
 	}
 	return out
 }
@@ -158,86 +144,77 @@ func (m *Image) services() []Service {
 type Account struct {
 	Name string `json:"name"`
 	UID  string `json:"uid,omitempty"`
-	// Password is "none" where Enter is enough, "set" where there is one, and "key" where a public
-	// key is the only way.
+	// Password is "none" if Enter is enough, "set" if there is one, and "key" if a public key is the
+	// only way.
 	Password string `json:"password"`
 	Shell    string `json:"shell,omitempty"`
 }
 
 // accounts are those that can log in: by a password, without one, or by a public key in a place
 // where Tiny Core's sshd looks.
-func (m *Image) accounts() []Account {
+func accounts(t *overlay.Tree) []Account {
 	shadow := map[string]string{}
-	for _, l := range m.lines("etc/shadow") {
+	for _, l := range lines(t, "etc/shadow") {
 		if f := strings.Split(l, ":"); len(f) > 1 {
 			shadow[f[0]] = f[1]
 		}
 	}
-	keys := m.keyFiles()
+	keys := keyFiles(t)
 	var out []Account
-	for _, l := range m.lines("etc/passwd") {
-		f := strings.Split(l, ":")
+	for _, l := range lines(t, "etc/passwd") {
+		f := strings.Split(l, ":") // name:password:uid:gid:text:home:shell
 		if len(f) < 3 {
 			continue
 		}
-		hash := f[1]
+		f = append(f, make([]string, 4)...)
+		hash, known := f[1], true
 		if hash == "x" {
-			var known bool
-			if hash, known = shadow[f[0]]; !known {
-				hash = "*"
-			}
+			hash, known = shadow[f[0]]
 		}
-		a := Account{Name: f[0], UID: f[2], Password: way(hash)}
-		if len(f) > 6 {
-			a.Shell = f[6]
-		}
-		if a.Password == "" && len(f) > 5 && keys(f[0], f[5]) {
+		a := Account{Name: f[0], UID: f[2], Shell: f[6]}
+		switch locked := !known || strings.HasPrefix(hash, "*") || strings.HasPrefix(hash, "!"); {
+		case !locked && hash == "":
+			a.Password = "none"
+		case !locked:
+			a.Password = "set"
+		case hasKeys(t, keys, f[0], f[5]):
 			a.Password = "key"
+		default:
+			continue
 		}
-		if a.Password != "" {
-			out = append(out, a)
-		}
+		out = append(out, a)
 	}
 	return out
 }
 
-// way tells what opens an account whose shadow(5) has a field: "" for nothing.
-func way(hash string) string {
-	switch {
-	case hash == "":
-		return "none"
-	case strings.HasPrefix(hash, "*"), strings.HasPrefix(hash, "!"):
-		return ""
-	}
-	return "set"
-}
-
-// keyFiles returns a function that tells whether an account has authorized keys: in its home, or in
-// the file that sshd_config names for all.
-func (m *Image) keyFiles() func(name, home string) bool {
+// keyFiles are the files of authorized keys as sshd_config names them, or sshd's own choice.
+func keyFiles(t *overlay.Tree) []string {
 	var patterns []string
 	for _, cfg := range []string{"usr/local/etc/ssh/sshd_config", "etc/ssh/sshd_config"} {
-		for _, l := range m.lines(cfg) {
+		for _, l := range lines(t, cfg) {
 			if f := strings.Fields(l); strings.EqualFold(f[0], "AuthorizedKeysFile") {
 				patterns = append(patterns, f[1:]...)
 			}
 		}
 	}
 	if len(patterns) == 0 {
-		patterns = []string{".ssh/authorized_keys", ".ssh/authorized_keys2"}
+		return []string{".ssh/authorized_keys", ".ssh/authorized_keys2"}
 	}
-	return func(name, home string) bool {
-		for _, p := range patterns {
-			p = strings.NewReplacer("%h", home, "%u", name, "%%", "%").Replace(p)
-			if !path.IsAbs(p) {
-				p = path.Join(home, p)
-			}
-			if len(m.lines(strings.TrimPrefix(path.Clean(p), "/"))) > 0 {
-				return true
-			}
+	return patterns
+}
+
+// hasKeys reports whether an account has a key in one of the files.
+func hasKeys(t *overlay.Tree, patterns []string, name, home string) bool {
+	for _, p := range patterns {
+		p = strings.NewReplacer("%h", home, "%u", name, "%%", "%").Replace(p)
+		if !path.IsAbs(p) {
+			p = path.Join(home, p)
 		}
-		return false
+		if len(lines(t, strings.TrimPrefix(path.Clean(p), "/"))) > 0 {
+			return true
+		}
 	}
+	return false
 }
 
 // Razor is what Razor's image service and its client read.
@@ -251,12 +228,16 @@ type Razor struct {
 // metadataName is where Razor's image service looks.
 const metadataName = "iso-metadata.yaml"
 
-func (m *Image) razor() *Razor {
-	r := &Razor{Metadata: m.metadata()}
+// razor returns nil for an image that has nothing for Razor.
+func razor(m *Image) *Razor {
+	r := &Razor{}
+	if m.Medium != nil {
+		r.Metadata = metadata(m.Medium.Files)
+	}
 	var version struct {
 		V string `yaml:"mk_version"`
 	}
-	if yaml.Unmarshal([]byte(m.text("tmp/mk-version.yaml")), &version) == nil {
+	if m.Tree != nil && yaml.Unmarshal([]byte(text(m.Tree, "tmp/mk-version.yaml")), &version) == nil {
 		r.Version = version.V
 	}
 	if r.Metadata == nil && r.Version == "" {
@@ -266,30 +247,28 @@ func (m *Image) razor() *Razor {
 }
 
 // metadata reads iso-metadata.yaml, or returns nil. Values keep the form in which they are written.
-func (m *Image) metadata() map[string]any {
-	if m.Medium == nil || m.Medium.Files.Get(metadataName) == nil {
+func metadata(files *overlay.Tree) map[string]any {
+	f := files.Get(metadataName)
+	if f == nil {
 		return nil
 	}
-	b, err := m.Medium.Files.Get(metadataName).Content(maxText)
+	b, err := f.Content(maxText)
 	if err != nil {
 		return nil
 	}
-	var doc yaml.Node
-	if yaml.Unmarshal(b, &doc) != nil || len(doc.Content) != 1 {
+	var doc struct {
+		Hash  map[string]string `yaml:"hash_description"`
+		Texts map[string]string `yaml:",inline"`
+	}
+	if yaml.Unmarshal(b, &doc) != nil || doc.Texts == nil {
 		return nil
 	}
-	flat, _ := plain(doc.Content[0], 0).(map[string]any)
-	return flat
-}
-
-// plain turns a document into maps and texts as they are written, without aliases.
-func plain(n *yaml.Node, depth int) any {
-	if n.Kind != yaml.MappingNode || depth > 8 {
-		return n.Value
-	}
 	out := map[string]any{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		out[n.Content[i].Value] = plain(n.Content[i+1], depth+1)
+	for key, value := range doc.Texts {
+		out[key] = value
+	}
+	if doc.Hash != nil {
+		out["hash_description"] = doc.Hash
 	}
 	return out
 }

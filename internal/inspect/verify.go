@@ -1,19 +1,19 @@
 package inspect
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
-	"slices"
 
-	"mkbuild/internal/manifest"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/overlay"
 )
 
 // VerifySchema is the version of a verdict's JSON.
 const VerifySchema = "mkbuild.verify/v1"
 
-// ErrNothingToVerify says that a file is no image and no initrd.
-var ErrNothingToVerify = errors.New("only images and initrds can be verified")
+// ErrNothingToVerify is returned for a lock.
+var ErrNothingToVerify = fail.New(fail.Usage, "only images and initrds can be verified", "name an image; mkbuild lock --check checks a lock")
 
 // Verdict is what [Image.Verify] found.
 type Verdict struct {
@@ -27,28 +27,6 @@ type Verdict struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Finding is one place where a rule is broken.
-type Finding struct {
-	Rule     string `json:"rule"`
-	Severity string `json:"severity"`
-	// Path is in the booted system, or "iso:" and a path of the medium; empty for the image as a whole.
-	Path manifest.Text `json:"path,omitempty"`
-	Text string        `json:"text"`
-}
-
-// BrokenError says that an image broke rules.
-type BrokenError struct {
-	Name  string
-	Count int
-}
-
-func (e *BrokenError) Error() string {
-	return fmt.Sprintf("verify %s: it breaks %d rules", e.Name, e.Count)
-}
-
-// Hint says where to read more.
-func (*BrokenError) Hint() string { return "mkbuild explain RULE says what a rule is for" }
-
 // Err is nil for an image that is whole. strict counts warnings as errors.
 func (v *Verdict) Err(strict bool) error {
 	n := v.Errors
@@ -58,45 +36,42 @@ func (v *Verdict) Err(strict bool) error {
 	if n == 0 {
 		return nil
 	}
-	return &BrokenError{v.Name, n}
+	return fail.New(fail.Verification, fmt.Sprintf("verify %s: it breaks %d rules", v.Name, n), "mkbuild explain RULE says what a rule is for")
 }
 
-// judge collects findings.
-type judge struct {
-	*Image
-	found map[string][]Finding // by rule
-}
-
-// add notes that a rule is broken.
-func (j *judge) add(rule, path, format string, args ...any) {
-	j.found[rule] = append(j.found[rule], Finding{Rule: rule, Path: manifest.Text(path), Text: fmt.Sprintf(format, args...)})
-}
-
-// Verify holds the image against its manifest, its metadata and the rules of a microkernel. It fails
-// only where something cannot be read.
+// Verify holds the image against its manifest, its metadata and the rules of a microkernel. It looks
+// at the value alone, so that it can judge an image that is not written yet. It fails only if
+// something cannot be read.
 func (m *Image) Verify() (*Verdict, error) {
 	if m.Kind == KindLock {
 		return nil, fmt.Errorf("verify %s: %w", m.Name, ErrNothingToVerify)
 	}
-	j := &judge{Image: m, found: map[string][]Finding{}}
-	for _, part := range []func(*judge) error{checkManifest, checkSums, checkMetadata, checkBoot, checkTree, checkAccess} {
-		if err := part(j); err != nil {
+	checks := []func(*Image, findings) error{checkManifest, checkSums, checkMetadata, checkBoot}
+	if m.Tree != nil {
+		checks = append(checks, checkTree, checkAccess)
+	}
+	found := findings{}
+	for _, check := range checks {
+		if err := check(m, found); err != nil {
 			return nil, fmt.Errorf("verify %s: %w", m.Name, err)
 		}
 	}
-	v := &Verdict{Schema: VerifySchema, Name: m.Name, SHA256: m.SHA256, Manifest: m.Manifest != nil, Findings: []Finding{}}
-	for _, r := range Rules() {
-		for _, f := range j.found[r.ID] {
-			f.Severity = r.Severity
-			v.Findings = append(v.Findings, f)
-			if r.Severity == SeverityError {
-				v.Errors++
-			} else {
-				v.Warnings++
-			}
+	v := &Verdict{Schema: VerifySchema, Name: m.Name, SHA256: m.SHA256, Manifest: m.Manifest != nil, Findings: found.sorted()}
+	for _, f := range v.Findings {
+		if f.Severity == SeverityError {
+			v.Errors++
+		} else {
+			v.Warnings++
 		}
 	}
 	return v, nil
+}
+
+// judgeTree holds a system against the rules that are about its files alone.
+func judgeTree(t *overlay.Tree) ([]Finding, error) {
+	found := findings{}
+	err := checkTree(&Image{Tree: t}, found)
+	return found.sorted(), err
 }
 
 // maxTold is how many findings of one rule people want to read.
@@ -107,27 +82,16 @@ func (v *Verdict) Print(w io.Writer) error {
 	p := &page{w: w}
 	told := map[string]int{}
 	for _, f := range v.Findings {
-		if told[f.Rule]++; told[f.Rule] > maxTold {
-			continue
+		if told[f.Rule]++; told[f.Rule] <= maxTold {
+			p.line("%s", f.line())
 		}
-		where := ""
-		if f.Path != "" {
-			where = " /" + string(f.Path)
-			if len(f.Path) > len(isoPrefix) && string(f.Path[:len(isoPrefix)]) == isoPrefix {
-				where = " " + string(f.Path)
-			}
-		}
-		p.line("%s: %s%s: %s", f.Severity, f.Rule, where, f.Text)
 	}
 	for _, id := range RuleIDs() {
 		if more := told[id] - maxTold; more > 0 {
 			p.line("%s: and %d more; --json has all", id, more)
 		}
 	}
-	against := "it has no manifest to be held against"
-	if v.Manifest {
-		against = "held against its manifest"
-	}
+	against := cmp.Or(when(v.Manifest, "held against its manifest"), "it has no manifest to be held against")
 	p.line("%s: %d errors, %d warnings; %s", v.Name, v.Errors, v.Warnings, against)
 	return p.err
 }
@@ -135,12 +99,8 @@ func (v *Verdict) Print(w io.Writer) error {
 // PrintRules lists all rules for people.
 func PrintRules(w io.Writer) error {
 	p := &page{w: w}
-	width := 0
 	for _, r := range Rules() {
-		width = max(width, len(r.ID))
-	}
-	for _, r := range Rules() {
-		p.line("%-*s  %-7s  %s", width, r.ID, r.Severity, r.About)
+		p.line("%-16s  %-7s  %s", r.ID, r.Severity, r.About)
 	}
 	return p.err
 }
@@ -152,13 +112,4 @@ func (r Rule) Print(w io.Writer) error {
 	p.title("%s", r.Why)
 	p.title("%s", r.Fix)
 	return p.err
-}
-
-// RuleIDs lists the names of all rules.
-func RuleIDs() []string {
-	var out []string
-	for _, r := range Rules() {
-		out = append(out, r.ID)
-	}
-	return slices.Clip(out)
 }

@@ -135,7 +135,7 @@ func TestMediumRules(t *testing.T) {
 	rd := packed(t, clean(t))
 	sum := func(b []byte) string { s, _ := sumOf(bytes.NewReader(b)); return s }
 	kernel := tinymirror.VMLinuz(tinymirror.Kernel)
-	good := strings.NewReplacer("kernel_hash: aa", "kernel_hash: "+sum(kernel), "initrd_hash: bb", "initrd_hash: "+sum(rd)).Replace(metadata)
+	good := strings.NewReplacer("kernel_hash: aa", "kernel_hash: "+sum(kernel), "initrd_hash: bb", "initrd_hash: "+sum(rd)).Replace(oldMetadata)
 	for _, c := range []struct {
 		rule, old, new string
 	}{

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"path"
 	"strings"
 
@@ -10,81 +11,67 @@ import (
 )
 
 // checkAccess looks for ways into a machine that boots the image.
-func checkAccess(j *judge) error {
-	if j.Tree == nil {
-		return nil
-	}
+func checkAccess(m *Image, f findings) error {
+	t := m.Tree
 	for _, name := range []string{"etc/shadow", "etc/shadow-", "etc/gshadow"} {
-		if e := j.Tree.Get(name); e != nil && e.IsRegular() && e.Perm()&0o004 != 0 {
-			j.add(ruleShadowMode, name, "its mode is %04o", e.Perm())
+		if e := t.Get(name); e != nil && e.IsRegular() && e.Perm()&0o004 != 0 {
+			f.add(ruleShadowMode, name, "its mode is %04o", e.Perm())
 		}
 	}
-	for _, e := range j.Tree.Entries() {
+	for _, e := range t.Entries() {
 		if isHostKey(e) {
-			j.add(ruleHostKey, e.Path, "it is a private key")
+			f.add(ruleHostKey, e.Path, "it is a private key")
 		}
 	}
-	j.checkSecrets()
-	if j.Manifest != nil && j.Manifest.Profile == "prod" {
-		return j.checkProd()
+	checkSecrets(t, f)
+	if m.Manifest != nil && m.Manifest.Profile == "prod" {
+		return checkProd(m, f)
 	}
-	for _, a := range j.accounts() {
+	for _, a := range accounts(t) {
 		if a.Password == "none" {
-			j.add(ruleOpenAccount, "etc/shadow", "%s needs none", a.Name)
+			f.add(ruleOpenAccount, "etc/shadow", "%s needs none", a.Name)
 		}
 	}
 	return nil
 }
 
-// isHostKey tells the private half of an ssh host key by its name and its text. dropbear's have
-// a format of their own.
+// isHostKey tells the private half of an ssh host key by its name.
 func isHostKey(e *overlay.Entry) bool {
 	base := path.Base(e.Path)
 	ssh := strings.HasPrefix(base, "ssh_host_") && strings.HasSuffix(base, "key")
 	dropbear := strings.HasPrefix(base, "dropbear_") && strings.HasSuffix(base, "_host_key")
-	if !e.IsRegular() || !ssh && !dropbear {
-		return false
-	}
-	return e.Size > 0
+	return e.IsRegular() && e.Size > 0 && (ssh || dropbear)
 }
 
 // checkSecrets reads the values of server.cfg: "key = value" lines, as MCollective reads them.
-func (j *judge) checkSecrets() {
+func checkSecrets(t *overlay.Tree, f findings) {
 	for _, name := range []string{mcoconfig.ServerCfg, "etc/mcollective/server.cfg"} {
 		values := map[string]string{}
-		for _, l := range j.lines(name) {
+		for _, l := range lines(t, name) {
 			if key, value, ok := strings.Cut(l, "="); ok {
 				values[strings.TrimSpace(key)] = strings.TrimSpace(value)
 			}
 		}
 		if mcoconfig.IsSample(values) {
-			j.add(ruleSampleSecret, name, "anybody can know it")
+			f.add(ruleSampleSecret, name, "anybody can know it")
 		}
 	}
 }
 
 // checkProd holds a prod image to the promise of its profile.
-func (j *judge) checkProd() error {
-	for _, s := range profile.ServerPaths(j.Tree) {
+func checkProd(m *Image, f findings) error {
+	for _, s := range profile.ServerPaths(m.Tree) {
 		name, _, _ := strings.Cut(s, " (")
-		j.add(ruleProdServer, strings.TrimPrefix(name, "/"), "it lets people in")
+		f.add(ruleProdServer, strings.TrimPrefix(name, "/"), "it lets people in")
 	}
-	j.checkArguments()
-	open, err := profile.WaysIn(j.Tree)
-	for _, way := range open {
-		j.add(ruleProdOpen, "", "%s", way)
-	}
-	return err
-}
-
-// checkArguments looks at the kernel arguments of all menus.
-func (j *judge) checkArguments() {
-	if j.Medium == nil {
-		return
-	}
-	for _, e := range j.Medium.Entries {
+	for _, e := range m.Medium.Entries {
 		for _, way := range profile.OpenArguments(e.Append) {
-			j.add(ruleProdOpen, isoPrefix+e.Menu, "%s of the entry %s", way, named(e.Name, "(no name)"))
+			f.add(ruleProdOpen, mediumPrefix+e.Menu, "%s of the entry %s", way, cmp.Or(e.Name, "(no name)"))
 		}
 	}
+	open, err := profile.WaysIn(m.Tree)
+	for _, way := range open {
+		f.add(ruleProdOpen, "", "%s", way)
+	}
+	return err
 }

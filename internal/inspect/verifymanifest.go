@@ -1,9 +1,8 @@
 package inspect
 
 import (
+	"cmp"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 
 	"mkbuild/internal/manifest"
@@ -12,112 +11,94 @@ import (
 )
 
 // checkManifest holds everything that the manifest says against the image.
-func checkManifest(j *judge) error {
-	if j.ManifestError != nil {
-		j.add(ruleManifestText, isoPrefix+j.manifestName(), "%v", j.ManifestError)
+func checkManifest(m *Image, f findings) error {
+	if m.ManifestError != nil {
+		f.add(ruleManifestText, mediumPrefix+m.manifestName(), "%v", m.ManifestError)
 	}
-	m := j.Manifest
-	if m == nil {
+	if m.Manifest == nil {
 		return nil
 	}
-	if got := m.PlanDigest(); got != m.Plan {
-		j.add(ruleManifestPlan, isoPrefix+j.manifestName(), "it says %s, its own content gives %s", m.Plan, got)
+	if want, got := m.Manifest.Plan, m.Manifest.PlanDigest(); got != want {
+		f.add(ruleManifestPlan, mediumPrefix+m.manifestName(), "it says %s, its own content gives %s", want, got)
 	}
-	if err := j.checkMedium(m); err != nil {
-		return err
+	for _, check := range []func(*Image, findings) error{checkMedium, checkSegments, checkFiles} {
+		if err := check(m, f); err != nil {
+			return err
+		}
 	}
-	if err := j.checkSegments(m); err != nil {
-		return err
-	}
-	return j.checkFiles(m)
+	return nil
 }
 
-func (j *judge) checkMedium(m *manifest.Manifest) error {
-	known := map[string]bool{j.manifestName(): true, j.ISO.CatalogPath: true, medium.PXESums: j.Kind == KindPXE}
-	for _, want := range m.Boot {
+// checkMedium holds the files of the medium against the manifest.
+func checkMedium(m *Image, f findings) error {
+	files := m.Medium.Files
+	known := map[string]bool{m.manifestName(): true, m.Medium.ISO.CatalogPath: true, medium.PXESums: m.Kind == KindPXE}
+	for _, want := range m.Manifest.Boot {
 		known[want.Path] = true
-		f := j.Medium.Files.Get(want.Path)
-		if f == nil || !f.IsRegular() {
-			j.add(ruleManifestMedium, isoPrefix+want.Path, "it is missing")
+		file := files.Get(want.Path)
+		if file == nil || !file.IsRegular() {
+			f.add(ruleManifestMedium, mediumPrefix+want.Path, "it is missing")
 			continue
 		}
-		sum, err := j.mediumSum(f)
+		sum, err := sumWithoutTables(m.Medium, file)
 		if err != nil {
 			return err
 		}
 		if sum != want.SHA256 {
-			j.add(ruleManifestMedium, isoPrefix+want.Path, "its sha256 is %s, the manifest says %s", sum, want.SHA256)
+			f.add(ruleManifestMedium, mediumPrefix+want.Path, "its sha256 is %s, the manifest says %s", sum, want.SHA256)
 		}
 	}
-	for _, f := range j.Medium.Files.Entries() {
-		if f.IsRegular() && !known[f.Path] {
-			j.add(ruleManifestMedium, isoPrefix+f.Path, "the manifest does not know it")
+	for _, file := range files.Entries() {
+		if file.IsRegular() && !known[file.Path] {
+			f.add(ruleManifestMedium, mediumPrefix+file.Path, "the manifest does not know it")
 		}
 	}
 	return nil
 }
 
-// checkSegments reads the parts of the initrd that mkbuild made.
-func (j *judge) checkSegments(m *manifest.Manifest) error {
-	rds := m.ByRole(manifest.RoleInitrd)
-	if len(rds) == 0 || len(m.Segments) == 0 {
-		return nil
+// checkSegments reads the parts of the initrd that mkbuild made, which is the last.
+func checkSegments(m *Image, f findings) error {
+	if m.Medium.Kernel == "" || len(m.Manifest.Segments) == 0 {
+		return nil // told by checkBoot
 	}
-	f := j.Medium.Files.Get(j.remade(rds))
-	if f == nil || f.Open == nil {
-		return nil // told by checkMedium
-	}
-	r, err := f.Open()
+	file := m.Medium.Files.Get(m.Medium.Initrd())
+	r, err := m.Medium.Open(file.Path)
 	if err != nil {
 		return err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	var at int64
-	for _, s := range m.Segments {
-		if s.Offset+s.Size > f.Size {
-			j.add(ruleManifestSegment, isoPrefix+f.Path, "segment %s ends at %d, the file at %d", s.Name, s.Offset+s.Size, f.Size)
+	at, read := mediumPrefix+file.Path, &sections{r: r}
+	for _, s := range m.Manifest.Segments {
+		if s.Offset+s.Size > file.Size {
+			f.add(ruleManifestSegment, at, "segment %s ends at %d, the file at %d", s.Name, s.Offset+s.Size, file.Size)
 			return nil
 		}
-		if _, err := io.CopyN(io.Discard, r, s.Offset-at); err != nil {
-			return err
-		}
-		sum, err := sumOf(io.LimitReader(r, s.Size))
+		sum, err := read.sum(s.Offset, s.Size)
 		if err != nil {
 			return err
 		}
-		if at = s.Offset + s.Size; sum != s.SHA256 {
-			j.add(ruleManifestSegment, isoPrefix+f.Path, "segment %s at %d has the sha256 %s, the manifest says %s", s.Name, s.Offset, sum, s.SHA256)
+		if sum != s.SHA256 {
+			f.add(ruleManifestSegment, at, "segment %s at %d has the sha256 %s, the manifest says %s", s.Name, s.Offset, sum, s.SHA256)
 		}
 	}
-	if at != f.Size {
-		j.add(ruleManifestSegment, isoPrefix+f.Path, "%d bytes behind the last segment that the manifest knows", f.Size-at)
+	if read.at != file.Size {
+		f.add(ruleManifestSegment, at, "%d bytes behind the last segment that the manifest knows", file.Size-read.at)
 	}
 	return nil
 }
 
-// remade is the initrd that the segments are of: the last that the menu loads, which is the one
-// that mkbuild adds to.
-func (j *judge) remade(rds []manifest.BootFile) string {
-	if n := len(j.Medium.Initrds); n > 0 {
-		last := j.Medium.Initrds[n-1]
-		if slices.ContainsFunc(rds, func(f manifest.BootFile) bool { return f.Path == last }) {
-			return last
-		}
+// checkFiles holds the booted system against the manifest.
+func checkFiles(m *Image, f findings) error {
+	if m.Tree == nil {
+		return nil // told by checkMedium
 	}
-	return rds[len(rds)-1].Path
-}
-
-func (j *judge) checkFiles(m *manifest.Manifest) error {
-	if j.Tree == nil {
-		return nil // told by the medium
-	}
-	known := make(map[string]bool, len(m.Files))
-	for i := range m.Files {
-		want := &m.Files[i]
+	known := make(map[string]bool, len(m.Manifest.Files))
+	for i := range m.Manifest.Files {
+		want := &m.Manifest.Files[i]
 		known[string(want.Path)] = true
-		e := j.Tree.Get(string(want.Path))
+		e := m.Tree.Get(string(want.Path))
 		if e == nil {
-			j.add(ruleManifestFile, string(want.Path), "it is missing")
+			f.add(ruleManifestFile, string(want.Path), "it is missing")
 			continue
 		}
 		diff, err := againstRecord(e, want)
@@ -125,12 +106,12 @@ func (j *judge) checkFiles(m *manifest.Manifest) error {
 			return err
 		}
 		if diff != "" {
-			j.add(ruleManifestFile, e.Path, "%s", diff)
+			f.add(ruleManifestFile, e.Path, "%s", diff)
 		}
 	}
-	for _, e := range j.Tree.Entries() {
+	for _, e := range m.Tree.Entries() {
 		if !known[e.Path] {
-			j.add(ruleManifestFile, e.Path, "the manifest does not know it")
+			f.add(ruleManifestFile, e.Path, "the manifest does not know it")
 		}
 	}
 	return nil
@@ -146,13 +127,23 @@ func againstRecord(e *overlay.Entry, want *manifest.File) (string, error) {
 		}
 	}
 	got := manifest.Describe(e, sum)
+	wanted, has := propertiesOf(want), propertiesOf(&got)
 	var out []string
-	for _, d := range differ(
-		[3]string{"mode", want.Mode, got.Mode}, [3]string{"owner", fmt.Sprintf("%d:%d", want.UID, want.GID), fmt.Sprintf("%d:%d", got.UID, got.GID)},
-		[3]string{"size", fmt.Sprint(want.Size), fmt.Sprint(got.Size)}, [3]string{"sha256", want.SHA256, got.SHA256},
-		[3]string{"link", string(want.Link), string(got.Link)}, [3]string{"device", want.Device, got.Device},
-	) {
-		out = append(out, fmt.Sprintf("its %s is %s, the manifest says %s", d.Property, named(d.To, "(none)"), named(d.From, "(none)")))
+	for i, p := range wanted {
+		if is := has[i].value; is != p.value {
+			out = append(out, fmt.Sprintf("its %s is %s, the manifest says %s", p.name, cmp.Or(is, "(none)"), cmp.Or(p.value, "(none)")))
+		}
 	}
 	return strings.Join(out, "; "), nil
+}
+
+// checkSums holds a PXE folder against its SHA256SUMS, if it has one.
+func checkSums(m *Image, f findings) error {
+	if m.Kind != KindPXE || m.Medium.Files.Get(medium.PXESums) == nil {
+		return nil
+	}
+	for _, name := range m.Medium.WrongSums() {
+		f.add(rulePXESums, mediumPrefix+name, "it is missing, or its sha256 is another")
+	}
+	return nil
 }

@@ -74,6 +74,9 @@ type Customization struct {
 	Added []Text `json:"added,omitempty"`
 }
 
+// OriginOverlay is the origin of the user's own files.
+const OriginOverlay = "overlay"
+
 // Roles of boot files.
 const (
 	RoleKernel = "kernel"
@@ -162,16 +165,5 @@ func PublicInputs(inputs []lock.Input) []lock.Input {
 	slices.SortFunc(out, func(a, b lock.Input) int {
 		return slices.Compare([]string{a.Kind, a.Name}, []string{b.Kind, b.Name})
 	})
-	return out
-}
-
-// ByRole returns the boot files of a role, in their order.
-func (m *Manifest) ByRole(role string) []BootFile {
-	var out []BootFile
-	for _, f := range m.Boot {
-		if f.Role == role {
-			out = append(out, f)
-		}
-	}
 	return out
 }

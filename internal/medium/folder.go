@@ -2,8 +2,6 @@ package medium
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -64,34 +62,29 @@ func folderFiles(dir string) (*overlay.Tree, error) {
 }
 
 // WrongSums holds a PXE folder against its own SHA256SUMS, and returns the files that are missing or
-// different. It returns SHA256SUMS itself if that cannot be read or names no file of the folder.
-func WrongSums(dir string) []string {
-	sums, err := os.ReadFile(filepath.Join(dir, PXESums)) //nolint:gosec // the user's own choice
+// different. It returns SHA256SUMS itself if that cannot be read or has a line that is not of its form.
+func (m *Medium) WrongSums() []string {
+	f := m.Files.Get(PXESums)
+	if f == nil {
+		return []string{PXESums}
+	}
+	sums, err := f.Content(maxText)
 	if err != nil {
 		return []string{PXESums}
 	}
 	var wrong []string
 	for line := range bytes.Lines(sums) {
 		want, name, ok := strings.Cut(strings.TrimRight(string(line), "\r\n"), "  ")
-		if !ok || !filepath.IsLocal(filepath.FromSlash(name)) {
+		switch file := m.Files.Get(name); {
+		case !ok:
 			wrong = append(wrong, PXESums)
-			continue
-		}
-		sum, err := fileSum(filepath.Join(dir, filepath.FromSlash(name)))
-		if err != nil || sum != want {
+		case file == nil || !file.IsRegular():
 			wrong = append(wrong, name)
+		default:
+			if sum, err := m.Sum(name); err != nil || sum != want {
+				wrong = append(wrong, name)
+			}
 		}
 	}
 	return slices.Compact(wrong)
-}
-
-func fileSum(name string) (string, error) {
-	f, err := os.Open(name) //nolint:gosec // below the folder
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), err
 }

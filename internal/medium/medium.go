@@ -10,6 +10,8 @@
 package medium
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -54,16 +56,16 @@ type Medium struct {
 // Entry is one entry of a boot menu that boots a kernel.
 type Entry struct {
 	// Menu is the menu's path on the medium; one inside an EFI boot image says so.
-	Menu string
+	Menu string `json:"menu"`
 	// Loader is "isolinux", "grub" or "pxelinux".
-	Loader string
-	Name   string
+	Loader string `json:"loader"`
+	Name   string `json:"label"`
 	// Kernel and Initrds are as the menu names them, Append are the kernel arguments.
-	Kernel  string
-	Initrds []string
-	Append  string
+	Kernel  string   `json:"kernel"`
+	Initrds []string `json:"initrds,omitempty"`
+	Append  string   `json:"append,omitempty"`
 	// Missing are those of the files that the medium does not have.
-	Missing []string
+	Missing []string `json:"missing,omitempty"`
 }
 
 // OpenISO reads an ISO that boots a kernel with an initrd. The caller closes it.
@@ -138,6 +140,20 @@ func (m *Medium) Open(name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", name, m.Name, err)
 	}
 	return r, nil
+}
+
+// Sum returns the SHA-256 of a file of the medium, which must have it.
+func (m *Medium) Sum(name string) (string, error) {
+	r, err := m.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return "", fmt.Errorf("read %s in %s: %w", name, m.Name, err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // maxText bounds a boot menu; real ones are below 4 KiB.

@@ -12,11 +12,12 @@ import (
 // Conflict is one path that a layer wanted to deliver and that something else already had.
 type Conflict struct {
 	// Path is where the entry would have been, symlinks in its directory resolved.
-	Path string
+	Path string `json:"path"`
 	// Kept and Skipped are the origins of what is in the image and of what is not.
-	Kept, Skipped string
+	Kept    string `json:"kept"`
+	Skipped string `json:"skipped"`
 	// Reason says why, for people.
-	Reason string
+	Reason string `json:"reason"`
 }
 
 // Layers puts trees on top of a base image, the root file system of a stock initrd, with the rules

@@ -148,7 +148,11 @@ func changedFolder(dir, file string) error {
 // checkSums holds a PXE folder against its own checksums: what somebody has edited there would be
 // lost in the copy.
 func checkSums(dir string) error {
-	if wrong := medium.WrongSums(dir); len(wrong) > 0 {
+	m, err := medium.OpenFolder(dir)
+	if err != nil {
+		return err
+	}
+	if wrong := m.WrongSums(); len(wrong) > 0 {
 		return changedFolder(dir, wrong[0])
 	}
 	return CheckPXEFolder(dir)

@@ -91,7 +91,7 @@ func digest(ctx context.Context, write func(io.Writer) error) (string, error) {
 // Origins of what no input brought.
 const (
 	originOwn     = "mkbuild"
-	originOverlay = "overlay"
+	originOverlay = manifest.OriginOverlay
 )
 
 // publicOrigin hides where the user keeps files: the origin of those is their path on this machine.

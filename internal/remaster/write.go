@@ -35,10 +35,11 @@ func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 // writeISO writes the ISO around an initrd.
 func (b *Builder) writeISO(ctx context.Context, s *Staged, rd *Initrd, name string) error {
 	defer b.step("iso")()
-	img, err := s.remake(rd)
+	made, err := s.remake(rd)
 	if err != nil {
 		return err
 	}
+	img := made.ISO
 	text, err := b.putManifest(ctx, s, rd, img)
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // remake returns the source image with the new initrd, boot arguments, metadata and name. The
 // volume's times stay: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
-func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
+func (s *Staged) remake(rd *Initrd) (*medium.Medium, error) {
 	c := s.Plan.Config
 	made, err := s.base.Edit(bootEdit(c.Boot), s.Epoch)
 	if err != nil {
@@ -108,7 +109,7 @@ func (s *Staged) remake(rd *Initrd) (*iso9660.Image, error) {
 	}
 	img.VolumeID = "Razor MK " + c.Image.Version
 	img.ApplicationID = "Razor Microkernel"
-	return img, nil
+	return made, nil
 }
 
 // bootEdit says what to change in the boot menus.

@@ -1,0 +1,315 @@
+// Package inspect tells what is in an image, whatever tool made it, or in one that is not written
+// yet: what boots, what the booted system holds, and whether that is what the image's manifest says
+// and what a microkernel should be. It reads initrds and locks, too.
+//
+// [Open] reads an image as a value, an [Image]. [Image.Report] describes it, [Compare] compares two,
+// and [Image.Verify] holds one against named rules. [Plan] reports on an image that a build
+// will write. Nothing is mounted, run or unpacked onto the host's file system, and no file is
+// trusted: every parser behind it takes limits and fails with an error.
+//
+// Start reading at [Image].
+package inspect
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
+)
+
+// Kinds of what [Open] reads.
+const (
+	KindISO    = "iso"
+	KindInitrd = "initrd"
+	KindLock   = "lock"
+	KindPXE    = "pxe" // a folder for a network boot server
+)
+
+// maxLock bounds a lock's text; that of hundreds of extensions has some 100 kB.
+const maxLock = 16 << 20
+
+// ErrKind is returned for a file that cannot be inspected.
+var ErrKind = fail.New(fail.Verification, "neither an ISO, an initrd nor a lock", "")
+
+// Image is an image, an initrd or a lock that was read. What a kind does not have is nil.
+type Image struct {
+	Name string // as given
+	Kind string
+	Size int64
+	// SHA256 is the digest of the whole file, or of the SHA256SUMS that a PXE folder should have.
+	SHA256 string
+	// Medium is an ISO or a PXE folder.
+	Medium *medium.Medium
+	// Kernel is the kernel's release, "" if there is none or it does not say.
+	Kernel string
+	// Tree is the booted system, nil if nothing boots or for a lock.
+	Tree     *overlay.Tree
+	Segments []Segment
+	Manifest *manifest.Manifest
+	// ManifestError says why the manifest that lies in the image could not be read.
+	ManifestError error
+	Lock          *lock.Lock
+	r             io.ReaderAt
+	file          *os.File
+}
+
+// Segment is a part of an initrd.
+type Segment struct {
+	Name string `json:"name,omitempty"` // by the manifest
+	initrd.Member
+	SHA256 string `json:"sha256"`
+}
+
+// Close releases the file that contents are read from.
+func (m *Image) Close() error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Close()
+}
+
+// Open reads a file, or a PXE folder. The caller closes the result.
+func Open(name string) (*Image, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return openFolder(name)
+	}
+	f, err := os.Open(name) //nolint:gosec // the user's own choice
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("read %s: %w: it is not a file", name, ErrKind)
+	}
+	var m *Image
+	if err == nil {
+		m, err = Read(f, info.Size(), name)
+	}
+	if err != nil {
+		f.Close() //nolint:errcheck,gosec // only read
+		return nil, err
+	}
+	m.file = f
+	return m, nil
+}
+
+// openFolder reads a PXE folder.
+func openFolder(name string) (_ *Image, err error) {
+	defer recovered(name, &err)
+	md, err := medium.OpenFolder(name)
+	if err != nil {
+		return nil, err
+	}
+	m := &Image{Name: name, Kind: KindPXE, Medium: md}
+	sums := sha256.New()
+	for _, f := range md.Files.Entries() {
+		m.Size += f.Size
+		if f.Path == medium.PXESums {
+			continue
+		}
+		sum, err := md.Sum(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(sums, "%s  %s\n", sum, f.Path)
+	}
+	m.SHA256 = hex.EncodeToString(sums.Sum(nil))
+	return m, m.readMedium()
+}
+
+// Read reads what r has, of size bytes. Contents are read through r when they are asked for. name
+// is for people.
+func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
+	defer recovered(name, &err)
+	m := &Image{Name: name, Kind: kindOf(r), Size: size, r: r}
+	if m.SHA256, err = sumOf(m.whole()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	switch m.Kind {
+	case KindISO:
+		if m.Medium, err = medium.ReadISO(r, size, name); err == nil {
+			err = m.readMedium()
+		}
+	case KindLock:
+		m.Lock, err = readLock(m.whole(), name)
+	default:
+		err = m.readInitrd(func() (io.ReadCloser, error) { return io.NopCloser(m.whole()), nil })
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// ReadMedium reads an ISO that is open, or that is still to be written: what it boots, and its
+// manifest. Size and digest of the whole are left out.
+func ReadMedium(md *medium.Medium) (_ *Image, err error) {
+	defer recovered(md.Name, &err)
+	m := &Image{Name: md.Name, Kind: KindISO, Medium: md}
+	return m, m.readMedium()
+}
+
+// recovered turns a panic into an error.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read %s: %w: the parser gave up: %v", name, ErrKind, p)
+	}
+}
+
+// whole reads the file from its beginning.
+func (m *Image) whole() io.Reader { return io.NewSectionReader(m.r, 0, m.Size) }
+
+// kindOf looks at the first bytes: a volume descriptor at sector 16, JSON, or else an initrd.
+func kindOf(r io.ReaderAt) string {
+	head := make([]byte, 16*2048+6)
+	n, _ := r.ReadAt(head, 0) // too short a file is not an ISO
+	head = head[:n]
+	switch text := bytes.TrimLeft(head, " \t\r\n"); {
+	case len(head) > 16*2048+1 && strings.HasPrefix("CD001", string(head[16*2048+1:])):
+		return KindISO
+	case bytes.HasPrefix(text, []byte("{")):
+		return KindLock
+	}
+	return KindInitrd
+}
+
+func readLock(r io.Reader, name string) (*lock.Lock, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxLock+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	l, err := lock.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w: not a lock: %w", name, ErrKind, err)
+	}
+	return l, nil
+}
+
+// readMedium reads the manifest of a medium, if it has one, and what it boots.
+func (m *Image) readMedium() error {
+	if f := m.Medium.Files.Get(m.manifestName()); f != nil {
+		text, err := f.Content(manifest.MaxSize)
+		if err == nil {
+			m.Manifest, err = manifest.Parse(text)
+		}
+		m.ManifestError = err
+	}
+	if m.Medium.Kernel == "" {
+		return nil
+	}
+	if name, err := m.Medium.KernelRelease(); err == nil {
+		m.Kernel = name // one that does not say is a kernel all the same: memtest, Plan 9
+	}
+	return m.readInitrd(m.Medium.Segments().Open)
+}
+
+// manifestName is where a medium has its manifest.
+func (m *Image) manifestName() string {
+	if m.Kind == KindPXE {
+		return medium.PXEManifest
+	}
+	return manifest.Name
+}
+
+// readInitrd reads all initrds of an image as one stream, and a second time for the digests of its
+// segments.
+func (m *Image) readInitrd(open func() (io.ReadCloser, error)) error {
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	t, members, err := initrd.ReadMembers(r, m.Name, medium.MaxInitrd)
+	if err != nil && m.Kind == KindInitrd && errors.Is(err, initrd.ErrNotInitrd) {
+		return fmt.Errorf("%w: %w", err, ErrKind)
+	}
+	if err != nil {
+		return err
+	}
+	m.Tree = t
+	again, err := open()
+	if err != nil {
+		return err
+	}
+	defer again.Close() //nolint:errcheck // only read
+	sums := &sections{r: again}
+	names := m.segmentNames()
+	for _, x := range members {
+		sum, err := sums.sum(x.Offset, x.Size)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", m.Name, err)
+		}
+		m.Segments = append(m.Segments, Segment{names[x.Offset], x, sum})
+	}
+	return nil
+}
+
+// segmentNames are the names of segments by the manifest, by their offsets. The segments that it
+// knows are those of the last initrd, which is the one that mkbuild makes.
+func (m *Image) segmentNames() map[int64]string {
+	out := map[int64]string{}
+	if m.Manifest == nil {
+		return out
+	}
+	initrds := m.Medium.Segments()
+	before := initrds[:len(initrds)-1].Size()
+	for _, s := range m.Manifest.Segments {
+		out[before+s.Offset] = s.Name
+	}
+	return out
+}
+
+// sections reads sections of a stream, in their order.
+type sections struct {
+	r  io.Reader
+	at int64
+}
+
+// sum is the digest of the section of size bytes that begins at an offset.
+func (s *sections) sum(offset, size int64) (string, error) {
+	if _, err := io.CopyN(io.Discard, s.r, offset-s.at); err != nil {
+		return "", err
+	}
+	s.at = offset + size
+	return sumOf(io.LimitReader(s.r, size))
+}
+
+func sumOf(r io.Reader) (string, error) {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// sumWithoutTables is the digest that a manifest has of a file of the medium: without the tables
+// that say where it lies.
+func sumWithoutTables(md *medium.Medium, f *overlay.Entry) (string, error) {
+	if !md.ISO.HasTables(f.Path) {
+		return md.Sum(f.Path)
+	}
+	b, err := md.ISO.WithoutTables(f)
+	if err != nil {
+		return "", fmt.Errorf("read %s in %s: %w", f.Path, md.Name, err)
+	}
+	return sumOf(bytes.NewReader(b))
+}
+
+func sumEntry(e *overlay.Entry) (string, error) {
+	sum := sha256.New()
+	if err := e.CopyTo(sum); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}

@@ -1,0 +1,270 @@
+package inspect
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/lock"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/ui"
+)
+
+// page collects lines for people. Everything that came out of an image goes through [ui.Clean], so
+// that no image can move the cursor of a terminal.
+type page struct {
+	w   io.Writer
+	err error
+}
+
+func (p *page) line(format string, args ...any) {
+	if p.err != nil {
+		return
+	}
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = ui.Clean(s)
+		}
+	}
+	_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// title begins a part of the page.
+func (p *page) title(format string, args ...any) {
+	p.line("")
+	p.line(format, args...)
+}
+
+// section writes a title and a line for each item. If there is none, it writes ifNone behind the title,
+// or nothing at all.
+func section[T any](p *page, title, ifNone string, all []T, line func(T) string) {
+	if len(all) == 0 && ifNone == "" {
+		return
+	}
+	p.title("%s%s", title, when(len(all) == 0, ifNone))
+	for _, x := range all {
+		p.line("  %s", line(x))
+	}
+}
+
+// when is a note on what is true.
+func when(is bool, note string) string {
+	if is {
+		return note
+	}
+	return ""
+}
+
+// Print writes the report for people.
+func (r *Report) Print(w io.Writer) error {
+	p := &page{w: w}
+	kind := map[string]string{KindISO: "ISO image", KindPXE: "PXE folder", KindInitrd: "initrd", KindLock: "lock"}[r.Kind]
+	p.line("%s: %s, %s%d bytes, sha256 %s", r.Name, kind, when(r.Plan != nil, "to be built, "), r.Size, r.SHA256)
+	p.medium(r)
+	p.system(r)
+	if s := r.Manifest; s != nil && s.Error != "" {
+		p.title("Manifest: %s", s.Error)
+	} else if s != nil {
+		p.title("Made by mkbuild %s: profile %s, release %s, %s, source date %d, plan %s", s.Mkbuild, s.Profile, s.Release, s.Arch, s.SourceDate, s.Plan)
+		p.inputs(s.Inputs)
+	}
+	if l := r.Lock; l != nil {
+		p.title("Release %s, %s, kernel %s, source date %d", l.Release, l.Arch, l.Kernel, l.SourceDate)
+		p.inputs(l.Inputs)
+	}
+	if s := r.Sizes; s != nil {
+		section(p, "Bytes by origin, unpacked and in RAM", "", s.Origins, Amount.line)
+		section(p, "Bytes by directory, unpacked and in RAM", "", s.Directories, Amount.line)
+		section(p, "Largest files, unpacked and in RAM", "", s.Largest, Amount.line)
+	}
+	if r.Plan != nil {
+		p.plan(r)
+	}
+	section(p, "Files", "", r.Files, fileLine)
+	p.line("")
+	p.line("Tip: for machine-readable output, use --json.")
+	return p.err
+}
+
+// medium writes what a medium is, and what boots from it.
+func (p *page) medium(r *Report) {
+	if v := r.Volume; v != nil {
+		features := fmt.Sprintf("%d entries", v.Files) + when(v.RockRidge, ", Rock Ridge") + when(v.Joliet, ", Joliet") + when(v.Hybrid, ", hybrid (boots from a disk, too)")
+		p.title("Volume %s: %s", v.ID, features)
+		for _, f := range [][2]string{{"system", v.System}, {"application", v.Application}, {"preparer", v.Preparer}} {
+			if f[1] != "" {
+				p.line("  %s: %s", f[0], f[1])
+			}
+		}
+	}
+	section(p, "Boot entries (El Torito)", "", r.Boot, func(b BootEntry) string {
+		return fmt.Sprintf("%s  %s  emulation %s, loads %d sectors%s", b.Platform, cmp.Or(b.Path, "(hidden)"), b.Emulation, b.LoadSectors,
+			when(b.InfoTable, ", boot-info-table")+when(!b.Bootable, ", not bootable"))
+	})
+	menu := ""
+	for _, e := range r.Menu {
+		if e.Menu != menu {
+			p.title("Menu %s (%s)", e.Menu, e.Loader)
+			menu = e.Menu
+		}
+		p.line("  %s: kernel %s, initrd %s", cmp.Or(e.Name, "(no name)"), e.Kernel, cmp.Or(strings.Join(e.Initrds, " "), "none"))
+		if e.Append != "" {
+			p.line("    arguments: %s", e.Append)
+		}
+		if len(e.Missing) > 0 {
+			p.line("    missing on the medium: %s", strings.Join(e.Missing, " "))
+		}
+	}
+	if k := r.Kernel; k != nil {
+		p.title("Kernel %s: %s, %d bytes, sha256 %s", cmp.Or(k.Release, "(of unknown release)"), k.Path, k.Size, k.SHA256)
+	}
+}
+
+// maxScript is how much of one script people want to see here.
+const maxScript = 10
+
+// system writes what the booted system is.
+func (p *page) system(r *Report) {
+	i := r.Initrd
+	if i == nil {
+		return
+	}
+	p.title("Initrd %s: %d entries, %d bytes unpacked", strings.Join(i.Paths, " "), i.Entries, i.Unpacked)
+	for _, s := range i.Segments {
+		p.line("  at %d: %d bytes, %s, %d entries  %s", s.Offset, s.Size, s.Packing, s.Entries, s.Name)
+	}
+	p.line("  RAM: %d bytes, and %d while the kernel unpacks it", i.RAM, i.BootRAM)
+	if r.Release != "" {
+		p.title("Tiny Core %s", r.Release)
+	}
+	if r.Razor != nil && r.Razor.Version != "" {
+		p.title("Microkernel %s", r.Razor.Version)
+	}
+	section(p, "Extensions", ": none", r.Extensions, func(e Extension) string {
+		return fmt.Sprintf("%s (%s%s)", e.Name, e.How, when(e.Startup, ", startup script")+when(e.OnBoot, ", on boot"))
+	})
+	section(p, "Gems", "", r.Gems, func(gem string) string { return gem })
+	section(p, "Started", "", shortened(r.Services), func(s Service) string { return s.From + ": " + s.What })
+	section(p, "Accounts that can log in", ": none", r.Accounts, func(a Account) string {
+		return fmt.Sprintf("%s (uid %s), password: %s, shell %s", a.Name, a.UID, a.Password, cmp.Or(a.Shell, "/bin/sh"))
+	})
+	section(p, "Set-uid and set-gid files", ": none", r.SetID, func(f manifest.File) string {
+		return fmt.Sprintf("%s %d:%d /%s", f.Mode, f.UID, f.GID, f.Path)
+	})
+}
+
+// shortened leaves the ends of long scripts out.
+func shortened(all []Service) []Service {
+	var out []Service
+	n := map[string]int{}
+	for _, s := range all {
+		switch n[s.From]++; {
+		case n[s.From] <= maxScript:
+			out = append(out, s)
+		case n[s.From] == maxScript+1:
+			out = append(out, Service{s.From, "…"})
+		}
+	}
+	return out
+}
+
+func (p *page) inputs(all []lock.Input) {
+	for _, in := range all {
+		p.line("  %s %s  %d bytes, sha256 %s (%s)%s", in.Kind, in.Name, in.Size, in.SHA256, strings.Join(in.Why, ", "), when(in.URL != "", "  "+in.URL))
+	}
+}
+
+func (a Amount) line() string {
+	return fmt.Sprintf("%10d %10d  %5d files  %s", a.Bytes, a.RAM, a.Files, a.Name)
+}
+
+// plan writes how the image comes to be.
+func (p *page) plan(r *Report) {
+	p.title("Extensions and what they need")
+	tree := &closure{page: p, inputs: map[string]*lock.Input{}, done: map[string]bool{}}
+	tree.print(r.Manifest.Inputs)
+	p.title("Changes of the source image's files")
+	p.changes(r.Plan.Changes)
+	section(p, "Conflicts", ": none", r.Plan.Conflicts, func(c overlay.Conflict) string {
+		return fmt.Sprintf("/%s: %s wins, that of %s is left out (%s)", c.Path, c.Kept, c.Skipped, c.Reason)
+	})
+	section(p, "Findings", ": none", r.Plan.Findings, func(f Finding) string {
+		return f.line() + when(f.Origin != "", " ("+f.Origin+")")
+	})
+	if files := r.Plan.Private; len(files) > 0 {
+		p.title("Note: whatever a PXE server hands out can be read by everybody on its network, and so can these files of the image: /%s", strings.Join(files, ", /"))
+	}
+}
+
+// closure writes extensions as trees of what needs what.
+type closure struct {
+	page   *page
+	inputs map[string]*lock.Input // the extensions, by name
+	done   map[string]bool
+}
+
+// print begins a tree at each extension that somebody asked for, other than another extension.
+func (c *closure) print(inputs []lock.Input) {
+	for i := range inputs {
+		if inputs[i].Kind == lock.TCZ {
+			c.inputs[inputs[i].Name] = &inputs[i]
+		}
+	}
+	for i := range inputs {
+		asked := slices.DeleteFunc(slices.Clone(inputs[i].Why), func(why string) bool { return c.inputs[why] != nil })
+		if inputs[i].Kind == lock.TCZ && len(asked) > 0 {
+			c.node(inputs[i].Name, "  ", "  ("+strings.Join(asked, ", ")+")")
+		}
+	}
+}
+
+// node ends at what was shown before, and so at cycles. What is picked out of an extension does not
+// bring what that needs.
+func (c *closure) node(name, indent, note string) {
+	in := c.inputs[name]
+	if c.done[name] && len(in.Needs) > 0 {
+		note = cmp.Or(note, "  (needs what is shown above)")
+	}
+	c.page.line("%s%s%s", indent, name, note)
+	if c.done[name] || in.OnlyPicked() {
+		return
+	}
+	c.done[name] = true
+	for _, need := range in.Needs {
+		if c.inputs[need] != nil {
+			c.node(need, indent+"  ", "")
+		}
+	}
+}
+
+// maxListed is how many added paths of one origin people want to see.
+const maxListed = 40
+
+// changes sums up what each origin adds and replaces, and names the files.
+func (p *page) changes(all []FileChange) {
+	origins := map[string][]FileChange{}
+	added := map[string]int{}
+	for _, c := range all {
+		origins[c.Origin] = append(origins[c.Origin], c)
+		if c.Change == "add" {
+			added[c.Origin]++
+		}
+	}
+	for _, origin := range slices.Sorted(maps.Keys(origins)) {
+		p.line("  %s: adds %d, replaces %d", origin, added[origin], len(origins[origin])-added[origin])
+		for _, c := range origins[origin] {
+			if c.Change == "replace" || added[origin] <= maxListed {
+				p.line("    %s /%s", c.Change, c.Path)
+			}
+		}
+	}
+}
+
+func fileLine(f manifest.File) string {
+	tail := when(f.Device != "", " device "+f.Device) + when(f.Link != "", " -> "+string(f.Link)) + when(f.Origin != "", "  ("+f.Origin+")")
+	return fmt.Sprintf("%6s %d:%d %10d %s%s", f.Mode, f.UID, f.GID, f.Size, f.Path, tail)
+}

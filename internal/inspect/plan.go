@@ -1,0 +1,140 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/wholefile"
+)
+
+// Plan reports on an image that a build will write, name, as [Image.Report] does once it is written.
+// said are the warnings of the build itself. Secrets are not in the report, and neither is the
+// content of the user's own files.
+func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding, files bool) (*Report, error) {
+	m, err := ReadMedium(p.Medium)
+	if err != nil {
+		return nil, err
+	}
+	m.Name = name
+	if m.Size, err = p.Medium.ISO.Size(); err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	if err := p.Medium.ISO.Write(wholefile.Interruptible(ctx, sum)); err != nil {
+		return nil, err
+	}
+	m.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	r, err := m.Report(Options{Sizes: true})
+	if err != nil {
+		return nil, err
+	}
+	if files {
+		r.Files = m.Manifest.Files // which has no digest of a file that holds secrets
+	}
+	r.Manifest.Inputs = p.Inputs // with their places
+	origins := originsOf(m.Manifest)
+	r.Services = slices.DeleteFunc(r.Services, func(s Service) bool { return origins[s.From] == manifest.OriginOverlay })
+	r.Plan = &Planned{Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
+	r.Plan.Findings, err = planFindings(p, said)
+	return r, err
+}
+
+// changes compares the image with its base.
+func changes(p *remaster.Preview) []FileChange {
+	out := []FileChange{}
+	for _, e := range p.System.Entries() {
+		if e.IsDir() || fromBase(p, e) {
+			continue
+		}
+		change := "add"
+		if p.Base.Get(e.Path) != nil {
+			change = "replace"
+		}
+		out = append(out, FileChange{e.Path, change, owner(e)})
+	}
+	return out
+}
+
+// owner is who put an entry into the image.
+func owner(e *overlay.Entry) string { return cmp.Or(e.Origin, "mkbuild") }
+
+// fromBase reports whether the image has the base's own entry: it keeps its origin.
+func fromBase(p *remaster.Preview, e *overlay.Entry) bool {
+	old := p.Base.Get(e.Path)
+	return old != nil && old.Origin == e.Origin && old.Mode == e.Mode && old.UID == e.UID && old.GID == e.GID &&
+		old.Size == e.Size && old.Link == e.Link && old.MTime == e.MTime
+}
+
+// planFindings holds the system against the rules that are about its files. What the base breaks by
+// itself is not the plan's business.
+func planFindings(p *remaster.Preview, said []Finding) ([]Finding, error) {
+	base, err := judgeTree(p.Base)
+	if err != nil {
+		return nil, err
+	}
+	image, err := judgeTree(p.System)
+	if err != nil {
+		return nil, err
+	}
+	out := append([]Finding{}, said...)
+	for _, f := range append(image, shadows(p)...) {
+		if slices.Contains(base, f) {
+			continue
+		}
+		if e := p.System.Get(string(f.Path)); e != nil {
+			f.Origin = owner(e)
+		}
+		out = append(out, f)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Path, b.Path)) })
+	return out, nil
+}
+
+// shadows are added programs that run instead of one of busybox's.
+func shadows(p *remaster.Preview) []Finding {
+	applets := appletsOf(p.Base)
+	var out []Finding
+	for _, dir := range programDirs() {
+		for _, e := range p.System.Children(dir) {
+			applet := applets[path.Base(e.Path)]
+			if applet == "" || e.IsDir() || fromBase(p, e) || rank(e.Path) > rank(applet) {
+				continue
+			}
+			out = append(out, Finding{
+				Rule: "shadows-busybox", Severity: SeverityWarning, Path: manifest.Text(e.Path),
+				Text: "it runs instead of busybox's /" + applet + ": options and output may differ",
+			})
+		}
+	}
+	return out
+}
+
+func rank(p string) int { return slices.Index(programDirs(), path.Dir(p)) }
+
+// appletsOf are the base's programs that are busybox, by name: links to it of both kinds.
+func appletsOf(base *overlay.Tree) map[string]string {
+	group := ""
+	if b, err := base.Lookup("bin/busybox"); err == nil {
+		group = b.HardLink
+	}
+	out := map[string]string{}
+	for _, dir := range programDirs() {
+		for _, e := range base.Children(dir) {
+			name := path.Base(e.Path)
+			switch {
+			case strings.HasPrefix(name, "busybox"), out[name] != "":
+			case e.IsLink() && strings.HasPrefix(path.Base(e.Link), "busybox"), group != "" && e.HardLink == group:
+				out[name] = e.Path
+			}
+		}
+	}
+	return out
+}
