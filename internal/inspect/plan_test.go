@@ -37,7 +37,7 @@ func TestPlanIsTheImage(t *testing.T) {
 			b, s := staged(t, filepath.Join(dir, "mkbuild.yaml"), c.text, c.edit)
 			p, err := b.Preview(t.Context(), s)
 			must(t, err)
-			defer p.Close() //nolint:errcheck // a test
+			defer p.Close()
 			planned, err := Plan(t.Context(), "x.iso", p, nil, false)
 			must(t, err)
 			if planned.Plan == nil || len(planned.Plan.Changes) == 0 || planned.Manifest.Inputs[0].URL == "" {
