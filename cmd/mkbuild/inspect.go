@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 
 	"github.com/spf13/cobra"
@@ -61,17 +60,6 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 		return err
 	}
 	return printReport(w, r, o.json)
-}
-
-// printed is a result that people can read.
-type printed interface{ Print(io.Writer) error }
-
-// printReport prints a result as JSON or for people.
-func printReport(w *world, r printed, asJSON bool) error {
-	if asJSON {
-		return printJSON(w.stdout, r)
-	}
-	return r.Print(w.stdout)
 }
 
 // openImage reads a file or a PXE folder that the command line names.

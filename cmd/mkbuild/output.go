@@ -23,6 +23,17 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// printed is a result that people can read.
+type printed interface{ Print(io.Writer) error }
+
+// printReport prints a result as JSON or for people.
+func printReport(w *world, r printed, asJSON bool) error {
+	if asJSON {
+		return printJSON(w.stdout, r)
+	}
+	return r.Print(w.stdout)
+}
+
 // oneLine keeps hostile or long-winded messages to one printable line.
 func oneLine(s string) string {
 	return ui.Clean(strings.Join(strings.Fields(s), " "))
