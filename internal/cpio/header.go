@@ -4,7 +4,7 @@
 // stream; device numbers, owners and all twelve permission bits are kept.
 //
 // It knows nothing of compression or of file trees, and no other cpio format: old binary, odc and
-// tar archives are refused.
+// tar archives are refused. Start reading at [Reader] and [Writer].
 package cpio
 
 import (
@@ -14,10 +14,10 @@ import (
 	"strings"
 )
 
-// ErrFormat says that the input is not a newc archive, or not any more.
+// ErrFormat is returned for input that is not a newc archive, or that stops being one.
 var ErrFormat = errors.New("invalid cpio newc archive")
 
-// ErrChecksum says that the content of a file in a 070702 archive is not what its header sums up.
+// ErrChecksum is returned when the content of a file in a 070702 archive does not match its header.
 var ErrChecksum = errors.New("cpio checksum mismatch")
 
 const (

@@ -3,7 +3,8 @@
 //
 // server.cfg holds secrets: the pre-shared key of all machines and the password of the message
 // broker. The package never logs or prints them; [Rendered] prints as REDACTED. It does not write
-// facts.yaml, which the client inside the image renews before each check-in.
+// facts.yaml, which the client inside the image renews before each check-in. Start reading at [Default],
+// [Config.Render] and [Stage].
 package mcoconfig
 
 import (
@@ -23,10 +24,10 @@ const (
 	samplePassword = "iwillchangethispassword"
 )
 
-// ErrKey says that a text cannot be a key of server.cfg.
+// ErrKey is returned for a text that cannot be a key of server.cfg.
 var ErrKey = errors.New("not a key of server.cfg")
 
-// ErrValue says that a text cannot be a value of server.cfg.
+// ErrValue is returned for a text that cannot be a value of server.cfg.
 var ErrValue = errors.New("not a value of server.cfg")
 
 // setting is one line of the build document's server.cfg: a key with its value, or a comment.

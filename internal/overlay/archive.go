@@ -13,7 +13,7 @@ var ErrNoTop = fail.New(fail.Verification, "not a single top folder", "")
 
 // StripTop returns t without the one folder that holds everything, whatever that is called: source
 // archives wrap their files in "name-version/" or "name-commit/". The folder's own entry and the
-// root's are dropped, and so are the "._name" files that macOS puts beside it for what its file
+// root's are dropped, and so are the "._name" files that macOS puts next to it for what its file
 // system knows of the folder (AppleDouble). It fails with [ErrNoTop] on any other shape.
 func (t *Tree) StripTop() (*Tree, error) {
 	top := ""

@@ -38,7 +38,7 @@ var libraryVersion = regexp.MustCompile(`(?m)^\s*VERSION\s*=\s*['"]([0-9A-Za-z.]
 //	from 3.4.18        every file, hidden ones too               exe/gem, as gem
 //
 // The first line of gem is replaced by "#!" and the interpreter. Three things differ on purpose: the
-// program is always called gem, also beside a ruby3.1, whose format_executable would make it gem3.1;
+// program is always called gem, also next to a ruby3.1, whose format_executable would make it gem3.1;
 // it goes to /usr/local/bin; and Bundler, which setup.rb installs from 2.7.0 on, is left out, since
 // gem does not need it and an initrd is no place for it. The clean-up of older installations and the
 // release notes have nothing to do in a new image.

@@ -245,7 +245,7 @@ func (c rbconfig) expand(s string, depth int, left *int) string {
 	return out[:min(len(out), maxExpanded)]
 }
 
-// dir returns an absolute directory, or "" when the value is none.
+// dir returns a value that is an absolute directory, or "".
 func (c rbconfig) dir(key string) string {
 	p := c.get(key)
 	if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "\x00\n$") {
