@@ -42,7 +42,7 @@ func need(t testing.TB) {
 // fixture is what all boot tests share: the programs, the mirror and one download cache.
 type fixture struct {
 	dir, mkbuild, mirror string
-	config64             bool // build the mirror's 64-bit line
+	config64             bool // build the mirror's 64-bit series
 	err                  error
 }
 

@@ -12,7 +12,7 @@ import (
 // firmware is Debian's UEFI firmware for QEMU (package ovmf).
 const firmware = "/usr/share/ovmf/OVMF.fd"
 
-// TestBootUEFIFromAStick boots a prod image of the 64-bit line by UEFI, and as a USB stick: its source
+// TestBootUEFIFromAStick boots a prod image of the 64-bit series by UEFI, and as a USB stick: its source
 // is a hybrid with an EFI image. The kernel arguments are those that mkbuild customize has put into the
 // menu inside of that.
 func TestBootUEFIFromAStick(t *testing.T) {
@@ -28,4 +28,14 @@ func TestBootUEFIFromAStick(t *testing.T) {
 	}
 	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", MemoryMiB: 768, Stick: image, Firmware: firmware})
 	wantLines(t, log, "PROBE firmware UEFI, arguments: ", "console=ttyS0 loglevel=3 site=ams1\n", "PROBE sshd not running; installed: no", "MK loaded: v0.1.0")
+}
+
+// TestBoot64BitSeries boots a prod image of the 64-bit series by BIOS: its boot menu has several labels and
+// INITRD lines, and the set of extensions and gems is the release's own.
+func TestBoot64BitSeries(t *testing.T) {
+	testkit.Tool(t, "qemu-system-x86_64")
+	f := setup(t)
+	f.config64 = true
+	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", CDROM: f.image(t, with(""))})
+	wantLines(t, log, "PROBE ok util-linux-whole", "PROBE ok own-rubygems", "PROBE ok no-mcollective", "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "MK loaded: v0.1.0")
 }
