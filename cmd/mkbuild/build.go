@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
@@ -18,7 +17,6 @@ import (
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
-	"mkbuild/internal/wholefile"
 )
 
 // defaultConfig is read when it exists and --config names no other.
@@ -258,20 +256,4 @@ func (o *buildOptions) sourceDate(w *world) (*int64, error) {
 	}
 	v := int64(n)
 	return &v, nil
-}
-
-// checkOutput refuses a place that cannot be written before an hour of downloads, not after.
-func checkOutput(name string) error {
-	if name == "" {
-		return &usageError{"write the output: the file has no name", "name a file: -o FILE, or leave -o out"}
-	}
-	info, err := os.Stat(name)
-	if err == nil && info.IsDir() {
-		return &usageError{"write " + name + ": it is a folder", "name a file: -o " + filepath.Join(name, "image.iso")}
-	}
-	probe, err := wholefile.NewTemp(name)
-	if err != nil {
-		return &usageError{err.Error(), "choose a place that you may write to with -o FILE"}
-	}
-	return probe.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/wholefile"
 )
 
 // customOptions are the flags of mkbuild customize.
@@ -78,9 +79,9 @@ func runCustomize(ctx context.Context, w *world, o *customOptions, image string)
 // checkCustomOutput refuses a place that cannot be written.
 func checkCustomOutput(image, out string) error {
 	if info, err := os.Stat(image); err == nil && info.IsDir() && out != "" {
-		return checkForm(remaster.Output{Form: remaster.FormPXE, Path: out})
+		return remaster.Output{Form: remaster.FormPXE, Path: out}.Check()
 	}
-	return checkOutput(out)
+	return wholefile.Check(out)
 }
 
 // custom gathers what the flags and the files that they name ask for.

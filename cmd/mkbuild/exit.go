@@ -86,7 +86,7 @@ func exitCode(err error) int {
 	case isAny[*qemu.BootError](err):
 		return exitBoot
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
-		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.FolderError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err),
+		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err),
 		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), isAny[*remaster.OccupiedError](err):
 		return exitUsage
 	case isVerification(err):

@@ -85,7 +85,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	if err != nil {
 		return inputError(err, "name the directory that holds bin, lib and facts.d")
 	}
-	if err := checkOutput(o.output); err != nil {
+	if err := wholefile.Check(o.output); err != nil {
 		return err
 	}
 	if inside(o.output, dir) {

@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,11 +64,10 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 	if err != nil {
 		return err
 	}
-	name := plan.Config.ISOName()
-	if cmd.Flags().Changed("output") {
-		name = o.output
+	if !cmd.Flags().Changed("output") {
+		o.output = plan.Config.ISOName()
 	}
-	outputs, err := o.outputs(name, cmd.Flags().Changed("output"))
+	outputs, err := remaster.Outputs(o.forms, o.output, cmd.Flags().Changed("output"))
 	if err != nil {
 		return err
 	}
@@ -93,47 +88,4 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 		}
 		return nil
 	})
-}
-
-// outputs are the forms and their names, each one checked to be a place that can be written.
-func (o *isoOptions) outputs(name string, given bool) ([]remaster.Output, error) {
-	const next = "for example: --format iso,pxe"
-	if len(o.forms) == 0 {
-		return nil, &usageError{"--format names no form", next}
-	}
-	var out []remaster.Output
-	for _, f := range o.forms {
-		form := remaster.Form(strings.TrimSpace(f))
-		switch {
-		case !slices.Contains(remaster.Forms(), form):
-			return nil, &usageError{fmt.Sprintf("--format: no form is called %q", f), "the forms are iso, pxe, razor and tar; " + next}
-		case slices.ContainsFunc(out, func(x remaster.Output) bool { return x.Form == form }):
-			return nil, &usageError{fmt.Sprintf("--format: %s is named twice", form), next}
-		}
-		path := remaster.OutputPath(form, name)
-		if given && len(o.forms) == 1 {
-			path = name
-		}
-		out = append(out, remaster.Output{Form: form, Path: path})
-	}
-	for _, x := range out {
-		if err := checkForm(x); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// checkForm refuses a place that cannot be written before anything is fetched.
-func checkForm(o remaster.Output) error {
-	if o.Form != remaster.FormPXE {
-		return checkOutput(o.Path)
-	}
-	if o.Path == "" {
-		return checkOutput(o.Path)
-	}
-	if err := remaster.CheckPXEFolder(o.Path); err != nil {
-		return err
-	}
-	return checkOutput(filepath.Clean(o.Path) + ".part") // the folder beside it is what has to be writable
 }

@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/lock"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
 )
 
 // everything is what --update stands for without a name.
@@ -80,7 +81,7 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 		return err
 	}
 	if !o.check {
-		if err := checkOutput(o.lockName()); err != nil {
+		if err := wholefile.Check(o.lockName()); err != nil {
 			return err
 		}
 	}

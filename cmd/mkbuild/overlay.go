@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/wholefile"
 )
 
 func overlayCommand(w *world) *cobra.Command {
@@ -29,7 +30,7 @@ func runOverlay(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Comma
 	if err != nil {
 		return err
 	}
-	if err := checkOutput(o.output); err != nil {
+	if err := wholefile.Check(o.output); err != nil {
 		return err
 	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/wholefile"
@@ -191,15 +192,11 @@ func fillFile(ctx context.Context, name string, from source, sum hash.Hash) (int
 	return n, errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
 }
 
-// FolderError is a folder that a PXE form would replace and that holds more than such a form.
-type FolderError struct{ Folder, File string }
-
-func (e *FolderError) Error() string {
-	return fmt.Sprintf("write %s: it is there and holds %s, which is no part of a PXE folder made here", e.Folder, e.File)
+// folderError is the error of a folder that a PXE form would replace and that holds more than such a form.
+func folderError(folder, file string) error {
+	return fail.New(fail.Usage, fmt.Sprintf("write %s: it is there and holds %s, which is no part of a PXE folder made here", folder, file),
+		"name another folder with -o, or remove this one")
 }
-
-// Hint says what to do.
-func (*FolderError) Hint() string { return "name another folder with -o, or remove this one" }
 
 // CheckPXEFolder refuses a folder that [Builder.Write] would have to remove with files that are not
 // its own: those that its SHA256SUMS names are.
@@ -212,7 +209,7 @@ func CheckPXEFolder(name string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return &FolderError{name, "no folder"}
+		return folderError(name, "no folder")
 	}
 	own := map[string]bool{medium.PXESums: true}
 	sums, err := os.ReadFile(filepath.Join(name, medium.PXESums))
@@ -230,7 +227,7 @@ func CheckPXEFolder(name string) error {
 		}
 		rel, err := filepath.Rel(name, p)
 		if err == nil && !own[filepath.ToSlash(rel)] {
-			err = &FolderError{name, rel}
+			err = folderError(name, rel)
 		}
 		return err
 	})
