@@ -61,11 +61,12 @@ func put(t *testing.T, name, text string) {
 
 // node is what the server knows of the one machine that checks in.
 type node struct {
-	Name  string         `json:"name"`
+	Node struct {
+		Last struct {
+			At time.Time `json:"at"`
+		} `json:"last"`
+	} `json:"node"`
 	Facts map[string]any `json:"facts"`
-	Last  struct {
-		At time.Time `json:"at"`
-	} `json:"mkbuild"`
 }
 
 func (s *server) get(t *testing.T, path string, into any) bool {
@@ -86,13 +87,11 @@ func (s *server) get(t *testing.T, path string, into any) bool {
 // node asks for the first node; nil means that none has checked in yet.
 func (s *server) node(t *testing.T) *node {
 	t.Helper()
-	var list struct {
-		Items []node `json:"items"`
-	}
-	if !s.get(t, "api/collections/nodes?depth=1", &list) || len(list.Items) == 0 || list.Items[0].Facts == nil {
+	var n node
+	if !s.get(t, "api/collections/nodes/node1", &n) || n.Facts == nil {
 		return nil
 	}
-	return &list.Items[0]
+	return &n
 }
 
 // await polls until the node's facts satisfy ok.
@@ -220,12 +219,12 @@ func TestCheckIn(t *testing.T) {
 		t.Errorf("the last good extension is not in force: %v", n.Facts)
 	}
 	t.Logf("the broken extension: %v, %v", n.Facts["mk_extension_status"], n.Facts["mk_extension_error"])
-	before := n.Last.At
+	before := n.Node.Last.At
 	end := time.Now().Add(2 * time.Minute)
-	for n = s.node(t); !n.Last.At.After(before) && time.Now().Before(end); n = s.node(t) {
+	for n = s.node(t); !n.Node.Last.At.After(before) && time.Now().Before(end); n = s.node(t) {
 		time.Sleep(500 * time.Millisecond)
 	}
-	if !n.Last.At.After(before) {
+	if !n.Node.Last.At.After(before) {
 		t.Errorf("no check-in after the broken extension")
 	}
 

@@ -90,7 +90,7 @@ func runExtensionLint(ctx context.Context, w *world, o *lintOptions, name string
 
 // lint checks src against the image or architecture that the flags name.
 func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.Finding, error) {
-	opt := lint.Options{Arch: o.arch, Drops: razor.DefaultConfig().Blacklist.Has}
+	opt := lint.Options{Arch: o.arch, Drops: razor.DefaultConfig().Facts.Blacklist.Has}
 	if o.image != "" {
 		image, err := readImage(o.image)
 		if err != nil {

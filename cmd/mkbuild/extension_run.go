@@ -73,7 +73,7 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 	if asJSON {
 		return printJSON(w.stdout, d)
 	}
-	return d.print(w, razor.DefaultConfig().Blacklist.Has)
+	return d.print(w, razor.DefaultConfig().Facts.Blacklist.Has)
 }
 
 // sampleFacts collects once without and once with the extension in dir.

@@ -14,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/razor"
+	"mkbuild/internal/razor/page"
 )
 
 type serveOptions struct {
@@ -25,7 +27,7 @@ type serveOptions struct {
 	image               string
 	kernel, initrd      string
 	tokenFile           string
-	hosts, faults       []string
+	hosts               []string
 	correct, dryRun     bool
 	verbose             bool
 }
@@ -42,13 +44,10 @@ nodes and their facts on a web page that updates live. It installs nothing.
 stdout gets one line, the server's URL, once it can be asked. The log goes to stderr. What changes
 something through the page or the API needs the token that is printed there at the start; what
 nodes ask for (/svc) is open to everybody who can reach the address, as with Razor, but refused to
-web pages of other sites.
-
-Faults for --fault, as [extension=|checkin=]KIND[:ARG]:
-  ` + strings.Join(razor.FaultKinds(), "\n  "),
+web pages of other sites. docs/rules.md describes the file that --rules names.`,
 		Example: `  mkbuild serve --extension ./my-extension --data ./razor-data
   mkbuild serve --razor-config /etc/razor/config.yaml --rules rules.yaml --listen 192.168.7.1:8150
-  mkbuild serve --image rz_mk_dev-image.0.1.0.iso --fault truncate:1000`,
+  mkbuild serve --image rz_mk_dev-image.0.1.0.iso --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), w, o) },
 	}
@@ -64,8 +63,7 @@ Faults for --fault, as [extension=|checkin=]KIND[:ARG]:
 	f.StringVar(&o.initrd, "initrd", "", "serve this `FILE` as the initrd")
 	f.StringVar(&o.tokenFile, "token-file", "", "read the token from this `FILE` (default: a random one, printed to stderr)")
 	f.StringArrayVar(&o.hosts, "host", nil, "further host `NAME` under which a browser may ask; may be repeated")
-	f.StringArrayVar(&o.faults, "fault", nil, "answer wrongly on purpose, see above; may be repeated")
-	f.BoolVar(&o.correct, "http-correct", false, "answer as a plain HTTP server would, without Razor's quirks")
+	f.BoolVar(&o.correct, "http-correct", false, "hand out the extension as a plain HTTP server would, without Razor's quirks")
 	f.BoolVar(&o.dryRun, "dry-run", false, "answer none always and bind nothing, but show what would happen")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
 	return c
@@ -76,32 +74,47 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 	if err != nil {
 		return serveError(err)
 	}
+	token, err := o.token()
+	if err != nil {
+		return serveError(err)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", o.listen)
 	if err != nil {
-		return &usageError{err.Error(), "choose another address with --listen; port 0 takes a free one"}
+		return fail.Wrap(fail.Usage, err, "choose another address with --listen; port 0 takes a free one")
 	}
 	s, err := razor.New(opts)
 	if err != nil {
 		return serveError(errors.Join(err, l.Close()))
 	}
+	p, err := page.New(s, page.Options{Token: token, Hosts: o.hosts, Log: opts.Log})
+	if err != nil {
+		return errors.Join(err, s.Close(), l.Close())
+	}
 	if o.tokenFile == "" {
-		fmt.Fprintf(w.stderr, "mkbuild: token: %s\n", opts.Token)
+		fmt.Fprintf(w.stderr, "mkbuild: token: %s\n", token)
 	}
 	fmt.Fprintf(w.stdout, "http://%s/\n", l.Addr())
-	return errors.Join(s.Serve(ctx, l), s.Close())
+	return errors.Join(s.Serve(ctx, l, p), s.Close())
+}
+
+// token is what allows changes: a random one, or that of the user's file.
+func (o *serveOptions) token() (string, error) {
+	if o.tokenFile == "" {
+		return page.NewToken(), nil
+	}
+	b, err := os.ReadFile(o.tokenFile)
+	return strings.TrimSpace(string(b)), err
 }
 
 // options turns flags and files into what the server takes.
 func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, error) {
 	opts := razor.Options{
-		Config: razor.DefaultConfig(), RulesFile: o.rules, DataDir: o.data, HTTPCorrect: o.correct, DryRun: o.dryRun,
-		Hosts: o.hosts, Token: razor.NewToken(),
+		Config: razor.DefaultConfig(), RulesFile: o.rules, DataDir: o.data, HTTPCorrect: o.correct, DryRun: o.dryRun, Log: o.logger(w),
 		PackDir: func(dir string) ([]byte, time.Time, error) {
 			return extension.PackDir(ctx, dir, extension.DefaultLimits())
 		},
 	}
-	opts.Log = o.logger(w)
 	var err error
 	if o.config != "" {
 		if opts.Config, err = razor.LoadConfig(o.config, o.environment); err != nil {
@@ -109,21 +122,7 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 		}
 	}
 	if o.extension != "" {
-		opts.Config.ExtensionZip = o.extension
-	}
-	for _, s := range o.faults {
-		f, err := razor.ParseFault(s)
-		if err != nil {
-			return opts, err
-		}
-		opts.Faults = append(opts.Faults, f)
-	}
-	if o.tokenFile != "" {
-		b, err := os.ReadFile(o.tokenFile)
-		if err != nil {
-			return opts, err
-		}
-		opts.Token = strings.TrimSpace(string(b))
+		opts.Config.Microkernel.ExtensionZip = o.extension
 	}
 	return opts, o.bootFiles(&opts)
 }
@@ -144,7 +143,7 @@ func (o *serveOptions) logger(w *world) *slog.Logger {
 
 func (o *serveOptions) bootFiles(opts *razor.Options) error {
 	if o.image != "" && (o.kernel != "" || o.initrd != "") || (o.kernel == "") != (o.initrd == "") {
-		return &usageError{"--image, or --kernel together with --initrd", "name the ISO, or both files"}
+		return fail.New(fail.Usage, "--image, or --kernel together with --initrd", "name the ISO, or both files")
 	}
 	if o.kernel != "" {
 		opts.Kernel, opts.Initrd = razor.FileBoot(o.kernel), razor.FileBoot(o.initrd)
@@ -189,23 +188,10 @@ func readAll(open func() (io.ReadCloser, error)) ([]byte, error) {
 	return b, err
 }
 
-// serveError gives the errors of the user's own files the class of a usage error.
+// serveError makes a file that is not there a usage error.
 func serveError(err error) error {
-	switch {
-	case errors.Is(err, razor.ErrConfig):
-		return &usageError{err.Error(), "mend the line of Razor's config.yaml that is named"}
-	case errors.Is(err, razor.ErrRules):
-		return &usageError{err.Error(), "mend the line of the rules file that is named"}
-	case errors.Is(err, razor.ErrFault):
-		return &usageError{err.Error(), "mkbuild serve --help lists the faults"}
-	case errors.Is(err, razor.ErrToken):
-		return &usageError{err.Error(), "put a longer one into the file, or leave --token-file out"}
-	case errors.Is(err, razor.ErrDatabaseBusy):
-		return &usageError{err.Error(), "stop the other server, or choose another directory with --data DIR"}
-	case errors.Is(err, razor.ErrDatabase):
-		return &usageError{err.Error(), "move the file away, or choose another directory with --data DIR"}
-	case errors.Is(err, os.ErrNotExist):
-		return &usageError{err.Error(), "check the name of the file"}
+	if errors.Is(err, os.ErrNotExist) {
+		return fail.Wrap(fail.Usage, err, "check the name of the file")
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (s *server) addRazor() error {
 		return err
 	}
 	r, err := razor.New(razor.Options{
-		Config: razor.DefaultConfig(), DataDir: dir, Token: razor.NewToken(),
+		Config: razor.DefaultConfig(), DataDir: dir,
 		CheckedIn: func(node string, facts map[string]any) {
 			select {
 			case s.checkIns <- checkIn{node, facts}:
@@ -72,7 +72,7 @@ func (s *server) addRazor() error {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	s.cleanup = append(s.cleanup, r.Close, func() error { return os.RemoveAll(dir) })
-	s.mux.Handle("/svc/", r.Handler(true))
+	s.mux.Handle("/svc/", r.Handler(nil))
 	return nil
 }
 

@@ -33,12 +33,12 @@ func withServer(t *testing.T, config, rules string) (m *machine, ext string) {
 		t.Fatal(err)
 	}
 	s, err := server.New(server.Options{
-		Config: cfg, RulesFile: file("rules.yaml", rules), DataDir: filepath.Join(dir, "data"), Token: server.NewToken(),
+		Config: cfg, RulesFile: file("rules.yaml", rules), DataDir: filepath.Join(dir, "data"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(s.Handler(false))
+	web := httptest.NewServer(s.Handler(nil))
 	t.Cleanup(func() {
 		web.Close()
 		if err := s.Close(); err != nil {

@@ -2,6 +2,7 @@ package razor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mkbuild/internal/razor/rules"
 )
 
 func TestFactsDiffAndBlacklist(t *testing.T) {
@@ -32,55 +35,22 @@ func TestFactsDiffAndBlacklist(t *testing.T) {
 	}
 }
 
+// The client says which facts its extension gave; what it did not send does not count.
 func TestExtensionFacts(t *testing.T) {
-	check := func(t *testing.T, n *Node, by string, want ...string) {
-		t.Helper()
-		if o := n.Last.Extension; o.By != by || strings.Join(o.Facts, " ") != strings.Join(want, " ") {
-			t.Errorf("got %+v, want %s by %s", o, want, by)
+	r := newRig(t, nil)
+	id := r.node(mac1)
+	for names, want := range map[string]string{"row, rack,gone,,rack": "rack row", "": "", "a b": "a b"} {
+		r.checkin(id, facts1("rack", "b4", "row", 7, "a b", "x", "mk_extension_facts", names))
+		if got := strings.Join(r.load(id).Last.FromExtension, " "); got != want {
+			t.Errorf("%q: got %q, want %q", names, got, want)
 		}
 	}
-	t.Run("the client says", func(t *testing.T) {
-		r := newRig(t, nil)
-		id := r.node(mac1)
-		f := facts1("rack", "b4", "with blank", "x", "mk_extension_sha256", "s1")
-		r.checkin(id, f, extensionHeader+": rack, gone,with%20blank,,rack")
-		check(t, r.load(id), ByClient, "rack", "with blank")
-		r.checkin(id, f, extensionHeader+": ")
-		check(t, r.load(id), ByClient)
-	})
-	t.Run("the client says in a fact", func(t *testing.T) {
-		r := newRig(t, nil)
-		id := r.node(mac1)
-		f := facts1("rack", "b4", "row", 7, "mk_extension_sha256", "s1", "mk_extension_facts", "row,rack,gone")
-		r.checkin(id, f)
-		check(t, r.load(id), ByClient, "rack", "row")
-		f["mk_extension_facts"] = ""
-		r.checkin(id, f)
-		check(t, r.load(id), ByClient)
-	})
-	t.Run("by comparison", func(t *testing.T) {
-		r := newRig(t, nil)
-		id := r.node(mac1)
-		r.checkin(id, facts1("a", "1"))
-		check(t, r.load(id), "")
-		r.checkin(id, facts1("a", "1", "rack", "b4", "mk_extension_sha256", "s1", "mk_extension_status", "ok"))
-		check(t, r.load(id), ByComparison, "rack")
-		// Later changes are not the extension's, as long as its hash stays.
-		r.checkin(id, facts1("a", "2", "rack", "b4", "mk_extension_sha256", "s1"))
-		check(t, r.load(id), ByComparison, "rack")
-		r.checkin(id, facts1("a", "2", "rack", "b4", "row", "7", "mk_extension_sha256", "s2"))
-		check(t, r.load(id), ByComparison, "rack", "row")
-		r.checkin(id, facts1("a", "2", "row", "7", "mk_extension_sha256", "s2"))
-		check(t, r.load(id), ByComparison, "row")
-		r.checkin(id, facts1("a", "2"))
-		check(t, r.load(id), "")
-	})
-	t.Run("there from the start", func(t *testing.T) {
-		r := newRig(t, nil)
-		id := r.node(mac1)
-		r.checkin(id, facts1("a", "1", "mk_extension_sha256", "s1"))
-		check(t, r.load(id), "")
-	})
+	for _, other := range []any{nil, 5, []any{"rack"}} {
+		r.checkin(id, facts1("rack", "b4", "mk_extension_facts", other))
+		if got := r.load(id).Last.FromExtension; len(got) != 0 {
+			t.Errorf("%v: got %q", other, got)
+		}
+	}
 }
 
 const policyRules = `
@@ -104,7 +74,7 @@ func TestPolicyBinding(t *testing.T) {
 		t.Errorf("bound: %s", a.body)
 	}
 	n := r.load(one)
-	if n.Policy != "small" || n.Hostname != "host1.example" || n.BootCount != 1 || showValue(n.Metadata) != `{"role":"db","site":"kept"}` {
+	if n.Policy != "small" || n.Hostname != "host1.example" || n.BootCount != 1 || asJSON(n.Metadata) != `{"role":"db","site":"kept"}` {
 		t.Errorf("bound node: %+v", n)
 	}
 	// Bound nodes stay bound, whatever their facts do.
@@ -147,17 +117,24 @@ func TestMaxCountUnderConcurrency(t *testing.T) {
 			bound++
 		}
 	}
-	if bound != 7 || len(r.s.namesWhere(boundTo("seven"))) != 7 {
-		t.Errorf("%d nodes bound, want 7", bound)
+	stored := 0
+	err := r.s.Nodes(func(n *Node) {
+		if n.Policy == "seven" {
+			stored++
+		}
+	})
+	if bound != 7 || stored != 7 || err != nil {
+		t.Errorf("%d nodes told to reboot, %d bound, want 7 (%v)", bound, stored, err)
 	}
 }
 
-// Tags follow metadata at once, without a check-in.
+// Rules see metadata, from the next check-in on.
 func TestMetadataChangesTags(t *testing.T) {
 	r := newRig(t, withRules(t, "tags: [{name: db, rule: ['=', [metadata, role, null], db]}]"))
 	id := r.node(mac1)
 	r.checkin(id, facts1())
 	r.get(fmt.Sprintf("/svc/store_metadata/%d?role=db", id))
+	r.checkin(id, facts1())
 	if got := r.load(id).Tags; len(got) != 1 {
 		t.Errorf("tags %q", got)
 	}
@@ -207,7 +184,7 @@ policies:
 	}
 	r.checkin(id, facts1("virtual", "kvm", "rack", "x"))
 	if n := r.load(id); n.Policy != "all" || n.Last.RuleError != "" {
-		t.Errorf("mended: %+v", n)
+		t.Errorf("fixed: %+v", n)
 	}
 	if a := r.checkin(id, facts1("virtual", "kvm")); a.body != `{"action":"none"}` {
 		t.Errorf("bound node with a rule error: %s", a.body)
@@ -264,39 +241,43 @@ func TestRulesReload(t *testing.T) {
 		file = o.RulesFile
 	})
 	id := r.node(mac1)
-	r.checkin(id, facts1("a", "1"))
+	told := 0
+	r.s.OnChange(func(uint64) { told++ })
+	expect := func(tags, complaint string) {
+		t.Helper()
+		told = 0
+		r.s.reloadRules()
+		if told != 1 {
+			t.Errorf("%d changes announced", told)
+		}
+		r.checkin(id, facts1("a", "1"))
+		if got := strings.Join(r.load(id).Tags, " "); got != tags {
+			t.Errorf("tags %q, want %q", got, tags)
+		}
+		if got := r.s.Status().RulesError; (got == "") != (complaint == "") || !strings.Contains(got, complaint) {
+			t.Errorf("error %q, want %q", got, complaint)
+		}
+	}
 	touch := func(text string, age time.Duration) {
 		write(t, file, text)
 		when := time.Now().Add(-age)
 		if err := os.Chtimes(file, when, when); err != nil {
 			t.Fatal(err)
 		}
-		r.s.ReloadRules()
-	}
-	tags := func() string { return strings.Join(r.load(id).Tags, " ") }
-	if tags() != "one" {
-		t.Fatalf("tags %q", tags())
 	}
 	touch("tags: [{name: broken, rule: [fact, a]}]", time.Minute)
-	if tags() != "one" {
-		t.Errorf("a broken file changed the rules: %q", tags())
-	}
-	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
-		mustContain(t, r.get(p).body, "the last good ones stay in force", "could return")
-	}
-	touch("tags: [{name: two, rule: ['=', [fact, a, 0], '1']}, {name: fails, rule: ['=', [fact, gone], 1]}]", 2*time.Minute)
-	if tags() != "two" {
-		t.Errorf("tags %q", tags())
-	}
-	mustNotContain(t, r.get("/").body, "the last good ones")
+	expect("one", "the last good ones stay in force: "+file+":1: ")
+	touch("tags: [{name: two, rule: ['=', [fact, a, 0], '1']}]", 2*time.Minute)
+	expect("two", "")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	r.s.ReloadRules()
-	if tags() != "two" {
-		t.Errorf("without its file: tags %q", tags())
+	expect("two", "the last good ones stay in force")
+	told = 0
+	r.s.reloadRules()
+	if told != 0 {
+		t.Error("a file that did not change was read again")
 	}
-	mustContain(t, r.get("/rules").body, "the last good ones stay in force")
 }
 
 // No body makes the server panic, and what it accepts it can store and show.
@@ -306,21 +287,28 @@ func FuzzCheckin(f *testing.F) {
 	}
 	c := DefaultConfig()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		facts, status := factsOf(body)
-		if status != 0 {
+		p := &posted{}
+		err := p.readFacts(body, &c)
+		if _, refused := errors.AsType[*refusal](err); refused {
 			return
 		}
-		q := &checkinRequest{facts: facts}
-		if err := q.prepare(&c); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
-		var again map[string]json.RawMessage
-		if err := decodeJSON(q.keptAll, &again); err != nil {
+		var again rules.Facts
+		if err := json.Unmarshal(p.canonical, &again); err != nil {
 			t.Fatalf("stored facts are not readable: %v", err)
 		}
-		if d := diffFacts(again, q.keptRaw); len(d) != 0 {
+		if d := changesOf(again, p.facts); len(d) != 0 {
 			t.Fatalf("stored facts differ: %v", d)
 		}
-		factRows(q.kept, &Node{})
 	})
+}
+
+func asJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }

@@ -18,12 +18,12 @@ func Example() {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	s, err := razor.New(razor.Options{Config: razor.DefaultConfig(), DataDir: dir, Token: razor.NewToken()})
+	s, err := razor.New(razor.Options{Config: razor.DefaultConfig(), DataDir: dir})
 	if err != nil {
 		panic(err)
 	}
 	defer s.Close()
-	web := httptest.NewServer(s.Handler(true))
+	web := httptest.NewServer(s.Handler(nil))
 	defer web.Close()
 
 	for _, ask := range []func() (*http.Response, error){
@@ -47,18 +47,4 @@ func Example() {
 	// Output:
 	// 200 OK {"id":1}
 	// 200 OK {"action":"none"}
-}
-
-// A rule is checked before any node sees it.
-func ExampleParseRule() {
-	_, err := razor.ParseRule([]byte(`[">=", ["fact", "processorcount"], 4]`))
-	fmt.Println(err)
-	r, err := razor.ParseRule([]byte(`[">=", ["num", ["fact", "processorcount", 0]], 4]`))
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(r.Match(razor.Values{Facts: map[string]any{"processorcount": "8"}}))
-	// Output:
-	// invalid rules: function "fact" could return string or boolean or null for argument 0 of ">=", which takes number only: wrap it in "num"
-	// true <nil>
 }

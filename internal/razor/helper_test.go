@@ -9,12 +9,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-const testToken = "0123456789abcdef-test"
 
 // rig is a server under test.
 type rig struct {
@@ -28,7 +27,7 @@ type rig struct {
 func newRig(t testing.TB, tweak func(*Options)) *rig {
 	t.Helper()
 	dir := t.TempDir()
-	o := Options{Config: DefaultConfig(), DataDir: filepath.Join(dir, "data"), Token: testToken}
+	o := Options{Config: DefaultConfig(), DataDir: filepath.Join(dir, "data")}
 	if tweak != nil {
 		tweak(&o)
 	}
@@ -36,9 +35,8 @@ func newRig(t testing.TB, tweak func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := httptest.NewServer(s.Handler(true))
+	h := httptest.NewServer(s.Handler(nil))
 	t.Cleanup(func() {
-		s.cancel()
 		h.Close()
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -69,7 +67,7 @@ func (r *rig) do(method, path, body string, headers ...string) answer {
 		}
 		req.Header.Set(k, v)
 	}
-	c := http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := http.Client{Timeout: 5 * time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := c.Do(req)
 	if err != nil {
 		return answer{err: err}
@@ -109,18 +107,20 @@ func (r *rig) checkin(id uint64, facts map[string]any, headers ...string) answer
 func (r *rig) load(id uint64) *Node {
 	r.t.Helper()
 	var n *Node
-	if err := r.s.store.view(func(t *txn) (err error) { n, err = t.node(id); return err }); err != nil {
+	if err := r.s.nodes.store.view(func(t *txn) (err error) { n, err = t.node(id); return err }); err != nil {
 		r.t.Fatal(err)
 	}
 	return n
 }
 
+// logOf returns a node's log, newest entry first.
 func (r *rig) logOf(id uint64) []LogEntry {
 	r.t.Helper()
 	var l []LogEntry
-	if err := r.s.store.view(func(t *txn) (err error) { l, err = t.readLog(id, maxLog, 0); return err }); err != nil {
+	if err := r.s.nodes.store.view(func(t *txn) (err error) { l, err = t.readLog(id); return err }); err != nil {
 		r.t.Fatal(err)
 	}
+	slices.Reverse(l)
 	return l
 }
 

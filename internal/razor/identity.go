@@ -1,91 +1,69 @@
 package razor
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
-	"sort"
 	"strings"
+
+	"mkbuild/internal/razor/rules"
 )
 
-// hwPair is one raw identity value of a node, before canonicalisation.
-type hwPair struct{ key, value string }
+// Limits of an identity: /svc/nodeid and /svc/boot are open to everybody and make nodes.
+const (
+	maxIdentity = 512     // entries
+	maxEntry    = 1 << 10 // bytes of one
+)
 
-// canonicalHW turns raw identity values into Razor's hw_info: "mac=…", "serial=…", "asset=…",
-// "uuid=…" and "fact_…=…", lower-case, blanks trimmed, ':' as '-', empty values dropped, netN
-// as mac, sorted by key and value, each once. Unknown keys are dropped.
-func canonicalHW(pairs []hwPair) []string {
-	kept := make([]hwPair, 0, len(pairs))
-	for _, p := range pairs {
-		v := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(p.value)), ":", "-")
-		if v == "" {
-			continue
-		}
-		k := strings.ToLower(p.key)
-		if isNetKey(p.key) {
-			k = "mac"
-		}
-		if slices.Contains(hwKeys, k) || strings.HasPrefix(k, "fact_") {
-			kept = append(kept, hwPair{k, v})
-		}
+// identity is Razor's hw_info: "mac=…", "serial=…", "asset=…", "uuid=…" and "fact_…=…", lower-case,
+// without blanks around, ':' as '-', sorted, each once.
+type identity []string
+
+// add adds a raw value. Empty values and keys that identify nothing are dropped; netN is mac.
+func (id *identity) add(key, value string) {
+	v := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(value)), ":", "-")
+	k := strings.ToLower(key)
+	if isNetKey(key) {
+		k = "mac"
 	}
-	sort.Slice(kept, func(i, j int) bool {
-		if kept[i].key != kept[j].key {
-			return kept[i].key < kept[j].key
-		}
-		return kept[i].value < kept[j].value
-	})
-	out := make([]string, len(kept))
-	for i, p := range kept {
-		out[i] = p.key + "=" + p.value
+	if v != "" && (slices.Contains(hwKeys, k) || strings.HasPrefix(k, "fact_")) {
+		*id = append(*id, k+"="+v)
 	}
-	return slices.Compact(out)
+}
+
+// sorted sorts the entries and drops repeats.
+func (id identity) sorted() identity {
+	slices.Sort(id)
+	return slices.Compact(id)
 }
 
 // isNetKey finds "net" followed by a digit anywhere in the key, as Razor's unanchored pattern does.
 func isNetKey(k string) bool {
 	for {
-		i := strings.Index(k, "net")
-		if i < 0 {
+		_, after, found := strings.Cut(k, "net")
+		if !found {
 			return false
 		}
-		k = k[i+3:]
-		if k != "" && k[0] >= '0' && k[0] <= '9' {
+		if k = after; k != "" && k[0] >= '0' && k[0] <= '9' {
 			return true
 		}
 	}
 }
 
-// matchable keeps the entries of hw that are used for finding nodes. fact_boot_type is what
-// iPXE reports about the firmware and identifies nothing.
-func (c *Config) matchable(hw []string) []string {
-	var out []string
-	for _, e := range hw {
-		k, _, _ := strings.Cut(e, "=")
-		if slices.Contains(c.MatchNodesOn, k) || strings.HasPrefix(k, "fact_") && k != "fact_boot_type" {
-			out = append(out, e)
-		}
-	}
-	return out
+func keyOf(entry string) string {
+	k, _, _ := strings.Cut(entry, "=")
+	return k
 }
 
-// queryHW reads the identity out of the query of /svc/boot and /svc/nodeid. dhcp_mac is kept
-// apart: it says which interface asked and is no search key.
-func queryHW(q url.Values) (hw []string, dhcpMAC string) {
-	keys := make([]string, 0, len(q))
-	for k := range q {
-		keys = append(keys, k)
+// queryIdentity reads the identity out of the query of /svc/boot and /svc/nodeid.
+func queryIdentity(q url.Values) identity {
+	var id identity
+	for k, v := range q {
+		id.add(k, last(v))
 	}
-	sort.Strings(keys)
-	var pairs []hwPair
-	for _, k := range keys {
-		if k == "dhcp_mac" {
-			dhcpMAC = last(q[k])
-			continue
-		}
-		pairs = append(pairs, hwPair{k, last(q[k])})
-	}
-	return canonicalHW(pairs), dhcpMAC
+	return id.sorted()
 }
 
 // last is the value that counts when a query repeats a key.
@@ -96,86 +74,78 @@ func last(v []string) string {
 	return v[len(v)-1]
 }
 
-// notStringError is a fact that names a machine but is not a string. The real server calls
-// string methods on it and fails with 500.
-type notStringError struct {
-	fact  string
-	value any
-}
-
-func (e *notStringError) Error() string {
-	return fmt.Sprintf("identity fact %q must be a string, not %T", e.fact, e.value)
-}
-
-// factsHW reads the identity out of a node's first facts: every fact whose name starts with
+// factsIdentity reads the identity out of a node's first facts: every fact whose name starts with
 // "macaddress" (virtual interfaces included), serialnumber, uuid, and what facts.match_on names.
-func (c *Config) factsHW(facts map[string]any) ([]string, error) {
-	names := make([]string, 0, len(facts))
-	for n := range facts {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	var pairs []hwPair
-	for _, n := range names {
-		key := ""
-		switch {
-		case strings.HasPrefix(n, "macaddress"):
-			key = "mac"
-		case n == "serialnumber":
-			key = "serial"
-		case n == "uuid":
-			key = "uuid"
-		}
-		for _, k := range []string{key, c.factKey(n)} {
-			if k == "" {
-				continue
+func (c *Config) factsIdentity(facts rules.Facts) (identity, error) {
+	var id identity
+	for name, raw := range facts {
+		for _, key := range c.identityKeys(name) {
+			var v any
+			_ = json.Unmarshal(raw, &v) // it is part of valid JSON
+			text, ok := v.(string)
+			if !ok && (v != nil || key == "mac") {
+				// The real server calls string methods on it.
+				return nil, &refusal{status: http.StatusInternalServerError, text: fmt.Sprintf("identity fact %.100q must be a string, not %T", name, v)}
 			}
-			v, ok := facts[n].(string)
-			if !ok && (facts[n] != nil || key == "mac") {
-				return nil, &notStringError{n, facts[n]}
-			}
-			pairs = append(pairs, hwPair{k, v})
+			id.add(key, text)
 		}
 	}
-	return canonicalHW(pairs), nil
+	return id.sorted(), nil
 }
 
-func (c *Config) factKey(name string) string {
-	if c.MatchOn.Has(name) {
-		return "fact_" + name
+// identityKeys are the keys under which a fact is part of an identity.
+func (c *Config) identityKeys(fact string) []string {
+	var keys []string
+	switch {
+	case strings.HasPrefix(fact, "macaddress"):
+		keys = append(keys, "mac")
+	case fact == "serialnumber":
+		keys = append(keys, "serial")
+	case fact == "uuid":
+		keys = append(keys, "uuid")
 	}
-	return ""
+	if c.Facts.MatchOn.Has(fact) {
+		keys = append(keys, "fact_"+fact)
+	}
+	return keys
 }
 
-// mergeHW lays newer identity values over older ones: a key that newer has replaces all values
-// of that key.
-func mergeHW(older, newer []string) []string {
-	replaced := map[string]bool{}
-	for _, e := range newer {
-		k, _, _ := strings.Cut(e, "=")
-		replaced[k] = true
+// searchKeys keeps the entries that are used for finding nodes, and refuses an identity that has
+// none or that no machine has. fact_boot_type is what iPXE reports about the firmware and
+// identifies nothing.
+func (c *Config) searchKeys(id identity) ([]string, error) {
+	if len(id) > maxIdentity {
+		return nil, refused("hw_info has %d entries, the limit is %d", len(id), maxIdentity)
 	}
-	out := slices.Clone(newer)
-	for _, e := range older {
-		if k, _, _ := strings.Cut(e, "="); !replaced[k] {
+	var out []string
+	for _, e := range id {
+		if len(e) > maxEntry || strings.ContainsRune(e, 0) {
+			return nil, refused("hw_info entry %.40q is too long or not text", e)
+		}
+		k := keyOf(e)
+		if slices.Contains(c.MatchNodesOn, k) || strings.HasPrefix(k, "fact_") && k != "fact_boot_type" {
 			out = append(out, e)
 		}
 	}
-	sort.Strings(out)
-	return slices.Compact(out)
+	if len(out) == 0 {
+		return nil, refused("no usable match criteria: match_nodes_on is %s", strings.Join(c.MatchNodesOn, ", "))
+	}
+	return out, nil
 }
 
-// hwHash shows hw_info as Razor's API does: mac is a list, everything else one string.
-func hwHash(hw []string) map[string]any {
-	h := map[string]any{}
-	for _, e := range hw {
-		k, v, _ := strings.Cut(e, "=")
-		if k == "mac" {
-			macs, _ := h["mac"].([]string)
-			h["mac"] = append(macs, v)
-			continue
+// facts returns the fact_* entries.
+func (id identity) facts() identity {
+	return slices.DeleteFunc(slices.Clone(id), func(e string) bool { return !strings.HasPrefix(e, "fact_") })
+}
+
+// merge lays newer identity values over older ones: a key that newer has replaces all values of
+// that key.
+func (id identity) merge(newer identity) identity {
+	out := slices.Clone(newer)
+	for _, e := range id {
+		if !slices.ContainsFunc(newer, func(n string) bool { return keyOf(n) == keyOf(e) }) {
+			out = append(out, e)
 		}
-		h[k] = v
 	}
-	return h
+	return out.sorted()
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"sort"
+	"slices"
+	"strings"
 	"time"
+
+	"mkbuild/internal/razor/rules"
 )
 
 // Node is what the server knows about a machine, apart from its facts and its log.
@@ -14,12 +17,11 @@ type Node struct {
 	ID   uint64 `json:"id"`
 	Name string `json:"name"`
 	// HWInfo is the identity: canonical, sorted entries such as "mac=52-54-00-12-34-56".
-	HWInfo  []string `json:"hw_info"`
-	DHCPMAC string   `json:"dhcp_mac,omitempty"`
-	// Registered says that facts have arrived at least once.
+	HWInfo identity `json:"hw_info"`
+	// Registered tells that facts have arrived at least once.
 	Registered bool           `json:"registered,omitempty"`
 	Metadata   map[string]any `json:"metadata,omitempty"`
-	// Policy is the name of the policy the node is bound to, or "".
+	// Policy is the name of the policy that the node is bound to, or "".
 	Policy string `json:"policy,omitempty"`
 	// Installed is the name of the policy that was installed, "+protected", or "".
 	Installed   string    `json:"installed,omitempty"`
@@ -50,26 +52,93 @@ type CheckIn struct {
 	// ChangedAt is when facts last differed, Recent how they did.
 	ChangedAt time.Time `json:"changed_at,omitzero"`
 	Recent    []Change  `json:"recent,omitempty"`
-	// Extension tells which facts the runtime extension gave.
-	Extension Origin `json:"extension,omitzero"`
+	// FromExtension are the facts that the runtime extension gave, sorted.
+	FromExtension []string `json:"from_extension,omitempty"`
 	// UserAgent is the client's own description.
 	UserAgent string `json:"user_agent,omitempty"`
 }
 
-func sortNodes(n []*Node) { sort.Slice(n, func(i, j int) bool { return n[i].ID < n[j].ID }) }
-
-// clone copies a node deeply enough for [txn.put] to compare it with its changed self.
-func (n *Node) clone() *Node {
-	c := *n
-	return &c
+// LogEntry is one line of a node's log.
+type LogEntry struct {
+	Timestamp time.Time `json:"timestamp"`
+	// Severity is info, warn or error.
+	Severity string `json:"severity"`
+	Event    string `json:"event,omitempty"`
+	Msg      string `json:"msg,omitempty"`
+	Error    string `json:"error,omitempty"`
+	// Action is what the node was told to do.
+	Action string `json:"action,omitempty"`
+	Policy string `json:"policy,omitempty"`
+	Stage  string `json:"stage,omitempty"`
 }
 
-// state is what the rule function "state" looks into.
-func (n *Node) state() map[string]any {
-	if n.Installed == "" {
-		return map[string]any{"installed": nil}
+// Limits of what is kept.
+const (
+	maxMetadata = 1000    // keys of one node
+	maxShown    = 2 << 10 // bytes of a fact's value in a change record
+	maxChanges  = 500     // changes of one check-in
+)
+
+// setMetadata stores one value; as in Razor, a text that is JSON is stored as what it spells.
+func (n *Node) setMetadata(key string, v any) {
+	if s, ok := v.(string); ok {
+		var parsed any
+		if decodeJSON([]byte(s), &parsed) == nil {
+			v = parsed
+		}
 	}
-	return map[string]any{"installed": n.Installed}
+	if n.Metadata == nil {
+		n.Metadata = map[string]any{}
+	}
+	if _, known := n.Metadata[key]; known || len(n.Metadata) < maxMetadata {
+		n.Metadata[key] = v
+	}
+}
+
+// Change is one fact that differs from the check-in before. Old and New are JSON, shortened.
+type Change struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // added, removed or changed
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
+}
+
+// changesOf compares two sets of canonical facts, sorted by name.
+func changesOf(old, now rules.Facts) []Change {
+	var out []Change
+	for name, v := range now {
+		switch o, had := old[name]; {
+		case !had:
+			out = append(out, Change{Name: name, Kind: "added", New: clip(string(v), maxShown)})
+		case !bytes.Equal(o, v):
+			out = append(out, Change{Name: name, Kind: "changed", Old: clip(string(o), maxShown), New: clip(string(v), maxShown)})
+		}
+	}
+	for name, o := range old {
+		if _, has := now[name]; !has {
+			out = append(out, Change{Name: name, Kind: "removed", Old: clip(string(o), maxShown)})
+		}
+	}
+	slices.SortFunc(out, func(a, b Change) int { return strings.Compare(a.Name, b.Name) })
+	return out[:min(len(out), maxChanges)]
+}
+
+// extensionFact lists the facts that the runtime extension gave, comma-separated. mk-client always
+// sends it.
+const extensionFact = "mk_extension_facts"
+
+// fromExtension returns those facts that the client says its extension gave.
+func fromExtension(facts rules.Facts) []string {
+	var list string
+	_ = json.Unmarshal(facts[extensionFact], &list) // what is no string names nothing
+	var out []string
+	for name := range strings.SplitSeq(list, ",") {
+		if _, ok := facts[strings.TrimSpace(name)]; ok {
+			out = append(out, strings.TrimSpace(name))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // decodeJSON reads one JSON value and keeps its numbers as they were written.

@@ -6,23 +6,26 @@ import (
 	"testing"
 )
 
-func TestCanonicalHW(t *testing.T) {
-	got := canonicalHW([]hwPair{
+func TestIdentity(t *testing.T) {
+	var id identity
+	for _, p := range [][2]string{
 		{"net1", "52:54:00:00:00:02"}, {"net0", " 52:54:00:AA:00:01 "}, {"NET2", "x"}, {"mac", "52-54-00-00-00-02"},
 		{"serial", "  "}, {"UUID", "ABC:d"}, {"asset", "Tag 7"}, {"fact_boot_type", "EFI"}, {"other", "x"}, {"hostname", "y"},
-	})
-	want := "asset=tag 7,fact_boot_type=efi,mac=52-54-00-00-00-02,mac=52-54-00-aa-00-01,uuid=abc-d"
-	if strings.Join(got, ",") != want {
-		t.Errorf("got  %s\nwant %s", strings.Join(got, ","), want)
+	} {
+		id.add(p[0], p[1])
 	}
-	merged := mergeHW([]string{"mac=1", "mac=2", "serial=s", "fact_boot_type=efi"}, []string{"mac=3", "uuid=u"})
+	want := "asset=tag 7,fact_boot_type=efi,mac=52-54-00-00-00-02,mac=52-54-00-aa-00-01,uuid=abc-d"
+	if got := strings.Join(id.sorted(), ","); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	merged := identity{"mac=1", "mac=2", "serial=s", "fact_boot_type=efi"}.merge(identity{"mac=3", "uuid=u"})
 	if got := strings.Join(merged, ","); got != "fact_boot_type=efi,mac=3,serial=s,uuid=u" {
 		t.Errorf("merged %s", got)
 	}
 }
 
 func TestRegisterTakesAllInterfaces(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.Config.MatchOn, _ = newNameSet([]string{"/disk.*/"}) })
+	r := newRig(t, func(o *Options) { o.Config.Facts.MatchOn, _ = newNameSet([]string{"/disk.*/"}) })
 	id := r.node(mac1)
 	r.checkin(id, map[string]any{
 		"macaddress": mac1, "macaddress_eth1": "52:54:00:00:00:0B", "macaddress_docker0": "02:42:00:00:00:01",

@@ -1,3 +1,14 @@
+// Package razor is a check-in server for development and small labs: it speaks the protocol that
+// the Razor provisioning server speaks with a microkernel, quirks included, so that an image and
+// its runtime extensions can be tried without PostgreSQL, JRuby and a data centre.
+//
+// It reads Razor's own config.yaml, hands out the extension and the boot files, takes check-ins,
+// evaluates tag rules (package rules) and binds policies as Razor does, and keeps what it learns in
+// one embedded database. Package page shows it.
+//
+// It refuses to be more than that: it installs nothing, powers nothing on, and its /svc endpoints
+// are as open as Razor's own, so it belongs on loopback or on a laboratory network. Start reading
+// at [New]; svc.go answers requests, nodes.go and decide.go change what is known, store.go keeps it.
 package razor
 
 import (
@@ -7,60 +18,188 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/razor/rules"
 )
+
+// Options say what a [Server] serves and how.
+type Options struct {
+	// Config is Razor's own configuration, see [LoadConfig].
+	Config Config
+	// RulesFile holds tags and policies, see [rules.Parse]; "" means none. It is followed.
+	RulesFile string
+	// DataDir holds the database; it is made if it is missing.
+	DataDir string
+	// HTTPCorrect hands out the extension as RFC 9110 has it (304, 206) instead of as Razor does.
+	HTTPCorrect bool
+	// DryRun answers "none" always and binds nothing, but shows what would happen.
+	DryRun bool
+	// Kernel and Initrd are /svc/repo/microkernel/vmlinuz0 and initrd0.img; nil is 404.
+	Kernel, Initrd BootFile
+	// PackDir zips a folder that microkernel.extension-zip names; nil refuses folders.
+	PackDir func(dir string) (zip []byte, modTime time.Time, err error)
+	// CheckedIn, when set, is called after each check-in with the node's name and the facts as it
+	// sent them; it must not block.
+	CheckedIn func(node string, facts map[string]any)
+	// Log takes the structured log; nil discards it.
+	Log *slog.Logger
+}
 
 // Server is the check-in server. [New] makes one; its zero value is not usable.
 type Server struct {
-	opts   Options
-	config Config
-	store  *store
-	rules  *ruleSource
-	faults *faults
-	hub    *hub
-	log    *slog.Logger
-	now    func() time.Time
-	start  time.Time
-	// done ends what would otherwise outlive a shutdown: event streams, injected hangs.
-	done   context.Context
-	cancel context.CancelFunc
+	opts      Options
+	nodes     *nodes
+	extension *extension
+	log       *slog.Logger
 }
 
 // New opens the database and loads the rules. The caller closes the server.
 func New(o Options) (*Server, error) {
-	if err := o.Validate(); err != nil {
+	if o.DataDir == "" {
+		return nil, fail.New(fail.Usage, "serve: a data directory is needed", "name one with --data DIR")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	file, err := openRules(o.RulesFile)
+	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, config: o.Config, log: o.Log, now: o.Now, hub: newHub(), faults: newFaults(o.Faults)}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	s.start = s.now()
-	var err error
-	if s.rules, err = newRuleSource(o.RulesFile); err != nil {
+	db, err := openStore(o.DataDir)
+	if err != nil {
 		return nil, err
 	}
-	if s.store, err = openStore(o.DataDir); err != nil {
-		return nil, err
-	}
-	rules, _ := s.rules.current()
-	for _, w := range rules.Warnings {
+	s := &Server{opts: o, log: o.Log}
+	s.nodes = &nodes{store: db, config: &s.opts.Config, rules: file, dryRun: o.DryRun, log: o.Log, changed: func(uint64) {}}
+	s.extension = &extension{path: o.Config.Microkernel.ExtensionZip, pack: o.PackDir, correct: o.HTTPCorrect, log: o.Log}
+	for _, w := range s.Rules().Warnings {
 		s.log.Warn("rules", "finding", w)
 	}
-	s.done, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// Close ends event streams and closes the database.
+// Close closes the database.
 func (s *Server) Close() error {
-	s.cancel()
-	if err := s.store.close(); err != nil {
+	if err := s.nodes.store.close(); err != nil {
 		return fmt.Errorf("close database: %w", err)
 	}
 	return nil
+}
+
+// OnChange has fn called with the number of each node that changes, and with 0 when all may have. It
+// is set before the server answers requests.
+func (s *Server) OnChange(fn func(node uint64)) { s.nodes.changed = fn }
+
+// Status is what concerns the server as a whole.
+type Status struct {
+	DryRun, HTTPCorrect bool
+	CheckinInterval     time.Duration
+	RulesFile           string
+	RulesError          string // why a newer version of the file is not in force
+	Extension           string // a description; "" if none is configured
+}
+
+// Status describes the server.
+func (s *Server) Status() Status {
+	st := Status{
+		DryRun: s.opts.DryRun, HTTPCorrect: s.opts.HTTPCorrect, RulesFile: s.opts.RulesFile, Extension: s.extension.String(),
+		CheckinInterval: time.Duration(s.opts.Config.CheckinInterval) * time.Second,
+	}
+	if _, err := s.nodes.rules.current(); err != nil {
+		st.RulesError = err.Error()
+	}
+	return st
+}
+
+// Rules returns the rules in force.
+func (s *Server) Rules() *rules.Rules {
+	r, _ := s.nodes.rules.current()
+	return r
+}
+
+// Nodes calls fn with every node in order of number.
+func (s *Server) Nodes(fn func(*Node)) error {
+	return s.nodes.store.view(func(t *txn) error {
+		return t.each(func(n *Node) error { fn(n); return nil })
+	})
+}
+
+// Report looks at the node of a name such as "node12"; the error wraps [ErrNoNode] if there is none.
+func (s *Server) Report(name string) (*Report, error) { return s.nodes.report(name) }
+
+// Forget deletes a node with its facts and its log; its next check-in is a 404.
+func (s *Server) Forget(name string) error { return s.nodes.forget(nodeNumber(name)) }
+
+// reloadRules loads the rules file again if it has changed. The next check-ins follow it.
+func (s *Server) reloadRules() {
+	if !s.nodes.rules.refresh() {
+		return
+	}
+	if r, err := s.nodes.rules.current(); err != nil {
+		s.log.Error("reload rules", "error", err)
+	} else {
+		s.log.Info("rules reloaded", "tags", len(r.Tags), "policies", len(r.Policies))
+	}
+	s.nodes.changed(0)
+}
+
+// Handler answers what nodes and iPXE ask for; other answers the rest, nil with 404.
+func (s *Server) Handler(other http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	v := &svc{
+		nodes: s.nodes, config: &s.opts.Config, big: make(chan struct{}, maxBig), checkedIn: s.opts.CheckedIn, log: s.log,
+		files: map[string]BootFile{"microkernel/vmlinuz0": s.opts.Kernel, "microkernel/initrd0.img": s.opts.Initrd},
+	}
+	v.routes(mux)
+	mux.Handle("GET /svc/mk/extension.zip", s.extension)
+	if other != nil {
+		mux.Handle("/", other)
+	}
+	return s.logged(sameSite(mux))
+}
+
+// logged writes one line per request.
+func (s *Server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(sw, r)
+		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status,
+			"remote", r.RemoteAddr, "ms", time.Since(begin).Milliseconds())
+	})
+}
+
+// statusWriter remembers the status for the log.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(code int) {
+	w.status = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets [http.ResponseController] reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// sameSite refuses what a browser asks of the nodes' endpoints on behalf of another site: they are
+// open to everybody and change something even by GET, so an image in any page could reach them.
+// Nodes and iPXE are no browsers: they send neither Sec-Fetch-Site nor Origin.
+func sameSite(next http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asPost := &http.Request{Method: http.MethodPost, Host: r.Host, URL: r.URL, Header: r.Header} // a GET would pass
+		if strings.HasPrefix(r.URL.Path, "/svc/") && guard.Check(asPost) != nil {
+			failure(w, http.StatusForbidden, "web pages of other sites may not ask for this")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Times of the HTTP server. Writing has no limit of its own: initrds are big, event streams
@@ -74,22 +213,22 @@ const (
 	maxHeader     = 64 << 10
 )
 
-// httpServer is the HTTP server with its limits.
-func (s *Server) httpServer(guardHost bool) *http.Server {
+// httpServer is the HTTP server with its limits. Requests end with ctx.
+func (s *Server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: s.Handler(guardHost), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 }
 
-// Serve answers requests on l until ctx ends, then lets running requests finish.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := s.httpServer(isLoopback(l.Addr()))
+// Serve answers requests on l until ctx ends, then lets running requests finish; see [Server.Handler].
+func (s *Server) Serve(ctx context.Context, l net.Listener, other http.Handler) error {
+	srv := s.httpServer(ctx, s.Handler(other))
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	s.log.Info("serving", "address", l.Addr().String(), "data", s.opts.DataDir, "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
-	if !isLoopback(l.Addr()) {
+	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
 		s.log.Warn("reachable from the network: nodes, facts and the extension can be read without the token")
 	}
 	tick := time.NewTicker(rulesInterval)
@@ -100,16 +239,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.log.Error("stopping", "why", err)
 			return fmt.Errorf("serve: %w", err)
 		case <-tick.C:
-			s.ReloadRules()
+			s.reloadRules()
 		case <-ctx.Done():
 			s.log.Info("stopping", "why", context.Cause(ctx))
-			return s.shutdown(ctx, srv)
+			return shutDown(ctx, srv)
 		}
 	}
 }
 
-func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
-	s.cancel()
+func shutDown(ctx context.Context, srv *http.Server) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
 	err := srv.Shutdown(grace)
@@ -120,77 +258,4 @@ func (s *Server) shutdown(ctx context.Context, srv *http.Server) error {
 		return fmt.Errorf("shut down: %w", err)
 	}
 	return nil
-}
-
-// isLoopback reports whether only this machine can reach the address.
-func isLoopback(a net.Addr) bool {
-	t, ok := a.(*net.TCPAddr)
-	return ok && t.IP.IsLoopback()
-}
-
-// ReloadRules loads the rules file again if it has changed, and evaluates all tags anew. Serve
-// calls it every second.
-func (s *Server) ReloadRules() {
-	if !s.rules.refresh() {
-		return
-	}
-	rules, err := s.rules.current()
-	if err != nil {
-		s.log.Error("reload rules", "error", err)
-		s.hub.publish(0)
-		return
-	}
-	s.log.Info("rules reloaded", "tags", len(rules.Tags), "policies", len(rules.Policies))
-	if err := s.store.update(func(t *txn) error { return s.retag(t, rules) }); err != nil {
-		s.log.Error("evaluate tags", "error", err)
-	}
-	s.hub.publish(0)
-}
-
-// retag gives every node the tags of new rules, as Razor does when a tag is changed: here an
-// error concerns one tag only.
-func (s *Server) retag(t *txn, rules *Rules) error {
-	var nodes []*Node
-	if err := t.each(func(n *Node) error { nodes = append(nodes, n); return nil }); err != nil {
-		return err
-	}
-	for _, old := range nodes {
-		n := old.clone()
-		if err := s.retagNode(t, n, rules); err != nil {
-			return err
-		}
-		if err := t.put(old, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// retagNode evaluates all tags on one node without a check-in.
-func (s *Server) retagNode(t *txn, n *Node, rules *Rules) error {
-	if !n.Registered {
-		return nil
-	}
-	v, err := s.values(t, n)
-	if err != nil {
-		return err
-	}
-	n.Tags = nil
-	for _, r := range rules.Results(v) {
-		if r.Matched {
-			n.Tags = append(n.Tags, r.Name)
-		}
-	}
-	return nil
-}
-
-// values is what rules look at for a stored node.
-func (s *Server) values(t *txn, n *Node) (Values, error) {
-	v := Values{Metadata: n.Metadata, State: n.state()}
-	if b := t.facts(n.ID); len(b) > 0 {
-		if err := decodeJSON(b, &v.Facts); err != nil {
-			return v, fmt.Errorf("read facts of %s: %w", n.Name, err)
-		}
-	}
-	return v, nil
 }

@@ -8,37 +8,44 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"mkbuild/internal/fail"
 )
 
 // Conditions of the database.
 var (
-	// ErrDatabase says that the database file is damaged or is not one of this server.
-	ErrDatabase = errors.New("database is damaged")
-	// ErrDatabaseBusy says that another process holds the database.
-	ErrDatabaseBusy = errors.New("database is in use by another process")
-	// ErrNoNode says that there is no such node.
+	// ErrDatabase is returned for a file that is damaged or is not a database of this server.
+	ErrDatabase = fail.New(fail.Usage, "database is damaged", "move the file away, or choose another directory with --data DIR")
+	// ErrDatabaseBusy is returned while another process holds the database.
+	ErrDatabaseBusy = fail.New(fail.Usage, "database is in use by another process", "stop the other server, or choose another directory with --data DIR")
+	// ErrNoNode is returned for a node that does not exist.
 	ErrNoNode = errors.New("no such node")
 )
 
 // Buckets of the database. Node numbers are big-endian, so that key order is number order.
 var (
-	bucketMeta  = []byte("meta")  // schema → "1"; see also logCounterKey
+	bucketMeta  = []byte("meta")  // schema → "1"
 	bucketNodes = []byte("nodes") // number → Node as JSON
 	bucketFacts = []byte("facts") // number → facts as JSON, absent until registered
-	bucketHW    = []byte("hw")    // entry NUL number → empty
-	bucketLog   = []byte("log")   // number sequence → LogEntry as JSON
+	bucketHW    = []byte("hw")    // identity entry NUL number → empty
+	bucketLog   = []byte("log")   // number → LogEntries as JSON, oldest first
 	bucketBound = []byte("bound") // policy NUL number → empty
-	allBuckets  = [][]byte{bucketMeta, bucketNodes, bucketFacts, bucketHW, bucketLog, bucketBound}
 	keySchema   = []byte("schema")
 )
+
+// buckets names all of them; true are those whose values are JSON.
+var buckets = map[string]bool{"meta": false, "nodes": true, "facts": true, "hw": false, "log": true, "bound": false}
 
 const (
 	schema       = "1"
 	databaseName = "razor.db"
+	// maxNodes is how many nodes are ever made in one database.
+	maxNodes = 1 << 20
 	// lockWait is how long another process may hold the database before we give up.
 	lockWait = time.Second
 	// batchDelay gathers concurrent check-ins into one transaction and one fsync.
@@ -52,8 +59,8 @@ type store struct {
 	file string
 }
 
-// openStore opens or makes the database in dir and reads all of it once, so that damage shows
-// at start and not in the middle of a check-in.
+// openStore opens or makes the database in dir and reads all of it once, so that damage shows at
+// start and not in the middle of a check-in.
 func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -68,13 +75,9 @@ func openStore(dir string) (*store, error) {
 	return s, nil
 }
 
-func (s *store) damaged(cause any) error {
-	return fmt.Errorf("open %s: %w: %v (move the file away to start with an empty one)", s.file, ErrDatabase, cause)
-}
-
-// open turns what bbolt does on hostile files (errors, panics, faults of its memory map) into
-// one error. A file that exists is read through first, read-only: opened for writing, bbolt
-// may walk it in a goroutine of its own, whose panic nobody could catch.
+// open turns what bbolt does on hostile files (errors, panics, faults of its memory map) into one
+// error. A file that exists is read through first, read-only: opened for writing, bbolt may walk
+// it in a goroutine of its own, whose panic nobody could catch.
 func (s *store) open() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -106,17 +109,12 @@ func (s *store) openAs(readOnly bool) error {
 	db, err := bolt.Open(s.file, 0o600, &bolt.Options{
 		Timeout: lockWait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
 	})
-	if err != nil {
-		return s.openError(err)
-	}
-	db.MaxBatchDelay = batchDelay
-	s.db = db
-	return nil
-}
-
-func (s *store) openError(err error) error {
 	var pathErr *os.PathError
 	switch {
+	case err == nil:
+		db.MaxBatchDelay = batchDelay
+		s.db = db
+		return nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("open %s: %w", s.file, ErrDatabaseBusy)
 	case errors.As(err, &pathErr):
@@ -125,9 +123,13 @@ func (s *store) openError(err error) error {
 	return s.damaged(err)
 }
 
+func (s *store) damaged(cause any) error {
+	return fmt.Errorf("open %s: %w: %v (move the file away to start with an empty one)", s.file, ErrDatabase, cause)
+}
+
 func createBuckets(tx *bolt.Tx) error {
-	for _, b := range allBuckets {
-		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+	for name := range buckets {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}
 	}
@@ -136,18 +138,14 @@ func createBuckets(tx *bolt.Tx) error {
 
 // verify reads every record.
 func verify(tx *bolt.Tx) error {
-	for _, b := range allBuckets {
-		if tx.Bucket(b) == nil {
-			return fmt.Errorf("bucket %s is missing", b)
+	for name, isJSON := range buckets {
+		b := tx.Bucket([]byte(name))
+		if b == nil {
+			return fmt.Errorf("bucket %s is missing", name)
 		}
-	}
-	if v := string(tx.Bucket(bucketMeta).Get(keySchema)); v != schema {
-		return fmt.Errorf("schema %q, this program knows %q", v, schema)
-	}
-	for _, b := range [][]byte{bucketNodes, bucketFacts, bucketLog} {
-		err := tx.Bucket(b).ForEach(func(k, v []byte) error {
-			if len(k) < 8 || !json.Valid(v) {
-				return fmt.Errorf("record %x in %s is not readable", k, b)
+		err := b.ForEach(func(k, v []byte) error {
+			if isJSON && (len(k) < 8 || !json.Valid(v)) {
+				return fmt.Errorf("record %x in %s is not readable", k, name)
 			}
 			return nil
 		})
@@ -155,19 +153,17 @@ func verify(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	for _, b := range [][]byte{bucketHW, bucketBound} {
-		if err := tx.Bucket(b).ForEach(func(_, _ []byte) error { return nil }); err != nil {
-			return err
-		}
+	if v := string(tx.Bucket(bucketMeta).Get(keySchema)); v != schema {
+		return fmt.Errorf("schema %q, this program knows %q", v, schema)
 	}
 	return nil
 }
 
 func (s *store) close() error { return s.db.Close() }
 
-// update runs fn in a transaction shared with concurrent ones; fn may run more than once, so
-// it sets its results afresh each time. An error before anything was written is the caller's
-// alone: it must not make bbolt undo and repeat the work of all the others.
+// update runs fn in a transaction shared with concurrent ones; fn may run more than once, so it
+// sets its results afresh each time. An error before anything was written is the caller's alone:
+// it must not make bbolt undo and repeat the work of all the others.
 func (s *store) update(fn func(*txn) error) error {
 	var refused error
 	err := s.db.Batch(func(tx *bolt.Tx) error {
@@ -215,16 +211,19 @@ func (t *txn) node(id uint64) (*Node, error) {
 
 // create gives a new node the next number; numbers are never used again.
 func (t *txn) create(n *Node) error {
+	if t.tx.Bucket(bucketNodes).Sequence() >= maxNodes {
+		return refused("%d nodes were made already", maxNodes)
+	}
 	t.wrote = true
 	id, err := t.tx.Bucket(bucketNodes).NextSequence()
 	if err != nil {
 		return err
 	}
 	n.ID, n.Name = id, fmt.Sprintf("node%d", id)
-	return t.put(nil, n)
+	return t.put(&Node{}, n)
 }
 
-// put stores a node and keeps the indexes; old is the record before, nil for a new node.
+// put stores a node and keeps the indexes; old is the record before.
 func (t *txn) put(old, n *Node) error {
 	b, err := json.Marshal(n)
 	if err != nil {
@@ -234,92 +233,71 @@ func (t *txn) put(old, n *Node) error {
 	if err := t.tx.Bucket(bucketNodes).Put(numKey(n.ID), b); err != nil {
 		return fmt.Errorf("store %s: %w", n.Name, err)
 	}
-	var before, after Node
-	if old != nil {
-		before = *old
-	}
-	after = *n
-	return t.reindex(n.ID, &before, &after)
+	return t.reindex(old, n)
 }
 
-func (t *txn) reindex(id uint64, before, after *Node) error {
-	hw, bound := t.tx.Bucket(bucketHW), t.tx.Bucket(bucketBound)
-	if before.Policy != after.Policy {
-		if before.Policy != "" {
-			if err := bound.Delete(indexKey(before.Policy, id)); err != nil {
-				return err
-			}
+// reindex makes the indexes of a node those of its new record.
+func (t *txn) reindex(old, n *Node) error {
+	id := max(old.ID, n.ID)
+	policies := func(n *Node) []string {
+		if n.Policy == "" {
+			return nil
 		}
-		if after.Policy != "" {
-			if err := bound.Put(indexKey(after.Policy, id), nil); err != nil {
+		return []string{n.Policy}
+	}
+	return errors.Join(
+		index(t.tx.Bucket(bucketHW), id, old.HWInfo, n.HWInfo),
+		index(t.tx.Bucket(bucketBound), id, policies(old), policies(n)),
+	)
+}
+
+func index(b *bolt.Bucket, id uint64, old, now []string) error {
+	for _, e := range old {
+		if !slices.Contains(now, e) {
+			if err := b.Delete(indexKey(e, id)); err != nil {
 				return err
 			}
 		}
 	}
-	for _, e := range without(before.HWInfo, after.HWInfo) {
-		if err := hw.Delete(indexKey(e, id)); err != nil {
-			return err
-		}
-	}
-	for _, e := range without(after.HWInfo, before.HWInfo) {
-		if err := hw.Put(indexKey(e, id), nil); err != nil {
-			return err
+	for _, e := range now {
+		if !slices.Contains(old, e) {
+			if err := b.Put(indexKey(e, id), nil); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// without returns the entries of a that b lacks.
-func without(a, b []string) []string {
-	have := make(map[string]bool, len(b))
-	for _, e := range b {
-		have[e] = true
-	}
-	var out []string
-	for _, e := range a {
-		if !have[e] {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// scan calls fn with the number of every node indexed under entry, in order.
-func (t *txn) scan(bucket []byte, entry string, fn func(id uint64)) {
+// indexed returns the numbers of the nodes that an index has under entry, in order.
+func (t *txn) indexed(bucket []byte, entry string) []uint64 {
 	prefix := append([]byte(entry), 0)
+	var ids []uint64
 	c := t.tx.Bucket(bucket).Cursor()
 	for k, _ := c.Seek(prefix); len(k) == len(prefix)+8 && string(k[:len(prefix)]) == string(prefix); k, _ = c.Next() {
-		fn(binary.BigEndian.Uint64(k[len(prefix):]))
+		ids = append(ids, binary.BigEndian.Uint64(k[len(prefix):]))
 	}
+	return ids
 }
 
-// boundCount is the number of nodes bound to a policy.
-func (t *txn) boundCount(policy string) int {
-	n := 0
-	t.scan(bucketBound, policy, func(uint64) { n++ })
-	return n
-}
+// bound is the number of nodes that a policy has.
+func (t *txn) bound(policy string) int { return len(t.indexed(bucketBound, policy)) }
 
-// find returns the nodes whose identity overlaps with entries, by number.
+// find returns the nodes whose identity has one of the entries, by number.
 func (t *txn) find(entries []string) ([]*Node, error) {
-	seen := map[uint64]bool{}
-	var out []*Node
+	var ids []uint64
 	for _, e := range entries {
-		var ids []uint64
-		t.scan(bucketHW, e, func(id uint64) { ids = append(ids, id) })
-		for _, id := range ids {
-			if seen[id] {
-				continue
-			}
-			seen[id] = true
-			n, err := t.node(id)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, n)
-		}
+		ids = append(ids, t.indexed(bucketHW, e)...)
 	}
-	sortNodes(out)
+	slices.Sort(ids)
+	var out []*Node
+	for _, id := range slices.Compact(ids) {
+		n, err := t.node(id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
 	return out, nil
 }
 
@@ -334,10 +312,9 @@ func (t *txn) each(fn func(*Node) error) error {
 	})
 }
 
-// facts returns the stored facts as JSON, nil before registration.
-func (t *txn) facts(id uint64) []byte {
-	return append([]byte(nil), t.tx.Bucket(bucketFacts).Get(numKey(id))...)
-}
+// facts returns the stored facts as JSON, nil before registration. They are those of the database
+// itself: valid in this transaction alone.
+func (t *txn) facts(id uint64) []byte { return t.tx.Bucket(bucketFacts).Get(numKey(id)) }
 
 func (t *txn) putFacts(id uint64, b []byte) error {
 	t.wrote = true
@@ -347,17 +324,10 @@ func (t *txn) putFacts(id uint64, b []byte) error {
 // remove deletes a node with everything that belongs to it.
 func (t *txn) remove(n *Node) error {
 	t.wrote = true
-	if err := t.reindex(n.ID, n, &Node{}); err != nil {
-		return err
-	}
-	if err := t.tx.Bucket(bucketFacts).Delete(numKey(n.ID)); err != nil {
-		return err
-	}
-	if err := t.tx.Bucket(bucketNodes).Delete(numKey(n.ID)); err != nil {
-		return err
-	}
-	if err := t.tx.Bucket(bucketMeta).Delete(logCounterKey(n.ID)); err != nil {
-		return err
-	}
-	return t.trimLog(n.ID, 0)
+	return errors.Join(
+		t.reindex(n, &Node{}),
+		t.tx.Bucket(bucketFacts).Delete(numKey(n.ID)),
+		t.tx.Bucket(bucketNodes).Delete(numKey(n.ID)),
+		t.tx.Bucket(bucketLog).Delete(numKey(n.ID)),
+	)
 }

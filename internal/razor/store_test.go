@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,7 @@ func TestRestartLosesNothing(t *testing.T) {
 		id := r.node(mac1)
 		r.node("52:54:00:00:00:02")
 		r.checkin(id, facts1("virtual", "physical", "a", 1))
-		r.checkin(id, facts1("virtual", "kvm", "a", 2, "mk_extension_sha256", "s"), extensionHeader+": a")
+		r.checkin(id, facts1("virtual", "kvm", "a", 2, "mk_extension_facts", "a"))
 		r.get(fmt.Sprintf("/svc/log/%d?msg=hello&severity=error", id))
 		r.get(fmt.Sprintf("/svc/store_metadata/%d?k=v", id))
 		before = snapshot(t, r)
@@ -40,7 +41,7 @@ func TestRestartLosesNothing(t *testing.T) {
 		if after := snapshot(t, r); after != before {
 			t.Errorf("after the restart\n%s\nbefore\n%s", after, before)
 		}
-		mustContain(t, before, "hello", `"k":"v"`, `"policy":"small"`, `"by":"client"`, `"virtual":"kvm"`)
+		mustContain(t, before, "hello", `"k":"v"`, `"policy":"small"`, `"from_extension":["a"]`, `"virtual":"kvm"`)
 		if id := r.node(mac1); id != 1 {
 			t.Errorf("the node is now number %d", id)
 		}
@@ -58,9 +59,9 @@ func TestRestartLosesNothing(t *testing.T) {
 func snapshot(t *testing.T, r *rig) string {
 	t.Helper()
 	var b strings.Builder
-	err := r.s.store.view(func(tx *txn) error {
+	err := r.s.nodes.store.view(func(tx *txn) error {
 		return tx.each(func(n *Node) error {
-			l, err := tx.readLog(n.ID, maxLog, 0)
+			l, err := tx.readLog(n.ID)
 			if err != nil {
 				return err
 			}
@@ -109,7 +110,7 @@ func TestDamagedDatabase(t *testing.T) {
 		"cut in half":   func(b []byte) []byte { return b[:len(b)/2] },
 		"only metadata": func(b []byte) []byte { return b[:8192] },
 		"noise in the middle": func(b []byte) []byte {
-			copy(b[8192:], garbage(len(b)-8192))
+			_, _ = rand.NewChaCha8([32]byte{1}).Read(b[8192:])
 			return b
 		},
 	}
@@ -205,103 +206,61 @@ func TestUpdateKeepsTransactionsApart(t *testing.T) {
 	})
 }
 
+// A node's log keeps the newest entries, also after a merger of two; a node that is removed leaves
+// nothing behind.
 func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
 	s, err := openStore(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
+	bounded := func(tx *txn, id uint64, newest string) {
+		t.Helper()
+		l, err := tx.readLog(id)
+		if err != nil || len(l) != maxLog || l[maxLog-1].Msg != newest {
+			t.Errorf("node %d: %d entries, newest %+v, %v", id, len(l), l[max(len(l)-1, 0):], err)
+		}
+	}
 	err = s.update(func(tx *txn) error {
 		for _, mac := range []string{"mac=1", "mac=2"} {
 			if err := tx.create(&Node{HWInfo: []string{mac}, Policy: "p"}); err != nil {
 				return err
 			}
 		}
-		for i := range maxLog + 3*trimEvery {
-			if err := tx.log(1, LogEntry{Msg: fmt.Sprint(i)}); err != nil {
+		for i := range maxLog + 10 {
+			if err := errors.Join(tx.log(1, LogEntry{Msg: fmt.Sprint("one ", i)}), tx.log(2, LogEntry{Msg: fmt.Sprint("two ", i)})); err != nil {
 				return err
 			}
 		}
+		bounded(tx, 1, fmt.Sprint("one ", maxLog+9))
+		if err := tx.moveLog(2, 1); err != nil {
+			return err
+		}
+		bounded(tx, 1, fmt.Sprint("two ", maxLog+9))
 		return tx.log(2, LogEntry{Msg: strings.Repeat("é", maxMessage)})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.update(func(tx *txn) error {
-		l, err := tx.readLog(1, 10*maxLog, 0)
-		if len(l) < maxLog || len(l) > maxLog+trimEvery || l[0].Msg != fmt.Sprint(maxLog+3*trimEvery-1) {
-			t.Errorf("%d entries, newest %q", len(l), l[0].Msg)
-		}
-		if two, _ := tx.readLog(2, 10, 0); len(two) != 1 || len(two[0].Msg) > maxMessage+4 {
+		if two, _ := tx.readLog(2); len(two) != 1 || len(two[0].Msg) > maxMessage+4 {
 			t.Errorf("second node has %d entries", len(two))
 		}
-		n, err2 := tx.node(1)
-		if err := errors.Join(err, err2); err != nil {
+		n, err := tx.node(1)
+		if err != nil {
 			return err
 		}
-		if err := tx.putFacts(1, []byte("{}")); err != nil {
-			return err
-		}
-		return tx.remove(n)
+		return errors.Join(tx.putFacts(1, []byte("{}")), tx.remove(n))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = s.view(func(tx *txn) error {
-		l, _ := tx.readLog(1, 10, 0)
+		l, _ := tx.readLog(1)
 		found, _ := tx.find([]string{"mac=1"})
-		if len(l)+len(found)+len(tx.facts(1)) != 0 || tx.boundCount("p") != 1 || tx.tx.Bucket(bucketMeta).Get(logCounterKey(1)) != nil {
-			t.Errorf("left: %d log entries, %d index entries, %d bound, or a counter", len(l), len(found), tx.boundCount("p"))
+		if len(l)+len(found)+len(tx.facts(1)) != 0 || tx.bound("p") != 1 {
+			t.Errorf("left: %d log entries, %d index entries, %d bound", len(l), len(found), tx.bound("p"))
 		}
 		return nil
 	})
-}
-
-// logInTurn opens the database anew and logs lines entries to nodes 1 and 2, one after the other.
-func logInTurn(t *testing.T, dir string, first, lines int) *store {
-	t.Helper()
-	s, err := openStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.update(func(tx *txn) error {
-		for i := range lines {
-			if err := errors.Join(tx.log(1, LogEntry{Msg: fmt.Sprint(first + i)}), tx.log(2, LogEntry{Msg: fmt.Sprint(first + i)})); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// However the entries of several nodes come in turn, every node's log stays short; a merger of two
-// full ones is no longer, and a restart does not begin the counting anew.
-func TestLogOfEveryNodeIsBounded(t *testing.T) {
-	dir := t.TempDir()
-	const total, lines = 3000, 50 // lines is less than trimEvery: no run of the server sees that many
-	for first := 0; first < total-lines; first += lines {
-		if err := logInTurn(t, dir, first, lines).close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := logInTurn(t, dir, total-lines, lines)
-	defer s.close()
-	bounded := func(id uint64) {
-		t.Helper()
-		var l []LogEntry
-		err := s.view(func(tx *txn) (err error) { l, err = tx.readLog(id, 10*maxLog, 0); return err })
-		if err != nil || len(l) < maxLog || len(l) > maxLog+trimEvery || l[0].Msg != fmt.Sprint(total-1) {
-			t.Errorf("node %d: %d entries, newest %+v, %v", id, len(l), l[:min(1, len(l))], err)
-		}
-	}
-	bounded(1)
-	bounded(2)
-	if err := s.update(func(tx *txn) error { return tx.moveLog(1, 2) }); err != nil {
-		t.Fatal(err)
-	}
-	bounded(2)
 }

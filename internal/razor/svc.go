@@ -1,154 +1,184 @@
 package razor
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
-	"net/url"
-	"sort"
+	"slices"
 	"strconv"
+	"time"
+
+	"mkbuild/internal/razor/rules"
 )
 
-// nodeNumber reads the :id of a /svc path. Razor asks its database, which refuses what is no
-// number with an error that becomes a 400.
-func (s *Server) nodeNumber(w http.ResponseWriter, r *http.Request) (uint64, bool) {
+const (
+	// maxBody bounds a check-in, in bytes. Real ones have 2 to 60 kB.
+	maxBody = 4 << 20
+	// smallBody is what any number of check-ins may have at a time, in bytes.
+	smallBody = 64 << 10
+	// maxBig is how many check-ins may have more at a time. The others wait, unread.
+	maxBig = 2
+	// bigTime is how long reading a big check-in may take: meanwhile others wait.
+	bigTime = 5 * time.Second
+)
+
+// svc answers nodes: everything below /svc and the bootstrap script. All of it is open to
+// everybody, as with Razor.
+type svc struct {
+	nodes     *nodes
+	config    *Config
+	files     map[string]BootFile // by lower-case path below /svc/repo
+	big       chan struct{}
+	checkedIn func(node string, facts map[string]any)
+	log       *slog.Logger
+}
+
+func (s *svc) routes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /svc/checkin/{id}", s.checkIn)
+	mux.HandleFunc("GET /svc/nodeid", s.nodeID)
+	mux.HandleFunc("GET /svc/boot", s.boot)
+	mux.HandleFunc("GET /svc/repo/{path...}", s.repo)
+	mux.HandleFunc("GET /svc/log/{id}", s.note)
+	mux.HandleFunc("GET /svc/store_metadata/{id}", s.storeMetadata)
+	mux.HandleFunc("GET /svc/stage-done/{id}", s.stageDone)
+	mux.HandleFunc("GET /api/microkernel/bootstrap", s.bootstrap)
+}
+
+// refuse answers with what Razor answers to an error.
+func (s *svc) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.Warn("request refused", "path", r.URL.Path, "error", err)
+	refusal, ok := errors.AsType[*refusal](err)
+	switch {
+	case ok && len(refusal.doubles) > 0:
+		empty(w, refusal.status)
+	case ok:
+		failure(w, refusal.status, refusal.text)
+	case errors.Is(err, ErrNoNode):
+		empty(w, http.StatusNotFound)
+	case errors.Is(err, rules.ErrNotString):
+		failure(w, http.StatusBadRequest, err.Error())
+	default:
+		failure(w, http.StatusInternalServerError, "the server failed: see its log")
+	}
+}
+
+// number reads the :id of a path. Razor asks its database, which refuses what is no number with an
+// error that becomes a 400.
+func number(r *http.Request) (uint64, error) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		s.failure(w, s.unlessCorrect(http.StatusBadRequest, http.StatusNotFound), "invalid node number")
-		return 0, false
+		return 0, refused("invalid node number")
 	}
-	return uint64(max(id, 0)), true
+	return uint64(max(id, 0)), nil
 }
 
-// change loads a node, lets fn change it and stores it, in one transaction.
-func (s *Server) change(id uint64, fn func(*txn, *Node) error) error {
-	err := s.store.update(func(t *txn) error {
-		old, err := t.node(id)
-		if err != nil {
-			return err
+// checkIn is POST /svc/checkin/:id.
+func (s *svc) checkIn(w http.ResponseWriter, r *http.Request) {
+	// Razor compares the header as a whole: with a charset behind it, a check-in is refused.
+	if media := r.Header.Get("Content-Type"); media != "application/json" {
+		s.log.Warn("check-in refused: the media type must be exactly application/json", "content_type", clip(media, 100))
+		empty(w, http.StatusBadRequest)
+		return
+	}
+	if r.ContentLength < 0 || r.ContentLength > smallBody {
+		s.big <- struct{}{}
+		defer func() { <-s.big }()
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bigTime))
+	}
+	p, err := s.read(w, r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	n, err := s.nodes.checkIn(p)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	if s.checkedIn != nil {
+		var facts map[string]any
+		_ = json.Unmarshal(p.sent, &facts) // it has been read before
+		s.checkedIn(n.Name, facts)
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"action": n.Last.Action})
+}
+
+// read reads and judges a check-in.
+func (s *svc) read(w http.ResponseWriter, r *http.Request) (*posted, error) {
+	tooBig := &refusal{status: http.StatusRequestEntityTooLarge, text: "the body is too big"}
+	if r.ContentLength > maxBody {
+		return nil, tooBig
+	}
+	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, tooBig
 		}
-		n := old.clone()
-		if err := fn(t, n); err != nil {
-			return err
-		}
-		return t.put(old, n)
-	})
+		return nil, refused("read the body: %v", err)
+	}
+	p := &posted{userAgent: clip(r.UserAgent(), 200)}
+	err := p.readFacts(body.Bytes(), s.config)
 	if err == nil {
-		s.hub.publish(id)
+		p.node, err = number(r)
 	}
-	return err
+	return p, err
 }
 
-// handleLog is GET /svc/log/:id?msg=…&severity=….
-func (s *Server) handleLog(w http.ResponseWriter, r *http.Request) {
-	id, ok := s.nodeNumber(w, r)
-	if !ok {
-		return
-	}
+// note is GET /svc/log/:id?msg=…&severity=….
+func (s *svc) note(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	severity := last(q["severity"])
-	switch severity {
-	case "":
+	severity, msg := last(q["severity"]), last(q["msg"])
+	if severity == "" {
 		severity = "info"
-	case "info", "warn", "error":
-	default:
-		s.failure(w, http.StatusBadRequest, "severity must be info, warn or error")
-		return
 	}
-	e := LogEntry{Timestamp: s.now(), Severity: severity, Msg: last(q["msg"])}
-	err := s.store.update(func(t *txn) error {
-		if _, err := t.node(id); err != nil {
-			return err
+	s.noContent(w, r, func(id uint64) error {
+		if !slices.Contains([]string{"info", "warn", "error"}, severity) {
+			return refused("severity must be info, warn or error")
 		}
-		return t.log(id, e)
+		s.log.Info("node says", "node", id, "severity", severity, "msg", clip(msg, 500))
+		return s.nodes.note(id, severity, msg)
 	})
-	switch {
-	case errors.Is(err, ErrNoNode):
-		s.failure(w, http.StatusNotFound, "node "+r.PathValue("id")+" does not exist")
-		return
-	case err != nil:
-		s.failure(w, http.StatusInternalServerError, "the log entry was not stored")
-		return
-	}
-	s.log.Info("node says", "node", id, "severity", severity, "msg", clip(e.Msg, 500))
-	s.hub.publish(id)
-	w.WriteHeader(http.StatusNoContent)
 }
 
-// handleStoreMetadata is GET /svc/store_metadata/:id?key=value&remove[]=key.
-func (s *Server) handleStoreMetadata(w http.ResponseWriter, r *http.Request) {
-	id, ok := s.nodeNumber(w, r)
-	if !ok {
-		return
-	}
+// storeMetadata is GET /svc/store_metadata/:id?key=value&remove[]=key.
+func (s *svc) storeMetadata(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	if q.Has("remove") {
-		s.failure(w, http.StatusBadRequest, "remove must be an array: write remove[]=key")
-		return
-	}
-	update, remove := metadataQuery(q)
-	vars := map[string]any{"update": update}
-	if len(remove) > 0 {
-		vars["remove"] = remove
-	}
-	err := s.change(id, func(t *txn, n *Node) error {
-		n.modifyMetadata(update, remove)
-		rules, _ := s.rules.current()
-		if err := s.retagNode(t, n, rules); err != nil { // Razor, too, evaluates tags when metadata change
-			return err
-		}
-		return t.log(id, LogEntry{Timestamp: s.now(), Event: "store_metadata", Vars: vars})
-	})
-	s.noContent(w, err)
-}
-
-// metadataQuery splits the query into values to set and keys to remove.
-func metadataQuery(q url.Values) (update map[string]string, remove []string) {
-	update = map[string]string{}
+	set := map[string]string{}
 	for k, v := range q {
-		if k == "remove[]" {
-			remove = append(remove, v...)
-			continue
+		if k != "remove[]" {
+			set[k] = clip(last(v), maxMessage)
 		}
-		update[k] = clip(last(v), maxMessage)
 	}
-	sort.Strings(remove)
-	return update, remove
-}
-
-func (s *Server) noContent(w http.ResponseWriter, err error) {
-	switch {
-	case errors.Is(err, ErrNoNode):
-		s.empty(w, http.StatusNotFound)
-	case err != nil:
-		s.log.Error("store", "error", err)
-		s.failure(w, http.StatusInternalServerError, "nothing was stored")
-	default:
-		w.WriteHeader(http.StatusNoContent)
-	}
-}
-
-// handleStageDone is GET /svc/stage-done/:id?name=…. "finished" marks a bound node as
-// installed. For an unknown node Razor fails with 500.
-func (s *Server) handleStageDone(w http.ResponseWriter, r *http.Request) {
-	id, ok := s.nodeNumber(w, r)
-	if !ok {
-		return
-	}
-	name := clip(r.URL.Query().Get("name"), 200)
-	err := s.change(id, func(t *txn, n *Node) error {
-		stage := name
-		if stage == "" {
-			stage = strconv.Itoa(n.BootCount)
+	s.noContent(w, r, func(id uint64) error {
+		if q.Has("remove") {
+			return refused("remove must be an array: write remove[]=key")
 		}
-		n.BootCount++
-		if name == "finished" && n.Policy != "" {
-			n.Installed, n.InstalledAt = n.Policy, s.now()
-		}
-		return t.log(id, LogEntry{Timestamp: s.now(), Event: "stage_done", Stage: stage})
+		return s.nodes.storeMetadata(id, set, q["remove[]"])
 	})
-	if errors.Is(err, ErrNoNode) {
-		s.empty(w, s.unlessCorrect(http.StatusInternalServerError, http.StatusNotFound))
+}
+
+// stageDone is GET /svc/stage-done/:id?name=…. For an unknown node Razor fails with 500.
+func (s *svc) stageDone(w http.ResponseWriter, r *http.Request) {
+	s.noContent(w, r, func(id uint64) error {
+		err := s.nodes.stageDone(id, clip(r.URL.Query().Get("name"), 200))
+		if errors.Is(err, ErrNoNode) {
+			return &refusal{status: http.StatusInternalServerError, text: err.Error()}
+		}
+		return err
+	})
+}
+
+// noContent runs a change of the node in the path and answers 204.
+func (s *svc) noContent(w http.ResponseWriter, r *http.Request, change func(id uint64) error) {
+	id, err := number(r)
+	if err == nil {
+		err = change(id)
+	}
+	if err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	s.noContent(w, err)
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -1,0 +1,216 @@
+package razor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"mkbuild/internal/razor/rules"
+)
+
+// nodes are the machines that the server knows. Each change is one transaction, and is announced
+// when it is on disk.
+type nodes struct {
+	store   *store
+	config  *Config
+	rules   *ruleFile
+	dryRun  bool
+	log     *slog.Logger
+	changed func(id uint64) // 0 stands for all nodes
+}
+
+// update runs a transaction. If it is refused because nodes share an identity, each of them gets
+// that into its log.
+func (s *nodes) update(fn func(*txn) error) error {
+	err := s.store.update(fn)
+	r, ok := errors.AsType[*refusal](err)
+	if !ok || len(r.doubles) == 0 {
+		return err
+	}
+	logged := s.store.update(func(t *txn) error {
+		for _, n := range r.doubles {
+			if err := t.log(n.ID, LogEntry{Timestamp: time.Now(), Severity: "error", Error: "duplicate_node", Msg: r.text}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, n := range r.doubles {
+		s.changed(n.ID)
+	}
+	return errors.Join(err, logged)
+}
+
+// change loads a node, lets fn change it, and stores it.
+func (s *nodes) change(id uint64, fn func(*txn, *Node) error) error {
+	err := s.update(func(t *txn) error {
+		old, err := t.node(id)
+		if err != nil {
+			return err
+		}
+		n := *old
+		if err := fn(t, &n); err != nil {
+			return err
+		}
+		return t.put(old, &n)
+	})
+	if err == nil {
+		s.changed(id)
+	}
+	return err
+}
+
+// lookup finds the node of an iPXE script or of /svc/nodeid, or creates it; event goes into its log
+// unless it is empty. Such a request tells little about the machine: the identity of a known node
+// stays as it is, apart from fact_* entries.
+func (s *nodes) lookup(id identity, event string) (*Node, error) {
+	var n *Node
+	err := s.update(func(t *txn) error {
+		found, err := s.find(t, id)
+		if err != nil {
+			return err
+		}
+		switch len(found) {
+		case 0:
+			n = &Node{HWInfo: id, Created: time.Now()}
+			if s.config.ProtectNewNodes {
+				n.Installed, n.InstalledAt = protected, time.Now()
+			}
+			err = t.create(n)
+		case 1:
+			known := *found[0]
+			n = &known
+			n.HWInfo = n.HWInfo.merge(id.facts())
+			err = t.put(found[0], n)
+		default:
+			return sameIdentity(id, found)
+		}
+		if err != nil || event == "" {
+			return err
+		}
+		return t.log(n.ID, LogEntry{Timestamp: time.Now(), Event: event, Policy: n.Policy})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.changed(n.ID)
+	return n, nil
+}
+
+// protected is what a new node is marked with under protect_new_nodes.
+const protected = "+protected"
+
+// find returns the nodes whose identity overlaps with id in what match_nodes_on names.
+func (s *nodes) find(t *txn, id identity) ([]*Node, error) {
+	keys, err := s.config.searchKeys(id)
+	if err != nil {
+		return nil, err
+	}
+	return t.find(keys)
+}
+
+func sameIdentity(id identity, found []*Node) error {
+	names := make([]string, len(found))
+	for i, n := range found {
+		names[i] = fmt.Sprintf("%s (%d)", n.Name, n.ID)
+	}
+	r := refused("multiple nodes match hw_info %s: %s", strings.Join(id, " "), strings.Join(names, ", "))
+	r.doubles = found
+	return r
+}
+
+// register finds out which node these first facts belong to: facts know all interfaces, iPXE often
+// only one. Doubles that never registered are merged into the node that is kept.
+func (s *nodes) register(t *txn, id identity) (*Node, error) {
+	found, err := s.find(t, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("register: %w", ErrNoNode)
+	}
+	keep, registered := found[0], 0
+	for _, n := range found {
+		if n.Registered {
+			keep, registered = n, registered+1
+		}
+	}
+	if registered > 1 {
+		return nil, sameIdentity(id, found)
+	}
+	for _, n := range found {
+		if n == keep {
+			continue
+		}
+		if err := errors.Join(t.moveLog(n.ID, keep.ID), t.remove(n)); err != nil {
+			return nil, err
+		}
+		s.log.Info("merged unregistered node", "node", n.Name, "into", keep.Name)
+	}
+	merged := *keep
+	merged.HWInfo = keep.HWInfo.merge(id)
+	return &merged, t.put(keep, &merged)
+}
+
+// note appends to a node's log.
+func (s *nodes) note(id uint64, severity, msg string) error {
+	return s.change(id, func(t *txn, _ *Node) error {
+		return t.log(id, LogEntry{Timestamp: time.Now(), Severity: severity, Msg: msg})
+	})
+}
+
+// storeMetadata sets and removes keys. The next check-in evaluates tags with them.
+func (s *nodes) storeMetadata(id uint64, set map[string]string, remove []string) error {
+	return s.change(id, func(t *txn, n *Node) error {
+		for k, v := range set {
+			n.setMetadata(k, v)
+		}
+		for _, k := range remove {
+			delete(n.Metadata, k)
+		}
+		return t.log(id, LogEntry{Timestamp: time.Now(), Event: "store_metadata", Msg: fmt.Sprintf("set %q, removed %q", set, remove)})
+	})
+}
+
+// stageDone counts a boot; "finished" marks a bound node as installed.
+func (s *nodes) stageDone(id uint64, stage string) error {
+	return s.change(id, func(t *txn, n *Node) error {
+		if stage == "finished" && n.Policy != "" {
+			n.Installed, n.InstalledAt = n.Policy, time.Now()
+		}
+		if stage == "" {
+			stage = strconv.Itoa(n.BootCount)
+		}
+		n.BootCount++
+		return t.log(id, LogEntry{Timestamp: time.Now(), Event: "stage_done", Stage: stage})
+	})
+}
+
+// forget deletes a node with its facts and log; its next check-in is a 404.
+func (s *nodes) forget(id uint64) error {
+	err := s.update(func(t *txn) error {
+		n, err := t.node(id)
+		if err != nil {
+			return err
+		}
+		return t.remove(n)
+	})
+	if err == nil {
+		s.changed(id)
+	}
+	return err
+}
+
+// values is what rules look at for a stored node.
+func values(t *txn, n *Node) (rules.Values, error) {
+	v := rules.Values{Metadata: n.Metadata, Installed: n.Installed}
+	if b := t.facts(n.ID); len(b) > 0 {
+		if err := decodeJSON(b, &v.Facts); err != nil {
+			return v, fmt.Errorf("read facts of %s: %w", n.Name, err)
+		}
+	}
+	return v, nil
+}

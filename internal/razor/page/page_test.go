@@ -1,0 +1,336 @@
+package page
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"mkbuild/internal/fail"
+)
+
+// hostile is text that must never become markup, an attribute, a script or a style.
+var hostile = []string{
+	`<script>window.pwned=1</script>`, `"><img src=x onerror="window.pwned=1">`, `' onmouseover='window.pwned=1`, `</td></table><iframe src="javascript:window.pwned=1">`,
+	"`${window.pwned=1}`", `javascript:window.pwned=1`, `{{.Title}}`, "<!--", `</title><svg onload=window.pwned=1>`, "\u2028\u0000\x1b[31m", `&lt;b&gt;`, `<style>*{display:none}</style>`,
+}
+
+// hostileRig has hostile text everywhere a node or an operator can put some.
+func hostileRig(t *testing.T) (*rig, uint64) {
+	r := newRig(t, `
+tags:
+- {name: '<b onclick=window.pwned=1>tag</b>', rule: ["=", ["fact", '<script>window.pwned=1</script>', "no"], "x"]}
+policies:
+- {name: '<i>policy</i>', hostname: '<u>${id}</u>', max_count: 5}
+`)
+	id := r.node(mac1 + "<script>")
+	r.get("/svc/nodeid?net0=" + mac1 + "<script>&uuid=" + url.QueryEscape(hostile[1]))
+	for round := range 2 {
+		f := map[string]any{"macaddress": mac1 + "<script>"}
+		for i, h := range hostile {
+			f[h] = h
+			f[fmt.Sprintf("value%d", i)] = fmt.Sprint(h, round)
+			f[fmt.Sprintf("nested%d", i)] = map[string]any{h: []any{h}}
+		}
+		f["mk_extension_facts"] = "value1," + hostile[0]
+		r.checkin(id, f, "User-Agent: "+hostile[0])
+	}
+	for _, h := range hostile {
+		r.get(fmt.Sprintf("/svc/log/%d?msg=%s&severity=error", id, url.QueryEscape(h)))
+		r.get(fmt.Sprintf("/svc/store_metadata/%d?%s=%s", id, url.QueryEscape(h), url.QueryEscape(h)))
+	}
+	return r, id
+}
+
+var markup = regexp.MustCompile(`(?i)<(script|img|iframe|svg|style|b|i|u|!--)[ >]|<[^>]* on[a-z]+=`)
+
+func TestPagesEscapeHostileText(t *testing.T) {
+	r, id := hostileRig(t)
+	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id), "/?q=" + url.QueryEscape(hostile[1]), "/nodes/" + url.PathEscape(hostile[1])} {
+		a := r.get(p)
+		body := strings.Replace(a.body, `<script src="/assets/live.js" defer></script>`, "", 1)
+		body = regexp.MustCompile(`"[^"]*"`).ReplaceAllString(body, `""`) // attribute values are data
+		if m := markup.FindString(body); m != "" {
+			t.Errorf("%s contains %q", p, m)
+		}
+		if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", p, csp)
+		}
+		if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%s: headers %v", p, a.header)
+		}
+	}
+	mustContain(t, r.get(fmt.Sprintf("/nodes/node%d", id)).body, "&lt;script&gt;window.pwned=1&lt;/script&gt;", "&lt;i&gt;policy&lt;/i&gt;")
+}
+
+func TestNodePageShowsEverything(t *testing.T) {
+	r := newRig(t, `
+tags:
+- {name: racked, rule: ["=", ["fact", "rack", null], "b4"]}
+- {name: broken, rule: ["=", ["fact", "gone"], 1]}
+policies:
+- {name: off, enabled: false}
+- {name: needs both, tags: [racked, broken]}
+- {name: everything}
+`)
+	id := r.node(mac1)
+	page := fmt.Sprintf("/nodes/node%d", id)
+	mustContain(t, r.get(page).body, "not yet", "There was none yet")
+	r.checkin(id, facts1("rack", "b3", "uptime", "x"))
+	r.checkin(id, facts1("rack", "b4", "mk_extension_facts", "rack"))
+	body := r.get(page).body
+	mustContain(t, body, `role="alert"`, "Rule error. This node gets no tags and no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
+		`<tr id="fact-rack" data-fact class="ext">`, "as the client names them: 1", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
+		"the node lacks: racked, broken", "would match", "disabled", "number 2")
+	mustContain(t, r.get("/").body, "1 node has a rule error", "rule error", "1 from extension", "2 changed")
+	if a := r.get("/nodes/node99"); a.status != 404 || !strings.Contains(a.body, "No such node") {
+		t.Errorf("unknown node: %d", a.status)
+	}
+	if a := r.get("/nothing"); a.status != 404 {
+		t.Errorf("unknown page: %d", a.status)
+	}
+}
+
+// A long value scrolls in a region of its own, which the keyboard reaches; a short one does not.
+func TestLongValuesScroll(t *testing.T) {
+	r := newRig(t, "")
+	id := r.node(mac1)
+	long := strings.Repeat("long ", longValue)
+	r.checkin(id, facts1("dump", "x", "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
+	r.checkin(id, facts1("dump", long, "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
+	r.get(fmt.Sprintf("/svc/store_metadata/%d?note=%s", id, url.QueryEscape(long)))
+	r.get(fmt.Sprintf("/svc/log/%d?msg=%s", id, url.QueryEscape(long)))
+	body := r.get(fmt.Sprintf("/nodes/node%d", id)).body
+	const region = `<div class="long" tabindex="0" role="region" aria-label="Value of `
+	mustContain(t, body, region+`dump" id="value-dump">long`, region+`dump" id="new-dump">&#34;long`, region+`lines" id="value-lines">`,
+		region+`note" id="metadata-note">long`, region+`log entry">long`, `<td class="value">ss`)
+	mustNotContain(t, body, region+"short", `id="old-dump"`)
+	mustContain(t, r.get("/assets/style.css").body, ".long { max-height: ")
+}
+
+// Nothing on any page comes from another host.
+func TestPagesNeedNoNetwork(t *testing.T) {
+	r, id := hostileRig(t)
+	link := regexp.MustCompile(`(?:src|href|action)="([^"]*)"`)
+	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
+		for _, m := range link.FindAllStringSubmatch(r.get(p).body, -1) {
+			if !strings.HasPrefix(m[1], "/") && m[1] != "#main" && m[1] != "#token" || strings.HasPrefix(m[1], "//") {
+				t.Errorf("%s links to %s", p, m[1])
+			}
+			if strings.HasPrefix(m[1], "/assets/") && r.get(m[1]).status != 200 {
+				t.Errorf("%s is missing", m[1])
+			}
+		}
+	}
+	for _, f := range []string{"style.css", "live.js"} {
+		mustNotContain(t, r.get("/assets/"+f).body, "http:", "https:", "@import", "innerHTML = ", "eval(")
+	}
+}
+
+func TestListSearch(t *testing.T) {
+	r := newRig(t, "")
+	r.node(mac1)
+	for q, want := range map[string]bool{"52:54:00:00:00:01": true, "52-54-00": true, "NODE1": true, "": true, "zzz": false} {
+		body := r.get("/?q=" + url.QueryEscape(q)).body
+		if got := strings.Contains(body, "row-1"); got != want {
+			t.Errorf("%s: got %t", q, got)
+		}
+	}
+	for i := range listed {
+		r.node(fmt.Sprintf("%012x", i))
+	}
+	mustContain(t, r.get("/").body, fmt.Sprintf("%d of %d: search for the others", listed, listed+1))
+}
+
+// The JSON has what the pages show.
+func TestJSON(t *testing.T) {
+	r := newRig(t, "tags: [{name: kvm, rule: ['=', [fact, virtual, null], kvm]}]\npolicies: [{name: small, tags: [kvm], max_count: 1}]")
+	id := r.node(mac1)
+	r.checkin(id, facts1("virtual", "kvm"))
+	mustContain(t, r.get("/api/collections/nodes").body, `{"items":[{"id":1,"name":"node1","hw_info":["mac=52-54-00-00-00-01"]`, `"policy":"small"`)
+	mustContain(t, r.get("/api/collections/nodes/node1").body, `"virtual":"kvm"`, `"results":[{"name":"kvm","rule":"[\"=\",`, `"matched":true`, `"policies":[{"name":"small","why":"bound","chosen":true}]`, `"log":[{`, `"event":"bind"`)
+	for _, name := range []string{"node01", "node2", "nobody"} {
+		if a := r.get("/api/collections/nodes/" + name); a.status != 404 || !strings.Contains(a.body, "no such node") {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+}
+
+// Only the token deletes a node, and the page answers to names of this machine alone.
+func TestAccess(t *testing.T) {
+	r := newRig(t, "")
+	r.node(mac1)
+	for _, c := range []struct {
+		header, body string
+		status       int
+	}{
+		{"X: y", `{"name":"node1"}`, 401},
+		{"Authorization: Bearer wrong", `{"name":"node1"}`, 401},
+		{"Authorization: Basic " + testToken, `{"name":"node1"}`, 401},
+		{"Authorization: Bearer " + testToken, `node1`, 400},
+		{"Authorization: Bearer " + testToken, `{"name":"node7"}`, 404},
+		{"Authorization: bearer " + testToken, `{"name":"node1"}`, 202},
+		{"Authorization: bearer " + testToken, `{"name":"node1"}`, 404},
+	} {
+		if a := r.do("POST", "/api/commands/delete-node", c.body, c.header); a.status != c.status {
+			t.Errorf("%s %s: got %d %s, want %d", c.header, c.body, a.status, a.body, c.status)
+		}
+	}
+	for host, status := range map[string]int{"localhost:1": 200, "x.localhost": 200, "127.0.0.1": 200, "[::1]:8150": 200, "lab.example:1": 200, "evil.example": 421, "127.0.0.1.evil.example:80": 421} {
+		if a := r.get("/", "Host: "+host); a.status != status {
+			t.Errorf("%s: got %d, want %d", host, a.status, status)
+		}
+	}
+	if a := r.get("/svc/nodeid?net0="+mac1, "Host: evil.example"); a.status != 200 {
+		t.Errorf("nodes are refused: %d", a.status)
+	}
+	for _, token := range []string{"", "short", strings.Repeat("x", minToken) + " "} {
+		if _, err := New(r.s, Options{Token: token}); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "token") {
+			t.Errorf("token %q: %v", token, err)
+		}
+	}
+}
+
+// follow reads events until want has been seen.
+func follow(t *testing.T, r *rig, path string, ready chan<- bool, want string) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if ct := res.Header.Get("Content-Type"); ct != "text/event-stream" {
+		return fmt.Errorf("media type %q", ct)
+	}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		if lines.Text() == "event: hello" {
+			ready <- true
+		}
+		if lines.Text() == want {
+			return nil
+		}
+	}
+	return fmt.Errorf("no %q: %w", want, lines.Err())
+}
+
+func TestEvents(t *testing.T) {
+	r := newRig(t, "")
+	id := r.node(mac1)
+	other := r.node("52:54:00:00:00:02")
+	for path, changes := range map[string]uint64{"/events?node=0": other, fmt.Sprintf("/events?node=%d", id): id} {
+		ready, done := make(chan bool, 1), make(chan error, 1)
+		go func() { done <- follow(t, r, path, ready, "event: change") }()
+		<-ready
+		r.get(fmt.Sprintf("/svc/log/%d?msg=x", changes))
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// A page hears of its own node and of what concerns all, once for any number of changes.
+func TestStreamsGather(t *testing.T) {
+	var s streams
+	five, all := s.add("a", 5), s.add("a", 0)
+	for node := range uint64(1000) {
+		s.publish(node + 1)
+		s.publish(5)
+	}
+	if len(five.wake) != 1 || len(all.wake) != 1 {
+		t.Errorf("%d and %d wait, want 1 each", len(five.wake), len(all.wake))
+	}
+	<-five.wake
+	s.publish(4)
+	if len(five.wake) != 0 {
+		t.Error("told of another node")
+	}
+	s.publish(0)
+	if len(five.wake) != 1 {
+		t.Error("not told of what concerns all")
+	}
+}
+
+// However many pages a client opens, another one gets its stream: the client with the most loses
+// its oldest.
+func TestStreamsDoNotLockOut(t *testing.T) {
+	var s streams
+	modest := s.add("modest", 0)
+	var greedy []*stream
+	for range 3 * maxStreams {
+		greedy = append(greedy, s.add("greedy", 0))
+	}
+	late := s.add("late", 0)
+	over := func(st *stream) bool {
+		select {
+		case <-st.ended:
+			return true
+		default:
+			return false
+		}
+	}
+	if len(s.open) != maxStreams || over(modest) || over(late) {
+		t.Errorf("%d open, the modest client's is over: %t, the late one's: %t", len(s.open), over(modest), over(late))
+	}
+	for i, st := range greedy {
+		if want := i < len(greedy)-(maxStreams-2); over(st) != want {
+			t.Fatalf("stream %d of %d is over: %t", i, len(greedy), !want)
+		}
+	}
+	for _, st := range greedy {
+		s.remove(st)
+	}
+	if len(s.open) != 2 {
+		t.Errorf("%d streams left", len(s.open))
+	}
+}
+
+// Over HTTP, too: pages beyond the limit are served, and those that lose their stream connect again.
+func TestMorePagesThanStreams(t *testing.T) {
+	r := newRig(t, "")
+	for range maxStreams + 10 {
+		ready := make(chan bool, 1)
+		go func() { _ = follow(t, r, "/events", ready, "never") }()
+		<-ready
+	}
+}
+
+// Serving ends when its context does, open event streams included.
+func TestShutDownEndsStreams(t *testing.T) {
+	r := newRig(t, "")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.s.Serve(ctx, l, r.p) }()
+	r.url = "http://" + l.Addr().String()
+	ready := make(chan bool, 1)
+	go func() { _ = follow(t, r, "/events", ready, "never") }()
+	<-ready
+	if a := r.get("/"); a.status != 200 {
+		t.Errorf("page: %d", a.status)
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(4 * time.Second):
+		t.Fatal("Serve does not end")
+	}
+}
