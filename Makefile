@@ -38,7 +38,7 @@ e2e: tools build ## the boot tests alone
 
 bench: tools build mirror ## against the classic way of remastering, and the development server under load
 	scripts/bench
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/razor ./internal/remaster/... ./internal/squashfs
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/remaster/... ./internal/squashfs
 
 lint: ## go vet, golangci-lint, govulncheck
 	scripts/lint

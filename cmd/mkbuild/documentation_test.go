@@ -65,18 +65,18 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// page is the folder in which the commands of one page run.
-type page struct {
+// docPage is the folder in which the commands of one page run.
+type docPage struct {
 	dir, makefile string
 	env           []string
 }
 
-func newPage(t *testing.T, bin, makefile string) *page {
+func newPage(t *testing.T, bin, makefile string) *docPage {
 	t.Helper()
 	dir := t.TempDir()
 	prepare(t, dir)
 	env := append(os.Environ(), "HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, ".cache"), "PATH="+bin+":"+os.Getenv("PATH"), "SOURCE_DATE_EPOCH=1700000000")
-	return &page{dir, makefile, env}
+	return &docPage{dir, makefile, env}
 }
 
 func must[T any](v T, err error) T {
@@ -103,7 +103,7 @@ func prepare(t *testing.T, dir string) {
 // statusNote says which exit status a command is documented to have.
 var statusNote = regexp.MustCompile(`\s+# exit status (\d+)\b.*$`)
 
-func (p *page) documented(t *testing.T, command string) {
+func (p *docPage) documented(t *testing.T, command string) {
 	t.Helper()
 	words := shellWords(command)
 	switch {

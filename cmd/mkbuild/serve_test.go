@@ -117,17 +117,17 @@ func TestServe(t *testing.T) {
 	}
 	// The node is still there after a restart, now with a token of the user's own.
 	token := put(t, filepath.Join(dir, "token"), "a-long-enough-token\n")
-	url, log, stop = serving(t, "--data", filepath.Join(dir, "data"), "--token-file", token, "--log-format", "json", "--fault", "404", "-v")
+	url, log, stop = serving(t, "--data", filepath.Join(dir, "data"), "--token-file", token, "--log-format", "json", "-v")
 	if status, body := ask(t, "GET", url+"/api/collections/nodes/node1", ""); status != http.StatusOK || !strings.Contains(body, `"rack":"b4"`) {
 		t.Errorf("after the restart: %d %s", status, body)
 	}
 	if status, _ := ask(t, "GET", url+"/svc/mk/extension.zip", ""); status != http.StatusNotFound {
-		t.Errorf("fault: %d", status)
+		t.Errorf("no extension: %d", status)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("stopped: %v", err)
 	}
-	if strings.Contains(log.String(), "a-long-enough-token") || !strings.Contains(log.String(), `"msg":"injecting fault"`) {
+	if strings.Contains(log.String(), "a-long-enough-token") || !strings.Contains(log.String(), `"msg":"request"`) {
 		t.Errorf("stderr:\n%s", log)
 	}
 }
@@ -143,7 +143,6 @@ func TestServeUsageErrors(t *testing.T) {
 		{"no such config", []string{"--razor-config", filepath.Join(dir, "gone.yaml")}, "gone.yaml"},
 		{"bad config", []string{"--razor-config", put(t, filepath.Join(dir, "c.yaml"), "all:\n  match_nodes_on: [x]\n")}, "c.yaml:2:"},
 		{"bad rules", []string{"--rules", put(t, filepath.Join(dir, "r.yaml"), "tags:\n- {name: a, rule: [fact, x]}\n")}, "r.yaml:2:"},
-		{"bad fault", []string{"--fault", "explode"}, "explode"},
 		{"bad log format", []string{"--log-format", "xml"}, "xml"},
 		{"short token", []string{"--token-file", put(t, filepath.Join(dir, "short"), "x")}, "token"},
 		{"no token file", []string{"--token-file", filepath.Join(dir, "none")}, "none"},
