@@ -3,7 +3,10 @@ package wholefile
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+
+	"mkbuild/internal/fail"
 )
 
 // Temp is a file to work with that is gone once it is closed, or its process is.
@@ -55,4 +58,19 @@ func (t *Temp) Close() error {
 		os.Remove(t.path) //nolint:errcheck,gosec // the next sweep tries again
 	}
 	return err
+}
+
+// Check refuses a name that [Write] could not give a file, before hours of work.
+func Check(name string) error {
+	if name == "" {
+		return fail.New(fail.Usage, "write the output: the file has no name", "name a file: -o FILE, or leave -o out")
+	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return fail.New(fail.Usage, "write "+name+": it is a folder", "name a file: -o "+filepath.Join(name, "image.iso"))
+	}
+	probe, err := NewTemp(name)
+	if err != nil {
+		return fail.Wrap(fail.Usage, err, "choose a place that you may write to with -o FILE")
+	}
+	return probe.Close()
 }

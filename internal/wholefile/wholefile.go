@@ -14,8 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-
-	"mkbuild/internal/fail"
 )
 
 // File is an output that does not exist under its name before [File.Commit].
@@ -206,19 +204,4 @@ func Write(name string, fill func(io.Writer) error) error {
 		return err
 	}
 	return f.Commit()
-}
-
-// Check refuses a name that [Write] could not give a file, before hours of work.
-func Check(name string) error {
-	if name == "" {
-		return fail.New(fail.Usage, "write the output: the file has no name", "name a file: -o FILE, or leave -o out")
-	}
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return fail.New(fail.Usage, "write "+name+": it is a folder", "name a file: -o "+filepath.Join(name, "image.iso"))
-	}
-	probe, err := NewTemp(name)
-	if err != nil {
-		return fail.Wrap(fail.Usage, err, "choose a place that you may write to with -o FILE")
-	}
-	return probe.Close()
 }
