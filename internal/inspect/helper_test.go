@@ -2,8 +2,10 @@ package inspect
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mkbuild/e2e/testkit/tinymirror"
@@ -32,59 +34,51 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// builder builds from the miniature mirror with a cache of its own.
-func builder(t testing.TB) *remaster.Builder {
+// staged stages an image from the miniature mirror in dir, with a cache of its own.
+func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaster.Builder, *remaster.Staged) {
 	t.Helper()
-	return &remaster.Builder{
-		Fetch: &fetch.Client{CacheDir: t.TempDir(), Sink: ui.Discard{}}, Sink: ui.Discard{}, Keys: []string{rsaKey}, Version: "test",
-		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
-		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
-	}
-}
-
-// built builds an image from the mirror in dir and returns its path.
-func built(t testing.TB, dir string, edit func(*config.Config)) string {
-	t.Helper()
-	return builtFrom(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edit)
-}
-
-// staged stages an image from a configuration that would lie at name.
-func staged(t testing.TB, name, text string, edit func(*config.Config)) (*remaster.Builder, *remaster.Staged) {
-	t.Helper()
-	c, err := config.Parse(name, []byte(text))
+	c, err := config.Parse(filepath.Join(dir, "mkbuild.yaml"), []byte(text))
 	must(t, err)
 	if edit != nil {
 		edit(&c)
 	}
 	plan, err := remaster.New(c)
 	must(t, err)
-	b := builder(t)
+	b := &remaster.Builder{
+		Fetch: &fetch.Client{CacheDir: t.TempDir(), Sink: ui.Discard{}}, Sink: ui.Discard{}, Keys: []string{rsaKey}, Version: "test",
+		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
+		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
+	}
 	s, err := b.Stage(t.Context(), plan)
 	must(t, err)
 	t.Cleanup(s.Close)
 	return b, s
 }
 
-// builtFrom builds an image from a configuration that would lie at name.
-func builtFrom(t testing.TB, name, text string, edit func(*config.Config)) string {
+// built builds an image from the mirror in dir and returns its path.
+func built(t testing.TB, dir, text string, edit func(*config.Config)) string {
 	t.Helper()
-	b, s := staged(t, name, text, edit)
+	b, s := staged(t, dir, text, edit)
 	out := filepath.Join(t.TempDir(), "built.iso")
 	must(t, b.WriteISO(t.Context(), s, out))
 	return out
 }
 
-func write(t testing.TB, name string, b []byte) string {
+// printed is what people read of a result.
+func printed(t testing.TB, r interface{ Print(io.Writer) error }) string {
 	t.Helper()
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(t.TempDir(), name)
-	}
-	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
-	must(t, os.WriteFile(name, b, 0o644))
-	return name
+	var out strings.Builder
+	must(t, r.Print(&out))
+	return out.String()
 }
 
-func open2(t testing.TB, name string) *Image {
+func write(t testing.TB, name string, b []byte) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	must(t, os.WriteFile(name, b, 0o644))
+}
+
+func opened(t testing.TB, name string) *Image {
 	t.Helper()
 	m, err := Open(name)
 	must(t, err)

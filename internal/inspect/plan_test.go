@@ -1,13 +1,13 @@
 package inspect
 
 import (
-	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
@@ -34,7 +34,7 @@ func TestPlanIsTheImage(t *testing.T) {
 		}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			b, s := staged(t, filepath.Join(dir, "mkbuild.yaml"), c.text, c.edit)
+			b, s := staged(t, dir, c.text, c.edit)
 			p, err := b.Preview(t.Context(), s)
 			must(t, err)
 			defer p.Close()
@@ -51,7 +51,7 @@ func TestPlanIsTheImage(t *testing.T) {
 			}
 			out := filepath.Join(t.TempDir(), "x.iso")
 			must(t, b.WriteISO(t.Context(), s, out))
-			m := open2(t, out)
+			m := opened(t, out)
 			m.Name = "x.iso"
 			built, err := m.Report(Options{Sizes: true})
 			must(t, err)
@@ -60,6 +60,11 @@ func TestPlanIsTheImage(t *testing.T) {
 					t.Error("a line of the user's own script is in the plan")
 				}
 				built.Services = planned.Services
+			}
+			unwritten, err := ReadMedium(p.Medium)
+			must(t, err)
+			if got, want := broken(t, unwritten), broken(t, m); !slices.Equal(got, want) {
+				t.Errorf("before it is written it breaks %q, after it %q", got, want)
 			}
 			planned.Plan, planned.Manifest.Inputs = nil, built.Manifest.Inputs
 			if got, want := told(t, planned), told(t, built); got != want {
@@ -74,34 +79,21 @@ func told(t *testing.T, r *Report) string {
 	t.Helper()
 	b, err := json.MarshalIndent(r, "", "  ")
 	must(t, err)
-	var page bytes.Buffer
-	must(t, r.Print(&page))
-	return string(b) + page.String()
+	return string(b) + printed(t, r)
 }
 
-// treeOf makes a tree of entries with an origin.
-func treeOf(t *testing.T, origin string, es ...overlay.Entry) *overlay.Tree {
-	t.Helper()
-	out := &overlay.Tree{}
-	putFrom(t, out, origin, es...)
-	return out
-}
-
-func putFrom(t *testing.T, out *overlay.Tree, origin string, es ...overlay.Entry) {
+// putFrom puts entries with an origin into a tree.
+func putFrom(t *testing.T, tree *overlay.Tree, origin string, es ...overlay.Entry) *overlay.Tree {
 	t.Helper()
 	for _, e := range es {
 		e.Origin = origin
-		put(t, out, e)
+		put(t, tree, e)
 	}
-}
-
-func linked(group string, e overlay.Entry) overlay.Entry {
-	e.HardLink = group
-	return e
+	return tree
 }
 
 func TestChanges(t *testing.T) {
-	base := treeOf(t, "Core.iso", overlay.Dir("etc", 0o755), overlay.File("etc/kept", 0o644, []byte("k")), overlay.File("etc/changed", 0o644, []byte("old")))
+	base := putFrom(t, &overlay.Tree{}, "Core.iso", overlay.Dir("etc", 0o755), overlay.File("etc/kept", 0o644, []byte("k")), overlay.File("etc/changed", 0o644, []byte("old")))
 	image := base.Clone()
 	putFrom(t, image, "", overlay.File("etc/changed", 0o644, []byte("new!")))
 	putFrom(t, image, "x.tcz", overlay.Dir("opt", 0o755), overlay.Symlink("opt/l", "../etc/kept"))
@@ -113,15 +105,17 @@ func TestChanges(t *testing.T) {
 
 // TestPlanFindings seeds one of each kind, and what must not be reported.
 func TestPlanFindings(t *testing.T) {
-	base := treeOf(t, "Core.iso", linked("b", overlay.File("bin/busybox", 0o755, []byte("b"))), overlay.Symlink("bin/mount", "busybox"), overlay.Symlink("usr/bin/who", "../../bin/busybox"),
-		linked("b", overlay.File("bin/ls", 0o755, []byte("b"))), overlay.File("bin/real", 0o755, []byte("r")), overlay.Symlink("usr/local/bin/early", "/bin/busybox"), overlay.Symlink("bin/nowhere", "gone"),
-		overlay.File("bin/old", 0o755, dynamicELF("libold.so")))
+	busybox, ls := overlay.File("bin/busybox", 0o755, []byte("b")), overlay.File("bin/ls", 0o755, []byte("b"))
+	busybox.HardLink, ls.HardLink = "b", "b"
+	base := putFrom(t, &overlay.Tree{}, "Core.iso", busybox, ls, overlay.Symlink("bin/mount", "busybox"), overlay.Symlink("usr/bin/who", "../../bin/busybox"),
+		overlay.File("bin/real", 0o755, []byte("r")), overlay.Symlink("usr/local/bin/early", "/bin/busybox"), overlay.Symlink("bin/nowhere", "gone"),
+		overlay.File("bin/old", 0o755, testkit.ELF("libold.so")))
 	image := base.Clone()
 	putFrom(t, image, "x.tcz",
 		overlay.File("usr/local/bin/mount", 0o755, []byte("m")), overlay.Symlink("usr/bin/ls", "/usr/local/bin/mount"), overlay.File("usr/bin/who", 0o755, []byte("w")),
 		overlay.File("usr/bin/early", 0o755, nil), overlay.File("usr/local/bin/real", 0o755, nil), overlay.File("usr/share/mount", 0o644, nil),
 		overlay.Symlink("opt/lost", "nothing/here"), overlay.Symlink("opt/loop", "loop"), overlay.Symlink("opt/later", "/var/run/x.pid"),
-		overlay.Symlink("opt/mounted", "/tmp/x/bin"), overlay.Symlink("opt/fine", "../bin/real"), overlay.Symlink("opt/root", "/"), overlay.File("bin/new", 0o755, dynamicELF("libnew.so")))
+		overlay.Symlink("opt/mounted", "/tmp/x/bin"), overlay.Symlink("opt/fine", "../bin/real"), overlay.Symlink("opt/root", "/"), overlay.File("bin/new", 0o755, testkit.ELF("libnew.so")))
 	found, err := planFindings(&remaster.Preview{Base: base, System: image}, []Finding{{Rule: "fetch", Text: "slow"}})
 	must(t, err)
 	var got []string

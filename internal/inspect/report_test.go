@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	"mkbuild/e2e/testkit/tinymirror"
-	"mkbuild/internal/initrd"
-	"mkbuild/internal/iso9660"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
@@ -61,50 +60,15 @@ func TestGolden(t *testing.T) {
 	r.Initrd.Segments[0].Size, r.Initrd.Segments[0].SHA256 = 0, ""
 	got, err := json.MarshalIndent(r, "", "  ")
 	must(t, err)
-	var page bytes.Buffer
-	must(t, r.Print(&page))
-	for name, text := range map[string][]byte{"testdata/report.json": append(got, '\n'), "testdata/report.txt": page.Bytes()} {
+	for name, text := range map[string]string{"testdata/report.json": string(got) + "\n", "testdata/report.txt": printed(t, r)} {
 		if *update {
-			write(t, abs(t, name), text)
+			write(t, name, []byte(text))
 		}
 		want, err := os.ReadFile(name)
 		must(t, err)
-		if !bytes.Equal(text, want) {
+		if text != string(want) {
 			t.Errorf("%s has changed (go test -update rewrites it):\n%s", name, text)
 		}
-	}
-}
-
-func abs(t *testing.T, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	must(t, err)
-	return dir + "/" + name
-}
-
-func TestSystem(t *testing.T) {
-	r, err := read(t, isoOf(t, oldRazor(t), nil)).Report(Options{})
-	must(t, err)
-	var ways []string
-	for _, a := range r.Accounts {
-		ways = append(ways, a.Name+" "+a.Password)
-	}
-	if want := []string{"tc none", "old set", "ssh key"}; !slices.Equal(ways, want) {
-		t.Errorf("accounts %q, want %q", ways, want)
-	}
-	var exts []string
-	for _, e := range r.Extensions {
-		s := e.Name + " " + e.How
-		if e.Startup {
-			s += " startup"
-		}
-		if e.OnBoot {
-			s += " onboot"
-		}
-		exts = append(exts, s)
-	}
-	if want := []string{"bash installed startup", "lshw builtin", "openssh builtin onboot", "ruby installed"}; !slices.Equal(exts, want) {
-		t.Errorf("extensions %q, want %q", exts, want)
 	}
 }
 
@@ -129,17 +93,18 @@ func TestLockReport(t *testing.T) {
 	l := &lock.Lock{Config: sum, Release: "4.5.2", Arch: "x86", Kernel: "3.0.21-tinycore", SourceDate: 5, Inputs: []lock.Input{{Kind: lock.TCZ, Name: "a.tcz", Size: 4, MD5: strings.Repeat("0b", 16), SHA256: sum, URL: "http://x/a.tcz", Why: []string{lock.WhyConfig}}}}
 	text, err := l.Text()
 	must(t, err)
-	r, err := read(t, text).Report(Options{})
+	m := read(t, text)
+	r, err := m.Report(Options{})
 	must(t, err)
-	var page bytes.Buffer
-	must(t, r.Print(&page))
-	if r.Kind != KindLock || r.Lock == nil || !strings.Contains(page.String(), "tcz a.tcz  4 bytes, sha256 "+sum+" (configuration)") {
-		t.Errorf("%+v\n%s", r, page.String())
+	if page := printed(t, r); r.Kind != KindLock || r.Lock == nil || !strings.Contains(page, "tcz a.tcz  4 bytes, sha256 "+sum+" (configuration)") {
+		t.Errorf("%+v\n%s", r, page)
+	}
+	if _, err := m.Verify(); !errors.Is(err, ErrNothingToVerify) {
+		t.Error(err)
 	}
 }
 
-// TestNoBoot reads an ISO that boots nothing.
-func TestNoBoot(t *testing.T) {
+func TestISOThatBootsNothing(t *testing.T) {
 	b, err := tinymirror.ISOWith(map[string][]byte{"README": []byte("text")})
 	must(t, err)
 	m := read(t, b)
@@ -148,12 +113,7 @@ func TestNoBoot(t *testing.T) {
 	if r.Kernel != nil || r.Initrd != nil || len(r.Boot) != 0 || r.Volume.ID == "" {
 		t.Errorf("%+v", r)
 	}
-	var out bytes.Buffer
-	must(t, m.WriteFile(&out, "iso:/README"))
-	if out.String() != "text" {
-		t.Errorf("%q", out.String())
-	}
-	if err := m.WriteFile(&out, "etc/passwd"); !errors.Is(err, ErrNoFile) {
+	if err := m.WriteFile(io.Discard, "etc/passwd"); !errors.Is(err, ErrNoFile) {
 		t.Error(err)
 	}
 }
@@ -161,7 +121,7 @@ func TestNoBoot(t *testing.T) {
 func TestWriteFile(t *testing.T) {
 	m := read(t, isoOf(t, oldRazor(t), nil))
 	for name, want := range map[string]string{
-		"/bin/sh": "busybox\n", "tmp/setup.lst": "/usr/local/tce.installed/bash\n", "iso:boot/isolinux/isolinux.cfg": tinymirror.ISOLinuxCfg,
+		"/bin/sh": "busybox\n", "tmp/setup.lst": "/usr/local/tce.installed/bash\n", "iso:/boot/isolinux/isolinux.cfg": tinymirror.ISOLinuxCfg,
 	} {
 		var out bytes.Buffer
 		if err := m.WriteFile(&out, name); err != nil || out.String() != want {
@@ -169,8 +129,8 @@ func TestWriteFile(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"/nowhere", "/etc", "iso:nowhere", "iso:boot", "../../etc/passwd2", "iso:../x", "dev/null"} {
-		if err := m.WriteFile(&bytes.Buffer{}, name); err == nil {
-			t.Errorf("%s: no error", name)
+		if err := m.WriteFile(io.Discard, name); !errors.Is(err, ErrNoFile) && !errors.Is(err, overlay.ErrPath) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -188,42 +148,28 @@ func TestCleanText(t *testing.T) {
 		Changes: []FileChange{{evil, "replace", evil}}, Conflicts: []overlay.Conflict{{Path: evil, Kept: evil, Skipped: evil, Reason: evil}},
 		Findings: []Finding{{Rule: evil, Path: evil, Text: evil, Origin: evil}}, Private: []string{evil},
 	}
-	var page bytes.Buffer
-	must(t, r.Print(&page))
-	if i := bytes.IndexFunc(page.Bytes(), func(c rune) bool { return c < ' ' && c != '\n' }); i >= 0 || strings.Contains(page.String(), "\nb") {
-		t.Errorf("control characters:\n%q", page.String())
+	page := printed(t, r)
+	if strings.ContainsFunc(page, func(c rune) bool { return c < ' ' && c != '\n' }) || strings.Contains(page, "\nb") {
+		t.Errorf("control characters:\n%q", page)
 	}
 }
 
-// hostile are files that are broken in one way each.
-func hostile(t testing.TB) map[string][]byte {
-	t.Helper()
-	good := isoOf(t, tinymirror.Base(), nil)
-	rd := packed(t, tinymirror.Base())
+// TestHostile reads files that are broken in one way each.
+func TestHostile(t *testing.T) {
+	good, rd := isoOf(t, tinymirror.Base(), nil), packed(t, tinymirror.Base())
 	broken := bytes.Clone(good)
-	at := bytes.Index(broken, rd[:64])
-	copy(broken[at+200:], bytes.Repeat([]byte{0xff}, 64))
-	return map[string][]byte{
+	copy(broken[bytes.Index(broken, rd[:64])+200:], bytes.Repeat([]byte{0xff}, 64))
+	for what, b := range map[string][]byte{
 		"empty": nil, "text": []byte("hello, world\n"), "html": []byte("<!DOCTYPE html><html>"), "json": []byte(`{"schema":"x"}`), "half json": []byte(`{"schema":`),
 		"truncated iso": good[:len(good)/2], "iso head": good[:16*2048+2048], "broken initrd": broken,
 		"truncated initrd": rd[:len(rd)/2], "noise behind": append(bytes.Clone(rd), "noise, noise"...), "gzip of noise": {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3},
-	}
-}
-
-func TestHostile(t *testing.T) {
-	for what, b := range hostile(t) {
-		m, err := Read(bytes.NewReader(b), int64(len(b)), "bad")
-		if err == nil {
-			t.Errorf("%s: no error: %+v", what, m)
-			continue
-		}
-		known := false
-		for _, s := range []error{ErrKind, iso9660.ErrCorrupt, iso9660.ErrTruncated, iso9660.ErrNotISO, initrd.ErrCorrupt, initrd.ErrNotInitrd, overlay.ErrLimit} {
-			known = known || errors.Is(err, s)
-		}
-		if !known || !strings.Contains(err.Error(), "bad") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v", what, err)
-		}
+	} {
+		t.Run(what, func(t *testing.T) {
+			_, err := Read(bytes.NewReader(b), int64(len(b)), "bad")
+			if err == nil || fail.ClassOf(err) != fail.Verification || !strings.Contains(err.Error(), "bad") || strings.Contains(err.Error(), "\n") {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -241,16 +187,12 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := r.Print(&bytes.Buffer{}); err != nil {
-			t.Fatal(err)
-		}
+		printed(t, r)
 		if d, err := Compare(m, m); err == nil && !d.Same {
 			t.Fatalf("not the same as itself: %+v", d.Changes)
 		}
 		if v, err := m.Verify(); err == nil {
-			if err := v.Print(&bytes.Buffer{}); err != nil {
-				t.Fatal(err)
-			}
+			printed(t, v)
 		}
 	})
 }

@@ -19,8 +19,6 @@ func image() Image {
 	tcz := func(name, licence string, needs ...string) lock.Input {
 		return lock.Input{Kind: lock.TCZ, Name: name, Size: 1, SHA256: sum, Licence: licence, Needs: needs, Why: []string{lock.WhyConfig}, URL: "http://mirror/" + name}
 	}
-	dep := tcz("ncurses.tcz", "MIT License.")
-	dep.Why = []string{"gtk+.tcz"}
 	return Image{
 		Name: "rz_mk_prod-image", Version: "0.1.0",
 		Manifest: &manifest.Manifest{Mkbuild: "v1.2.3", Plan: sum, Profile: "prod", Release: "4.5.2", Kernel: "3.0.21-tinycore", SourceDate: 1348500000},
@@ -28,7 +26,7 @@ func image() Image {
 			{Kind: lock.Gem, Name: "json_pure-1.6.5.gem", SHA256: sum, Licence: "Ruby", Why: []string{lock.WhyConfig}},
 			{Kind: lock.ISO, Name: "Core-4.5.2.iso", SHA256: sum, Why: []string{lock.WhyConfig}},
 			{Kind: lock.RubyGems, Name: "rubygems-1.8.15.tgz", SHA256: sum, Why: []string{lock.WhyConfig}},
-			tcz("gtk+.tcz", "GPL v2", "ncurses.tcz", "not-in-it.tcz"), tcz("gtk_.tcz", "GPLv2+"), dep,
+			tcz("gtk+.tcz", "GPL v2", "ncurses.tcz", "not-in-it.tcz"), tcz("gtk_.tcz", "GPLv2+"), tcz("ncurses.tcz", "MIT License."),
 			tcz("scsi-3.0.21-tinycore.tcz", "see <the> file & \"more\""), tcz("libssl-0.9.8.tcz", "GPL v2"),
 		},
 	}
@@ -83,8 +81,14 @@ func TestSPDXReads(t *testing.T) {
 	if n := strings.Count(string(text), "DEPENDS_ON"); n != 1 {
 		t.Errorf("%d dependencies", n)
 	}
-	if doc.CreationInfo.Created != "2012-09-24T15:20:00Z" || !strings.HasPrefix(doc.DocumentNamespace, "urn:uuid:") {
-		t.Errorf("%+v %s", doc.CreationInfo, doc.DocumentNamespace)
+	if doc.CreationInfo.Created != "2012-09-24T15:20:00Z" || bytes.Contains(text, []byte("mirror")) {
+		t.Errorf("%+v\n%s", doc.CreationInfo, text)
+	}
+	uuid := regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	other := image()
+	other.Manifest.Plan = strings.Repeat("0b", 32)
+	if id := doc.DocumentNamespace; !uuid.MatchString(id) || bytes.Contains(bill(t, other), []byte(id)) {
+		t.Errorf("identifier %s, and another plan has the same", id)
 	}
 }
 
@@ -103,25 +107,5 @@ func TestIdentifiers(t *testing.T) {
 		if got := identifier(words); got != want {
 			t.Errorf("%q: %q, want %q", words, got, want)
 		}
-	}
-}
-
-// TestDeterministic: the same image has the same bill, another plan another identifier; and nothing
-// in it says where anything came from.
-func TestDeterministic(t *testing.T) {
-	a, b := bill(t, image()), bill(t, image())
-	other := image()
-	m := *other.Manifest
-	m.Plan = strings.Repeat("0b", 32)
-	other.Manifest = &m
-	if !bytes.Equal(a, b) {
-		t.Error("a bill differs from itself")
-	}
-	id := regexp.MustCompile(`urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
-	if x, y := id.Find(a), id.Find(bill(t, other)); x == nil || bytes.Equal(x, y) {
-		t.Errorf("identifiers %s and %s", x, y)
-	}
-	if bytes.Contains(a, []byte("mirror")) {
-		t.Error("the bill names the mirror")
 	}
 }

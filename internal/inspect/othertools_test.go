@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 	"testing"
 
@@ -36,8 +35,8 @@ func images(t *testing.T) map[string]string {
 	testkit.Run(t, "genisoimage", append(slices.Clone(boot), "-quiet", "-o", gen, tree)...)
 	testkit.Run(t, "xorriso", append(append([]string{"-as", "mkisofs"}, boot...), "-quiet", "-o", xor, tree)...)
 	return map[string]string{
-		"modern": builtFrom(t, filepath.Join(dir, "modern.yaml"), tinymirror.Config64, nil), "modern stock": filepath.Join(dir, "15.x/x86_64/release/CorePure64-15.0.iso"),
-		"built": built(t, dir, nil), "stock": filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso"), "genisoimage": gen, "xorriso": xor,
+		"modern": built(t, dir, tinymirror.Config64, nil), "modern stock": filepath.Join(dir, "15.x/x86_64/release/CorePure64-15.0.iso"),
+		"built": built(t, dir, tinymirror.Config, nil), "stock": filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso"), "genisoimage": gen, "xorriso": xor,
 	}
 }
 
@@ -45,7 +44,7 @@ func images(t *testing.T) map[string]string {
 func TestSecondOpinion(t *testing.T) {
 	for what, name := range images(t) {
 		t.Run(what, func(t *testing.T) {
-			r, err := open2(t, name).Report(Options{Files: true})
+			r, err := opened(t, name).Report(Options{Files: true})
 			must(t, err)
 			checkVolume(t, r, name)
 			checkCatalog(t, r, name)
@@ -110,14 +109,12 @@ func kernelAndInitrd(t *testing.T, r *Report, name string) {
 	t.Helper()
 	dir := t.TempDir()
 	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/"+r.Kernel.Path, dir+"/kernel", "-extract", "/"+r.Initrd.Paths[0], dir+"/initrd")
-	for file, sum := range map[string]string{"kernel": r.Kernel.SHA256} {
-		if out := testkit.Run(t, "sha256sum", filepath.Join(dir, file)); !strings.HasPrefix(out, sum) {
-			t.Errorf("%s: %s, sha256sum says %s", file, sum, out)
-		}
+	if out := testkit.Run(t, "sha256sum", dir+"/kernel"); !strings.HasPrefix(out, r.Kernel.SHA256) {
+		t.Errorf("kernel: %s, sha256sum says %s", r.Kernel.SHA256, out)
 	}
 	all, err := os.ReadFile(dir + "/initrd")
 	must(t, err)
-	listed := map[string]string{}
+	var want []string
 	for _, s := range r.Initrd.Segments {
 		z, err := gzip.NewReader(bytes.NewReader(all[s.Offset : s.Offset+s.Size]))
 		must(t, err)
@@ -126,71 +123,30 @@ func kernelAndInitrd(t *testing.T, r *Report, name string) {
 		if int64(len(plain)) != s.Unpacked {
 			t.Errorf("segment at %d: %d bytes unpacked, said %d", s.Offset, len(plain), s.Unpacked)
 		}
-		if n := cpioList(t, plain, listed); n != s.Entries {
-			t.Errorf("segment at %d: %d entries, cpio lists %d", s.Offset, s.Entries, n)
+		names := cpioNames(t, plain)
+		if len(names) != s.Entries {
+			t.Errorf("segment at %d: %d entries, cpio lists %d", s.Offset, s.Entries, len(names))
 		}
+		want = append(want, names...)
 	}
-	var got, want []string
+	var got []string
 	for _, f := range r.Files {
 		got = append(got, string(f.Path))
 	}
-	for n := range listed {
-		want = append(want, n)
-	}
-	sort.Strings(got)
-	sort.Strings(want)
-	if !slices.Equal(got, want) {
+	slices.Sort(got)
+	slices.Sort(want)
+	if want = slices.Compact(want); !slices.Equal(got, want) {
 		t.Errorf("files %q\ncpio lists %q", got, want)
-	}
-	for _, f := range r.Files {
-		mode, err := f.StMode()
-		must(t, err)
-		if want := listed[string(f.Path)]; !strings.HasPrefix(want, fmt.Sprintf("%s %d %d", symbolic(mode), f.UID, f.GID)) {
-			t.Errorf("%s: %o %d %d, cpio says %s", f.Path, mode, f.UID, f.GID, want)
-		}
 	}
 }
 
-// cpioList lists an archive with GNU cpio: mode, owner and group by name. Later entries win.
-func cpioList(t *testing.T, archive []byte, into map[string]string) int {
+// cpioNames lists an archive with GNU cpio. That it reads modes and owners as we do is tested in
+// internal/cpio.
+func cpioNames(t *testing.T, archive []byte) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "cpio"), "-itv", "--numeric-uid-gid", "--quiet")
+	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "cpio"), "-it", "--quiet")
 	cmd.Stdin = bytes.NewReader(archive)
 	out, err := cmd.Output()
 	must(t, err)
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	for _, l := range lines {
-		m := regexp.MustCompile(`^(\S{10}) +\d+ (\d+) +(\d+) .*?\d{4} (.*?)( -> .*)?$`).FindStringSubmatch(l)
-		if m == nil {
-			t.Fatalf("cpio says %q", l)
-		}
-		into[m[4]] = m[1] + " " + m[2] + " " + m[3]
-	}
-	return len(lines)
-}
-
-// symbolic is a mode as ls prints it.
-func symbolic(mode uint32) string {
-	b := []byte("?rwxrwxrwx")
-	b[0] = map[uint32]byte{0o040000: 'd', 0o100000: '-', 0o120000: 'l', 0o020000: 'c', 0o060000: 'b', 0o010000: 'p', 0o140000: 's'}[mode&0o170000]
-	for i := range 9 {
-		if mode&(1<<(8-i)) == 0 {
-			b[1+i] = '-'
-		}
-	}
-	for _, s := range []struct {
-		bit     uint32
-		at      int
-		on, off byte
-	}{{0o4000, 3, 's', 'S'}, {0o2000, 6, 's', 'S'}, {0o1000, 9, 't', 'T'}} {
-		if mode&s.bit == 0 {
-			continue
-		}
-		if b[s.at] == 'x' {
-			b[s.at] = s.on
-		} else {
-			b[s.at] = s.off
-		}
-	}
-	return string(b)
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
