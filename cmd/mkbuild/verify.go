@@ -2,10 +2,18 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/inspect"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/ui"
 )
 
 type verifyOptions struct {
@@ -62,4 +70,99 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 		return err
 	}
 	return v.Err(o.strict)
+}
+
+// rebuild builds an image once more, from what its manifest says, and compares the bytes.
+func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image) error {
+	if m.Kind == inspect.KindPXE {
+		return fail.New(fail.Usage, "rebuild "+m.Name+": it is a PXE folder", "name the ISO of the same build, which holds the same kernel and initrd")
+	}
+	if m.Manifest == nil {
+		return fmt.Errorf("rebuild %s: %w", m.Name, inspect.ErrNoManifest)
+	}
+	plan, err := o.planOf(m.Manifest)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "mkbuild-rebuild-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // best effort
+	if m.Manifest.Customization != nil {
+		if m, err = asBuilt(ctx, m.Name, filepath.Join(dir, "built.iso")); err != nil {
+			return err
+		}
+		defer m.Close() //nolint:errcheck // only read
+	}
+	name := filepath.Join(dir, "rebuilt.iso")
+	if err := o.buildAgain(ctx, w, plan, m.Manifest, name); err != nil {
+		return err
+	}
+	again, err := openImage(name)
+	if err != nil {
+		return err
+	}
+	defer again.Close() //nolint:errcheck // only read
+	r, err := inspect.CompareRebuilt(m, again)
+	if err != nil {
+		return err
+	}
+	if err := printReport(w, r, o.json); err != nil {
+		return err
+	}
+	return r.Err()
+}
+
+// asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.
+func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
+	if err := remaster.Customize(ctx, image, out, remaster.Custom{}); err != nil {
+		return nil, err
+	}
+	return openImage(out)
+}
+
+// planOf is the plan that the manifest is of. What it does not say (mirrors, secrets, the user's own
+// files) comes from the configuration and the flags.
+func (o *verifyOptions) planOf(m *manifest.Manifest) (*remaster.Plan, error) {
+	own, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	if len(o.mirrors) > 0 {
+		own.Mirrors = o.mirrors
+	}
+	c, err := own.Restore(m.Config)
+	if err != nil {
+		return nil, err
+	}
+	p, err := remaster.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return p, checkInputs(&p.Config)
+}
+
+// buildAgain builds with the manifest as lock: every input by its digest, and nothing else.
+func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *remaster.Plan, m *manifest.Manifest, name string) error {
+	return o.withSink(w, func(sink ui.Sink, _ func()) error {
+		b, err := o.unlocked(w, plan, sink)
+		if err != nil {
+			return err
+		}
+		if b.Version != m.Mkbuild {
+			sink.Event(ui.Event{Level: ui.Warning, Step: "rebuild", Text: fmt.Sprintf("the image was built by mkbuild %s, this is %s: differences may be those of the two programs", m.Mkbuild, b.Version)})
+		}
+		b.Version, b.Epoch, b.Strict = m.Mkbuild, &m.SourceDate, true
+		b.Lock = &lock.Lock{
+			Schema: lock.Schema, Config: lock.Digest(&plan.Config), Release: m.Release, Arch: m.Arch, Kernel: m.Kernel,
+			SourceDate: m.SourceDate, Inputs: m.Inputs,
+		}
+		s, err := b.Stage(ctx, plan)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		return b.WriteISO(ctx, s, name)
+	})
 }
