@@ -88,7 +88,7 @@ type Label struct {
 	Kernel string
 	// Initrds are the paths of the INITRD line or of initrd= in order.
 	Initrds []string
-	// Append are the kernel arguments, initrd= included.
+	// Append are the kernel arguments, initrd= and those behind the kernel's path included.
 	Append string
 	// Default reports whether the DEFAULT line, or MENU DEFAULT, names the label.
 	Default bool

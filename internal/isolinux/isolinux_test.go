@@ -180,6 +180,8 @@ func TestLabels(t *testing.T) {
 			{"a", "k", []string{"two", "three"}, "initrd=two,three x", false}}},
 		{"global", "append g\ndefault A x\nlabel a\nkernel k\nlabel b\nkernel k\nappend -\n", []Label{
 			{"a", "k", nil, "g", true}, {"b", "k", nil, "", false}}},
+		{"arguments behind the kernel", "label a\nkernel /boot/vmlinuz\tcom1=9600,8n1 initrd=one\nappend x\nlabel b\nKERNEL k  y\nlabel c\nkernel menu.c32 k\n", []Label{
+			{"a", "/boot/vmlinuz", []string{"one"}, "com1=9600,8n1 initrd=one x", false}, {"b", "k", nil, "y", false}}},
 		{"none", "# nothing\n", nil},
 	} {
 		got, err := Labels([]byte(tt.cfg))

@@ -68,7 +68,18 @@ func (s *section) bootsKernel(f *file) bool {
 		return false
 	}
 	k := &f.lines[s.kernel]
-	return k.is("linux") || !otherTypes[strings.ToLower(path.Ext(k.value))]
+	file, _ := k.fileArgs()
+	return k.is("linux") || !otherTypes[strings.ToLower(path.Ext(file))]
+}
+
+// fileArgs splits the value of a KERNEL line: arguments may stand behind the file, and isolinux puts
+// them in front of those of APPEND.
+func (l *line) fileArgs() (file, args string) {
+	n := strings.IndexAny(l.value, " \t")
+	if n < 0 {
+		return l.value, ""
+	}
+	return l.value[:n], strings.TrimSpace(l.value[n:])
 }
 
 // inherited returns args behind those of a global APPEND line, which a new line of the label's
@@ -84,13 +95,14 @@ func (s *section) inherited(f *file, args string) string {
 
 // label makes the exported form of a section that boots a kernel.
 func (s *section) label(f *file) Label {
-	out := Label{Name: s.name, Kernel: f.lines[s.kernel].value, Default: s.isDefault(f)}
+	out := Label{Name: s.name, Default: s.isDefault(f)}
+	out.Kernel, out.Append = f.lines[s.kernel].fileArgs()
 	at := s.append
 	if at < 0 {
 		at = s.global
 	}
 	if at >= 0 && f.lines[at].value != "-" {
-		out.Append = f.lines[at].value
+		out.Append = strings.TrimSpace(out.Append + " " + f.lines[at].value)
 	}
 	if s.initrd >= 0 {
 		out.Initrds = splitList(f.lines[s.initrd].value)
