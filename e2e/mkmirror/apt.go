@@ -10,47 +10,102 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"time"
 
 	"mkbuild/internal/ui"
 )
 
-// apt runs apt-get for one architecture with lists and a cache of its own, so that neither the
-// machine's architectures nor its package state matter or change.
+// apt runs apt-get for one platform with lists and a cache of its own, so that neither the machine's
+// architectures nor its package state matter or change.
 type apt struct {
-	dir  string // below --work
-	port port
-	sink ui.Sink
+	dir      string // below --work
+	sources  string // text of a .sources file
+	platform platform
+	pauses   []time.Duration // before each further try to read the lists
+	sink     ui.Sink
 }
 
 // listFile names, one a line, the package files of the last complete download.
 const listFile = "packages.list"
 
 // fetch returns the paths of the .deb files of all packages, by package name. Without refresh,
-// files of an earlier run are taken when all are there.
+// files of an earlier run are taken when all are there; with it, when nothing else can be had.
 func (a apt) fetch(ctx context.Context, packages []string, refresh bool) (map[string]string, error) {
-	if !refresh {
-		if found := a.known(packages); found != nil {
-			return found, nil
-		}
+	earlier := a.known(packages)
+	if earlier != nil && !refresh {
+		return earlier, nil
 	}
+	found, err := a.fetchNew(ctx, packages)
+	if err != nil && earlier != nil && ctx.Err() == nil {
+		a.warn("going on with the packages of an earlier run: " + err.Error())
+		return earlier, nil
+	}
+	return found, err
+}
+
+// fetchNew reads the lists and downloads. A suite whose index is out of step with its mirror ("File has
+// unexpected size") is no reason to fail while others have the packages. Of such a suite apt keeps the old
+// index, which may name files that are gone: then the lists are read anew, without that suite.
+func (a apt) fetchNew(ctx context.Context, packages []string) (map[string]string, error) {
 	if err := a.prepare(); err != nil {
 		return nil, err
 	}
-	a.sink.Event(ui.Event{Level: ui.Info, Step: "apt", Text: "reading Debian's " + a.port.debian + " package lists"})
-	updateErr := a.run(ctx, "apt-get", "-q", "update")
+	a.sink.Event(ui.Event{Level: ui.Info, Step: "apt", Text: "reading Debian's " + a.platform.debian + " package lists"})
+	for again := false; ; again = true {
+		updateErr := a.update(ctx)
+		if updateErr != nil {
+			a.warn("going on with the lists that could be read: " + updateErr.Error())
+		}
+		found, err := a.download(ctx, packages)
+		if err == nil || updateErr == nil {
+			return found, err
+		}
+		if again || ctx.Err() != nil {
+			return nil, fmt.Errorf("%w (apt-get update: %w)", err, updateErr)
+		}
+		if err := os.RemoveAll(a.lists()); err != nil {
+			return nil, fmt.Errorf("read package lists: %w", err)
+		}
+		if err := a.prepare(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// update reads the package lists. A proxy may hold an index that is older than its signed list of digests,
+// so further tries ask for the mirror's own.
+func (a apt) update(ctx context.Context) error {
+	err := a.run(ctx, "apt-get", "update", "-q")
+	for _, pause := range a.pauses {
+		if err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		err = a.run(ctx, "apt-get", "update", "-q", "-oAcquire::http::No-Cache=true")
+	}
+	return err
+}
+
+// download fetches the packages, and the kernel that the platform's metapackage names.
+func (a apt) download(ctx context.Context, packages []string) (map[string]string, error) {
 	kernel, err := a.kernelPackage(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w (apt-get update: %w)", err, updateErr)
-	}
-	if updateErr != nil {
-		a.sink.Event(ui.Event{Level: ui.Warning, Step: "apt", Text: "going on with the lists that could be read: " + updateErr.Error()})
+		return nil, err
 	}
 	want := append([]string{kernel}, packages...)
 	a.sink.Event(ui.Event{Level: ui.Info, Step: "apt", Text: fmt.Sprintf("downloading %d packages", len(want))})
-	if err := a.run(ctx, "apt-get", append([]string{"-q", "download"}, want...)...); err != nil {
+	if err := a.run(ctx, "apt-get", append([]string{"download", "-q"}, want...)...); err != nil {
 		return nil, err
 	}
 	return a.record(ctx, want)
+}
+
+func (a apt) warn(text string) {
+	a.sink.Event(ui.Event{Level: ui.Warning, Step: "apt", Text: text})
 }
 
 // known returns the files of an earlier download, or nil when one is missing.
@@ -78,7 +133,7 @@ func (a apt) known(packages []string) map[string]string {
 // record finds the file of each package among the downloads and writes listFile. Of several
 // versions in the directory, the one that apt would install counts.
 func (a apt) record(ctx context.Context, packages []string) (map[string]string, error) {
-	versions, err := a.output(ctx, "apt-cache", append([]string{"--no-all-versions", "show"}, packages...)...)
+	versions, err := a.output(ctx, "apt-cache", append([]string{"show", "--no-all-versions"}, packages...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -127,22 +182,23 @@ func versionOf(deb string) string {
 	return strings.ReplaceAll(parts[1], "%3a", ":")
 }
 
-var kernelDepends = regexp.MustCompile(`(?m)^Depends: .*?\b(linux-image-[0-9][^ ,]*)`)
+var kernelDepends = regexp.MustCompile(`(?m)^Depends: .*?\b(linux-image-[0-9][^ ,\n]*)`)
 
-// kernelPackage resolves the port's metapackage to the package of one kernel version.
+// kernelPackage resolves the platform's metapackage to the package of one kernel version.
 func (a apt) kernelPackage(ctx context.Context) (string, error) {
-	out, err := a.output(ctx, "apt-cache", "--no-all-versions", "show", a.port.kernel)
+	out, err := a.output(ctx, "apt-cache", "show", "--no-all-versions", a.platform.kernel)
 	if err != nil {
 		return "", err
 	}
 	m := kernelDepends.FindStringSubmatch(out)
 	if m == nil {
-		return "", fmt.Errorf("find kernel package: %s names none", a.port.kernel)
+		return "", fmt.Errorf("find kernel package: %s names none", a.platform.kernel)
 	}
 	return m[1], nil
 }
 
-func (a apt) debs() string { return filepath.Join(a.dir, "debs") }
+func (a apt) debs() string  { return filepath.Join(a.dir, "debs") }
+func (a apt) lists() string { return filepath.Join(a.dir, "lists") }
 
 // prepare makes the directories and the sources file that apt is pointed at.
 func (a apt) prepare() error {
@@ -151,18 +207,14 @@ func (a apt) prepare() error {
 			return fmt.Errorf("prepare apt directory: %w", err)
 		}
 	}
-	sources, err := debianSources("/etc/apt")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(a.dir, "debian.sources"), []byte(sources), 0o644)
+	return os.WriteFile(filepath.Join(a.dir, "debian.sources"), []byte(a.sources), 0o644)
 }
 
 // flags point an apt program at the directory of our own.
 func (a apt) flags() []string {
 	return []string{
-		"-oAPT::Architecture=" + a.port.debian, "-oAPT::Architectures=" + a.port.debian,
-		"-oDir::State::Lists=" + filepath.Join(a.dir, "lists"),
+		"-oAPT::Architecture=" + a.platform.debian, "-oAPT::Architectures=" + a.platform.debian,
+		"-oDir::State::Lists=" + a.lists(),
 		"-oDir::State::status=/dev/null",
 		"-oDir::Cache=" + filepath.Join(a.dir, "cache"),
 		"-oDir::Etc::sourcelist=" + filepath.Join(a.dir, "debian.sources"),
@@ -183,13 +235,24 @@ func (a apt) run(ctx context.Context, program string, args ...string) error {
 func (a apt) output(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, append(a.flags(), args...)...)
 	cmd.Dir = a.debs()
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("run %s %s: %w: %s", program, args[0], err, lastLines(errs.String(), 3))
+		return "", fmt.Errorf("run %s %s: %w: %s", program, args[0], err, complaints(errs.String()))
 	}
 	return out.String(), nil
+}
+
+// complaints returns what apt's programs call errors.
+func complaints(text string) string {
+	var out []string
+	for _, line := range strings.Split(text, "\n") {
+		if e, ok := strings.CutPrefix(line, "E: "); ok {
+			out = append(out, e)
+		}
+	}
+	return lastLines(strings.Join(out, "\n"), 3)
 }
 
 // lastLines shortens a program's complaints for an error of one line.

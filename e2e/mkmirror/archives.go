@@ -31,7 +31,7 @@ func (m *mirror) archives(context.Context) error {
 			return fmt.Errorf("make %s.tgz: %w", a.top, err)
 		}
 	}
-	for _, g := range gemTable(m.pool.port.triplet) {
+	for _, g := range gemTable(m.pool.platform.triplet) {
 		if err := m.makeGem(g, gems); err != nil {
 			return fmt.Errorf("make gem %s: %w", g.name, err)
 		}
@@ -105,31 +105,20 @@ func fillMCollective(b *builder) {
 	b.take("mcollective-client", "usr/bin/mco", "bin/mco", 0o755)
 	b.take("ruby-systemu", "usr/lib/ruby/vendor_ruby/systemu.rb", "lib/mcollective/vendor/systemu/lib/systemu.rb", 0o644)
 	b.text("lib/mcollective/vendor/load_systemu.rb", 0o644, "$LOAD_PATH.unshift File.expand_path(\"systemu/lib\", __dir__)\n")
-	mendYAML(b)
+	editYAML(b)
 	b.text("STAND-IN.txt", 0o644, "Made by mkmirror out of Debian's packages mcollective* "+b.pool.version("mcollective-common")+
 		".\nNot the archive that Puppet published. One call was changed for Ruby 3.1, in "+mcoFacts+":\n\n  "+mcoOldCall+"\n  "+mcoNewCall+
 		"\n\nlib/mcollective/vendor/systemu is Debian's ruby-systemu, and load_systemu.rb is mkmirror's.\n")
 }
 
-// mendYAML changes the one call. It fails when the call is not there, so that another version of
+// editYAML changes the one call. It fails when the call is not there, so that another version of
 // the package is looked at by a person.
-func mendYAML(b *builder) {
-	if b.err != nil {
-		return
-	}
-	e := b.tree.Get(mcoFacts)
-	if e == nil {
-		b.fail(fmt.Errorf("mend %s: no such file", mcoFacts))
-		return
-	}
-	text, err := e.Content(1 << 20)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	if strings.Count(string(text), mcoOldCall) != 1 {
-		b.fail(fmt.Errorf("mend %s: the call of YAML.safe_load is not as expected", mcoFacts))
-		return
-	}
-	b.text(mcoFacts, 0o644, strings.Replace(string(text), mcoOldCall, mcoNewCall, 1))
+func editYAML(b *builder) {
+	const from = "usr/lib/ruby/vendor_ruby/mcollective/facts/yaml_facts.rb"
+	b.edit("mcollective-common", from, mcoFacts, 0o644, func(text string) (string, error) {
+		if strings.Count(text, mcoOldCall) != 1 {
+			return "", fmt.Errorf("edit %s: the call of YAML.safe_load is not as expected", mcoFacts)
+		}
+		return strings.Replace(text, mcoOldCall, mcoNewCall, 1), nil
+	})
 }

@@ -8,22 +8,20 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 )
 
-// mirror is one line of a mirror on its way: where it is built and what it is built from.
+// mirror is one series of the mirror on its way: where it is built and what it is built from.
 type mirror struct {
-	port    port
-	release string
-	dir     string // temporary directory beside out, common to all lines
+	series  series
+	dir     string // temporary directory beside out, common to all series
 	pool    *pool
-	mods    *modules
+	kernels []*kernel // that of the ISO, and those for which there are modules beside it
 	core    *overlay.Tree
-	initrd  []byte          // core, packed
-	shipped map[string]bool // kernel modules of core.gz and of the extensions made so far
-	isoPath string
+	initrd  []byte // core, packed
 	sink    ui.Sink
 }
 
@@ -40,7 +38,7 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 	if err := os.MkdirAll(o.work, 0o755); err != nil {
 		return fmt.Errorf("make work directory: %w", err)
 	}
-	lines, err := o.lines(ctx, sink)
+	all, err := o.collect(ctx, sink)
 	if err != nil {
 		return err
 	}
@@ -52,60 +50,67 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 		return fmt.Errorf("make temporary directory: %w", err)
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // gone after the rename
-	for _, m := range lines {
+	for _, m := range all {
 		m.dir = tmp
 		if err := m.build(ctx); err != nil {
 			return err
 		}
 	}
-	if err := lines[0].archives(ctx); err != nil { // they are the same for all
+	if err := all[0].archives(ctx); err != nil { // they are the same for all
 		return err
 	}
-	if err := documents(tmp, lines); err != nil {
+	if err := documents(tmp, all); err != nil {
 		return err
 	}
 	return replaceDir(tmp, o.out)
 }
 
-// lines fetches and unpacks what each line is made of.
-func (o options) lines(ctx context.Context, sink ui.Sink) ([]*mirror, error) {
+// collect fetches and unpacks what each series is made of. Series of one platform share its packages.
+func (o options) collect(ctx context.Context, sink ui.Sink) ([]*mirror, error) {
+	pools := make(map[platform]*pool)
 	var out []*mirror
-	for _, p := range ports() {
-		if o.only != "" && o.only != p.arch {
-			continue
+	for _, s := range matching(o.only) {
+		m := &mirror{series: s, sink: sink}
+		for _, from := range append([]platform{s.platform}, s.others...) {
+			if pools[from] == nil {
+				p, err := o.pool(ctx, from, sink)
+				if err != nil {
+					return nil, err
+				}
+				pools[from] = p
+			}
+			k, err := pools[from].kernel.forSeries()
+			if err != nil {
+				return nil, err
+			}
+			m.kernels = append(m.kernels, k)
 		}
-		m := &mirror{port: p, release: o.release, sink: sink}
-		dir := "apt"
-		if p.modern {
-			m.release, dir = o.release64, "apt-"+p.debian
-		}
-		debs, err := apt{dir: filepath.Join(o.work, dir), port: p, sink: sink}.fetch(ctx, p.packages(), o.refresh)
-		if err != nil {
-			return nil, err
-		}
-		sink.Event(ui.Event{Level: ui.Info, Step: "unpack", Text: fmt.Sprintf("%d packages", len(debs))})
-		if m.pool, err = unpack(ctx, o.work, p, debs); err != nil {
-			return nil, err
-		}
+		m.pool = pools[s.platform]
 		out = append(out, m)
 	}
 	return out, nil
 }
 
-// build runs the steps of one line in order.
+// pool fetches and unpacks the packages of one platform.
+func (o options) pool(ctx context.Context, from platform, sink ui.Sink) (*pool, error) {
+	sources, err := debianSources("/etc/apt")
+	if err != nil {
+		return nil, err
+	}
+	a := apt{dir: filepath.Join(o.work, from.work), sources: sources, platform: from, pauses: []time.Duration{2 * time.Second, 8 * time.Second}, sink: sink}
+	debs, err := a.fetch(ctx, packages(from), o.refresh)
+	if err != nil {
+		return nil, err
+	}
+	sink.Event(ui.Event{Level: ui.Info, Step: "unpack", Text: fmt.Sprintf("%d %s packages", len(debs), from.debian)})
+	return unpack(ctx, o.work, from, debs)
+}
+
+// build runs the steps of one series in order.
 func (m *mirror) build(ctx context.Context) error {
-	var err error
-	if m.mods, err = readModules(m.pool); err != nil {
+	m.sink.Event(ui.Event{Level: ui.Info, Step: "core", Item: m.series.initrd, Text: m.series.folder() + ", kernel " + m.kernels[0].release})
+	if err := m.buildCore(); err != nil {
 		return err
-	}
-	m.sink.Event(ui.Event{Level: ui.Info, Step: "core", Item: m.port.initrd, Text: "kernel " + m.mods.kernel})
-	var selected []*module
-	if m.core, selected, err = buildCore(m.pool, m.mods, m.release); err != nil {
-		return err
-	}
-	m.shipped = make(map[string]bool)
-	for _, mod := range selected {
-		m.shipped[mod.name] = true
 	}
 	for _, step := range []func(context.Context) error{m.releases, m.extensions, m.plus} {
 		if err := step(ctx); err != nil {

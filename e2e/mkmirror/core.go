@@ -34,30 +34,31 @@ func osRelease(release string) string {
 }
 
 // buildCore makes the tree of the initrd.
-func buildCore(p *pool, mods *modules, release string) (*overlay.Tree, []*module, error) {
-	b := newBuilder(p)
-	coreDirs(b)
+func (m *mirror) buildCore() error {
+	b := newBuilder(m.pool)
+	coreDirs(b, m.series)
 	coreFiles(b)
 	coreDevices(b)
-	b.text("usr/share/doc/tc/release.txt", 0o644, releaseText(release, mods.kernel))
-	b.text("etc/os-release", 0o644, osRelease(release))
-	coreBusybox(b)
-	coreLibraries(b)
-	selected := coreKernelModules(b, mods)
+	b.text("usr/share/doc/tc/release.txt", 0o644, releaseText(m.series.release, m.kernels[0].release))
+	b.text("etc/os-release", 0o644, osRelease(m.series.release))
+	coreBusybox(b, m.series.suid)
+	coreLibraries(b, m.series.libraries)
+	coreKernel(b, m.kernels[0])
 	t, err := b.done()
 	if err != nil {
-		return nil, nil, fmt.Errorf("make core.gz: %w", err)
+		return fmt.Errorf("make core.gz: %w", err)
 	}
 	if lost, asker, err := missing(t); err != nil {
-		return nil, nil, fmt.Errorf("make core.gz: %w", err)
+		return fmt.Errorf("make core.gz: %w", err)
 	} else if len(lost) > 0 {
-		return nil, nil, fmt.Errorf("make core.gz: %s is missing (needed by %s)", lost[0], asker[lost[0]])
+		return fmt.Errorf("make core.gz: %s is missing (needed by %s)", lost[0], asker[lost[0]])
 	}
-	return t, selected, nil
+	m.core = t
+	return nil
 }
 
 // coreDirs adds the directories whose modes or emptiness matter.
-func coreDirs(b *builder) {
+func coreDirs(b *builder, s series) {
 	for _, d := range []string{
 		"bin", "dev", "dev/pts", "dev/shm", "etc", "etc/sysconfig", "home", "lib", "mnt", "proc", "root", "run", "sbin", "sys",
 		"usr", "usr/bin", "usr/lib", "usr/local", "usr/local/bin", "usr/local/etc", "usr/local/etc/init.d", "usr/local/lib",
@@ -69,6 +70,8 @@ func coreDirs(b *builder) {
 	b.put(overlay.Dir("opt", 0o2775))
 	b.put(overlay.Dir("usr/local/tce.installed", 0o775))
 	b.put(overlay.Dir("etc/skel", 0o755))
+	b.own(0, s.tmpGID, "tmp")
+	b.own(0, s.installedGID, "usr/local/tce.installed")
 }
 
 // coreModes are the permissions of embedded files that are neither 0644 nor a script's 0755.
@@ -106,7 +109,7 @@ func coreFiles(b *builder) {
 	}
 	b.put(overlay.Symlink("etc/mtab", "/proc/mounts"))
 	b.own(0, gidStaff, "opt", "opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "opt/tcemirror",
-		"opt/.filetool.lst", "opt/.xfiletool.lst", "usr/local/tce.installed")
+		"opt/.filetool.lst", "opt/.xfiletool.lst")
 }
 
 // node is a device node of the stock image.
@@ -160,13 +163,9 @@ func busyboxDir(applet string) string {
 
 // coreBusybox adds busybox and a link for each applet of files/applets.txt that this busybox has:
 // its table of names holds each between two NUL bytes.
-func coreBusybox(b *builder) {
-	suid := "bin/busybox"
-	if b.pool.port.modern { // since 5.2 the set-uid bit is on a program of its own
-		suid = "bin/busybox.suid"
-		b.take("busybox-static", "bin/busybox", "bin/busybox", 0o755)
-	}
-	b.take("busybox-static", "bin/busybox", suid, 0o4755)
+func coreBusybox(b *builder, suid string) {
+	b.take("busybox-static", "bin/busybox", "bin/busybox", 0o755)
+	b.take("busybox-static", "bin/busybox", "bin/"+suid, 0o4755)
 	list, err := embedded.ReadFile("files/applets.txt")
 	if err == nil {
 		var program []byte
@@ -176,7 +175,7 @@ func coreBusybox(b *builder) {
 		for _, applet := range applets(string(list), program) {
 			name := path.Join(busyboxDir(applet), applet)
 			if b.tree.Get(name) == nil { // a script of ours of that name stays
-				b.put(overlay.Symlink(name, busyboxTarget(name, path.Base(suid))))
+				b.put(overlay.Symlink(name, busyboxTarget(name, suid)))
 			}
 		}
 	}
@@ -215,51 +214,39 @@ func busyboxTarget(name, suid string) string {
 	return "../../bin/" + program
 }
 
-// coreLibraries adds the C library as Tiny Core's base has it, and for 4.x the libraries that lscpu
-// and sfdisk need: mkbuild takes these two programs alone out of util-linux.tcz there, and on Tiny
-// Core 4.x their libraries are part of the base.
-func coreLibraries(b *builder) {
+// coreLibraries adds the C library as Tiny Core's base has it, and more libraries.
+func coreLibraries(b *builder, more []string) {
 	b.take("libc-bin", "sbin/ldconfig", "sbin/ldconfig", 0o755)
 	b.take("libc-bin", "usr/bin/getent", "usr/bin/getent", 0o755)
 	b.take("libc-bin", "usr/bin/ldd", "usr/bin/ldd", 0o755)
 	sonames := []string{
-		b.pool.port.loader, "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1",
+		b.pool.platform.loader, "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libutil.so.1",
 		"libnss_files.so.2", "libnss_dns.so.2", "libcrypt.so.1", "libgcc_s.so.1", "libz.so.1",
 	}
-	if b.pool.port.modern {
+	if b.pool.platform == amd64() {
 		b.put(overlay.Symlink("lib64", "lib")) // where Debian's programs look for the loader
-	} else {
-		sonames = append(sonames, "libsmartcols.so.1", "libfdisk.so.1", "libblkid.so.1", "libuuid.so.1", "libreadline.so.8", "libtinfo.so.6")
 	}
-	for _, soname := range sonames {
+	for _, soname := range append(sonames, more...) {
 		if b.err == nil {
 			b.fail(b.pool.addLibrary(b.tree, "lib", soname))
 		}
 	}
 }
 
-// coreKernelModules adds the modules with their index, and the absolute link through which depmod
-// on the running system sees those of extensions.
-func coreKernelModules(b *builder, mods *modules) []*module {
-	selected, err := mods.selectModules(coreModules())
-	if err != nil {
-		b.fail(err)
-		return nil
-	}
-	dir := path.Join("lib/modules", mods.kernel)
-	for _, mod := range selected {
-		e, err := mod.entry(dir)
-		if err != nil {
+// coreKernel adds the kernel's modules with their index, and the absolute link through which depmod on
+// the running system sees those of extensions.
+func coreKernel(b *builder, k *kernel) {
+	dir := path.Join("lib/modules", k.release)
+	for _, mod := range k.core {
+		if err := mod.put(b, dir); err != nil {
 			b.fail(err)
-			return nil
+			return
 		}
-		b.put(e)
 	}
-	dep, alias := depmod(selected)
+	dep, alias := depmod(k.core)
 	b.text(path.Join(dir, "modules.dep"), 0o644, string(dep))
 	b.text(path.Join(dir, "modules.alias"), 0o644, string(alias))
 	b.text(path.Join(dir, "modules.symbols"), 0o644, "# Aliases for symbols, used by symbol_request().\n")
-	b.put(overlay.Symlink(path.Join(dir, "kernel.tclocal"), "/usr/local/lib/modules/"+mods.kernel+"/kernel/"))
+	b.put(overlay.Symlink(path.Join(dir, "kernel.tclocal"), "/usr/local/lib/modules/"+k.release+"/kernel/"))
 	b.put(overlay.Dir("usr/local/lib/modules", 0o755))
-	return selected
 }

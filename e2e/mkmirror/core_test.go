@@ -11,11 +11,11 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// packageless makes the part of core.gz that needs no package.
-func packageless(t *testing.T) *overlay.Tree {
+// packageless makes the part of a series' core.gz that needs no package.
+func packageless(t *testing.T, s series) *overlay.Tree {
 	t.Helper()
 	b := newBuilder(nil)
-	coreDirs(b)
+	coreDirs(b, s)
 	coreFiles(b)
 	coreDevices(b)
 	tree, err := b.done()
@@ -25,7 +25,7 @@ func packageless(t *testing.T) *overlay.Tree {
 
 // What other programs rely on in a stock core.gz: modes, owners, nodes.
 func TestCoreModes(t *testing.T) {
-	tree := packageless(t)
+	tree := packageless(t, allSeries()[0])
 	for _, want := range []struct {
 		path         string
 		mode         uint32
@@ -57,9 +57,25 @@ func TestCoreModes(t *testing.T) {
 	}
 }
 
+// Two owners of the base changed with the releases; mkbuild has to take those of the base at hand.
+func TestCoreOwners(t *testing.T) {
+	for _, s := range allSeries() {
+		want := map[string][2]uint32{"tmp": {0, 0}, "usr/local/tce.installed": {0, gidStaff}, "opt": {0, gidStaff}}
+		if s.folder() == "8.x" { // as in all real ones from 8.x on
+			want["tmp"], want["usr/local/tce.installed"] = [2]uint32{0, gidStaff}, [2]uint32{0, 0}
+		}
+		tree := packageless(t, s)
+		for name, owner := range want {
+			if e := tree.Get(name); [2]uint32{e.UID, e.GID} != owner {
+				t.Errorf("%s, %s: got %d:%d, want %v", s.folder(), name, e.UID, e.GID, owner)
+			}
+		}
+	}
+}
+
 // The texts that mkbuild edits are those of the stock image.
 func TestCoreStockTexts(t *testing.T) {
-	tree := packageless(t)
+	tree := packageless(t, allSeries()[0])
 	for name, want := range map[string]string{
 		"opt/bootsync.sh": "#!/bin/sh\n# put other system startup commands here, the boot process will wait until they complete.\n" +
 			"# Use bootlocal.sh for system startup commands that can run in the background \n" +
@@ -114,7 +130,7 @@ func TestCheckReplaceable(t *testing.T) {
 	if err := checkReplaceable(dir); err == nil {
 		t.Error("a directory with a user's mkbuild.yaml may be replaced")
 	}
-	writeTestFile(t, filepath.Join(dir, "README"), readmeText([]*mirror{{mods: &modules{kernel: "6.1"}}}))
+	writeTestFile(t, filepath.Join(dir, "README"), readmeText([]*mirror{{kernels: []*kernel{{release: "6.1"}}}}))
 	if err := checkReplaceable(dir); err != nil {
 		t.Errorf("a mirror: %v", err)
 	}

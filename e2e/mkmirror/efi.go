@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ const efiSpare = 64 << 10
 func stageEFI(b *builder) {
 	text, err := embedded.ReadFile("files/grub/grub.cfg")
 	if err != nil {
-		b.fail(err)
+		b.fail(fmt.Errorf("read embedded files: %w", err))
 		return
 	}
 	menu := strings.ReplaceAll(string(text), "{uuid}", volumeUUID())

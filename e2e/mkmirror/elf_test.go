@@ -82,7 +82,7 @@ func libraryPool(t *testing.T, libs map[string][]byte) *pool {
 	for name, b := range libs {
 		writeTestFile(t, filepath.Join(root, "usr/lib/i386-linux-gnu", name), string(b))
 	}
-	return &pool{port: ports()[0], roots: map[string]string{"libs": root}, debs: map[string]string{}}
+	return &pool{platform: i386(), roots: map[string]string{"libs": root}, debs: map[string]string{}}
 }
 
 func TestAddLibrariesFollowsNeeds(t *testing.T) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,96 +15,111 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// extension describes one .tcz of the mirror.
+// extension is one .tcz of the mirror.
 type extension struct {
-	name   string // "bash", "scsi-KERNEL"
-	title  string
-	about  string // what it is made of, for .info
-	from   string // package whose version it carries
-	dep    string // content of the .dep file with its quirks; empty: no .dep file
-	fill   func(*builder, *mirror)
-	script string // startup script: a file of files/tce, or empty
-	// rootUID, rootGID and rootMode are those of the TCZ's root inode: on Tiny Core's mirrors it
-	// is often not root's, and nothing may apply it to "/".
-	rootUID, rootGID int
-	rootMode         uint32
-	tree             *overlay.Tree
+	name  string // "bash", "scsi-KERNEL"
+	holds string // the name of its content, where that is another one
+	dep   string // content of the .dep file with its quirks; empty: no .dep file
+	root  owner
+	// What the making adds.
+	kernel *kernel // whose modules it holds
+	tree   *overlay.Tree
 }
 
-// extensions makes all TCZs, each with its side files.
+// owner is what a TCZ says of its root inode: often it is not root's, and nothing may apply it to "/". No mode
+// stands for 0755.
+type owner struct {
+	uid, gid int
+	mode     uint32
+}
+
+func (x *extension) content() content {
+	return contents()[cmp.Or(x.holds, x.name)]
+}
+
+// file is the extension's file: KERNEL stands for the name of a kernel.
+func (x *extension) file() string { return x.kernel.fileName(x.name) }
+
+// table lists the extensions of the series, those with kernel modules once for each kernel.
+func (m *mirror) table() (all []*extension, byFile map[string]*extension) {
+	byFile = make(map[string]*extension)
+	for _, x := range m.series.extensions {
+		kernels := m.kernels[:1]
+		if x.content().modules != nil {
+			kernels = m.kernels
+		}
+		for _, k := range kernels {
+			one := x
+			one.kernel = k
+			all = append(all, &one)
+			byFile[one.file()] = &one
+		}
+	}
+	return all, byFile
+}
+
+// extensions makes all TCZs, each with its side files, and the list of them.
 func (m *mirror) extensions(ctx context.Context) error {
 	if err := os.MkdirAll(m.path("tcz"), 0o755); err != nil {
 		return fmt.Errorf("make extensions: %w", err)
 	}
-	table := m.table()
-	byName := make(map[string]*extension)
+	table, byFile := m.table()
 	for _, x := range table {
-		byName[x.name] = x
-	}
-	for _, x := range table {
-		if err := m.makeExtension(ctx, x, byName); err != nil {
-			return fmt.Errorf("make %s.tcz: %w", x.name, err)
+		if err := m.makeExtension(ctx, x, byFile); err != nil {
+			return fmt.Errorf("make %s: %w", x.file(), err)
 		}
+	}
+	names := slices.Sorted(maps.Keys(byFile))
+	if err := os.WriteFile(m.path("tcz", "info.lst"), []byte(strings.Join(names, "\n")+"\n"), 0o644); err != nil {
+		return fmt.Errorf("list extensions: %w", err)
 	}
 	return nil
 }
 
 // makeExtension fills, completes and packs one extension. Those that it depends on come before it
 // in the table, so their trees are there.
-func (m *mirror) makeExtension(ctx context.Context, x *extension, byName map[string]*extension) error {
+func (m *mirror) makeExtension(ctx context.Context, x *extension, byFile map[string]*extension) error {
 	b := newBuilder(m.pool)
-	x.fill(b, m)
+	if patterns := x.content().modules; patterns != nil {
+		x.kernel.fill(b, patterns)
+	} else {
+		x.content().fill(b, m)
+	}
 	others := []*overlay.Tree{m.core}
-	for _, name := range dependencies(x.name, byName) {
-		if t := byName[name].tree; t != nil {
-			others = append(others, t)
+	for _, need := range x.dependencies(byFile) {
+		if need.tree != nil {
+			others = append(others, need.tree)
 		}
 	}
 	if b.err == nil {
 		b.fail(m.pool.addLibraries(b.tree, "usr/local/lib", others...))
 	}
-	if err := x.addScript(b); err != nil {
+	if x.content().script {
+		x.addScript(b)
+	}
+	var err error
+	if x.tree, err = b.done(); err != nil {
 		return err
 	}
-	t, err := b.done()
-	if err != nil {
+	m.sink.Event(ui.Event{Level: ui.Info, Step: "tcz", Item: x.file(), Text: fmt.Sprintf("%d files", x.tree.Len())})
+	if err := pack(ctx, x, m.path("tcz", x.file())); err != nil {
 		return err
 	}
-	x.tree = t
-	file := m.fileName(x.name)
-	m.sink.Event(ui.Event{Level: ui.Info, Step: "tcz", Item: file, Text: fmt.Sprintf("%d files", t.Len())})
-	if err := pack(ctx, x, m.path("tcz", file)); err != nil {
-		return err
-	}
-	return m.sideFiles(x, file)
+	return m.sideFiles(x)
 }
 
-// fileName puts the kernel's name into an extension's.
-func (m *mirror) fileName(name string) string {
-	if base, ok := strings.CutSuffix(name, "-KERNEL"); ok {
-		name = base + "-" + m.mods.kernel
-	}
-	return name + ".tcz"
-}
-
-// dependencies returns the names of all extensions that one needs, directly and indirectly.
-// A name that is in no table is an error of the table, found by its test.
-func dependencies(name string, byName map[string]*extension) []string {
-	var out []string
-	seen := map[string]bool{name: true}
-	todo := []string{name}
-	for len(todo) > 0 {
-		x := byName[todo[0]]
-		todo = todo[1:]
-		if x == nil {
-			continue
-		}
-		for _, d := range strings.Fields(x.dep) {
-			d = strings.TrimSuffix(d, ".tcz")
-			if !seen[d] && byName[d] != nil {
-				seen[d] = true
-				out = append(out, d)
-				todo = append(todo, d)
+// dependencies returns all extensions that one needs, directly and indirectly. A name that is in
+// no table is an error of the table, found by its test.
+func (x *extension) dependencies(byFile map[string]*extension) []*extension {
+	var out []*extension
+	seen := map[string]bool{x.file(): true}
+	for todo := []*extension{x}; len(todo) > 0; todo = todo[1:] {
+		for _, name := range strings.Fields(todo[0].dep) {
+			file := x.kernel.fileName(strings.TrimSuffix(name, ".tcz"))
+			if need := byFile[file]; need != nil && !seen[file] {
+				seen[file] = true
+				out = append(out, need)
+				todo = append(todo, need)
 			}
 		}
 	}
@@ -110,20 +127,12 @@ func dependencies(name string, byName map[string]*extension) []string {
 }
 
 // addScript adds the startup script with the owner that such scripts have on the mirrors.
-func (x *extension) addScript(b *builder) error {
-	if x.script == "" {
-		return nil
-	}
-	text, err := embedded.ReadFile(path.Join("files/tce", x.script))
-	if err != nil {
-		return fmt.Errorf("read embedded files: %w", err)
-	}
+func (x *extension) addScript(b *builder) {
 	name := "usr/local/tce.installed/" + x.name
 	b.put(overlay.Dir("usr/local/tce.installed", 0o775))
-	b.text(name, 0o775, string(text))
+	b.embedded("files/tce/"+x.name, name, 0o775)
 	b.own(0, gidStaff, "usr/local/tce.installed")
 	b.own(uidTC, gidStaff, name)
-	return b.err
 }
 
 // pack runs mksquashfs. Block size, compressor, export table and the lack of xattrs are those of
@@ -147,8 +156,8 @@ func pack(ctx context.Context, x *extension, out string) error {
 	when := strconv.Itoa(buildTime)
 	return runTool(ctx, "mksquashfs", filepath.Join(tmp, "root"), out, "-pf", filepath.Join(tmp, "pseudo"),
 		"-b", "4096", "-comp", "gzip", "-no-xattrs", "-noappend", "-no-progress", "-quiet",
-		"-mkfs-time", when, "-all-time", when, "-root-time", when, "-root-mode", fmt.Sprintf("%o", x.mode()),
-		"-root-uid", strconv.Itoa(x.rootUID), "-root-gid", strconv.Itoa(x.rootGID))
+		"-mkfs-time", when, "-all-time", when, "-root-time", when, "-root-mode", fmt.Sprintf("%o", cmp.Or(x.root.mode, 0o755)),
+		"-root-uid", strconv.Itoa(x.root.uid), "-root-gid", strconv.Itoa(x.root.gid))
 }
 
 // pseudoFile says to mksquashfs what every entry's mode and owner are. Its format separates by
@@ -167,16 +176,9 @@ func pseudoFile(t *overlay.Tree) (string, error) {
 	return s.String(), nil
 }
 
-func (x *extension) mode() uint32 {
-	if x.rootMode == 0 {
-		return 0o755
-	}
-	return x.rootMode
-}
-
 // sideFiles writes .md5.txt, .info, .list and .dep beside a TCZ.
-func (m *mirror) sideFiles(x *extension, file string) error {
-	tcz := m.path("tcz", file)
+func (m *mirror) sideFiles(x *extension) error {
+	tcz := m.path("tcz", x.file())
 	if err := writeMD5(tcz); err != nil {
 		return err
 	}
@@ -185,7 +187,7 @@ func (m *mirror) sideFiles(x *extension, file string) error {
 		return err
 	}
 	texts := map[string]string{
-		".info": m.infoText(x, file, info.Size()),
+		".info": m.infoText(x, info.Size()),
 		".list": listText(x.tree),
 	}
 	if x.dep != "" {
@@ -200,18 +202,19 @@ func (m *mirror) sideFiles(x *extension, file string) error {
 }
 
 // infoText writes an .info file: "Key:<tabs>value" with continuation lines.
-func (m *mirror) infoText(x *extension, file string, size int64) string {
-	from := x.from
-	if from == "" {
-		from = "linux-image-" + m.mods.kernel
+func (m *mirror) infoText(x *extension, size int64) string {
+	c := x.content()
+	from, version := c.from, m.pool.version(c.from)
+	if c.modules != nil {
+		from, version = x.kernel.pkg, x.kernel.version
 	}
 	var s strings.Builder
 	line := func(key, value string) {
 		s.WriteString(key + ":" + strings.Repeat("\t", max(1, 2-len(key)/8)) + value + "\n")
 	}
-	line("Title", file)
-	line("Description", x.title)
-	line("Version", m.pool.version(from))
+	line("Title", x.file())
+	line("Description", c.title)
+	line("Version", version)
 	line("Author", "see the Debian package "+from)
 	line("Original-site", "https://packages.debian.org/"+from)
 	line("Copying-policy", "see the Debian package "+from)
@@ -220,8 +223,8 @@ func (m *mirror) infoText(x *extension, file string, size int64) string {
 	line("Tags", "stand-in")
 	line("Comments", "STAND-IN for the extension of this name, made by mkmirror out of")
 	s.WriteString("\t\tDebian packages. It is not the extension of Tiny Core Linux.\n")
-	if x.about != "" {
-		s.WriteString("\t\t" + x.about + "\n")
+	if c.about != "" {
+		s.WriteString("\t\t" + c.about + "\n")
 	}
 	line("Change-log", "----")
 	line("Current", "2012/05/09 stand-in")

@@ -12,64 +12,74 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-func tableByName(t *testing.T, table []*extension) ([]*extension, map[string]*extension) {
-	t.Helper()
-	byName := make(map[string]*extension)
-	for _, x := range table {
-		if byName[x.name] != nil {
-			t.Errorf("%s is twice in the table", x.name)
-		}
-		byName[x.name] = x
-	}
-	return table, byName
+// stub is a series on its way, without packages.
+func stub(s series) *mirror {
+	return &mirror{series: s, kernels: []*kernel{{release: "6.1"}, {release: "6.1-other"}}[:1+len(s.others)]}
 }
 
 // Each extension comes after those that it needs, so that their libraries are known; the cycle on
-// purpose is the exception.
-func TestExtensionTableOrder(t *testing.T) {
-	for _, table := range [][]*extension{extensionTable(), modernTable()} {
-		checkOrder(t, table)
+// purpose is the exception. Each has a content, and each other kernel its own modules.
+func TestExtensionTables(t *testing.T) {
+	for _, s := range allSeries() {
+		table, byFile := stub(s).table()
+		if len(table) != len(byFile) {
+			t.Errorf("%s: %d extensions have %d names", s.folder(), len(table), len(byFile))
+		}
+		made := make(map[string]bool)
+		for _, x := range table {
+			if c := x.content(); c.title == "" || (c.fill == nil) == (c.modules == nil) {
+				t.Errorf("%s: %s: no content", s.folder(), x.file())
+			}
+			for _, name := range tcz.ParseDep([]byte(x.dep)) {
+				file := x.kernel.fileName(strings.TrimSuffix(name, ".tcz"))
+				if byFile[file] == nil {
+					t.Errorf("%s: %s needs %s, which is not in the table", s.folder(), x.file(), file)
+				}
+				if !made[file] && x.name != "ncurses-common" {
+					t.Errorf("%s: %s comes before %s", s.folder(), x.file(), file)
+				}
+			}
+			made[x.file()] = true
+		}
 	}
 }
 
-func checkOrder(t *testing.T, table []*extension) {
-	t.Helper()
-	table, byName := tableByName(t, table)
-	made := make(map[string]bool)
-	for _, x := range table {
-		for _, d := range tcz.ParseDep([]byte(x.dep)) {
-			name := strings.TrimSuffix(d, ".tcz")
-			if byName[name] == nil {
-				t.Errorf("%s needs %s, which is not in the table", x.name, d)
-			}
-			if !made[name] && x.name != "ncurses-common" {
-				t.Errorf("%s comes before %s", x.name, name)
+// The mirror has what mkbuild asks for by default, or what its own mkbuild.yaml names.
+func TestTablesHaveWhatIsAskedFor(t *testing.T) {
+	for _, s := range allSeries() {
+		_, byFile := stub(s).table()
+		known := tcz.SeriesOf(s.release, s.arch)
+		if known.Edition != s.edition {
+			t.Errorf("%s: another edition than in mkbuild's table", s.folder())
+		}
+		want := s.names
+		if want == nil {
+			want = known.Extensions
+		}
+		for _, name := range append(slices.Clone(want), "openssh") {
+			if byFile[(&kernel{release: "6.1"}).fileName(name)] == nil {
+				t.Errorf("%s: no %s", s.folder(), name)
 			}
 		}
-		made[x.name] = true
 	}
 }
 
-// The mirror has what mkbuild asks for by default, in both series.
-func TestTablesHaveTheDefaults(t *testing.T) {
-	for _, p := range ports() {
-		m := &mirror{port: p}
-		_, byName := tableByName(t, m.table())
-		series := tcz.SeriesOf(map[bool]string{false: "4.5.2", true: "15.0"}[p.modern], p.arch)
-		if series.Edition != p.edition {
-			t.Errorf("%s: another edition than in mkbuild's table", p.arch)
-		}
-		for _, name := range append(series.Extensions, "openssh") {
-			if byName[name] == nil {
-				t.Errorf("%s: no %s", p.arch, name)
-			}
+// 8.x has the gaps of the real one: no ruby.tcz, and modules for a kernel that the ISO has not.
+func TestSeries8HasGaps(t *testing.T) {
+	_, byFile := stub(matching("8.x")[0]).table()
+	for file, want := range map[string]bool{
+		"ruby.tcz": false, "ruby-1.9.tcz": true, "ruby-2.2.tcz": true, "scsi-6.1.tcz": true, "scsi-6.1-other.tcz": true,
+		"raid-dm-6.1-other.tcz": true, "openssl-1.0.0.tcz": false, "libssl-0.9.8.tcz": false, "firmware-bnx2.tcz": false,
+	} {
+		if (byFile[file] != nil) != want {
+			t.Errorf("%s: there is %v, want %v", file, !want, want)
 		}
 	}
 }
 
 // The oddities of the real mirrors must not get lost when somebody tidies the table.
 func TestExtensionTableHasQuirks(t *testing.T) {
-	table, byName := tableByName(t, extensionTable())
+	table, byFile := stub(allSeries()[0]).table()
 	var all []string
 	for _, x := range table {
 		if x.dep != "" {
@@ -92,24 +102,30 @@ func TestExtensionTableHasQuirks(t *testing.T) {
 		slices.Sort(f)
 		return len(slices.Compact(slices.Clone(f))) < len(f)
 	})
-	if !slices.Contains(dependencies("ncurses", byName), "ncurses-common") || !slices.Contains(dependencies("ncurses-common", byName), "ncurses") {
+	ncurses, common := byFile["ncurses.tcz"], byFile["ncurses-common.tcz"]
+	if !slices.Contains(ncurses.dependencies(byFile), common) || !slices.Contains(common.dependencies(byFile), ncurses) {
 		t.Error("no cycle")
 	}
 }
 
 func TestDependencies(t *testing.T) {
-	byName := map[string]*extension{
-		"a": {dep: "\nb.tcz \nb.tcz\nc-KERNEL.tcz"}, "b": {dep: "a.tcz\n"}, "c-KERNEL": {dep: "gone.tcz\n"},
+	byFile := make(map[string]*extension)
+	for _, x := range []*extension{
+		{name: "a", dep: "\nb.tcz \nb.tcz\nc-KERNEL.tcz"}, {name: "b", dep: "a.tcz\n"}, {name: "c-KERNEL", dep: "gone.tcz\n"},
+	} {
+		x.kernel = &kernel{release: "6.1"}
+		byFile[x.file()] = x
 	}
-	if got, want := dependencies("a", byName), []string{"b", "c-KERNEL"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	want := []*extension{byFile["b.tcz"], byFile["c-6.1.tcz"]}
+	if got := byFile["a.tcz"].dependencies(byFile); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
 func TestFileName(t *testing.T) {
-	m := &mirror{mods: &modules{kernel: "6.1.0-50-686"}}
+	k := &kernel{release: "6.1.0-50-686"}
 	for in, want := range map[string]string{"bash": "bash.tcz", "scsi-KERNEL": "scsi-6.1.0-50-686.tcz", "KERNEL-x": "KERNEL-x.tcz"} {
-		if got := m.fileName(in); got != want {
+		if got := k.fileName(in); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
@@ -134,9 +150,11 @@ func TestPseudoFile(t *testing.T) {
 
 // The CD of CorePlus has its extensions with all that they need, each with its digest.
 func TestStageCDE(t *testing.T) {
-	m := &mirror{port: ports()[0], release: "4.5.2", dir: t.TempDir(), mods: &modules{kernel: "6.1"}}
-	for _, x := range m.table() {
-		file := m.path("tcz", m.fileName(x.name))
+	m := stub(allSeries()[0])
+	m.dir = t.TempDir()
+	table, _ := m.table()
+	for _, x := range table {
+		file := m.path("tcz", x.file())
 		writeTestFile(t, file, x.name)
 		writeTestFile(t, file+".md5.txt", "sum")
 		if x.dep != "" {

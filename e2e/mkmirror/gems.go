@@ -91,21 +91,7 @@ func (s *gemspec) standIn(g gemSource, version string) string {
 
 // addExecutable adds a program with the interpreter line that gems have.
 func addExecutable(b *builder, pkg, from, to string) {
-	if b.err != nil {
-		return
-	}
-	e, err := b.pool.file(pkg, from, to, 0o755)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	text, err := e.Content(1 << 20)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	_, rest, _ := strings.Cut(string(text), "\n")
-	b.text(to, 0o755, "#!/usr/bin/env ruby\n"+rest)
+	b.edit(pkg, from, to, 0o755, func(text string) (string, error) { return interpreter("/usr/bin/env ruby", text), nil })
 }
 
 // writeGem writes the format of RubyGems 2 and later: a tar archive of the gzip'd specification,

@@ -1,7 +1,8 @@
-// Command mkmirror assembles a mirror in the shape of Tiny Core Linux's out of Debian packages: a line of
-// 4.x for x86 and one of today for x86_64, so that mkbuild can be developed, demonstrated and tested where the public mirrors
-// cannot be reached. What it makes is a stand-in and says so: in the image's release text, in
-// every .info file and in a README at the top of the mirror.
+// Command mkmirror assembles a mirror in the shape of Tiny Core Linux's out of Debian packages, so that
+// mkbuild can be developed, demonstrated and tested where the public mirrors cannot be reached. It has three
+// release series, which differ as real ones do: 4.x and 8.x for x86, 15.x for x86_64. What it makes is a
+// stand-in and says so: in the image's release text, in every .info file and in a README at the top of the
+// mirror. Start reading at [assemble], and at [allSeries] for what differs.
 //
 // It needs a Debian machine (apt, dpkg-deb, mksquashfs, xorriso) and no root.
 package main
@@ -11,18 +12,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 
 	"mkbuild/internal/ui"
 )
 
-const usage = `mkmirror assembles a Tiny-Core-shaped mirror out of Debian packages: a line of 4.x
-for x86 (i386 packages) and one of today for x86_64 (amd64 packages).
+const usage = `mkmirror assembles a Tiny-Core-shaped mirror out of Debian packages, with three release
+series: 4.x and 8.x for x86 (i386 packages) and 15.x for x86_64 (amd64 packages).
 
 Usage: mkmirror [flags] DIR
 
@@ -30,24 +30,22 @@ DIR is created whole, or not at all; an earlier mirror there is replaced.
 
 Flags:
   --work DIR      downloads and unpacked packages, kept between runs (default: DIR.work)
-  --release V     the Tiny Core release for x86 to stand in for (default 4.5.2)
-  --release64 V   the one for x86_64 (default 15.0)
-  --only ARCH     make one line alone: x86 or x86_64
+  --only SERIES   make one series alone (4.x, 8.x, 15.x), or those of an architecture (x86, x86_64)
   --refresh       ask Debian's archive for newer packages; without it, packages that were
                   downloaded before are used again and no network is needed
 
-The result is used as:  mkbuild iso --config DIR/mkbuild.yaml
-                        mkbuild iso --config DIR/mkbuild-x86_64.yaml
+The result is used as:  mkbuild iso --config DIR/mkbuild.yaml          (4.x)
+                        mkbuild iso --config DIR/mkbuild-8.x.yaml
+                        mkbuild iso --config DIR/mkbuild-x86_64.yaml   (15.x)
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 `
 
 // options are what the command line says.
 type options struct {
-	out, work          string
-	release, release64 string
-	only               string // architecture; empty: all
-	refresh            bool
+	out, work string
+	only      string // series or architecture; empty: all
+	refresh   bool
 }
 
 func main() {
@@ -84,10 +82,8 @@ func run(ctx context.Context, args []string) int {
 func parseArgs(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("mkmirror", flag.ContinueOnError)
-	fs.SetOutput(discard{})
+	fs.SetOutput(io.Discard) // run prints the one line that users see
 	fs.StringVar(&o.work, "work", "", "")
-	fs.StringVar(&o.release, "release", "4.5.2", "")
-	fs.StringVar(&o.release64, "release64", "15.0", "")
 	fs.StringVar(&o.only, "only", "", "")
 	fs.BoolVar(&o.refresh, "refresh", false, "")
 	if err := fs.Parse(args); err != nil {
@@ -96,13 +92,8 @@ func parseArgs(args []string) (options, error) {
 	if fs.NArg() != 1 || fs.Arg(0) == "" {
 		return o, fmt.Errorf("want one directory, got %d arguments", fs.NArg())
 	}
-	if o.only != "" && !slices.Contains(portNames(), o.only) {
-		return o, fmt.Errorf("--only %s: want one of %s", o.only, strings.Join(portNames(), ", "))
-	}
-	for _, r := range []string{o.release, o.release64} {
-		if _, err := majorOf(r); err != nil {
-			return o, err
-		}
+	if len(matching(o.only)) == 0 {
+		return o, fmt.Errorf("--only %s: want 4.x, 8.x, 15.x, x86 or x86_64", o.only)
 	}
 	out, err := filepath.Abs(fs.Arg(0))
 	if err != nil {
@@ -115,11 +106,6 @@ func parseArgs(args []string) (options, error) {
 	o.work, err = filepath.Abs(o.work)
 	return o, err
 }
-
-// discard drops what the flag package would print: run prints the one line that users see.
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // stderrSink prints one line for each event that is worth one.
 type stderrSink struct{}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -9,47 +10,31 @@ func TestParseArgs(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		args []string
-		want string // part of options.release, or "error"
+		want string // the folders of the series, or "error"
 	}{
-		{"default release", []string{"m"}, "4.5.2"},
-		{"release", []string{"--release", "4.7", "m"}, "4.7"},
+		{"all", []string{"m"}, "4.x 8.x 15.x"},
 		{"no directory", nil, "error"},
 		{"two directories", []string{"a", "b"}, "error"},
 		{"empty directory", []string{""}, "error"},
-		{"release is a path", []string{"--release", "../4.5", "m"}, "error"},
-		{"one line", []string{"--only", "x86_64", "m"}, "4.5.2"},
-		{"no such line", []string{"--only", "arm", "m"}, "error"},
-		{"release64 is a path", []string{"--release64", "../15.0", "m"}, "error"},
+		{"one series", []string{"--only", "8.x", "m"}, "8.x"},
+		{"an architecture", []string{"-only=x86", "m"}, "4.x 8.x"},
+		{"the other architecture", []string{"--only", "x86_64", "m"}, "15.x"},
+		{"no such series", []string{"--only", "arm", "m"}, "error"},
 		{"unknown flag", []string{"--nope", "m"}, "error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o, err := parseArgs(tc.args)
+			var got []string
+			for _, s := range matching(o.only) {
+				got = append(got, s.folder())
+			}
 			switch {
 			case (err != nil) != (tc.want == "error"):
 				t.Fatalf("error %v, want %q", err, tc.want)
-			case err == nil && (o.release != tc.want || o.work == "" || o.out == ""):
-				t.Errorf("got %+v, want release %q", o, tc.want)
+			case err == nil && (strings.Join(got, " ") != tc.want || o.work == "" || o.out == ""):
+				t.Errorf("got %q, %+v, want %q", got, o, tc.want)
 			}
 		})
-	}
-}
-
-func TestOlderRelease(t *testing.T) {
-	for in, want := range map[string]string{"4.5.2": "4.5.1", "4.0": "4.0.0", "4.10": "4.9"} {
-		if got := olderRelease(in); got != want {
-			t.Errorf("olderRelease(%s) = %s, want %s", in, got, want)
-		}
-	}
-}
-
-func TestMajorOf(t *testing.T) {
-	if n, err := majorOf("4.5.2"); n != 4 || err != nil {
-		t.Errorf("got %d, %v", n, err)
-	}
-	for _, bad := range []string{"", "4", "4.", "x.1", "4.5/..", "4.5.2\n"} {
-		if _, err := majorOf(bad); err == nil {
-			t.Errorf("%q is taken", bad)
-		}
 	}
 }
 

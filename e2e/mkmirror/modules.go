@@ -22,55 +22,94 @@ type module struct {
 	depends []string // names
 	aliases []string
 	host    string
+	packed  []byte // compressed, once somebody has asked for it
 }
 
-// modules are all modules of the kernel package by name.
-type modules struct {
-	kernel  string // uname -r
+// kernel is a kernel package and its modules by name.
+type kernel struct {
+	release string // uname -r
+	pkg     string
+	version string // of the package
 	byName  map[string]*module
 	builtin map[string]bool // names that are part of the kernel itself
+	// Of a series: the modules of core.gz, and names in it and in the extensions made so far.
+	core    []*module
+	shipped map[string]bool
 }
 
-// readModules finds the kernel package's modules without reading them.
-func readModules(p *pool) (*modules, error) {
-	pkg := ""
+// forSeries returns the kernel as a series has it before there are extensions.
+func (k *kernel) forSeries() (*kernel, error) {
+	own := *k
+	own.shipped = make(map[string]bool)
+	var err error
+	own.core, err = k.selectModules(coreModules())
+	for _, mod := range own.core {
+		own.shipped[mod.name] = true
+	}
+	return &own, err
+}
+
+// readKernel finds the kernel package's modules without reading them.
+func readKernel(p *pool) (*kernel, error) {
+	k := &kernel{byName: make(map[string]*module), builtin: make(map[string]bool)}
 	for _, n := range p.names() {
-		if strings.HasPrefix(n, "linux-image-") {
-			pkg = n
+		if release, ok := strings.CutPrefix(n, "linux-image-"); ok {
+			k.pkg, k.release, k.version = n, release, p.version(n)
 		}
 	}
-	m := &modules{kernel: strings.TrimPrefix(pkg, "linux-image-"), byName: make(map[string]*module), builtin: make(map[string]bool)}
-	dir := path.Join("lib/modules", m.kernel)
-	names, err := p.files(pkg, dir)
+	dir := path.Join("lib/modules", k.release)
+	names, err := p.files(k.pkg, dir)
 	if err != nil {
 		return nil, fmt.Errorf("read kernel modules: %w", err)
 	}
 	for _, name := range names {
-		host := filepath.Join(p.roots[pkg], filepath.FromSlash(path.Join(dir, name)))
+		host := filepath.Join(p.roots[k.pkg], filepath.FromSlash(path.Join(dir, name)))
 		if name == "modules.builtin" {
-			if err := m.readBuiltin(host); err != nil {
+			if err := k.readBuiltin(host); err != nil {
 				return nil, err
 			}
 		}
 		if path.Ext(name) != ".ko" {
 			continue
 		}
-		m.byName[moduleName(name)] = &module{name: moduleName(name), path: name, host: host}
+		k.byName[moduleName(name)] = &module{name: moduleName(name), path: name, host: host}
 	}
-	if len(m.byName) == 0 {
-		return nil, fmt.Errorf("read kernel modules: %s holds none", pkg)
+	if len(k.byName) == 0 {
+		return nil, fmt.Errorf("read kernel modules: %s holds none", k.pkg)
 	}
-	return m, nil
+	return k, nil
+}
+
+// fileName puts the kernel's name into an extension's.
+func (k *kernel) fileName(name string) string {
+	if base, ok := strings.CutSuffix(name, "-KERNEL"); ok {
+		name = base + "-" + k.release
+	}
+	return name + ".tcz"
+}
+
+// fill adds modules that core.gz does not have, with those that they need.
+func (k *kernel) fill(b *builder, patterns []string) {
+	selected, err := k.selectModules(patterns)
+	for _, mod := range selected {
+		if err == nil && !k.shipped[mod.name] {
+			k.shipped[mod.name] = true
+			err = mod.put(b, path.Join("usr/local/lib/modules", k.release))
+		}
+	}
+	if err != nil {
+		b.fail(err)
+	}
 }
 
 // readBuiltin notes the names in modules.builtin: choosing one of them needs no file.
-func (m *modules) readBuiltin(host string) error {
+func (k *kernel) readBuiltin(host string) error {
 	b, err := os.ReadFile(host)
 	if err != nil {
 		return fmt.Errorf("read kernel modules: %w", err)
 	}
 	for _, line := range strings.Fields(string(b)) {
-		m.builtin[moduleName(line)] = true
+		k.builtin[moduleName(line)] = true
 	}
 	return nil
 }
@@ -82,12 +121,12 @@ func moduleName(p string) string {
 
 // selectModules returns the modules that patterns choose and all that they depend on, sorted by
 // path. A pattern is a directory ("kernel/drivers/scsi/", all below it) or a name ("virtio_net").
-func (m *modules) selectModules(patterns []string) ([]*module, error) {
+func (k *kernel) selectModules(patterns []string) ([]*module, error) {
 	chosen := make(map[string]*module)
 	var todo []string
 	for _, pat := range patterns {
-		hits := m.match(pat)
-		if len(hits) == 0 && !m.builtin[pat] {
+		hits := k.match(pat)
+		if len(hits) == 0 && !k.builtin[pat] {
 			return nil, fmt.Errorf("choose kernel modules: nothing matches %q", pat)
 		}
 		todo = append(todo, hits...)
@@ -98,7 +137,7 @@ func (m *modules) selectModules(patterns []string) ([]*module, error) {
 		if chosen[name] != nil {
 			continue
 		}
-		mod := m.byName[name]
+		mod := k.byName[name]
 		if mod == nil {
 			return nil, fmt.Errorf("choose kernel modules: %q is missing", name)
 		}
@@ -120,15 +159,15 @@ func sortModules(set map[string]*module) []*module {
 	return out
 }
 
-func (m *modules) match(pattern string) []string {
+func (k *kernel) match(pattern string) []string {
 	if !strings.HasSuffix(pattern, "/") {
-		if m.byName[pattern] == nil {
+		if k.byName[pattern] == nil {
 			return nil
 		}
 		return []string{pattern}
 	}
 	var out []string
-	for name, mod := range m.byName {
+	for name, mod := range k.byName {
 		if strings.HasPrefix(mod.path, pattern) {
 			out = append(out, name)
 		}
@@ -173,33 +212,30 @@ func parseModinfo(b []byte) (depends, aliases []string) {
 	return depends, aliases
 }
 
-// entry returns the module as Tiny Core stores it: gzip'd, below dir.
-func (mod *module) entry(dir string) (overlay.Entry, error) {
-	b, err := os.ReadFile(mod.host)
-	if err != nil {
-		return overlay.Entry{}, fmt.Errorf("read module %s: %w", mod.name, err)
+// put adds the module as Tiny Core stores it: gzip'd, below dir. Several series may ask for it.
+func (mod *module) put(b *builder, dir string) error {
+	if mod.packed == nil {
+		content, err := os.ReadFile(mod.host)
+		if err != nil {
+			return fmt.Errorf("read module %s: %w", mod.name, err)
+		}
+		if mod.packed, err = gzipped(content); err != nil {
+			return fmt.Errorf("compress module %s: %w", mod.name, err)
+		}
 	}
-	z, err := gzipped(b)
-	if err != nil {
-		return overlay.Entry{}, fmt.Errorf("compress module %s: %w", mod.name, err)
-	}
-	return overlay.File(path.Join(dir, mod.path+".gz"), 0o644, z), nil
+	b.put(overlay.File(path.Join(dir, mod.path+".gz"), 0o644, mod.packed))
+	return b.err
 }
 
 // gzipped compresses b without a name or a time in the header.
 func gzipped(b []byte) ([]byte, error) {
-	var out bytes.Buffer
-	z, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(z, bytes.NewReader(b)); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return bytesOf(func(w io.Writer) error {
+		z := gzip.NewWriter(w)
+		if _, err := z.Write(b); err != nil {
+			return err
+		}
+		return z.Close()
+	})
 }
 
 // depmod writes modules.dep and modules.alias for a selection, as depmod would: all dependencies

@@ -41,7 +41,7 @@ func TestDepmodCycle(t *testing.T) {
 }
 
 func TestSelectModulesNamesWhatIsMissing(t *testing.T) {
-	m := &modules{byName: map[string]*module{}, builtin: map[string]bool{"ext4": true}}
+	m := &kernel{byName: map[string]*module{}, builtin: map[string]bool{"ext4": true}}
 	if got, err := m.selectModules([]string{"ext4"}); err != nil || len(got) != 0 {
 		t.Errorf("builtin: got %v, %v", got, err)
 	}

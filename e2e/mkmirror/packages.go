@@ -1,19 +1,13 @@
 package main
 
-import (
-	"fmt"
-	"regexp"
-	"strconv"
-)
-
 // buildTime is the time of every file that mkmirror makes: the same packages give the same bytes.
 // The day itself means nothing.
 const buildTime = 1336521600 // 2012-05-09
 
 // packages are the Debian packages that a mirror is made of, besides the kernel. Libraries are
 // taken out of them as programs ask for them.
-func packages() []string {
-	return []string{
+func packages(from platform) []string {
+	list := []string{
 		// core
 		"busybox-static", "libc6", "libc-bin", "libcrypt1", "libgcc-s1", "zlib1g",
 		"libsmartcols1", "libfdisk1", "libblkid1", "libuuid1", "libreadline8", "libtinfo6",
@@ -35,6 +29,10 @@ func packages() []string {
 		"ruby-rubygems", "mcollective", "mcollective-common", "mcollective-client", "ruby-systemu",
 		"ruby-stomp", "ruby-daemons", "ruby-json", "ruby-hocon", "ruby-thor", "facter",
 	}
+	if from == amd64() {
+		list = append(list, "grub-efi-amd64-bin")
+	}
+	return list
 }
 
 // coreModules are the kernel modules of core.gz, with all that they depend on: what a virtual
@@ -52,22 +50,4 @@ func coreModules() []string {
 		"ehci_pci", "ohci_pci", "uhci_hcd", "xhci_pci", "usb_storage", "usbhid", "hid_generic",
 		"atkbd", "psmouse", "i8042", "evdev", "button", "pcspkr", "ipmi_si", "ipmi_devintf",
 	}
-}
-
-// scsiModules and raidModules are those of scsi-KERNEL.tcz and raid-dm-KERNEL.tcz.
-func scsiModules() []string {
-	return []string{"kernel/drivers/scsi/", "kernel/drivers/message/fusion/"}
-}
-
-func raidModules() []string { return []string{"kernel/drivers/md/"} }
-
-var releaseForm = regexp.MustCompile(`^([0-9]+)\.[0-9]+(\.[0-9]+)*$`)
-
-// majorOf returns the major number of a release: "4.5.2" belongs to 4.x.
-func majorOf(release string) (int, error) {
-	m := releaseForm.FindStringSubmatch(release)
-	if m == nil {
-		return 0, fmt.Errorf("release %q is not a number like 4.5.2", release)
-	}
-	return strconv.Atoi(m[1])
 }

@@ -10,13 +10,10 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// plusExtensions are loaded from the CD of CorePlus.
-func plusExtensions() []string { return []string{"bash", "dmidecode", "scsi-KERNEL"} }
-
 // plus makes the edition that brings extensions along on the CD, in a folder cde that the boot code of
-// that name loads. The 64-bit line has none.
+// that name loads, if the series has it.
 func (m *mirror) plus(ctx context.Context) error {
-	if m.port.modern {
+	if len(m.series.plus) == 0 {
 		return nil
 	}
 	staged := filepath.Join(m.dir, ".plus")
@@ -34,7 +31,7 @@ func (m *mirror) plus(ctx context.Context) error {
 	if err := os.WriteFile(menu, []byte(strings.ReplaceAll(string(text), "core.gz quiet", "core.gz quiet cde")), 0o644); err != nil {
 		return fmt.Errorf("make CorePlus: %w", err)
 	}
-	name := "CorePlus-" + m.release + ".iso"
+	name := "CorePlus-" + m.series.release + ".iso"
 	m.sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: name, Text: "writing"})
 	if err := m.makeISO(ctx, staged, m.path("release", name)); err != nil {
 		return err
@@ -50,15 +47,13 @@ func (m *mirror) stageCDE(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "optional"), 0o755); err != nil {
 		return err
 	}
-	byName := make(map[string]*extension)
-	for _, x := range m.table() {
-		byName[x.name] = x
-	}
+	_, byFile := m.table()
 	list := ""
-	for _, name := range plusExtensions() {
-		list += m.fileName(name) + "\n"
-		for _, need := range append(dependencies(name, byName), name) {
-			if err := m.linkExtension(filepath.Join(dir, "optional"), m.fileName(need)); err != nil {
+	for _, name := range m.series.plus {
+		x := byFile[m.kernels[0].fileName(name)]
+		list += x.file() + "\n"
+		for _, need := range append(x.dependencies(byFile), x) {
+			if err := m.linkExtension(filepath.Join(dir, "optional"), need.file()); err != nil {
 				return err
 			}
 		}

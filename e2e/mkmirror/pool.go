@@ -17,14 +17,15 @@ import (
 
 // pool is the set of unpacked packages: --work/unpacked/<file name of the .deb>/.
 type pool struct {
-	roots map[string]string // package name to directory
-	debs  map[string]string // package name to .deb
-	port  port
+	roots    map[string]string // package name to directory
+	debs     map[string]string // package name to .deb
+	platform platform
+	kernel   *kernel
 }
 
 // unpack unpacks what is not unpacked yet. Each directory appears by rename.
-func unpack(ctx context.Context, work string, port port, debs map[string]string) (*pool, error) {
-	p := &pool{roots: make(map[string]string), debs: debs, port: port}
+func unpack(ctx context.Context, work string, from platform, debs map[string]string) (*pool, error) {
+	p := &pool{roots: make(map[string]string), debs: debs, platform: from}
 	base := filepath.Join(work, "unpacked")
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, fmt.Errorf("unpack packages: %w", err)
@@ -39,7 +40,9 @@ func unpack(ctx context.Context, work string, port port, debs map[string]string)
 			return nil, err
 		}
 	}
-	return p, nil
+	var err error
+	p.kernel, err = readKernel(p)
+	return p, err
 }
 
 // unpackOne unpacks one .deb into dir.
@@ -170,7 +173,7 @@ func (p *pool) executable(pkg, name string) bool {
 
 // libDirs are where Debian packages keep shared libraries.
 func (p *pool) libDirs() []string {
-	return []string{"lib/" + p.port.triplet, "usr/lib/" + p.port.triplet, "lib", "usr/lib"}
+	return []string{"lib/" + p.platform.triplet, "usr/lib/" + p.platform.triplet, "lib", "usr/lib"}
 }
 
 // library finds the package and path of the shared library with a soname.

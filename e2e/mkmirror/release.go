@@ -8,10 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"mkbuild/internal/initrd"
@@ -24,79 +22,60 @@ func (m *mirror) releases(ctx context.Context) error {
 	if err := m.stageISO(staged); err != nil {
 		return err
 	}
-	name := m.port.edition + "-" + m.release + ".iso"
+	name := m.series.edition + "-" + m.series.release + ".iso"
 	dir := m.path("release")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
-	m.isoPath = filepath.Join(dir, name)
+	iso := filepath.Join(dir, name)
 	m.sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: name, Text: "writing"})
-	if err := m.makeISO(ctx, staged, m.isoPath); err != nil {
+	if err := m.makeISO(ctx, staged, iso); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(staged); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
-	older := olderRelease(m.release)
+	edition, older := m.series.edition, m.series.older
 	if err := os.MkdirAll(m.path("archive", older), 0o755); err != nil {
 		return fmt.Errorf("make ISO: %w", err)
 	}
-	for _, copied := range []string{m.path("release", m.port.edition+"-current.iso"), m.path("archive", older, m.port.edition+"-"+older+".iso")} {
-		if err := os.Link(m.isoPath, copied); err != nil {
+	for _, copied := range []string{m.path("release", edition+"-current.iso"), m.path("archive", older, edition+"-"+older+".iso")} {
+		if err := os.Link(iso, copied); err != nil {
 			return fmt.Errorf("make ISO: %w", err)
 		}
 		if err := writeMD5(copied); err != nil {
 			return err
 		}
 	}
-	return writeMD5(m.isoPath)
+	return writeMD5(iso)
 }
 
 // path joins a path below DIR/<major>.x/<arch>.
 func (m *mirror) path(parts ...string) string {
-	major, _ := majorOf(m.release) // checked when the command line was read
-	return filepath.Join(append([]string{m.dir, strconv.Itoa(major) + ".x", m.port.arch}, parts...)...)
-}
-
-// olderRelease names a point release before v, for archive/: 4.5.2 gives 4.5.1, 4.0 gives 4.0.1 of
-// no real release, which a stand-in may.
-func olderRelease(v string) string {
-	parts := strings.Split(v, ".")
-	last, err := strconv.Atoi(parts[len(parts)-1])
-	if err != nil || last == 0 {
-		return v + ".0"
-	}
-	parts[len(parts)-1] = strconv.Itoa(last - 1)
-	return strings.Join(parts, ".")
+	return filepath.Join(append([]string{m.dir, m.series.folder(), m.series.arch}, parts...)...)
 }
 
 // stageISO lays out the files of a Core ISO.
 func (m *mirror) stageISO(dir string) error {
 	b := newBuilder(m.pool)
-	b.take("linux-image-"+m.mods.kernel, "boot/vmlinuz-"+m.mods.kernel, "boot/"+m.port.vmlinuz, 0o644)
+	b.take(m.kernels[0].pkg, "boot/vmlinuz-"+m.kernels[0].release, "boot/"+m.series.vmlinuz, 0o644)
 	if err := m.packCore(); err != nil {
 		return err
 	}
-	b.text("boot/"+m.port.initrd, 0o644, string(m.initrd))
+	b.text("boot/"+m.series.initrd, 0o644, string(m.initrd))
 	b.take("isolinux", "usr/lib/ISOLINUX/isolinux.bin", "boot/isolinux/isolinux.bin", 0o644)
-	modules := []string{"ldlinux.c32"}
-	if m.port.modern {
-		modules = append(modules, "menu.c32", "libutil.c32")
-		stageEFI(b)
-	}
-	for _, name := range modules {
+	for _, name := range append([]string{"ldlinux.c32"}, m.series.c32...) {
 		b.take("syslinux-common", "usr/lib/syslinux/modules/bios/"+name, "boot/isolinux/"+name, 0o644)
 	}
-	menu, err := embedded.ReadDir(path.Join("files", m.port.isolinux))
+	menu, err := embedded.ReadDir("files/" + m.series.menu)
 	if err != nil {
 		return fmt.Errorf("read embedded files: %w", err)
 	}
 	for _, f := range menu {
-		text, err := embedded.ReadFile(path.Join("files", m.port.isolinux, f.Name()))
-		if err != nil {
-			return fmt.Errorf("read embedded files: %w", err)
-		}
-		b.text("boot/isolinux/"+f.Name(), 0o644, string(text))
+		b.embedded("files/"+m.series.menu+"/"+f.Name(), "boot/isolinux/"+f.Name(), 0o644)
+	}
+	if m.series.uefi {
+		stageEFI(b)
 	}
 	t, err := b.done()
 	if err != nil {
@@ -105,7 +84,7 @@ func (m *mirror) stageISO(dir string) error {
 	return stage(t, dir)
 }
 
-// packCore packs the initrd once for all ISOs of the line.
+// packCore packs the initrd once for all ISOs of the series.
 func (m *mirror) packCore() (err error) {
 	if m.initrd == nil {
 		m.initrd, err = bytesOf(func(w io.Writer) error { return initrd.WriteSegment(w, m.core, initrd.SegmentOptions{Level: 9}) })
@@ -113,20 +92,20 @@ func (m *mirror) packCore() (err error) {
 	return err
 }
 
-// makeISO runs the command line of Tiny Core's documentation, with all times fixed. The modern one
-// has a second boot entry for UEFI machines, and starts from disks, too.
+// makeISO runs the command line of Tiny Core's documentation, with all times fixed. With UEFI it
+// has a second boot entry and starts from disks, too.
 func (m *mirror) makeISO(ctx context.Context, dir, out string) error {
 	when := time.Unix(buildTime, 0).UTC().Format("20060102150405") + "00"
 	args := []string{"-as", "mkisofs",
 		"--modification-date=" + when, "--set_all_file_dates", when, "-l", "-J", "-r", "-V", "TC-custom",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
 		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat"}
-	if m.port.modern {
+	if m.series.uefi {
 		args = append(args, "-isohybrid-mbr", filepath.Join(m.pool.roots["isolinux"], "usr/lib/ISOLINUX/isohdpfx.bin"),
 			"-eltorito-alt-boot", "-e", efiImage, "-no-emul-boot", "-isohybrid-gpt-basdat")
 	}
 	cmd := exec.CommandContext(ctx, "xorriso", append(args, "-o", out, dir)...)
-	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C", "SOURCE_DATE_EPOCH="+strconv.Itoa(buildTime))
+	cmd.Env = append(cmd.Environ(), "TZ=UTC", "LC_ALL=C", "SOURCE_DATE_EPOCH="+strconv.Itoa(buildTime))
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("run xorriso: %w: %s", err, lastLines(string(text), 3))
 	}

@@ -19,8 +19,8 @@ const (
 // fillRuby lays Debian's Ruby out as Tiny Core's: everything below /usr/local/lib/ruby, with links
 // from the paths that Debian's interpreter has compiled in. Bundler is left out; so is RubyGems where
 // its own archive has to provide it, as for Ruby 1.8.
-func fillRuby(b *builder, _ *mirror) {
-	triplet := b.pool.port.triplet
+func fillRuby(b *builder, m *mirror) {
+	triplet := m.pool.platform.triplet
 	rubyArch := rubyLib + "/" + triplet
 	b.take("ruby3.1", "usr/bin/ruby3.1", "usr/local/bin/ruby", 0o755)
 	b.put(overlay.Symlink("usr/local/bin/ruby3.1", "ruby"))
@@ -31,7 +31,7 @@ func fillRuby(b *builder, _ *mirror) {
 	b.takeTree("libruby3.1", "usr/lib/ruby/gems/"+rubyVersion+"/specifications/default", rubyGems+"/specifications/default",
 		func(name string) bool { return !strings.HasPrefix(name, "bundler-") })
 	rubyConfig(b)
-	if b.pool.port.modern {
+	if m.series.rubyGems {
 		ownRubyGems(b)
 	}
 	for _, d := range []string{"", "/" + rubyVersion, "/" + rubyVersion + "/" + triplet} {
@@ -57,23 +57,9 @@ func keepStdlib(name string) bool {
 
 // rubyConfig adds rbconfig.rb with the directories of the layout here.
 func rubyConfig(b *builder) {
-	triplet := b.pool.port.triplet
-	e, err := b.pool.file("libruby3.1", "usr/lib/"+triplet+"/ruby/"+rubyVersion+"/rbconfig.rb", rubyLib+"/"+triplet+"/rbconfig.rb", 0o644)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	text, err := e.Content(1 << 20)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	changed, err := moveRuby(string(text), triplet)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	b.text(e.Path, 0o644, changed)
+	triplet := b.pool.platform.triplet
+	from, to := "usr/lib/"+triplet+"/ruby/"+rubyVersion+"/rbconfig.rb", rubyLib+"/"+triplet+"/rbconfig.rb"
+	b.edit("libruby3.1", from, to, 0o644, func(text string) (string, error) { return moveRuby(text, triplet) })
 }
 
 // ownRubyGems adds RubyGems to the standard library, where Ruby brings it along since 1.9.
@@ -82,18 +68,15 @@ func ownRubyGems(b *builder) {
 		top, _, _ := strings.Cut(name, "/")
 		return (top == "rubygems" || top == "rubygems.rb") && !strings.HasSuffix(name, "defaults/operating_system.rb") // Debian's own
 	})
-	e, err := b.pool.file("ruby-rubygems", "usr/bin/gem", "usr/local/bin/gem", 0o755)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	text, err := e.Content(1 << 20)
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	_, rest, _ := strings.Cut(string(text), "\n")
-	b.text(e.Path, 0o755, "#!/usr/local/bin/ruby\n"+rest)
+	b.edit("ruby-rubygems", "usr/bin/gem", "usr/local/bin/gem", 0o755, func(text string) (string, error) {
+		return interpreter("/usr/local/bin/ruby", text), nil
+	})
+}
+
+// interpreter changes the first line of a script.
+func interpreter(program, text string) string {
+	_, rest, _ := strings.Cut(text, "\n")
+	return "#!" + program + "\n" + rest
 }
 
 var topdirLine = regexp.MustCompile(`(?m)^(\s*TOPDIR = File\.dirname\(__FILE__\)\.chomp!\()"[^"]*"`)

@@ -33,6 +33,39 @@ func (b *builder) text(name string, perm uint32, content string) {
 	b.put(overlay.File(name, perm, []byte(content)))
 }
 
+// embedded adds a file of files/.
+func (b *builder) embedded(from, to string, perm uint32) {
+	text, err := embedded.ReadFile(from)
+	if err != nil {
+		b.fail(fmt.Errorf("read embedded files: %w", err))
+		return
+	}
+	b.text(to, perm, string(text))
+}
+
+// edit adds a package's text file with what change makes of it.
+func (b *builder) edit(pkg, from, to string, perm uint32, change func(string) (string, error)) {
+	if b.err != nil {
+		return
+	}
+	e, err := b.pool.file(pkg, from, to, perm)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	text, err := e.Content(8 << 20)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	changed, err := change(string(text))
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.text(to, perm, changed)
+}
+
 // own changes the owner of entries that are there.
 func (b *builder) own(uid, gid uint32, names ...string) {
 	for _, n := range names {
