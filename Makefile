@@ -24,7 +24,7 @@ clients:
 tools: ## install the Debian packages that demo, test and e2e need
 	scripts/tools
 
-mirror: ## assemble the stand-in mirror, both lines, from Debian packages (LINE=x86 or x86_64: one alone)
+mirror: ## assemble the stand-in mirror from Debian packages (LINE=4.x, 8.x or 15.x: one series alone)
 	$(GO) run ./e2e/mkmirror $(if $(LINE),--only $(LINE)) --work $(WORK)/mirror-work $(MIRROR)
 
 demo: tools build mirror ## build a prod ISO from the stand-in mirror and boot it

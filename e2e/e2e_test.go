@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -42,7 +43,7 @@ func need(t testing.TB) {
 // fixture is what all boot tests share: the programs, the mirror and one download cache.
 type fixture struct {
 	dir, mkbuild, mirror string
-	config64             bool // build the mirror's 64-bit series
+	configName           string // of the mirror's configurations; none: the one for 4.x
 	err                  error
 }
 
@@ -91,11 +92,7 @@ func (f fixture) run(t testing.TB, args ...string) (stdout, stderr string, err e
 // config writes a mkbuild.yaml for the mirror with the probe in it, and extra lines.
 func (f fixture) config(t testing.TB, dir string, edit func(string) string) string {
 	t.Helper()
-	from := "mkbuild.yaml"
-	if f.config64 {
-		from = "mkbuild-x86_64.yaml"
-	}
-	b, err := os.ReadFile(filepath.Join(f.mirror, from))
+	b, err := os.ReadFile(filepath.Join(f.mirror, cmp.Or(f.configName, "mkbuild.yaml")))
 	testkit.Must(t, err)
 	text := strings.NewReplacer("\n  - .\n", "\n  - "+f.mirror+"\n", ": archives/", ": "+f.mirror+"/archives/").Replace(string(b))
 	probe := filepath.Join(root(t), "testdata", "e2e", "probe")

@@ -21,7 +21,7 @@ func TestBootUEFIFromAStick(t *testing.T) {
 	if _, err := os.Stat(firmware); err != nil {
 		testkit.Tool(t, firmware)
 	}
-	f.config64 = true
+	f.configName = "mkbuild-x86_64.yaml"
 	built, image := f.image(t, with("")), filepath.Join(t.TempDir(), "site.iso")
 	if out, stderr, err := f.run(t, "customize", built, "-o", image, "--append", "site=ams1"); err != nil || out != image+"\n" {
 		t.Fatalf("%q, %v\n%s", out, err, stderr)
@@ -35,7 +35,7 @@ func TestBootUEFIFromAStick(t *testing.T) {
 func TestBoot64BitSeries(t *testing.T) {
 	testkit.Tool(t, "qemu-system-x86_64")
 	f := setup(t)
-	f.config64 = true
+	f.configName = "mkbuild-x86_64.yaml"
 	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", CDROM: f.image(t, with(""))})
 	wantLines(t, log, "PROBE ok util-linux-whole", "PROBE ok own-rubygems", "PROBE ok no-mcollective", "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "MK loaded: v0.1.0")
 }

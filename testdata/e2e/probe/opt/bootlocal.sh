@@ -30,14 +30,16 @@ check startup-list '^gone' 'test -e /tmp/setup.lst && cat /tmp/setup.lst || echo
 check dmidecode . 'dmidecode -s bios-vendor'
 check dmidecode-link '^/usr/local/sbin/dmidecode' 'readlink /usr/sbin/dmidecode'
 check modules '^mptctl' 'modprobe mptctl && lsmod | grep ^mptctl' # of the scsi extension, through depmod at boot
-check tmp-mode '^1777 0:0' "stat -c '%a %u:%g' /tmp"
+series=$(cut -d. -f1 /usr/share/doc/tc/release.txt | head -n 1)
+check tmp-mode "^1777 0:$([ "$series" = 8 ] && echo 50 || echo 0) " "stat -c '%a %u:%g' /tmp"
 check opt-mode '^2775 0:50' "stat -c '%a %u:%g' /opt"
 check root-mode '^755 0:0' "stat -c '%a %u:%g' /"
 check shadow-mode '^640' "stat -c '%a' /etc/shadow"
 check locked '^none open' "grep -v '^[^:]*:[*!]' /etc/shadow || echo none open"
 check null-device '^1:3' "stat -c '%t:%T' /dev/null"
 check hostname '^box' 'hostname'
-if [ -e /bin/busybox.suid ]; then # a line of today
+[ "$series" = 15 ] || check lshw 'product\|description\|core' 'lshw -quiet -C processor'
+if [ -e /bin/busybox.suid ]; then # since 5.2
 	check gem-list 'facter.*hocon.*thor' 'gem list --local'
 	check own-rubygems '^/usr/local/lib/ruby/[0-9.]*/rubygems.rb' "ruby -e 'puts \$LOADED_FEATURES.grep(/rubygems.rb/)'"
 	check suid '^4755 0:0' "stat -c '%a %u:%g' /bin/busybox.suid"
@@ -50,7 +52,6 @@ else
 	check gem-list 'daemons.*facter.*json_pure.*stomp' 'gem list --local'
 	check mcollectived 'config' 'RUBYLIB=/usr/local/mcollective/lib mcollectived --help'
 	check server.cfg '^640 0:0' "stat -c '%a %u:%g' /usr/local/etc/mcollective/server.cfg"
-	check lshw 'product\|description\|core' 'lshw -quiet -C processor'
 fi
 echo "PROBE sshd $(pidof sshd >/dev/null && echo running || echo not running); installed: $(ls /usr/local/sbin/sshd 2>/dev/null || echo no)"
 echo "PROBE console $(grep -c getty /etc/inittab) login lines"

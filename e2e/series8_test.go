@@ -1,0 +1,38 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"mkbuild/e2e/testkit"
+	"mkbuild/internal/qemu"
+)
+
+// TestBootSeries8 builds from a mirror that lacks what mkbuild asks for by default, has modules for two
+// kernels and is reached over HTTP, and boots the image. Its ISO's menu has arguments behind the kernel, and
+// its base's /tmp belongs to a group. Whether the mirror lists its folders makes no difference.
+func TestBootSeries8(t *testing.T) {
+	f := setup(t)
+	f.configName = "mkbuild-8.x.yaml"
+	var images []string
+	for _, listing := range []bool{true, false} {
+		url := testkit.ServeMirror(t, f.mirror, listing)
+		images = append(images, f.image(t, func(text string) string {
+			return strings.Replace(text, "\n  - "+f.mirror+"\n", "\n  - "+url+"\n", 1)
+		}, "--cache-dir", t.TempDir()))
+	}
+	if !bytes.Equal(contents(t, images[0]), contents(t, images[1])) {
+		t.Error("with a listing and without one: other bytes")
+	}
+	_, log := boot(t, qemu.Machine{CDROM: images[1]})
+	wantLines(t, log, "PROBE ok lshw", "PROBE ok util-linux-whole", "PROBE ok own-rubygems", "com1=9600,8n1", "MK loaded: v0.1.0")
+}
+
+func contents(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	testkit.Must(t, err)
+	return b
+}
