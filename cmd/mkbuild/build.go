@@ -16,6 +16,7 @@ import (
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -166,7 +167,6 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 		if err != nil {
 			return err
 		}
-		defer s.Close()
 		warnFirstUse(sink, b.Fetch.FirstUse())
 		if err := write(b, s); err != nil {
 			return err
@@ -220,9 +220,12 @@ func (o *buildOptions) fetcher(w *world, sink ui.Sink) (*remaster.Builder, error
 	if err != nil {
 		return nil, err
 	}
+	kept := &store.Store{Dir: cache, Warn: func(kind, text string) {
+		sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: kind, Text: text})
+	}}
 	return &remaster.Builder{
 		Fetch: &fetch.Client{
-			CacheDir: cache, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
+			Store: kept, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
 			UserAgent: "mkbuild/" + versionText(), HTTP: w.transfers,
 		},
 		Sink: sink, Version: versionText(), Epoch: epoch,

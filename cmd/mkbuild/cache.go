@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/fetch"
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -42,9 +42,9 @@ func (o *cacheOptions) addFlags(c *cobra.Command) {
 }
 
 // store is the cache that the flags name.
-func (o *cacheOptions) store(w *world) (fetch.Store, error) {
+func (o *cacheOptions) store(w *world) (*store.Store, error) {
 	dir, err := cacheDir(w, o.dir)
-	return fetch.Store{Dir: dir, Waiting: func() {
+	return &store.Store{Dir: dir, Waiting: func() {
 		fmt.Fprintln(w.stderr, "mkbuild: waiting for the builds that use the cache")
 	}}, err
 }
@@ -81,17 +81,17 @@ type itemsJSON struct {
 	Schema string       `json:"schema"`
 	Dir    string       `json:"dir"`
 	Size   int64        `json:"size"` // of all items
-	Items  []fetch.Item `json:"items"`
+	Items  []store.Item `json:"items"`
 }
 
 // printItems prints a list and its sum.
-func (o *cacheOptions) printItems(w *world, dir, schema, sum string, items []fetch.Item) error {
+func (o *cacheOptions) printItems(w *world, dir, schema, sum string, items []store.Item) error {
 	size := int64(0)
 	for _, i := range items {
 		size += i.Size
 	}
 	if o.json {
-		return printJSON(w.stdout, itemsJSON{schema, dir, size, append([]fetch.Item{}, items...)})
+		return printJSON(w.stdout, itemsJSON{schema, dir, size, append([]store.Item{}, items...)})
 	}
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
 	if len(items) > 0 {
@@ -108,7 +108,7 @@ func (o *cacheOptions) printItems(w *world, dir, schema, sum string, items []fet
 }
 
 // itemName is the first name of an item, made safe to print.
-func itemName(i fetch.Item) string {
+func itemName(i store.Item) string {
 	switch len(i.Names) {
 	case 0:
 		return "-"

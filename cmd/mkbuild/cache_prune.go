@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/store"
 )
 
 // pruneAge is how long a file may lie unused where nothing else is said.
@@ -73,8 +73,8 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 }
 
 // selection turns the flags into what goes.
-func (o *pruneOptions) selection() (fetch.PruneOptions, error) {
-	what := fetch.PruneOptions{Downloads: pruneAge, Derived: pruneAge, KeepDownloads: o.segments, DryRun: o.dryRun, Keep: map[string]bool{}}
+func (o *pruneOptions) selection() (store.PruneOptions, error) {
+	what := store.PruneOptions{Downloads: pruneAge, Derived: pruneAge, KeepDownloads: o.segments, DryRun: o.dryRun, Keep: map[string]bool{}}
 	if o.segments {
 		what.Derived = 0
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/fetch"
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -42,13 +42,13 @@ The exit status is 5 if content was damaged: a disk or a person has changed it.`
 	return c
 }
 
-func (o *cacheOptions) printHealth(w *world, dir string, h *fetch.Health) error {
+func (o *cacheOptions) printHealth(w *world, dir string, h *store.Health) error {
 	if o.json {
 		return printJSON(w.stdout, struct {
 			Schema string `json:"schema"`
 			Dir    string `json:"dir"`
 			Clean  bool   `json:"clean"`
-			*fetch.Health
+			*store.Health
 		}{"mkbuild.cache-verify/v1", dir, h.Clean(), h})
 	}
 	for _, i := range h.Damaged {

@@ -10,7 +10,6 @@ import (
 
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/fail"
-	"mkbuild/internal/fetch"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/remaster"
 )
@@ -81,18 +80,14 @@ func exitCode(err error) int {
 		return exitOK
 	case err == errInterrupted || errors.Is(err, context.Canceled): //nolint:errorlint // a sentinel of this package
 		return exitInterrupted
-	case fail.ClassOf(err) != fail.Unexpected:
-		return statusOf(fail.ClassOf(err))
 	case isAny[*qemu.BootError](err):
 		return exitBoot
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
 		isAny[*remaster.ReleaseError](err), isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err),
-		isAny[*fetch.InsecureError](err), errors.Is(err, fetch.ErrAddress), isAny[*remaster.OccupiedError](err):
+		isAny[*remaster.OccupiedError](err):
 		return exitUsage
-	case isVerification(err):
-		return exitVerify
-	case errors.Is(err, fetch.ErrUnreachable), errors.Is(err, fetch.ErrOffline), errors.Is(err, fetch.ErrNotFound):
-		return exitNetwork
+	case fail.ClassOf(err) != fail.Unexpected: // behind the errors above, which wrap some that have a class
+		return statusOf(fail.ClassOf(err))
 	}
 	return exitUnexpected
 }
@@ -112,15 +107,6 @@ func statusOf(c fail.Class) int {
 		return exitBoot
 	}
 	return exitUnexpected
-}
-
-func isVerification(err error) bool {
-	for _, s := range []error{fetch.ErrTooLarge} {
-		if errors.Is(err, s) {
-			return true
-		}
-	}
-	return isAny[*fetch.ChecksumError](err) || isAny[*fetch.ContentError](err) || isAny[*fetch.DamagedError](err)
 }
 
 func isAny[T error](err error) bool {

@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"mkbuild/internal/fail"
-	"mkbuild/internal/fetch"
 )
 
 // hint is the error's own, or the one of its class.
@@ -31,8 +30,6 @@ func (r reporter) causeHint(err error) string {
 		return r.choose("choose a place that you may write to with -o FILE or --cache-dir DIR", "`ls -ld` shows whose the file is that is named")
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "allow more open files: `ulimit -n 4096`, then run the command again"
-	case errors.Is(err, fetch.ErrAddress):
-		return "look at `mirrors` and the urls in mkbuild.yaml: http://, https://, file:/// or a path"
 	case errors.Is(err, fs.ErrNotExist) && exitCode(err) == exitUnexpected:
 		return "check the spelling of the file that is named"
 	}

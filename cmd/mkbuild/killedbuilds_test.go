@@ -19,7 +19,7 @@ import (
 
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
-	"mkbuild/internal/fetch"
+	"mkbuild/internal/store"
 )
 
 // crowd is many builds at once on one cache, some of which are killed.
@@ -208,7 +208,7 @@ func (s *crowd) checkLeftovers(t *testing.T) {
 	if left, err := os.ReadDir(s.tmp); err != nil || len(left) > 0 {
 		t.Errorf("left in TMPDIR: %v, %v", left, err)
 	}
-	h, err := fetch.Store{Dir: s.cache}.Verify(context.Background())
+	h, err := (&store.Store{Dir: s.cache}).Verify(context.Background())
 	if err != nil || !h.Clean() || h.Blobs == 0 {
 		t.Errorf("the cache: %+v, %v", h, err)
 	}

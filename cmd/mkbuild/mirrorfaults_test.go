@@ -18,6 +18,7 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/store"
 )
 
 // fault is how a mirror misbehaves with the files of some suffixes; body is what a good one gives.
@@ -180,7 +181,7 @@ func (m *mirrors) same(t *testing.T, b *builder) {
 	if got := digest(t, b.out); got != m.image {
 		t.Errorf("another image: %s, want %s\n%s", got, m.image, b.stderr.String())
 	}
-	h, err := fetch.Store{Dir: b.cache}.Verify(t.Context())
+	h, err := (&store.Store{Dir: b.cache}).Verify(t.Context())
 	if err != nil || !h.Clean() {
 		t.Errorf("the cache: %+v, %v", h, err)
 	}

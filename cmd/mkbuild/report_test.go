@@ -73,8 +73,8 @@ func TestExitCode(t *testing.T) {
 		{&remaster.NoDigestError{Err: fetch.ErrNotFound}, 4},
 		{fmt.Errorf("resolve a.tcz: its .dep: %w", tcz.ErrName), 5},
 		{&remaster.DependencyError{File: "x", Err: fetch.ErrNotFound}, 4},
-		{&fetch.NetworkError{}, 4},
-		{&fetch.OfflineError{}, 4},
+		{fetch.ErrUnreachable, 4},
+		{fetch.ErrOffline, 4},
 		{&fetch.ChecksumError{}, 5},
 		{fmt.Errorf("read x.tcz: %w", squashfs.ErrNotSquashfs), 5},
 		{&qemu.BootError{Rule: "boot-ended", Why: "x", Next: "y"}, 6},
@@ -104,7 +104,7 @@ func TestReportIsTwoPrintableLines(t *testing.T) {
 
 // Commands that do not build are not told of flags that they do not have.
 func TestHintsFitTheCommand(t *testing.T) {
-	for _, err := range []error{errors.New("x"), squashfs.ErrCorrupt, fetch.ErrUnreachable, syscall.ENOSPC, fs.ErrPermission, syscall.EROFS, tcz.ErrName} {
+	for _, err := range []error{errors.New("x"), squashfs.ErrCorrupt, fail.New(fail.Network, "x", ""), syscall.ENOSPC, fs.ErrPermission, syscall.EROFS, tcz.ErrName} {
 		if h := (reporter{builds: true}).hint(err); !strings.Contains(h, "--") {
 			t.Errorf("%v: %s", err, h)
 		}

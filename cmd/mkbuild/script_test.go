@@ -16,7 +16,7 @@ import (
 
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/clientbin"
-	"mkbuild/internal/fetch"
+	"mkbuild/internal/store"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
@@ -98,7 +98,7 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 
 // damage CACHE NAME: changes a byte of what the cache has for the extension NAME.
 func damage(ts *testscript.TestScript, neg bool, args []string) {
-	items, err := fetch.Store{Dir: ts.MkAbs(args[0])}.Items(context.Background())
+	items, err := (&store.Store{Dir: ts.MkAbs(args[0])}).Items(context.Background())
 	ts.Check(err)
 	for _, i := range items {
 		if len(i.Names) == 1 && strings.HasSuffix(i.Names[0], "/"+args[1]+".tcz") {

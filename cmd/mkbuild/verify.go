@@ -162,7 +162,6 @@ func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *remaster
 		if err != nil {
 			return err
 		}
-		defer s.Close()
 		return b.WriteISO(ctx, s, name)
 	})
 }

@@ -1,45 +1,41 @@
-// Package fetch brings the files a build needs into a content-addressed cache: from HTTP
-// mirrors, from a mirror on disk, or from what an earlier run has left. It is the only room of
-// the builder that opens sockets.
+// Package fetch gets the files a build needs: from HTTP mirrors, from a mirror on disk, or from what an
+// earlier run has put into the [store]. It is the only room of the builder that opens sockets, and keeps
+// nothing itself. Start reading at [Client.Get].
 //
-// [Client.Get] tries the addresses of a [Request] in order, resumes broken transfers, checks
-// the digests it is given and hands out a [Blob]: a whole file under its SHA-256, which never
-// changes afterwards. The rules:
+// Get tries the addresses of a [Request] in order, resumes broken transfers, checks the digests it is
+// given and hands out a [Blob], whose content never changes afterwards. The rules:
 //
-//   - A request with a digest whose content is in the cache never uses the network.
-//   - A request without a digest is served from the cache when one of its addresses is known
+//   - A request with a digest whose content is in the store never uses the network.
+//   - A request without a digest is served from the store when one of its addresses is known
 //     there, unless it is Fresh: then the mirror is asked whether the file has changed.
-//   - Files on disk are read through the same cache and are noticed when they change.
-//   - An http address is asked over https where its host answers there.
+//   - Digests are computed from the content, never taken from the store.
+//   - Files on disk are copied into the store and are noticed when they change.
+//   - An http address is asked over https if its host answers there.
 //   - With Offline nothing is ever dialled.
-//   - Every cached byte is hashed again before its first use in a process; damaged content is
-//     dropped and fetched anew.
-//   - Entries appear by rename, so several processes can share a cache without a lock, and an
-//     interrupt leaves no partial file.
 //
-// Bodies are stored as they arrive: no transfer compression is asked for, and a
-// Content-Encoding that a server puts on a .gz file is not undone.
+// Bodies are stored as they arrive: no transfer compression is asked for, and a Content-Encoding that a
+// server puts on a .gz file is not undone.
 package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
+	"io"
+	"slices"
 	"sync"
-	"time"
 
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
-// Client fetches into one cache. Set the fields before the first call; the methods are safe
-// for concurrent use. CacheDir alone is required.
+// Client fetches into one store. Set the fields before the first call; the methods are safe for
+// concurrent use. Store alone is required.
 type Client struct {
-	// CacheDir holds blobs and index; it is made when something is first stored.
-	CacheDir string
-	// Offline forbids the network: only the cache and files on disk are used.
+	// Store keeps what is fetched.
+	Store *store.Store
+	// Offline forbids the network: only the store and files on disk are used.
 	Offline bool
-	// RequireHTTPS refuses what comes over plain http, from the cache too, unless a SHA-256 of the
+	// RequireHTTPS refuses what comes over plain http, from the store too, unless a SHA-256 of the
 	// request vouches for it there. Files on disk are fine.
 	RequireHTTPS bool
 	// Sink hears about progress, and about mirrors that were passed over; nil drops it all.
@@ -49,117 +45,104 @@ type Client struct {
 	// UserAgent is sent with each request; empty means "mkbuild".
 	UserAgent string
 
-	once    sync.Once
-	http    *http.Client
-	session session
-	hosts   hosts
-
-	secure secureHosts
-	first  firstUse
+	once     sync.Once
+	web      *web
+	mu       sync.Mutex
+	firstUse []string
 }
 
-// Options are the limits of HTTP transfers. A zero field takes its default.
-type Options struct {
-	// Transport replaces the network in tests.
-	Transport http.RoundTripper
-	// Connect bounds one connection attempt, name look-up included: 10 s.
-	Connect time.Duration
-	// Probe bounds the question whether the host of an http address answers on https: 3 s.
-	Probe time.Duration
-	// Idle bounds the wait for the next byte: 30 s.
-	Idle time.Duration
-	// MinRate is how many bytes a second a body must bring, counted over one and a half Idle: 1024. A
-	// mirror that is slower counts as one that stalls.
-	MinRate int64
-	// Total bounds one Get, retries and every mirror included: 2 h.
-	Total time.Duration
-	// Attempts is how often one address may fail in a row without moving forward: 4.
-	Attempts int
-	// Backoff is the pause after the first failure, doubled for each further one and
-	// shortened by up to half at random: 500 ms.
-	Backoff time.Duration
-	// MaxWait bounds a single pause; a server whose Retry-After asks for more is given up: 30 s.
-	MaxWait time.Duration
-}
-
-// withDefaults fills the zero fields of o.
-func (o Options) withDefaults() Options {
-	set := func(d *time.Duration, def time.Duration) {
-		if *d <= 0 {
-			*d = def
-		}
-	}
-	set(&o.Connect, 10*time.Second)
-	set(&o.Probe, 3*time.Second)
-	set(&o.Idle, 30*time.Second)
-	set(&o.Total, 2*time.Hour)
-	set(&o.Backoff, 500*time.Millisecond)
-	set(&o.MaxWait, 30*time.Second)
-	if o.Attempts <= 0 {
-		o.Attempts = 4
-	}
-	if o.MinRate <= 0 {
-		o.MinRate = 1024
-	}
-	return o
-}
-
-// rateWindow is the time over which a rate is counted. It is longer than Idle, so that a mirror that
-// falls silent after its first bytes is one that is silent.
-func (o Options) rateWindow() time.Duration { return o.Idle * 3 / 2 }
-
-// leastStep is what a transfer must bring within a rateWindow.
-func (o Options) leastStep() int64 { return int64(o.rateWindow().Seconds() * float64(o.MinRate)) }
-
-// Get returns the content that r asks for. Its error is one of [*NotFoundError],
-// [*NetworkError], [*OfflineError], [*ChecksumError], [*ContentError], [*SizeError],
-// [*CacheError], [*InsecureError], an [ErrAddress], or wraps the error of ctx.
+// Get returns the content that r asks for. Its error wraps [ErrNotFound], [ErrUnreachable],
+// [ErrOffline], [ErrContent], [ErrTooLarge] or [ErrAddress], is a [*ChecksumError], wraps a
+// [*store.WriteError] or that of ctx, or says that https is required.
 func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
 	j, err := c.newJob(r)
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
+	b := j.fromStore(ctx)
+	if b == nil {
+		bounded, cancel := c.web.limits.bound(ctx)
+		defer cancel()
+		b, err = j.fromSources(bounded)
 	}
-	if err := j.session.use(ctx, c.CacheDir); err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
-	}
-	if b := j.fromCache(); b != nil {
-		j.finished(b)
-		return b, nil
-	}
-	total := c.HTTP.withDefaults().Total
-	bounded, cancel := context.WithTimeoutCause(ctx, total, &StallError{After: total, Whole: true})
-	defer cancel()
-	b, err := j.fromSources(bounded)
-	if err != nil && ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, ctx.Err())
 	}
 	if err != nil {
 		return nil, err
 	}
-	j.finished(b)
+	j.done(b)
 	return b, nil
 }
 
-func (c *Client) sink() ui.Sink {
-	if c.Sink == nil {
-		return ui.Discard{}
+// FirstUse returns the names of the files, sorted, that were handed out so far although they came
+// over plain http, now or when they were stored, and no SHA-256 of the request vouched for them:
+// anyone on the way could have changed them, and the MD5 next to them. The small files that are
+// asked for anew each time ([Request.Fresh], [Request.Optional]) are not counted.
+func (c *Client) FirstUse() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.Sort(c.firstUse)
+	return slices.Clone(slices.Compact(c.firstUse))
+}
+
+// trust notes a name for [Client.FirstUse].
+func (c *Client) trust(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.firstUse = append(c.firstUse, name)
+}
+
+func (c *Client) event(e ui.Event) {
+	if c.Sink != nil {
+		e.Step = "fetch"
+		c.Sink.Event(e)
 	}
-	return c.Sink
 }
 
-func (j *job) inform(text string) {
-	j.sink().Event(ui.Event{Level: ui.Info, Step: stepName, Item: j.Name, Text: text})
+// start makes what asks the servers, once.
+func (c *Client) start() *web {
+	c.once.Do(func() { c.web = newWeb(c.HTTP.withDefaults(), c.UserAgent) })
+	return c.web
 }
 
-func (c *Client) warn(item, text string) {
-	c.sink().Event(ui.Event{Level: ui.Warning, Step: stepName, Item: item, Text: text})
+// Blob is a whole file that was checked. Its bytes never change.
+type Blob struct {
+	// SHA256 is the hex digest of the content.
+	SHA256 string
+	// Size is the length in bytes.
+	Size int64
+	// URL is the source that gave it, without a password; empty when the SHA-256 alone found
+	// it. It can differ from run to run with the state of mirrors and store, so it belongs in
+	// messages, not in images.
+	URL string
+	// Source is the index of URL in [Request.URLs], or -1: the mirror to ask for what belongs
+	// to this file.
+	Source int
+	// Cached is true if nothing was transferred.
+	Cached bool
+
+	name    string
+	plain   bool // see [Client.FirstUse]
+	content *store.Blob
 }
 
-// stepName is the name of this room's events.
-const stepName = "fetch"
+// Reader reads the content from its beginning. It may be used until the store is closed.
+func (b *Blob) Reader() *io.SectionReader { return b.content.Reader() }
 
-// errNoCacheDir is a mistake of the caller, not of the user.
-var errNoCacheDir = errors.New("no cache directory given")
+// ReadAll returns the content, or an [ErrTooLarge] if it is longer than limit bytes.
+func (b *Blob) ReadAll(limit int64) ([]byte, error) {
+	if b.Size > limit {
+		return nil, tooLarge(b.name, b.URL, limit)
+	}
+	data := make([]byte, b.Size)
+	if _, err := io.ReadFull(b.Reader(), data); err != nil {
+		return nil, fmt.Errorf("read cached %s: %w", b.name, err)
+	}
+	return data, nil
+}
+
+// Discard drops the content from the store, so that the next [Client.Get] fetches it anew. It is for
+// content that no digest vouched for and that turned out to be unusable, such as an archive that a
+// proxy has cut off.
+func (b *Blob) Discard() { b.content.Discard() }

@@ -4,140 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"net/http"
 	"strings"
-	"syscall"
 	"time"
+
+	"mkbuild/internal/fail"
 )
 
-// Conditions to test for with errors.Is; the typed errors below carry the data.
+// Conditions to test for with errors.Is.
 var (
-	// ErrNotFound says that every source answered, and none has the file.
-	ErrNotFound = errors.New("not found")
-	// ErrUnreachable says that no source gave the file and at least one did not answer properly.
-	ErrUnreachable = errors.New("unreachable")
-	// ErrForbidden says that a server refuses the file, 401 or 403: not whether it exists.
-	ErrForbidden = errors.New("forbidden")
-	// ErrOffline says that the network would be needed and is forbidden.
-	ErrOffline = errors.New("offline")
-	// ErrInsecure says that only plain http would give the file, and https is required.
-	ErrInsecure = errors.New("plain http, and its host does not answer on https")
-	// ErrTooLarge says that a file is over its limit.
-	ErrTooLarge = errors.New("too large")
-	// ErrAddress says that a URL, path or name cannot be used.
-	ErrAddress = errors.New("unusable address")
+	// ErrNotFound is returned if every source answered, and none has the file.
+	ErrNotFound = fail.New(fail.Network, "not found", "check the name, the release and the architecture, or add a mirror that has it with --mirror URL")
+	// ErrUnreachable is returned if no source gave the file and at least one did not answer properly.
+	ErrUnreachable = fail.New(fail.Network, "no source gave it", "check the network and the proxy settings, add another mirror with --mirror URL, or build from the cache alone with --offline")
+	// ErrForbidden is the cause if a server refuses the file, 401 or 403: it may exist or not.
+	ErrForbidden = fail.New(fail.Network, "forbidden", "")
+	// ErrOffline is returned if the network would be needed and is forbidden.
+	ErrOffline = fail.New(fail.Network, "offline", "run once without --offline to fill the cache, or give a mirror on disk with --mirror DIR")
+	// ErrInsecure is the cause if only plain http would give the file, and https is required.
+	ErrInsecure = fail.New(fail.Usage, "plain http, and its host does not answer on https", "name a mirror that has https with --mirror https://…, or one on disk with --mirror DIR, or leave --require-https out and let a lock decide")
+	// ErrContent is returned for content that [Request.Check] refused.
+	ErrContent = fail.New(fail.Verification, "does not give that file", "open the address in a browser: a login page, a proxy or a moved mirror may answer in its place; --mirror URL names another")
+	// ErrTooLarge is returned for a file, or an endless body, over its limit.
+	ErrTooLarge = fail.New(fail.Verification, "over the limit", "that is not a file a microkernel is made of: check the address, or try another mirror with --mirror URL")
+	// ErrAddress is returned for a URL, path or name that cannot be used.
+	ErrAddress = fail.New(fail.Usage, "unusable address", "look at `mirrors` and the urls in mkbuild.yaml: http://, https://, file:/// or a path")
 )
 
-// Attempt is what came of one source.
-type Attempt struct {
-	URL string // without a password
-	Err error
+// Causes within this package.
+var (
+	errRedirect = errors.New("redirect refused")
+	errSilent   = errors.New("nothing received")
+	errSlow     = errors.New("too slow")
+)
+
+func contentError(name, shown string, err error) error {
+	return fmt.Errorf("fetch %s: %s %w: %w", name, shown, ErrContent, err)
 }
 
-func joinAttempts(as []Attempt) string {
-	var b strings.Builder
-	for i, a := range as {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		fmt.Fprintf(&b, "%s: %v", a.URL, a.Err)
-	}
-	return b.String()
-}
-
-// NotFoundError is an [ErrNotFound] with the places that were asked.
-type NotFoundError struct {
-	Name string
-	URLs []string
-}
-
-func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("fetch %s: not found: %s", e.Name, strings.Join(e.URLs, ", "))
-}
-
-// Is reports that e is an ErrNotFound.
-func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
-
-// Hint says what to try next.
-func (e *NotFoundError) Hint() string {
-	return "check the name, the release and the architecture, or add a mirror that has it with --mirror URL"
-}
-
-// NetworkError is an [ErrUnreachable] with every source and its cause.
-type NetworkError struct {
-	Name     string
-	Attempts []Attempt
-}
-
-func (e *NetworkError) Error() string {
-	return fmt.Sprintf("fetch %s: no source gave it: %s", e.Name, joinAttempts(e.Attempts))
-}
-
-// Is reports that e is an ErrUnreachable.
-func (e *NetworkError) Is(target error) bool { return target == ErrUnreachable }
-
-// Unwrap returns the causes. A source that answered "not found" beside one that did not answer
-// proves no absence, and a cancelled attempt is no interrupt of the user: both are left out.
-func (e *NetworkError) Unwrap() []error {
-	var causes []error
-	for _, a := range e.Attempts {
-		if !errors.Is(a.Err, ErrNotFound) && !errors.Is(a.Err, context.Canceled) {
-			causes = append(causes, a.Err)
-		}
-	}
-	return causes
-}
-
-// Hint says what to try next.
-func (e *NetworkError) Hint() string {
-	return "check the network and the proxy settings, add another mirror with --mirror URL, or build from the cache alone with --offline"
-}
-
-// OfflineError is an [ErrOffline] naming what the cache lacks.
-type OfflineError struct {
-	Name string
-	URLs []string
-	// Damaged says that the cache had the file, but its bytes had changed.
-	Damaged bool
-	// Plain says that the cache has the file, from plain http, and https is required.
-	Plain bool
-}
-
-func (e *OfflineError) Error() string {
-	why := "it is not in the cache"
-	if e.Plain {
-		why = "its cached copy came over plain http, which --require-https refuses"
-	}
-	if e.Damaged {
-		why = "its cached copy was damaged and has been removed"
-	}
-	return fmt.Sprintf("fetch %s: offline and %s: %s", e.Name, why, strings.Join(e.URLs, ", "))
-}
-
-// Is reports that e is an ErrOffline.
-func (e *OfflineError) Is(target error) bool { return target == ErrOffline }
-
-// Hint says what to try next.
-func (e *OfflineError) Hint() string {
-	return "run once without --offline to fill the cache, or give a mirror on disk with --mirror DIR"
-}
-
-// InsecureError is an [ErrInsecure] with the places that were refused.
-type InsecureError struct {
-	Name string
-	URLs []string
-}
-
-func (e *InsecureError) Error() string {
-	return fmt.Sprintf("fetch %s: --require-https refuses plain http, and no https answers there: %s", e.Name, strings.Join(e.URLs, ", "))
-}
-
-// Is reports that e is an ErrInsecure.
-func (e *InsecureError) Is(target error) bool { return target == ErrInsecure }
-
-// Hint says what to try next.
-func (e *InsecureError) Hint() string {
-	return "name a mirror that has https with --mirror https://…, or one on disk with --mirror DIR, or leave --require-https out and let a lock decide"
+func tooLarge(name, shown string, limit int64) error {
+	return fmt.Errorf("fetch %s: %s is %w of %d bytes", name, shown, ErrTooLarge, limit)
 }
 
 // ChecksumError is content that is not what its digest promises.
@@ -151,101 +57,102 @@ func (e *ChecksumError) Error() string {
 	return fmt.Sprintf("fetch %s: wrong %s from %s: want %s, got %s", e.Name, e.Algorithm, e.URL, e.Want, e.Got)
 }
 
+// Class returns that of wrong content.
+func (e *ChecksumError) Class() fail.Class { return fail.Verification }
+
 // Hint says what to try next.
 func (e *ChecksumError) Hint() string {
 	return "the mirror may be in the middle of an update or tampered with: try another one with --mirror URL"
 }
 
-// ContentError is content that [Request.Check] refused.
-type ContentError struct {
-	Name, URL string
-	Err       error
+// statusError is an answer other than the file.
+type statusError struct {
+	code int
+	// after is what Retry-After asks for; 0 without it.
+	after time.Duration
 }
 
-func (e *ContentError) Error() string {
-	return fmt.Sprintf("fetch %s: %s does not give that file: %v", e.Name, e.URL, e.Err)
+// Error uses the standard text of the code: the server's own could be anything.
+func (e *statusError) Error() string {
+	return fmt.Sprintf("the server answered %d %s", e.code, http.StatusText(e.code))
 }
 
-// Unwrap returns what the check said.
-func (e *ContentError) Unwrap() error { return e.Err }
-
-// Hint says what to try next.
-func (e *ContentError) Hint() string {
-	return "open the address in a browser: a login page, a proxy or a moved mirror may answer in its place; --mirror URL names another"
+// Is reports whether target is ErrForbidden and the server's reason, too.
+func (e *statusError) Is(target error) bool {
+	return target == ErrForbidden && (e.code == http.StatusForbidden || e.code == http.StatusUnauthorized)
 }
 
-// SizeError is an [ErrTooLarge]: a file, or an endless body, over its limit.
-type SizeError struct {
-	Name, URL string
-	Limit     int64 // bytes
+func isA[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
 }
 
-func (e *SizeError) Error() string {
-	return fmt.Sprintf("fetch %s: %s is over the limit of %d bytes", e.Name, e.URL, e.Limit)
+// attempt is what came of one source.
+type attempt struct {
+	url string // without a password
+	err error
 }
 
-// Is reports that e is an ErrTooLarge.
-func (e *SizeError) Is(target error) bool { return target == ErrTooLarge }
-
-// Hint says what to try next.
-func (e *SizeError) Hint() string {
-	return "that is not a file a microkernel is made of: check the address, or try another mirror with --mirror URL"
-}
-
-// CacheError is a cache that cannot be written: a full disk, missing permission.
-type CacheError struct {
-	Dir string
-	Err error
-}
-
-func (e *CacheError) Error() string { return fmt.Sprintf("write cache %s: %v", e.Dir, e.Err) }
-
-// Unwrap returns the error of the file system.
-func (e *CacheError) Unwrap() error { return e.Err }
-
-// Hint says what to try next.
-func (e *CacheError) Hint() string {
+// verdict turns what came of each source into the one error of the request. Content that was
+// there but wrong says more than a dead mirror, and that more than an absence, so it goes first.
+func (j *job) verdict(attempts []attempt) error {
+	for _, wrong := range []func(error) bool{isA[*ChecksumError], is(ErrContent), is(ErrTooLarge)} {
+		for _, a := range attempts {
+			if wrong(a.err) {
+				return a.err
+			}
+		}
+	}
+	var urls []string
+	missing, offline, insecure := 0, 0, 0
+	for _, a := range attempts {
+		urls = append(urls, a.url)
+		switch {
+		case errors.Is(a.err, ErrNotFound):
+			missing++
+		case errors.Is(a.err, ErrOffline):
+			offline++
+		case errors.Is(a.err, ErrInsecure):
+			insecure++
+		}
+	}
+	all := strings.Join(urls, ", ")
 	switch {
-	case errors.Is(e.Err, syscall.ENOSPC):
-		return "free space on that disk, or put the cache elsewhere with --cache-dir DIR"
-	case errors.Is(e.Err, fs.ErrPermission):
-		return "make the directory writable, or put the cache elsewhere with --cache-dir DIR"
+	case missing == len(attempts):
+		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrNotFound, all)
+	case offline > 0:
+		return fmt.Errorf("fetch %s: %w and %s: %s", j.Name, ErrOffline, j.whyOffline(), all)
+	case insecure > 0 && insecure+missing == len(attempts):
+		return fail.New(fail.Usage, fmt.Sprintf("fetch %s: --require-https refuses plain http, and no https answers there: %s", j.Name, all), ErrInsecure.Hint)
 	}
-	return "put the cache elsewhere with --cache-dir DIR"
+	return j.unreachable(attempts)
 }
 
-// DamagedError says that content of a cache had changed.
-type DamagedError struct {
-	Dir         string
-	Damaged, Of int // files
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func (e *DamagedError) Error() string {
-	return fmt.Sprintf("verify cache %s: %d of %d files were damaged and have been removed", e.Dir, e.Damaged, e.Of)
-}
-
-// Hint says what to do next.
-func (e *DamagedError) Hint() string {
-	return "the next build, or mkbuild fetch, gets them again; if it happens again, look at that disk"
-}
-
-// StallError is a transfer that was too slow.
-type StallError struct {
-	After time.Duration
-	Whole bool // the whole Get took too long, rather than the next byte
-	// Got is how many bytes came meanwhile: some, but too few.
-	Got int64
-}
-
-func (e *StallError) Error() string {
-	if e.Whole {
-		return fmt.Sprintf("not complete after %v", e.After)
+func (j *job) whyOffline() string {
+	switch {
+	case j.damaged:
+		return "its cached copy was damaged and has been removed"
+	case j.overHTTP:
+		return "its cached copy came over plain http, which --require-https refuses"
 	}
-	if e.Got > 0 {
-		return fmt.Sprintf("too slow: %d bytes received in %v", e.Got, e.After)
-	}
-	return fmt.Sprintf("nothing received for %v", e.After)
+	return "it is not in the cache"
 }
 
-// Timeout reports true, as in net.Error.
-func (e *StallError) Timeout() bool { return true }
+// unreachable joins what came of every source. A source that answered "not found" next to one that did
+// not answer proves no absence, and a cancelled attempt is no interrupt of the user: both are named, but
+// are not among the causes.
+func (j *job) unreachable(attempts []attempt) error {
+	err, sep := error(ErrUnreachable), ": "
+	for _, a := range attempts {
+		cause := a.err
+		if errors.Is(cause, ErrNotFound) || errors.Is(cause, context.Canceled) {
+			cause = errors.New(cause.Error())
+		}
+		err, sep = fmt.Errorf("%w%s%s: %w", err, sep, a.url, cause), "; "
+	}
+	return fmt.Errorf("fetch %s: %w", j.Name, err)
+}

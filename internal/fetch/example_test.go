@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/store"
 )
 
-// A mirror may be a directory; its files come through the same cache as those of the network.
+// A mirror may be a directory; its files go through the same store as those of the network.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -26,16 +27,16 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	c := &fetch.Client{CacheDir: filepath.Join(dir, "cache")}
-	blob, err := c.Get(context.Background(), fetch.Request{Name: "ruby.tcz.dep", URLs: []string{url}, Optional: true})
+	c := &fetch.Client{Store: &store.Store{Dir: filepath.Join(dir, "cache")}}
+	blob, err := c.Get(context.Background(), fetch.Request{Name: "ruby.tcz.dep", URLs: []string{url}, MD5: "22ae3aeceb302e3a3f08dee233994111"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	text, err := blob.ReadAll(1 << 20)
-	fmt.Print(blob.MD5, " ", string(text))
+	fmt.Printf("%d bytes: %s", blob.Size, text)
 	fmt.Println(err)
 	// Output:
-	// 22ae3aeceb302e3a3f08dee233994111 libffi.tcz
+	// 11 bytes: libffi.tcz
 	// <nil>
 }

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -31,8 +31,13 @@ const impatient = 150 * time.Millisecond
 
 func newClient(t *testing.T) *Client {
 	t.Helper()
-	return &Client{CacheDir: filepath.Join(t.TempDir(), "cache"), HTTP: quick}
+	return &Client{Store: storeIn(filepath.Join(t.TempDir(), "cache")), HTTP: quick}
 }
+
+func storeIn(dir string) *store.Store { return &store.Store{Dir: dir} }
+
+// again is another process on the same store and network.
+func again(c *Client) *Client { return &Client{Store: storeIn(c.Store.Dir), HTTP: c.HTTP} }
 
 // serve starts a mirror and counts the requests it gets.
 func serve(t *testing.T, h http.HandlerFunc) (url string, count func() int) {
@@ -85,7 +90,7 @@ func want(t *testing.T, c *Client, r Request, body string) *Blob {
 	if string(got) != body {
 		t.Fatalf("got %d bytes, want %d", len(got), len(body))
 	}
-	if b.SHA256 != sha(body) || b.MD5 != md5hex(body) && (b.MD5 != "" || r.SHA256 == "" || r.MD5 != "") || b.Size != int64(len(body)) {
+	if b.SHA256 != sha(body) || b.Size != int64(len(body)) {
 		t.Errorf("blob %+v does not describe its content", b)
 	}
 	return b
@@ -108,17 +113,13 @@ func files(t *testing.T, dir string) []string {
 	return out
 }
 
-// noParts fails if a transfer has left its part behind.
-func noParts(t *testing.T, c *Client) {
+// clean fails if something is wrong with a client's store, such as a file that a transfer has left.
+func clean(t *testing.T, c *Client) {
 	t.Helper()
-	for _, f := range files(t, c.CacheDir) {
-		if strings.HasPrefix(f, tmpDir) {
-			t.Errorf("%s was left in the cache", f)
-		}
+	if h, err := storeIn(c.Store.Dir).Verify(t.Context()); err != nil || !h.Clean() {
+		t.Errorf("the store: %+v, %v", h, err)
 	}
 }
-
-func cacheOf(c *Client) cache { return cache{dir: c.CacheDir, session: &c.session} }
 
 // noDial is the network of a test that must not use it.
 type noDial struct{ t *testing.T }
@@ -132,7 +133,7 @@ func (n noDial) RoundTrip(r *http.Request) (*http.Response, error) {
 func offline(t *testing.T, c *Client) *Client {
 	o := quick
 	o.Transport = noDial{t}
-	return &Client{CacheDir: c.CacheDir, Offline: true, HTTP: o}
+	return &Client{Store: storeIn(c.Store.Dir), Offline: true, HTTP: o}
 }
 
 // recorder is a Sink that keeps what it hears.

@@ -7,11 +7,12 @@ import (
 	"html"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -23,34 +24,32 @@ const (
 
 // List returns the names in a mirror's directory, sorted: of the first of urls that can be
 // listed. On disk it reads the directory; over HTTP it takes the links to direct children out
-// of the index page that most servers make, which is best effort and never cached.
+// of the index page that most servers make, which is best effort and never stored.
 func (c *Client) List(ctx context.Context, urls []string) ([]string, error) {
-	j, err := c.newJob(Request{Name: "directory", URLs: urls})
+	j, err := c.newJob(Request{Name: "directory", URLs: urls, MaxSize: pageLimit})
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
-	var attempts []Attempt
+	var attempts []attempt
 	for _, s := range j.sources {
-		names, err := j.listSource(ctx, s)
+		var names []string
+		switch {
+		case s.local():
+			names, err = listDir(s.path)
+		case c.Offline:
+			err = ErrOffline
+		default:
+			names, err = j.listPage(ctx, s)
+		}
 		if err == nil {
 			return names, nil
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("list %s: %w", s.shown, ctx.Err())
 		}
-		attempts = append(attempts, Attempt{URL: s.shown, Err: err})
+		attempts = append(attempts, attempt{s.shown, err})
 	}
 	return nil, j.verdict(attempts)
-}
-
-func (j *job) listSource(ctx context.Context, s source) ([]string, error) {
-	switch {
-	case s.local():
-		return listDir(s.path)
-	case j.Offline:
-		return nil, ErrOffline
-	}
-	return j.listPage(ctx, s)
 }
 
 func listDir(dir string) ([]string, error) {
@@ -66,28 +65,28 @@ func listDir(dir string) ([]string, error) {
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: an empty directory
 		return nil, err
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	return names, nil
 }
 
 // listPage asks once: a listing only makes an error message better.
 func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
-	if s, _ = j.secured(ctx, s); s.u.Scheme != "https" && j.RequireHTTPS {
+	web := j.client.web
+	if s, _ = web.secured(ctx, s); s.u.Scheme != "https" && j.client.RequireHTTPS {
 		return nil, ErrInsecure
 	}
-	if down := j.hosts.get(s).down; down != nil {
+	if down := web.host(s).get().down; down != nil {
 		return nil, down
 	}
-	o := j.HTTP.withDefaults()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.Total, &StallError{After: o.Total, Whole: true})
+	ctx, cancel := web.limits.bound(ctx)
 	defer cancel()
-	ctx, dog := watch(ctx, o)
+	ctx, dog := web.limits.watch(ctx)
 	defer dog.stop()
 	dir := *s.u
 	dir.Path, dir.RawPath = strings.TrimSuffix(dir.Path, "/")+"/", ""
-	resp, err := j.get(ctx, source{u: &dir, shown: s.shown}, nil)
+	resp, err := web.get(ctx, &dir, http.Header{})
 	if err != nil {
-		return nil, cause(ctx, plain(err))
+		return nil, cause(ctx, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	switch resp.StatusCode {
@@ -102,7 +101,7 @@ func (j *job) listPage(ctx context.Context, s source) ([]string, error) {
 		return nil, cause(ctx, err)
 	}
 	if len(page) > pageLimit {
-		return nil, &SizeError{Name: j.Name, URL: s.shown, Limit: pageLimit}
+		return nil, tooLarge(j.Name, s.shown, pageLimit)
 	}
 	return children(resp.Request.URL, page), nil
 }
@@ -129,10 +128,5 @@ func children(base *url.URL, page []byte) []string {
 		}
 		seen[name] = true
 	}
-	names := make([]string, 0, len(seen))
-	for n := range seen {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(seen))
 }

@@ -40,13 +40,13 @@ func TestLocalSource(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 		for _, fresh := range []bool{false, true} {
-			online := &Client{CacheDir: c.CacheDir}
+			online := again(c)
 			r.Fresh = fresh
 			if b := want(t, online, r, "one"); !b.Cached {
 				t.Errorf("%s: an unchanged file was read again", url)
 			}
 		}
-		noParts(t, c)
+		clean(t, c)
 	}
 }
 
@@ -101,8 +101,8 @@ func TestLocalFailures(t *testing.T) {
 			if _, err := c.Get(t.Context(), tt.req); !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %v, want %v with %q", err, tt.is, tt.text)
 			}
-			if _, err := os.Stat(c.CacheDir); err == nil {
-				noParts(t, c)
+			if _, err := os.Stat(c.Store.Dir); err == nil {
+				clean(t, c)
 			}
 		})
 	}

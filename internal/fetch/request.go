@@ -4,9 +4,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
 
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/ui"
 )
 
 // DefaultMaxSize is the limit of a [Request] without its own: larger than any Tiny Core image.
@@ -22,7 +24,7 @@ type Request struct {
 	MD5, SHA256 string
 	// MaxSize is the most bytes to accept; 0 means [DefaultMaxSize].
 	MaxSize int64
-	// Fresh asks the mirror whether a cached copy is still its current one (a conditional
+	// Fresh asks the mirror whether a stored copy is still its current one (a conditional
 	// request). It is for small index files such as .md5.txt that change in place. It does
 	// nothing offline, or when a digest already decides.
 	Fresh bool
@@ -37,6 +39,8 @@ type Request struct {
 // HeadSize is how much of a file [Request.Check] is shown, in bytes.
 const HeadSize = 512
 
+var errHTML = errors.New("it is an HTML page")
+
 // RefuseHTML is a [Request.Check] against web pages: many servers and hotel networks answer
 // with a page and status 200 where a file is missing.
 func RefuseHTML(head []byte) error {
@@ -46,29 +50,24 @@ func RefuseHTML(head []byte) error {
 	return nil
 }
 
-var errHTML = errors.New("it is an HTML page")
-
 // job is one validated request on its way.
 type job struct {
-	*Client
 	Request
-	cache   cache
+	client  *Client
 	sources []source
-	// damaged is set when the cache held the content but its bytes had changed.
+	// damaged is set when the store had the content but its bytes had changed.
 	damaged bool
-	// overHTTP is set when the cache has content that came over plain http, which is refused.
+	// overHTTP is set when the store has content that came over plain http, which is refused.
 	overHTTP bool
 }
 
 // newJob checks r and gives its zero fields their defaults.
 func (c *Client) newJob(r Request) (*job, error) {
-	if c.CacheDir == "" {
-		return nil, errNoCacheDir
-	}
 	if len(r.URLs) == 0 {
 		return nil, fmt.Errorf("%w: none given", ErrAddress)
 	}
-	j := &job{Client: c, Request: r, cache: cache{dir: c.CacheDir, session: &c.session}}
+	c.start()
+	j := &job{Request: r, client: c}
 	for _, u := range r.URLs {
 		s, err := parseSource(u)
 		if err != nil {
@@ -92,32 +91,59 @@ func (c *Client) newJob(r Request) (*job, error) {
 	return j, nil
 }
 
-// pinned reports whether a digest decides what the content must be.
-func (j *job) pinned() bool { return j.MD5 != "" || j.SHA256 != "" }
-
-// needsMD5 reports whether content has to be hashed twice: an MD5 is all that upstream publishes, and
-// takes longer than the SHA-256 that decides where it is known.
-func (j *job) needsMD5() bool { return j.MD5 != "" || j.SHA256 == "" }
-
 // cleanHex lower-cases a digest of size bytes; empty stays empty.
 func cleanHex(algorithm, s string, size int) (string, error) {
-	if s == "" {
-		return "", nil
-	}
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != size {
+	if err != nil || s != "" && len(b) != size {
 		return "", fmt.Errorf("%s %q is not %d hex digits", algorithm, s, 2*size)
 	}
 	return strings.ToLower(s), nil
 }
 
-// match compares what arrived from a source with the digests of the request.
-func (j *job) match(shown string, d digests) error {
-	if j.SHA256 != "" && j.SHA256 != d.sha256 {
-		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "sha256", Want: j.SHA256, Got: d.sha256}
+// pinned reports whether a digest decides what the content must be.
+func (j *job) pinned() bool { return j.MD5 != "" || j.SHA256 != "" }
+
+// check holds content that source shown gave against the request. md5 may be nil if that has none.
+func (j *job) check(shown, sha256 string, md5 hash.Hash, head []byte) error {
+	if j.Check != nil {
+		if err := j.Check(head); err != nil {
+			return contentError(j.Name, shown, err)
+		}
 	}
-	if j.MD5 != "" && j.MD5 != d.md5 {
-		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "md5", Want: j.MD5, Got: d.md5}
+	if j.SHA256 != "" && j.SHA256 != sha256 {
+		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "sha256", Want: j.SHA256, Got: sha256}
+	}
+	if j.MD5 == "" {
+		return nil
+	}
+	if got := hex.EncodeToString(md5.Sum(nil)); got != j.MD5 {
+		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "md5", Want: j.MD5, Got: got}
 	}
 	return nil
+}
+
+func (j *job) inform(text string) { j.client.event(ui.Event{Level: ui.Info, Item: j.Name, Text: text}) }
+
+func (j *job) warn(text string) {
+	j.client.event(ui.Event{Level: ui.Warning, Item: j.Name, Text: text})
+}
+
+// quietSize is the size up to which index files (Fresh or Optional) pass without an event: a
+// build asks for two of them per extension.
+const quietSize = 64 << 10
+
+// done reports that the content is there and checked.
+func (j *job) done(b *Blob) {
+	index := j.Fresh || j.Optional
+	if b.plain && !index {
+		j.client.trust(j.Name)
+	}
+	if b.Size == 0 || index && b.Size <= quietSize {
+		return
+	}
+	e := ui.Event{Level: ui.Progress, Item: j.Name, Done: b.Size, Total: b.Size}
+	if b.Cached {
+		e.Text = "from the cache"
+	}
+	j.client.event(e)
 }

@@ -125,10 +125,10 @@ func TestResume(t *testing.T) {
 			if m.ranged != tt.ranged || m.fullRequests != tt.full {
 				t.Errorf("%d ranged and %d full requests, want %d and %d", m.ranged, m.fullRequests, tt.ranged, tt.full)
 			}
-			if !tt.ok && len(files(t, c.CacheDir)) != 0 {
+			if !tt.ok && len(files(t, c.Store.Dir)) != 0 {
 				t.Error("something was left in the cache")
 			}
-			noParts(t, c)
+			clean(t, c)
 		})
 	}
 }

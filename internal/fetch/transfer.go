@@ -8,77 +8,110 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"mkbuild/internal/store"
 )
 
-// transfer is the way of one file from one HTTP address into a part, over as many attempts as
+// fromWeb downloads source i: over https if its host has it, whatever the address says. The
+// first file decides whether the host's https is the same mirror. It reports whether the answer came
+// over https, from the first request to the last.
+func (j *job) fromWeb(ctx context.Context, i int) (b *Blob, overTLS bool, err error) {
+	s, web := j.sources[i], j.client.web
+	up, secured := web.secured(ctx, s)
+	if !secured {
+		if s.u.Scheme != "https" && j.client.RequireHTTPS {
+			return nil, false, ErrInsecure
+		}
+		b, err := j.fromHTTP(ctx, i, s)
+		return b, s.u.Scheme == "https", err
+	}
+	host := web.host(up)
+	b, err = j.fromHTTP(ctx, i, up)
+	if err == nil {
+		host.change(func(h *hostState) { h.proven = true })
+		return b, true, nil
+	}
+	if j.client.RequireHTTPS || host.get().proven || ctx.Err() != nil || isA[*store.WriteError](err) {
+		return nil, true, err
+	}
+	b, err = j.fromHTTP(ctx, i, s)
+	if err == nil {
+		host.change(func(h *hostState) { h.tls = false })
+	}
+	return b, false, err
+}
+
+// transfer is the way of one file from one HTTP address into the store, over as many attempts as
 // it takes.
 type transfer struct {
-	intake
+	job *job
+	in  *incoming
 	src source
-	// known, if set, is what the cache has: ask only for something newer.
-	known *entry
-	// etag and modified are the validators of the representation in the part.
+	// known, if set, is what the store has: ask only for something newer.
+	known *record
+	// etag and modified are the validators of what has come.
 	etag, modified string
-	// total is its length; -1 when the server does not say.
-	total int64
-	// resumed says that the part was put together from several answers.
+	// resumed is true if it was put together from several answers.
 	resumed     bool
 	notModified bool
 }
 
 // fromHTTP downloads source i from s, which is its address or the https form of it, or finds that the
-// cached copy is still its current content.
+// stored copy is still its current content.
 func (j *job) fromHTTP(ctx context.Context, i int, s source) (*Blob, error) {
-	if down := j.hosts.get(s).down; down != nil {
+	host := j.client.web.host(s)
+	if down := host.get().down; down != nil {
 		return nil, down
 	}
-	p, err := j.cache.newPart(j.needsMD5())
+	in, err := j.receive(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	defer p.discard()
-	known, d := j.current(i)
-	t := &transfer{intake: intake{job: j, part: p, shown: s.shown, meter: j.meter(0)}, src: s, known: known}
+	defer in.out.Abort()
+	t := &transfer{job: j, in: in, src: s}
+	current := j.current(ctx, i)
+	if current != nil {
+		t.known = j.recorded(j.sources[i])
+	}
 	for {
-		if err := t.run(ctx); err != nil {
-			j.hosts.note(s, err)
+		err := t.run(ctx)
+		if dialFailed(err) {
+			host.change(func(h *hostState) { h.down = err })
+		}
+		if err != nil {
 			return nil, err
 		}
 		if t.notModified {
-			return j.blob(d, i, known), nil
+			return current, nil
 		}
-		b, err := j.keep(p, i, entry{ETag: t.etag, LastModified: t.modified, TLS: s.u.Scheme == "https"})
+		b, err := in.keep(ctx, i, record{ETag: t.etag, LastModified: t.modified, TLS: s.u.Scheme == "https"})
 		if !isA[*ChecksumError](err) || !t.resumed {
 			return b, err
 		}
 		// Two versions of the file may have been spliced; one whole transfer settles it.
 		t.etag, t.modified, t.resumed = "", "", false
-		if err := p.reset(); err != nil {
+		if err := in.restart(-1); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// current returns the entry to revalidate, if the request allows and the cache can.
-func (j *job) current(i int) (*entry, digests) {
-	if !j.Fresh || j.pinned() {
-		return nil, digests{}
+// current returns the stored content to revalidate, if the request allows it.
+func (j *job) current(ctx context.Context, i int) *Blob {
+	r := j.recorded(j.sources[i])
+	if !j.Fresh || j.pinned() || j.refused(j.sources[i], r) || r == nil || r.ETag == "" && r.LastModified == "" {
+		return nil
 	}
-	e := j.cache.entry(j.sources[i])
-	if j.refused(i, e) || e == nil || e.ETag == "" && e.LastModified == "" {
-		return nil, digests{}
-	}
-	d, ok := j.cached(e)
-	if !ok {
-		return nil, digests{}
-	}
-	return e, d
+	return j.stored(ctx, i, r)
 }
 
-// run repeats attempts until the part is complete. Only failures in a row without a good step
-// forward count, so that a line that breaks every few megabytes still brings a large file home.
+// maxTransfers bounds the attempts on one address even when each of them moves forward.
+const maxTransfers = 100
+
+// run repeats attempts until the file is complete. Only failures in a row without a good step
+// forward count, so that a connection that breaks every few megabytes still brings a large file home.
 func (t *transfer) run(ctx context.Context) error {
-	o := t.HTTP.withDefaults()
+	o := t.job.client.web.limits
 	failed, best := 0, int64(0)
 	for n := 1; ; n++ {
 		err := t.attempt(ctx, o)
@@ -86,14 +119,14 @@ func (t *transfer) run(ctx context.Context) error {
 			return err
 		}
 		failed += weight(err)
-		if t.validator() != "" && t.part.size >= best+o.leastStep() {
-			failed, best = 1, t.part.size
+		if t.validator() != "" && t.in.out.Size() >= best+o.leastStep() {
+			failed, best = 1, t.in.out.Size()
 		}
 		wait, ok := pause(o, failed, err)
 		if failed >= o.Attempts || n >= maxTransfers || !ok {
 			return err
 		}
-		t.inform(t.passedOver(t.src, err) + "; trying again")
+		t.job.inform(t.job.passedOver(t.src, err) + "; trying again")
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -102,35 +135,35 @@ func (t *transfer) run(ctx context.Context) error {
 
 // attempt sends one request and takes in what comes.
 func (t *transfer) attempt(ctx context.Context, o Options) error {
-	ctx, dog := watch(ctx, o)
+	ctx, dog := o.watch(ctx)
 	defer dog.stop()
 	h, err := t.header()
 	if err != nil {
 		return err
 	}
-	resp, err := t.get(ctx, t.src, h)
+	resp, err := t.job.client.web.get(ctx, t.src.u, h)
 	if err != nil {
-		return cause(ctx, plain(err))
+		return cause(ctx, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
 	if err := t.accept(resp); err != nil || t.notModified {
 		return err
 	}
-	if err := t.intake.copy(ctx, fedReader{resp.Body, dog}); err != nil {
+	if _, err := io.Copy(t.in, fedReader{resp.Body, dog}); err != nil {
 		return cause(ctx, t.truncated(err))
 	}
-	if t.total >= 0 && t.part.size != t.total {
+	if t.in.total >= 0 && t.in.out.Size() != t.in.total {
 		return t.truncated(io.ErrUnexpectedEOF)
 	}
 	return nil
 }
 
-// header asks for the rest of the part if the server can tell that it still is the same file,
-// else for the whole.
+// header asks for the rest of the file if the server can tell that it still is the same one,
+// otherwise for the whole.
 func (t *transfer) header() (http.Header, error) {
 	h := http.Header{}
-	if v := t.validator(); t.part.size > 0 && v != "" {
-		h.Set("Range", fmt.Sprintf("bytes=%d-", t.part.size))
+	if v := t.validator(); t.in.out.Size() > 0 && v != "" {
+		h.Set("Range", fmt.Sprintf("bytes=%d-", t.in.out.Size()))
 		h.Set("If-Range", v)
 		return h, nil
 	}
@@ -139,7 +172,7 @@ func (t *transfer) header() (http.Header, error) {
 	} else if t.known != nil {
 		h.Set("If-Modified-Since", t.known.LastModified)
 	}
-	return h, t.part.reset()
+	return h, t.in.restart(-1)
 }
 
 // validator returns what If-Range may hold (RFC 9110 section 13.1.5): a strong ETag or a date.
@@ -150,15 +183,16 @@ func (t *transfer) validator() string {
 	return t.modified
 }
 
-// accept looks at status and headers, and makes the part ready for the body.
+// accept looks at status and headers, and prepares for the body.
 func (t *transfer) accept(resp *http.Response) error {
 	switch resp.StatusCode {
-	case http.StatusOK:
-		return t.whole(resp)
+	case http.StatusOK: // also from a server that ignores Range
+		t.etag, t.modified, t.resumed = resp.Header.Get("ETag"), resp.Header.Get("Last-Modified"), false
+		return t.in.restart(resp.ContentLength)
 	case http.StatusPartialContent:
 		return t.rest(resp)
 	case http.StatusNotModified:
-		if t.known != nil && t.part.size == 0 {
+		if t.known != nil && t.in.out.Size() == 0 {
 			t.notModified = true
 			return nil
 		}
@@ -170,30 +204,17 @@ func (t *transfer) accept(resp *http.Response) error {
 	return &statusError{code: resp.StatusCode, after: retryAfter(resp.Header)}
 }
 
-// whole prepares for a complete body, also from a server that ignores Range.
-func (t *transfer) whole(resp *http.Response) error {
-	t.etag, t.modified = resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
-	t.total, t.resumed = resp.ContentLength, false
-	t.meter = t.job.meter(t.total)
-	if t.total > t.MaxSize {
-		return &SizeError{Name: t.Name, URL: t.shown, Limit: t.MaxSize}
-	}
-	return t.part.reset()
-}
-
-// rest prepares for the continuation of the part; one that does not fit starts the file again.
+// rest prepares for the continuation of the file; one that does not fit starts it again.
 func (t *transfer) rest(resp *http.Response) error {
-	v := resp.Header.Get("Content-Range")
+	v, at := resp.Header.Get("Content-Range"), t.in.out.Size()
 	start, end, total, err := contentRange(v)
 	same := t.etag == "" || resp.Header.Get("ETag") == "" || resp.Header.Get("ETag") == t.etag
-	if err == nil && same && t.part.size > 0 && start == t.part.size && end == total-1 &&
-		(t.total < 0 || total == t.total) && total <= t.MaxSize {
-		t.total, t.resumed = total, true
+	if err == nil && same && at > 0 && start == at && end == total-1 && (t.in.total < 0 || total == t.in.total) && total <= t.job.MaxSize {
+		t.in.total, t.resumed = total, true
 		return nil
 	}
-	at := t.part.size
 	t.etag, t.modified = "", ""
-	if err := t.part.reset(); err != nil {
+	if err := t.in.restart(-1); err != nil {
 		return err
 	}
 	return fmt.Errorf("the server answered range %q where byte %d was asked for", v, at)
@@ -224,8 +245,8 @@ func contentRange(v string) (start, end, total int64, err error) {
 
 // truncated adds to a broken transfer how far it came.
 func (t *transfer) truncated(err error) error {
-	if !errors.Is(err, io.ErrUnexpectedEOF) || t.total < 0 {
+	if !errors.Is(err, io.ErrUnexpectedEOF) || t.in.total < 0 {
 		return err
 	}
-	return fmt.Errorf("the transfer broke off at %d of %d bytes: %w", t.part.size, t.total, err)
+	return fmt.Errorf("the transfer broke off at %d of %d bytes: %w", t.in.out.Size(), t.in.total, err)
 }

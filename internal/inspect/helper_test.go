@@ -14,6 +14,7 @@ import (
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -45,13 +46,12 @@ func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaste
 	plan, err := remaster.New(c)
 	must(t, err)
 	b := &remaster.Builder{
-		Fetch: &fetch.Client{CacheDir: t.TempDir(), Sink: ui.Discard{}}, Sink: ui.Discard{}, Keys: []string{rsaKey}, Version: "test",
+		Fetch: &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, Sink: ui.Discard{}}, Sink: ui.Discard{}, Keys: []string{rsaKey}, Version: "test",
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
 		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
 	}
 	s, err := b.Stage(t.Context(), plan)
 	must(t, err)
-	t.Cleanup(s.Close)
 	return b, s
 }
 

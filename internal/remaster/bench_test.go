@@ -9,6 +9,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/store"
 )
 
 // BenchmarkStage resolves, reads and places everything, with a warm cache.
@@ -16,11 +17,9 @@ func BenchmarkStage(b *testing.B) {
 	p := plan(b, pristine)
 	builder, _ := builder(b, b.TempDir())
 	for b.Loop() {
-		s, err := builder.Stage(b.Context(), p)
-		if err != nil {
+		if _, err := builder.Stage(b.Context(), p); err != nil {
 			b.Fatal(err)
 		}
-		s.Close()
 	}
 }
 
@@ -39,7 +38,7 @@ func BenchmarkWriteISO(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if !tc.kept {
-					builder.Fetch.CacheDir = b.TempDir()
+					builder.Fetch.Store = &store.Store{Dir: b.TempDir()}
 				}
 				if err := builder.WriteISO(b.Context(), s, name); err != nil {
 					b.Fatal(err)
@@ -60,14 +59,15 @@ func BenchmarkBaseTree(b *testing.B) {
 			}
 		}
 	})
-	var kept bytes.Buffer
-	if err := keepTree(&kept, s.baseTree); err != nil {
+	var file bytes.Buffer
+	kept, err := keepTree(&file, s.baseTree)
+	if err != nil {
 		b.Fatal(err)
 	}
 	b.Run("kept", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := openTree(bytes.NewReader(kept.Bytes()), int64(kept.Len()), "x"); err != nil {
+			if _, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), kept, "x"); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -21,7 +21,6 @@ func (r *resolver) date(ctx context.Context, out *Resolved) (int64, error) {
 		return old.SourceDate, nil
 	}
 	s := &stage{Builder: &Builder{}, Staged: &Staged{Plan: r.own}}
-	defer s.Close()
 	own := out.Lock.Closure(r.roots())
 	for _, in := range out.Lock.Inputs {
 		if err := ctx.Err(); err != nil {
@@ -50,7 +49,7 @@ func (r *resolver) roots() []string {
 func (s *stage) date(blob *fetch.Blob, in lock.Input) error {
 	switch in.Kind {
 	case lock.ISO:
-		m, _, err := readISO(blob, in.Name)
+		m, _, err := openSource(blob.Reader(), blob.Size, in.Name)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -17,30 +16,19 @@ type initrdSums struct {
 	Base map[string]string `json:"base"`
 }
 
-// maxSums bounds what is kept of one initrd's digests.
-const maxSums = 1 << 20
-
 // sumUp works out where each segment begins, and the digest of the whole. That one follows from the
 // digests of the segments, and so is kept: nothing has to be read again for it.
 func (b *Builder) sumUp(ctx context.Context, s *Staged, rd *Initrd) error {
-	blob, err := b.Fetch.Derive(ctx, "sum", rd.key(s), func(w io.Writer) error {
-		sums, err := rd.sum(ctx)
-		if err != nil {
-			return err
+	var sums initrdSums
+	_, err := b.Fetch.Store.Derive(ctx, "sum", rd.key(s), &sums, func(io.Writer) error {
+		made, err := rd.sum(ctx)
+		if err == nil {
+			sums = *made
 		}
-		return json.NewEncoder(w).Encode(sums)
+		return err
 	})
 	if err != nil {
 		return err
-	}
-	text, err := blob.ReadAll(maxSums)
-	if err != nil {
-		return err
-	}
-	var sums initrdSums
-	if err := json.Unmarshal(text, &sums); err != nil {
-		blob.Discard()
-		return fmt.Errorf("read the kept digests: %w", err)
 	}
 	for _, p := range rd.parts {
 		p.Offset, p.SHA256 = rd.Size, cmp.Or(p.SHA256, sums.Base[p.Name])

@@ -90,8 +90,7 @@ func (s *sources) record(es []*extension) error {
 // answer is an error here as everywhere, one that has no such file is not.
 func (s *sources) copying(ctx context.Context, e *extension) (string, error) {
 	text, err := s.beside(ctx, e, e.File, ".info")
-	_, page := errors.AsType[*fetch.ContentError](err)
-	if page || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
+	if errors.Is(err, fetch.ErrContent) || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
 		return "", nil
 	}
 	return tcz.CopyingPolicy(text), err

@@ -50,7 +50,7 @@ func TestInterruptAtEveryStep(t *testing.T) {
 			}
 			checkEmpty(t, out)
 			checkEmpty(t, tmp)
-			checkCache(t, b.Fetch.CacheDir)
+			checkCache(t, b.Fetch.Store.Dir)
 			cancel()
 		}
 	}
@@ -63,7 +63,6 @@ func interrupted(ctx context.Context, t *testing.T, b *Builder, p *Plan, name st
 	if err != nil {
 		return err
 	}
-	defer s.Close()
 	if archive {
 		return b.WriteOverlay(ctx, s, name)
 	}

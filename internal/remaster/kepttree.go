@@ -4,17 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/annex"
 )
 
 // idPrefix begins an [overlay.Entry.ID] that is a digest.
 const idPrefix = "sha256:"
 
-// keptEntries is what stands behind the contents of a tree that is kept in a file.
+// keptEntries describes a tree whose contents are kept in a file.
 type keptEntries struct {
 	Entries []keptEntry `json:"entries"`
 }
@@ -36,45 +36,41 @@ type keptEntry struct {
 	SHA256   string `json:"sha256,omitempty"`
 }
 
-// keepTree writes the contents of a tree one after the other, and behind them where each is. What
+// keepTree writes the contents of a tree one after the other, and returns where each is. What
 // has cost an unpacking once is read in place from then on, and takes no memory.
-func keepTree(w io.Writer, t *overlay.Tree) error {
-	return annex.Write(w, func(w io.Writer) (any, error) {
-		kept := &keptEntries{}
-		out := &counter{w: w}
-		contents := map[string]keptEntry{} // by hard-link group
-		for _, e := range t.Entries() {
-			k := keptEntry{Path: []byte(e.Path), Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor,
-				Link: []byte(e.Link), MTime: e.MTime, Size: e.Size, HardLink: []byte(e.HardLink)}
-			if first, seen := contents[e.HardLink]; seen && e.HardLink != "" {
-				k.Offset, k.SHA256 = first.Offset, first.SHA256
-			} else if e.IsRegular() {
-				sum := sha256.New()
-				k.Offset = out.n
-				if err := e.CopyTo(io.MultiWriter(out, sum)); err != nil {
-					return nil, err
-				}
-				k.SHA256 = hex.EncodeToString(sum.Sum(nil))
-				contents[e.HardLink] = k
+func keepTree(w io.Writer, t *overlay.Tree) (*keptEntries, error) {
+	kept := &keptEntries{}
+	out := &counter{w: w}
+	contents := map[string]keptEntry{} // by hard-link group
+	for _, e := range t.Entries() {
+		k := keptEntry{Path: []byte(e.Path), Mode: e.Mode, UID: e.UID, GID: e.GID, Major: e.Major, Minor: e.Minor,
+			Link: []byte(e.Link), MTime: e.MTime, Size: e.Size, HardLink: []byte(e.HardLink)}
+		if first, seen := contents[e.HardLink]; seen && e.HardLink != "" {
+			k.Offset, k.SHA256 = first.Offset, first.SHA256
+		} else if e.IsRegular() {
+			sum := sha256.New()
+			k.Offset = out.n
+			if err := e.CopyTo(io.MultiWriter(out, sum)); err != nil {
+				return nil, err
 			}
-			kept.Entries = append(kept.Entries, k)
+			k.SHA256 = hex.EncodeToString(sum.Sum(nil))
+			contents[e.HardLink] = k
 		}
-		return kept, nil
-	})
+		kept.Entries = append(kept.Entries, k)
+	}
+	return kept, nil
 }
 
-// openTree reads what keepTree has written to r, a file of size bytes that must stay open as long
-// as the tree is used. origin becomes the Origin of all entries.
-func openTree(r io.ReaderAt, size int64, origin string) (*overlay.Tree, error) {
-	var kept keptEntries
-	contents, err := annex.Read(r, size, &kept)
-	if err != nil {
-		return nil, err
-	}
+// errOutside is returned for a description that does not fit the contents.
+var errOutside = errors.New("it lies outside of the contents")
+
+// openTree makes a tree of what keepTree has returned and of the size bytes that it has written to r.
+// origin becomes the Origin of all entries.
+func openTree(r io.ReaderAt, size int64, kept *keptEntries, origin string) (*overlay.Tree, error) {
 	t := &overlay.Tree{}
 	for _, k := range kept.Entries {
-		if k.Size < 0 || k.Offset < 0 || k.Offset > contents || k.Size > contents-k.Offset {
-			return nil, fmt.Errorf("%w: %s lies outside of the content", annex.ErrFormat, k.Path)
+		if k.Size < 0 || k.Offset < 0 || k.Offset > size || k.Size > size-k.Offset {
+			return nil, fmt.Errorf("%s: %w", k.Path, errOutside)
 		}
 		e := overlay.Entry{Path: string(k.Path), Mode: k.Mode, UID: k.UID, GID: k.GID, Major: k.Major, Minor: k.Minor,
 			Link: string(k.Link), MTime: k.MTime, Size: k.Size, HardLink: string(k.HardLink), Origin: origin}
@@ -92,21 +88,22 @@ func openTree(r io.ReaderAt, size int64, origin string) (*overlay.Tree, error) {
 // keptTree is the tree that made has once made of an input, kept in the cache under key. The key has
 // to name the code that reads the input, too. The same Origin is given to all of its entries.
 func (s *stage) keptTree(ctx context.Context, key, origin string, made func() (*overlay.Tree, error)) (*overlay.Tree, error) {
-	blob, err := s.Fetch.Derive(ctx, "tree", key, func(w io.Writer) error {
+	var kept keptEntries
+	blob, err := s.Fetch.Store.Derive(ctx, "tree", key, &kept, func(w io.Writer) error {
 		t, err := made()
 		if err != nil {
 			return err
 		}
-		return keepTree(w, t)
+		k, err := keepTree(w, t)
+		if err == nil {
+			kept = *k
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.open(blob)
-	if err != nil {
-		return nil, err
-	}
-	t, err := openTree(f, blob.Size, origin)
+	t, err := openTree(blob.Reader(), blob.Size, &kept, origin)
 	if err != nil {
 		blob.Discard()
 		return nil, fmt.Errorf("read the kept files of %s: %w", origin, err)

@@ -28,7 +28,6 @@ func TestModernSeries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	out := filepath.Join(dir, "image.iso")
 	if err := b.WriteISO(t.Context(), s, out); err != nil {
 		t.Fatal(err)
@@ -74,11 +73,10 @@ func TestUnknownSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, said := builder(t, filepath.Join(dir, "cache"))
-	s, err := b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1" }))
+	_, err = b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1" }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
 	if got := said.texts(ui.Info); !strings.Contains(got, "for 18.x x86_64, where you chose nothing else: extensions ruby bash") {
 		t.Errorf("said: %s", got)
 	}
@@ -101,11 +99,10 @@ func TestCompressorOfTheBase(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "boot/core.gz in Core-4.5.2.iso is packed with xz, which the kernel 3.0.21-tinycore cannot unpack") {
 		t.Errorf("layout append: %v", err)
 	}
-	s, err := b.Stage(t.Context(), plan(t, dir, small, func(c *config.Config) { c.Initrd.Layout = "merged" }))
+	_, err = b.Stage(t.Context(), plan(t, dir, small, func(c *config.Config) { c.Initrd.Layout = "merged" }))
 	if err != nil {
 		t.Fatalf("layout merged: %v", err)
 	}
-	s.Close()
 }
 
 // xzOf packs what a gzip'd initrd holds with xz, as the kernel wants it.
@@ -127,7 +124,6 @@ func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	if got := describe(s.Added().Get("opt/gems/facter-4.10.0.gem")); got != "f 0644 0:0" {
 		t.Errorf("the repository has %s", got)
 	}

@@ -35,7 +35,6 @@ func overlaySum(t testing.TB, b *Builder, p *Plan) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	name := filepath.Join(t.TempDir(), "overlay.tar.gz")
 	if err := b.WriteOverlay(t.Context(), s, name); err != nil {
 		t.Fatal(err)
@@ -132,10 +131,7 @@ func TestStrict(t *testing.T) {
 		}
 		b, _ := builder(t, t.TempDir())
 		b.Lock, b.Strict = tt.lock, true
-		s, err := b.Stage(t.Context(), plan(t, pristine, edits...))
-		if err == nil {
-			s.Close()
-		}
+		_, err := b.Stage(t.Context(), plan(t, pristine, edits...))
 		if fail.ClassOf(err) != fail.Drift || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -153,11 +149,10 @@ func TestStaleLock(t *testing.T) {
 	srv := serve(t, pristine)
 	b, rec := builder(t, t.TempDir())
 	b.Lock = l
-	s, err := b.Stage(t.Context(), planAt(t, srv.URL, bare("bash", "lshw")))
+	_, err := b.Stage(t.Context(), planAt(t, srv.URL, bare("bash", "lshw")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
 	for _, want := range []string{"mkbuild.lock: it was made for another configuration", "lshw.tcz: the lock has none"} {
 		if got := rec.texts(ui.Warning); !strings.Contains(got, want) {
 			t.Errorf("no warning %q in\n%s", want, got)
@@ -188,11 +183,10 @@ func TestOtherBytes(t *testing.T) {
 	both := plan(t, dir, func(c *config.Config) { c.Mirrors = append(c.Mirrors, pristine) })
 	for _, strict := range []bool{false, true} {
 		b.Strict = strict
-		s, err := b.Stage(t.Context(), both)
+		_, err := b.Stage(t.Context(), both)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Close()
 	}
 	if got := rec.texts(ui.Warning); !strings.Contains(got, "wrong sha256") {
 		t.Errorf("warnings:\n%s", got)
@@ -211,11 +205,10 @@ func TestForeignLock(t *testing.T) {
 	}
 	b, _ := builder(t, t.TempDir())
 	b.Lock = l
-	s, err := b.Stage(t.Context(), plan(t, pristine))
+	_, err := b.Stage(t.Context(), plan(t, pristine))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
 }
 
 // What the configuration lists as missing is not asked for again, and a lock without it is whole.
@@ -227,11 +220,10 @@ func TestLockedWithoutTheMissing(t *testing.T) {
 	b, rec := builder(t, t.TempDir())
 	b.Lock, b.Strict = resolved(t, p), true
 	before := len(srv.requests())
-	s, err := b.Stage(t.Context(), p)
+	_, err := b.Stage(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
 	if asked := strings.Join(srv.requests()[before:], "\n"); strings.Contains(asked, "nowhere") {
 		t.Errorf("asked for\n%s", asked)
 	}
@@ -254,7 +246,6 @@ func TestOwnHashIsYoungerThanTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	i := slices.IndexFunc(s.Inputs(), func(in lock.Input) bool { return in.Name == "stomp-1.2.0.gem" })
 	if got := s.Inputs()[i].SHA256; got != sum {
 		t.Errorf("the image has the gem %s, not %s", got, sum)
@@ -279,7 +270,6 @@ func TestPickedBecomesWanted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	if s.Added().Get("usr/local/lib/libncurses.so.5") == nil {
 		t.Error("the image lacks what util-linux depends on")
 	}

@@ -156,16 +156,11 @@ func (w *mirrorWriter) copy(name string, r *Resolved, in lock.Input) error {
 	if sum, err := w.sum(name); err == nil && sum == in.SHA256 {
 		return nil
 	}
-	f, err := r.Blob(in).Open()
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // only read
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("write mirror: %w", err)
 	}
 	return wholefile.Write(name, func(out io.Writer) error {
-		_, err := io.Copy(interruptible{w.ctx, out}, f)
+		_, err := io.Copy(interruptible{w.ctx, out}, r.Blob(in).Reader())
 		return err
 	})
 }

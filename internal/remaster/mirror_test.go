@@ -125,8 +125,8 @@ func TestMirrorFaults(t *testing.T) {
 		{"ISO truncated", iso, shrinking, is(fetch.ErrUnreachable), []string{iso}},
 		{"ISO too short", iso, short, as[*fetch.ChecksumError], []string{iso, "md5"}},
 		{"ISO with a wrong byte", iso, lying, as[*fetch.ChecksumError], []string{iso, "md5"}},
-		{"a page in place of the ISO", iso, html, as[*fetch.ContentError], []string{iso, "HTML"}},
-		{"a page in place of its digest", iso + ".md5.txt", html, as[*fetch.ContentError], []string{iso + ".md5.txt", "HTML"}},
+		{"a page in place of the ISO", iso, html, is(fetch.ErrContent), []string{iso, "HTML"}},
+		{"a page in place of its digest", iso + ".md5.txt", html, is(fetch.ErrContent), []string{iso + ".md5.txt", "HTML"}},
 		{"digest of nothing", iso + ".md5.txt", short, is(tcz.ErrMD5File), []string{iso + ".md5.txt"}},
 		{"extension gone", ext, gone, as[*DependencyError], []string{"bash.tcz"}},
 		{"extension's digest gone", sum, gone, as[*DependencyError], []string{"bash.tcz"}},
@@ -134,14 +134,14 @@ func TestMirrorFaults(t *testing.T) {
 		{"extension's server dies", ext, dying, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
 		{"extension truncated", ext, shrinking, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
 		{"extension with a wrong byte", ext, lying, as[*fetch.ChecksumError], []string{"bash.tcz", "md5"}},
-		{"a page in place of the extension", ext, html, as[*fetch.ContentError], []string{"bash.tcz", "HTML"}},
-		{"a page in place of its .dep", "/bash.tcz.dep", html, as[*fetch.ContentError], []string{"bash.tcz.dep", "HTML"}},
+		{"a page in place of the extension", ext, html, is(fetch.ErrContent), []string{"bash.tcz", "HTML"}},
+		{"a page in place of its .dep", "/bash.tcz.dep", html, is(fetch.ErrContent), []string{"bash.tcz.dep", "HTML"}},
 		{"its .dep cannot be had", "/bash.tcz.dep", failing, is(fetch.ErrUnreachable), []string{"bash.tcz.dep"}},
 		{"dependency gone", "/ncurses-common.tcz.md5.txt", gone, as[*DependencyError], []string{"ncurses-common.tcz", "bash.tcz → ncurses.tcz"}},
 		{"picked extension gone", "/util-linux.tcz.md5.txt", gone, is(fetch.ErrNotFound), []string{"util-linux.tcz"}},
 		{"picked extension with a wrong byte", "/util-linux.tcz", lying, as[*fetch.ChecksumError], []string{"util-linux.tcz"}},
 		{"RubyGems gone", "rubygems-1.8.15.tgz", gone, is(fetch.ErrNotFound), []string{"rubygems-1.8.15"}},
-		{"a page in place of RubyGems", "rubygems-1.8.15.tgz", html, as[*fetch.ContentError], []string{"rubygems-1.8.15", "HTML"}},
+		{"a page in place of RubyGems", "rubygems-1.8.15.tgz", html, is(fetch.ErrContent), []string{"rubygems-1.8.15", "HTML"}},
 		{"RubyGems cut off", "rubygems-1.8.15.tgz", short, nil, []string{"rubygems-1.8.15"}},
 		{"MCollective gone", "mcollective-1.2.1.tgz", gone, is(fetch.ErrNotFound), []string{"mcollective-1.2.1"}},
 		{"a gem is gone", "stomp-1.2.0.gem", gone, is(fetch.ErrNotFound), []string{"stomp-1.2.0.gem"}},
@@ -169,10 +169,8 @@ func TestMirrorFaults(t *testing.T) {
 			// The mirror is mended, and the same cache serves.
 			srv.breakIt("", nil)
 			b, _ = builder(t, cache)
-			if s, err := b.Stage(t.Context(), planAt(t, srv.URL, few)); err != nil {
+			if _, err := b.Stage(t.Context(), planAt(t, srv.URL, few)); err != nil {
 				t.Errorf("with the mirror mended: %v", err)
-			} else {
-				s.Close()
 			}
 		})
 	}

@@ -134,7 +134,6 @@ func TestPick(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	if got := describe(s.Added().Get("usr/local/sbin/sfdisk")); got != "l -> /tmp/tcloop/util-linux/usr/local/sbin/sfdisk" {
 		t.Errorf("by its bare name: %q", got)
 	}
@@ -252,7 +251,6 @@ func TestClientMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	if strings.Contains(text(t, s.layers.Merged(), "etc/inittab"), "mk-client") {
 		t.Error("init would respawn a program that is not there")
 	}

@@ -17,7 +17,7 @@ import (
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
-	"mkbuild/internal/remaster/annex"
+	"mkbuild/internal/store"
 )
 
 // everything builds all forms of a plan and returns the bytes of all files that come out, each behind
@@ -29,7 +29,6 @@ func everything(t *testing.T, cache string, p *Plan) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	dir := t.TempDir()
 	var outputs []Output
 	for form, name := range map[Form]string{FormISO: "x.iso", FormPXE: "x-pxe", FormRazor: "x.razor.tar", FormTar: "x.tar.gz"} {
@@ -122,7 +121,7 @@ func TestSameInputSameBytes(t *testing.T) {
 // forget drops each n-th thing that a cache holds beside downloads.
 func forget(t *testing.T, cache string, n int) {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(cache, "derived", "*", "*", "*.json"))
+	names, err := filepath.Glob(filepath.Join(cache, "index", "[^d]*", "*", "*.json"))
 	if err != nil || len(names) < 10 {
 		t.Fatalf("%d derived things, %v", len(names), err)
 	}
@@ -142,7 +141,7 @@ func TestWrongSegmentShows(t *testing.T) {
 	cache := t.TempDir()
 	reference := everything(t, cache, plan(t, pristine))
 	b, s, _ := staged(t, plan(t, pristine))
-	b.Fetch.CacheDir = cache
+	b.Fetch.Store = &store.Store{Dir: cache}
 	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
 	right := s.tree("ruby.tcz")
 	key, err := segmentKey(right, o)
@@ -152,8 +151,11 @@ func TestWrongSegmentShows(t *testing.T) {
 	forget(t, cache, 1)
 	wrong := right.Clone()
 	wrong.Get("usr/local/bin/ruby").MTime++
-	if _, err := b.Fetch.Derive(t.Context(), "segment", key, func(w io.Writer) error {
-		return annex.Write(w, func(w io.Writer) (any, error) { return makeSegment(w, wrong, o) })
+	var made madeSegment
+	if _, err := b.Fetch.Store.Derive(t.Context(), "segment", key, &made, func(w io.Writer) error {
+		m, err := makeSegment(w, wrong, o)
+		made = *m
+		return err
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -113,18 +113,8 @@ func (r *resolver) iso(ctx context.Context) error {
 		r.src.kernel = l.Kernel
 		return nil
 	}
-	_, r.src.kernel, err = readISO(blob, r.all.ISO)
+	_, r.src.kernel, err = openSource(blob.Reader(), blob.Size, r.all.ISO)
 	return err
-}
-
-// readISO reads what can be known of an image once its file is closed again, and its kernel's release.
-func readISO(blob *fetch.Blob, name string) (*medium.Medium, string, error) {
-	f, err := blob.Open()
-	if err != nil {
-		return nil, "", err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	return openSource(f, blob.Size, name)
 }
 
 // openSource reads an ISO that has to boot a kernel with an initrd, and its kernel's release.

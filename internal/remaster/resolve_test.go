@@ -12,6 +12,7 @@ import (
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -162,9 +163,9 @@ func TestCheck(t *testing.T) {
 			if tt.edit == nil {
 				tt.edit = func(*config.Config) {}
 			}
-			again, _ := builder(t, b.Fetch.CacheDir)
+			again, _ := builder(t, b.Fetch.Store.Dir)
 			if tt.name == "its file gone" {
-				again.Fetch.CacheDir = t.TempDir() // what the cache has by its digest is not asked for
+				again.Fetch.Store = &store.Store{Dir: t.TempDir()} // what the cache has by its digest is not asked for
 			}
 			again.Lock = r.Lock
 			drifts, err := again.Check(t.Context(), plan(t, dir, tt.edit))
@@ -200,7 +201,7 @@ func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	if err := os.Chtimes(name, later, later); err != nil {
 		t.Fatal(err)
 	}
-	again, _ := builder(t, b.Fetch.CacheDir)
+	again, _ := builder(t, b.Fetch.Store.Dir)
 	again.Lock = first.Lock
 	drifts, err := again.Check(t.Context(), p)
 	if err != nil || len(drifts) != 1 || drifts[0].Input != "stomp-1.2.0.gem" {

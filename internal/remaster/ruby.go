@@ -85,12 +85,7 @@ func (s *stage) fromArchive(ctx context.Context, kind, name string, urls []strin
 
 func readArchive(blob *fetch.Blob, name string) (_ *overlay.Tree, err error) {
 	defer recovered(name, &err)
-	f, err := blob.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	t, err := overlay.ReadTar(f, name, overlay.Limits{})
+	t, err := overlay.ReadTar(blob.Reader(), name, overlay.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -147,12 +142,7 @@ func (s *stage) readGems(ctx context.Context) ([]*rubygems.Gem, error) {
 func readGem(blob *fetch.Blob, want config.Gem) (_ *rubygems.Gem, err error) {
 	name := gemFile(want)
 	defer recovered(name, &err)
-	f, err := blob.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	g, err := rubygems.ReadGem(f, name)
+	g, err := rubygems.ReadGem(blob.Reader(), name)
 	if err != nil {
 		return nil, err
 	}

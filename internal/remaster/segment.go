@@ -12,7 +12,6 @@ import (
 
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/remaster/annex"
 	"mkbuild/internal/wholefile"
 )
 
@@ -20,7 +19,7 @@ import (
 // options: this code and the compressor's. TestWriteSegmentGolden notices a change: then count it up.
 const segmentFormat = "mkbuild.segment/v1"
 
-// madeSegment is what is known of a segment that was written: behind its bytes in the cache.
+// madeSegment is what is known of a segment that was written. The store keeps it with the segment.
 type madeSegment struct {
 	// SHA256 is the digest of the segment, Files that of each regular file in it.
 	SHA256 string            `json:"sha256"`
@@ -56,30 +55,19 @@ func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree,
 	if err != nil {
 		return nil, err
 	}
-	blob, err := b.Fetch.Derive(ctx, "segment", key, func(w io.Writer) error {
-		return annex.Write(w, func(w io.Writer) (any, error) {
-			made, err := makeSegment(w, t, o)
-			if err == nil {
-				err = made.holds(t)
-			}
-			return made, err
-		})
+	var made madeSegment
+	blob, err := b.Fetch.Store.Derive(ctx, "segment", key, &made, func(w io.Writer) error {
+		m, err := makeSegment(w, t, o)
+		if err != nil {
+			return err
+		}
+		made = *m
+		return made.holds(t)
 	})
 	if err != nil {
 		return nil, err
 	}
-	f, err := blob.Open()
-	if err != nil {
-		return nil, err
-	}
-	var made madeSegment
-	n, err := annex.Read(f, blob.Size, &made)
-	if err != nil {
-		f.Close() //nolint:errcheck,gosec // only read
-		blob.Discard()
-		return nil, fmt.Errorf("read the kept segment of %s: %w", name, err)
-	}
-	return &part{Segment: Segment{Name: name, Size: n, SHA256: made.SHA256}, open: sectionOf(f, 0, n), close: f, files: made.Files}, nil
+	return &part{Segment: Segment{Name: name, Size: blob.Size, SHA256: made.SHA256}, open: sectionOf(blob.Reader(), 0, blob.Size), files: made.Files}, nil
 }
 
 // freshSegment makes a segment that is kept for this build alone.

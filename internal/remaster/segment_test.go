@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -122,7 +124,7 @@ func TestOnlyTheChangedSegmentIsMadeAgain(t *testing.T) {
 	count := func(edits ...func(*config.Config)) int {
 		b, _ := builder(t, cache)
 		build(t, b, plan(t, dir, edits...))
-		es, err := filepath.Glob(filepath.Join(cache, "derived", "segment", "*", "*.json"))
+		es, err := filepath.Glob(filepath.Join(cache, "index", "segment", "*", "*.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,32 +256,6 @@ func TestDamagedSegmentIsMadeAgain(t *testing.T) {
 	checkCache(t, cache)
 }
 
-// TestStrangeBlobInPlaceOfASegment: an entry of the cache that names some other whole blob is an
-// error, once, and never part of an image.
-func TestStrangeBlobInPlaceOfASegment(t *testing.T) {
-	t.Parallel()
-	b, s, _ := staged(t, plan(t, pristine))
-	b.Fetch.CacheDir = t.TempDir()
-	tree := s.tree("ruby.tcz")
-	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
-	key, err := segmentKey(tree, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Fetch.Derive(t.Context(), "segment", key, func(w io.Writer) error {
-		_, err := io.WriteString(w, "something else")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.WriteInitrd(t.Context(), s); err == nil || !strings.Contains(err.Error(), "ruby.tcz") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := b.WriteInitrd(t.Context(), s); err != nil {
-		t.Errorf("the second time: %v", err)
-	}
-}
-
 // TestWarmBuildsSayTheSame: what a cold build warns of and notes, a warm one does, too.
 func TestWarmBuildsSayTheSame(t *testing.T) {
 	t.Parallel()
@@ -378,7 +354,6 @@ func TestFileThatChangesIsNotKept(t *testing.T) {
 		if err != nil {
 			return "", err
 		}
-		defer p.close.Close()
 		var made bytes.Buffer
 		if _, err := p.copyTo(&made); err != nil {
 			t.Fatal(err)
@@ -421,10 +396,15 @@ func TestKeptTree(t *testing.T) {
 		}
 	}
 	var file bytes.Buffer
-	if err := keepTree(&file, want); err != nil {
+	kept, err := keepTree(&file, want)
+	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), s.base.Name)
+	about, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), entriesOf(t, string(about)), s.base.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -441,13 +421,22 @@ func TestKeptTree(t *testing.T) {
 	}
 }
 
+// entriesOf reads the description of a kept tree.
+func entriesOf(t *testing.T, about string) *keptEntries {
+	t.Helper()
+	var kept keptEntries
+	if err := json.Unmarshal([]byte(about), &kept); err != nil {
+		t.Fatal(err)
+	}
+	return &kept
+}
+
 // TestOpenTreeRefuses files that lie outside of the content.
 func TestOpenTreeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, entry := range []string{`"offset":3,"size":2`, `"offset":-1`, `"size":-1`, `"offset":5`, `"offset":9223372036854775807,"size":9223372036854775807`} {
-		about := `{"entries":[{"path":"YQ==","mode":33188,` + entry + `}]}`
-		file := append([]byte("1234"+about), 0, 0, 0, 0, 0, 0, 0, byte(len(about)))
-		if _, err := openTree(bytes.NewReader(file), int64(len(file)), "x"); err == nil {
+		kept := entriesOf(t, `{"entries":[{"path":"YQ==","mode":33188,`+entry+`}]}`)
+		if _, err := openTree(strings.NewReader("1234"), 4, kept, "x"); !errors.Is(err, errOutside) {
 			t.Errorf("%s is taken", entry)
 		}
 	}

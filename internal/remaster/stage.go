@@ -3,7 +3,6 @@ package remaster
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -53,7 +52,6 @@ type Staged struct {
 	baseTree *overlay.Tree  // the files of its initrds
 	layers   *overlay.Layers
 	segments segments
-	files    []*os.File
 	inputs   []lock.Input
 
 	conflicts []overlay.Conflict // of extensions
@@ -61,13 +59,6 @@ type Staged struct {
 
 // Added returns what the image has beyond its base, directories of the base repeated as they are.
 func (s *Staged) Added() *overlay.Tree { return s.layers.Added() }
-
-// Close releases the fetched files that contents are read from.
-func (s *Staged) Close() {
-	for _, f := range s.files {
-		f.Close() //nolint:errcheck,gosec // only read
-	}
-}
 
 func (b *Builder) step(name string) func() {
 	if b.Time == nil {
@@ -91,8 +82,8 @@ type stage struct {
 	gemFiles  *later[[]*rubygems.Gem]
 }
 
-// Stage fetches the plan's inputs and places them. The caller closes the result.
-func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
+// Stage fetches the plan's inputs and places them. Their contents stay in the store.
+func (b *Builder) Stage(ctx context.Context, p *Plan) (*Staged, error) {
 	src, err := b.sources(p)
 	if err != nil {
 		return nil, err
@@ -106,9 +97,6 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 		cancel()
 		s.baseFiles.wait() //nolint:errcheck,gosec // asked where it is needed
 		s.gemFiles.wait()  //nolint:errcheck,gosec // as above
-		if err != nil {
-			s.Close()
-		}
 	}()
 	for _, part := range []struct {
 		name string
@@ -140,14 +128,6 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (_ *Staged, err error) {
 	return s.Staged, nil
 }
 
-func (s *stage) open(b *fetch.Blob) (*os.File, error) {
-	f, err := b.Open()
-	if err == nil {
-		s.files = append(s.files, f)
-	}
-	return f, err
-}
-
 // newer raises the image's time to that of an input, unless the user gave one. Times that cpio
 // and ISO 9660 cannot hold are some broken clock's.
 func (s *stage) newer(t int64) {
@@ -172,11 +152,7 @@ func (s *stage) fetchBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.open(blob)
-	if err != nil {
-		return err
-	}
-	if s.base, s.Kernel, err = openSource(f, blob.Size, s.Plan.ISO); err != nil {
+	if s.base, s.Kernel, err = openSource(blob.Reader(), blob.Size, s.Plan.ISO); err != nil {
 		return err
 	}
 	s.baseSum, s.src.kernel = blob.SHA256, s.Kernel
@@ -239,11 +215,7 @@ func (s *stage) resolve(ctx context.Context) (err error) {
 
 // readTCZ opens a fetched extension as a tree.
 func (s *stage) readTCZ(blob *fetch.Blob, file string) (*overlay.Tree, error) {
-	f, err := s.open(blob)
-	if err != nil {
-		return nil, err
-	}
-	t, modTime, err := tcz.ReadTree(f, blob.Size, file)
+	t, modTime, err := tcz.ReadTree(blob.Reader(), blob.Size, file)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"mkbuild/internal/fetch"
 	"mkbuild/internal/mkclient"
+	"mkbuild/internal/store"
 )
 
 // umask sets the mask of new files for the whole process and returns the old one.
@@ -50,7 +50,7 @@ func TestFullDiskChild(t *testing.T) {
 	if place == "cache" {
 		limitFiles(t, 4096)
 		_, err := b.Stage(t.Context(), p)
-		var full *fetch.CacheError
+		var full *store.WriteError
 		if !errors.As(err, &full) || !errors.Is(err, syscall.EFBIG) || full.Dir != cache {
 			t.Errorf("got %v", err)
 		}
@@ -61,7 +61,6 @@ func TestFullDiskChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	name := filepath.Join(out, "x")
 	limit := map[string]uint64{"initrd": 512, "overlay": 512, "iso": 65536}[place]
 	limitFiles(t, limit)

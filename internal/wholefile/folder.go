@@ -7,10 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 )
 
-// Folder calls fill with an empty folder beside name. When fill succeeds, the folder takes the name,
+// Folder calls fill with an empty folder next to name. When fill succeeds, the folder takes the name,
 // in place of a folder that has it: on Linux in one step, elsewhere in two. Otherwise it goes away,
 // and what was there stays. What killed processes have left of name is removed.
 func Folder(name string, fill func(dir string) error) error {
@@ -45,7 +44,7 @@ func (p place) folder() (string, *os.File, error) {
 			return "", nil, err
 		}
 		f, err := os.Open(dir)
-		if err == nil && hold(f) && holds(f) {
+		if err == nil && TryLock(f, true) && holds(f) {
 			return dir, f, os.Chmod(dir, 0o755)
 		}
 		if err == nil {
@@ -69,12 +68,12 @@ func (p place) swap(dir, name string) error {
 
 // replace gives dir the name in two steps, between which nothing has it.
 func (p place) replace(dir, name string) error {
-	aside, err := os.MkdirTemp(p.dir, p.prefix+"*")
+	holder, err := os.MkdirTemp(p.dir, p.prefix+"*")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(aside) //nolint:errcheck // the next sweep tries again
-	old := filepath.Join(aside, "old")
+	defer os.RemoveAll(holder) //nolint:errcheck // the next sweep tries again
+	old := filepath.Join(holder, "old")
 	if err := os.Rename(name, old); err != nil {
 		return err
 	}
@@ -84,28 +83,19 @@ func (p place) replace(dir, name string) error {
 	return nil
 }
 
-// sweepFolders removes the folders that killed processes have left. A folder made just now tells the
-// time of the file system.
+// sweepFolders removes the folders that killed processes have left. fresh was made just now.
 func (p place) sweepFolders(fresh *os.File) {
-	entries, err := os.ReadDir(p.dir)
-	if err != nil {
-		return
-	}
-	before := time.Time{}
-	if st, err := fresh.Stat(); err == nil {
-		before = st.ModTime().Add(-abandoned)
-	}
-	for _, e := range entries {
-		if !e.IsDir() || !p.owns(e.Name()) {
+	for _, dir := range p.all() {
+		if st, err := os.Lstat(dir); err != nil || !st.IsDir() {
 			continue
 		}
-		dir := filepath.Join(p.dir, e.Name())
-		if f, err := os.Open(dir); err == nil {
-			dead, sure := free(f)
-			if st, err := f.Stat(); err == nil && dead && (sure || st.ModTime().Before(before)) {
-				os.RemoveAll(dir) //nolint:errcheck,gosec // best effort
-			}
-			f.Close() //nolint:errcheck,gosec // only read
+		f, err := os.Open(dir)
+		if err != nil {
+			continue
 		}
+		if dead(f, fresh) {
+			os.RemoveAll(dir) //nolint:errcheck,gosec // best effort
+		}
+		f.Close() //nolint:errcheck,gosec // only read
 	}
 }

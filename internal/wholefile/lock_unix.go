@@ -9,10 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hold locks a file for as long as it is open. It is false if another holds it. Where the file
-// system has no locks it is true.
-func hold(f *os.File) bool {
-	return !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+// carefully is how [OpenRegular] opens files.
+const carefully = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+// TryLock locks a file or folder, alone or together with others, until it is closed or the process
+// ends. It is false if others stand against it. A file system without locks gives everyone what he
+// asks for, and so does Windows, which keeps files that are open.
+func TryLock(f *os.File, alone bool) bool {
+	how := unix.LOCK_SH
+	if alone {
+		how = unix.LOCK_EX
+	}
+	return !errors.Is(unix.Flock(int(f.Fd()), how|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // free reports whether nobody holds a file, and whether that is sure: some file systems have no
@@ -20,10 +28,4 @@ func hold(f *os.File) bool {
 func free(f *os.File) (dead, sure bool) {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	return !errors.Is(err, unix.EWOULDBLOCK), err == nil
-}
-
-// look opens a file in a folder that others may write to: what was a file a moment ago may be a link
-// or a pipe that nobody writes to by now.
-func look(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 }

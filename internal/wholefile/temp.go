@@ -43,14 +43,6 @@ func newTemp(p place) (*Temp, error) {
 	return &Temp{f.File, f.path}, nil
 }
 
-// Reopen opens the file once more, from its beginning. Not every system can open a file without a name.
-func (t *Temp) Reopen() (*os.File, error) {
-	if t.path != "" {
-		return os.Open(t.path)
-	}
-	return reopen(t.File)
-}
-
 // Close closes the file and removes it.
 func (t *Temp) Close() error {
 	err := t.File.Close()

@@ -1,4 +1,5 @@
-// Package wholefile writes files that appear whole or not at all, whenever the process ends.
+// Package wholefile writes files that appear whole or not at all, whenever the process ends. Start
+// reading at [Write].
 //
 // Where the system allows (Linux, most file systems) a file under way has no name, so that nothing is
 // left of a killed process. Elsewhere, and for the moment in which a file takes the place of another, it
@@ -16,42 +17,38 @@ import (
 	"runtime"
 )
 
-// File is an output that does not exist under its name before [File.Commit].
+// Write calls fill with a file that takes the name once fill succeeds, readable by everybody as a plain
+// output is, and on the disk. What killed processes have left of it is removed.
+func Write(name string, fill func(io.Writer) error) error {
+	f, err := create(beside(name))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer f.Abort()
+	if err := fill(f); err != nil {
+		return err
+	}
+	err = f.CommitAs(name, true)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// File is an output that has no name before [File.CommitAs].
 type File struct {
 	*os.File
 	place place
-	name  string // the final one
 	path  string // the present one; empty while it has none
 	done  bool
 }
 
-// place is where a file waits: a folder, and how names of waiting files begin.
-type place struct{ dir, prefix string }
-
-// beside is the place of the files that wait for name.
-func beside(name string) place {
-	return place{filepath.Dir(name), "." + filepath.Base(name) + ".tmp-"}
-}
-
-// Create opens a file that will be called name, and removes what killed processes have left of it.
-// The caller defers [File.Abort].
-func Create(name string) (*File, error) {
-	f, err := create(beside(name))
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", name, err)
-	}
-	f.name = name
-	return f, nil
-}
-
 // CreateIn opens a file that waits in dir until [File.CommitAs] gives it a name on the same file
-// system. See [Sweep] for what killed processes leave there.
-func CreateIn(dir string) (*File, error) {
-	return open(waiting(dir))
-}
-
-// waiting is the place of files that have no name yet.
-func waiting(dir string) place { return place{dir, ".mkbuild-tmp-"} }
+// system. The caller defers [File.Abort]. See [Sweep] for what killed processes leave there.
+func CreateIn(dir string) (*File, error) { return open(waiting(dir)) }
 
 // create opens a file and sweeps its place.
 func create(p place) (*File, error) {
@@ -73,43 +70,10 @@ func open(p place) (*File, error) {
 	return &File{File: f, place: p, path: f.Name()}, nil
 }
 
-// named opens a file under a name of its own, and locks it. Between the two a sweep may take it
-// away; then there is another try.
-func (p place) named() (*os.File, error) {
-	for {
-		f, err := os.CreateTemp(p.dir, p.prefix+"*")
-		if err != nil || hold(f) && holds(f) {
-			return f, err
-		}
-		f.Close()           //nolint:errcheck,gosec // another takes its place
-		os.Remove(f.Name()) //nolint:errcheck,gosec // it is gone already
-	}
-}
-
-// holds reports whether f still is the file of its name.
-func holds(f *os.File) bool {
-	there, err := os.Lstat(f.Name())
-	if err != nil {
-		return false
-	}
-	st, err := f.Stat()
-	return err == nil && os.SameFile(there, st)
-}
-
-// Commit makes the file appear under its name, readable by everybody as a plain output is, and on
-// the disk.
-func (f *File) Commit() error {
-	if err := f.commit(f.name, true); err != nil {
-		return fmt.Errorf("write %s: %w", f.name, err)
-	}
-	return nil
-}
-
 // CommitAs makes the file appear under name, readable by everybody. With durable it is on the disk
-// then; without, a power cut may leave an empty file.
-func (f *File) CommitAs(name string, durable bool) error { return f.commit(name, durable) }
-
-func (f *File) commit(name string, durable bool) error {
+// then; without, a power cut may leave an empty file. It stays open, except on Windows, which renames
+// no open files.
+func (f *File) CommitAs(name string, durable bool) error {
 	err := f.Chmod(0o644)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = nil // a file system without modes
@@ -123,37 +87,30 @@ func (f *File) commit(name string, durable bool) error {
 	if err == nil && durable {
 		syncDir(filepath.Dir(name))
 	}
+	f.done = f.done || err == nil
 	return err
 }
 
-// appear gives the file its name and closes it.
+// appear gives the file its name.
 func (f *File) appear(name string) error {
 	if f.path == "" {
 		err := link(f.File, name)
 		if err == nil {
-			f.done = true
-			return f.Close()
+			return nil
 		}
-		if f.path, err = f.place.linked(f.File); err != nil {
+		if f.path, err = linked(f.place, f.File); err != nil {
 			err = f.copied()
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if runtime.GOOS == "windows" { // cannot rename what is open
-		if err := f.Close(); err != nil {
+	if runtime.GOOS == "windows" {
+		if err := f.File.Close(); err != nil {
 			return err
 		}
 	}
-	if err := os.Rename(f.path, name); err != nil {
-		return err
-	}
-	f.done = true
-	if err := f.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
-		return err
-	}
-	return nil
+	return os.Rename(f.path, name)
 }
 
 // copied goes on with a copy that has a name. It is for sandboxes that let a file be made without a
@@ -164,18 +121,17 @@ func (f *File) copied() error {
 		return err
 	}
 	_, err = io.Copy(c, io.NewSectionReader(f, 0, 1<<62))
-	err = errors.Join(err, c.Chmod(0o644), c.Sync(), f.Close())
+	err = errors.Join(err, c.Chmod(0o644), c.Sync(), f.File.Close())
 	f.File, f.path = c, c.Name()
 	return err
 }
 
-// syncDir makes a new name durable. Not every system can sync a directory (Windows); there the
-// worst case after a power cut is that the file is not there.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()  //nolint:errcheck,gosec // see above
-		d.Close() //nolint:errcheck,gosec // only read
+// Close closes the file after a commit.
+func (f *File) Close() error {
+	if err := f.File.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		return err
 	}
+	return nil
 }
 
 // Abort removes the file. After a commit it does nothing.
@@ -193,15 +149,30 @@ func (f *File) Abort() {
 	}
 }
 
-// Write calls fill with a temporary file and commits it when fill succeeds.
-func Write(name string, fill func(io.Writer) error) error {
-	f, err := Create(name)
+// syncDir makes a new name durable. Not every system can sync a directory (Windows); there the worst
+// case after a power cut is that the file is missing.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()  //nolint:errcheck,gosec // see above
+		d.Close() //nolint:errcheck,gosec // only read
+	}
+}
+
+// ErrNotRegular is returned for a link, a pipe, a device or a folder in the place of a file.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// OpenRegular opens a file for reading in a folder that others may write to: it neither follows a link
+// nor waits for a pipe.
+func OpenRegular(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|carefully, 0)
 	if err != nil {
-		return err
+		if st, lerr := os.Lstat(name); lerr == nil && !st.Mode().IsRegular() {
+			err = ErrNotRegular
+		}
+		return nil, err
 	}
-	defer f.Abort()
-	if err := fill(f); err != nil {
-		return err
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(ErrNotRegular, f.Close())
 	}
-	return f.Commit()
+	return f, nil
 }

@@ -135,24 +135,19 @@ func TestUnwritablePlaces(t *testing.T) {
 func TestAbort(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f, err := Create(filepath.Join(dir, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Abort()
-	f.Abort() // twice does no harm
-	if got := names(t, dir); got != "" {
-		t.Errorf("left: %s", got)
-	}
-	if f, err = Create(filepath.Join(dir, "out")); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	f.Abort() // after Commit it keeps the file
-	if got := names(t, dir); got != "out" {
-		t.Errorf("left: %s", got)
+	for _, committed := range []bool{false, true} {
+		f, err := CreateIn(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if committed {
+			err = errors.Join(f.CommitAs(filepath.Join(dir, "out"), true), f.Close())
+		}
+		f.Abort()
+		f.Abort() // twice does no harm
+		if got := names(t, dir); err != nil || (got == "out") != committed {
+			t.Errorf("committed: %v, left: %q, %v", committed, got, err)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ func anonymous(p place) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: p.dir, Err: err}
 	}
 	f := os.NewFile(uintptr(fd), filepath.Join(p.dir, p.prefix+"*"))
-	if _, err := os.Stat(procPath(f)); err != nil || !hold(f) {
+	if _, err := os.Stat(procPath(f)); err != nil || !TryLock(f, true) {
 		f.Close() //nolint:errcheck,gosec // nothing is in it
 		return nil, errors.ErrUnsupported
 	}
@@ -38,7 +38,7 @@ func link(f *os.File, name string) error {
 }
 
 // linked gives an anonymous file a name of its place. It is locked since it was opened.
-func (p place) linked(f *os.File) (string, error) {
+func linked(p place, f *os.File) (string, error) {
 	for {
 		name := filepath.Join(p.dir, p.prefix+strconv.FormatUint(uint64(rand.Uint32()), 10)) //nolint:gosec // no secret
 		if err := link(f, name); !errors.Is(err, fs.ErrExist) {
@@ -47,5 +47,7 @@ func (p place) linked(f *os.File) (string, error) {
 	}
 }
 
-// reopen opens a file that has no name.
-func reopen(f *os.File) (*os.File, error) { return os.Open(procPath(f)) }
+// exchange lets two names change places in one step.
+func exchange(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+}

@@ -14,7 +14,7 @@ type source struct {
 	u     *url.URL // nil for a path
 	path  string   // empty for an address
 	shown string   // for people, without a password
-	key   string   // names the index entry; hashed, never shown
+	key   string   // names it in the store
 }
 
 func (s source) local() bool { return s.u == nil }
@@ -29,7 +29,8 @@ func parseSource(raw string) (source, error) {
 			return source{}, fmt.Errorf("%w: %q is not a web address", ErrAddress, raw)
 		}
 		u.Fragment = ""
-		return source{u: u, shown: redacted(u), key: u.String()}, nil
+		shown := redacted(u)
+		return source{u: u, shown: shown, key: shown}, nil
 	case "file":
 		p, err := filePath(raw)
 		if err != nil {
@@ -104,7 +105,7 @@ func pathSource(p, shown string) (source, error) {
 	if err != nil || p == "" || strings.ContainsRune(p, 0) {
 		return source{}, fmt.Errorf("%w: %q is not a path", ErrAddress, shown)
 	}
-	return source{path: abs, shown: shown, key: "file:" + abs}, nil
+	return source{path: abs, shown: shown, key: abs}, nil
 }
 
 // Join appends slash-separated names to a mirror's base, which is a URL or a directory, with or

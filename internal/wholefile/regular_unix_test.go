@@ -3,6 +3,7 @@
 package wholefile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLook: neither a pipe without a writer nor a link holds up or misleads a sweep.
-func TestLook(t *testing.T) {
+// TestOpenRegular: neither a pipe without a writer nor a link holds anybody up or misleads him.
+func TestOpenRegular(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pipe, link, file := filepath.Join(dir, "pipe"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
@@ -24,11 +25,17 @@ func TestLook(t *testing.T) {
 	if err := os.Symlink(file, link); err != nil {
 		t.Fatal(err)
 	}
-	for name, ok := range map[string]bool{pipe: true, link: false, file: true} {
-		f, err := look(name)
-		if (err == nil) != ok {
+	for _, name := range []string{pipe, link, dir} {
+		if _, err := OpenRegular(name); !errors.Is(err, ErrNotRegular) {
 			t.Errorf("%s: %v", name, err)
 		}
-		f.Close()
+	}
+	f, err := OpenRegular(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := OpenRegular(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,246 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"mkbuild/internal/store"
+)
+
+func TestOfflineMissing(t *testing.T) {
+	t.Parallel()
+	c := offline(t, newClient(t))
+	_, err := c.Get(t.Context(), Request{Name: "ruby.tcz", URLs: []string{"http://mirror.test/ruby.tcz"}})
+	exp := "fetch ruby.tcz: offline and it is not in the cache: http://mirror.test/ruby.tcz"
+	if !errors.Is(err, ErrOffline) || err.Error() != exp {
+		t.Errorf("got %q, want %q", err, exp)
+	}
+	if _, err := os.Stat(c.Store.Dir); err == nil {
+		t.Error("an offline miss made a folder")
+	}
+}
+
+func TestPinnedContentNeedsNoNetwork(t *testing.T) {
+	t.Parallel()
+	url, count := serve(t, static("right"))
+	c := newClient(t)
+	want(t, c, Request{Name: "x", URLs: []string{url}}, "right")
+	b := want(t, c, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right"), Fresh: true}, "right")
+	if !b.Cached || count() != 1 {
+		t.Errorf("md5: %d requests", count())
+	}
+	b = want(t, c, Request{Name: "x", URLs: []string{"http://elsewhere.test/x"}, SHA256: sha("right")}, "right")
+	if !b.Cached || b.Source != -1 || b.URL != "" {
+		t.Errorf("sha256: %+v", b)
+	}
+}
+
+func TestChangedContentIsFetchedForItsDigest(t *testing.T) {
+	t.Parallel()
+	body := "old"
+	url, count := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
+	c := newClient(t)
+	want(t, c, Request{Name: "x", URLs: []string{url}}, "old")
+	body = "new"
+	want(t, c, Request{Name: "x", URLs: []string{url}}, "old") // not Fresh, no digest
+	want(t, c, Request{Name: "x", URLs: []string{url}, MD5: md5hex("new")}, "new")
+	want(t, offline(t, c), Request{Name: "x", URLs: []string{url}}, "new")
+	if count() != 2 {
+		t.Errorf("%d requests", count())
+	}
+}
+
+func TestFreshRevalidates(t *testing.T) {
+	t.Parallel()
+	const old = "Sat, 18 Feb 2012 10:00:00 GMT"
+	for _, kind := range []string{"etag", "date", "none"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			body, tag, bodies, up := "one", `"1"`, 0, true
+			url, count := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				switch kind {
+				case "etag":
+					w.Header().Set("ETag", tag)
+				case "date":
+					w.Header().Set("Last-Modified", old)
+				}
+				switch {
+				case !up:
+					w.WriteHeader(http.StatusNotImplemented)
+				case r.Header.Get("If-None-Match") == tag, r.Header.Get("If-Modified-Since") == old && body == "one":
+					w.WriteHeader(http.StatusNotModified)
+				default:
+					bodies++
+					w.Write([]byte(body))
+				}
+			})
+			c := newClient(t)
+			r := Request{Name: "x.md5.txt", URLs: []string{url}, Fresh: true}
+			want(t, c, r, "one")
+			want(t, c, r, "one")
+			body, tag = "two", `"2"`
+			want(t, c, r, "two")
+			wantBodies := map[string]int{"etag": 2, "date": 2, "none": 3}[kind]
+			if count() != 3 || bodies != wantBodies {
+				t.Errorf("%d requests, %d bodies", count(), bodies)
+			}
+			up = false
+			if _, err := c.Get(t.Context(), r); !errors.Is(err, ErrUnreachable) {
+				t.Error(err)
+			}
+			want(t, offline(t, c), r, "two")
+		})
+	}
+}
+
+func TestOptionalAbsenceIsRemembered(t *testing.T) {
+	t.Parallel()
+	there := false
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if !there {
+			w.WriteHeader(404)
+			return
+		}
+		w.Write([]byte("libffi.tcz\n"))
+	})
+	c := newClient(t)
+	opt := Request{Name: "ruby.tcz.dep", URLs: []string{url + "/dep"}, Optional: true, Fresh: true}
+	if _, err := c.Get(t.Context(), opt); !errors.Is(err, ErrNotFound) {
+		t.Fatal(err)
+	}
+	must, more := opt, opt
+	must.Optional = false
+	more.URLs = []string{url + "/dep", "http://new-mirror.test/dep"}
+	for name, tt := range map[string]struct {
+		r    Request
+		want error
+	}{"optional": {opt, ErrNotFound}, "not optional": {must, ErrOffline}, "a mirror never asked": {more, ErrOffline}} {
+		if _, err := offline(t, c).Get(t.Context(), tt.r); !errors.Is(err, tt.want) {
+			t.Errorf("offline, %s: %v", name, err)
+		}
+	}
+	there = true
+	want(t, c, opt, "libffi.tcz\n")
+	want(t, offline(t, c), opt, "libffi.tcz\n")
+	there = false
+	if _, err := c.Get(t.Context(), opt); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("gone again: %v", err)
+	}
+}
+
+// TestDamagedContent is fetched again by the next process.
+func TestDamagedContent(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(name string) error{
+		"changed":   func(n string) error { return os.WriteFile(n, []byte("rigHt"), 0o644) },
+		"truncated": func(n string) error { return os.Truncate(n, 2) },
+		"a folder":  func(n string) error { return errors.Join(os.Remove(n), os.Mkdir(n, 0o755)) },
+		"removed":   os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, count := serve(t, static("right"))
+			c := newClient(t)
+			r := Request{Name: "x", URLs: []string{url}}
+			want(t, c, r, "right")
+			blob := filepath.Join(c.Store.Dir, "sha256", sha("right")[:2], sha("right"))
+			if err := spoil(blob); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := offline(t, c).Get(t.Context(), r); !errors.Is(err, ErrOffline) || strings.Contains(err.Error(), "damaged") == (name == "removed") {
+				t.Fatalf("offline: %v", err)
+			}
+			want(t, again(c), r, "right")
+			want(t, offline(t, c), r, "right")
+			if err := spoil(blob); err != nil {
+				t.Fatal(err)
+			}
+			last, sink := again(c), &recorder{}
+			last.Sink = sink
+			want(t, last, r, "right")
+			if w := sink.warnings(); count() != 3 || len(w) == 1 != (name != "removed") {
+				t.Errorf("%d requests, warnings %q", count(), w)
+			}
+		})
+	}
+}
+
+// TestPoisonedStore: whatever the store says of an address, digests are computed from the content.
+func TestPoisonedStore(t *testing.T) {
+	t.Parallel()
+	other, _ := serve(t, static("other"))
+	for name, poison := range map[string]store.Entry{
+		"another's content":   {SHA256: sha("other")},
+		"and its md5 as ours": {SHA256: sha("other"), About: []byte(`{"md5":"` + md5hex("right") + `"}`)},
+		"no such content":     {SHA256: sha("nothing")},
+		"no content":          {},
+		"another form":        {SHA256: sha("other"), About: []byte(`[]`)},
+	} {
+		url, count := serve(t, static("right"))
+		c := newClient(t)
+		want(t, c, Request{Name: "o", URLs: []string{other}}, "other")
+		poison.Key = url
+		if err := c.Store.Put(t.Context(), store.KindDownload, poison); err != nil {
+			t.Fatal(err)
+		}
+		if want(t, c, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}, "right"); count() != 1 {
+			t.Errorf("%s: %d requests", name, count())
+		}
+	}
+}
+
+func TestTwoClientsShareAStore(t *testing.T) {
+	t.Parallel()
+	body := noise(300_000)
+	url, _ := serve(t, static(body))
+	dir := filepath.Join(t.TempDir(), "cache")
+	var wg sync.WaitGroup
+	for range 4 {
+		c := &Client{Store: storeIn(dir), HTTP: quick}
+		for i := range 6 {
+			wg.Go(func() {
+				// The same content under three addresses: content and entries both collide.
+				b, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{fmt.Sprintf("%s/%d", url, i%3)}, Fresh: i > 2})
+				if err != nil {
+					t.Error(err)
+				} else if data, err := b.ReadAll(1 << 20); err != nil || string(data) != body {
+					t.Errorf("%d bytes, %v", len(data), err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if got := files(t, dir); len(got) != 4 {
+		t.Errorf("one file of content and three entries expected: %v", got)
+	}
+}
+
+func TestReadAllLimit(t *testing.T) {
+	t.Parallel()
+	url, _ := serve(t, static("0123456789"))
+	b := want(t, newClient(t), Request{Name: "x", URLs: []string{url}}, "0123456789")
+	if _, err := b.ReadAll(9); !errors.Is(err, ErrTooLarge) {
+		t.Error(err)
+	}
+}
+
+// TestUnwritableStore: no mirror helps against that, so none is asked in vain.
+func TestUnwritableStore(t *testing.T) {
+	t.Parallel()
+	url, count := serve(t, static("right"))
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{Store: storeIn(filepath.Join(file, "cache")), HTTP: quick}
+	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url, url}})
+	if e, ok := errors.AsType[*store.WriteError](err); !ok || !strings.Contains(err.Error(), c.Store.Dir) || !strings.Contains(e.Hint(), "--cache-dir") || !lasting(err) || count() != 0 {
+		t.Errorf("%v, %d requests", err, count())
+	}
+}

@@ -1,0 +1,5 @@
+package store
+
+import "errors"
+
+func mkfifo(string) error { return errors.ErrUnsupported }

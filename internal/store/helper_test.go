@@ -1,0 +1,99 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func newStore(t testing.TB) *Store { return &Store{Dir: filepath.Join(t.TempDir(), "cache")} }
+
+// again is another process on the same folder.
+func again(s *Store) *Store { return &Store{Dir: s.Dir} }
+
+func sha(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// add puts content into a store, with an entry of its own.
+func add(t testing.TB, s *Store, key, text string) *Blob {
+	t.Helper()
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	io.WriteString(w, text)
+	b, err := w.Commit(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), KindDownload, Entry{Key: key, SHA256: b.SHA256}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// derive keeps a text as a segment and counts how often it is really made.
+func derive(t *testing.T, s *Store, key, text string, made *int) *Blob {
+	t.Helper()
+	about := ""
+	b, err := s.Derive(t.Context(), "segment", key, &about, func(w io.Writer) error {
+		*made++
+		about = "about " + text
+		_, err := io.WriteString(w, text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, b); got != text || about != "about "+text || b.Size != int64(len(text)) {
+		t.Fatalf("%q, %q, %+v", got, about, b)
+	}
+	return b
+}
+
+func read(t *testing.T, b *Blob) string {
+	t.Helper()
+	text, err := io.ReadAll(b.Reader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// write puts a file into a store behind its back.
+func write(t *testing.T, s *Store, name, text string) {
+	t.Helper()
+	p := filepath.Join(s.Dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files lists every file of a store.
+func files(t *testing.T, s *Store) (out []string) {
+	t.Helper()
+	err := filepath.WalkDir(s.Dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			out = append(out, p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// large is content that is not held in memory, of no round size.
+var large = strings.Repeat("0123456789abcdef", inMemory/16) + strings.Repeat("tail", pieceSize/2) + "."

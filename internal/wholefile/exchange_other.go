@@ -1,8 +1,0 @@
-//go:build !linux
-
-package wholefile
-
-import "errors"
-
-// exchange is not to be had.
-func exchange(string, string) error { return errors.ErrUnsupported }

@@ -1,0 +1,106 @@
+package wholefile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// place is where a file waits: a folder, and how the names of waiting files begin.
+type place struct{ dir, prefix string }
+
+// beside is the place of the files that wait for name.
+func beside(name string) place {
+	return place{filepath.Dir(name), "." + filepath.Base(name) + ".tmp-"}
+}
+
+// waiting is the place of files that have no final name yet.
+func waiting(dir string) place { return place{dir, ".mkbuild-tmp-"} }
+
+// IsWaiting reports whether a file of that name is one that waits, see [CreateIn].
+func IsWaiting(name string) bool { return waiting("").owns(name) }
+
+// owns reports whether a name is one that named gives.
+func (p place) owns(name string) bool {
+	number, ok := strings.CutPrefix(name, p.prefix)
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// named opens a file under a name of its own, and locks it. Between the two a sweep may take it
+// away; then there is another try.
+func (p place) named() (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(p.dir, p.prefix+"*")
+		if err != nil || TryLock(f, true) && holds(f) {
+			return f, err
+		}
+		f.Close()           //nolint:errcheck,gosec // another takes its place
+		os.Remove(f.Name()) //nolint:errcheck,gosec // it is gone already
+	}
+}
+
+// holds reports whether f still is the file of its name.
+func holds(f *os.File) bool {
+	there, err := os.Lstat(f.Name())
+	if err != nil {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && os.SameFile(there, st)
+}
+
+// Sweep removes the files that killed processes have left waiting in dir, see [CreateIn], and
+// returns their paths. What a living process holds stays.
+func Sweep(dir string) []string {
+	f, err := open(waiting(dir))
+	if err != nil {
+		return nil
+	}
+	defer f.Abort()
+	return f.place.sweep(f.File)
+}
+
+// abandoned is how long nobody has written to what counts as dead where locks do not work.
+const abandoned = 24 * time.Hour
+
+// sweep removes the dead files of a place. fresh was made just now.
+func (p place) sweep(fresh *os.File) (removed []string) {
+	for _, name := range p.all() {
+		f, err := OpenRegular(name)
+		if err != nil {
+			continue
+		}
+		if dead(f, fresh) && holds(f) && os.Remove(name) == nil {
+			removed = append(removed, name)
+		}
+		f.Close() //nolint:errcheck,gosec // only read
+	}
+	return removed
+}
+
+// all lists what has a name of the place.
+func (p place) all() (paths []string) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if p.owns(e.Name()) {
+			paths = append(paths, filepath.Join(p.dir, e.Name()))
+		}
+	}
+	return paths
+}
+
+// dead reports whether nobody holds f. Where locks do not work its age decides, by the time of the file
+// system, which all processes there share: that of fresh.
+func dead(f, fresh *os.File) bool {
+	dead, sure := free(f)
+	if !dead || sure {
+		return dead
+	}
+	st, err := f.Stat()
+	now, nerr := fresh.Stat()
+	return err == nil && nerr == nil && st.ModTime().Before(now.ModTime().Add(-abandoned))
+}
