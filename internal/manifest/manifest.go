@@ -1,12 +1,14 @@
 // Package manifest is the description that an image carries of itself: what it was made of, and
-// every file of the system that it boots. It lies in the image's root as [Name] and beside the
-// image, and is what inspect, diff, verify and the bill of materials go by.
+// every file of the system that it boots. It lies in the image's root as [Name], and a copy lies next
+// to the image. Inspect, diff, verify and the bill of materials go by it.
 //
 // A manifest has no clock, no mirror, no URL and no path of the machine that built it: the same
 // inputs give the same bytes wherever they were fetched from. It holds no secret, and no digest of
 // a file that does: the digest of a short password is as good as the password. The digests of
 // whole segments and of the initrd cover such files all the same, as every checksum of an image
 // does; choose secrets that cannot be guessed.
+//
+// Start reading at [Manifest]; [Parse] and [Manifest.Render] are its text.
 package manifest
 
 import (
@@ -153,7 +155,7 @@ func (m *Manifest) PlanDigest() string {
 }
 
 // PublicInputs returns inputs as a manifest has them: sorted, without what depends on the mirror.
-// A licence in an extension's .info is no part of the extension, and no digest vouches for it.
+// The licence in an extension's .info is not part of the extension, and no digest vouches for it.
 func PublicInputs(inputs []lock.Input) []lock.Input {
 	out := slices.Clone(inputs)
 	for i := range out {
