@@ -13,10 +13,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/fetch"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
 
@@ -72,7 +71,7 @@ func (o *buildOptions) addFetchFlags(c *cobra.Command) {
 }
 
 // plan reads the configuration and puts the flags over it.
-func (o *buildOptions) plan(flags *pflag.FlagSet) (*remaster.Plan, error) {
+func (o *buildOptions) plan(flags *pflag.FlagSet) (*inputs.Plan, error) {
 	c, err := o.load()
 	if err != nil {
 		return nil, err
@@ -104,7 +103,7 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*remaster.Plan, error) {
 	if err := checkClient(c.Client.Settings); err != nil {
 		return nil, err
 	}
-	p, err := remaster.New(c)
+	p, err := inputs.NewPlan(c)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +153,7 @@ func collectLess(getenv func(string) string) {
 }
 
 // build stages the plan and hands the result to write.
-func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
+func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
 	collectLess(w.getenv)
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
 		b, err := o.builder(w, plan, sink)
@@ -162,12 +161,12 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 			return err
 		}
 		timings := ui.NewTimings()
-		b.Time = timings.Start
+		b.Inputs.Step = timings.Start
 		s, err := b.Stage(ctx, plan)
 		if err != nil {
 			return err
 		}
-		warnFirstUse(sink, b.Fetch.FirstUse())
+		warnFirstUse(sink, b.Inputs.Fetch.FirstUse())
 		if err := write(b, s); err != nil {
 			return err
 		}
@@ -183,21 +182,24 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *remaster.Plan,
 }
 
 // builder is what images are built with.
-func (o *buildOptions) builder(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
+func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*remaster.Builder, error) {
 	b, err := o.unlocked(w, plan, sink)
 	if err != nil {
 		return nil, err
 	}
-	b.Lock, err = o.loadLock()
-	b.Strict = o.locked
+	b.Inputs.Lock, err = o.loadLock()
+	b.Inputs.Strict = o.locked
 	return b, err
 }
 
 // unlocked is what images are built with, as far as no lock decides on it.
-func (o *buildOptions) unlocked(w *world, plan *remaster.Plan, sink ui.Sink) (*remaster.Builder, error) {
-	b, err := o.fetcher(w, sink)
+func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*remaster.Builder, error) {
+	in, err := o.inputOptions(w, sink)
 	if err != nil {
 		return nil, err
+	}
+	b := &remaster.Builder{
+		Inputs: in, Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv}, Client: w.client, Version: versionText(),
 	}
 	if b.Keys, err = authorizedKeys(&plan.Config, sink); err != nil {
 		return nil, err
@@ -205,42 +207,7 @@ func (o *buildOptions) unlocked(w *world, plan *remaster.Plan, sink ui.Sink) (*r
 	if warning := profile.UnknownToOldServer(plan.Config.Release, b.Keys); warning != "" {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
 	}
-	b.Secrets = config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv}
-	b.Client = w.client
 	return b, nil
-}
-
-// fetcher is what inputs are fetched with.
-func (o *buildOptions) fetcher(w *world, sink ui.Sink) (*remaster.Builder, error) {
-	cache, err := cacheDir(w, o.cacheDir)
-	if err != nil {
-		return nil, err
-	}
-	epoch, err := o.sourceDate(w)
-	if err != nil {
-		return nil, err
-	}
-	kept := &store.Store{Dir: cache, Warn: func(kind, text string) {
-		sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: kind, Text: text})
-	}}
-	return &remaster.Builder{
-		Fetch: &fetch.Client{
-			Store: kept, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
-			UserAgent: "mkbuild/" + versionText(), HTTP: w.transfers,
-		},
-		Sink: sink, Version: versionText(), Epoch: epoch,
-	}, nil
-}
-
-// withFetcher runs do with what inputs are fetched with.
-func (o *buildOptions) withFetcher(w *world, do func(*remaster.Builder) error) error {
-	return o.withSink(w, func(sink ui.Sink, _ func()) error {
-		b, err := o.fetcher(w, sink)
-		if err != nil {
-			return err
-		}
-		return do(b)
-	})
 }
 
 // sourceDate returns the time that the user gave, if any

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/remaster"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/ui"
 )
 
@@ -34,32 +34,17 @@ func runFetch(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command
 	if err != nil {
 		return err
 	}
-	return o.withFetcher(w, func(b *remaster.Builder) error {
-		r, err := o.resolve(ctx, b, plan)
+	return o.withInputs(w, func(in inputs.Options) error {
+		r, err := o.resolve(ctx, in, plan)
 		if err != nil {
 			return err
 		}
 		var size int64
-		for _, in := range r.Lock.Inputs {
-			size += in.Size
+		for i := range r.Lock.Inputs {
+			size += r.Lock.Inputs[i].Size
 		}
-		b.Sink.Event(ui.Event{Level: ui.Info, Step: "fetch", Text: fmt.Sprintf("the cache has all %d inputs, %.1f MB", len(r.Lock.Inputs), float64(size)/1e6)})
-		warnFirstUse(b.Sink, b.Fetch.FirstUse())
+		in.Sink.Event(ui.Event{Level: ui.Info, Step: "fetch", Text: fmt.Sprintf("the cache has all %d inputs, %.1f MB", len(r.Lock.Inputs), float64(size)/1e6)})
+		warnFirstUse(in.Sink, in.Fetch.FirstUse())
 		return nil
 	})
-}
-
-// resolve fetches everything that the lock has, or that the configuration selects without one.
-func (o *buildOptions) resolve(ctx context.Context, b *remaster.Builder, plan *remaster.Plan) (*remaster.Resolved, error) {
-	l, err := o.loadLock()
-	if err != nil {
-		return nil, err
-	}
-	b.Lock, b.Strict = l, o.locked
-	r, err := b.Resolve(ctx, plan)
-	if err == nil && l != nil && l.Config != r.Lock.Config {
-		b.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: l.File, Text: fmt.Sprintf(
-			"it was made for another configuration: what is new was fetched as it is now; `%s` brings it up to date", l.Command)})
-	}
-	return r, err
 }

@@ -1,15 +1,126 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/inputs"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/store"
+	"mkbuild/internal/ui"
 )
+
+// withInputs runs do with what inputs are gathered with.
+func (o *buildOptions) withInputs(w *world, do func(inputs.Options) error) error {
+	return o.withSink(w, func(sink ui.Sink, _ func()) error {
+		in, err := o.inputOptions(w, sink)
+		if err != nil {
+			return err
+		}
+		return do(in)
+	})
+}
+
+// inputOptions are what inputs are gathered with, without a lock.
+func (o *buildOptions) inputOptions(w *world, sink ui.Sink) (inputs.Options, error) {
+	cache, err := cacheDir(w, o.cacheDir)
+	if err != nil {
+		return inputs.Options{}, err
+	}
+	epoch, err := o.sourceDate(w)
+	kept := &store.Store{Dir: cache, Warn: func(kind, text string) {
+		sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: kind, Text: text})
+	}}
+	return inputs.Options{
+		Fetch: &fetch.Client{
+			Store: kept, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
+			UserAgent: "mkbuild/" + versionText(), HTTP: w.transfers,
+		},
+		Sink: sink, Epoch: epoch,
+	}, err
+}
+
+// resolve fetches everything that the lock has, or that the configuration selects without one.
+func (o *buildOptions) resolve(ctx context.Context, in inputs.Options, plan *inputs.Plan) (*inputs.Resolved, error) {
+	l, err := o.loadLock()
+	if err != nil {
+		return nil, err
+	}
+	in.Lock, in.Strict = l, o.locked
+	r, err := inputs.Lock(ctx, plan, in)
+	if err == nil && l != nil && l.Config != r.Lock.Config {
+		in.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: l.File, Text: fmt.Sprintf(
+			"it was made for another configuration: what is new was fetched as it is now; `%s` brings it up to date", l.Command)})
+	}
+	return r, err
+}
+
+// lockFlags say which lock a command goes by, and how strictly.
+type lockFlags struct {
+	lockfile string
+	locked   bool
+}
+
+func (o *buildOptions) addLockfileFlag(c *cobra.Command) {
+	c.Flags().StringVar(&o.lockfile, "lockfile", "", "lock `file` (default mkbuild.lock beside the configuration)")
+}
+
+func (o *buildOptions) addLockFlags(c *cobra.Command) {
+	o.addLockfileFlag(c)
+	c.Flags().BoolVar(&o.locked, "locked", false, "fail if there is no lock, if it is of another configuration, or if anything is not as locked")
+}
+
+// lockName is the place of the lock: the one that was named, or next to the configuration.
+func (o *buildOptions) lockName() string {
+	if o.lockfile != "" {
+		return o.lockfile
+	}
+	return filepath.Join(filepath.Dir(o.config), lock.FileName)
+}
+
+// loadLock reads the lock to build from. A missing one is an error only if one is demanded.
+func (o *buildOptions) loadLock() (*lock.Lock, error) {
+	l, err := lock.Load(o.lockName(), o.lockCommand())
+	if errors.Is(err, lock.ErrMissing) && !o.locked && o.lockfile == "" {
+		return nil, nil //nolint:nilnil // no lock is a normal answer
+	}
+	return l, err
+}
+
+// lockCommand is what writes the lock of the configuration that the flags make, from the mirrors that
+// they name. One with a password is left out: the command is shown.
+func (o *buildOptions) lockCommand() string {
+	command := "mkbuild lock"
+	add := func(flag, value string) {
+		if strings.ContainsAny(value, " \t'\"$`\\") {
+			value = strconv.Quote(value)
+		}
+		if value != "" {
+			command += " " + flag + " " + value
+		}
+	}
+	add("--config", o.config)
+	add("--lockfile", o.lockfile)
+	add("--release", o.release)
+	add("--arch", o.arch)
+	for _, m := range o.mirrors {
+		if fetch.Shown(m) == m {
+			add("--mirror", m)
+		}
+	}
+	return command
+}
 
 // checkInputs looks at what the configuration names on this machine before anything is fetched:
 // a mistake there shall not cost a download first.
@@ -45,4 +156,27 @@ func checkMirror(address string) error {
 		return &usageError{fmt.Sprintf("use mirror %s: it is not a directory", address), next}
 	}
 	return nil
+}
+
+// warnFirstUse names the files that are trusted because they came first: over plain http, and no lock
+// pins them.
+func warnFirstUse(sink ui.Sink, names []string) {
+	warnInsecure(sink, names, "trusted on first use, since plain http brought them and nothing but the mirror's own md5, if that, vouches for them: %s; `mkbuild lock` pins them by sha256")
+}
+
+// warnFirstLock names the files that a lock pins as they came.
+func warnFirstLock(sink ui.Sink, names []string) {
+	warnInsecure(sink, names, "locked as plain http brought them, and nothing but the mirror's own md5, if that, vouches for them: %s; from now on their sha256 decides")
+}
+
+func warnInsecure(sink ui.Sink, names []string, text string) {
+	if len(names) == 0 {
+		return
+	}
+	const shown = 3
+	list := strings.Join(names[:min(len(names), shown)], ", ")
+	if more := len(names) - shown; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Text: fmt.Sprintf(text, list)})
 }

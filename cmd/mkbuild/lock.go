@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/lock"
-	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
@@ -85,12 +85,12 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 			return err
 		}
 	}
-	return o.withFetcher(w, func(b *remaster.Builder) error {
+	return o.withInputs(w, func(in inputs.Options) error {
 		if o.check {
-			b.Lock = old
-			return checkLock(ctx, w, b, plan, o.lockName())
+			in.Lock = old
+			return checkLock(ctx, w, in, plan, o.lockName())
 		}
-		return o.write(ctx, w, b, plan, old)
+		return o.write(ctx, w, in, plan, old)
 	})
 }
 
@@ -104,15 +104,15 @@ func (o *lockOptions) oldLock() (*lock.Lock, error) {
 }
 
 // write resolves what is not pinned, and says what changed.
-func (o *lockOptions) write(ctx context.Context, w *world, b *remaster.Builder, plan *remaster.Plan, old *lock.Lock) error {
+func (o *lockOptions) write(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, old *lock.Lock) error {
 	if old != nil && !slices.Contains(o.update, everything) {
 		rest, unknown := old.Without(o.update...)
 		if len(unknown) > 0 {
 			return &usageError{fmt.Sprintf("update %s: the lock has no such input", strings.Join(unknown, ", ")), "its inputs are the `name` lines of " + o.lockName()}
 		}
-		b.Lock = rest
+		in.Lock = rest
 	}
-	r, err := b.Resolve(ctx, plan)
+	r, err := inputs.Lock(ctx, plan, in)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (o *lockOptions) write(ctx context.Context, w *world, b *remaster.Builder, 
 	if err != nil {
 		return err
 	}
-	sayChanges(b.Sink, r.Lock, old, o.lockName(), changed)
-	warnFirstLock(b.Sink, b.Fetch.FirstUse())
+	sayChanges(in.Sink, r.Lock, old, o.lockName(), changed)
+	warnFirstLock(in.Sink, in.Fetch.FirstUse())
 	return printPath(w, o.lockName())
 }
 
@@ -144,8 +144,8 @@ func sayChanges(sink ui.Sink, now, old *lock.Lock, name string, changed bool) {
 }
 
 // checkLock reports everything that is not as locked: as warnings, and all together as the error.
-func checkLock(ctx context.Context, w *world, b *remaster.Builder, plan *remaster.Plan, name string) error {
-	drifts, err := b.Check(ctx, plan)
+func checkLock(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, name string) error {
+	drifts, err := inputs.Check(ctx, plan, in)
 	switch {
 	case err != nil:
 		return err
@@ -155,7 +155,7 @@ func checkLock(ctx context.Context, w *world, b *remaster.Builder, plan *remaste
 		return drifts[0]
 	}
 	for _, d := range drifts {
-		b.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: d.Input, Text: d.Change()})
+		in.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: d.Input, Text: d.Change()})
 	}
-	return lock.Drifts(drifts, b.Lock.Command)
+	return lock.Drifts(drifts, in.Lock.Command)
 }

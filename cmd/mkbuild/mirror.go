@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/remaster"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/ui"
 )
 
@@ -40,22 +40,22 @@ func runMirror(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Comman
 	if err != nil {
 		return err
 	}
-	if err := remaster.CheckMirror(dir); err != nil {
+	if err := inputs.CheckMirror(dir); err != nil {
 		return err
 	}
-	return o.withFetcher(w, func(b *remaster.Builder) error {
-		r, err := o.resolve(ctx, b, plan)
+	return o.withInputs(w, func(in inputs.Options) error {
+		r, err := o.resolve(ctx, in, plan)
 		if err != nil {
 			return err
 		}
-		notes, err := r.WriteMirror(ctx, dir, plan)
+		notes, err := r.WriteMirror(ctx, dir)
 		if err != nil {
 			return err
 		}
 		for _, n := range notes {
-			b.Sink.Event(ui.Event{Level: ui.Warning, Step: "mirror", Item: dir, Text: n})
+			in.Sink.Event(ui.Event{Level: ui.Warning, Step: "mirror", Item: dir, Text: n})
 		}
-		warnFirstUse(b.Sink, b.Fetch.FirstUse())
+		warnFirstUse(in.Sink, in.Fetch.FirstUse())
 		return printPath(w, dir)
 	})
 }

@@ -19,7 +19,6 @@ import (
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/remaster"
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
@@ -69,10 +68,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("write: %w", syscall.ENOSPC), 1},
 		{&usageError{"x", "y"}, 2},
 		{fmt.Errorf("a: %w", config.Mistake("x", "y", "")), 2},
-		{&remaster.ReleaseError{Err: fetch.ErrNotFound}, 2},
-		{&remaster.NoDigestError{Err: fetch.ErrNotFound}, 4},
 		{fmt.Errorf("resolve a.tcz: its .dep: %w", tcz.ErrName), 5},
-		{&remaster.DependencyError{File: "x", Err: fetch.ErrNotFound}, 4},
 		{fetch.ErrUnreachable, 4},
 		{fetch.ErrOffline, 4},
 		{&fetch.ChecksumError{}, 5},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
@@ -124,7 +125,7 @@ func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
 
 // planOf is the plan that the manifest is of. What it does not say (mirrors, secrets, the user's own
 // files) comes from the configuration and the flags.
-func (o *verifyOptions) planOf(m *manifest.Manifest) (*remaster.Plan, error) {
+func (o *verifyOptions) planOf(m *manifest.Manifest) (*inputs.Plan, error) {
 	own, err := o.load()
 	if err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (o *verifyOptions) planOf(m *manifest.Manifest) (*remaster.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := remaster.New(c)
+	p, err := inputs.NewPlan(c)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (o *verifyOptions) planOf(m *manifest.Manifest) (*remaster.Plan, error) {
 }
 
 // buildAgain builds with the manifest as lock: every input by its digest, and nothing else.
-func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *remaster.Plan, m *manifest.Manifest, name string) error {
+func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *inputs.Plan, m *manifest.Manifest, name string) error {
 	return o.withSink(w, func(sink ui.Sink, _ func()) error {
 		b, err := o.unlocked(w, plan, sink)
 		if err != nil {
@@ -153,8 +154,8 @@ func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *remaster
 		if b.Version != m.Mkbuild {
 			sink.Event(ui.Event{Level: ui.Warning, Step: "rebuild", Text: fmt.Sprintf("the image was built by mkbuild %s, this is %s: differences may be those of the two programs", m.Mkbuild, b.Version)})
 		}
-		b.Version, b.Epoch, b.Strict = m.Mkbuild, &m.SourceDate, true
-		b.Lock = &lock.Lock{
+		b.Version, b.Inputs.Epoch, b.Inputs.Strict = m.Mkbuild, &m.SourceDate, true
+		b.Inputs.Lock = &lock.Lock{
 			Schema: lock.Schema, Config: lock.Digest(&plan.Config), Release: m.Release, Arch: m.Arch, Kernel: m.Kernel,
 			SourceDate: m.SourceDate, Inputs: m.Inputs,
 		}

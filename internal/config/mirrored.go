@@ -10,12 +10,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Mirrored returns the text of a mkbuild.yaml that lies in dir, a mirror that holds every input, and
-// otherwise asks for the same image: the sources are folders beside it, and the user's own files are
-// named from there. Secrets are not written: a value of server.cfg that looks like one, and stood in
-// the configuration itself, is taken from the environment there. notes says, in sentences, what that
-// mirror does not hold.
-func (c *Config) Mirrored(dir string) (text []byte, notes []string, err error) {
+// Mirrored returns the text of a mkbuild.yaml for dir, a mirror that holds every input. It asks for the
+// same image, with folders of the mirror as sources; the user's own files are named from there. Secrets
+// are not written: a value of server.cfg that looks like one, and stood in the configuration itself, is
+// taken from the environment. notes says, in sentences, what the mirror does not hold.
+func Mirrored(c *Config, dir string) (text []byte, notes []string, err error) {
 	all, err := c.members()
 	if err != nil {
 		return nil, nil, err

@@ -36,7 +36,7 @@ func TestMirrored(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(root, "mirror")
-	text, notes, err := c.Mirrored(dir)
+	text, notes, err := Mirrored(&c, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestMirrored(t *testing.T) {
 func TestMirroredDefault(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	text, notes, err := c.Mirrored(t.TempDir())
+	text, notes, err := Mirrored(&c, t.TempDir())
 	if err != nil || len(notes) > 0 {
 		t.Errorf("%q, %v", notes, err)
 	}
@@ -112,7 +112,7 @@ func TestMirroredDefault(t *testing.T) {
 		t.Error(err)
 	}
 	c.RubyGems, c.MCollective, c.Gems.Install = nil, nil, nil
-	if text, _, err = c.Mirrored(t.TempDir()); err != nil {
+	if text, _, err = Mirrored(&c, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	m, err := Parse("mkbuild.yaml", text)

@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/store"
@@ -43,10 +44,11 @@ func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaste
 	if edit != nil {
 		edit(&c)
 	}
-	plan, err := remaster.New(c)
+	plan, err := inputs.NewPlan(c)
 	must(t, err)
 	b := &remaster.Builder{
-		Fetch: &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, Sink: ui.Discard{}}, Sink: ui.Discard{}, Keys: []string{rsaKey}, Version: "test",
+		Inputs: inputs.Options{Fetch: &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, Sink: ui.Discard{}}, Sink: ui.Discard{}},
+		Keys:   []string{rsaKey}, Version: "test",
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
 		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
 	}

@@ -38,7 +38,7 @@ func BenchmarkWriteISO(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if !tc.kept {
-					builder.Fetch.Store = &store.Store{Dir: b.TempDir()}
+					builder.Inputs.Fetch.Store = &store.Store{Dir: b.TempDir()}
 				}
 				if err := builder.WriteISO(b.Context(), s, name); err != nil {
 					b.Fatal(err)

@@ -45,5 +45,5 @@ func (s *stage) checkFirmware() {
 }
 
 func (s *stage) sayOfBase(level ui.Level, text string) {
-	s.Sink.Event(ui.Event{Level: level, Step: "base", Item: s.base.Name, Text: text})
+	s.b.Inputs.Sink.Event(ui.Event{Level: level, Step: "base", Item: s.base.Name, Text: text})
 }

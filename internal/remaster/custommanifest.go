@@ -94,6 +94,14 @@ func (c *customized) fileRecord(ctx context.Context, e *overlay.Entry) (manifest
 // sortFiles puts records into the order of overlay.Tree.Entries.
 func sortFiles(files []manifest.File) {
 	slices.SortFunc(files, func(a, b manifest.File) int {
-		return cmp.Or(cmp.Compare(boolInt(a.Path != "."), boolInt(b.Path != ".")), cmp.Compare(a.Path, b.Path))
+		switch {
+		case a.Path == b.Path:
+			return 0
+		case a.Path == ".":
+			return -1
+		case b.Path == ".":
+			return 1
+		}
+		return cmp.Compare(a.Path, b.Path)
 	})
 }

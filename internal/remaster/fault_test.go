@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/rubygems"
@@ -78,7 +80,7 @@ func TestBadBase(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			dir := mirror(t)
-			publish(t, dir, isoPath, tc.iso)
+			tinymirror.Publish(t, dir, isoPath, tc.iso)
 			failCleanly(t, plan(t, dir), tc.class, tc.names...)
 		})
 	}
@@ -86,7 +88,7 @@ func TestBadBase(t *testing.T) {
 
 // failCleanly builds a plan that has to fail with a class of error that names what it is about, and
 // looks for what must not be left behind.
-func failCleanly(t *testing.T, p *Plan, class func(error) bool, names ...string) {
+func failCleanly(t *testing.T, p *inputs.Plan, class func(error) bool, names ...string) {
 	t.Helper()
 	out, cache := t.TempDir(), t.TempDir()
 	b, _ := builder(t, cache)
@@ -100,7 +102,7 @@ func failCleanly(t *testing.T, p *Plan, class func(error) bool, names ...string)
 		}
 	}
 	checkEmpty(t, out)
-	checkCache(t, cache)
+	testkit.CheckCache(t, cache)
 }
 
 func baseWithout(t *testing.T, name string) []byte {
@@ -138,30 +140,15 @@ func TestBadExtensions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			dir := mirror(t)
-			publish(t, dir, tczDir+"/dmidecode.tcz", tc.file)
+			tinymirror.Publish(t, dir, tczDir+"/dmidecode.tcz", tc.file)
 			failCleanly(t, plan(t, dir), tc.class, "dmidecode.tcz")
 		})
 	}
 }
 
-func TestDependencies(t *testing.T) {
+func TestGemsNeedRuby(t *testing.T) {
 	t.Parallel()
-	dir := pristine
-	only := func(names ...string) func(*config.Config) {
-		return func(c *config.Config) {
-			c.Extensions, c.RubyGems, c.MCollective, c.Gems.Install = names, nil, nil, nil
-		}
-	}
-	failCleanly(t, plan(t, dir, only("bash", "broken-dep")), as[*DependencyError], "nowhere.tcz", "broken-dep.tcz → middle.tcz")
-	failCleanly(t, plan(t, dir, only("bash", "nothing-like-it")), as[*DependencyError], "nothing-like-it.tcz")
-	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Extensions = []string{"bash"} }), is(rubygems.ErrNoRuby))
-	// A cycle is no error, whichever end it is entered from.
-	for _, root := range []string{"gcc_libs", "openssl-1.0.0"} {
-		_, s, _ := staged(t, plan(t, dir, only(root)))
-		if s.Added().Get("usr/local/lib/libgcc_s.so.1") == nil || s.Added().Get("usr/local/lib/libcrypto.so.1.0.0") == nil {
-			t.Errorf("from %s: a part of the cycle is missing", root)
-		}
-	}
+	failCleanly(t, plan(t, pristine, func(c *config.Config) { c.Extensions = []string{"bash"} }), is(rubygems.ErrNoRuby))
 }
 
 // editGem returns the gem with its metadata changed.

@@ -141,6 +141,6 @@ func (b *Builder) noteUSB(img *iso9660.Image, source string) {
 	if img.Hybrid() {
 		return
 	}
-	b.Sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: source, Text: "not a hybrid image: written to a USB stick byte for byte (dd) it does not boot; " +
+	b.Inputs.Sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: source, Text: "not a hybrid image: written to a USB stick byte for byte (dd) it does not boot; " +
 		"boot it as a CD or virtual CD, from the network (--format pxe), or put it on the stick with a program that brings its own boot loader (Ventoy, Rufus in ISO mode)"})
 }

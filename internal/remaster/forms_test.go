@@ -15,13 +15,15 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/isolinux"
 	"mkbuild/internal/ui"
 )
 
 // all writes every form of a plan into dir and returns where they are.
-func all(t *testing.T, p *Plan, dir string) map[Form]string {
+func all(t *testing.T, p *inputs.Plan, dir string) map[Form]string {
 	t.Helper()
 	b, s, _ := staged(t, p)
 	paths := map[Form]string{}
@@ -139,7 +141,7 @@ func TestInterruptedForms(t *testing.T) {
 		form := Form(at)
 		name := OutputPath(form, filepath.Join(out, "x.iso"))
 		ctx, cancel := context.WithCancel(t.Context())
-		b.Time = func(step string) func() {
+		b.Inputs.Step = func(step string) func() {
 			if step == at {
 				cancel()
 			}
@@ -176,7 +178,7 @@ func TestUSBNote(t *testing.T) {
 	writeFile(t, filepath.Join(tree, "boot/isolinux/isolinux.bin"), readFile(t, lib+"isolinux.bin"))
 	testkit.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", hybrid, "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-isohybrid-mbr", lib+"isohdpfx.bin", tree)
-	publish(t, dir, isoPath, readFile(t, hybrid))
+	tinymirror.Publish(t, dir, isoPath, readFile(t, hybrid))
 	b, rec := builder(t, warm)
 	name := build(t, b, plan(t, dir))
 	if i := rec.texts(ui.Info); strings.Contains(i, "hybrid") {

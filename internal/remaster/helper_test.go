@@ -4,11 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/md5"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,8 +16,10 @@ import (
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/store"
@@ -65,12 +64,12 @@ func mirror(t testing.TB) string {
 }
 
 // plan is that of the mirror's own mkbuild.yaml, changed by edits.
-func plan(t testing.TB, dir string, edits ...func(*config.Config)) *Plan {
+func plan(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Plan {
 	t.Helper()
 	return planOf(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edits...)
 }
 
-func planOf(t testing.TB, name, text string, edits ...func(*config.Config)) *Plan {
+func planOf(t testing.TB, name, text string, edits ...func(*config.Config)) *inputs.Plan {
 	t.Helper()
 	c, err := config.Parse(name, []byte(text))
 	if err != nil {
@@ -79,17 +78,11 @@ func planOf(t testing.TB, name, text string, edits ...func(*config.Config)) *Pla
 	for _, edit := range edits {
 		edit(&c)
 	}
-	p, err := New(c)
+	p, err := inputs.NewPlan(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// planAt is the plan for a mirror that is found at a URL.
-func planAt(t testing.TB, base string, edits ...func(*config.Config)) *Plan {
-	t.Helper()
-	return planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(base), edits...)
 }
 
 // profileOf sets the profile.
@@ -130,8 +123,7 @@ func builder(t testing.TB, cache string) (*Builder, *recorder) {
 	rec := &recorder{}
 	kept := &store.Store{Dir: cache, Warn: func(kind, text string) { rec.Event(ui.Event{Level: ui.Warning, Item: kind, Text: text}) }}
 	return &Builder{
-		Fetch:   &fetch.Client{Store: kept, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}},
-		Sink:    rec,
+		Inputs:  inputs.Options{Fetch: &fetch.Client{Store: kept, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}}, Sink: rec},
 		Keys:    []string{rsaKey},
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
 		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
@@ -139,7 +131,7 @@ func builder(t testing.TB, cache string) (*Builder, *recorder) {
 }
 
 // staged stages a plan that has to work.
-func staged(t testing.TB, p *Plan) (*Builder, *Staged, *recorder) {
+func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *recorder) {
 	t.Helper()
 	b, rec := builder(t, warm)
 	s, err := b.Stage(t.Context(), p)
@@ -149,8 +141,31 @@ func staged(t testing.TB, p *Plan) (*Builder, *Staged, *recorder) {
 	return b, s, rec
 }
 
+// few keeps the extensions down: each file costs a sync to disk.
+func few(c *config.Config) { c.Extensions = []string{"ruby", "bash"} }
+
+// bare leaves nothing in the image but extensions.
+func bare(extensions ...string) func(*config.Config) {
+	return func(c *config.Config) {
+		c.Extensions, c.Picks, c.RubyGems, c.MCollective, c.Gems.Install = extensions, nil, nil, nil, nil
+	}
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func ofClass(c fail.Class) func(error) bool {
+	return func(err error) bool { return fail.ClassOf(err) == c }
+}
+
+func as[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
 // build makes the ISO of a plan that has to work, and returns its name.
-func build(t testing.TB, b *Builder, p *Plan) string {
+func build(t testing.TB, b *Builder, p *inputs.Plan) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "out.iso")
 	if err := try(t, b, p, name); err != nil {
@@ -160,7 +175,7 @@ func build(t testing.TB, b *Builder, p *Plan) string {
 }
 
 // try stages and writes a plan that may fail, to name.
-func try(t testing.TB, b *Builder, p *Plan, name string) error {
+func try(t testing.TB, b *Builder, p *inputs.Plan, name string) error {
 	t.Helper()
 	s, err := b.Stage(t.Context(), p)
 	if err != nil {
@@ -188,17 +203,9 @@ func writeFile(t testing.TB, name string, b []byte) {
 	}
 }
 
-// publish puts a file with its right md5 into a mirror.
-func publish(t testing.TB, dir, name string, b []byte) {
-	t.Helper()
-	p := filepath.Join(dir, filepath.FromSlash(name))
-	writeFile(t, p, b)
-	writeFile(t, p+".md5.txt", fmt.Appendf(nil, "%x  %s\n", md5.Sum(b), filepath.Base(p)))
-}
-
 func publishTCZ(t testing.TB, dir, name string, files ...sqfs.File) {
 	t.Helper()
-	publish(t, dir, tczDir+"/"+name+".tcz", sqfs.Image(files))
+	tinymirror.Publish(t, dir, tczDir+"/"+name+".tcz", sqfs.Image(files))
 }
 
 // isoFiles are the files of the miniature's source image.
@@ -228,7 +235,7 @@ func publishISO(t testing.TB, dir string, files map[string][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, dir, isoPath, b)
+	tinymirror.Publish(t, dir, isoPath, b)
 }
 
 // openISO reads an image back.
@@ -301,30 +308,6 @@ func checkEmpty(t testing.TB, dir string) {
 	}
 	for _, e := range es {
 		t.Errorf("left in %s: %s", dir, e.Name())
-	}
-}
-
-// checkCache makes sure that a cache holds whole blobs and index entries and nothing else.
-func checkCache(t testing.TB, dir string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			return err
-		}
-		switch kind, _, _ := strings.Cut(filepath.ToSlash(rel), "/"); {
-		case kind == "index" && strings.HasSuffix(p, ".json"):
-		case kind == "sha256" && fmt.Sprintf("%x", sha256.Sum256(readFile(t, p))) == filepath.Base(p):
-		default:
-			t.Errorf("left in the cache: %s", rel)
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
 	}
 }
 

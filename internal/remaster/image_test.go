@@ -260,7 +260,7 @@ func TestEpoch(t *testing.T) {
 	dir := mirror(t)
 	given := int64(1700000000)
 	b, _ := builder(t, warm)
-	b.Epoch = &given
+	b.Inputs.Epoch = &given
 	img := openISO(t, build(t, b, plan(t, dir)))
 	if img.Created != tinymirror.Time || img.Modified != tinymirror.Time {
 		t.Errorf("the volume's times are %d, %d, and a boot loader may look for it by them", img.Created, img.Modified)

@@ -20,7 +20,7 @@ type initrdSums struct {
 // digests of the segments, and so is kept: nothing has to be read again for it.
 func (b *Builder) sumUp(ctx context.Context, s *Staged, rd *Initrd) error {
 	var sums initrdSums
-	_, err := b.Fetch.Store.Derive(ctx, "sum", rd.key(s), &sums, func(io.Writer) error {
+	_, err := b.Inputs.Fetch.Store.Derive(ctx, "sum", rd.key(s), &sums, func(io.Writer) error {
 		made, err := rd.sum(ctx)
 		if err == nil {
 			sums = *made

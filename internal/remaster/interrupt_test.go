@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/overlay"
 )
 
@@ -33,7 +35,7 @@ func TestInterruptAtEveryStep(t *testing.T) {
 			b, _ := builder(t, t.TempDir())
 			ctx, cancel := context.WithCancel(t.Context())
 			reached := false
-			b.Time = func(step string) func() {
+			b.Inputs.Step = func(step string) func() {
 				if step != at {
 					return func() {}
 				}
@@ -50,14 +52,14 @@ func TestInterruptAtEveryStep(t *testing.T) {
 			}
 			checkEmpty(t, out)
 			checkEmpty(t, tmp)
-			checkCache(t, b.Fetch.Store.Dir)
+			testkit.CheckCache(t, b.Inputs.Fetch.Store.Dir)
 			cancel()
 		}
 	}
 }
 
 // interrupted is a build under ctx that closes what it has staged.
-func interrupted(ctx context.Context, t *testing.T, b *Builder, p *Plan, name string, archive bool) error {
+func interrupted(ctx context.Context, t *testing.T, b *Builder, p *inputs.Plan, name string, archive bool) error {
 	t.Helper()
 	s, err := b.Stage(ctx, p)
 	if err != nil {

@@ -89,7 +89,7 @@ func openTree(r io.ReaderAt, size int64, kept *keptEntries, origin string) (*ove
 // to name the code that reads the input, too. The same Origin is given to all of its entries.
 func (s *stage) keptTree(ctx context.Context, key, origin string, made func() (*overlay.Tree, error)) (*overlay.Tree, error) {
 	var kept keptEntries
-	blob, err := s.Fetch.Store.Derive(ctx, "tree", key, &kept, func(w io.Writer) error {
+	blob, err := s.b.Inputs.Fetch.Store.Derive(ctx, "tree", key, &kept, func(w io.Writer) error {
 		t, err := made()
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ func (s *stage) mcollective(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	staged, err := s.fromArchive(ctx, lock.MCollective, "mcollective-"+m.Version+".tgz", m.Sources(), m.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
+	staged, err := s.fromArchive(ctx, lock.MCollective, func(src *overlay.Tree) (*overlay.Tree, error) {
 		return mcoconfig.Stage(src, m.Version, cfg.Render())
 	})
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *stage) mcollective(ctx context.Context) error {
 		return err
 	}
 	for _, f := range cfg.Lint(s.layers.Merged()) {
-		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "mcollective", Item: "server.cfg", Text: f.String()})
+		s.b.Inputs.Sink.Event(ui.Event{Level: ui.Warning, Step: "mcollective", Item: "server.cfg", Text: f.String()})
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (s *stage) serverCfg(m *config.MCO) (*mcoconfig.Config, error) {
 			values[key] = nil
 			continue
 		}
-		secret, err := v.Resolve(s.Secrets)
+		secret, err := v.Resolve(s.b.Secrets)
 		if err != nil {
 			return nil, config.Mistake("mcollective.server."+key, err.Error(), "set it, or give another source in mkbuild.yaml")
 		}

@@ -27,7 +27,7 @@ const (
 func (b *Builder) writeRazor(ctx context.Context, s *Staged, rd *Initrd, name string) error {
 	defer b.step("razor")()
 	if args := s.Plan.Config.Boot.Append; args != "" {
-		b.Sink.Event(ui.Event{Level: ui.Info, Step: "razor", Item: name, Text: "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server"})
+		b.Inputs.Sink.Event(ui.Event{Level: ui.Info, Step: "razor", Item: name, Text: "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server"})
 	}
 	kernel := source{razorKernel, manifest.RoleKernel, func() (io.ReadCloser, error) { return s.base.Open(s.base.Kernel) }}
 	initrd := source{razorInitrd, manifest.RoleInitrd, func() (io.ReadCloser, error) { return s.openInitrds(rd) }}

@@ -14,15 +14,18 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/store"
 )
 
 // everything builds all forms of a plan and returns the bytes of all files that come out, each behind
 // its name.
-func everything(t *testing.T, cache string, p *Plan) []byte {
+func everything(t *testing.T, cache string, p *inputs.Plan) []byte {
 	t.Helper()
 	b, _ := builder(t, cache)
 	s, err := b.Stage(t.Context(), p)
@@ -75,7 +78,7 @@ func TestSameInputSameBytes(t *testing.T) {
 	dir, own := mirror(t), ownFiles(t, "a", "b/c", "d", "e")
 	cache := t.TempDir()
 	bulky(t, dir)
-	here := func() *Plan { return plan(t, dir, withFiles(own)) }
+	here := func() *inputs.Plan { return plan(t, dir, withFiles(own)) }
 	reference := everything(t, cache, here())
 	same := func(what string, got []byte) {
 		if !bytes.Equal(got, reference) {
@@ -112,10 +115,10 @@ func TestSameInputSameBytes(t *testing.T) {
 	}
 	backwards := withFiles(ownFiles(t, "e", "d", "b/c", "a"))
 	same("another folder", everything(t, t.TempDir(), plan(t, copied, backwards)))
-	same("file URLs", everything(t, t.TempDir(), planAt(t, "file://"+filepath.ToSlash(copied), backwards)))
+	same("file URLs", everything(t, t.TempDir(), planOf(t, "mkbuild.yaml", tinymirror.ConfigAt("file://"+filepath.ToSlash(copied)), backwards)))
 	srv := httptest.NewServer(unsteady(http.FileServer(http.Dir(copied))))
 	defer srv.Close()
-	same("a mirror over HTTP", everything(t, t.TempDir(), planAt(t, srv.URL, backwards)))
+	same("a mirror over HTTP", everything(t, t.TempDir(), planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(srv.URL), backwards)))
 }
 
 // forget drops each n-th thing that a cache holds beside downloads.
@@ -141,7 +144,7 @@ func TestWrongSegmentShows(t *testing.T) {
 	cache := t.TempDir()
 	reference := everything(t, cache, plan(t, pristine))
 	b, s, _ := staged(t, plan(t, pristine))
-	b.Fetch.Store = &store.Store{Dir: cache}
+	b.Inputs.Fetch.Store = &store.Store{Dir: cache}
 	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
 	right := s.tree("ruby.tcz")
 	key, err := segmentKey(right, o)
@@ -152,7 +155,7 @@ func TestWrongSegmentShows(t *testing.T) {
 	wrong := right.Clone()
 	wrong.Get("usr/local/bin/ruby").MTime++
 	var made madeSegment
-	if _, err := b.Fetch.Store.Derive(t.Context(), "segment", key, &made, func(w io.Writer) error {
+	if _, err := b.Inputs.Fetch.Store.Derive(t.Context(), "segment", key, &made, func(w io.Writer) error {
 		m, err := makeSegment(w, wrong, o)
 		made = *m
 		return err
@@ -199,7 +202,7 @@ func TestOtherInputOtherBytes(t *testing.T) {
 	writeFile(t, own, []byte("a"))
 	withMotd := func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: own, Target: "/etc/motd"}} }
 	seen := map[string]string{}
-	add := func(what string, p *Plan) {
+	add := func(what string, p *inputs.Plan) {
 		b, _ := builder(t, warm)
 		got := string(readFile(t, build(t, b, p)))
 		if seen[got] != "" {
@@ -231,7 +234,7 @@ func TestTwoBuildsShareACache(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range names {
 		b, _ := builder(t, cache)
-		p := planAt(t, srv.URL)
+		p := planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(srv.URL))
 		names[i] = filepath.Join(t.TempDir(), "x.iso")
 		wg.Go(func() { errs[i] = try(t, b, p, names[i]) })
 	}
@@ -244,7 +247,7 @@ func TestTwoBuildsShareACache(t *testing.T) {
 			t.Errorf("build %d gives other bytes", i)
 		}
 	}
-	checkCache(t, cache)
+	testkit.CheckCache(t, cache)
 }
 
 // TestBuildsToOneOutput: whoever is last wins, and the file is always whole.
@@ -271,4 +274,27 @@ func TestBuildsToOneOutput(t *testing.T) {
 		}
 	}
 	checkEmpty(t, dir)
+}
+
+// TestDamagedCache: content whose bytes have changed in the cache is fetched, or made, again.
+func TestDamagedCache(t *testing.T) {
+	t.Parallel()
+	b, _ := builder(t, t.TempDir())
+	want := readFile(t, build(t, b, plan(t, pristine)))
+	blobs, err := filepath.Glob(filepath.Join(b.Inputs.Fetch.Store.Dir, "sha256", "*", "*"))
+	if err != nil || len(blobs) < 10 {
+		t.Fatalf("%d blobs, %v", len(blobs), err)
+	}
+	for _, p := range blobs {
+		blob := readFile(t, p)
+		if len(blob) > 0 {
+			blob[len(blob)/2] ^= 0x10
+		}
+		writeFile(t, p, blob)
+	}
+	b, _ = builder(t, b.Inputs.Fetch.Store.Dir)
+	if got := readFile(t, build(t, b, plan(t, pristine))); !bytes.Equal(got, want) {
+		t.Error("other bytes from a damaged cache")
+	}
+	testkit.CheckCache(t, b.Inputs.Fetch.Store.Dir)
 }

@@ -4,12 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 
-	"golang.org/x/sync/errgroup"
-
-	"mkbuild/internal/config"
-	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
@@ -43,7 +38,7 @@ func (s *stage) ruby(ctx context.Context) error {
 		return &RubyError{err}
 	}
 	if c.RubyGems != nil {
-		staged, err := s.fromArchive(ctx, lock.RubyGems, "rubygems-"+c.RubyGems.Version+".tgz", c.RubyGems.Sources(), c.RubyGems.SHA256, func(src *overlay.Tree) (*overlay.Tree, error) {
+		staged, err := s.fromArchive(ctx, lock.RubyGems, func(src *overlay.Tree) (*overlay.Tree, error) {
 			return rubygems.StageRubyGems(ruby, src, c.RubyGems.Version)
 		})
 		if err != nil {
@@ -57,50 +52,28 @@ func (s *stage) ruby(ctx context.Context) error {
 	return s.gems(ruby)
 }
 
-// fromArchive fetches a source archive, drops its one top folder and stages what is left. An archive
-// that cannot be staged does not stay in the cache: no digest of upstream's vouches for it.
-func (s *stage) fromArchive(ctx context.Context, kind, name string, urls []string, sha256 string, place func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
-	blob, err := s.src.archive(ctx, kind, name, urls, sha256)
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.keptTree(ctx, "mkbuild.archive/v2 "+blob.SHA256, name, func() (*overlay.Tree, error) {
-		t, err := readArchive(blob, name)
-		if err != nil {
-			blob.Discard()
-		}
-		return t, err
+// fromArchive stages a source archive. One that cannot be staged does not stay in the cache: no digest of
+// upstream vouches for it.
+func (s *stage) fromArchive(ctx context.Context, kind string, stage func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
+	in := s.inputs.Archive(kind)
+	t, err := s.keptTree(ctx, "mkbuild.archive/v2 "+in.SHA256, in.Name, func() (*overlay.Tree, error) {
+		return s.inputs.Tree(in.Kind, in.Name)
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.newest(t)
-	staged, err := place(t)
+	staged, err := stage(t)
 	if err != nil {
-		blob.Discard()
-		return nil, err
+		s.inputs.Blob(in.Kind, in.Name).Discard()
 	}
-	return staged, nil
-}
-
-func readArchive(blob *fetch.Blob, name string) (_ *overlay.Tree, err error) {
-	defer recovered(name, &err)
-	t, err := overlay.ReadTar(blob.Reader(), name, overlay.Limits{})
-	if err != nil {
-		return nil, err
-	}
-	return t.StripTop()
+	return staged, err
 }
 
 // gems installs the gems, or puts them where the boot installs them from.
 func (s *stage) gems(ruby *rubygems.Ruby) error {
-	gems, err := s.gemFiles.wait()
+	gems, err := s.inputs.Gems()
 	if err != nil {
 		return err
-	}
-	for _, g := range gems {
-		s.newer(g.MTime)
-		s.src.inputs.Add(lock.Input{Kind: lock.Gem, Name: g.File, Licence: licence(g)})
 	}
 	place := rubygems.Install
 	if s.Plan.Config.Gems.Mode == "boot" {
@@ -117,38 +90,6 @@ func (s *stage) gems(ruby *rubygems.Ruby) error {
 	return s.place("gems", true, t)
 }
 
-// readGems fetches the gems and unpacks them, several at once.
-func (s *stage) readGems(ctx context.Context) ([]*rubygems.Gem, error) {
-	wanted := s.Plan.Config.Gems.Install
-	gems := make([]*rubygems.Gem, len(wanted))
-	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, want := range wanted {
-		blob, err := s.src.gem(ctx, want)
-		if err != nil {
-			g.Wait() //nolint:errcheck,gosec // the first mistake is told, whichever comes first
-			return nil, err
-		}
-		g.Go(func() (err error) {
-			if gems[i], err = readGem(blob, want); err != nil {
-				blob.Discard() // as in fromArchive
-			}
-			return err
-		})
-	}
-	return gems, g.Wait()
-}
-
-func readGem(blob *fetch.Blob, want config.Gem) (_ *rubygems.Gem, err error) {
-	name := gemFile(want)
-	defer recovered(name, &err)
-	g, err := rubygems.ReadGem(blob.Reader(), name)
-	if err != nil {
-		return nil, err
-	}
-	return g, g.Match(want.Name, want.Version)
-}
-
 // profile changes the base's own files and adds mk-client.
 func (s *stage) profile(context.Context) error {
 	c := s.Plan.Config
@@ -159,7 +100,7 @@ func (s *stage) profile(context.Context) error {
 	}
 	changed, err := profile.Apply(s.layers.Merged(), profile.Options{
 		Profile: c.Profile, Version: c.Image.Version, Release: c.Release,
-		Keys: s.Keys, BootGems: s.bootGems, Client: s.mkClient != nil,
+		Keys: s.b.Keys, BootGems: s.bootGems, Client: s.mkClient != nil,
 	})
 	if err != nil {
 		return err
@@ -184,10 +125,10 @@ func (s *stage) placeClient(all *overlay.Tree) error {
 // mkbuild that was built without it refuses: nobody would ever hear of the machines.
 func (s *stage) client() (*overlay.Tree, error) {
 	c := s.Plan.Config
-	if c.Client.Disabled || s.Client == nil {
+	if c.Client.Disabled || s.b.Client == nil {
 		return nil, nil //nolint:nilnil // no client is a normal answer
 	}
-	program, err := s.Client(c.Arch)
+	program, err := s.b.Client(c.Arch)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree,
 		return nil, err
 	}
 	var made madeSegment
-	blob, err := b.Fetch.Store.Derive(ctx, "segment", key, &made, func(w io.Writer) error {
+	blob, err := b.Inputs.Fetch.Store.Derive(ctx, "segment", key, &made, func(w io.Writer) error {
 		m, err := makeSegment(w, t, o)
 		if err != nil {
 			return err

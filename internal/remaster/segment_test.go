@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
@@ -253,7 +254,7 @@ func TestDamagedSegmentIsMadeAgain(t *testing.T) {
 	if !strings.Contains(rec.texts(ui.Warning), "damaged") {
 		t.Errorf("no word of the damage: %s", rec.texts(ui.Warning))
 	}
-	checkCache(t, cache)
+	testkit.CheckCache(t, cache)
 }
 
 // TestWarmBuildsSayTheSame: what a cold build warns of and notes, a warm one does, too.
@@ -264,7 +265,7 @@ func TestWarmBuildsSayTheSame(t *testing.T) {
 	publishTCZ(t, dir, "bash", sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/bin/ruby", 0o755, "not this one"))
 	said := func() string {
 		b, rec := builder(t, cache)
-		b.Fetch.Sink = nil // it tells of transfers
+		b.Inputs.Fetch.Sink = nil // it tells of transfers
 		build(t, b, plan(t, dir))
 		return rec.texts(ui.Warning) + rec.texts(ui.Info)
 	}

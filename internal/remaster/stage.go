@@ -1,3 +1,6 @@
+// Package remaster turns the inputs of a Tiny Core image into a microkernel image: [Builder.Stage] places
+// them as layers of trees, and the result is written as an ISO, for a network boot, or as the
+// overlay archive alone.
 package remaster
 
 import (
@@ -5,24 +8,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/fetch"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
-	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )
 
-// Builder does what a [Plan] says. Its fields are everything that comes from outside.
+// Builder does what an [inputs.Plan] says. Its fields are everything that comes from outside.
 type Builder struct {
-	Fetch *fetch.Client
-	Sink  ui.Sink
-	// Time, when set, is called as a step begins and returns what to call at its end.
-	Time func(step string) func()
+	// Inputs are what inputs are gathered with; warnings and timings go where they send theirs.
+	Inputs inputs.Options
 	// Keys are the checked authorized_keys lines for dev and debug.
 	Keys []string
 	// Secrets reads values that mkbuild.yaml takes from files and the environment.
@@ -31,20 +32,11 @@ type Builder struct {
 	Client func(arch string) ([]byte, error)
 	// Version is mkbuild's own, for the manifest.
 	Version string
-	// Epoch, when set, is the time of everything made here; else the lock's, else the newest
-	// input's own.
-	Epoch *int64
-	// Lock, when set, pins the inputs: what it has is fetched by its SHA-256, and no mirror is asked
-	// what it has now. What it has not is resolved as without a lock.
-	Lock *lock.Lock
-	// Strict makes it an error if there is no lock, if it is of another configuration, or if
-	// anything is not as it says.
-	Strict bool
 }
 
 // Staged is an image as values: every input fetched, checked and placed, nothing written yet.
 type Staged struct {
-	Plan     *Plan
+	Plan     *inputs.Plan
 	Kernel   string         // release of the kernel: "3.0.21-tinycore"
 	Epoch    int64          // seconds since 1970-01-01 UTC
 	base     *medium.Medium // the source ISO
@@ -52,7 +44,7 @@ type Staged struct {
 	baseTree *overlay.Tree  // the files of its initrds
 	layers   *overlay.Layers
 	segments segments
-	inputs   []lock.Input
+	inputs   *inputs.Resolved
 
 	conflicts []overlay.Conflict // of extensions
 }
@@ -60,51 +52,63 @@ type Staged struct {
 // Added returns what the image has beyond its base, directories of the base repeated as they are.
 func (s *Staged) Added() *overlay.Tree { return s.layers.Added() }
 
+// Inputs returns the files that went into the image, sorted by kind and name.
+func (s *Staged) Inputs() []lock.Input { return slices.Clone(s.inputs.Lock.Inputs) }
+
 func (b *Builder) step(name string) func() {
-	if b.Time == nil {
+	if b.Inputs.Step == nil {
 		return func() {}
 	}
-	return b.Time(name)
+	return b.Inputs.Step(name)
 }
 
 // stage is a build under way.
 type stage struct {
-	*Builder
 	*Staged
-	src      *sources
-	exts     []*extension
-	trees    []*overlay.Tree // of exts, in their order
+	b        *Builder
+	trees    []*overlay.Tree // of the extensions, in their order
 	bootGems string          // shell text that installs gems while booting
 	mkClient *overlay.Tree   // mk-client and its configuration; nil for an image without
-
-	// What takes long and needs nothing but the source image is worked out beside the downloads.
-	baseFiles *later[*overlay.Tree]
-	gemFiles  *later[[]*rubygems.Gem]
+	// unpackedBase waits for the files of the base, which are unpacked during the downloads.
+	unpackedBase func() (*overlay.Tree, error)
 }
 
 // Stage fetches the plan's inputs and places them. Their contents stay in the store.
-func (b *Builder) Stage(ctx context.Context, p *Plan) (*Staged, error) {
-	src, err := b.sources(p)
-	if err != nil {
-		return nil, err
-	}
-	s := &stage{Builder: b.dated(src), Staged: &Staged{Plan: p}, src: src}
+func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
+	s := &stage{b: b, Staged: &Staged{Plan: p}}
+	var err error
 	if s.mkClient, err = s.client(); err != nil {
 		return nil, err // before the first request
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer func() {
-		cancel()
-		s.baseFiles.wait() //nolint:errcheck,gosec // asked where it is needed
-		s.gemFiles.wait()  //nolint:errcheck,gosec // as above
-	}()
+	defer cancel()
+	done := b.step("base")
+	g, err := inputs.Begin(ctx, p, b.Inputs)
+	done()
+	if err != nil {
+		return nil, err
+	}
+	s.Kernel, s.base, s.baseSum = g.Kernel, g.Medium, g.SHA256
+	if err := s.checkBoot(); err != nil {
+		return nil, err
+	}
+	s.unpackedBase = sync.OnceValues(func() (*overlay.Tree, error) { return s.keptBase(ctx) })
+	go s.unpackedBase()    //nolint:errcheck // asked where it is needed
+	defer s.unpackedBase() //nolint:errcheck // it must have ended
+	defer cancel()
+	if s.inputs, err = g.Finish(ctx); err != nil {
+		return nil, err
+	}
+	s.Epoch = s.inputs.Lock.SourceDate
+	return s.Staged, s.placeAll(ctx)
+}
+
+// placeAll places the inputs in layers.
+func (s *stage) placeAll(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
-		{"base", s.fetchBase},
-		{"resolve", s.resolve},
-		{"fetch", func(ctx context.Context) error { return s.src.download(ctx, s.exts) }},
 		{"unpack", s.layBase},
 		{"extensions", s.extensions},
 		{"pick", s.picks},
@@ -114,64 +118,22 @@ func (b *Builder) Stage(ctx context.Context, p *Plan) (*Staged, error) {
 		{"overlay", s.userOverlay},
 		{"check", s.check},
 	} {
-		done := b.step(part.name)
+		done := s.b.step(part.name)
 		err := part.do(ctx)
 		done()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	s.inputs = s.src.inputs.Inputs
-	return s.Staged, nil
-}
-
-// newer raises the image's time to that of an input, unless the user gave one. Times that cpio
-// and ISO 9660 cannot hold are some broken clock's.
-func (s *stage) newer(t int64) {
-	const last = 1<<32 - 1
-	if s.Builder.Epoch == nil && t > s.Staged.Epoch && t <= last {
-		s.Staged.Epoch = t
-	}
-}
-
-func (s *stage) newest(t *overlay.Tree) {
-	for _, e := range t.Entries() {
-		s.newer(e.MTime)
-	}
-}
-
-func (s *stage) fetchBase(ctx context.Context) error {
-	if s.Builder.Epoch != nil {
-		s.Staged.Epoch = *s.Builder.Epoch
-	}
-	s.Plan.sayFollowed(s.Sink)
-	blob, err := s.src.iso(ctx)
-	if err != nil {
-		return err
-	}
-	if s.base, s.Kernel, err = openSource(blob.Reader(), blob.Size, s.Plan.ISO); err != nil {
-		return err
-	}
-	s.baseSum, s.src.kernel = blob.SHA256, s.Kernel
-	s.newer(s.base.ISO.Created)
-	s.newer(s.base.ISO.Modified)
-	if err := s.checkBoot(); err != nil {
-		return err
-	}
-	for _, note := range s.base.ISO.Notes {
-		s.Sink.Event(ui.Event{Level: ui.Warning, Step: "base", Item: s.Plan.ISO, Text: note})
-	}
-	s.baseFiles = begin(func() (*overlay.Tree, error) { return s.keptBase(ctx, blob) })
-	s.gemFiles = begin(func() ([]*rubygems.Gem, error) { return s.readGems(ctx) })
 	return nil
 }
 
 // layBase makes the base's files what everything else is placed on.
 func (s *stage) layBase(context.Context) (err error) {
-	if s.baseTree, err = s.baseFiles.wait(); err != nil {
+	if s.baseTree, err = s.unpackedBase(); err != nil {
 		return err
 	}
 	s.checkModules(s.base.Arguments + " " + s.Plan.Config.Boot.Append)
@@ -181,8 +143,8 @@ func (s *stage) layBase(context.Context) (err error) {
 
 // keptBase returns the files of the base's initrd. They are unpacked once for each source image, into
 // the cache, and read from there.
-func (s *stage) keptBase(ctx context.Context, iso *fetch.Blob) (*overlay.Tree, error) {
-	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", iso.SHA256, s.base.Initrds)
+func (s *stage) keptBase(ctx context.Context) (*overlay.Tree, error) {
+	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", s.baseSum, s.base.Initrds)
 	return s.keptTree(ctx, key, s.base.Name, s.base.Tree)
 }
 
@@ -205,45 +167,31 @@ func (s *stage) checkBoot() error {
 	if len(s.base.Initrds) > 1 && c.Initrd.Layout == "merged" {
 		return config.Mistake("initrd.layout", fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", s.Plan.ISO, strings.Join(s.base.Initrds, ", ")), "use the layout append")
 	}
-	return s.checkLabels()
-}
-
-func (s *stage) resolve(ctx context.Context) (err error) {
-	s.exts, err = s.src.closure(ctx, s.Plan.Extensions, s.Kernel)
-	return err
-}
-
-// readTCZ opens a fetched extension as a tree.
-func (s *stage) readTCZ(blob *fetch.Blob, file string) (*overlay.Tree, error) {
-	t, modTime, err := tcz.ReadTree(blob.Reader(), blob.Size, file)
-	if err != nil {
-		return nil, err
+	if err := s.checkLabels(); err != nil {
+		return err
 	}
-	s.newer(modTime)
-	for _, e := range t.Entries() {
-		if e.IsRegular() {
-			e.ID = blob.SHA256 + "/" + e.Path
-		}
+	for _, note := range s.base.ISO.Notes {
+		s.sayOfBase(ui.Warning, note)
 	}
-	return t, nil
+	return nil
 }
 
 // extensions places the fetched extensions in load order, the base and the earlier ones winning.
 func (s *stage) extensions(context.Context) error {
-	for _, x := range s.exts {
-		t, err := s.readTCZ(x.blob, x.File)
+	for _, file := range s.inputs.Extensions {
+		t, err := s.inputs.Tree(lock.TCZ, file)
 		if err != nil {
 			return err
 		}
 		s.trees = append(s.trees, t)
 		conflicts, err := s.layers.AddFirstWins(t)
 		if err != nil {
-			return fmt.Errorf("place %s: %w", x.File, err)
+			return fmt.Errorf("place %s: %w", file, err)
 		}
-		s.segments.claim(s.layers.Layer(), x.File, true)
+		s.segments.claim(s.layers.Layer(), file, true)
 		s.conflicts = append(s.conflicts, conflicts...)
 		for _, c := range conflicts {
-			s.Sink.Event(ui.Event{Level: ui.Info, Step: "extensions", Item: x.File, Text: fmt.Sprintf(
+			s.b.Inputs.Sink.Event(ui.Event{Level: ui.Info, Step: "extensions", Item: file, Text: fmt.Sprintf(
 				"conflict: /%s of %s stays, that of %s is left out", c.Path, c.Kept, c.Skipped)})
 		}
 	}
@@ -256,8 +204,8 @@ func (s *stage) loadState() *overlay.Tree {
 	out := &overlay.Tree{}
 	all := s.layers.Merged()
 	var scripts []string
-	for i, x := range s.exts {
-		name := strings.TrimSuffix(x.File, ".tcz")
+	for i, file := range s.inputs.Extensions {
+		name := tcz.Base(file)
 		marker := tcz.Marker(name)
 		switch {
 		case tcz.StartupScript(s.trees[i], name):
@@ -280,22 +228,22 @@ func (s *stage) loadState() *overlay.Tree {
 }
 
 // picks takes single files out of extensions that stay out.
-func (s *stage) picks(ctx context.Context) error {
+func (s *stage) picks(context.Context) error {
 	for _, p := range s.Plan.Config.Picks {
-		x, err := s.src.picked(ctx, p.Extension)
+		file, err := tcz.FileName(p.Extension, s.Kernel)
 		if err != nil {
 			return err
 		}
-		t, err := s.readTCZ(x.blob, x.File)
+		t, err := s.inputs.Tree(lock.TCZ, file)
 		if err != nil {
 			return err
 		}
-		picked, err := pick(t, x.File, p.Files)
+		picked, err := pick(t, file, p.Files)
 		if err != nil {
 			return err
 		}
-		if err := s.place(x.File, true, picked); err != nil {
-			return fmt.Errorf("place files of %s: %w", x.File, err)
+		if err := s.place(file, true, picked); err != nil {
+			return fmt.Errorf("place files of %s: %w", file, err)
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ func publishUEFI(t testing.TB, dir string, efi []byte, hidden bool, more map[str
 	if err := img.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	publish(t, dir, isoPath, out.Bytes())
+	tinymirror.Publish(t, dir, isoPath, out.Bytes())
 }
 
 // efiOf returns the boot image of an ISO's UEFI entry.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/mkclient"
 	"mkbuild/internal/store"
 )
@@ -54,7 +55,7 @@ func TestFullDiskChild(t *testing.T) {
 		if !errors.As(err, &full) || !errors.Is(err, syscall.EFBIG) || full.Dir != cache {
 			t.Errorf("got %v", err)
 		}
-		checkCache(t, cache)
+		testkit.CheckCache(t, cache)
 		return
 	}
 	s, err := b.Stage(t.Context(), p)

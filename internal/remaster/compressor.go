@@ -3,19 +3,10 @@ package remaster
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
-	"mkbuild/internal/ui"
 )
-
-// sayFollowed tells, once and before anything is fetched, which defaults the release has replaced.
-func (p *Plan) sayFollowed(sink ui.Sink) {
-	if len(p.Followed) > 0 {
-		sink.Event(ui.Event{Level: ui.Info, Step: "plan", Item: p.Config.Release, Text: "for " + p.Series.Name() + ", where you chose nothing else: " + strings.Join(p.Followed, "; ") + " (see `mkbuild releases`)"})
-	}
-}
 
 // checkCompressor refuses an initrd that its kernel is known to panic over, if its bytes would be kept.
 func (s *stage) checkCompressor() error {

@@ -1,9 +1,12 @@
-package remaster
+package inputs
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
@@ -20,13 +24,13 @@ import (
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	p := plan(t, pristine)
-	l := resolved(t, p)
-	_, prod, _ := staged(t, p)
-	_, dev, _ := staged(t, plan(t, pristine, profileOf("dev")))
-	if l.SourceDate != prod.Epoch || l.Kernel != prod.Kernel || l.Config != lock.Digest(&p.Config) {
-		t.Errorf("date %d, kernel %s, config %s; a build has %d, %s", l.SourceDate, l.Kernel, l.Config, prod.Epoch, prod.Kernel)
+	l := lockOf(t, p)
+	o, _ := options(warm)
+	prod, dev := gathered(t, p, o).Lock, gathered(t, plan(t, pristine, profileOf("dev")), o).Lock
+	if l.SourceDate != prod.SourceDate || l.Kernel != prod.Kernel || l.Config != lock.Digest(&p.Config) {
+		t.Errorf("date %d, kernel %s, config %s; a build has %d, %s", l.SourceDate, l.Kernel, l.Config, prod.SourceDate, prod.Kernel)
 	}
-	if got, want := described(l.Inputs), described(dev.Inputs()); !slices.Equal(got, want) {
+	if got, want := described(l.Inputs), described(dev.Inputs); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
@@ -37,12 +41,12 @@ func TestLockHasTheTimeOfItsProfile(t *testing.T) {
 	dir := mirror(t)
 	image := readFile(t, filepath.Join(dir, tczDir, "openssh.tcz"))
 	binary.LittleEndian.PutUint32(image[8:], 1500000000) // squashfs' superblock: when it was made
-	publish(t, dir, tczDir+"/openssh.tcz", image)
+	tinymirror.Publish(t, dir, tczDir+"/openssh.tcz", image)
 	for profile, want := range map[string]int64{"prod": tinymirror.Time, "dev": 1500000000, "debug": 1500000000} {
 		p := plan(t, dir, profileOf(profile))
-		_, s, _ := staged(t, p)
-		if got := resolved(t, p).SourceDate; got != want || s.Epoch != want {
-			t.Errorf("%s: the lock has %d, a build %d, want %d", profile, got, s.Epoch, want)
+		o, _ := options(warm)
+		if got, build := lockOf(t, p).SourceDate, gathered(t, p, o).Lock.SourceDate; got != want || build != want {
+			t.Errorf("%s: the lock has %d, a build %d, want %d", profile, got, build, want)
 		}
 	}
 }
@@ -51,20 +55,14 @@ func TestLockHasTheTimeOfItsProfile(t *testing.T) {
 func TestResolveWithoutSSH(t *testing.T) {
 	t.Parallel()
 	dir := mirror(t)
-	for _, n := range []string{"openssh.tcz", "openssh.tcz.md5.txt"} {
-		if err := os.Remove(filepath.Join(dir, tczDir, n)); err != nil {
-			t.Fatal(err)
-		}
+	remove(t, dir, tczDir+"/openssh.tcz", tczDir+"/openssh.tcz.md5.txt")
+	o, rec := options(t.TempDir())
+	l := locked(t, plan(t, dir), o).Lock
+	said := rec.texts(ui.Warning)
+	if l.Find(lock.TCZ, "openssh.tcz") != nil || l.Find(lock.TCZ, "bash.tcz") == nil || !strings.Contains(said, "resolve openssh.tcz: ") || !strings.Contains(said, "without what the profiles dev and debug need") {
+		t.Errorf("%q, warnings:\n%s", described(l.Inputs), said)
 	}
-	b, rec := builder(t, t.TempDir())
-	r, err := b.Resolve(t.Context(), plan(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Lock.Find(lock.TCZ, "openssh.tcz") != nil || r.Lock.Find(lock.TCZ, "bash.tcz") == nil || !strings.Contains(rec.texts(ui.Warning), "openssh.tcz: no mirror has it") {
-		t.Errorf("%q, warnings:\n%s", described(r.Lock.Inputs), rec.texts(ui.Warning))
-	}
-	if _, err := b.Resolve(t.Context(), plan(t, dir, profileOf("dev"))); !as[*DependencyError](err) {
+	if _, err := Lock(t.Context(), plan(t, dir, profileOf("dev")), o); !errors.Is(err, fetch.ErrNotFound) {
 		t.Errorf("dev: %v", err)
 	}
 }
@@ -73,22 +71,16 @@ func TestResolveWithoutSSH(t *testing.T) {
 func TestResolveKeepsPins(t *testing.T) {
 	t.Parallel()
 	dir, cache := mirror(t), t.TempDir()
-	b, _ := builder(t, cache)
-	first, err := b.Resolve(t.Context(), plan(t, dir, bare("bash", "lshw")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	o, _ := options(cache)
+	first := locked(t, plan(t, dir, bare("bash", "lshw")), o)
 	update(t, dir, tczDir+"/bash.tcz")
 	update(t, dir, tczDir+"/dmidecode.tcz")
 	first.Lock.SourceDate = 5
-	b.Lock = first.Lock
-	if same, err := b.Resolve(t.Context(), plan(t, dir, bare("bash", "lshw"))); err != nil || same.Lock.SourceDate != 5 {
-		t.Errorf("an unchanged lock has another time: %v", err)
+	o.Lock = first.Lock
+	if same := locked(t, plan(t, dir, bare("bash", "lshw")), o).Lock; same.SourceDate != 5 {
+		t.Errorf("an unchanged lock has another time: %d", same.SourceDate)
 	}
-	second, err := b.Resolve(t.Context(), plan(t, dir, bare("bash", "dmidecode")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := locked(t, plan(t, dir, bare("bash", "dmidecode")), o)
 	var got []string
 	for _, d := range second.Lock.Compare(first.Lock) {
 		got = append(got, d.Input+" "+d.What)
@@ -101,12 +93,6 @@ func TestResolveKeepsPins(t *testing.T) {
 	}
 }
 
-// update gives a file of a mirror on disk other bytes, and the digest that belongs to them.
-func update(t *testing.T, dir, name string) {
-	t.Helper()
-	publish(t, dir, name, append(readFile(t, filepath.Join(dir, name)), make([]byte, 4096)...))
-}
-
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dep := func(file, text string) func(*testing.T, string) {
@@ -114,19 +100,13 @@ func TestCheck(t *testing.T) {
 			writeFile(t, filepath.Join(dir, tczDir, file+".dep"), []byte(text))
 		}
 	}
-	remove := func(names ...string) func(*testing.T, string) {
-		return func(t *testing.T, dir string) {
-			for _, n := range names {
-				if err := os.Remove(filepath.Join(dir, n)); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+	without := func(names ...string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) { remove(t, dir, names...) }
 	}
 	for _, tt := range []struct {
 		name   string
 		change func(*testing.T, string)
-		edit   func(*config.Config)
+		edit   edit
 		want   []string
 	}{
 		{"nothing", func(*testing.T, string) {}, nil, nil},
@@ -136,13 +116,13 @@ func TestCheck(t *testing.T) {
 		{"new edge", dep("lshw.tcz", "bash.tcz\n"), nil, []string{"lshw.tcz: needs: locked none, now bash.tcz"}},
 		{"new dependency", dep("lshw.tcz", "middle.tcz\n"), func(c *config.Config) { c.Missing = []string{"nowhere"} },
 			[]string{"configuration: digest", "lshw.tcz: needs", "middle.tcz: input: locked none"}},
-		{"edge gone", remove(tczDir + "/bash.tcz.dep"), nil, []string{"bash.tcz: needs", "ncurses-common.tcz: input", "ncurses.tcz: input"}},
-		{"extension gone", remove(tczDir+"/lshw.tcz", tczDir+"/lshw.tcz.md5.txt"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
-		{"its file gone", remove(tczDir + "/lshw.tcz"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
-		{"pick gone", remove(tczDir+"/util-linux.tcz", tczDir+"/util-linux.tcz.md5.txt"), nil, []string{"util-linux.tcz: input: locked HASH, now on no mirror"}},
-		{"iso gone", remove(isoPath, isoPath+".md5.txt"), nil, []string{"Core-4.5.2.iso: input: locked HASH, now on no mirror"}},
-		{"gem gone", remove("archives/daemons-1.1.8.gem"), nil, []string{"daemons-1.1.8.gem: input: locked HASH, now on no mirror"}},
-		{"archive gone", remove("archives/rubygems-1.8.15.tgz"), nil, []string{"rubygems-1.8.15.tgz: input: locked HASH, now on no mirror"}},
+		{"edge gone", without(tczDir + "/bash.tcz.dep"), nil, []string{"bash.tcz: needs", "ncurses-common.tcz: input", "ncurses.tcz: input"}},
+		{"extension gone", without(tczDir+"/lshw.tcz", tczDir+"/lshw.tcz.md5.txt"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
+		{"its file gone", without(tczDir + "/lshw.tcz"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
+		{"pick gone", without(tczDir+"/util-linux.tcz", tczDir+"/util-linux.tcz.md5.txt"), nil, []string{"util-linux.tcz: input: locked HASH, now on no mirror"}},
+		{"iso gone", without(isoPath, isoPath+".md5.txt"), nil, []string{"Core-4.5.2.iso: input: locked HASH, now on no mirror"}},
+		{"gem gone", without("archives/daemons-1.1.8.gem"), nil, []string{"daemons-1.1.8.gem: input: locked HASH, now on no mirror"}},
+		{"archive gone", without("archives/rubygems-1.8.15.tgz"), nil, []string{"rubygems-1.8.15.tgz: input: locked HASH, now on no mirror"}},
 		{"archive", func(t *testing.T, dir string) {
 			name := filepath.Join(dir, "archives", "mcollective-1.2.1.tgz")
 			text := readFile(t, name)
@@ -154,21 +134,18 @@ func TestCheck(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := mirror(t)
-			b, _ := builder(t, t.TempDir())
-			r, err := b.Resolve(t.Context(), plan(t, dir))
-			if err != nil {
-				t.Fatal(err)
-			}
+			o, _ := options(t.TempDir())
+			o.Lock = locked(t, plan(t, dir), o).Lock
 			tt.change(t, dir)
 			if tt.edit == nil {
 				tt.edit = func(*config.Config) {}
 			}
-			again, _ := builder(t, b.Fetch.Store.Dir)
+			again, _ := options(o.Fetch.Store.Dir)
 			if tt.name == "its file gone" {
 				again.Fetch.Store = &store.Store{Dir: t.TempDir()} // what the cache has by its digest is not asked for
 			}
-			again.Lock = r.Lock
-			drifts, err := again.Check(t.Context(), plan(t, dir, tt.edit))
+			again.Lock = o.Lock
+			drifts, err := Check(t.Context(), plan(t, dir, tt.edit), again)
 			if err != nil || len(drifts) != len(tt.want) {
 				t.Fatalf("%v, %v", drifts, err)
 			}
@@ -186,25 +163,57 @@ func TestCheck(t *testing.T) {
 func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	t.Parallel()
 	dir := mirror(t)
-	srv := serve(t, dir)
+	srv := tinymirror.ServeDir(t, dir)
 	p := planAt(t, srv.URL, bare(), func(c *config.Config) {
 		c.Gems.Install = []config.Gem{{Name: "stomp", Version: "1.2.0"}}
 	})
-	b, _ := builder(t, t.TempDir())
-	first, err := b.Resolve(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	o, _ := options(t.TempDir())
+	first := locked(t, p, o)
 	name := filepath.Join(dir, "archives", "stomp-1.2.0.gem")
 	writeFile(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
 	later := time.Unix(2000000000, 0) // Last-Modified counts seconds
 	if err := os.Chtimes(name, later, later); err != nil {
 		t.Fatal(err)
 	}
-	again, _ := builder(t, b.Fetch.Store.Dir)
+	again, _ := options(o.Fetch.Store.Dir)
 	again.Lock = first.Lock
-	drifts, err := again.Check(t.Context(), p)
+	drifts, err := Check(t.Context(), p, again)
 	if err != nil || len(drifts) != 1 || drifts[0].Input != "stomp-1.2.0.gem" {
 		t.Errorf("%v, %v", drifts, err)
+	}
+}
+
+// The lock's text does not depend on the order of a mirror's folders or on how much runs at once; it
+// does on a byte of an input.
+func TestLockIsReproducible(t *testing.T) {
+	text := func(dir string) []byte {
+		name := filepath.Join(dir, lock.FileName)
+		if _, err := lockOf(t, plan(t, dir)).Save(name); err != nil {
+			t.Fatal(err)
+		}
+		return readFile(t, name)
+	}
+	first := mirror(t)
+	want := text(first)
+	second := t.TempDir()
+	var names []string
+	for name := range files(t, first) {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Backward(names) {
+		writeFile(t, filepath.Join(second, name), readFile(t, filepath.Join(first, name)))
+	}
+	for _, procs := range []int{1, 8} {
+		before := runtime.GOMAXPROCS(procs)
+		got := text(second)
+		runtime.GOMAXPROCS(before)
+		if !bytes.Equal(got, want) {
+			t.Errorf("GOMAXPROCS %d: got\n%s\nwant\n%s", procs, got, want)
+		}
+	}
+	update(t, second, tczDir+"/bash.tcz")
+	if bytes.Equal(text(second), want) {
+		t.Error("another input, the same lock")
 	}
 }

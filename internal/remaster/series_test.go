@@ -11,11 +11,12 @@ import (
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/ui"
 )
 
-func plan64(t testing.TB, dir string, edits ...func(*config.Config)) *Plan {
+func plan64(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Plan {
 	t.Helper()
 	return planOf(t, filepath.Join(dir, "mkbuild64.yaml"), tinymirror.Config64, edits...)
 }
@@ -68,7 +69,7 @@ func TestUnknownSeries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, dir, "18.x/x86_64/release/CorePure64-18.1.iso", iso)
+	tinymirror.Publish(t, dir, "18.x/x86_64/release/CorePure64-18.1.iso", iso)
 	if err := os.CopyFS(filepath.Join(dir, "18.x/x86_64/tcz"), os.DirFS(filepath.Join(dir, "15.x/x86_64/tcz"))); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
 	if got := describe(s.Added().Get("opt/gems/facter-4.10.0.gem")); got != "f 0644 0:0" {
 		t.Errorf("the repository has %s", got)
 	}
-	publish(t, dir, "15.x/x86_64/tcz/ruby.tcz", readFile(t, dir+"/4.x/x86/tcz/ruby.tcz")) // a Ruby without gem
+	tinymirror.Publish(t, dir, "15.x/x86_64/tcz/ruby.tcz", readFile(t, dir+"/4.x/x86/tcz/ruby.tcz")) // a Ruby without gem
 	b, _ = builder(t, filepath.Join(dir, "cache"))
 	if _, err := b.Stage(t.Context(), plan64(t, dir, atBoot)); err == nil || !strings.Contains(err.Error(), "the ruby extension has no /usr/local/bin/gem") {
 		t.Errorf("without a gem program: %v", err)

@@ -1,0 +1,115 @@
+package tinymirror
+
+import (
+	"bytes"
+	"crypto/md5"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"mkbuild/e2e/testkit"
+)
+
+// Publish puts a file with its right md5 into a mirror on disk.
+func Publish(t testing.TB, dir, name string, b []byte) {
+	t.Helper()
+	p := filepath.Join(dir, filepath.FromSlash(name))
+	for file, text := range map[string][]byte{p: b, p + ".md5.txt": fmt.Appendf(nil, "%x  %s\n", md5.Sum(b), filepath.Base(p))} {
+		testkit.Must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		testkit.Must(t, os.WriteFile(file, text, 0o644))
+	}
+}
+
+// Fault is how a server answers in place of a file.
+type Fault func(w http.ResponseWriter, body []byte)
+
+// Server is a mirror over HTTP that remembers what it was asked for.
+type Server struct {
+	*httptest.Server
+	mu     sync.Mutex
+	asked  []string
+	broken string
+	fault  Fault
+}
+
+// ServeDir serves a mirror on disk until the test ends.
+func ServeDir(t testing.TB, dir string) *Server {
+	t.Helper()
+	s := &Server{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.asked = append(s.asked, r.URL.Path)
+		fault := s.fault
+		if !strings.HasSuffix(r.URL.Path, s.broken) {
+			fault = nil
+		}
+		s.mu.Unlock()
+		if fault == nil {
+			http.FileServer(http.Dir(dir)).ServeHTTP(w, r)
+			return
+		}
+		body, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(r.URL.Path)))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		fault(w, body)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Break has the server answer with a fault for paths that end in suffix, from now on. Without a fault
+// it is whole again.
+func (s *Server) Break(suffix string, fault Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken, s.fault = suffix, fault
+}
+
+// Requests returns the paths that it was asked for.
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
+// Gone has no such file.
+func Gone(w http.ResponseWriter, _ []byte) { http.Error(w, "gone", http.StatusNotFound) }
+
+// Failing has a mistake of its own.
+func Failing(w http.ResponseWriter, _ []byte) {
+	http.Error(w, "oops", http.StatusInternalServerError)
+}
+
+// Dying ends the connection.
+func Dying(http.ResponseWriter, []byte) { panic(http.ErrAbortHandler) }
+
+// HTML sends a page.
+func HTML(w http.ResponseWriter, _ []byte) {
+	w.Header().Set("Content-Type", "text/html")
+	_, _ = w.Write([]byte("<!DOCTYPE html><html><body>Welcome to our network</body></html>"))
+}
+
+// Lying sends a file with one wrong bit.
+func Lying(w http.ResponseWriter, body []byte) {
+	wrong := bytes.Clone(body)
+	wrong[len(wrong)/2] ^= 1
+	_, _ = w.Write(wrong)
+}
+
+// Short sends half of the file as if that were all of it.
+func Short(w http.ResponseWriter, body []byte) { _, _ = w.Write(body[:len(body)/2]) }
+
+// Shrinking claims to send the whole file, which it does not, each time.
+func Shrinking(w http.ResponseWriter, body []byte) {
+	_, _ = w.Write(body[:len(body)/2])
+	w.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,252 @@
+package inputs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/store"
+	"mkbuild/internal/ui"
+)
+
+// isoPath and tczDir are where the miniature mirror keeps its files.
+const (
+	isoPath = "4.x/x86/archive/4.5.2/Core-4.5.2.iso"
+	tczDir  = "4.x/x86/tcz"
+)
+
+// pristine is a mirror that no test changes, warm a cache that no test looks into: each file of one's
+// own costs a sync to disk.
+var pristine, warm string // made by TestMain
+
+func TestMain(m *testing.M) { os.Exit(withPristine(m.Run)) }
+
+func withPristine(run func() int) int {
+	dir, err := os.MkdirTemp("", "inputs-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	pristine, warm = filepath.Join(dir, "mirror"), filepath.Join(dir, "cache")
+	if err := tinymirror.Make(pristine); err != nil {
+		panic(err)
+	}
+	return run()
+}
+
+// mirror writes a fresh miniature mirror, for a test to break.
+func mirror(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := tinymirror.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// edit changes a configuration.
+type edit = func(*config.Config)
+
+// plan is that of the mirror's own mkbuild.yaml, changed by edits.
+func plan(t testing.TB, dir string, edits ...edit) *Plan {
+	t.Helper()
+	return planOf(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edits...)
+}
+
+// planAt is the plan for a mirror at a URL.
+func planAt(t testing.TB, base string, edits ...edit) *Plan {
+	t.Helper()
+	return planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(base), edits...)
+}
+
+func planOf(t testing.TB, name, text string, edits ...edit) *Plan {
+	t.Helper()
+	c, err := config.Parse(name, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range edits {
+		e(&c)
+	}
+	p, err := NewPlan(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// few keeps the extensions down to those that a fault is tried on.
+func few(c *config.Config) { c.Extensions = []string{"ruby", "bash"} }
+
+// bare leaves nothing but extensions.
+func bare(extensions ...string) edit {
+	return func(c *config.Config) {
+		c.Extensions, c.Picks, c.RubyGems, c.MCollective, c.Gems.Install = extensions, nil, nil, nil, nil
+	}
+}
+
+func profileOf(name string) edit { return func(c *config.Config) { c.Profile = name } }
+
+func missing(names ...string) edit { return func(c *config.Config) { c.Missing = names } }
+
+// recorder keeps events.
+type recorder struct {
+	mu     sync.Mutex
+	events []ui.Event
+}
+
+func (r *recorder) Event(e ui.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// texts returns what was said at a level.
+func (r *recorder) texts(l ui.Level) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, e := range r.events {
+		if e.Level == l && e.Text != "" {
+			fmt.Fprintf(&b, "%s %s: %s\n", e.Step, e.Item, e.Text)
+		}
+	}
+	return b.String()
+}
+
+// options are those of a cache, quick to give up.
+func options(cache string) (Options, *recorder) {
+	rec := &recorder{}
+	client := &fetch.Client{Store: &store.Store{Dir: cache}, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}}
+	return Options{Fetch: client, Sink: rec}, rec
+}
+
+// gather gets the inputs of an image.
+func gather(t testing.TB, p *Plan, o Options) (*Resolved, error) {
+	t.Helper()
+	g, err := Begin(t.Context(), p, o)
+	if err != nil {
+		return nil, err
+	}
+	return g.Finish(t.Context())
+}
+
+// gathered gets the inputs of an image that has to work.
+func gathered(t testing.TB, p *Plan, o Options) *Resolved {
+	t.Helper()
+	r, err := gather(t, p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// gatherFails gets the inputs of an image that must not work.
+func gatherFails(t testing.TB, p *Plan) error {
+	t.Helper()
+	o, _ := options(t.TempDir())
+	_, err := gather(t, p, o)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	return err
+}
+
+// locked locks a plan.
+func locked(t testing.TB, p *Plan, o Options) *Resolved {
+	t.Helper()
+	r, err := Lock(t.Context(), p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// lockOf is the lock of a plan, made with a cache of its own.
+func lockOf(t testing.TB, p *Plan) *lock.Lock {
+	t.Helper()
+	o, _ := options(t.TempDir())
+	return locked(t, p, o).Lock
+}
+
+// deciding is all of the inputs that decides on an image.
+func deciding(r *Resolved) string {
+	text := fmt.Sprintln(r.Lock.Kernel, r.Lock.SourceDate, r.Extensions)
+	for _, in := range r.Lock.Inputs {
+		text += fmt.Sprintln(in.Kind, in.Name, in.SHA256, in.MD5, in.Licence)
+	}
+	return text
+}
+
+// described renders what is known of each input, but hashes.
+func described(inputs []lock.Input) []string {
+	var out []string
+	for _, in := range inputs {
+		out = append(out, fmt.Sprintf("%s %s: %s; needs %s; %s", in.Kind, in.Name, strings.Join(in.Why, ", "), strings.Join(in.Needs, " "), in.Licence))
+	}
+	return out
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// hintOf is what an error says to do.
+func hintOf(t testing.TB, err error) string {
+	t.Helper()
+	h := fail.HintOf(err)
+	if h == "" {
+		t.Fatalf("no hint: %v", err)
+	}
+	return h
+}
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t testing.TB, name string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// remove takes files away from a mirror.
+func remove(t testing.TB, dir string, names ...string) {
+	t.Helper()
+	for _, n := range names {
+		if err := os.Remove(filepath.Join(dir, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// update gives a file of a mirror other bytes, and the digest that belongs to them.
+func update(t testing.TB, dir, name string) {
+	t.Helper()
+	tinymirror.Publish(t, dir, name, append(readFile(t, filepath.Join(dir, name)), make([]byte, 4096)...))
+}

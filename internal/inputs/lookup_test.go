@@ -1,0 +1,138 @@
+package inputs
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/ui"
+)
+
+func TestMissingExtension(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"nowhere", "nowhere.tcz"} {
+		o, rec := options(warm)
+		r := gathered(t, plan(t, pristine, bare("bash", "broken-dep"), missing(name)), o)
+		want := "resolve nowhere.tcz: no mirror has it (asked for by broken-dep.tcz → middle.tcz)"
+		if got := rec.texts(ui.Warning); !strings.Contains(got, want) {
+			t.Errorf("warnings:\n%swant %q", got, want)
+		}
+		if want := []string{"ncurses-common.tcz", "ncurses.tcz", "bash.tcz", "middle.tcz", "broken-dep.tcz"}; !slices.Equal(r.Extensions, want) {
+			t.Errorf("%s: got %q, want %q", name, r.Extensions, want)
+		}
+	}
+	for _, other := range []string{"middle", "nowher"} {
+		err := gatherFails(t, plan(t, pristine, bare("broken-dep"), missing(other)))
+		if !errors.Is(err, fetch.ErrNotFound) || !strings.HasPrefix(err.Error(), "resolve nowhere.tcz (asked for by broken-dep.tcz → middle.tcz): ") {
+			t.Fatalf("%s: %v", other, err)
+		}
+		if h := hintOf(t, err); !strings.Contains(h, "take broken-dep out of `extensions`") || !strings.Contains(h, "list nowhere under `missing`") {
+			t.Errorf("hint: %s", h)
+		}
+	}
+	err := gatherFails(t, plan(t, pristine, bare("bash", "nothing-like-it")))
+	if !errors.Is(err, fetch.ErrNotFound) || !strings.HasPrefix(err.Error(), "resolve nothing-like-it.tcz: ") || strings.Contains(hintOf(t, err), "missing") {
+		t.Errorf("%v; hint: %s", err, hintOf(t, err))
+	}
+}
+
+// An extension whose digest is there is somewhere: to list it as missing would not help.
+func TestMissingExtensionWithDigest(t *testing.T) {
+	t.Parallel()
+	srv := tinymirror.ServeDir(t, pristine)
+	srv.Break("/ncurses.tcz", tinymirror.Gone)
+	err := gatherFails(t, planAt(t, srv.URL, bare("bash"), missing("ncurses")))
+	if !errors.Is(err, fetch.ErrNotFound) || strings.Contains(hintOf(t, err), "missing") {
+		t.Errorf("%v; hint: %s", err, hintOf(t, err))
+	}
+}
+
+// A release that is there, without the digest beside it, is no unknown release.
+func TestISOWithoutDigest(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	remove(t, dir, isoPath+".md5.txt")
+	for name, p := range map[string]*Plan{"disk": plan(t, dir), "http": planAt(t, tinymirror.ServeDir(t, dir).URL)} {
+		err := gatherFails(t, p)
+		if fail.ClassOf(err) != fail.Network || !strings.Contains(err.Error(), "archive/4.5.2: Core-4.5.2.iso.md5.txt is missing beside it") {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if h := hintOf(t, err); strings.Contains(h, "--release") || !strings.Contains(h, "md5sum Core-4.5.2.iso") {
+			t.Errorf("%s: hint: %s", name, h)
+		}
+	}
+}
+
+func TestUnknownRelease(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	for _, d := range []string{"4.x/x86/archive/4.9", "4.x/x86/archive/4.10", "4.x/x86/archive/4.10rc2", "4.x/x86/archive/4.6", "3.x/x86/release", "12.x/x86/release", "scripts"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct{ release, want string }{
+		{"4.99", "the mirror has 4.5.2, 4.6, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"},
+		{"4.6", "the mirror has 4.5.2, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"}, // an empty folder is no release
+		{"99.0", "the mirror has releases of 3.x, 4.x, 12.x, 15.x: "},
+	}
+	for _, tc := range tests {
+		release := func(c *config.Config) { c.Release = tc.release }
+		for name, p := range map[string]*Plan{"disk": plan(t, dir, release), "http": planAt(t, tinymirror.ServeDir(t, dir).URL, release)} {
+			err := gatherFails(t, p)
+			if h := hintOf(t, err); fail.ClassOf(err) != fail.Usage || !strings.HasPrefix(h, tc.want) {
+				t.Errorf("%s, %s: %v; hint %q, want %q", name, tc.release, err, h, tc.want)
+			}
+		}
+	}
+}
+
+// One mirror is asked once, and nobody is told of a next source that there is not.
+func TestNoAddressTwice(t *testing.T) {
+	t.Parallel()
+	srv := tinymirror.ServeDir(t, pristine)
+	twice := func(c *config.Config) { c.Mirrors = append(c.Mirrors, c.Mirrors...) }
+	for _, edit := range []edit{few, twice} {
+		srv.Break("/bash.tcz", tinymirror.Gone)
+		before := len(srv.Requests())
+		_ = gatherFails(t, planAt(t, srv.URL, bare("bash"), edit))
+		seen := map[string]int{}
+		for _, path := range srv.Requests()[before:] {
+			seen[path]++
+		}
+		for path, n := range seen {
+			if n > 1 {
+				t.Errorf("asked %d times for %s", n, path)
+			}
+		}
+		srv.Break("/bash.tcz", tinymirror.Failing)
+		o, rec := options(t.TempDir())
+		if _, err := gather(t, planAt(t, srv.URL, bare("bash"), edit), o); !errors.Is(err, fetch.ErrUnreachable) {
+			t.Errorf("got %v", err)
+		}
+		if got := rec.texts(ui.Warning); strings.Contains(got, "next source") {
+			t.Errorf("warnings:\n%s", got)
+		}
+	}
+}
+
+func TestForbiddenDep(t *testing.T) {
+	t.Parallel()
+	srv := tinymirror.ServeDir(t, pristine)
+	srv.Break("/bash.tcz.dep", func(w http.ResponseWriter, _ []byte) { http.Error(w, "no", http.StatusForbidden) })
+	err := gatherFails(t, planAt(t, srv.URL, bare("bash")))
+	if !errors.Is(err, fetch.ErrUnreachable) || !strings.Contains(err.Error(), "403") {
+		t.Errorf("got %v", err)
+	}
+	if h := hintOf(t, err); !strings.Contains(h, "forbid what does not exist") || !strings.Contains(h, "bash.tcz.dep") {
+		t.Errorf("hint: %s", h)
+	}
+}

@@ -1,0 +1,172 @@
+package inputs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/wholefile"
+)
+
+// mirrorConfig is the configuration in a mirror that mkbuild wrote, mirrorMark how it begins.
+const (
+	mirrorConfig = "mkbuild.yaml"
+	mirrorMark   = "# Written by `mkbuild mirror`"
+)
+
+// ErrOccupied is returned for a folder that holds the user's own configuration.
+var ErrOccupied = fail.New(fail.Usage, "is there and not of a mirror that mkbuild wrote", "name a folder of its own: mkbuild mirror DIR")
+
+// CheckMirror refuses a folder whose mkbuild.yaml is not that of a mirror: see [ErrOccupied].
+func CheckMirror(dir string) error {
+	name := filepath.Join(dir, mirrorConfig)
+	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("write mirror: %w", err)
+	case !bytes.HasPrefix(text, []byte(mirrorMark)):
+		return fmt.Errorf("write mirror: %s %w", name, ErrOccupied)
+	}
+	return nil
+}
+
+// WriteMirror writes everything of the lock into dir, as a Tiny Core mirror with the small files that
+// belong to it, then a configuration and a lock for it. Files that are there already stay; each file
+// appears whole. notes says what the mirror does not hold.
+func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string, err error) {
+	if err := CheckMirror(dir); err != nil {
+		return nil, err
+	}
+	folders, err := newMirror(dir, &r.plan.Config)
+	if err != nil {
+		return nil, err
+	}
+	l := *r.Lock
+	l.Inputs = slices.Clone(l.Inputs)
+	for i := range l.Inputs {
+		in := &l.Inputs[i]
+		if in.URL, err = r.writeInput(ctx, folders, *in); err != nil {
+			return nil, err
+		}
+	}
+	text, notes, err := config.Mirrored(&r.own.Config, dir)
+	if err != nil {
+		return nil, err
+	}
+	head := mirrorMark + ": every source is in this folder.\n"
+	if err := put(filepath.Join(dir, mirrorConfig), append([]byte(head), text...)); err != nil {
+		return nil, err
+	}
+	_, err = l.Save(filepath.Join(dir, lock.FileName))
+	return notes, err
+}
+
+// writeInput writes one input and its small files, and returns its place.
+func (r *Resolved) writeInput(ctx context.Context, folders Mirror, in lock.Input) (string, error) {
+	folder := folders.Archives
+	switch in.Kind {
+	case lock.ISO:
+		folder = folders.Release
+	case lock.TCZ:
+		folder = folders.TCZ
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return "", fmt.Errorf("write mirror: %w", err)
+	}
+	name := filepath.Join(folder, in.Name)
+	if err := r.copyTo(ctx, name, in); err != nil {
+		return "", err
+	}
+	return name, writeSidecars(name, in)
+}
+
+// copyTo writes an input's content, unless it is there.
+func (r *Resolved) copyTo(ctx context.Context, name string, in lock.Input) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if sum, err := sha256Of(ctx, name); err == nil && sum == in.SHA256 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return fmt.Errorf("write mirror: %w", err)
+	}
+	return wholefile.Write(name, func(out io.Writer) error {
+		_, err := io.Copy(wholefile.Interruptible(ctx, out), r.Blob(in.Kind, in.Name).Reader())
+		return err
+	})
+}
+
+// writeSidecars writes the small files next to an input, and removes those of an earlier run that it
+// no longer has.
+func writeSidecars(name string, in lock.Input) error {
+	files := sidecars(in)
+	for _, suffix := range []string{".md5.txt", ".dep", ".info"} {
+		text, ok := files[suffix]
+		if ok {
+			if err := put(name+suffix, []byte(text)); err != nil {
+				return err
+			}
+		} else if err := os.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("write mirror: %w", err)
+		}
+	}
+	return nil
+}
+
+// sidecars returns the small files that a mirror has next to an input, by their suffixes. They are made
+// from the lock alone, so that a mirror has the same bytes whenever it is written.
+func sidecars(in lock.Input) map[string]string {
+	out := map[string]string{}
+	if in.MD5 != "" {
+		out[".md5.txt"] = in.MD5 + "  " + in.Name + "\n"
+	}
+	if in.Kind != lock.TCZ {
+		return out
+	}
+	if len(in.Needs) > 0 {
+		out[".dep"] = strings.Join(in.Needs, "\n") + "\n"
+	}
+	if in.Licence != "" {
+		out[".info"] = fmt.Sprintf("Title:          %s\nCopying-policy: %s\nSize:           %d\n", tcz.Base(in.Name), in.Licence, in.Size)
+	}
+	return out
+}
+
+// put writes a small file, unless it has that text already.
+func put(name string, text []byte) error {
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) { //nolint:gosec // inside the mirror
+		return nil
+	}
+	return wholefile.Write(name, func(out io.Writer) error {
+		_, err := out.Write(text)
+		return err
+	})
+}
+
+func sha256Of(ctx context.Context, name string) (string, error) {
+	f, err := os.Open(name) //nolint:gosec // inside the mirror
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	_, err = io.Copy(wholefile.Interruptible(ctx, sum), f)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}

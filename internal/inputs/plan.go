@@ -1,0 +1,103 @@
+package inputs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/tcz"
+)
+
+// Plan is what to ask mirrors for, worked out from the configuration alone: it needs no network, no
+// clock and no environment.
+type Plan struct {
+	Config config.Config
+	// Series is that of the release.
+	Series tcz.Series
+	// Followed are remarks on the defaults that [config.FollowRelease] replaced.
+	Followed []string
+	// ISO is the source image's file name, "Core-4.5.2.iso".
+	ISO string
+	// Mirrors are those of the configuration, in order, each once.
+	Mirrors []Mirror
+	// Extensions are the wanted ones, as the configuration has them.
+	Extensions []string
+}
+
+// Mirror is a Tiny Core mirror: its address, and its folders.
+type Mirror struct {
+	Base string
+	// Release holds the newest release of the series, Archive a folder for each older one, and Archived
+	// is the wanted release's there.
+	Release, Archive, Archived string
+	// TCZ holds extensions.
+	TCZ string
+	// Archives holds source archives and gems. Only mirrors that mkbuild wrote have it.
+	Archives string
+}
+
+// NewPlan plans the images of a configuration.
+func NewPlan(c config.Config) (*Plan, error) {
+	series, followed := config.FollowRelease(&c)
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Config: c, Series: series, Followed: followed, ISO: series.ISO(c.Release), Extensions: c.AllExtensions()}
+	for _, base := range c.Mirrors {
+		m, err := newMirror(base, &c)
+		if err != nil {
+			return nil, fmt.Errorf("plan mirror: %w", err)
+		}
+		if !slices.ContainsFunc(p.Mirrors, func(have Mirror) bool { return have.TCZ == m.TCZ }) {
+			p.Mirrors = append(p.Mirrors, m)
+		}
+	}
+	return p, nil
+}
+
+func newMirror(base string, c *config.Config) (Mirror, error) {
+	m := Mirror{Base: base}
+	series := majorOf(c.Release) + ".x"
+	for _, folder := range []struct {
+		to   *string
+		path []string
+	}{
+		{&m.Release, []string{series, c.Arch, "release"}},
+		{&m.Archive, []string{series, c.Arch, "archive"}},
+		{&m.Archived, []string{series, c.Arch, "archive", c.Release}},
+		{&m.TCZ, []string{series, c.Arch, "tcz"}},
+		{&m.Archives, []string{"archives"}},
+	} {
+		var err error
+		if *folder.to, err = fetch.Join(base, folder.path...); err != nil {
+			return Mirror{}, err
+		}
+	}
+	return m, nil
+}
+
+func majorOf(release string) string {
+	major, _, _ := strings.Cut(release, ".")
+	return major
+}
+
+// forEveryProfile returns the plan with what any profile needs.
+func (p *Plan) forEveryProfile() *Plan {
+	all := *p
+	all.Config.Profile = "dev" // debug needs no more
+	all.Extensions = all.Config.AllExtensions()
+	return &all
+}
+
+// followed tells which defaults the release has replaced, or returns "".
+func (p *Plan) followed() string {
+	if len(p.Followed) == 0 {
+		return ""
+	}
+	return "for " + p.Series.Name() + ", where you chose nothing else: " + strings.Join(p.Followed, "; ") + " (see `mkbuild releases`)"
+}
+
+// gemFile returns the name of a gem's file.
+func gemFile(g config.Gem) string { return g.Name + "-" + g.Version + ".gem" }

@@ -1,0 +1,199 @@
+package inputs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/tcz"
+)
+
+// Resolved is what images are made of.
+type Resolved struct {
+	// Lock lists the inputs, and has the kernel's release and the source date.
+	Lock *lock.Lock
+	// Extensions are the file names of those that are installed whole, in load order.
+	Extensions []string
+
+	plan     *Plan      // what was gathered
+	own      *Plan      // what the user asked for
+	adding   sync.Mutex // archives come while extensions do
+	blobs    map[inputName]*fetch.Blob
+	contents map[inputName]*content
+	gone     map[string]bool // what no mirror has, see [Check]
+}
+
+// inputName identifies an input of a lock.
+type inputName struct{ kind, name string }
+
+// content is an input that was read: a tree or a gem, and its own time.
+type content struct {
+	tree *overlay.Tree
+	gem  *rubygems.Gem
+	time int64
+}
+
+// add adds an input.
+func (r *Resolved) add(in lock.Input, b *fetch.Blob) {
+	r.adding.Lock()
+	defer r.adding.Unlock()
+	r.Lock.Add(in)
+	r.blobs[inputName{in.Kind, in.Name}] = b
+}
+
+// lacks notes that no mirror has an input.
+func (r *Resolved) lacks(name string) {
+	r.adding.Lock()
+	defer r.adding.Unlock()
+	r.gone[name] = true
+}
+
+// Blob returns the file of an input, or nil.
+func (r *Resolved) Blob(kind, name string) *fetch.Blob { return r.blobs[inputName{kind, name}] }
+
+// Archive returns the one input of a kind that has one at most: RubyGems, MCollective.
+func (r *Resolved) Archive(kind string) *lock.Input {
+	for i := range r.Lock.Inputs {
+		if r.Lock.Inputs[i].Kind == kind {
+			return &r.Lock.Inputs[i]
+		}
+	}
+	return nil
+}
+
+// Tree returns the files in an extension, or in a source archive without its top folder. What it
+// returns is shared.
+func (r *Resolved) Tree(kind, name string) (*overlay.Tree, error) {
+	c, err := r.read(kind, name, r.Blob(kind, name))
+	if err != nil {
+		return nil, err
+	}
+	return c.tree, nil
+}
+
+// Gems returns the gems in the order of the configuration.
+func (r *Resolved) Gems() ([]*rubygems.Gem, error) {
+	var out []*rubygems.Gem
+	for _, want := range r.plan.Config.Gems.Install {
+		name := gemFile(want)
+		c, err := r.read(lock.Gem, name, r.Blob(lock.Gem, name))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c.gem)
+	}
+	return out, nil
+}
+
+// read reads an input once.
+func (r *Resolved) read(kind, name string, blob *fetch.Blob) (c *content, err error) {
+	key := inputName{kind, name}
+	if c := r.contents[key]; c != nil {
+		return c, nil
+	}
+	switch kind {
+	case lock.TCZ:
+		c, err = readTCZ(blob, name)
+	case lock.Gem:
+		c, err = r.readGem(blob, name)
+	default:
+		c, err = readArchive(blob, name)
+	}
+	if err == nil {
+		r.contents[key] = c
+	}
+	return c, err
+}
+
+func readTCZ(blob *fetch.Blob, name string) (*content, error) {
+	t, packed, err := tcz.ReadTree(blob.Reader(), blob.Size, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range t.Entries() {
+		if e.IsRegular() {
+			e.ID = blob.SHA256 + "/" + e.Path
+		}
+	}
+	return &content{tree: t, time: packed}, nil
+}
+
+func (r *Resolved) readGem(blob *fetch.Blob, name string) (_ *content, err error) {
+	defer recovered(name, &err)
+	g, err := rubygems.ReadGem(blob.Reader(), name)
+	if err != nil {
+		return nil, err
+	}
+	for _, want := range r.plan.Config.Gems.Install {
+		if gemFile(want) == name {
+			err = g.Match(want.Name, want.Version)
+		}
+	}
+	return &content{gem: g, time: g.MTime}, err
+}
+
+func readArchive(blob *fetch.Blob, name string) (_ *content, err error) {
+	defer recovered(name, &err)
+	t, err := overlay.ReadTar(blob.Reader(), name, overlay.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if t, err = t.StripTop(); err != nil {
+		return nil, err
+	}
+	c := &content{tree: t}
+	for _, e := range t.Entries() {
+		c.time = max(c.time, dated(e.MTime))
+	}
+	return c, nil
+}
+
+// recovered turns a panic of a parser into an error of the file that it parsed.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read %s: the parser gave up: %v", name, p)
+	}
+}
+
+// dated returns a time, or 0 for one that cpio and ISO 9660 cannot hold: some clock was wrong.
+func dated(t int64) int64 {
+	const last = 1<<32 - 1
+	if t > last {
+		return 0
+	}
+	return t
+}
+
+// licence returns what a gem says of its licence.
+func (c *content) licence() string {
+	if c.gem == nil {
+		return ""
+	}
+	return tcz.OneLine(strings.Join(c.gem.Metadata.Licenses, ", "))
+}
+
+// newest returns the time of the newest of the inputs that the own plan of a gathering takes, given
+// the extensions that it begins with.
+func (r *Resolved) newest(ctx context.Context, roots []string) (int64, error) {
+	var newest int64
+	own := r.Lock.Closure(roots)
+	for _, in := range r.Lock.Inputs {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if in.Kind == lock.TCZ && !own[in.Name] {
+			continue
+		}
+		c, err := r.read(in.Kind, in.Name, r.Blob(in.Kind, in.Name))
+		if err != nil {
+			return 0, err
+		}
+		newest = max(newest, dated(c.time))
+	}
+	return newest, nil
+}
