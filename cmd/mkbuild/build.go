@@ -14,7 +14,6 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/inputs"
-	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
@@ -107,7 +106,7 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*inputs.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, checkInputs(&p.Config)
+	return p, inputs.CheckHost(&p.Config)
 }
 
 func (o *buildOptions) load() (config.Config, error) {
@@ -201,13 +200,9 @@ func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*rem
 	b := &remaster.Builder{
 		Inputs: in, Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv}, Client: w.client, Version: versionText(),
 	}
-	if b.Keys, err = authorizedKeys(&plan.Config, sink); err != nil {
-		return nil, err
-	}
-	if warning := profile.UnknownToOldServer(plan.Config.Release, b.Keys); warning != "" {
-		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
-	}
-	return b, nil
+	home, _ := os.UserHomeDir() // without one there are no keys
+	b.Keys, err = inputs.AuthorizedKeys(&plan.Config, home, sink)
+	return b, err
 }
 
 // sourceDate returns the time that the user gave, if any

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/wholefile"
@@ -101,7 +102,7 @@ func (o *customOptions) custom() (remaster.Custom, error) {
 			return c, err
 		}
 		if len(keys) == 0 {
-			return c, noKeys(name + " holds none")
+			return c, inputs.NoKeys(name + " holds none")
 		}
 		c.Keys = append(c.Keys, keys...)
 	}

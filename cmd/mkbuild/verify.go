@@ -141,7 +141,7 @@ func (o *verifyOptions) planOf(m *manifest.Manifest) (*inputs.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, checkInputs(&p.Config)
+	return p, inputs.CheckHost(&p.Config)
 }
 
 // buildAgain builds with the manifest as lock: every input by its digest, and nothing else.

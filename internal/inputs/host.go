@@ -1,0 +1,134 @@
+package inputs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/ui"
+)
+
+// CheckHost looks at what the configuration names on this machine: a mistake there shall not cost a
+// download first.
+func CheckHost(c *config.Config) error {
+	for _, m := range c.Mirrors {
+		if dir, local := fetch.LocalPath(m); local {
+			if err := checkMirror(m, dir); err != nil {
+				return err
+			}
+		}
+	}
+	for _, o := range c.Overlay {
+		if _, err := overlay.FromHost(o.Source, o.Target, 0, 0); err != nil {
+			return config.Mistake("overlay", err.Error(), "name a file, or a folder of files, folders and symlinks, as `source`")
+		}
+	}
+	return nil
+}
+
+// checkMirror refuses a folder that is not there: passing over it would hide a typo.
+func checkMirror(address, dir string) error {
+	info, err := os.Stat(dir)
+	why := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		why = "no such directory"
+	case err != nil:
+		why = err.Error()
+	case !info.IsDir():
+		why = "it is not a directory"
+	default:
+		return nil
+	}
+	return fail.New(fail.Usage, "use mirror "+address+": "+why,
+		"a mirror on disk is the directory that holds 4.x/ and the like; a mirror on the network begins with http:// or https://")
+}
+
+// AuthorizedKeys returns the public keys for dev and debug images: the configured ones, else those in
+// home/.ssh/*.pub. It warns when the image's own server knows none of them.
+func AuthorizedKeys(c *config.Config, home string, sink ui.Sink) ([]string, error) {
+	if !c.HasSSH() {
+		return nil, nil
+	}
+	var out []string
+	for _, entry := range c.OpenSSH.AuthorizedKeys {
+		keys, err := namedKeys(c, entry)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, keys...)
+	}
+	why := "the named files hold none"
+	if len(c.OpenSSH.AuthorizedKeys) == 0 {
+		out, why = ownKeys(home, sink)
+	}
+	if len(out) == 0 {
+		return nil, NoKeys(why)
+	}
+	if warning := profile.UnknownToOldServer(c.Release, out); warning != "" {
+		sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Text: warning})
+	}
+	return out, nil
+}
+
+// namedKeys takes one entry of openssh.authorized_keys: keys, or a file of keys.
+func namedKeys(c *config.Config, entry string) ([]string, error) {
+	if profile.IsKeyText(entry) {
+		return profile.ParseKeys([]byte(entry), "in openssh.authorized_keys")
+	}
+	name := c.OpenSSH.KeyFile(entry)
+	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	if err != nil {
+		return nil, &fail.Error{Class: fail.Usage, What: "read authorized keys", Hint: "name a file of public keys in openssh.authorized_keys", Err: err}
+	}
+	return profile.ParseKeys(text, name)
+}
+
+// ownKeys reads the keys in a home folder, or returns why there are none. Nobody named these files, so
+// one that holds something else, such as a PGP key, is not a mistake: it is left out with a warning.
+func ownKeys(home string, sink ui.Sink) (out []string, why string) {
+	if home == "" {
+		return nil, "your home folder is not known"
+	}
+	pattern := filepath.Join(home, ".ssh", "*.pub")
+	found, err := filepath.Glob(pattern) // sorted
+	if err != nil || len(found) == 0 {
+		return nil, "no " + pattern
+	}
+	for _, name := range found {
+		keys, err := ownFile(name)
+		if err != nil {
+			sink.Event(ui.Event{Level: ui.Warning, Step: "profile", Item: filepath.Base(name), Text: "left out: " + err.Error()})
+		}
+		out = append(out, keys...)
+	}
+	return out, "none of " + pattern + " holds one"
+}
+
+// ownFile reads a file that a pattern found: anything may be there, a pipe too.
+func ownFile(name string) ([]string, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a file")
+	}
+	text, err := os.ReadFile(name) //nolint:gosec // the user's own key
+	if err != nil {
+		return nil, err
+	}
+	return profile.ParseKeys(text, name)
+}
+
+// NoKeys is the error of an image with an ssh server and no public key for it.
+func NoKeys(why string) error {
+	return fail.New(fail.Usage, "find a public key for the ssh server: "+why,
+		"make one with `ssh-keygen -t rsa`, or name some in mkbuild.yaml: openssh: {authorized_keys: [id_rsa.pub]}")
+}
