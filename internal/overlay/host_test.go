@@ -22,26 +22,16 @@ func hostTree(t *testing.T) string {
 		{"etc/motd", 0o644}, {"etc/secret", 0o600}, {"bin/tool", 0o755 | fs.ModeSetuid}, {"bin/locked", 0o500}, {"empty", 0o640},
 	} {
 		p := filepath.Join(dir, f.name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte("content of "+f.name), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(p, f.mode); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Dir(p), 0o755))
+		must(t, os.WriteFile(p, []byte("content of "+f.name), 0o644))
+		must(t, os.Chmod(p, f.mode))
 	}
 	for name, mode := range map[string]fs.FileMode{"drop": 0o777 | fs.ModeSticky, "shared": 0o775 | fs.ModeSetgid} {
 		p := filepath.Join(dir, name)
-		if err := errors.Join(os.Mkdir(p, 0o755), os.Chmod(p, mode)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(os.Mkdir(p, 0o755), os.Chmod(p, mode)))
 	}
 	for name, target := range map[string]string{"bin/alias": "tool", "bin/dangling": "/no/such/file", "bin/dir": "../etc"} {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Symlink(target, filepath.Join(dir, name)))
 	}
 	return dir
 }
@@ -62,9 +52,7 @@ func TestFromHostFolder(t *testing.T) {
 	t.Parallel()
 	dir := hostTree(t)
 	tree, err := FromHost(dir, "/usr/local", 7, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := `040755 7:8 usr/local/bin
 120777 7:8 usr/local/bin/alias -> tool
 120777 7:8 usr/local/bin/dangling -> /no/such/file
@@ -152,20 +140,14 @@ func TestFromHostFileThatChanges(t *testing.T) {
 	t.Parallel()
 	dir := hostTree(t)
 	tree, err := FromHost(dir, "/", 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for name, now := range map[string]string{"etc/motd": "short", "bin/tool": strings.Repeat("long", 100)} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(now), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(now), 0o600))
 		if _, err := tree.Get(name).Content(1 << 20); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s changed: %v", name, err)
 		}
 	}
-	if err := os.Remove(filepath.Join(dir, "etc/secret")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(filepath.Join(dir, "etc/secret")))
 	if _, err := tree.Get("etc/secret").Content(1 << 20); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed: %v", err)
 	}

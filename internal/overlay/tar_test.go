@@ -35,9 +35,7 @@ func pack(t testing.TB, format tar.Format, headers ...tar.Header) []byte {
 			}
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.Close())
 	return buf.Bytes()
 }
 
@@ -48,9 +46,7 @@ func gzipped(t testing.TB, b []byte) []byte {
 	if _, err := z.Write(b); err != nil {
 		t.Fatal(err)
 	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, z.Close())
 	return buf.Bytes()
 }
 
@@ -64,9 +60,7 @@ func describe(t testing.TB, tree *Tree) string {
 		switch {
 		case e.IsRegular():
 			b, err := e.Content(1 << 20)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			fmt.Fprintf(&sb, " %q", b)
 		case e.IsLink():
 			fmt.Fprintf(&sb, " -> %s", e.Link)
@@ -113,9 +107,7 @@ func TestReadTarKeepsEveryKind(t *testing.T) {
 		for kind, b := range map[string][]byte{"plain": plain, "gzip": gzipped(t, plain)} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				tree, err := ReadTar(bytes.NewReader(b), "a.tar", Limits{})
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				if got := describe(t, tree); got != allKindsWant {
 					t.Errorf("got\n%swant\n%s", got, allKindsWant)
 				}
@@ -151,9 +143,7 @@ func TestReadTarLastDuplicateWins(t *testing.T) {
 		tar.Header{Typeflag: tar.TypeLink, Name: "c", Linkname: "c"},
 	)
 	tree, err := ReadTar(bytes.NewReader(b), "dup", Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := "a 100600 0:0 \"xx\" group 1\nb 100644 0:0 \"x\" group 2\nc 100600 0:0 \"xx\" group 1\n"
 	if got := describe(t, tree); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -284,9 +274,7 @@ func TestReadTarOfGNUTar(t *testing.T) {
 
 func must(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }
 
 func FuzzReadTar(f *testing.F) {
