@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/customize"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
@@ -71,7 +72,7 @@ func runCustomize(ctx context.Context, w *world, o *customOptions, image string)
 	if err := checkCustomOutput(image, o.output); err != nil {
 		return err
 	}
-	if err := remaster.Customize(ctx, image, o.output, custom); err != nil {
+	if err := customize.Run(ctx, image, o.output, custom); err != nil {
 		return err
 	}
 	return printPath(w, o.output)
@@ -86,8 +87,8 @@ func checkCustomOutput(image, out string) error {
 }
 
 // custom gathers what the flags and the files that they name ask for.
-func (o *customOptions) custom() (remaster.Custom, error) {
-	c := remaster.Custom{Append: strings.TrimSpace(o.append)}
+func (o *customOptions) custom() (customize.Changes, error) {
+	c := customize.Changes{Append: strings.TrimSpace(o.append)}
 	var err error
 	if c.Settings, err = o.clientSettings(); err != nil {
 		return c, err

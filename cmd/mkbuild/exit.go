@@ -83,7 +83,7 @@ func exitCode(err error) int {
 	case isAny[*qemu.BootError](err):
 		return exitBoot
 	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
-		isAny[*remaster.OpenError](err), isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err):
+		isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err):
 		return exitUsage
 	case fail.ClassOf(err) != fail.Unexpected: // behind the errors above, which wrap some that have a class
 		return statusOf(fail.ClassOf(err))

@@ -8,12 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/customize"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
-	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
 
@@ -117,7 +117,7 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 
 // asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.
 func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
-	if err := remaster.Customize(ctx, image, out, remaster.Custom{}); err != nil {
+	if err := customize.Run(ctx, image, out, customize.Changes{}); err != nil {
 		return nil, err
 	}
 	return openImage(out)

@@ -198,7 +198,7 @@ func readLock(r io.Reader, name string) (*lock.Lock, error) {
 
 // readMedium reads the manifest of a medium, if it has one, and what it boots.
 func (m *Image) readMedium() error {
-	if f := m.Medium.Files.Get(m.manifestName()); f != nil {
+	if f := m.Medium.Files.Get(m.Medium.ManifestPath()); f != nil {
 		text, err := f.Content(manifest.MaxSize)
 		if err == nil {
 			m.Manifest, err = manifest.Parse(text)
@@ -212,14 +212,6 @@ func (m *Image) readMedium() error {
 		m.Kernel = name // one that does not say is a kernel all the same: memtest, Plan 9
 	}
 	return m.readInitrd(m.Medium.Segments().Open)
-}
-
-// manifestName is where a medium has its manifest.
-func (m *Image) manifestName() string {
-	if m.Kind == KindPXE {
-		return medium.PXEManifest
-	}
-	return manifest.Name
 }
 
 // readInitrd reads all initrds of an image as one stream, and a second time for the digests of its

@@ -181,7 +181,7 @@ func typeName(mode uint32) string {
 // mediumItems are the files of the medium that no other area is about, and not the two descriptions
 // of the image itself.
 func mediumItems(m *Image) (items, error) {
-	told := map[string]bool{metadataName: true, m.manifestName(): true, medium.PXESums: m.Kind == KindPXE, m.Medium.Kernel: true, m.Medium.ISO.CatalogPath: true}
+	told := map[string]bool{metadataName: true, m.Medium.ManifestPath(): true, medium.PXESums: m.Kind == KindPXE, m.Medium.Kernel: true, m.Medium.ISO.CatalogPath: true}
 	for _, name := range m.Medium.Initrds {
 		told[name] = true
 	}

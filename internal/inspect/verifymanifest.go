@@ -13,13 +13,13 @@ import (
 // checkManifest holds everything that the manifest says against the image.
 func checkManifest(m *Image, f findings) error {
 	if m.ManifestError != nil {
-		f.add(ruleManifestText, mediumPrefix+m.manifestName(), "%v", m.ManifestError)
+		f.add(ruleManifestText, mediumPrefix+m.Medium.ManifestPath(), "%v", m.ManifestError)
 	}
 	if m.Manifest == nil {
 		return nil
 	}
 	if want, got := m.Manifest.Plan, m.Manifest.PlanDigest(); got != want {
-		f.add(ruleManifestPlan, mediumPrefix+m.manifestName(), "it says %s, its own content gives %s", want, got)
+		f.add(ruleManifestPlan, mediumPrefix+m.Medium.ManifestPath(), "it says %s, its own content gives %s", want, got)
 	}
 	for _, check := range []func(*Image, findings) error{checkMedium, checkSegments, checkFiles} {
 		if err := check(m, f); err != nil {
@@ -32,7 +32,7 @@ func checkManifest(m *Image, f findings) error {
 // checkMedium holds the files of the medium against the manifest.
 func checkMedium(m *Image, f findings) error {
 	files := m.Medium.Files
-	known := map[string]bool{m.manifestName(): true, m.Medium.ISO.CatalogPath: true, medium.PXESums: m.Kind == KindPXE}
+	known := map[string]bool{m.Medium.ManifestPath(): true, m.Medium.ISO.CatalogPath: true, medium.PXESums: m.Kind == KindPXE}
 	for _, want := range m.Manifest.Boot {
 		known[want.Path] = true
 		file := files.Get(want.Path)
@@ -61,7 +61,7 @@ func checkSegments(m *Image, f findings) error {
 	if m.Medium.Kernel == "" || len(m.Manifest.Segments) == 0 {
 		return nil // told by checkBoot
 	}
-	file := m.Medium.Files.Get(m.Medium.Initrd())
+	file := m.Medium.Files.Get(m.Medium.LastInitrd())
 	r, err := m.Medium.Open(file.Path)
 	if err != nil {
 		return err

@@ -28,6 +28,8 @@ const (
 	Schema = "mkbuild.manifest/v1"
 	// Name is the manifest's path in the root of an ISO.
 	Name = "mkbuild-manifest.json"
+	// FolderName is its path in a PXE folder.
+	FolderName = "manifest.json"
 )
 
 // Manifest describes one image.
@@ -125,6 +127,9 @@ type File struct {
 	// Secret says that size and digest are left out.
 	Secret bool `json:"secret,omitempty"`
 }
+
+// Beside is where the manifest of an ISO lies next to it.
+func Beside(image string) string { return image + ".manifest.json" }
 
 // Describe returns what a manifest says of an entry. sum is the content's digest; "" stands for
 // none, as it has to with what holds secrets.

@@ -4,21 +4,25 @@ import (
 	"path"
 	"slices"
 	"sort"
+	"strings"
 
 	"mkbuild/internal/grub"
+	"mkbuild/internal/ipxe"
 	"mkbuild/internal/isolinux"
 )
 
-// dialect is the menu language of a boot loader: what its menus are called, how one is read, and how
-// one is edited. The syntax is known to the package of the loader.
+// dialect is the menu language of a boot loader: where its menus are, how one is read, and how one is
+// edited. The syntax is known to the package of the loader.
 type dialect struct {
 	loader string
-	// names are those under which the loader looks for its menu, in lower case.
-	names []string
+	// names are those under which the loader looks for its menu, in lower case: anywhere on an ISO; or
+	// their paths in a PXE folder.
+	names  []string
+	folder bool
 	// variables says that a "$" in a name stands for what is known on the machine alone.
 	variables bool
-	// dir is the folder that names in the menu at a path are relative to.
-	dir func(path string) string
+	// fromRoot says that names in a menu are relative to the medium's root, not to the menu's folder.
+	fromRoot bool
 	// read returns what a menu says. open returns the text of a file that is part of it, nil for one that
 	// is not there.
 	read func(text []byte, open func(name string) ([]byte, error)) (*page, error)
@@ -41,53 +45,42 @@ const (
 	menuPart
 )
 
-// The loaders by the names that an [Entry] has for them.
-const (
-	loaderISOLINUX = "isolinux"
-	loaderPXELINUX = "pxelinux"
-	loaderGRUB     = "grub"
-)
-
-// PXEMenu is where PXELINUX looks for its menu, relative to the folder of pxelinux.0.
-const PXEMenu = "pxelinux.cfg/default"
+// loaderGRUB is the only loader here that boots by UEFI.
+const loaderGRUB = "grub"
 
 // dialects lists the boot loaders whose menus are known. The first one with a menu on a medium decides
 // what the medium boots by default.
 func dialects() []*dialect {
-	root := func(string) string { return "" }
 	return []*dialect{
-		{loader: loaderISOLINUX, names: []string{"isolinux.cfg", "syslinux.cfg", "extlinux.conf", "syslx64.cfg", "syslia32.cfg"},
-			dir: path.Dir, read: readISOLINUX, edit: editISOLINUX},
-		{loader: loaderGRUB, names: []string{"grub.cfg", "loopback.cfg"},
-			variables: true, dir: root, read: readGRUB, edit: editGRUB},
+		{loader: "isolinux", names: []string{"isolinux.cfg", "syslinux.cfg", "extlinux.conf", "syslx64.cfg", "syslia32.cfg"}, read: readISOLINUX, edit: editISOLINUX},
+		{loader: loaderGRUB, names: []string{"grub.cfg", "loopback.cfg"}, variables: true, fromRoot: true, read: readGRUB, edit: editGRUB},
+		{loader: "pxelinux", folder: true, names: []string{pxelinuxMenu}, fromRoot: true, read: readISOLINUX, edit: editISOLINUX},
+		{loader: "ipxe", folder: true, names: []string{ipxeScript}, variables: true, fromRoot: true, read: readIPXE, edit: editIPXE},
 	}
 }
 
-// pxelinux reads the same menus as isolinux, in a folder.
-func pxelinux() *dialect {
-	return &dialect{loader: loaderPXELINUX, dir: func(string) string { return "" }, read: readISOLINUX, edit: editISOLINUX}
-}
-
-// dialectOf returns the dialect of a file that is a boot menu by its name, or nil.
-func dialectOf(name string) *dialect {
-	for _, d := range dialects() {
-		if slices.Contains(d.names, lowerBase(name)) {
-			return d
-		}
+// dialectOf returns the dialect of a file that is a boot menu by its name, and a number that sorts menus by
+// dialect and name; nil for other files.
+func dialectOf(name string, folder bool) (*dialect, int) {
+	if !folder {
+		name = path.Base(name)
 	}
-	return nil
-}
-
-// menuRank sorts the names of menus: those of one dialect in its own order.
-func menuRank(name string) int {
 	rank := 0
 	for _, d := range dialects() {
-		if i := slices.Index(d.names, lowerBase(name)); i >= 0 {
-			return rank + i
+		if i := slices.Index(d.names, strings.ToLower(name)); i >= 0 && d.folder == folder {
+			return d, rank + i
 		}
 		rank += len(d.names)
 	}
-	return rank
+	return nil, 0
+}
+
+// dir returns the folder that names in the menu at a path are relative to.
+func (d *dialect) dir(menu string) string {
+	if d.fromRoot {
+		return ""
+	}
+	return path.Dir(menu)
 }
 
 func readISOLINUX(text []byte, open func(name string) ([]byte, error)) (*page, error) {
@@ -129,4 +122,16 @@ func readGRUB(text []byte, _ func(name string) ([]byte, error)) (*page, error) {
 
 func editGRUB(text []byte, e Edit, _ place) ([]byte, error) {
 	return grub.Edit(text, grub.Options{Remove: e.Remove, Append: e.Append, TimeoutTenths: e.TimeoutTenths})
+}
+
+func readIPXE(text []byte, _ func(name string) ([]byte, error)) (*page, error) {
+	p := &page{}
+	for _, e := range ipxe.Entries(text) {
+		p.entries = append(p.entries, Entry{Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append})
+	}
+	return p, nil
+}
+
+func editIPXE(text []byte, e Edit, _ place) ([]byte, error) {
+	return ipxe.Edit(text, e.Remove, e.Append)
 }

@@ -45,7 +45,9 @@ func (m *Medium) Edit(e Edit, mtime int64) (*Medium, error) {
 			x.store(out.ISO, mtime)
 		}
 	}
-	out.Entries, out.Kernel, out.Others = nil, "", nil
+	if m.Form == Initrd {
+		return out, nil
+	}
 	return out, out.readMenus()
 }
 

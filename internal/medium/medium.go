@@ -10,32 +10,45 @@
 package medium
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/tcz"
+	"mkbuild/internal/wholefile"
 )
 
 // ErrNoMenu is returned when no boot menu boots a kernel with an initrd.
 var ErrNoMenu = fail.New(fail.Verification, "no isolinux.cfg or grub.cfg that boots a kernel with an initrd", "")
 
-// Medium is an ISO or a PXE folder.
+// Form is what kind of medium it is.
+type Form int
+
+// The forms.
+const (
+	ISO    Form = iota
+	PXE         // a folder for a network boot server
+	Initrd      // an initrd alone, which has no menus and no kernel
+)
+
+// Medium is an ISO, a PXE folder or an initrd.
 type Medium struct {
 	// Name is for people.
 	Name string
-	// Files are the medium's own; those of ISO are the same.
+	Form Form
+	// Files are the medium's own; those of the ISO are the same.
 	Files *overlay.Tree
-	// ISO has the volume and its boot catalog; that of a folder is empty.
+	// ISO has the volume and its boot catalog; that of other forms is empty.
 	ISO *iso9660.Image
 	// Entries are those of all boot menus, menu by menu, the default of each first.
 	Entries []Entry
@@ -53,11 +66,14 @@ type Medium struct {
 	file   io.Closer
 }
 
+// RazorMetadata is where Razor's image service looks: in an ISO's root, in lower case.
+const RazorMetadata = "iso-metadata.yaml"
+
 // Entry is one entry of a boot menu that boots a kernel.
 type Entry struct {
 	// Menu is the menu's path on the medium; one inside an EFI boot image says so.
 	Menu string `json:"menu"`
-	// Loader is "isolinux", "grub" or "pxelinux".
+	// Loader is "isolinux", "grub", "pxelinux" or "ipxe".
 	Loader string `json:"loader"`
 	Name   string `json:"label"`
 	// Kernel and Initrds are as the menu names them, Append are the kernel arguments.
@@ -68,8 +84,31 @@ type Entry struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
+// Open reads an ISO, a PXE folder or an initrd, whatever it boots. The caller closes it.
+func Open(name string) (*Medium, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return OpenFolder(name)
+	}
+	return openFile(name, func(f *os.File, size int64) (*Medium, error) {
+		if isISO(f) {
+			return ReadISO(f, size, name)
+		}
+		return initrdAlone(f, size, name)
+	})
+}
+
 // OpenISO reads an ISO that boots a kernel with an initrd. The caller closes it.
 func OpenISO(name string) (*Medium, error) {
+	return openFile(name, func(f *os.File, size int64) (*Medium, error) {
+		m, err := ReadISO(f, size, name)
+		if err == nil {
+			err = m.Bootable()
+		}
+		return m, err
+	})
+}
+
+func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium, error) {
 	f, err := os.Open(name) //nolint:gosec // the user's own choice
 	if err != nil {
 		return nil, err
@@ -79,16 +118,27 @@ func OpenISO(name string) (*Medium, error) {
 		f.Close() //nolint:errcheck,gosec // only read
 		return nil, err
 	}
-	m, err := ReadISO(f, info.Size(), name)
-	if err == nil {
-		err = m.Bootable()
-	}
+	m, err := read(f, info.Size())
 	if err != nil {
 		f.Close() //nolint:errcheck,gosec // only read
 		return nil, err
 	}
 	m.file = f
 	return m, nil
+}
+
+// isISO looks for the primary volume descriptor (ECMA-119 8.4).
+func isISO(r io.ReaderAt) bool {
+	var b [5]byte
+	_, err := r.ReadAt(b[:], 0x8001)
+	return err == nil && string(b[:]) == "CD001"
+}
+
+// initrdAlone makes a medium of an initrd.
+func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
+	m := &Medium{Name: name, Form: Initrd, ISO: &iso9660.Image{}, Files: &overlay.Tree{}, Initrds: []string{filepath.Base(name)}}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
+	return m, m.Files.Put(overlay.Entry{Path: m.Initrds[0], Mode: overlay.TypeRegular | 0o444, Size: size, Open: open})
 }
 
 // ReadISO reads an ISO of size bytes, whatever it boots. r must stay open as long as files are read.
@@ -129,6 +179,28 @@ func (m *Medium) Bootable() error {
 	return nil
 }
 
+// Write writes the medium in its form, a folder with its SHA256SUMS. It appears whole or not at all.
+func (m *Medium) Write(ctx context.Context, name string) error {
+	write := m.ISO.Write
+	switch m.Form {
+	case PXE:
+		return m.writeFolder(ctx, name)
+	case Initrd:
+		write = m.Files.Get(m.LastInitrd()).CopyTo
+	}
+	return wholefile.Write(name, func(w io.Writer) error {
+		if err := write(wholefile.Interruptible(ctx, w)); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// ManifestPath is where a medium made here has its manifest, "" if its form has none.
+func (m *Medium) ManifestPath() string {
+	return map[Form]string{ISO: manifest.Name, PXE: manifest.FolderName}[m.Form]
+}
+
 // Open reads a file of the medium, which must have it.
 func (m *Medium) Open(name string) (io.ReadCloser, error) {
 	open := m.Files.Get(name).Open
@@ -140,20 +212,6 @@ func (m *Medium) Open(name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", name, m.Name, err)
 	}
 	return r, nil
-}
-
-// Sum returns the SHA-256 of a file of the medium, which must have it.
-func (m *Medium) Sum(name string) (string, error) {
-	r, err := m.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, r); err != nil {
-		return "", fmt.Errorf("read %s in %s: %w", name, m.Name, err)
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // maxText bounds a boot menu; real ones are below 4 KiB.
@@ -189,8 +247,8 @@ func (m *Medium) find(dir, name string) string {
 	return m.folded[strings.ToLower(name)]
 }
 
-// Initrd is the path of the initrd that is unpacked last: what is appended to it wins.
-func (m *Medium) Initrd() string { return m.Initrds[len(m.Initrds)-1] }
+// LastInitrd is the path of the initrd that is unpacked last: what is appended to it wins.
+func (m *Medium) LastInitrd() string { return m.Initrds[len(m.Initrds)-1] }
 
 // Segments are the default entry's initrds as the boot loader puts them into memory: each padded to a
 // multiple of four bytes.

@@ -53,8 +53,8 @@ func TestSeveralInitrdsAreReadInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Initrd() != "boot/modules.gz" || tree.Get("etc/one") == nil || tree.Get("etc/two") == nil {
-		t.Errorf("the last of %q is %s; one %v, two %v", m.Initrds, m.Initrd(), tree.Get("etc/one"), tree.Get("etc/two"))
+	if m.LastInitrd() != "boot/modules.gz" || tree.Get("etc/one") == nil || tree.Get("etc/two") == nil {
+		t.Errorf("the last of %q is %s; one %v, two %v", m.Initrds, m.LastInitrd(), tree.Get("etc/one"), tree.Get("etc/two"))
 	}
 	r, err := m.Segments().Open()
 	if err != nil {
@@ -79,8 +79,8 @@ func TestLabelsThatBootSomethingElse(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			m := isoWith(t, tc.menu)
-			if m.Initrd() != "boot/core.gz" {
-				t.Fatalf("the default boots %s", m.Initrd())
+			if m.LastInitrd() != "boot/core.gz" {
+				t.Fatalf("the default boots %s", m.LastInitrd())
 			}
 			if got := strings.Join(m.Others, " "); got != tc.want {
 				t.Errorf("others %q, want %q", got, tc.want)

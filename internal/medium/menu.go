@@ -2,7 +2,6 @@ package medium
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -14,7 +13,7 @@ type menu struct {
 	path    string    // on the medium, or in the file system of the EFI image
 	efi     *efiImage // the EFI image that it is in; nil for the medium itself
 	dialect *dialect
-	dir     string   // the folder that names are relative to
+	rank    int      // among the menus of the medium
 	parts   []string // files of the medium that are part of it
 	boots   bool     // it has entries that boot a kernel
 }
@@ -45,14 +44,14 @@ func (m *Medium) findMenus() error {
 		if (x.efi == nil) != (y.efi == nil) {
 			return x.efi == nil
 		}
-		return menuRank(x.path) < menuRank(y.path)
+		return x.rank < y.rank
 	})
 	return m.follow()
 }
 
 func (m *Medium) addMenu(name string, e *efiImage) {
-	if d := dialectOf(name); d != nil {
-		m.menus = append(m.menus, menu{path: name, efi: e, dialect: d, dir: d.dir(name)})
+	if d, rank := dialectOf(name, m.Form == PXE); d != nil {
+		m.menus = append(m.menus, menu{path: name, efi: e, dialect: d, rank: rank})
 	}
 }
 
@@ -68,7 +67,7 @@ func (m *Medium) follow() error {
 		for _, name := range p.menus {
 			at := m.find("", name)
 			if at != "" && !m.IsMenu(at) {
-				m.menus = append(m.menus, menu{path: at, dialect: d, dir: d.dir(at)})
+				m.menus = append(m.menus, menu{path: at, dialect: d})
 			}
 		}
 	}
@@ -97,7 +96,7 @@ func (m *Medium) page(x *menu) (*page, error) {
 		if x.efi != nil {
 			return nil, nil
 		}
-		p := m.find(x.dir, name)
+		p := m.find(x.dialect.dir(x.path), name)
 		if p == "" || p == x.path {
 			return nil, nil
 		}
@@ -110,6 +109,7 @@ func (m *Medium) page(x *menu) (*page, error) {
 
 // readMenus reads the entries of all menus, and learns from them what the medium boots by default.
 func (m *Medium) readMenus() error {
+	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others = nil, "", nil, "", nil
 	for i := range m.menus {
 		x := &m.menus[i]
 		p, err := m.page(x)
@@ -130,15 +130,16 @@ func (m *Medium) readMenus() error {
 // on the medium as the default, and notes every other one that boots without the last initrd: an image
 // with a remade initrd would start stock Tiny Core there.
 func (m *Medium) take(x *menu, e *Entry) {
-	kernel := m.find(x.dir, e.Kernel)
+	dir := x.dialect.dir(x.path)
+	kernel := m.find(dir, e.Kernel)
 	var initrds []string
 	for _, name := range e.Initrds {
-		if p := m.find(x.dir, name); p != "" && !x.efi.has(name) {
+		if p := m.find(dir, name); p != "" && !x.efi.has(name) {
 			initrds = append(initrds, p)
 		}
 	}
 	for _, f := range slices.Concat([]string{e.Kernel}, e.Initrds) {
-		if m.find(x.dir, f) == "" && !strings.Contains(f, "$") && !x.efi.has(f) {
+		if m.find(dir, f) == "" && !strings.Contains(f, "$") && !x.efi.has(f) {
 			e.Missing = append(e.Missing, f)
 		}
 	}
@@ -146,7 +147,7 @@ func (m *Medium) take(x *menu, e *Entry) {
 	switch {
 	case m.Kernel == "" && kernel != "" && len(initrds) > 0 && len(initrds) == len(e.Initrds) && !unclear:
 		m.Kernel, m.Initrds, m.Arguments = kernel, initrds, withoutInitrd(e.Append)
-	case unclear, kernel != "" && (m.Kernel == "" || !slices.Contains(initrds, m.Initrd())):
+	case unclear, kernel != "" && (m.Kernel == "" || !slices.Contains(initrds, m.LastInitrd())):
 		m.Others = append(m.Others, e.Name)
 	}
 }
@@ -157,5 +158,3 @@ func withoutInitrd(args string) string {
 		return strings.HasPrefix(strings.ToLower(a), "initrd=")
 	}), " ")
 }
-
-func lowerBase(name string) string { return strings.ToLower(path.Base(name)) }

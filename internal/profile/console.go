@@ -8,6 +8,9 @@ import (
 // ClientPath is where the image keeps mk-client.
 const ClientPath = "usr/local/sbin/mk-client"
 
+// ClientConfig is where mk-client looks for its settings.
+const ClientConfig = "etc/razor-mk-client.conf"
+
 // console edits /etc/inittab: prod and dev have no login on any console, debug keeps Tiny
 // Core's automatic one. mk-client is respawned by init, which starts it after the sysinit
 // script, so after tc-config, its DHCP and /opt/bootsync.sh.

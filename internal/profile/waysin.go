@@ -6,8 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
+
+// ErrOpen is returned if a prod image would have a way in.
+var ErrOpen = fail.New(fail.Usage, "check the prod image", "leave it out, or build with --profile dev")
 
 // WaysIn lists how somebody could log in to a finished image: accounts that some password, or none,
 // opens, and logins or shells on a console. A prod image must have none, whatever the user's own

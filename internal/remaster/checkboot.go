@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
 
@@ -24,9 +25,9 @@ func (s *stage) checkLabels() error {
 	if len(s.base.Others) == 0 {
 		return nil
 	}
-	what := fmt.Sprintf("the boot menu of %s has labels that do not use %s and would start stock Tiny Core: %s", s.base.Name, s.base.Initrd(), strings.Join(s.base.Others, ", "))
+	what := fmt.Sprintf("the boot menu of %s has labels that do not use %s and would start stock Tiny Core: %s", s.base.Name, s.base.LastInitrd(), strings.Join(s.base.Others, ", "))
 	if s.Plan.Config.Profile == "prod" {
-		return &OpenError{what}
+		return fmt.Errorf("%w: %s", profile.ErrOpen, what)
 	}
 	s.sayOfBase(ui.Warning, what)
 	return nil

@@ -19,9 +19,8 @@ import (
 	"mkbuild/internal/profile"
 )
 
-// Where mk-client looks for its configuration and its actions, and where its CA lies.
+// Where mk-client looks for its actions, and where its CA lies.
 const (
-	clientConfig  = "etc/razor-mk-client.conf"
 	clientCA      = "etc/mkbuild/ca.pem"
 	clientActions = "usr/lib/razor"
 )
@@ -85,7 +84,7 @@ func clientTree(packed []byte, c config.Config) (*overlay.Tree, error) {
 	}
 	return out, putAll(out,
 		program,
-		overlay.File(clientConfig, 0o644, append(text, '\n')),
+		overlay.File(profile.ClientConfig, 0o644, append(text, '\n')),
 		overlay.Dir(clientActions, 0o755),
 		overlay.Symlink(clientActions+"/reboot", "/sbin/reboot"),
 	)

@@ -7,6 +7,7 @@ import (
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
 
@@ -319,7 +320,7 @@ func TestClientConfiguration(t *testing.T) {
 		c.MCollective.AllowSampleSecrets = true
 	}))
 	want := "{\n  \"mcollective.allow_sample_secrets\": \"on\",\n  \"server\": \"razor.example:8150\"\n}\n"
-	if got := text(t, s.Added(), clientConfig); got != want {
+	if got := text(t, s.Added(), profile.ClientConfig); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	_, s, _ = staged(t, plan(t, dir, func(c *config.Config) { c.Client.Disabled = true }))

@@ -9,6 +9,8 @@ import (
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
@@ -69,7 +71,7 @@ func (o Output) Check() error {
 	if o.Form != FormPXE || o.Path == "" {
 		return wholefile.Check(o.Path)
 	}
-	if err := CheckPXEFolder(o.Path); err != nil {
+	if err := medium.CheckFolder(o.Path); err != nil {
 		return err
 	}
 	return wholefile.Check(filepath.Clean(o.Path) + ".part") // what has to be writable is the folder around it
@@ -124,6 +126,27 @@ func (b *Builder) writeForm(ctx context.Context, s *Staged, rd *Initrd, o Output
 		return b.WriteOverlay(ctx, s, o.Path)
 	}
 	return fmt.Errorf("write %s: no form %q", o.Path, o.Form)
+}
+
+// writePXE writes the folder for a network boot server.
+func (b *Builder) writePXE(ctx context.Context, s *Staged, rd *Initrd, name string) error {
+	defer b.step("pxe")()
+	var initrds []overlay.Entry
+	for _, p := range s.base.Initrds {
+		e := *s.base.Files.Get(p)
+		if p == s.base.LastInitrd() {
+			e.Size, e.Open = rd.Size, rd.Open
+		}
+		initrds = append(initrds, e)
+	}
+	folder, err := medium.NewFolder(*s.base.Files.Get(s.base.Kernel), initrds, s.kernelArgs())
+	if err != nil {
+		return err
+	}
+	if _, err := b.putManifest(ctx, s, rd, folder); err != nil {
+		return err
+	}
+	return folder.Write(ctx, name)
 }
 
 // kernelArgs are the arguments that the image boots with: those of the source's default entry, then

@@ -154,14 +154,6 @@ func TestInterruptedForms(t *testing.T) {
 	}
 }
 
-func TestNamesForPXE(t *testing.T) {
-	t.Parallel()
-	got := pxeNames([]string{"boot/vmlinuz", "boot/core.gz", "more/CORE.gz", "a b/ü;x y.gz", "boot.ipxe"})
-	if want := []string{"vmlinuz", "core.gz", "CORE.gz_", "__x_y.gz", "boot.ipxe_"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-}
-
 // TestUSBNote: where the source is a hybrid the result is one, and says nothing; else it says so.
 func TestUSBNote(t *testing.T) {
 	t.Parallel()

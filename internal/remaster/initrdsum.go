@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+
+	"mkbuild/internal/wholefile"
 )
 
 // initrdSums are the digests of an initrd, and of those of its segments that nobody knew before it was
@@ -43,7 +45,7 @@ func (b *Builder) sumUp(ctx context.Context, s *Staged, rd *Initrd) error {
 func (i *Initrd) key(s *Staged) string {
 	sum := sha256.New()
 	for _, p := range i.parts {
-		fmt.Fprintf(sum, "%s %d %q\n", cmp.Or(p.SHA256, "iso "+s.baseSum+" "+s.base.Initrd()), p.Size, p.Name)
+		fmt.Fprintf(sum, "%s %d %q\n", cmp.Or(p.SHA256, "iso "+s.baseSum+" "+s.base.LastInitrd()), p.Size, p.Name)
 	}
 	return "mkbuild.sum/v1 segments " + hex.EncodeToString(sum.Sum(nil))
 }
@@ -57,7 +59,7 @@ func (i *Initrd) sum(ctx context.Context) (*initrdSums, error) {
 		if p.SHA256 == "" {
 			w = io.MultiWriter(all, own)
 		}
-		n, err := p.copyTo(interruptible{ctx, w})
+		n, err := p.copyTo(wholefile.Interruptible(ctx, w))
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package remaster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,11 +18,11 @@ import (
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/mcoconfig"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/wholefile"
 )
-
-// ManifestName is where the manifest of an image lies beside it.
-func ManifestName(image string) string { return image + ".manifest.json" }
 
 // describe makes the manifest of an image that is complete but for the manifest itself. boot are its
 // files.
@@ -82,7 +83,7 @@ func (s *Staged) fileRecords(ctx context.Context, known map[string]string) ([]ma
 // digest sums up what write writes.
 func digest(ctx context.Context, write func(io.Writer) error) (string, error) {
 	sum := sha256.New()
-	if err := write(interruptible{ctx, sum}); err != nil {
+	if err := write(wholefile.Interruptible(ctx, sum)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
@@ -114,7 +115,7 @@ func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 	switch {
 	case e.Path == mcoconfig.ServerCfg:
 		return true
-	case e.Path == clientConfig:
+	case e.Path == profile.ClientConfig:
 		return c.Client.HasSecrets()
 	case e.Origin != originOverlay:
 		return false
@@ -124,21 +125,21 @@ func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 }
 
 // bootRecords describes the files of the medium but the boot catalog, which says where they lie.
-func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image) ([]manifest.BootFile, error) {
+func bootRecords(ctx context.Context, rd *Initrd, m *medium.Medium) ([]manifest.BootFile, error) {
 	var out []manifest.BootFile
-	for _, f := range img.Files.Entries() {
-		if !f.IsRegular() || f.Path == img.CatalogPath {
+	for _, f := range bootFiles(m) {
+		if !f.IsRegular() || f.Path == m.ISO.CatalogPath {
 			continue
 		}
-		r := manifest.BootFile{Path: f.Path, Size: f.Size, Role: s.role(f.Path, img)}
+		r := manifest.BootFile{Path: f.Path, Size: f.Size, Role: role(f.Path, m)}
 		var err error
 		switch {
-		case f.Path == s.base.Initrd():
+		case f.Path == m.LastInitrd():
 			r.SHA256 = rd.SHA256
-		case img.HasTables(f.Path):
+		case m.ISO.HasTables(f.Path):
 			r.InfoTable = true
 			r.SHA256, err = digest(ctx, func(w io.Writer) error {
-				b, err := img.WithoutTables(f)
+				b, err := m.ISO.WithoutTables(f)
 				if err == nil {
 					_, err = w.Write(b)
 				}
@@ -155,23 +156,35 @@ func (s *Staged) bootRecords(ctx context.Context, rd *Initrd, img *iso9660.Image
 	return out, nil
 }
 
-func (s *Staged) role(name string, img *iso9660.Image) string {
+// bootFiles lists the files of an ISO by their paths. Those of a PXE folder begin with what is booted.
+func bootFiles(m *medium.Medium) []*overlay.Entry {
+	files := m.Files.Entries()
+	if m.Form == medium.PXE {
+		first := append([]string{m.Kernel}, m.Initrds...)
+		slices.SortStableFunc(files, func(a, b *overlay.Entry) int {
+			return cmp.Compare(uint(slices.Index(first, a.Path)), uint(slices.Index(first, b.Path))) // -1 is the last
+		})
+	}
+	return files
+}
+
+func role(name string, m *medium.Medium) string {
 	switch {
-	case name == s.base.Kernel:
+	case name == m.Kernel:
 		return manifest.RoleKernel
-	case slices.Contains(s.base.Initrds, name):
+	case slices.Contains(m.Initrds, name):
 		return manifest.RoleInitrd
-	case s.base.IsMenu(name):
+	case m.IsMenu(name):
 		return manifest.RoleMenu
-	case slices.ContainsFunc(img.Boot, func(e iso9660.BootEntry) bool { return e.Path == name }):
+	case slices.ContainsFunc(m.ISO.Boot, func(e iso9660.BootEntry) bool { return e.Path == name }):
 		return manifest.RoleLoader
 	}
 	return ""
 }
 
-// putManifest puts the manifest into the image, and returns its text.
-func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *iso9660.Image) ([]byte, error) {
-	boot, err := s.bootRecords(ctx, rd, img)
+// putManifest puts the manifest onto the medium, and returns its text.
+func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, m *medium.Medium) ([]byte, error) {
+	boot, err := bootRecords(ctx, rd, m)
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
@@ -179,5 +192,5 @@ func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, img *i
 	if err != nil {
 		return nil, err
 	}
-	return text, put(img, manifest.Name, text, s.Epoch)
+	return text, put(m, m.ManifestPath(), text, s.Epoch)
 }

@@ -19,7 +19,7 @@ import (
 func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 	t.Helper()
 	text := content(t, openISO(t, name).Files.Get(manifest.Name))
-	if !bytes.Equal(text, readFile(t, ManifestName(name))) {
+	if !bytes.Equal(text, readFile(t, manifest.Beside(name))) {
 		t.Error("the manifest beside the image is another")
 	}
 	m, err := manifest.Parse(text)

@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
 
@@ -74,7 +75,7 @@ func TestSeveralInitrds(t *testing.T) {
 func TestLabelThatBootsStockTinyCore(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel stock\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\n", "boot/stock.gz", second(t))
-	failCleanly(t, plan(t, dir), as[*OpenError], "stock", "boot/core.gz")
+	failCleanly(t, plan(t, dir), is(profile.ErrOpen), "stock", "boot/core.gz")
 	_, _, rec := staged(t, plan(t, dir, profileOf("dev")))
 	if w := rec.texts(ui.Warning); !strings.Contains(w, "stock") {
 		t.Errorf("warnings:\n%s", w)
@@ -96,8 +97,7 @@ func TestDefaultLabelDecides(t *testing.T) {
 		t.Errorf("arguments %q", f.Arguments)
 	}
 	b, _ := builder(t, warm)
-	var open *OpenError
-	if _, err := b.Stage(t.Context(), plan(t, dir)); !errors.As(err, &open) || !strings.Contains(err.Error(), "wrong") {
+	if _, err := b.Stage(t.Context(), plan(t, dir)); !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "wrong") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"mkbuild/internal/fail"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
 
@@ -86,13 +87,12 @@ func TestUserOverlayErrors(t *testing.T) {
 	if err := over(filepath.Join(own, "etc/motd"), "/usr/local"); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "usr/local") {
 		t.Errorf("a file in the place of a folder: %v", err)
 	}
-	var open *OpenError
 	writeFile(t, filepath.Join(own, "shadow/etc/shadow"), []byte("root::0:0:99999:7:::\ntc:*:0:0:99999:7:::\n"))
-	if err := over(filepath.Join(own, "shadow"), "/"); !errors.As(err, &open) || !strings.Contains(err.Error(), "root") {
+	if err := over(filepath.Join(own, "shadow"), "/"); !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "root") {
 		t.Errorf("a prod image with an open account: %v", err)
 	}
 	writeFile(t, filepath.Join(own, "ssh/usr/sbin/dropbear"), []byte("x"))
-	if err := over(filepath.Join(own, "ssh"), "/"); !errors.As(err, &open) || !strings.Contains(err.Error(), "/usr/sbin/dropbear") {
+	if err := over(filepath.Join(own, "ssh"), "/"); !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "/usr/sbin/dropbear") {
 		t.Errorf("a prod image with an ssh server: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(own, "x.iso")); err == nil {
@@ -103,9 +103,8 @@ func TestUserOverlayErrors(t *testing.T) {
 func TestProdRefusesSSHServer(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, warm)
-	var open *OpenError
 	_, err := b.Stage(t.Context(), plan(t, pristine, func(c *config.Config) { c.Extensions = append(c.Extensions, "openssh") }))
-	if !errors.As(err, &open) || !strings.Contains(err.Error(), "/usr/local/sbin/sshd (openssh.tcz)") || open.Hint() == "" {
+	if !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "/usr/local/sbin/sshd (openssh.tcz)") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -264,8 +263,8 @@ func TestClientCA(t *testing.T) {
 	writeFile(t, ca, []byte(cert))
 	withCA := func(c *config.Config) { c.Client.CA = ca }
 	_, s, _ := staged(t, plan(t, dir, withCA))
-	if text(t, s.Added(), clientCA) != cert || !strings.Contains(text(t, s.Added(), clientConfig), `"ca": "/etc/mkbuild/ca.pem"`) {
-		t.Errorf("configuration:\n%s", text(t, s.Added(), clientConfig))
+	if text(t, s.Added(), clientCA) != cert || !strings.Contains(text(t, s.Added(), profile.ClientConfig), `"ca": "/etc/mkbuild/ca.pem"`) {
+		t.Errorf("configuration:\n%s", text(t, s.Added(), profile.ClientConfig))
 	}
 	b, _ := builder(t, warm)
 	for name, pem := range map[string]string{

@@ -37,7 +37,7 @@ func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
 	}
 	made, err := s.remake(rd)
 	if err == nil {
-		_, err = b.putManifest(ctx, s, rd, made.ISO)
+		_, err = b.putManifest(ctx, s, rd, made)
 	}
 	if err != nil {
 		rd.Close() //nolint:errcheck,gosec // nothing of it is needed

@@ -20,6 +20,7 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/inputs"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/store"
 )
 
@@ -268,7 +269,7 @@ func TestBuildsToOneOutput(t *testing.T) {
 	if _, tree := initrdOf(t, openISO(t, name)); tree.Get("tmp/mk-version.yaml") == nil {
 		t.Error("the image is not whole")
 	}
-	for _, n := range []string{name, ManifestName(name)} {
+	for _, n := range []string{name, manifest.Beside(name)} {
 		if err := os.Remove(n); err != nil {
 			t.Fatal(err)
 		}

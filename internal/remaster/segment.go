@@ -76,7 +76,7 @@ func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.Se
 	if err != nil {
 		return nil, err
 	}
-	w := &counter{w: interruptible{ctx, f}}
+	w := &counter{w: wholefile.Interruptible(ctx, f)}
 	made, err := makeSegment(w, t, o)
 	if err != nil {
 		f.Close() //nolint:errcheck,gosec // nothing of it is needed

@@ -275,16 +275,6 @@ func private(t *overlay.Tree) bool {
 	})
 }
 
-// OpenError says that a prod image would have a way in.
-type OpenError struct{ What string }
-
-func (e *OpenError) Error() string { return "check the prod image: " + e.What }
-
-// Hint says what to do about it.
-func (*OpenError) Hint() string {
-	return "leave it out, or build with --profile dev"
-}
-
 // check holds the finished tree against what its profile promises.
 func (s *stage) check(context.Context) error {
 	if s.Plan.Config.Profile != "prod" {
@@ -292,7 +282,7 @@ func (s *stage) check(context.Context) error {
 	}
 	all := s.layers.Merged()
 	if servers := profile.ServerPaths(all); len(servers) > 0 {
-		return &OpenError{"it would hold an ssh or telnet server: " + strings.Join(servers, ", ")}
+		return fmt.Errorf("%w: it would hold an ssh or telnet server: %s", profile.ErrOpen, strings.Join(servers, ", "))
 	}
 	open, err := profile.WaysIn(all)
 	if err != nil {
@@ -300,7 +290,7 @@ func (s *stage) check(context.Context) error {
 	}
 	open = append(open, profile.OpenArguments(s.Plan.Config.Boot.Append)...)
 	if len(open) > 0 {
-		return &OpenError{"it would have a way in: " + strings.Join(open, ", ")}
+		return fmt.Errorf("%w: it would have a way in: %s", profile.ErrOpen, strings.Join(open, ", "))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
 
@@ -162,7 +163,7 @@ func TestUEFIMenuThatBootsStockTinyCore(t *testing.T) {
 		dir := mirror(t)
 		publishUEFI(t, dir, efiImage(t, efi), false, map[string]string{"boot/stock.gz": "stock"})
 		t.Run(name, func(t *testing.T) {
-			failCleanly(t, plan(t, dir), as[*OpenError], "stock", "boot/core.gz")
+			failCleanly(t, plan(t, dir), is(profile.ErrOpen), "stock", "boot/core.gz")
 			_, _, rec := staged(t, plan(t, dir, profileOf("dev")))
 			if w := rec.texts(ui.Warning); !strings.Contains(w, "stock") {
 				t.Errorf("warnings:\n%s", w)

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
-	"mkbuild/internal/mkclient"
 	"mkbuild/internal/store"
 )
 
@@ -83,13 +82,5 @@ func limitFiles(t *testing.T, size uint64) {
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestClientFindsTheExtension: mk-client looks for an image's own extension where customize puts it.
-func TestClientFindsTheExtension(t *testing.T) {
-	t.Parallel()
-	if customExtension != mkclient.BakedExtension {
-		t.Errorf("it is put into %s and looked for in %s", customExtension, mkclient.BakedExtension)
 	}
 }

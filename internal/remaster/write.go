@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/iso9660"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/wholefile"
@@ -20,14 +20,14 @@ import (
 func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) error {
 	defer b.step("write")()
 	return wholefile.Write(name, func(w io.Writer) error {
-		if err := overlay.WriteTarGz(interruptible{ctx, w}, s.Added(), s.Epoch); err != nil {
+		if err := overlay.WriteTarGz(wholefile.Interruptible(ctx, w), s.Added(), s.Epoch); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 		return nil
 	})
 }
 
-// WriteISO writes the image as an ISO alone, and its manifest beside it as [ManifestName].
+// WriteISO writes the image as an ISO alone, and its manifest beside it as [manifest.Beside] says.
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 	return b.Write(ctx, s, []Output{{FormISO, name}})
 }
@@ -39,42 +39,18 @@ func (b *Builder) writeISO(ctx context.Context, s *Staged, rd *Initrd, name stri
 	if err != nil {
 		return err
 	}
-	img := made.ISO
-	text, err := b.putManifest(ctx, s, rd, img)
+	text, err := b.putManifest(ctx, s, rd, made)
 	if err != nil {
 		return err
 	}
-	b.noteUSB(img, s.base.Name)
-	err = wholefile.Write(name, func(w io.Writer) error {
-		if err := img.Write(interruptible{ctx, w}); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-		return nil
-	})
-	if err != nil {
+	b.noteUSB(made.ISO, s.base.Name)
+	if err := made.Write(ctx, name); err != nil {
 		return err
 	}
-	return writeText(ManifestName(name), text)
-}
-
-func writeText(name string, text []byte) error {
-	return wholefile.Write(name, func(w io.Writer) error {
+	return wholefile.Write(manifest.Beside(name), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})
-}
-
-// interruptible is a writer that stops when the user does.
-type interruptible struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (i interruptible) Write(p []byte) (int, error) {
-	if err := i.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return i.w.Write(p)
 }
 
 // counter counts what goes through it.
@@ -97,19 +73,15 @@ func (s *Staged) remake(rd *Initrd) (*medium.Medium, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := made.ISO
-	f := made.Files.Get(s.base.Initrd())
+	f := made.Files.Get(s.base.LastInitrd())
 	f.Size, f.MTime, f.HardLink, f.Open = rd.Size, s.Epoch, "", rd.Open
 	meta, err := s.metadata(rd)
 	if err != nil {
 		return nil, err
 	}
-	if err := put(img, metadataName, meta, s.Epoch); err != nil {
-		return nil, err
-	}
-	img.VolumeID = "Razor MK " + c.Image.Version
-	img.ApplicationID = "Razor Microkernel"
-	return made, nil
+	made.ISO.VolumeID = "Razor MK " + c.Image.Version
+	made.ISO.ApplicationID = "Razor Microkernel"
+	return made, put(made, medium.RazorMetadata, meta, s.Epoch)
 }
 
 // bootEdit says what to change in the boot menus.
@@ -121,15 +93,12 @@ func bootEdit(c config.Boot) medium.Edit {
 	return e
 }
 
-// put adds a file to an image, or replaces it.
-func put(img *iso9660.Image, name string, text []byte, mtime int64) error {
+// put adds a file to a medium, or replaces it.
+func put(m *medium.Medium, name string, text []byte, mtime int64) error {
 	e := overlay.File(name, 0o444, text)
 	e.MTime = mtime
-	return img.Files.Put(e)
+	return m.Files.Put(e)
 }
-
-// metadataName is where Razor's image service looks: in the ISO's root, in lower case.
-const metadataName = "iso-metadata.yaml"
 
 // metadata renders the seven keys that Razor reads, in the order in which the original build
 // wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
@@ -145,7 +114,7 @@ func (s *Staged) metadata(rd *Initrd) ([]byte, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", s.base.Kernel, s.base.Name, err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.Kernel, s.base.Initrd())
+	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", s.Plan.Config.Image.Version, s.base.Kernel, s.base.LastInitrd())
 	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
 	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), rd.SHA256)
 	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(s.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))

@@ -1,0 +1,249 @@
+// Package customize changes a built image for a site, without building it again: kernel arguments, settings
+// of mk-client, authorized keys, an extension. An ISO, a PXE folder and an initrd alone take the same way:
+// one segment goes behind the last initrd, and boot menus, Razor's metadata and the manifest follow.
+//
+// All bytes of the built initrd stay, and the segment holds a record of what was changed. So a further run
+// takes the place of the one before, and a run without changes gives the image as built back. Nothing is
+// fetched or built.
+//
+// Start reading at [Run].
+package customize
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/wholefile"
+)
+
+// Changes are what a site wants different from the image as built.
+type Changes struct {
+	// Append are kernel arguments, put behind those of the build.
+	Append string
+	// Settings of mk-client, without "razor."; they win over those of the build.
+	Settings map[string]string
+	// Keys are checked lines of authorized_keys, put behind those of the build.
+	Keys []string
+	// Extension is a zip archive that mk-client uses as long as its server gives it none.
+	Extension []byte
+}
+
+// IsZero reports whether nothing is asked for, so that the image is as built.
+func (c *Changes) IsZero() bool {
+	return strings.TrimSpace(c.Append) == "" && len(c.Settings) == 0 && len(c.Keys) == 0 && c.Extension == nil
+}
+
+// Run writes a copy of the image in with the changes of c to out, in the form that the image has.
+func Run(ctx context.Context, in, out string, c Changes) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("read %s: the parser gave up: %v", in, p)
+		}
+	}()
+	if err := config.CheckArguments("kernel arguments", c.Append); err != nil {
+		return err
+	}
+	if err := checkPaths(in, out); err != nil {
+		return err
+	}
+	m, err := medium.Open(in)
+	if err != nil {
+		return err
+	}
+	defer m.Close() //nolint:errcheck // only read
+	img, err := read(m)
+	if err != nil {
+		return err
+	}
+	made, text, err := img.changed(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := made.Write(ctx, out); err != nil || text == nil || made.Form != medium.ISO {
+		return err
+	}
+	return wholefile.Write(manifest.Beside(out), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+func checkPaths(in, out string) error {
+	info, err := os.Stat(in)
+	if err != nil {
+		return config.Mistake(in, err.Error(), "name an image: mkbuild iso makes one")
+	}
+	if to, err := os.Stat(out); err == nil && os.SameFile(info, to) {
+		return config.Mistake(out, "it is the image itself", "name another output with -o")
+	}
+	return nil
+}
+
+// image is an image as it was built.
+type image struct {
+	medium   *medium.Medium
+	manifest *manifest.Manifest // nil for an image without one
+	last     *builtInitrd
+	tree     *overlay.Tree // the booted system
+}
+
+// read finds out what an image is without an earlier customization.
+func read(m *medium.Medium) (*image, error) {
+	img := &image{medium: m}
+	if err := checkForm(m); err != nil {
+		return nil, err
+	}
+	var err error
+	if img.manifest, err = manifestOf(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
+	}
+	if img.last, err = asBuilt(m.Files.Get(m.LastInitrd())); err != nil {
+		return nil, err
+	}
+	all := m.Segments()
+	all[len(all)-1] = img.last.segment.Padded()
+	r, err := all.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	img.tree, err = initrd.Read(r, m.Name, medium.MaxInitrd)
+	return img, err
+}
+
+// checkForm refuses an image that boots nothing, and a PXE folder that somebody has edited: the edit would be
+// lost in the copy.
+func checkForm(m *medium.Medium) error {
+	if m.Form == medium.PXE {
+		if wrong := m.WrongSums(); len(wrong) > 0 {
+			return config.Mistake(m.Name, wrong[0]+" is not what mkbuild has written there", "name a PXE folder as mkbuild build --format pxe writes it")
+		}
+		if err := medium.CheckFolder(m.Name); err != nil {
+			return err
+		}
+	}
+	if m.Form == medium.Initrd {
+		return nil
+	}
+	return m.Bootable()
+}
+
+// manifestOf reads the manifest of an image; nil if it has none.
+func manifestOf(m *medium.Medium) (*manifest.Manifest, error) {
+	f := m.Files.Get(m.ManifestPath())
+	if f == nil {
+		return nil, nil //nolint:nilnil // no manifest is a normal answer
+	}
+	text, err := f.Content(manifest.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Parse(text)
+}
+
+// changed returns the image with the changes, and the text of its manifest, nil if it has none.
+func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byte, error) {
+	edit, err := img.edit(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	date := img.date()
+	site, err := newSite(img.tree, c, date)
+	if err != nil {
+		return nil, nil, err
+	}
+	made, err := img.medium.Edit(edit, date)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := initrd.Segments{img.last.segment}
+	if site != nil {
+		all = initrd.Segments{img.last.segment.Padded(), {Size: int64(len(site.segment)), Open: overlay.Bytes(site.segment)}}
+	}
+	f := made.Files.Get(made.LastInitrd())
+	f.Size, f.HardLink, f.Open = all.Size(), "", all.Open
+	if err := followMetadata(made, date); err != nil {
+		return nil, nil, err
+	}
+	if img.manifest == nil {
+		return made, nil, nil
+	}
+	text, err := describe(ctx, img.manifest, made, site)
+	if err == nil {
+		made.Files.Get(made.ManifestPath()).SetContent(text, date)
+	}
+	return made, text, err
+}
+
+// edit takes the arguments of an earlier run out of the menus, and puts the new ones in. It refuses
+// arguments that make a way into a prod image, and those that the image has as built: nobody could tell
+// later whose they are.
+func (img *image) edit(c Changes) (medium.Edit, error) {
+	e := medium.Edit{Append: strings.TrimSpace(c.Append)}
+	if img.last.record != nil {
+		e.Remove = img.last.record.Append
+	}
+	if e.Append == "" {
+		return e, nil
+	}
+	if img.medium.Form == medium.Initrd {
+		return e, config.Mistake("kernel arguments", "an initrd has none", "customize the ISO or the PXE folder, or set them where the initrd is booted")
+	}
+	if open := profile.OpenArguments(e.Append); len(open) > 0 && img.manifest != nil && img.manifest.Profile == "prod" {
+		return e, fmt.Errorf("%w: it would have a way in: %s", profile.ErrOpen, strings.Join(open, ", "))
+	}
+	have := " " + img.medium.Arguments
+	if e.Remove != "" {
+		have = strings.TrimSuffix(have, " "+e.Remove)
+	}
+	if strings.HasSuffix(have, " "+e.Append) {
+		return e, config.Mistake("kernel arguments", fmt.Sprintf("the image boots with %q as it was built", e.Append), "leave them out")
+	}
+	return e, nil
+}
+
+// date is the time of what is made here: the image's own, or else that of its newest file.
+func (img *image) date() int64 {
+	if img.manifest != nil {
+		return img.manifest.SourceDate
+	}
+	if t := max(img.medium.ISO.Created, img.medium.ISO.Modified); t > 0 {
+		return t
+	}
+	var newest int64
+	for _, e := range img.tree.Entries() {
+		newest = max(newest, e.MTime)
+	}
+	return newest
+}
+
+// initrdHash is the digest in iso-metadata.yaml, in front of it what the line says in all forms of it.
+var initrdHash = regexp.MustCompile(`(?m)^([ \t]*["']?initrd_hash["']?[ \t]*:[ \t]*["']?)[0-9a-fA-F]{64}\b`) //nolint:gochecknoglobals // a constant
+
+// followMetadata puts the digest of the initrd into Razor's metadata, which another tool may have written.
+func followMetadata(m *medium.Medium, date int64) error {
+	f := m.Files.Get(medium.RazorMetadata)
+	if f == nil {
+		return nil
+	}
+	text, err := f.Content(1 << 20)
+	if err != nil {
+		return err
+	}
+	if !initrdHash.Match(text) {
+		return config.Mistake(medium.RazorMetadata, "it has no initrd_hash that is a SHA-256, and would not agree with the new initrd", "build an image with mkbuild iso, and customize that")
+	}
+	sum, err := m.Sum(m.LastInitrd())
+	f.SetContent(initrdHash.ReplaceAll(text, []byte("${1}"+sum)), date)
+	return err
+}

@@ -1,0 +1,16 @@
+//go:build unix
+
+package customize
+
+import (
+	"testing"
+
+	"mkbuild/internal/mkclient"
+)
+
+// TestClientFindsTheExtension: mk-client looks for an image's own extension where it is put.
+func TestClientFindsTheExtension(t *testing.T) {
+	if extensionPath != mkclient.BakedExtension {
+		t.Errorf("it is put into %s and looked for in %s", extensionPath, mkclient.BakedExtension)
+	}
+}

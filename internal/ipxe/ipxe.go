@@ -1,0 +1,137 @@
+// Package ipxe makes, reads and edits the scripts that tell iPXE which kernel to boot. It knows the
+// commands "kernel", "initrd" and "boot", and leaves everything else in a script as it is. It runs no
+// script: variables and jumps stay what they are.
+//
+// The format is that of https://ipxe.org/scripting. Start reading at [Entry].
+package ipxe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/fail"
+)
+
+// Entry is a kernel that a script boots.
+type Entry struct {
+	// Name is the label in front of it, "" if there is none.
+	Name string
+	// Kernel and Initrds are names as written, relative to the script's own URL.
+	Kernel  string
+	Initrds []string
+	// Append are the kernel arguments.
+	Append string
+}
+
+// Script returns a script that boots a kernel with initrds, and tries again if that fails. The kernel's own
+// UEFI stub finds its initrds by initrd=; a BIOS boot passes over that.
+func Script(kernel string, initrds []string, args string) ([]byte, error) {
+	if err := check(args); err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "#!ipxe\nkernel %s", kernel)
+	for _, name := range initrds {
+		fmt.Fprintf(&out, " initrd=%s", name)
+	}
+	if args != "" {
+		out.WriteString(" " + args)
+	}
+	out.WriteString(" || goto error\n")
+	for _, name := range initrds {
+		fmt.Fprintf(&out, "initrd %s || goto error\n", name)
+	}
+	out.WriteString("boot || goto error\n\n:error\necho The microkernel did not boot: trying again in 30 seconds\nsleep 30\nreboot\n")
+	return []byte(out.String()), nil
+}
+
+// check refuses arguments that iPXE would change or end a command at.
+func check(args string) error {
+	if strings.Contains(args, "${") || slices.ContainsFunc(strings.Fields(args), func(a string) bool { return a == "||" || a == "&&" }) {
+		return fail.New(fail.Usage, fmt.Sprintf("config boot.append: iPXE gives the kernel arguments %q a meaning of its own, and cannot be told not to", args),
+			"leave ${, || and && out of the kernel arguments, or build without the form pxe")
+	}
+	return nil
+}
+
+// Entries lists what a script boots, in its order.
+func Entries(script []byte) []Entry {
+	var out []Entry
+	var e Entry
+	done := func(next string) {
+		if e.Kernel != "" {
+			out = append(out, e)
+		}
+		e = Entry{Name: next}
+	}
+	for line := range strings.Lines(string(script)) {
+		command, _ := cut(line)
+		words := operands(strings.Fields(command))
+		switch {
+		case len(words) == 0:
+		case strings.HasPrefix(words[0], ":"):
+			done(words[0][1:])
+		case words[0] == "boot":
+			done(e.Name)
+		case words[0] == "kernel" && len(words) > 1:
+			e.Kernel, e.Append = words[1], strings.Join(words[2:], " ")
+		case words[0] == "initrd" && len(words) > 1:
+			e.Initrds = append(e.Initrds, words[1])
+		}
+	}
+	done("")
+	return out
+}
+
+// operands returns a command without the options in front of its first operand: --name NAME, --timeout N.
+func operands(words []string) []string {
+	at := 1
+	for at < len(words) && strings.HasPrefix(words[at], "-") {
+		if at++; !slices.Contains([]string{"-a", "--autofree"}, words[at-1]) && !strings.Contains(words[at-1], "=") {
+			at++
+		}
+	}
+	if at == 1 || len(words) == 0 {
+		return words
+	}
+	return slices.Concat(words[:1], words[min(at, len(words)):])
+}
+
+// cut cuts a line in front of what iPXE runs next, "|| goto failed", or of its end.
+func cut(line string) (command, rest string) {
+	end := len(strings.TrimRight(line, "\r\n"))
+	for _, sep := range []string{" ||", " &&"} {
+		if i := strings.Index(line, sep); i >= 0 {
+			end = min(end, i)
+		}
+	}
+	return line[:end], line[end:]
+}
+
+// Edit takes remove away from the end of the arguments of every kernel, where it stands there, and puts add
+// behind them.
+func Edit(script []byte, remove, add string) ([]byte, error) {
+	if err := check(add); err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(script)) {
+		command, rest := cut(line)
+		if words := strings.Fields(command); len(words) > 1 && words[0] == "kernel" {
+			command = edited(command, remove, add)
+		}
+		out.WriteString(command + rest)
+	}
+	return []byte(out.String()), nil
+}
+
+func edited(command, remove, add string) string {
+	if remove != "" {
+		command = strings.TrimSuffix(command, " "+remove)
+	}
+	if add != "" && !strings.HasSuffix(command, " "+add) { // not again when it is edited again
+		command += " " + add
+	}
+	return command
+}
