@@ -115,10 +115,10 @@ func backup(name string) bool {
 }
 
 // shadows finds names that hide what Facter itself needs.
-func (l *linter) shadows(it *piece) {
-	base := path.Base(it.Path)
+func (f *file) shadows() {
+	base := path.Base(f.Path)
 	hidden := ""
-	switch path.Dir(it.Path) {
+	switch f.dir() {
 	case "bin":
 		if slices.Contains([]string{"sh", "env", "ruby", "facter", "ip", "ifconfig", "uname", "hostname", "arp", "lshw", "dmidecode", "lspci"}, base) {
 			hidden = "the system's own " + base
@@ -133,6 +133,6 @@ func (l *linter) shadows(it *piece) {
 		}
 	}
 	if hidden != "" {
-		l.add(Warning, "shadows", it.Path, 0, "it hides "+hidden+" from Facter and all facts", "rename it, unless that is what you want")
+		f.report(Warning, "shadows", 0, "it hides "+hidden+" from Facter and all facts", "rename it, unless that is what you want")
 	}
 }

@@ -15,71 +15,12 @@ import (
 	"strings"
 
 	"mkbuild/internal/extension"
-	"mkbuild/internal/needed"
-	"mkbuild/internal/overlay"
 )
 
-// Severity orders findings.
-type Severity string
-
-// An error makes something of the extension useless or harmful; a warning may be intended.
 const (
-	Error   Severity = "error"
-	Warning Severity = "warning"
-)
-
-// Finding is one thing that will not work as its author expects, and what helps.
-type Finding struct {
-	File     string   `json:"file"`           // "" if the extension as a whole is meant
-	Line     int      `json:"line,omitempty"` // 0 if the whole file is meant
-	Severity Severity `json:"severity"`
-	Rule     string   `json:"rule"`
-	What     string   `json:"what"`
-	Fix      string   `json:"fix"`
-}
-
-// Options says what an extension is checked against.
-type Options struct {
-	Arch  string            // "x86" (the zero value) or "x86_64"
-	Image *Image            // the image that it will run in; nil: what every Tiny Core has
-	Drops func(string) bool // fact names that the server drops; nil: none
-}
-
-// Image is the root file system that an extension will run in.
-type Image struct {
-	Name   string // for people: the ISO's name
-	Arch   string // "x86" or "x86_64"
-	loader *needed.Loader
-}
-
-// NewImage describes the image whose initrd holds tree.
-func NewImage(name, arch string, tree *overlay.Tree) *Image {
-	return &Image{Name: name, Arch: arch, loader: needed.NewLoader(tree)}
-}
-
-const (
-	maxText   = 1 << 20  // longer files are no scripts or facts
+	maxText   = 1 << 20  // longer files are no scripts
 	heavySize = 32 << 20 // unpacked bytes that hurt on a machine of 512 MiB
 )
-
-// linter collects the findings of one run.
-type linter struct {
-	src   *extension.Source
-	opt   Options
-	files map[string]*extension.File
-	dirs  map[string]bool   // directories that files imply
-	names map[string]string // fact → file in facts.d that names it first
-	found []Finding
-}
-
-// piece is a regular file with its content.
-type piece struct {
-	*extension.File
-	body []byte
-	text bool // it is short and has no NUL in its first bytes
-}
-
-func (p *piece) isELF() bool { return bytes.HasPrefix(p.body, []byte(needed.Magic)) }
 
 // Check finds every trap that it knows (see [Rules]) in s, sorted by file and line. Its only error is
 // that of ctx: what cannot be read is a finding.
@@ -129,32 +70,26 @@ func (l *linter) contents(ctx context.Context) error {
 			l.src.Unreadable(f, err)
 			continue
 		}
-		b := buf.Bytes()
-		l.file(&piece{File: f, body: b, text: len(b) <= maxText && !bytes.ContainsRune(b[:min(len(b), 8000)], 0)})
+		checkFile(&file{File: f, l: l, body: buf.Bytes()})
 	}
 	return nil
 }
 
-// file checks one file.
-func (l *linter) file(it *piece) {
-	l.shadows(it)
-	switch top(it.Path) {
+func checkFile(f *file) {
+	f.shadows()
+	switch top(f.Path) {
 	case "bin":
-		l.binFile(it)
+		f.binFile()
 	case "facts.d":
-		l.factFile(it)
+		f.factFile()
 	}
-	l.encoding(it)
+	f.encoding()
 	switch {
-	case it.isELF():
-		l.elfFile(it)
-	case it.text:
-		l.script(it)
+	case f.isELF():
+		f.elfFile()
+	case len(f.body) <= maxText && !bytes.ContainsRune(f.body[:min(len(f.body), 8000)], 0):
+		f.script()
 	}
-}
-
-func (l *linter) add(sev Severity, rule, file string, line int, what, fix string) {
-	l.found = append(l.found, Finding{File: file, Line: line, Severity: sev, Rule: rule, What: what, Fix: fix})
 }
 
 // refusals turns what the client would refuse into findings. Of a directory only packing tells some of it.
@@ -193,12 +128,6 @@ func refusalFix(k extension.Kind) string {
 	return "rename it, and pack with `mkbuild extension pack`"
 }
 
-// exists reports whether p is in the extension, as a file or as a directory that files imply.
-func (l *linter) exists(p string) bool {
-	p = path.Clean(p)
-	return p == "." || l.files[p] != nil || l.dirs[p]
-}
-
 // Count returns how many findings of each severity there are.
 func Count(found []Finding) (errs, warnings int) {
 	for i := range found {
@@ -211,8 +140,52 @@ func Count(found []Finding) (errs, warnings int) {
 	return errs, warnings
 }
 
-// top returns the first part of a path.
-func top(p string) string {
-	first, _, _ := strings.Cut(p, "/")
-	return first
+// Rule describes one thing that [Check] looks for.
+type Rule struct{ ID, About string }
+
+// Rules lists everything that [Check] can find, in the order of the help text.
+func Rules() []Rule {
+	return []Rule{
+		{"refused", "the client would refuse the whole extension: unsafe names, links that leave it, special files, damage, limits"},
+		{"wrapped", "bin, lib and facts.d lie in a directory of the archive instead of at its top"},
+		{"unused", "there is none of bin, lib and facts.d"},
+		{"empty", "there is nothing in it"},
+		{"misspelt", "a directory that looks like bin, lib or facts.d, but is called otherwise"},
+		{"inert", "files that look as if they could set environment variables"},
+		{"no-modes", "the archive was made on a system without Unix modes"},
+		{"setuid", "setuid and setgid bits"},
+		{"world-writable", "files that everybody may write to"},
+		{"dangling-link", "symlinks to nothing"},
+		{"leftover", "traces of version control and file managers"},
+		{"backup", "copies that editors leave behind"},
+		{"size", "much memory"},
+		{"bin-not-executable", "files in bin that cannot be run"},
+		{"bin-subdirectory", "programs below a directory of bin"},
+		{"shadows", "programs, libraries and Ruby files that hide those which Facter needs"},
+		{"fact-subdirectory", "files below a directory of facts.d"},
+		{"fact-dotfile", "files in facts.d that begin with a dot"},
+		{"fact-yml", "facts.d/*.yml"},
+		{"fact-windows", "facts.d/*.exe, .bat, .cmd, .com"},
+		{"fact-not-executable", "programs in facts.d that cannot be run"},
+		{"fact-ignored", "files in facts.d that are none of Facter's kinds"},
+		{"fact-data-script", "scripts called .txt, .yaml or .json"},
+		{"fact-data-executable", "executable .txt, .yaml and .json files"},
+		{"fact-syntax", "YAML and JSON that does not parse or is no mapping"},
+		{"fact-comment", `comments with a "=" in .txt files: they are facts`},
+		{"fact-line", "lines of .txt files that are ignored"},
+		{"fact-blanks", "blanks around the = in .txt files"},
+		{"fact-name", "upper case and blanks in names"},
+		{"identity", "facts that Razor tells machines apart by: macaddress*, serialnumber, uuid"},
+		{"dropped", "names on Razor's default blacklist"},
+		{"fact-twice", "a name in two files"},
+		{"encoding", "byte order marks, UTF-16, and external facts that are not UTF-8"},
+		{"crlf", "scripts with Windows line ends"},
+		{"no-shebang", "executable text without a #! line"},
+		{"interpreter", "interpreters that the image does not have"},
+		{"elf-damaged", "broken ELF files"},
+		{"elf-arch", "ELF files for another architecture"},
+		{"elf-loader", "programs of another C library"},
+		{"elf-library", "shared libraries that are nowhere"},
+		{"elf-version", "a newer C library than the image's (with --image)"},
+	}
 }
