@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"mkbuild/internal/mkclient"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/settings"
 )
 
 // version is set by the build with -X main.version.
@@ -42,8 +44,8 @@ var errUsage = errors.New("see mk-client --help")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	syscall.Umask(0o022)                   // init's may be 0; actions and mcollectived inherit it
-	stderr := mkclient.NewQueue(os.Stderr) // a console may take nothing for ever
+	syscall.Umask(0o022)                    // init's may be 0; actions and mcollectived inherit it
+	stderr := clientlog.NewQueue(os.Stderr) // a console may take nothing for hours
 	status := exitStatus(run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr), stderr)
 	stderr.Flush(time.Second)
 	stop()
@@ -77,7 +79,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	switch name {
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
-		mkclient.WriteHelp(stdout)
+		settings.WriteHelp(stdout)
 		return nil
 	case "version", "--version":
 		fmt.Fprintln(stdout, buildVersion())
@@ -90,13 +92,13 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if len(rest) > limit {
 		return fmt.Errorf("too many arguments for %s: %w", name, errUsage)
 	}
-	set, warnings := mkclient.Load(mkclient.ReadInputs("/", environ))
-	log := &mkclient.Logger{W: stderr, Syslog: name == "run" || name == "register", Min: mkclient.Info}
+	set, warnings := settings.Load(settings.ReadInputs("/", environ))
+	log := &clientlog.Logger{W: stderr, Syslog: name == "run" || name == "register", Min: clientlog.Info}
 	if set.Debug {
-		log.Min = mkclient.Debug
+		log.Min = clientlog.Debug
 	}
 	for _, w := range warnings {
-		log.Logf(mkclient.Warn, "%v", w)
+		log.Logf(clientlog.Warn, "%v", w)
 	}
 	opt := mkclient.DefaultOptions(buildVersion(), environ)
 	opt.Log = log
@@ -104,7 +106,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 }
 
 // dispatch carries out a command whose arguments have been counted.
-func dispatch(ctx context.Context, name string, rest []string, c *mkclient.Client, set mkclient.Settings, stdout io.Writer) error {
+func dispatch(ctx context.Context, name string, rest []string, c *mkclient.Client, set settings.Settings, stdout io.Writer) error {
 	switch name {
 	case "run":
 		return c.Run(ctx)
@@ -150,7 +152,7 @@ func printFacts(ctx context.Context, c *mkclient.Client, rest []string, w io.Wri
 
 // printConfig prints one setting as the reference client does: status 1 and an empty line when
 // it has no value.
-func printConfig(set mkclient.Settings, rest []string, w io.Writer) error {
+func printConfig(set settings.Settings, rest []string, w io.Writer) error {
 	if len(rest) == 1 {
 		v, ok := set.Lookup(rest[0])
 		fmt.Fprintln(w, v)
@@ -159,14 +161,14 @@ func printConfig(set mkclient.Settings, rest []string, w io.Writer) error {
 		}
 		return nil
 	}
-	for _, row := range mkclient.Table() {
+	for _, row := range settings.Table() {
 		if row.Family {
 			continue
 		}
 		v, _ := set.Lookup(row.Key)
 		from := set.From[row.Key]
 		if from == "" {
-			from = mkclient.Source(row.DefaultText())
+			from = settings.Source(row.DefaultText())
 		}
 		fmt.Fprintf(w, "razor.%s=%s\t# %s\n", row.Key, v, from)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"mkbuild/e2e/testkit"
 	"mkbuild/internal/mkclient"
+	"mkbuild/internal/mkclient/settings"
 )
 
 func command(t *testing.T, environ []string, args ...string) (stdout, stderr string, err error) {
@@ -31,7 +32,7 @@ func TestHelpListsCommandsAndSettings(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	for _, row := range mkclient.Table() {
+	for _, row := range settings.Table() {
 		if !strings.Contains(out, row.Usage()) {
 			t.Errorf("%s is missing", row.Usage())
 		}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
-	"mkbuild/internal/mkclient"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/razor"
 )
 
@@ -61,7 +63,7 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 		return inputError(err, "`mkbuild extension lint "+name+"` says how to fix it")
 	}
 	fmt.Fprintln(w.stderr, "mkbuild: collecting facts twice, with and without the extension: this takes some seconds")
-	c := clientHere(w, tmp, timeout)
+	c := collectorHere(w, timeout)
 	var samples [2]factSample
 	for i := range samples {
 		if samples[i], err = sampleFacts(ctx, c, name, dir); err != nil {
@@ -77,7 +79,7 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 }
 
 // sampleFacts collects once without and once with the extension in dir.
-func sampleFacts(ctx context.Context, c *mkclient.Client, name, dir string) (factSample, error) {
+func sampleFacts(ctx context.Context, c *facts.Collector, name, dir string) (factSample, error) {
 	with, without, err := c.Try(ctx, dir)
 	switch {
 	case ctx.Err() != nil:
@@ -90,25 +92,21 @@ func sampleFacts(ctx context.Context, c *mkclient.Client, name, dir string) (fac
 	return factSample{with, without}, nil
 }
 
-// clientHere is the client with its defaults; only the place of the programs is this machine's.
-func clientHere(w *world, tmp string, timeout time.Duration) *mkclient.Client {
+// collectorHere is the client's with its defaults; only the place of the programs is this machine's.
+func collectorHere(w *world, timeout time.Duration) *facts.Collector {
 	var environ []string
 	for _, key := range []string{"PATH", "LD_LIBRARY_PATH", "RUBYLIB"} {
 		if v := w.getenv(key); v != "" {
 			environ = append(environ, key+"="+v)
 		}
 	}
-	set, _ := mkclient.Load(mkclient.Inputs{}) // the defaults give no warnings
-	if timeout > 0 {
-		set.FactTimeout = timeout
-	}
-	opt := mkclient.DefaultOptions(versionText(), environ)
-	opt.ExtensionRoot = tmp
-	opt.Log = &mkclient.Logger{W: w.stderr, Min: mkclient.Warn}
+	opt := facts.DefaultOptions(environ)
+	opt.Timeout = cmp.Or(timeout, opt.Timeout)
+	opt.Log = &clientlog.Logger{W: w.stderr, Min: clientlog.Warn}
 	if path := w.getenv("PATH"); path != "" {
 		opt.Path = path + ":" + opt.Path // a Facter of one's own is found too
 	}
-	return mkclient.New(opt, set)
+	return facts.New(opt)
 }
 
 // unpackHere unpacks the archive, or packs the directory and unpacks that, as a client would.

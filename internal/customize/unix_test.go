@@ -5,12 +5,12 @@ package customize
 import (
 	"testing"
 
-	"mkbuild/internal/mkclient"
+	"mkbuild/internal/mkclient/generations"
 )
 
 // TestClientFindsTheExtension: mk-client looks for an image's own extension where it is put.
 func TestClientFindsTheExtension(t *testing.T) {
-	if extensionPath != mkclient.BakedExtension {
-		t.Errorf("it is put into %s and looked for in %s", extensionPath, mkclient.BakedExtension)
+	if extensionPath != generations.Baked {
+		t.Errorf("it is put into %s and looked for in %s", extensionPath, generations.Baked)
 	}
 }

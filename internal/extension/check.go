@@ -117,7 +117,7 @@ func (s *Source) checkOverlap() {
 	for _, f := range s.taken() {
 		start, err := f.member.DataOffset()
 		if err != nil {
-			s.judge(&Error{Kind: NotZip, Member: f.Path, Reason: notZip, Err: err})
+			s.judge(&Error{Kind: NotZip, Reason: notZip, Err: fmt.Errorf("member %q: %w", f.Path, err)})
 			return
 		}
 		spans = append(spans, span{start, start + int64(f.member.CompressedSize64), f.Path}) //nolint:gosec // within the limits

@@ -12,85 +12,73 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
+
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/settings"
+	"mkbuild/internal/mkclient/web"
 )
 
-const (
-	maxAnswer     = 1 << 20          // bytes of an answer to a check-in
-	maxRetryAfter = 10 * time.Minute // longest pause that a server may ask for
-)
+const maxAnswer = 1 << 20 // bytes of an answer to a check-in
 
 var errAnswer = errors.New("unusable answer")
 
 // checkin posts the facts and returns the action that the server wants.
-func (c *Client) checkin(ctx context.Context, col *Collection) (string, error) {
-	facts, nics := col.Facts, col.nics
+func (c *Client) checkin(ctx context.Context, col *facts.Collection) (string, error) {
 	body, err := json.Marshal(col.Body())
 	if err != nil {
 		return "", fmt.Errorf("encode facts: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Request)
 	defer cancel()
-	action, err := c.post(ctx, body, facts, nics)
-	var status *StatusError
-	if !errors.As(err, &status) || status.Status != http.StatusNotFound || c.server() == "" {
+	action, err := c.post(ctx, body, col)
+	status, ok := errors.AsType[*web.StatusError](err)
+	if !ok || status.Status != http.StatusNotFound || c.server() == nil {
 		return action, err
 	}
 	c.node = "" // the server forgot this node: ask for a new id
-	id, askErr := c.askNodeID(ctx, facts, nics)
+	id, askErr := c.askNodeID(ctx, col)
 	if askErr != nil {
 		return "", fmt.Errorf("%w; ask for a new id: %w", err, askErr)
 	}
-	c.log().Logf(Info, "the server has forgotten this node: it is node %s now", id)
+	c.log.Logf(clientlog.Info, "the server has forgotten this node: it is node %s now", id)
 	c.node = id
-	return c.post(ctx, body, facts, nics)
+	return c.post(ctx, body, col)
 }
 
-// server is the base URL of the Razor server that check-ins go to, "" when razor.register has
-// not the form of one.
-func (c *Client) server() string {
+// server is the root of the Razor server that check-ins go to, nil if razor.register has not the form
+// of one.
+func (c *Client) server() *url.URL {
 	base, needsID := c.set.RegisterURL()
 	if needsID {
-		return c.set.Server
+		base += "/0"
 	}
-	u, prefix, _ := splitCheckin(base)
-	if u == nil {
-		return ""
-	}
-	u.Path, u.RawPath, u.RawQuery = prefix, "", ""
-	return u.String()
+	root, _ := splitCheckin(base)
+	return root
 }
 
 // post sends one check-in.
-func (c *Client) post(ctx context.Context, body []byte, facts Facts, nics []nic) (string, error) {
-	target, err := c.checkinURL(ctx, facts, nics)
+func (c *Client) post(ctx context.Context, body []byte, col *facts.Collection) (string, error) {
+	target, err := c.checkinURL(ctx, col)
 	if err != nil {
 		return "", err
 	}
 	// The server compares the media type as text: no charset parameter.
 	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
-	resp, err := c.web.do(ctx, http.MethodPost, target, header, body)
+	resp, err := c.web.Do(ctx, http.MethodPost, target, header, body)
 	if err != nil {
 		return "", fmt.Errorf("check in: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return "", fmt.Errorf("check in: %w", statusError(target, resp))
+		return "", fmt.Errorf("check in: %w", web.BadStatus(target, resp))
 	}
 	action, err := readAction(resp)
 	if err != nil {
-		return "", fmt.Errorf("check in: %s: %w", redact(target), err)
+		return "", fmt.Errorf("check in: %s: %w", settings.Redact(target), err)
 	}
 	c.posted = target
 	return action, nil
-}
-
-func statusError(target string, resp *http.Response) error {
-	e := &StatusError{URL: target, Status: resp.StatusCode}
-	if n, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil {
-		e.After = min(time.Duration(n)*time.Second, maxRetryAfter)
-	}
-	return e
 }
 
 // readAction decodes {"action": "…"}, the only answer that the server has.
@@ -113,40 +101,37 @@ func readAction(resp *http.Response) (string, error) {
 
 // checkinURL completes the URL with the node's id where only the server is known, and with
 // the new one after the server has forgotten the id in razor.register.
-func (c *Client) checkinURL(ctx context.Context, facts Facts, nics []nic) (string, error) {
+func (c *Client) checkinURL(ctx context.Context, col *facts.Collection) (string, error) {
 	base, needsID := c.set.RegisterURL()
-	switch {
-	case !needsID && c.node == "":
+	if c.node == "" && !needsID {
 		return base, nil
-	case !needsID:
-		u, prefix, _ := splitCheckin(base)
-		u.Path, u.RawPath = prefix+"/svc/checkin/"+c.node, ""
-		return u.String(), nil
-	case c.node == "":
-		id, err := c.askNodeID(ctx, facts, nics)
+	}
+	if c.node == "" {
+		id, err := c.askNodeID(ctx, col)
 		if err != nil {
 			return "", fmt.Errorf("ask for the node's id: %w", err)
 		}
 		c.node = id
 	}
-	return base + "/" + c.node, nil
+	return c.server().JoinPath("svc/checkin", c.node).String(), nil
 }
 
 // askNodeID has the server find or create the node: the way in for a machine that was not
 // booted through the server's iPXE script.
-func (c *Client) askNodeID(ctx context.Context, facts Facts, nics []nic) (string, error) {
-	query := nodeQuery(facts, nics)
+func (c *Client) askNodeID(ctx context.Context, col *facts.Collection) (string, error) {
+	query := nodeQuery(col)
 	if len(query) == 0 {
 		return "", fmt.Errorf("%w: no hardware address, serial number or uuid to identify the machine", errAnswer)
 	}
-	target := c.server() + "/svc/nodeid"
-	resp, err := c.web.do(ctx, http.MethodGet, target+"?"+query.Encode(), http.Header{"Accept": {"application/json"}}, nil)
+	target := c.server().JoinPath("svc/nodeid")
+	target.RawQuery = query.Encode()
+	resp, err := c.web.Do(ctx, http.MethodGet, target.String(), http.Header{"Accept": {"application/json"}}, nil)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return "", statusError(target, resp)
+		return "", web.BadStatus(target.String(), resp)
 	}
 	var answer struct {
 		ID json.Number `json:"id"`
@@ -161,13 +146,13 @@ func (c *Client) askNodeID(ctx context.Context, facts Facts, nics []nic) (string
 }
 
 // nodeQuery names the machine as iPXE does: net0=aa-bb-…, serial, uuid.
-func nodeQuery(facts Facts, nics []nic) url.Values {
+func nodeQuery(col *facts.Collection) url.Values {
 	q := url.Values{}
-	for i, n := range identityNICs(nics) {
+	for i, n := range facts.Identifying(col.NICs) {
 		q.Set("net"+strconv.Itoa(i), strings.ReplaceAll(n.MAC, ":", "-"))
 	}
 	for param, name := range map[string]string{"serial": "serialnumber", "uuid": "uuid"} {
-		if v, ok := facts[name].(string); ok && !isPlaceholder(v) {
+		if v, ok := col.Facts[name].(string); ok && !isPlaceholder(v) {
 			q.Set(param, v)
 		}
 	}
@@ -188,38 +173,39 @@ func isPlaceholder(v string) bool {
 
 var checkinPath = regexp.MustCompile(`^(.*)/svc/checkin/([0-9]+)$`)
 
-// splitCheckin takes a check-in URL of the Razor server apart: what comes before /svc and the
-// node's id. The URL is nil when it is none of a Razor server.
-func splitCheckin(text string) (u *url.URL, prefix, id string) {
+// splitCheckin takes a check-in URL of the Razor server apart: the server's root, which is nil if the
+// URL has another form, and the node's id.
+func splitCheckin(text string) (root *url.URL, id string) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, "", ""
+		return nil, ""
 	}
 	m := checkinPath.FindStringSubmatch(u.Path)
 	if m == nil {
-		return nil, "", ""
+		return nil, ""
 	}
-	return u, m[1], m[2]
+	u.Path, u.RawPath = m[1], ""
+	return u, m[2]
 }
 
 // tell sends one line to the node's log on the server. The server knows the node only after a
 // check-in, so the caller does that first.
-func (c *Client) tell(ctx context.Context, level Level, msg string) error {
-	u, prefix, id := splitCheckin(c.posted)
-	if u == nil {
+func (c *Client) tell(ctx context.Context, level clientlog.Level, msg string) error {
+	root, id := splitCheckin(c.posted)
+	if root == nil {
 		return nil // not a Razor URL: there is no log to write to
 	}
-	u.Path, u.RawPath = prefix+"/svc/log/"+id, ""
-	u.RawQuery = url.Values{"msg": {printable(msg)}, "severity": {level.String()}}.Encode()
+	u := root.JoinPath("svc/log", id)
+	u.RawQuery = url.Values{"msg": {clientlog.Printable(msg)}, "severity": {level.String()}}.Encode()
 	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Request)
 	defer cancel()
-	resp, err := c.web.do(ctx, http.MethodGet, u.String(), http.Header{}, nil)
+	resp, err := c.web.Do(ctx, http.MethodGet, u.String(), http.Header{}, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return statusError(c.posted, resp)
+		return web.BadStatus(c.posted, resp)
 	}
 	return nil
 }

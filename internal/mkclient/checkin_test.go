@@ -1,8 +1,8 @@
 package mkclient
 
 import (
-	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,80 +13,100 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/settings"
+	"mkbuild/internal/mkclient/web"
 )
 
 func TestCheckinRequest(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, flavours(t)[3].script, func(_ *Options, s *Settings) { s.Facts["site"] = "ams1" })
-	m.cycle(srv)
+	srv, m := boot(t, flavours(t)[3].script, func(_ *Options, s *settings.Settings) { s.Facts["site"] = "ams1" })
+	m.wants(srv, facts.Facts{"serialnumber": "1234", "macaddress": "52:54:00:00:00:01", "site": "ams1", "macaddress_dummy0": nil})
 	p := srv.last()
 	if p.Path != "/svc/checkin/7" || p.ContentType != "application/json" || p.HWID != "525400000001" || p.Agent != "mk-client/9.9" {
 		t.Errorf("got %+v", p)
 	}
-	if p.Facts["serialnumber"] != "1234" || p.Facts["macaddress"] != "52:54:00:00:00:01" || p.Facts["site"] != "ams1" {
-		t.Errorf("serialnumber %#v, macaddress %v, site %v", p.Facts["serialnumber"], p.Facts["macaddress"], p.Facts["site"])
-	}
-	if v, ok := p.Facts["macaddress_dummy0"]; ok {
-		t.Errorf("macaddress_dummy0 = %v was sent", v)
-	}
 }
 
-func TestVirtualInterfacesAreNoIdentity(t *testing.T) {
+// serve starts a server for one test.
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// TestNodeIDs boots as iPXE does, with the node's id on the command line, and without; an operator
+// deletes nodes meanwhile.
+func TestNodeIDs(t *testing.T) {
 	t.Parallel()
-	nics := []nic{
-		{Name: "bond0", MAC: "52:54:00:00:00:01", Ethernet: true},
-		{Name: "br-lan", MAC: "0a:00:00:00:00:05", Ethernet: true},
-		{Name: "eth0", MAC: "52:54:00:00:00:01", Physical: true, Ethernet: true},
-		{Name: "eth1", MAC: "52:54:00:00:00:02", Physical: true, Ethernet: true},
-		{Name: "ib0", MAC: "80:00:02:08:fe:80", Physical: true},
-	}
-	if got := hardwareID(nics); got != "525400000001_525400000002" {
-		t.Errorf("hw_id = %q", got)
-	}
-	tests := []struct{ mac, want any }{
-		{"0a:00:00:00:00:05", "52:54:00:00:00:01"}, {"52:54:00:00:00:01", "52:54:00:00:00:01"},
-		{"52:54:00:00:00:02", "52:54:00:00:00:02"}, {nil, "52:54:00:00:00:01"}, {"99:00:00:00:00:00", "99:00:00:00:00:00"},
-	}
-	for _, tt := range tests {
-		facts := Facts{"macaddress": tt.mac, "macaddress_br_lan": "x", "macaddress_bond0": "y", "macaddress_eth1": "z",
-			"uuid": nil, "serialnumber": []any{"a"}, "macaddress_mgmt": 5}
-		cleanIdentity(facts, nics)
-		if facts["macaddress"] != tt.want || facts["macaddress_eth1"] != "z" || facts["macaddress_mgmt"] != "5" || len(facts) != 3 {
-			t.Errorf("%v became %v", tt.mac, facts)
+	for name, tt := range map[string]struct {
+		change func(*razor, *settings.Settings)
+		steps  [][2]string // the node that is deleted, and the one that checks in then
+		asked  int
+	}{
+		"given":   {func(*razor, *settings.Settings) {}, [][2]string{{"", "7"}, {"7", "41"}, {"", "41"}, {"41", "42"}}, 2},
+		"unknown": {func(r *razor, s *settings.Settings) { s.Register, s.Server = "", r.URL }, [][2]string{{"", "41"}, {"", "41"}, {"41", "42"}}, 2},
+	} {
+		srv := newRazor(t, razorKind)
+		m := newMachine(t, srv, shFacter, func(_ *Options, s *settings.Settings) { tt.change(srv, s) })
+		for _, step := range tt.steps {
+			srv.mu.Lock()
+			delete(srv.nodes, step[0])
+			srv.mu.Unlock()
+			if err := m.Cycle(t.Context()); err != nil {
+				t.Fatalf("%s, after %s was deleted: %v", name, step[0], err)
+			}
+			if p := srv.last().Path; p != "/svc/checkin/"+step[1] {
+				t.Errorf("%s, after %s was deleted: %s", name, step[0], p)
+			}
 		}
-	}
-}
-
-func TestNodeIDFromServer(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Register, s.Server = "", srv.URL })
-	m.cycle(srv)
-	m.cycle(srv)
-	if p := srv.last().Path; p != "/svc/checkin/41" || srv.nodeids != 1 {
-		t.Errorf("%s after %d questions", p, srv.nodeids)
-	}
-	srv.mu.Lock()
-	delete(srv.nodes, "41") // an operator deletes the node
-	srv.mu.Unlock()
-	if err := m.Cycle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if p := srv.last().Path; p != "/svc/checkin/42" {
-		t.Errorf("after the node was deleted: %s", p)
+		if srv.nodeids != tt.asked {
+			t.Errorf("%s: asked for an id %d times", name, srv.nodeids)
+		}
 	}
 }
 
 func TestNodeQueryLeavesPlaceholdersOut(t *testing.T) {
 	t.Parallel()
-	nics := []nic{{Name: "eth0", MAC: "52:54:00:00:00:01", Physical: true, Ethernet: true}}
+	nics := []facts.NIC{{Name: "eth0", MAC: "52:54:00:00:00:01", Physical: true, Ethernet: true}}
 	for serial, want := range map[string]string{
 		"To be filled by O.E.M.": "", "0000000": "", "Not Specified": "", "": "", "CZ123": "CZ123",
 	} {
-		q := nodeQuery(Facts{"serialnumber": serial, "uuid": "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"}, nics)
+		q := nodeQuery(&facts.Collection{Facts: facts.Facts{"serialnumber": serial, "uuid": "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"}, NICs: nics})
 		if q.Get("serial") != want || q.Has("uuid") || q.Get("net0") != "52-54-00-00-00-01" {
 			t.Errorf("%q: %v", serial, q)
+		}
+	}
+}
+
+// TestForeignRegisterURLIsLeftAlone has a check-in URL of something other than a Razor server.
+func TestForeignRegisterURLIsLeftAlone(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	m.set.Register = srv.URL + "/inventory/x"
+	err := m.Cycle(t.Context())
+	if status, ok := errors.AsType[*web.StatusError](err); !ok || status.Status != 404 || srv.nodeids != 0 {
+		t.Errorf("%v, asked for an id %d times", err, srv.nodeids)
+	}
+}
+
+func TestServerOfRegister(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ register, server, next string }{
+		{"http://h:8150/svc/checkin/7", "http://h:8150", "http://h:8150/svc/checkin/9"},
+		{"https://u:p@h/razor/svc/checkin/7?a=b", "https://u:p@h/razor?a=b", "https://u:p@h/razor/svc/checkin/9?a=b"},
+		{"http://h/svc/checkin/", "", ""}, {"http://h/svc/checkin/x", "", ""}, {"http://h/svc/checkin/7/x", "", ""},
+	} {
+		c := &Client{set: settings.Settings{Register: tt.register}}
+		if got := c.server(); (got == nil) != (tt.server == "") || got != nil && got.String() != tt.server {
+			t.Errorf("%s: server %q, want %q", tt.register, got, tt.server)
+		}
+		if c.node = "9"; tt.server == "" {
+			continue
+		}
+		if got, err := c.checkinURL(t.Context(), nil); got != tt.next || err != nil {
+			t.Errorf("%s: %q, %v", tt.register, got, err)
 		}
 	}
 }
@@ -94,47 +114,69 @@ func TestNodeQueryLeavesPlaceholdersOut(t *testing.T) {
 func TestCheckinFollowsRedirectsAsPost(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 307, 308} {
-		srv := newRazor(t, razorKind)
-		front := httptest.NewServer(http.RedirectHandler(srv.URL+"/svc/checkin/7", status))
-		t.Cleanup(front.Close)
-		m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Register = front.URL + "/x" })
+		srv, m := bootOn(t, razorKind, shFacter)
+		m.set.Register = serve(t, http.RedirectHandler(srv.URL+"/svc/checkin/7", status)) + "/x"
 		m.cycle(srv)
 	}
 }
 
-func TestCheckinRefusesUnusableAnswers(t *testing.T) {
-	t.Parallel()
-	answers := map[string]http.HandlerFunc{
-		"500":         respond(500, nil, "{}"),
-		"404":         respond(404, nil, "{}"),
-		"html":        respond(200, map[string]string{"Content-Type": "text/html"}, `{"action":"none"}`),
-		"no type":     respond(200, map[string]string{"Content-Type": ""}, `{"action":"none"}`),
-		"no action":   respond(200, map[string]string{"Content-Type": "application/json"}, `{}`),
-		"no JSON":     respond(200, map[string]string{"Content-Type": "application/json"}, `none`),
-		"number":      respond(200, map[string]string{"Content-Type": "application/json"}, `{"action":1}`),
-		"303":         respond(303, map[string]string{"Location": "/"}, ""),
-		"huge answer": respond(200, map[string]string{"Content-Type": "application/json"}, `{"x":"`+strings.Repeat("x", maxAnswer)+`","action":"none"}`),
-	}
-	srv := newRazor(t, razorKind)
-	for name, h := range answers {
-		other := httptest.NewServer(h)
-		t.Cleanup(other.Close)
-		m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Register = other.URL + "/svc/checkin/7"; s.ExtendOff = true })
-		if err := m.Cycle(t.Context()); err == nil {
-			t.Errorf("%s was accepted", name)
+func TestAtMostFiveRedirects(t *testing.T) {
+	_, m := boot(t, shFacter)
+	hops := 0
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hops++
+		var left int
+		fmt.Sscanf(r.URL.Path, "/%d", &left)
+		if left > 0 {
+			http.Redirect(w, r, fmt.Sprintf("/%d", left-1), http.StatusFound)
+		}
+	}))
+	for n, ok := range map[int]bool{0: true, 5: true, 6: false, 50: false} {
+		hops = 0
+		resp, err := m.web.Do(t.Context(), http.MethodGet, fmt.Sprintf("%s/%d", url, n), http.Header{}, nil)
+		if (err == nil) != ok || hops > 6 {
+			t.Errorf("%d redirects: %v after %d requests", n, err, hops)
+		}
+		if err == nil {
+			resp.Body.Close()
 		}
 	}
 }
 
-func TestCheckinAcceptsCharset(t *testing.T) {
+func TestCheckinAnswers(t *testing.T) {
 	t.Parallel()
-	srv := newRazor(t, razorKind)
-	other := httptest.NewServer(respond(200, map[string]string{"Content-Type": "application/json;charset=utf-8"}, `{"action":"none"}`))
-	t.Cleanup(other.Close)
-	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Register = other.URL + "/svc/checkin/7" })
-	if err := m.Cycle(t.Context()); err != nil {
-		t.Error(err)
+	jsonType := map[string]string{"Content-Type": "application/json"}
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		ok     bool
+	}{
+		"charset":     {respond(200, map[string]string{"Content-Type": "application/json;charset=utf-8"}, `{"action":"none"}`), true},
+		"500":         {respond(500, nil, "{}"), false},
+		"404":         {respond(404, nil, "{}"), false},
+		"html":        {respond(200, map[string]string{"Content-Type": "text/html"}, `{"action":"none"}`), false},
+		"no type":     {respond(200, map[string]string{"Content-Type": ""}, `{"action":"none"}`), false},
+		"no action":   {respond(200, jsonType, `{}`), false},
+		"no JSON":     {respond(200, jsonType, `none`), false},
+		"number":      {respond(200, jsonType, `{"action":1}`), false},
+		"303":         {respond(303, map[string]string{"Location": "/"}, ""), false},
+		"huge answer": {respond(200, jsonType, `{"x":"`+strings.Repeat("x", maxAnswer)+`","action":"none"}`), false},
+	} {
+		_, m := bootOn(t, razorKind, shFacter)
+		m.set.Register, m.set.ExtendOff = serve(t, tt.answer)+"/svc/checkin/7", true
+		if err := m.Cycle(t.Context()); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
+}
+
+// pemFile writes the certificate of a server.
+func pemFile(t *testing.T, srv *httptest.Server) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func TestTLS(t *testing.T) {
@@ -144,11 +186,9 @@ func TestTLS(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what the test is about
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644)
-	empty := filepath.Join(t.TempDir(), "empty.pem")
+	ca, empty := pemFile(t, srv), filepath.Join(t.TempDir(), "empty.pem")
 	os.WriteFile(empty, []byte("no certificate"), 0o644)
-	tests := []struct {
+	for _, tt := range []struct {
 		name, ca string
 		clock    time.Time
 		ok       bool
@@ -159,9 +199,8 @@ func TestTLS(t *testing.T) {
 		{"system's certificates", "", time.Now(), false},
 		{"CA without certificates", empty, time.Now(), false},
 		{"CA that is missing", "/nonexistent", time.Now(), false},
-	}
-	for _, tt := range tests {
-		m := newMachine(t, plain, shFacter, func(o *Options, s *Settings) {
+	} {
+		m := newMachine(t, plain, shFacter, func(o *Options, s *settings.Settings) {
 			s.Register, s.CA = srv.URL+"/svc/checkin/7", tt.ca
 			o.Now = func() time.Time { return tt.clock }
 		})
@@ -176,125 +215,39 @@ func TestRedirectNeverLeavesTLS(t *testing.T) {
 	plain := newRazor(t, razorKind)
 	srv := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/svc/checkin/7", http.StatusTemporaryRedirect))
 	t.Cleanup(srv.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644)
-	m := newMachine(t, plain, shFacter, func(_ *Options, s *Settings) { s.Register, s.CA = srv.URL+"/x", ca })
+	m := newMachine(t, plain, shFacter, func(_ *Options, s *settings.Settings) { s.Register, s.CA = srv.URL+"/x", pemFile(t, srv) })
 	if err := m.Cycle(t.Context()); err == nil || plain.count("POST") != 0 {
 		t.Errorf("facts went out in the clear: %v", err)
 	}
 }
 
-func TestActions(t *testing.T) {
+// TestPasswords: they are sent as net/http sends them, and nothing about URLs with a password is
+// logged with it, whatever goes wrong.
+func TestPasswords(t *testing.T) {
 	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	marker := m.base + "/ran"
-	script := "#!/bin/sh\n: > " + marker + "\n"
-	for _, name := range []string{"root/usr/lib/razor/hello", "root/usr/lib/other", "root/usr/lib/razor/sub/x", "bin/reboot"} {
-		os.Chmod(m.write(name, script), 0o755)
-	}
-	m.write("root/usr/lib/razor/data", script)
-	os.Chmod(m.write("root/usr/lib/razor/fails", "#!/bin/sh\nexit 3\n"), 0o755)
-	os.Chmod(m.write("root/usr/lib/razor/hangs", "#!/bin/sh\nsleep 60\n"), 0o755)
-	tests := []struct {
-		action  string
-		ok, ran bool
-	}{
-		{"none", true, false}, {"hello", true, true}, {"reboot", true, true}, {"fails", false, false}, {"hangs", false, false},
-		{"data", false, false}, {"missing", false, false}, {"sub", false, false}, {"", false, false},
-		{"../other", false, false}, {"sub/x", false, false}, {m.base + "/bin/reboot", false, false}, {"..", false, false},
-		{".", false, false}, {"hello;x", false, false}, {"hello\n", false, false}, {"-x", false, false},
-	}
-	for _, tt := range tests {
-		os.Remove(marker)
-		err := m.Execute(t.Context(), tt.action)
-		_, stat := os.Stat(marker)
-		if (err == nil) != tt.ok || (stat == nil) != tt.ran {
-			t.Errorf("%q: %v, ran: %v", tt.action, err, stat == nil)
+	const secret = "geheim"
+	with := func(url string) string { return strings.Replace(url, "//", "//user:"+secret+"@", 1) }
+	sent := ""
+	base := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		sent = user + ":" + password
+	}))
+	for name, h := range map[string]http.HandlerFunc{
+		"404": respond(404, nil, ""), "500": respond(500, nil, ""), "empty": respond(200, nil, ""), "cut": hijack(""),
+		"html":     respond(200, map[string]string{"Content-Type": "text/html"}, "x"),
+		"location": respond(302, map[string]string{"Location": "http://u:" + secret + "@h/%zz"}, ""),
+		"loop":     respond(302, map[string]string{"Location": with(base) + "/svc/mk/extension.zip"}, ""),
+	} {
+		_, m := bootOn(t, razorKind, shFacter)
+		url := with(serve(t, h))
+		m.log.Reset()
+		m.opt.Log.Min, m.set.Register, m.set.Extend = clientlog.Debug, url+"/svc/checkin/7", url+"/x.zip"
+		err := m.Cycle(t.Context())
+		if text := fmt.Sprint(err, m.log, m.memory().Error); err == nil || strings.Contains(text, secret) {
+			t.Errorf("%s: %s", name, text)
 		}
 	}
-}
-
-func TestRun(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter, func(_ *Options, s *Settings) { s.Interval, s.Skew = time.Millisecond, time.Millisecond })
-	ctx, cancel := context.WithCancel(t.Context())
-	srv.status = 503 // errors end nothing
-	posts := 0
-	srv.answer = func(post) string {
-		if posts++; posts == 3 {
-			cancel()
-		}
-		return "nonsense"
-	}
-	time.AfterFunc(300*time.Millisecond, func() {
-		srv.mu.Lock()
-		defer srv.mu.Unlock()
-		srv.status = 0
-	})
-	// Retry-After of 3 s would make the test long: the pause is cut by its own test below.
-	done := make(chan error)
-	go func() { done <- m.Run(ctx) }()
-	select {
-	case err := <-done:
-		if err != nil || posts < 3 {
-			t.Errorf("ended with %v after %d check-ins", err, posts)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatalf("does not end; log:\n%s", m.log)
-	}
-}
-
-func TestRunKillsFactsOnTermination(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nsleep 60 & wait", func(_ *Options, s *Settings) { s.Skew = 0 })
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	if err := m.Run(ctx); err != nil || time.Since(start) > 10*time.Second {
-		t.Errorf("%v after %v", err, time.Since(start))
-	}
-}
-
-func TestOnlyOneRuns(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	unlock := m.onlyInstance(t.Context())
-	second := New(m.opt, m.set)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	second.Run(ctx)
-	if len(srv.posts) != 0 {
-		t.Error("a second client checked in beside the first")
-	}
-	unlock()
-	second.onlyInstance(t.Context())()
-}
-
-func TestWait(t *testing.T) {
-	t.Parallel()
-	m := &Client{set: Settings{Interval: 15 * time.Second}, opt: Options{Random: func() float64 { return 0.5 }}}
-	tests := []struct {
-		failures int
-		err      error
-		want     time.Duration
-	}{
-		{0, nil, 15 * time.Second},
-		{1, io.EOF, 15 * time.Second}, {2, io.EOF, 30 * time.Second}, {4, io.EOF, 120 * time.Second}, {500, io.EOF, 120 * time.Second},
-		{1, fmt.Errorf("check in: %w", &StatusError{Status: 503, After: time.Minute}), 67500 * time.Millisecond},
-	}
-	for _, tt := range tests {
-		if got := m.wait(tt.failures, tt.err); got != tt.want {
-			t.Errorf("after %d failures: %v, want %v", tt.failures, got, tt.want)
-		}
-	}
-	m.opt.Random = func() float64 { return 0 }
-	low := m.wait(3, io.EOF)
-	m.opt.Random = func() float64 { return 0.999 }
-	if high := m.wait(3, io.EOF); high < 2*low {
-		t.Errorf("jitter from %v to %v spreads nobody", low, high)
+	if sent != "user:"+secret {
+		t.Errorf("sent %q", sent)
 	}
 }

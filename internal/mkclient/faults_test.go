@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/settings"
 )
 
 // downloadFault is one way in which an extension cannot be had.
@@ -60,7 +63,7 @@ func drip(w http.ResponseWriter, r *http.Request) {
 
 // downloadFaults lists the faults of the way and of the archive.
 func downloadFaults(t testing.TB) []downloadFault {
-	good := string(fact(t, "ext_x", "torn"))
+	good := string(textFact(t, "ext_x", "torn"))
 	modified := map[string]string{"Last-Modified": t0.Add(time.Hour).Format(http.TimeFormat)}
 	link := func(target string) []byte { return pack(t, member{"bin/l", target, 0o120777}) }
 	return []downloadFault{
@@ -136,27 +139,22 @@ func TestFault_Download(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv := newRazor(t, razorKind)
-				m := newMachine(t, srv, shFacter, func(o *Options, _ *Settings) {
+				srv, m := bootOn(t, razorKind, shFacter, func(o *Options, _ *settings.Settings) {
 					o.Timeouts.Header, o.Timeouts.Stall, o.Timeouts.Download = 2*time.Second, 700*time.Millisecond, 3*time.Second
 				})
 				if previous {
-					srv.publish(fact(t, "ext_x", "good"), t0)
+					srv.publish(textFact(t, "ext_x", "good"), t0)
 					for tries := 0; m.cycle(srv)["ext_x"] != "good" && tries < 5; tries++ { // a loaded machine may miss a timeout
 					}
 				}
 				srv.publish(f.zip, t0.Add(time.Hour))
 				srv.setFault(f.handler)
 				outside := m.outside()
-				var facts Facts
-				for i := range 2 { // stays the same from cycle to cycle
-					next := m.cycle(srv)
-					if i > 0 && fmt.Sprint(next) != fmt.Sprint(facts) {
-						t.Errorf("facts changed between check-ins:\n%v\n%v", facts, next)
-					}
-					facts = next
+				first, second := m.cycle(srv), m.cycle(srv)
+				if fmt.Sprint(first) != fmt.Sprint(second) {
+					t.Errorf("facts changed between check-ins:\n%v\n%v", first, second)
 				}
-				checkFault(t, m, f, previous, facts)
+				checkFault(t, m, f, previous, second)
 				if after := m.outside(); !slices.Equal(after, outside) {
 					t.Errorf("something escaped: %q, had %q", after, outside)
 				}
@@ -169,28 +167,28 @@ func TestFault_Download(t *testing.T) {
 func (m *machine) outside() []string {
 	m.t.Helper()
 	return slices.DeleteFunc(listing(m.t, m.base), func(p string) bool {
-		return p == m.opt.ExtensionRoot || strings.HasPrefix(p, m.opt.ExtensionRoot+"/")
+		return p == m.opt.ExtensionDir || strings.HasPrefix(p, m.opt.ExtensionDir+"/")
 	})
 }
 
 // checkFault verifies what a check-in says after a fault and that nothing is left of it.
-func checkFault(t *testing.T, m *machine, f downloadFault, previous bool, facts Facts) {
+func checkFault(t *testing.T, m *machine, f downloadFault, previous bool, got facts.Facts) {
 	t.Helper()
 	var want any
 	dirs := 0
 	if previous {
 		want, dirs = "good", 1
 	}
-	if facts["ext_x"] != want {
-		t.Errorf("ext_x = %v, want %v", facts["ext_x"], want)
+	if got["ext_x"] != want {
+		t.Errorf("ext_x = %v, want %v", got["ext_x"], want)
 	}
 	silent := quietFaults[f.name] || previous && (f.name == "empty 200" || f.name == "304 unasked")
-	if got := facts["mk_extension_error"]; (got == "") != silent {
-		t.Errorf("mk_extension_error = %q", got)
+	if text := got["mk_extension_error"]; (text == "") != silent {
+		t.Errorf("mk_extension_error = %q", text)
 	}
-	entries, _ := os.ReadDir(m.opt.ExtensionRoot)
-	if got := len(m.generations()); got != dirs || len(entries) > dirs+2 {
-		t.Errorf("%d generations, want %d; root has %v", got, dirs, entries)
+	entries, _ := os.ReadDir(m.opt.ExtensionDir)
+	if n := len(m.generations()); n != dirs || len(entries) > dirs+2 {
+		t.Errorf("%d generations, want %d; root has %v", n, dirs, entries)
 	}
 	if _, err := os.Stat("/tmp/mk-evil"); err == nil {
 		t.Error("an absolute name was written")
@@ -200,26 +198,22 @@ func checkFault(t *testing.T, m *machine, f downloadFault, previous bool, facts 
 func TestFault_Unreachable(t *testing.T) {
 	t.Parallel()
 	withPrevious(t, func(t *testing.T, previous bool) {
-		srv := newRazor(t, razorKind)
-		m := newMachine(t, srv, shFacter)
-		srv.publish(fact(t, "ext_x", "good"), t0)
+		srv, m := bootOn(t, razorKind, shFacter)
+		srv.publish(textFact(t, "ext_x", "good"), t0)
+		var want any
 		if previous {
-			m.cycle(srv)
+			want = m.cycle(srv)["ext_x"]
 		}
 		m.set.Extend = "http://127.0.0.1:1/svc/mk/extension.zip"
-		facts := m.cycle(srv)
-		if facts["mk_extension_error"] != "the server is unreachable" || (facts["ext_x"] == "good") != previous {
-			t.Errorf("error %v, ext_x %v", facts["mk_extension_error"], facts["ext_x"])
-		}
+		m.wants(srv, facts.Facts{"mk_extension_error": "the server is unreachable", "ext_x": want})
 	})
 }
 
 func TestFault_FullDisk(t *testing.T) {
 	t.Parallel()
 	withPrevious(t, func(t *testing.T, previous bool) {
-		srv := newRazor(t, razorKind)
-		m := newMachine(t, srv, shFacter)
-		root := m.opt.ExtensionRoot
+		srv, m := bootOn(t, razorKind, shFacter)
+		root := m.opt.ExtensionDir
 		if err := os.Mkdir(root, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -230,19 +224,15 @@ func TestFault_FullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { syscall.Unmount(root, syscall.MNT_DETACH) })
+		var want any
 		if previous {
-			srv.publish(fact(t, "ext_x", "good"), t0)
-			m.cycle(srv)
+			srv.publish(textFact(t, "ext_x", "good"), t0)
+			want = m.cycle(srv)["ext_x"]
 		}
 		srv.publish(pack(t, member{"share/big", strings.Repeat("0123456789abcdef", 16<<10), 0o644}), t0.Add(time.Hour))
-		facts := m.cycle(srv)
-		if facts["mk_extension_error"] != "no space left to unpack it" || (facts["ext_x"] == "good") != previous {
-			t.Errorf("error %v, ext_x %v\n%s", facts["mk_extension_error"], facts["ext_x"], m.log)
-		}
-		srv.publish(fact(t, "ext_x", "small"), t0.Add(2*time.Hour))
-		if got := m.cycle(srv)["ext_x"]; got != "small" {
-			t.Errorf("space is not given back: ext_x = %v\n%s", got, m.log)
-		}
+		m.wants(srv, facts.Facts{"mk_extension_error": "no space left to unpack it", "ext_x": want})
+		srv.publish(textFact(t, "ext_x", "small"), t0.Add(2*time.Hour))
+		m.wants(srv, facts.Facts{"ext_x": "small"}) // the space is given back
 	})
 }
 
@@ -251,16 +241,13 @@ func TestFault_Clock(t *testing.T) {
 	for name, clock := range clocks {
 		t.Run(name, func(t *testing.T) {
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv := newRazor(t, razorKind)
-				m := newMachine(t, srv, shFacter, func(o *Options, _ *Settings) { o.Now = func() time.Time { return clock } })
+				srv, m := bootOn(t, razorKind, shFacter, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
 				if previous {
-					srv.publish(fact(t, "ext_x", "1"), t0)
+					srv.publish(textFact(t, "ext_x", "1"), t0)
 					m.cycle(srv)
 				}
-				srv.publish(fact(t, "ext_x", "2"), t0.Add(time.Second))
-				if got := m.cycle(srv)["ext_x"]; got != "2" {
-					t.Errorf("ext_x = %v", got)
-				}
+				srv.publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
+				m.wants(srv, facts.Facts{"ext_x": "2"})
 				gen := m.generation()
 				m.cycle(srv)
 				if m.generation() != gen {
@@ -306,29 +293,23 @@ func TestFault_Facter(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv := newRazor(t, razorKind)
-				m := newMachine(t, srv, f.script, func(_ *Options, s *Settings) { s.FactTimeout = time.Minute })
+				srv, m := bootOn(t, razorKind, shFacter)
+				want := facts.Facts{"macaddress": "52:54:00:00:00:01"} // or the server cannot tell who this is
 				if previous {
-					m.program("facter", shFacter)
-					srv.publish(fact(t, "ext_x", "good"), t0)
+					srv.publish(textFact(t, "ext_x", "good"), t0)
 					m.cycle(srv)
-					os.Remove(filepath.Join(m.bin, "facter"))
-					m.facter = facterProgram{}
-					if f.script != "" {
-						m.program("facter", f.script)
-					}
 				}
-				m.set.FactTimeout = 1500 * time.Millisecond
-				facts := m.cycle(srv)
-				if (facts["own"] == "1") != f.ok {
-					t.Errorf("own = %v, want it: %v\n%s", facts["own"], f.ok, m.log)
+				if os.Remove(filepath.Join(m.bin, "facter")); f.script != "" {
+					m.program("facter", f.script)
 				}
-				if facts["macaddress"] != "52:54:00:00:00:01" {
-					t.Errorf("macaddress = %v: the server cannot tell who this is", facts["macaddress"])
+				if previous && !f.ok { // Facter's trouble is not the extension's
+					want["ext_x"], want["mk_extension_status"] = "good", "active"
 				}
-				if previous && !f.ok && (facts["ext_x"] != "good" || facts["mk_extension_status"] != "active") {
-					t.Errorf("ext_x = %v, status %v: Facter's trouble is not the extension's", facts["ext_x"], facts["mk_extension_status"])
+				if f.ok {
+					want["own"] = "1"
 				}
+				m.factTimeout(1500 * time.Millisecond)
+				m.wants(srv, want)
 			})
 		})
 	}
@@ -341,33 +322,28 @@ func TestFault_BadFacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv := newRazor(t, razorKind)
-				m := newMachine(t, srv, flavours(t)[2].script)
+				srv, m := bootOn(t, razorKind, flavours(t)[2].script)
+				want := facts.Facts{"mk_extension_status": "failed", "ext_x": nil, "facterversion": "2.5.7"}
 				if previous {
-					srv.publish(fact(t, "ext_x", "good"), t0)
+					srv.publish(textFact(t, "ext_x", "good"), t0)
 					m.cycle(srv)
+					want["mk_extension_status"], want["ext_x"] = "fallback", "good"
 				}
 				srv.publish(pack(t, member{"lib/ruby/facter/bad.rb", code, 0o644}), t0.Add(time.Minute))
 				if name == "hang" {
-					m.set.FactTimeout = 3 * time.Second
+					m.factTimeout(3 * time.Second)
 				}
-				first := m.cycle(srv)
-				facts := m.cycle(srv)
-				if name != "hang" && fmt.Sprint(m.cycle(srv)) != fmt.Sprint(facts) || fmt.Sprint(first) != fmt.Sprint(facts) {
-					t.Errorf("facts changed between check-ins:\n%v\n%v", first, facts)
+				first := m.wants(srv, want)
+				if second := m.wants(srv, want); fmt.Sprint(first) != fmt.Sprint(second) || first["mk_extension_error"] == "" {
+					t.Errorf("facts changed between check-ins:\n%v\n%v", first, second)
 				}
-				m.set.FactTimeout = time.Minute
-				status := map[bool]string{true: "fallback", false: "failed"}[previous]
-				if facts["mk_extension_status"] != status || facts["mk_extension_error"] == "" || (facts["ext_x"] == "good") != previous {
-					t.Errorf("status %v, error %v, ext_x %v", facts["mk_extension_status"], facts["mk_extension_error"], facts["ext_x"])
+				if strikes := m.memory().Generations[0].Strikes; strikes != 2 {
+					t.Errorf("%d strikes", strikes)
 				}
-				if facts["facterversion"] != "2.5.7" || !m.ref.state.Generations[0].bad() {
-					t.Errorf("facterversion %v, generations %+v", facts["facterversion"], m.ref.state.Generations)
-				}
-				srv.publish(fact(t, "ext_x", "fixed"), t0.Add(2*time.Minute))
-				if got := m.cycle(srv); got["ext_x"] != "fixed" || got["mk_extension_status"] != "active" || got["mk_extension_error"] != "" {
-					t.Errorf("fixed: %v, %v, %v", got["ext_x"], got["mk_extension_status"], got["mk_extension_error"])
-				}
+				m.factTimeout(time.Minute)
+				m.wants(srv, want) // without running it again
+				srv.publish(textFact(t, "ext_x", "fixed"), t0.Add(2*time.Minute))
+				m.wants(srv, facts.Facts{"ext_x": "fixed", "mk_extension_status": "active", "mk_extension_error": ""})
 			})
 		})
 	}

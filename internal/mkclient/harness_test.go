@@ -1,7 +1,6 @@
 package mkclient
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -21,6 +20,11 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/ext"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/settings"
+	"mkbuild/internal/mkclient/web"
 )
 
 // TestMain lets more tests wait at once than there are processors: most of them wait.
@@ -41,32 +45,21 @@ type member struct {
 // pack makes a zip with Unix modes.
 func pack(t testing.TB, members ...member) []byte {
 	t.Helper()
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
+	var list []ext.Member
 	for _, m := range members {
 		if m.mode == 0 {
 			m.mode = 0o755
 		}
 		if m.mode&0o170000 == 0 {
-			m.mode |= 0o100000
+			m.mode |= ext.File
 		}
-		h := &zip.FileHeader{Name: m.name, Method: zip.Deflate, CreatorVersion: 3 << 8, ExternalAttrs: m.mode << 16}
-		f, err := w.CreateHeader(h)
-		if err == nil && !strings.HasSuffix(m.name, "/") {
-			_, err = f.Write([]byte(m.body))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		list = append(list, ext.Item(m.name, m.body, m.mode))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
+	return ext.Zip(t, list...)
 }
 
-// fact packs an extension whose only content is one external fact.
-func fact(t testing.TB, name, value string) []byte {
+// textFact packs an extension whose only content is one external fact.
+func textFact(t testing.TB, name, value string) []byte {
 	return pack(t, member{"facts.d/" + name + ".txt", name + "=" + value + "\n", 0o644})
 }
 
@@ -84,8 +77,19 @@ var serverKinds = []serverKind{razorKind, nginxKind, rfcKind}
 // post is one check-in that a server received.
 type post struct {
 	Path, ContentType, Agent string
-	HWID                     string `json:"hw_id"`
-	Facts                    Facts  `json:"facts"`
+	HWID                     string      `json:"hw_id"`
+	Facts                    facts.Facts `json:"facts"`
+}
+
+// respond makes a handler that answers with a header and a body.
+func respond(status int, header map[string]string, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for k, v := range header {
+			w.Header().Set(k, v)
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}
 }
 
 // razor is a server for the tests, with the quirks of the kind it is.
@@ -207,7 +211,7 @@ func (r *razor) checkin(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	for name, v := range p.Facts {
-		if _, ok := v.(string); isIdentity(name) && !ok {
+		if _, ok := v.(string); !ok && (name == "serialnumber" || name == "uuid" || strings.HasPrefix(name, "macaddress")) {
 			w.WriteHeader(500) // as the real one: it calls string methods on them
 			return
 		}
@@ -270,7 +274,7 @@ type machine struct {
 var t0 = time.Date(2014, 5, 1, 12, 0, 0, 0, time.UTC)
 
 // newMachine boots a client against srv; facter is a program text for /bin/sh, "" for none.
-func newMachine(t testing.TB, srv *razor, facter string, change ...func(*Options, *Settings)) *machine {
+func newMachine(t testing.TB, srv *razor, facter string, change ...func(*Options, *settings.Settings)) *machine {
 	t.Helper()
 	m := &machine{t: t, base: t.TempDir(), log: &bytes.Buffer{}}
 	m.bin = filepath.Join(m.base, "bin")
@@ -289,15 +293,15 @@ func newMachine(t testing.TB, srv *razor, facter string, change ...func(*Options
 		m.program("facter", facter)
 	}
 	opt := DefaultOptions("9.9", []string{"PATH=/usr/bin:/bin"})
-	opt.Path, opt.Root, opt.ExtensionRoot = m.bin, root, filepath.Join(m.base, "ext")
+	opt.Facts.Path, opt.Facts.Root, opt.ExtensionDir = m.bin, facts.Root(root), filepath.Join(m.base, "ext")
+	opt.Facts.ToolTimeout, opt.ActionTimeout = 5*time.Second, 2*time.Second
 	opt.Random = func() float64 { return 0.5 }
-	opt.Log = &Logger{W: m.log, Min: Info}
-	opt.Timeouts = Timeouts{
-		Connect: 20 * time.Second, Header: 20 * time.Second, Request: 30 * time.Second, Stall: 20 * time.Second,
-		Download: 30 * time.Second, Source: 5 * time.Second, Action: 2 * time.Second,
+	opt.Log = &clientlog.Logger{W: m.log, Min: clientlog.Info}
+	opt.Timeouts = web.Timeouts{
+		Connect: 20 * time.Second, Header: 20 * time.Second, Request: 30 * time.Second, Stall: 20 * time.Second, Download: 30 * time.Second,
 	}
 	opt.Limits.Compressed = 1 << 20
-	set, warnings := Load(Inputs{CommandLine: "razor.register=" + srv.URL + "/svc/checkin/7 razor.commands=" + filepath.Join(root, "usr/lib/razor")})
+	set, warnings := settings.Load(settings.Inputs{CommandLine: "razor.register=" + srv.URL + "/svc/checkin/7 razor.commands=" + filepath.Join(root, "usr/lib/razor")})
 	if warnings != nil {
 		t.Fatal(warnings)
 	}
@@ -307,6 +311,20 @@ func newMachine(t testing.TB, srv *razor, facter string, change ...func(*Options
 	}
 	m.Client = New(opt, set)
 	return m
+}
+
+// boot starts a test that runs next to others with a Razor server and a machine.
+func boot(t *testing.T, facter string, change ...func(*Options, *settings.Settings)) (*razor, *machine) {
+	t.Helper()
+	t.Parallel()
+	return bootOn(t, razorKind, facter, change...)
+}
+
+// bootOn makes a server of a kind and a machine.
+func bootOn(t *testing.T, kind serverKind, facter string, change ...func(*Options, *settings.Settings)) (*razor, *machine) {
+	t.Helper()
+	srv := newRazor(t, kind)
+	return srv, newMachine(t, srv, facter, change...)
 }
 
 // write puts a file below the machine's base.
@@ -330,7 +348,7 @@ func (m *machine) program(name, script string) {
 }
 
 // cycle runs one cycle that must check in, and gives the facts that arrived.
-func (m *machine) cycle(srv *razor) Facts {
+func (m *machine) cycle(srv *razor) facts.Facts {
 	m.t.Helper()
 	before := srv.count("POST")
 	if err := m.Cycle(m.t.Context()); err != nil {
@@ -342,17 +360,57 @@ func (m *machine) cycle(srv *razor) Facts {
 	return srv.last().Facts
 }
 
+// wants runs one cycle and compares some of the facts that arrive; nil stands for none.
+func (m *machine) wants(srv *razor, want facts.Facts) facts.Facts {
+	m.t.Helper()
+	got := m.cycle(srv)
+	for name, v := range want {
+		if got[name] != v {
+			m.t.Errorf("%s = %v, want %v; mk_extension_error %q\n%s", name, got[name], v, got["mk_extension_error"], m.log)
+		}
+	}
+	return got
+}
+
+// factTimeout makes a collector that is less patient, and has found out nothing yet.
+func (m *machine) factTimeout(d time.Duration) {
+	m.opt.Facts.Timeout = d
+	m.collector = facts.New(m.opt.Facts)
+}
+
 // generation is the directory of the generation in force, "" without one.
 func (m *machine) generation() string {
-	if gens := m.ref.usable(); len(gens) > 0 {
-		return m.ref.path(&gens[0])
+	if list := m.store.Usable(); len(list) > 0 {
+		return list[0].Dir
 	}
 	return ""
 }
 
+// memory is what the client's state file says.
+type memory struct {
+	Generations []struct {
+		SHA256  string
+		Strikes int
+	}
+	Refused *struct{ Left int }
+	Error   string
+}
+
+func (m *machine) memory() (s memory) {
+	m.t.Helper()
+	b, err := os.ReadFile(filepath.Join(m.opt.ExtensionDir, "state.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s
+}
+
 // generations lists the directories below the extension root.
 func (m *machine) generations() []string {
-	dirs, _ := filepath.Glob(filepath.Join(m.opt.ExtensionRoot, "g-*"))
+	dirs, _ := filepath.Glob(filepath.Join(m.opt.ExtensionDir, "g-*"))
 	return dirs
 }
 

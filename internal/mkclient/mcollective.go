@@ -6,13 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/generations"
+	"mkbuild/internal/mkclient/program"
 )
 
 // Where the image keeps MCollective.
@@ -24,51 +30,51 @@ const (
 	mcoLib    = "/usr/local/mcollective/lib"
 )
 
-const mcoStartWait = 20 * time.Second // until a daemon has gone to the background
-
-// mcoDaemon remembers how starting went, to space out attempts that fail.
-type mcoDaemon struct {
-	child    *exec.Cmd // set while it runs in the foreground of its own accord
+// mcollective keeps MCollective's facts file up to date and its daemon running.
+type mcollective struct {
+	opt      *facts.Options
+	child    *exec.Cmd // set while it runs in the foreground by itself
 	done     chan struct{}
-	failures int
-	skip     int // cycles to leave out
+	failures int // attempts to start it in a row
+	skip     int // cycles to leave out, to space out attempts that fail
 }
 
-// mcollective writes the facts file and keeps mcollectived running. An image without
+// update writes the facts file and keeps mcollectived running. An image without
 // MCollective is a normal, quiet case, and trouble with it never concerns a check-in.
-func (c *Client) mcollective(ctx context.Context, facts Facts) {
-	if !isDir(c.path(mcoDir)) {
+func (m *mcollective) update(ctx context.Context, fs facts.Facts, allowSamples bool) {
+	if fi, err := os.Stat(m.opt.Root.Path(mcoDir)); err != nil || !fi.IsDir() {
 		return
 	}
-	if err := writeFileAtomic(c.path(mcoFacts), factsYAML(facts), 0o640); err != nil {
-		c.log().Changed("facts.yaml", Warn, "write MCollective's facts: %v", err)
+	if err := generations.WriteFile(m.opt.Root.Path(mcoFacts), factsYAML(fs), 0o640); err != nil {
+		m.opt.Log.Changed("facts.yaml", clientlog.Warn, "write MCollective's facts: %v", err)
 	}
-	program, err := c.lookPath("mcollectived")
-	if err != nil {
+	daemon, err := program.Find("mcollectived", m.opt.Path)
+	if err != nil || !m.allowed(allowSamples) {
 		return
 	}
-	if !c.mcoAllowed() || c.mcoRunning() {
+	switch {
+	case m.running():
+		m.failures, m.skip = 0, 0
+		return
+	case m.skip > 0:
+		m.skip--
 		return
 	}
-	if c.mco.skip > 0 {
-		c.mco.skip--
-		return
+	if err := m.start(ctx, daemon); err != nil {
+		m.opt.Log.Logf(clientlog.Warn, "start mcollectived: %v", err)
 	}
-	if err := c.mcoStart(ctx, program); err != nil {
-		c.log().Logf(Warn, "start mcollectived: %v", err)
-	}
-	c.mco.failures++ // mcoRunning clears it
-	c.mco.skip = min(1<<min(c.mco.failures, 5)-2, 20)
+	m.failures++ // until it is seen running
+	m.skip = min(1<<min(m.failures, 5)-2, 20)
 }
 
 // factsYAML writes one flat mapping that both Ruby 1.8's Syck and newer parsers read: quoted
 // keys, quoted text, structured values as JSON, which is YAML too.
-func factsYAML(facts Facts) []byte {
+func factsYAML(fs facts.Facts) []byte {
 	var b bytes.Buffer
 	b.WriteString("---\n")
-	for _, name := range sortedKeys(facts) {
-		v := facts[name]
-		if text, ok := scalarText(v); ok {
+	for _, name := range slices.Sorted(maps.Keys(fs)) {
+		v := fs[name]
+		if text, ok := facts.ScalarText(v); ok {
 			v = text // fact filters compare text
 		}
 		fmt.Fprintf(&b, "%s: %s\n", jsonText(name), jsonText(v))
@@ -86,16 +92,16 @@ func jsonText(v any) []byte {
 	return bytes.TrimSpace(b.Bytes())
 }
 
-// mcoAllowed refuses to start a daemon whose secrets everybody can read in the published
-// sample configuration: whoever runs the message broker would own the machine.
-func (c *Client) mcoAllowed() bool {
-	b, err := os.ReadFile(c.path(mcoConfig))
+// allowed refuses to start a daemon whose secrets everybody can read in the published
+// sample configuration: anyone who runs the message broker would own the machine.
+func (m *mcollective) allowed(samples bool) bool {
+	b, err := os.ReadFile(m.opt.Root.Path(mcoConfig))
 	if err != nil {
-		c.log().Changed("mcollective", Warn, "mcollectived is not started: %v", err)
+		m.opt.Log.Changed("mcollective", clientlog.Warn, "mcollectived is not started: %v", err)
 		return false
 	}
-	if key := sampleSecret(b); key != "" && !c.set.AllowSampleSecrets {
-		c.log().Changed("mcollective", Warn,
+	if key := sampleSecret(b); key != "" && !samples {
+		m.opt.Log.Changed("mcollective", clientlog.Warn,
 			"mcollectived is not started: %s in %s is the published sample (set it, or razor.mcollective.allow_sample_secrets=on)", key, mcoConfig)
 		return false
 	}
@@ -116,54 +122,49 @@ func sampleSecret(cfg []byte) string {
 	return ""
 }
 
-// mcoRunning looks for the daemon by its pid file and makes sure that the number still belongs
+// running looks for the daemon by its pid file and makes sure that the number still belongs
 // to it.
-func (c *Client) mcoRunning() bool {
-	if c.mco.child != nil {
+func (m *mcollective) running() bool {
+	if m.child != nil {
 		select {
-		case <-c.mco.done:
-			c.log().Logf(Warn, "mcollectived has ended: %v", c.mco.child.ProcessState)
-			c.mco.child = nil
+		case <-m.done:
+			m.opt.Log.Logf(clientlog.Warn, "mcollectived has ended: %v", m.child.ProcessState)
+			m.child = nil
 		default:
-			c.mco.failures, c.mco.skip = 0, 0
 			return true
 		}
 	}
-	pid, err := strconv.Atoi(sysLine(c.path("/"), mcoPID))
+	pid, err := strconv.Atoi(m.opt.Root.Line(mcoPID))
 	if err != nil || pid <= 1 {
 		return false
 	}
-	line, err := os.ReadFile(filepath.Join(c.path("proc"), strconv.Itoa(pid), "cmdline"))
-	if err != nil || !bytes.Contains(line, []byte("mcollectived")) {
-		return false
-	}
-	c.mco.failures, c.mco.skip = 0, 0
-	return true
+	line, err := os.ReadFile(m.opt.Root.Path(fmt.Sprintf("proc/%d/cmdline", pid)))
+	return err == nil && bytes.Contains(line, []byte("mcollectived"))
 }
 
-// mcoStart starts the daemon in a session of its own, so that it outlives the client. It
+// start starts the daemon in a session of its own, so that it outlives the client. It
 // usually goes to the background by itself; one that stays is kept as a child.
-func (c *Client) mcoStart(ctx context.Context, program string) error {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "--config", c.path(mcoConfig), "--pidfile", c.path(mcoPID))
-	lib := c.path(mcoLib)
-	if old := lookupEnv(c.opt.Environ, "RUBYLIB"); old != "" {
+func (m *mcollective) start(ctx context.Context, daemon string) error {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), daemon, "--config", m.opt.Root.Path(mcoConfig), "--pidfile", m.opt.Root.Path(mcoPID))
+	lib := m.opt.Root.Path(mcoLib)
+	if old := facts.LookupEnv(m.opt.Environ, "RUBYLIB"); old != "" {
 		lib += ":" + old
 	}
-	cmd.Env = append(c.baseEnv(), "RUBYLIB="+lib)
+	cmd.Env = append(program.BaseEnv(m.opt.Path), "RUBYLIB="+lib)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	c.log().Logf(Info, "mcollectived started")
+	m.opt.Log.Logf(clientlog.Info, "mcollectived started")
 	done := make(chan struct{})
 	go func() {
 		_ = cmd.Wait() // its state is read from cmd
 		close(done)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, mcoStartWait)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // to go to the background
 	defer cancel()
-	for {
+	for ctx.Err() == nil && m.opt.Root.Line(mcoPID) != strconv.Itoa(cmd.Process.Pid) {
 		select {
 		case <-done:
 			if !cmd.ProcessState.Success() {
@@ -171,13 +172,9 @@ func (c *Client) mcoStart(ctx context.Context, program string) error {
 			}
 			return nil
 		case <-ctx.Done():
-			c.mco.child, c.mco.done = cmd, done
-			return nil
 		case <-time.After(50 * time.Millisecond):
-			if sysLine(c.path("/"), mcoPID) == strconv.Itoa(cmd.Process.Pid) {
-				c.mco.child, c.mco.done = cmd, done
-				return nil
-			}
 		}
 	}
+	m.child, m.done = cmd, done
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/mkclient/facts"
 )
 
 // daemonScript stands in for mcollectived: it goes to the background and writes its pid file.
@@ -22,8 +23,7 @@ exec -a mcollectived sleep 60 &
 echo $! > "$4"`
 
 func newMCO(t *testing.T, cfg string) (*razor, *machine) {
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
+	srv, m := bootOn(t, razorKind, shFacter)
 	m.write("root/usr/local/etc/mcollective/server.cfg", cfg)
 	m.write("root/var/run/.keep", "")
 	bash := testkit.Tool(t, "bash")
@@ -54,25 +54,14 @@ func TestMcollectiveIsStartedAndRestarted(t *testing.T) {
 	if b, _ := os.ReadFile(filepath.Join(m.base, "root/var/run/rubylib")); !strings.HasSuffix(strings.TrimSpace(string(b)), "/usr/local/mcollective/lib") {
 		t.Errorf("RUBYLIB = %q", b)
 	}
-	waitFor(t, func() bool { return m.mcoRunning() })
+	waitFor(t, func() bool { return m.mco.running() })
 	m.cycle(srv)
 	if m.mcoPID() != first {
 		t.Error("started twice")
 	}
 	syscall.Kill(first, syscall.SIGKILL)
-	waitFor(t, func() bool { return !m.mcoRunning() })
+	waitFor(t, func() bool { return !m.mco.running() })
 	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first })
-}
-
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	for range 500 {
-		if ok() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("it does not happen")
 }
 
 func TestMcollectiveInTheForeground(t *testing.T) {
@@ -80,7 +69,7 @@ func TestMcollectiveInTheForeground(t *testing.T) {
 	srv, m := newMCO(t, "plugin.psk = mine\ndaemonize = 0\n")
 	m.program("mcollectived", `echo $$ > "$4"; exec /bin/sleep 60`)
 	m.cycle(srv)
-	if m.mco.child == nil || !m.mcoRunning() {
+	if m.mco.child == nil || !m.mco.running() {
 		t.Fatalf("not kept as a child\n%s", m.log)
 	}
 	pid := m.mcoPID()
@@ -109,9 +98,7 @@ func TestMcollectiveWithSampleSecrets(t *testing.T) {
 }
 
 func TestMcollectiveAbsentIsQuiet(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
+	srv, m := boot(t, shFacter)
 	m.cycle(srv)
 	if m.log.Len() != 0 {
 		t.Errorf("log: %s", m.log)
@@ -136,13 +123,13 @@ func TestMcollectiveThatDiesIsNotStartedInEveryCycle(t *testing.T) {
 
 func TestFactsYAML(t *testing.T) {
 	t.Parallel()
-	facts := Facts{"a": "x: y # \"z\"\n<é>", "b": true, "c": map[string]any{"d": []any{"e", nil}}, "yes": "no", "n": "007", "nil": nil}
-	b := factsYAML(facts)
+	fs := facts.Facts{"a": "x: y # \"z\"\n<é>", "b": true, "c": map[string]any{"d": []any{"e", nil}}, "yes": "no", "n": "007", "nil": nil}
+	b := factsYAML(fs)
 	var back map[string]any
 	if err := yaml.Unmarshal(b, &back); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
-	if back["a"] != facts["a"] || back["b"] != "true" || back["yes"] != "no" || back["n"] != "007" {
+	if back["a"] != fs["a"] || back["b"] != "true" || back["yes"] != "no" || back["n"] != "007" {
 		t.Errorf("got %v", back)
 	}
 	ruby := testkit.Tool(t, "ruby")
@@ -158,7 +145,7 @@ func TestFactsYAMLIsWrittenInEveryCycle(t *testing.T) {
 	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = klot2oj2ked2tayn3hu5on7l\n")
 	for _, want := range []string{"1", "2"} {
-		srv.publish(fact(t, "ext_x", want), t0.Add(time.Duration(len(srv.posts))*time.Minute))
+		srv.publish(textFact(t, "ext_x", want), t0.Add(time.Duration(len(srv.posts))*time.Minute))
 		m.cycle(srv)
 		file := filepath.Join(m.base, "root", mcoFacts)
 		b, err := os.ReadFile(file)
@@ -185,13 +172,13 @@ func TestRealMcollectived(t *testing.T) {
 		"plugin.rabbitmq.pool.1.password = not the sample\nfactsource = yaml\nplugin.yaml = /nonexistent\n")
 	m.program("mcollectived", "PATH=/usr/sbin:/usr/bin:/sbin:/bin exec "+real+` "$@"`)
 	m.cycle(srv)
-	waitFor(t, func() bool { return m.mcoRunning() })
+	waitFor(t, func() bool { return m.mco.running() })
 	first := m.mcoPID()
 	m.cycle(srv)
 	if m.mcoPID() != first {
 		t.Errorf("started twice: %d, %d\n%s", first, m.mcoPID(), m.log)
 	}
 	syscall.Kill(first, syscall.SIGKILL)
-	waitFor(t, func() bool { return !m.mcoRunning() })
-	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mcoRunning() })
+	waitFor(t, func() bool { return !m.mco.running() })
+	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mco.running() })
 }

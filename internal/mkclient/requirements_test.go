@@ -1,61 +1,158 @@
 package mkclient
 
 import (
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/generations"
+	"mkbuild/internal/mkclient/settings"
+	server "mkbuild/internal/razor"
 )
 
-// The tests in this file and its neighbours are named for the requirements E01–E36 of
-// docs/runtime.md, which lists them.
+// The tests in this file are named for the requirements E01–E36 of docs/runtime.md, which lists them.
 
 func TestE01_ExtensionFactsAreInTheSamePost(t *testing.T) {
 	t.Parallel()
 	eachFlavour(t, func(t *testing.T, script string) {
-		srv := newRazor(t, razorKind)
-		m := newMachine(t, srv, script)
-		srv.publish(pack(t, member{"facts.d/x.txt", "ext_x=1\n", 0o644},
-			member{"lib/ruby/facter/y.rb", "Facter.add(:ext_y) { setcode { 'two' } }\n", 0o644}), t0)
-		facts := m.cycle(srv)
-		if facts["ext_x"] != "1" || facts["ext_y"] != "two" || facts["facterversion"] == nil {
-			t.Errorf("ext_x=%v ext_y=%v facterversion=%v\n%s", facts["ext_x"], facts["ext_y"], facts["facterversion"], m.log)
-		}
-		if got := facts["mk_extension_facts"]; got != "ext_x,ext_y" {
-			t.Errorf("mk_extension_facts = %v", got)
+		srv, m := bootOn(t, razorKind, script)
+		srv.publish(pack(t, member{"facts.d/x.txt", "ext_x=1\n", 0o644}, fact("lib/ruby/facter/y.rb", "ext_y", "'two'")), t0)
+		got := m.wants(srv, facts.Facts{"ext_x": "1", "ext_y": "two", "mk_extension_facts": "ext_x,ext_y"})
+		if got["facterversion"] == nil {
+			t.Errorf("Facter's own facts are missing\n%s", m.log)
 		}
 	})
 }
 
-func TestE03_RequestsNameNoNode(t *testing.T) {
+// fact is a Ruby file that defines a fact.
+func fact(path, name, code string) member {
+	return member{path, "Facter.add(:" + name + ") { setcode { " + code + " } }\n", 0o644}
+}
+
+// withServer makes a machine that checks in with the project's own server, which has the given
+// files: config.yaml and rules.yaml. EXT in them stands for the path of an extension, which is
+// not there yet.
+func withServer(t *testing.T, config, rules string) (m *machine, ext string) {
+	t.Helper()
+	dir := t.TempDir()
+	ext = filepath.Join(dir, "mk-extension.zip")
+	file := func(name, text string) string {
+		p := filepath.Join(dir, name)
+		testkit.WriteFile(t, p, strings.ReplaceAll(text, "EXT", ext), 0o644)
+		return p
+	}
+	cfg, err := server.LoadConfig(file("config.yaml", config), "production")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Options{
+		Config: cfg, RulesFile: file("rules.yaml", rules), DataDir: filepath.Join(dir, "data"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s.Handler(nil))
+	t.Cleanup(func() {
+		web.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	m = newMachine(t, &razor{Server: web}, shFacter)
+	m.set.Register, m.set.Server = "", web.URL
+	return m, ext
+}
+
+// place puts an extension where a server finds it.
+func place(t *testing.T, file string, ext []byte, mtime time.Time) {
+	t.Helper()
+	tmp := file + ".new"
+	err := errors.Join(os.WriteFile(tmp, ext, 0o644), os.Chtimes(tmp, mtime, mtime), os.Rename(tmp, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestE02_ExtensionFactDrivesReboot(t *testing.T) {
 	t.Parallel()
-	srv := newRazor(t, razorKind)
-	srv.publish(fact(t, "ext_x", "1"), t0)
-	a, b := newMachine(t, srv, shFacter), newMachine(t, srv, shFacter)
+	m, ext := withServer(t, "all:\n  microkernel:\n    extension-zip: EXT\n", `
+tags:
+- name: web
+  rule: ["=", ["fact", "ext_role", "none"], "web"]
+policies:
+- {name: web, repo: r, task: t, broker: noop, tags: [web], max_count: 5}
+`)
+	marker := filepath.Join(m.base, "rebooted")
+	os.Chmod(m.write("root/usr/lib/razor/reboot", "#!/bin/sh\n: > "+marker+"\n"), 0o755)
+	for i, role := range []string{"", "database", "web"} {
+		if role != "" {
+			place(t, ext, textFact(t, "ext_role", role), t0.Add(time.Duration(i)*time.Second))
+		}
+		if err := m.Cycle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(marker); (err == nil) != (role == "web") {
+			t.Errorf("role %q: %v\n%s", role, err, m.log)
+		}
+	}
+}
+
+func TestE03_RequestsNameNoNode(t *testing.T) {
+	srv, a := boot(t, shFacter)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
+	b := newMachine(t, srv, shFacter)
 	b.write("root/sys/class/net/eth0/address", "52:54:00:00:00:02\n")
-	a.cycle(srv)
-	b.cycle(srv)
+	first, second := a.cycle(srv), b.cycle(srv)
 	if x, y := srv.requests[0], srv.requests[1]; !reflect.DeepEqual(x.Header, y.Header) || x.URL.String() != y.URL.String() {
 		t.Errorf("requests differ:\n%v %v\n%v %v", x.URL, x.Header, y.URL, y.Header)
 	}
-	if x, y := a.ref.state.Generations[0].SHA256, b.ref.state.Generations[0].SHA256; x != y {
+	if x, y := first["mk_extension_sha256"], second["mk_extension_sha256"]; x != y || x == "" {
 		t.Errorf("contents differ: %s, %s", x, y)
 	}
 }
 
-func TestE05_UnpackThenCollectThenPost(t *testing.T) {
+func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
 	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	events := filepath.Join(m.base, "events")
+	const named = "microkernel:\n    extension-zip: EXT\n"
+	for config, want := range map[string]any{
+		"all:\n  " + named: "from the file",
+		"all:\n  microkernel:\n    extension-zip: EXT.other\nproduction:\n  " + named:       "from the file",
+		"all:\n  " + named + "development:\n  microkernel:\n    extension-zip: EXT.other\n": "from the file",
+		"all:\n  microkernel:\n    extension-zip: EXT.other\n":                              nil,
+		"all:\n  match_nodes_on: [mac]\n":                                                   nil,
+	} {
+		m, ext := withServer(t, config, "tags: []\n")
+		b := textFact(t, "ext_x", "from the file")
+		place(t, ext, b, t0)
+		if err := m.Cycle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		col, err := m.Collect(t.Context())
+		if err != nil || col.Facts["ext_x"] != want {
+			t.Errorf("%s: ext_x = %v, %v\n%s", config, col.Facts["ext_x"], err, m.log)
+		}
+		if sum := fmt.Sprintf("%x", sha256.Sum256(b)); want != nil && col.Facts["mk_extension_sha256"] != sum {
+			t.Errorf("got the bytes of %v, want %s", col.Facts["mk_extension_sha256"], sum)
+		}
+	}
+}
+
+func TestE05_UnpackThenCollectThenPost(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	events := m.write("events", "")
 	record := func(e string) {
-		f, err := os.OpenFile(events, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(events, os.O_APPEND|os.O_WRONLY, 0o644)
 		if err == nil {
 			fmt.Fprintln(f, e)
 			f.Close()
@@ -77,14 +174,12 @@ func TestE05_UnpackThenCollectThenPost(t *testing.T) {
 }
 
 func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
+	srv, m := boot(t, shFacter)
 	for _, status := range []int{0, 404, 500, 0, 503, 0} {
-		srv.publish(fact(t, "ext_x", "1"), t0)
+		srv.publish(textFact(t, "ext_x", "1"), t0)
 		srv.setFault(nil)
 		if status != 0 {
-			srv.setFault(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+			srv.setFault(respond(status, nil, ""))
 		}
 		m.cycle(srv)
 	}
@@ -96,16 +191,11 @@ func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
 func TestE07_RunningClientUsesNewExtension(t *testing.T) {
 	t.Parallel()
 	for _, kind := range serverKinds {
-		srv := newRazor(t, kind)
-		m := newMachine(t, srv, shFacter)
-		if got := m.cycle(srv)["ext_x"]; got != nil {
-			t.Fatalf("%s: ext_x = %v before anything was published", kind, got)
-		}
+		srv, m := bootOn(t, kind, shFacter)
+		m.wants(srv, facts.Facts{"ext_x": nil})
 		for i, want := range []string{"one", "two", "three"} {
-			srv.publish(fact(t, "ext_x", want), t0.Add(time.Duration(i)*time.Second))
-			if got := m.cycle(srv)["ext_x"]; got != want {
-				t.Errorf("%s: ext_x = %v, want %s\n%s", kind, got, want, m.log)
-			}
+			srv.publish(textFact(t, "ext_x", want), t0.Add(time.Duration(i)*time.Second))
+			m.wants(srv, facts.Facts{"ext_x": want})
 		}
 	}
 }
@@ -117,14 +207,13 @@ func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 	t.Parallel()
 	for name, clock := range clocks {
 		for _, kind := range serverKinds {
-			srv := newRazor(t, kind)
-			m := newMachine(t, srv, shFacter, func(o *Options, _ *Settings) { o.Now = func() time.Time { return clock } })
-			srv.publish(fact(t, "ext_x", "1"), t0)
+			srv, m := bootOn(t, kind, shFacter, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
+			srv.publish(textFact(t, "ext_x", "1"), t0)
 			m.cycle(srv)
 			first := m.generation()
-			srv.publish(fact(t, "ext_x", "2"), t0.Add(time.Second))
-			if got := m.cycle(srv)["ext_x"]; got != "2" || m.generation() == first {
-				t.Errorf("%s, clock %s: ext_x = %v", kind, name, got)
+			srv.publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
+			if m.wants(srv, facts.Facts{"ext_x": "2"}); m.generation() == first {
+				t.Errorf("%s, clock %s: the same directory", kind, name)
 			}
 		}
 	}
@@ -132,29 +221,16 @@ func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 
 func TestE09_NeverDownloadedIsFetchedWhateverItsTimestamp(t *testing.T) {
 	t.Parallel()
-	statuses := map[string]http.HandlerFunc{
-		"404":       func(w http.ResponseWriter, r *http.Request) { http.Error(w, "{}", 404) },
-		"500":       func(w http.ResponseWriter, r *http.Request) { http.Error(w, "{}", 500) },
-		"empty 200": func(http.ResponseWriter, *http.Request) {},
-		"garbage": func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
-			fmt.Fprint(w, "<html>")
-		},
-	}
+	now := map[string]string{"Last-Modified": time.Now().UTC().Format(http.TimeFormat)}
 	for _, kind := range serverKinds {
-		srv := newRazor(t, kind)
-		m := newMachine(t, srv, shFacter)
-		for name, h := range statuses {
-			srv.setFault(h)
-			if got := m.cycle(srv)["ext_x"]; got != nil {
-				t.Fatalf("%s after %s: ext_x = %v", kind, name, got)
-			}
+		srv, m := bootOn(t, kind, shFacter)
+		for _, fault := range []http.HandlerFunc{respond(404, nil, "{}"), respond(500, nil, "{}"), respond(200, nil, ""), respond(200, now, "<html>")} {
+			srv.setFault(fault)
+			m.wants(srv, facts.Facts{"ext_x": nil})
 		}
 		srv.setFault(nil)
-		srv.publish(fact(t, "ext_x", "old"), time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC))
-		if got := m.cycle(srv)["ext_x"]; got != "old" {
-			t.Errorf("%s: ext_x = %v\n%s", kind, got, m.log)
-		}
+		srv.publish(textFact(t, "ext_x", "old"), time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC))
+		m.wants(srv, facts.Facts{"ext_x": "old"})
 	}
 }
 
@@ -162,17 +238,16 @@ func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 	t.Parallel()
 	for _, kind := range serverKinds {
 		for _, step := range []time.Duration{0, -time.Hour} {
-			srv := newRazor(t, kind)
-			m := newMachine(t, srv, shFacter)
-			srv.publish(fact(t, "ext_x", "1"), t0)
+			srv, m := bootOn(t, kind, shFacter)
+			srv.publish(textFact(t, "ext_x", "1"), t0)
 			m.cycle(srv)
 			first := m.generation()
 			if step != 0 {
-				srv.publish(fact(t, "ext_x", "rolled back"), t0.Add(step))
+				srv.publish(textFact(t, "ext_x", "rolled back"), t0.Add(step))
 			}
 			for range 3 {
-				if got := m.cycle(srv)["ext_x"]; got != "1" || m.generation() != first {
-					t.Errorf("%s, %v: ext_x = %v in %s, was in %s", kind, step, got, m.generation(), first)
+				if m.wants(srv, facts.Facts{"ext_x": "1"}); m.generation() != first {
+					t.Errorf("%s, %v: in %s, was in %s", kind, step, m.generation(), first)
 				}
 			}
 			if n := strings.Count(m.log.String(), "rolled back?"); step != 0 && kind != rfcKind && n != 1 {
@@ -183,44 +258,35 @@ func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 }
 
 func TestE11_OldAndNewNeverMix(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	srv.publish(fact(t, "ext_a", "1"), t0)
+	srv, m := boot(t, shFacter)
+	srv.publish(textFact(t, "ext_a", "1"), t0)
 	m.cycle(srv)
-	srv.publish(fact(t, "ext_b", "2"), t0.Add(time.Minute))
-	facts := m.cycle(srv)
-	if facts["ext_a"] != nil || facts["ext_b"] != "2" {
-		t.Errorf("ext_a = %v, ext_b = %v", facts["ext_a"], facts["ext_b"])
-	}
+	srv.publish(textFact(t, "ext_b", "2"), t0.Add(time.Minute))
+	m.wants(srv, facts.Facts{"ext_a": nil, "ext_b": "2"})
 	if _, err := os.Stat(filepath.Join(m.generation(), "facts.d/ext_a.txt")); err == nil {
 		t.Error("a file of the old generation is in the new one")
 	}
 }
 
 func TestE12_ExtensionIsNotPersistent(t *testing.T) {
-	t.Parallel()
-	if DefaultExtensionRoot != "/tmp/mk-extension" {
-		t.Errorf("%s may not be on the RAM file system", DefaultExtensionRoot)
+	if generations.DefaultDir != "/tmp/mk-extension" {
+		t.Errorf("%s may not be on the RAM file system", generations.DefaultDir)
 	}
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
+	srv, m := boot(t, shFacter)
 	before := listing(t, m.base)
-	srv.publish(fact(t, "ext_x", "1"), t0)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	if m.generation() == "" {
 		t.Fatal("no generation")
 	}
-	if err := os.RemoveAll(m.opt.ExtensionRoot); err != nil { // a reboot
+	if err := os.RemoveAll(m.opt.ExtensionDir); err != nil { // a reboot
 		t.Fatal(err)
 	}
 	if after := listing(t, m.base); !reflect.DeepEqual(before, after) {
 		t.Errorf("left behind outside the extension's root: %q, had %q", after, before)
 	}
 	srv.publish(nil, t0)
-	if got := m.cycle(srv); got["ext_x"] != nil || got["mk_extension_status"] != "none" {
-		t.Errorf("after a reboot: %v, %v", got["ext_x"], got["mk_extension_status"])
-	}
+	m.wants(srv, facts.Facts{"ext_x": nil, "mk_extension_status": "none"})
 }
 
 // listing names everything below dir.
@@ -237,29 +303,21 @@ func listing(t testing.TB, dir string) (names []string) {
 }
 
 func TestE13_LocalEditsVanishWithANewExtension(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	srv.publish(fact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, shFacter)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
-	os.WriteFile(filepath.Join(m.generation(), "facts.d/marker.txt"), []byte("marker=1\n"), 0o644)
-	if m.cycle(srv)["marker"] != "1" {
-		t.Fatal("the edit has no effect: the test proves nothing")
-	}
-	srv.publish(fact(t, "ext_x", "1"), t0.Add(time.Minute)) // the same content, touched
-	if got := m.cycle(srv)["marker"]; got != nil {
-		t.Errorf("marker = %v after a new extension", got)
-	}
+	testkit.WriteFile(t, filepath.Join(m.generation(), "facts.d/marker.txt"), "marker=1\n", 0o644)
+	m.wants(srv, facts.Facts{"marker": "1"})
+	srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // the same content, touched
+	m.wants(srv, facts.Facts{"marker": nil})
 }
 
 func TestE14_IdleCyclesEraseNothing(t *testing.T) {
-	t.Parallel()
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	srv.publish(fact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, shFacter)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	marker := filepath.Join(m.generation(), "marker")
-	os.WriteFile(marker, nil, 0o644)
+	testkit.WriteFile(t, marker, "", 0o644)
 	for range 5 {
 		m.cycle(srv)
 	}
@@ -269,76 +327,275 @@ func TestE14_IdleCyclesEraseNothing(t *testing.T) {
 }
 
 func TestE15_BinIsInPath(t *testing.T) {
-	t.Parallel()
-	script := flavours(t)[2].script
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, script)
+	srv, m := boot(t, flavours(t)[2].script)
 	srv.publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho from-tool\n", 0o755},
 		member{"facts.d/x", "#!/bin/sh\necho ext_tool=$(sh -c ext-tool)\necho ext_path=$PATH\n", 0o755}), t0)
-	facts := m.cycle(srv)
-	path, _ := facts["ext_path"].(string)
-	if facts["ext_tool"] != "from-tool" || !strings.HasPrefix(path, m.generation()+"/bin:") {
-		t.Errorf("ext_tool = %v, ext_path = %v\n%s", facts["ext_tool"], path, m.log)
+	path, _ := m.wants(srv, facts.Facts{"ext_tool": "from-tool"})["ext_path"].(string)
+	if !strings.HasPrefix(path, m.generation()+"/bin:") {
+		t.Errorf("ext_path = %v\n%s", path, m.log)
 	}
+}
+
+// compile makes a program or a library out of C, and returns it as the content of a member.
+func compile(t *testing.T, dir, out, source string, args ...string) string {
+	t.Helper()
+	src := filepath.Join(dir, out+".c")
+	testkit.WriteFile(t, src, source, 0o644)
+	testkit.Run(t, testkit.Tool(t, "cc"), append([]string{"-o", filepath.Join(dir, out), src}, args...)...)
+	b, err := os.ReadFile(filepath.Join(dir, out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func TestE16_LibIsInLibraryPath(t *testing.T) {
-	t.Parallel()
-	cc := testkit.Tool(t, "cc")
+	srv, m := boot(t, shFacter)
 	dir := t.TempDir()
-	write := func(name, body string) string {
-		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, []byte(body), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	lib := write("lib.c", "const char *answer(void) { return \"ext_elf=from-library\"; }\n")
-	prog := write("prog.c", "#include <stdio.h>\nconst char *answer(void);\nint main(void) { puts(answer()); return 0; }\n")
-	testkit.Run(t, cc, "-shared", "-fPIC", "-o", filepath.Join(dir, "libext.so"), lib)
-	testkit.Run(t, cc, "-o", filepath.Join(dir, "prog"), prog, "-L"+dir, "-lext")
-	read := func(name string) string {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, shFacter)
-	srv.publish(pack(t, member{"facts.d/elf", read("prog"), 0o755}, member{"lib/libext.so", read("libext.so"), 0o644}), t0)
-	if got := m.cycle(srv)["ext_elf"]; got != "from-library" {
-		t.Errorf("ext_elf = %v\n%s", got, m.log)
-	}
+	lib := compile(t, dir, "libext.so", "const char *answer(void) { return \"ext_elf=from-library\"; }\n", "-shared", "-fPIC")
+	prog := compile(t, dir, "prog", "#include <stdio.h>\nconst char *answer(void);\nint main(void) { puts(answer()); return 0; }\n", "-L"+dir, "-lext")
+	srv.publish(pack(t, member{"facts.d/elf", prog, 0o755}, member{"lib/libext.so", lib, 0o644}), t0)
+	m.wants(srv, facts.Facts{"ext_elf": "from-library"})
 }
 
 func TestE17_LibRubyIsInRubylib(t *testing.T) {
-	t.Parallel()
-	script := flavours(t)[2].script
-	srv := newRazor(t, razorKind)
-	m := newMachine(t, srv, script)
+	srv, m := boot(t, flavours(t)[2].script)
 	srv.publish(pack(t, member{"lib/ruby/site_helper.rb", "SITE = 'helped'\n", 0o644},
 		member{"lib/ruby/facter/z.rb", "require 'site_helper'\nFacter.add(:ext_site) { setcode { SITE } }\n", 0o644}), t0)
-	if got := m.cycle(srv)["ext_site"]; got != "helped" {
-		t.Errorf("ext_site = %v\n%s", got, m.log)
-	}
+	m.wants(srv, facts.Facts{"ext_site": "helped"})
 }
 
 func TestE18_FactsDInAllFourKinds(t *testing.T) {
 	t.Parallel()
 	eachFlavour(t, func(t *testing.T, script string) {
-		srv := newRazor(t, razorKind)
-		m := newMachine(t, srv, script)
+		srv, m := bootOn(t, razorKind, script)
 		srv.publish(pack(t, member{"facts.d/a.txt", "ext_txt=t\n", 0o644}, member{"facts.d/b.json", `{"ext_json":"j"}`, 0o644},
 			member{"facts.d/c.yaml", "ext_yaml: y\n", 0o644}, member{"facts.d/d.sh", "#!/bin/sh\necho ext_exec=e\n", 0o755},
 			member{"facts.d/.hidden.txt", "ext_hidden=1\n", 0o644}, member{"facts.d/sub/e.txt", "ext_sub=1\n", 0o644},
 			member{"facts.d/f.yml", "ext_yml: 1\n", 0o644}, member{"facts.d/g.exe", "#!/bin/sh\necho ext_exe=1\n", 0o755}), t0)
-		facts := m.cycle(srv)
-		for name, want := range map[string]any{"ext_txt": "t", "ext_json": "j", "ext_yaml": "y", "ext_exec": "e",
-			"ext_hidden": nil, "ext_sub": nil, "ext_yml": nil, "ext_exe": nil} {
-			if facts[name] != want {
-				t.Errorf("%s = %v, want %v\n%s", name, facts[name], want, m.log)
+		m.wants(srv, facts.Facts{"ext_txt": "t", "ext_json": "j", "ext_yaml": "y", "ext_exec": "e",
+			"ext_hidden": nil, "ext_sub": nil, "ext_yml": nil, "ext_exe": nil})
+	})
+}
+
+// envFact reports the whole environment of a fact.
+const envFact = "#!/bin/sh\necho ext_env=$(env | sort | tr '\\n' ' ')\n"
+
+func TestE19_InheritedSearchPathsStay(t *testing.T) {
+	srv, m := boot(t, shFacter, func(o *Options, _ *settings.Settings) {
+		o.Facts.Environ = []string{"PATH=/opt/mine:/usr/bin:/bin", "RUBYLIB=/opt/ruby", "LD_LIBRARY_PATH=/opt/lib", "FACTER_evil=1", "RUBYOPT=-d"}
+	})
+	srv.publish(pack(t, member{"facts.d/e", envFact, 0o755}), t0)
+	env := m.cycle(srv)["ext_env"].(string) + " "
+	gen := m.generation()
+	for _, want := range []string{"PATH=" + gen + "/bin:/opt/mine:/usr/bin:/bin:" + m.bin + " ",
+		"RUBYLIB=" + gen + "/lib/ruby:/opt/ruby ", "LD_LIBRARY_PATH=" + gen + "/lib:/opt/lib "} {
+		if !strings.Contains(env, want) {
+			t.Errorf("%q is not in %q", want, env)
+		}
+	}
+	for _, bad := range []string{"FACTER_", "RUBYOPT"} {
+		if strings.Contains(env, bad) {
+			t.Errorf("%s leaked into %q", bad, env)
+		}
+	}
+}
+
+func TestE20_AnyDirectoryMayBeMissing(t *testing.T) {
+	t.Parallel()
+	for _, members := range [][]member{
+		{{"bin/x", "x", 0o755}}, {{"lib/x.so", "x", 0o644}}, {{"lib/ruby/facter/x.rb", "", 0o644}},
+		{{"facts.d/x.txt", "a=b\n", 0o644}}, {{"share/x", "x", 0o644}}, nil,
+	} {
+		srv, m := bootOn(t, razorKind, shFacter)
+		srv.publish(pack(t, members...), t0)
+		m.wants(srv, facts.Facts{"mk_extension_status": "active", "mk_extension_error": ""})
+	}
+}
+
+func TestE21_OnlyThreeVariablesDiffer(t *testing.T) {
+	srv, m := boot(t, strings.Replace(shFacter, `echo "$out}"`, `echo "$out,\"fenv\":\"$(env | sort | tr '\n' ' ')\"}"`, 1))
+	others := func() (rest []string) {
+		for _, kv := range strings.Fields(m.cycle(srv)["fenv"].(string)) {
+			name, _, _ := strings.Cut(kv, "=")
+			if name != "PATH" && name != "LD_LIBRARY_PATH" && name != "RUBYLIB" && name != "PWD" {
+				rest = append(rest, kv)
 			}
 		}
+		return rest
+	}
+	without := others()
+	srv.publish(textFact(t, "ext_x", "1"), t0)
+	if with := others(); !reflect.DeepEqual(with, without) || len(with) == 0 {
+		t.Errorf("without: %s\nwith:    %s", without, with)
+	}
+}
+
+func TestE22_ExecutableBitIsPreserved(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	srv.publish(pack(t, member{"bin/yes", "x", 0o755}, member{"bin/no", "x", 0o644}, member{"bin/group", "x", 0o775}), t0)
+	m.cycle(srv)
+	for name, want := range map[string]os.FileMode{"yes": 0o755, "no": 0o644, "group": 0o755} {
+		if fi, err := os.Stat(filepath.Join(m.generation(), "bin", name)); err != nil || fi.Mode() != want {
+			t.Errorf("%s: %v, %v; want %v", name, fi.Mode(), err, want)
+		}
+	}
+}
+
+func TestE23_NoSpecialBits(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	srv.publish(pack(t, member{"bin/a", "x", 0o104755}, member{"bin/b", "x", 0o102755}, member{"bin/c", "x", 0o106777},
+		member{"bin/d", "x", 0o101755}, member{"bin/e/", "", 0o047777}), t0)
+	m.cycle(srv)
+	for _, p := range listing(t, m.generation())[1:] {
+		fi, err := os.Lstat(p)
+		if err != nil || fi.Mode()&^os.ModeDir != 0o755 {
+			t.Errorf("%s: %v, %v", p, fi.Mode(), err)
+		}
+	}
+}
+
+func TestE24_FactsRunAsTheClientsUser(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	srv.publish(pack(t, member{"facts.d/id", "#!/bin/sh\necho ext_uid=$(id -u)\n", 0o755}), t0)
+	m.wants(srv, facts.Facts{"ext_uid": strconv.Itoa(os.Geteuid())}) // 0 in an image
+}
+
+func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	seen := map[string]bool{}
+	for i := range 5 {
+		srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Duration(i)*time.Second))
+		m.cycle(srv)
+		seen[m.generation()] = true
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d directories for 5 generations", len(seen))
+	}
+}
+
+func TestE26_ContentIsReachableRelatively(t *testing.T) {
+	t.Parallel()
+	eachFlavour(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, razorKind, script)
+		// The image has external facts of its own: Facter 1.7 and 2 then get a merged directory.
+		m.write("root/etc/facter/facts.d/own.txt", "img_own=kept\next_here=image\n")
+		srv.publish(pack(t, member{"share/data", "shared\n", 0o644},
+			member{"facts.d/x", "#!/bin/sh\necho ext_rel=$(cat \"$(dirname \"$0\")/../share/data\")\necho ext_cwd=$(cat share/data)\n", 0o755},
+			member{"facts.d/y.txt", "ext_here=extension\n", 0o644}), t0)
+		m.wants(srv, facts.Facts{"ext_rel": "shared", "ext_cwd": "shared", "img_own": "kept", "ext_here": "extension"})
 	})
+}
+
+// counts runs a fact that counts its runs, with two cycles for each of two extensions.
+func counts(t *testing.T, srv *razor, m *machine, script string) string {
+	t.Helper()
+	var got []string
+	for i := range 4 {
+		srv.publish(pack(t, member{"facts.d/c", script, 0o755}), t0.Add(time.Duration(i/2)*time.Minute))
+		got = append(got, fmt.Sprint(m.cycle(srv)["ext_count"]))
+	}
+	return strings.Join(got, " ")
+}
+
+func TestE27_StateOutsideSurvives(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	counter := filepath.Join(m.base, "counter")
+	if got := counts(t, srv, m, "#!/bin/sh\necho x >> "+counter+"\necho ext_count=$(wc -l < "+counter+")\n"); got != "1 2 3 4" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestE28_StateInsideVanishes(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	if got := counts(t, srv, m, "#!/bin/sh\ncd \"$(dirname \"$0\")/..\"\necho x >> counter\necho ext_count=$(wc -l < counter)\n"); got != "1 2 1 2" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestE29_RubyFactsLoadWithoutConfiguration(t *testing.T) {
+	t.Parallel()
+	eachStandIn(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, razorKind, script)
+		srv.publish(pack(t, fact("lib/ruby/facter/auto.rb", "ext_auto", "'loaded'"), fact("lib/ruby/not_a_fact.rb", "ext_not", "'loaded'")), t0)
+		m.wants(srv, facts.Facts{"ext_auto": "loaded", "ext_not": nil})
+	})
+}
+
+func TestE30_FirstCheckinHasThem(t *testing.T) {
+	t.Parallel()
+	srv, m := bootOn(t, rfcKind, shFacter)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
+	if m.wants(srv, facts.Facts{"ext_x": "1"}); len(srv.posts) != 1 {
+		t.Errorf("%d posts", len(srv.posts))
+	}
+}
+
+func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	srv.publish(pack(t, member{"env", "FACTER_evil=1\n", 0o644}, member{".profile", "export FACTER_evil=1\n", 0o644},
+		member{"etc/environment", "FACTER_evil=1\n", 0o644}, member{"bin/env.sh", "export FACTER_evil=1\n", 0o755},
+		member{"facts.d/e", envFact, 0o755}), t0)
+	if env, _ := m.wants(srv, facts.Facts{"evil": nil})["ext_env"].(string); env == "" || strings.Contains(env, "evil") {
+		t.Errorf("ext_env = %q", env)
+	}
+}
+
+func TestE32_FactersOwnExecFindsTools(t *testing.T) {
+	t.Parallel()
+	eachFlavour(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, razorKind, script)
+		srv.publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho ran\n", 0o755},
+			fact("lib/ruby/facter/t.rb", "ext_ran", "Facter::Util::Resolution.exec('ext-tool')"),
+			fact("lib/ruby/facter/w.rb", "ext_which", "Facter::Core::Execution.which('ext-tool')")), t0)
+		got := m.wants(srv, facts.Facts{"ext_ran": "ran"})
+		// Facter 1.x has no Facter::Core.
+		version, _ := got["facterversion"].(string)
+		if want := filepath.Join(m.generation(), "bin/ext-tool"); got["ext_which"] != want && !strings.HasPrefix(version, "1.") {
+			t.Errorf("ext_which = %v, want %s", got["ext_which"], want)
+		}
+	})
+}
+
+func TestE33_TroubleNeverPreventsACheckin(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	for _, f := range quickFaults(t) {
+		srv.publish(f.zip, t0)
+		srv.setFault(f.handler)
+		m.cycle(srv) // fails the test unless a check-in arrives
+	}
+}
+
+func TestE34_TheNextCycleTriesAgain(t *testing.T) {
+	t.Parallel()
+	good := textFact(t, "ext_x", "1")
+	for _, f := range quickFaults(t) {
+		srv, m := bootOn(t, rfcKind, shFacter)
+		srv.publish(f.zip, t0)
+		srv.setFault(f.handler)
+		m.cycle(srv)
+		srv.publish(good, t0) // with the timestamp of the one that failed
+		srv.setFault(nil)
+		if got := m.cycle(srv)["ext_x"]; got != "1" {
+			t.Errorf("after %s: ext_x = %v\n%s", f.name, got, m.log)
+		}
+	}
+}
+
+func TestE35_NoExtensionIsQuiet(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	for range 3 {
+		m.wants(srv, facts.Facts{"mk_extension_status": "none", "mk_extension_error": ""})
+	}
+	if m.log.Len() != 0 || len(srv.logs) != 0 {
+		t.Errorf("log %q, server's log %q", m.log, srv.logs)
+	}
+}
+
+func TestE36_ScriptsRubyAndELFAtWill(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	elf := compile(t, t.TempDir(), "p", "#include <stdio.h>\nint main(void) { puts(\"ext_elf=1\"); return 0; }\n")
+	srv.publish(pack(t, member{"facts.d/elf", elf, 0o755}, member{"facts.d/sh", "#!/bin/sh\necho ext_sh=1\n", 0o755},
+		member{"facts.d/rb", "#!" + testkit.Tool(t, "ruby") + "\nputs 'ext_rb=1'\n", 0o755}), t0)
+	m.wants(srv, facts.Facts{"ext_elf": "1", "ext_sh": "1", "ext_rb": "1"})
 }

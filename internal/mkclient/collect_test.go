@@ -1,0 +1,215 @@
+package mkclient
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/program"
+)
+
+// What check-ins say of a machine, whatever happens to Facter, to the tools and to their children.
+
+func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
+	srv, m := boot(t, `case "$1" in --version) echo 1.5.8 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' ;; *) exit 12 ;; esac`)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
+	m.wants(srv, facts.Facts{"kernel": "Linux", "ext_x": "1"})
+}
+
+// TestExternalFilesAreContained has one bad file of each kind next to a good one.
+func TestExternalFilesAreContained(t *testing.T) {
+	srv, m := boot(t, "")
+	m.factTimeout(time.Second)
+	var big strings.Builder
+	for i := range 200000 {
+		fmt.Fprintf(&big, "x%d=1\n", i)
+	}
+	srv.publish(pack(t, member{"facts.d/a.json", "[1]", 0o644}, member{"facts.d/b.yaml", "a: [", 0o644},
+		member{"facts.d/c.sh", "#!/bin/sh\nsleep 60\n", 0o755}, member{"facts.d/d", "#!/no/such/shell\n", 0o755},
+		member{"facts.d/e", "#!/bin/sh\necho ext_e=partial\nexit 1\n", 0o755}, member{"facts.d/f.txt", big.String(), 0o644},
+		member{"facts.d/z.txt", "Ext_Z=1\n", 0o644}, member{"facts.d/zz.txt", "ext_z=second\n", 0o644}), t0)
+	m.wants(srv, facts.Facts{"ext_z": "1", "ext_e": "partial", "mk_extension_status": "active"})
+}
+
+func TestFactsDoNotChangeBetweenCheckins(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	srv.publish(textFact(t, "ext_x", "1"), t0)
+	first, _ := json.Marshal(m.cycle(srv))
+	for range 3 {
+		next, _ := json.Marshal(m.cycle(srv))
+		if string(next) != string(first) {
+			t.Errorf("%s\n%s", first, next)
+		}
+	}
+}
+
+// TestCardThatComesUpMeanwhile brings a card up while Facter runs: it is in the same check-in.
+func TestCardThatComesUpMeanwhile(t *testing.T) {
+	srv, m := boot(t, "")
+	card := filepath.Join(m.base, "root/sys/class/net/eth1")
+	m.program("facter", "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nPATH=/usr/bin:/bin\nmkdir -p "+card+"/device\n"+
+		"echo 52:54:00:00:00:02 >"+card+"/address; echo 1 >"+card+"/type\necho '{\"facterversion\":\"2.5.7\"}'")
+	m.cycle(srv)
+	if got, want := srv.last().HWID, "525400000001_525400000002"; got != want {
+		t.Errorf("hw_id = %s, want %s", got, want)
+	}
+}
+
+// TestBondSlavesKeepTheirOwnAddress enslaves two cards: a bond gives both the same address.
+func TestBondSlavesKeepTheirOwnAddress(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	for i, name := range []string{"eth0", "eth1"} {
+		dir := "root/sys/class/net/" + name
+		m.write(dir+"/address", "52:54:00:00:00:01\n")
+		m.write(dir+"/type", "1")
+		m.write(dir+"/device/uevent", "")
+		m.write(dir+"/bonding_slave/perm_hwaddr", fmt.Sprintf("52:54:00:00:00:A%d\n", i))
+	}
+	m.cycle(srv)
+	if got, want := srv.last().HWID, "5254000000a0_5254000000a1"; got != want {
+		t.Errorf("hw_id = %s, want %s", got, want)
+	}
+}
+
+func TestHardwareSourcesAreContained(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	m.program("lscpu", "echo Architecture: i686; exit 1")
+	m.program("lshw", "sleep 60")
+	m.program("dmidecode", "echo garbage; exit 1")
+	if got := m.wants(srv, facts.Facts{"mk_hw_lscpu_Architecture": "i686"}); got["mk_hw_boot_mode"] == nil {
+		t.Error("sysfs gave nothing")
+	}
+	for _, name := range []string{"lshw", "dmidecode"} {
+		if !strings.Contains(m.log.String(), "hardware facts of "+name) {
+			t.Errorf("the failure of %s is not in the log", name)
+		}
+	}
+	m.program("lshw", `echo '<node id="core" class="bus"><node id="network" class="network"><businfo>x</businfo></node></node>'`)
+	m.wants(srv, facts.Facts{"mk_hw_nic_count": nil})                 // a tool that failed is not run again at once
+	m.write("root/sys/class/net/eth9/address", "52:54:00:00:00:09\n") // a card is plugged in
+	m.wants(srv, facts.Facts{"mk_hw_nic_count": "1"})
+}
+
+func TestSysfsStandsInForLshw(t *testing.T) {
+	srv, m := boot(t, "")
+	dev := m.write("root/sys/devices/virtio1/vendor", "0x1af4\n")
+	disk := filepath.Join(m.base, "root/sys/block/vda")
+	m.write("root/sys/block/vda/size", "976773168\n")
+	m.write("root/sys/block/loop0/size", "0\n")
+	if err := os.Symlink(filepath.Dir(dev), filepath.Join(disk, "device")); err != nil {
+		t.Fatal(err)
+	}
+	got := m.wants(srv, facts.Facts{
+		"mk_hw_disk_count": "1", "mk_hw_disk0_logical_name": "/dev/vda", "mk_hw_disk0_size": "465GiB (500GB)",
+		"mk_hw_nic_count": "1", "mk_hw_nic0_logical_name": "eth0", "blockdevices": "vda", "blockdevice_vda_size": "500107862016",
+		"macaddress": "52:54:00:00:00:01", "macaddress_eth0": "52:54:00:00:00:01", "macaddress_dummy0": nil, "interfaces": "dummy0,eth0,lo",
+		"kernel": "Linux", "blockdevice_vda_vendor": "0x1af4",
+	})
+	if n, _ := got["processorcount"].(string); n == "" || n == "0" {
+		t.Errorf("processorcount = %v", got["processorcount"])
+	}
+}
+
+// readPID waits for a program to write its number.
+func readPID(t *testing.T, file string) (pid int) {
+	t.Helper()
+	waitFor(t, func() bool {
+		b, _ := os.ReadFile(file)
+		n, _ := fmt.Sscanf(string(b), "%d\n", &pid)
+		return n == 1
+	})
+	return pid
+}
+
+// alive reports whether a process runs; one that waits to be reaped does not.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(rest, "Z")
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("it does not happen")
+}
+
+// TestChildrenOfFactsDoNotPileUp leaves one child in the background in every cycle, and one that
+// has become a daemon.
+func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	dir := filepath.Dir(m.write("pids/.keep", ""))
+	script := "#!/bin/sh\nsleep 60 >/dev/null 2>&1 &\necho $! > " + dir + "/$$\necho ext_x=1\n"
+	daemon := "#!/bin/sh\n[ -f " + dir + "/daemon ] || setsid sh -c 'echo $$ > " + dir + "/daemon; exec sleep 60' >/dev/null 2>&1 &\necho ext_d=1\n"
+	srv.publish(pack(t, member{"facts.d/x", script, 0o755}, member{"facts.d/d", daemon, 0o755}), t0)
+	m.cycle(srv)
+	demon := readPID(t, filepath.Join(dir, "daemon"))
+	t.Cleanup(func() { syscall.Kill(demon, syscall.SIGKILL) })
+	for range 3 {
+		m.cycle(srv)
+	}
+	running := func() (n int) {
+		files, _ := filepath.Glob(filepath.Join(dir, "[0-9]*"))
+		for _, f := range files {
+			if alive(readPID(t, f)) {
+				n++
+			}
+		}
+		return n
+	}
+	waitFor(t, func() bool { return running() == 1 }) // only the last one's is left
+	if !alive(demon) {
+		t.Error("the daemon was killed too")
+	}
+	srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute))
+	m.cycle(srv)
+	waitFor(t, func() bool { return running() == 0 })
+}
+
+// TestHangLeavesNoProcess kills the whole group of a Facter that hangs, not its first process.
+func TestHangLeavesNoProcess(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	srv, m := boot(t, "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nsleep 60 &\necho $! > "+pidFile+"\nwait")
+	m.factTimeout(1500 * time.Millisecond)
+	hangs(t, func() { m.cycle(srv) }, pidFile)
+}
+
+// hangs runs what must not wait for a program that hangs, and must kill its child.
+func hangs(t *testing.T, run func(), pidFile string) {
+	t.Helper()
+	start := time.Now()
+	run()
+	if d := time.Since(start); d > 30*time.Second {
+		t.Errorf("took %s", d)
+	}
+	pid := readPID(t, pidFile)
+	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
+	waitFor(t, func() bool { return !alive(pid) })
+}
+
+// TestHangingToolIsContained has lshw hang with a child: the check-in does not wait for it, nor
+// does the next one run it again.
+func TestHangingToolIsContained(t *testing.T) {
+	srv, m := boot(t, shFacter)
+	pidFile := filepath.Join(m.base, "pid")
+	m.program("lshw", "PATH=/usr/bin:/bin\nsleep 60 &\necho $! > "+pidFile+"\nwait")
+	hangs(t, func() {
+		for range 3 {
+			m.cycle(srv)
+		}
+	}, pidFile)
+	if !strings.Contains(m.log.String(), "lshw "+program.ErrTimeout.Error()) || strings.Count(m.log.String(), "lshw") > 2 {
+		t.Errorf("log:\n%s", m.log)
+	}
+}

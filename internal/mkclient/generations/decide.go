@@ -1,0 +1,129 @@
+package generations
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// reply is the part of an HTTP answer that decides what becomes of an extension.
+type reply struct {
+	Status       int
+	Length       int64 // -1 when the server does not say
+	LastModified string
+	ETag         string
+	ContentRange string
+}
+
+// replyOf takes the deciding part of an answer.
+func replyOf(resp *http.Response) reply {
+	return reply{
+		Status: resp.StatusCode, Length: resp.ContentLength,
+		LastModified: resp.Header.Get("Last-Modified"), ETag: resp.Header.Get("ETag"),
+		ContentRange: resp.Header.Get("Content-Range"),
+	}
+}
+
+// validators identify one state of the file at the server.
+type validators struct {
+	LastModified string `json:"last_modified,omitempty"` // verbatim
+	ETag         string `json:"etag,omitempty"`
+	Size         int64  `json:"size"`
+}
+
+// verdict is what to do with an answer.
+type verdict int
+
+const (
+	keep   verdict = iota // nothing new
+	older                 // nothing new: the server's copy is older than ours
+	fetch                 // read the body
+	gone                  // the server has no extension
+	failed                // no usable answer: try again in the next cycle
+)
+
+// decide is the download condition. It compares the server's timestamps with each other and never looks
+// at a clock of this machine. have is the downloaded copy, nil without one. It works with RFC-correct
+// servers (304), nginx (exact comparison of If-Modified-Since, hence the verbatim string), and Razor's
+// own, which answers 200 with an empty body for "unchanged", never 304, and 200 to a range.
+func decide(have *validators, r reply, anyChange bool) verdict {
+	switch {
+	case r.Status == http.StatusNotFound, r.Status == http.StatusGone:
+		return gone
+	case r.Status == http.StatusNotModified && have != nil:
+		return keep
+	case r.Status != http.StatusOK, r.ContentRange != "":
+		return failed
+	case r.Length == 0 && have != nil:
+		return keep
+	case r.Length == 0:
+		return failed
+	case have == nil:
+		return fetch
+	}
+	return compare(have, r, anyChange)
+}
+
+// compare decides for a full answer when there is a copy already.
+func compare(have *validators, r reply, anyChange bool) verdict {
+	same := sameFile(have, r)
+	if r.LastModified != "" && r.LastModified == have.LastModified {
+		if same {
+			return keep
+		}
+		return fetch // replaced within the second that a timestamp can show
+	}
+	ours, err1 := http.ParseTime(have.LastModified)
+	theirs, err2 := http.ParseTime(r.LastModified)
+	switch {
+	case err1 != nil || err2 != nil:
+		if have.ETag != "" && r.ETag == have.ETag && same {
+			return keep
+		}
+		return fetch // no timestamps: the content's hash decides
+	case anyChange || theirs.After(ours):
+		return fetch
+	case theirs.Before(ours):
+		return older
+	case same:
+		return keep
+	}
+	return fetch
+}
+
+// sameFile reports whether nothing but the timestamp could tell the two apart.
+func sameFile(have *validators, r reply) bool {
+	if r.Length >= 0 && r.Length != have.Size {
+		return false
+	}
+	return have.ETag == "" || r.ETag == "" || strongTag(have.ETag) == strongTag(r.ETag)
+}
+
+// strongTag drops the weakness mark: a proxy that compresses may add it to the same file.
+func strongTag(tag string) string { return strings.TrimPrefix(tag, "W/") }
+
+// conditions are the request's headers. Never a Range: Razor's server would answer 200 with a
+// part. With anyChange no If-Modified-Since is sent: an RFC-correct server would hide an older
+// copy behind a 304.
+func conditions(have *validators, anyChange bool) http.Header {
+	h := http.Header{"Accept": {"application/zip, */*"}}
+	if have == nil || anyChange {
+		return h
+	}
+	if _, err := http.ParseTime(have.LastModified); err == nil {
+		h.Set("If-Modified-Since", have.LastModified)
+	}
+	if have.ETag != "" {
+		h.Set("If-None-Match", have.ETag)
+	}
+	return h
+}
+
+// timestamp gives a Last-Modified value as a fact, in UTC; "" when there is none.
+func timestamp(lastModified string) string {
+	t, err := http.ParseTime(lastModified)
+	if err != nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

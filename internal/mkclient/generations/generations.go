@@ -1,0 +1,174 @@
+// Package generations gets the extension from the server and keeps it unpacked, each version in a
+// directory of its own below one root. It decides what is downloaded by the server's timestamps alone,
+// switches by replacing one state file, and removes an old generation when no process uses it. It never
+// runs what is in one. Start reading at [Store.Refresh].
+package generations
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/settings"
+	"mkbuild/internal/mkclient/web"
+)
+
+const (
+	goneLimit    = 3  // consecutive 404s that withdraw an extension: a file being replaced gives one or two
+	refusedLooks = 20 // cycles between full looks at an archive whose content was refused
+	notZipLooks  = 4  // the same for a file that is no zip archive: it may be one that is still being written
+)
+
+// DefaultDir is where generations live: a microkernel's / is RAM.
+const DefaultDir = "/tmp/mk-extension"
+
+// Store holds the generations of the extension. Its methods are called with the cycle's lock held.
+type Store struct {
+	Dir      string     // generations live here, on a RAM file system
+	Root     facts.Root // has /proc, for the garbage collection, and the image's own extension
+	Limits   extension.Limits
+	Settings *settings.Settings
+	Web      *web.Client
+	Log      *clientlog.Logger
+
+	state state
+	saved []byte // the state as it is in its file
+}
+
+// Refresh makes one retrieval attempt. Its error says why nothing new could be had; what was
+// good before stays in use.
+func (s *Store) Refresh(ctx context.Context) error {
+	err := s.refresh(ctx)
+	s.state.Error = StableError(err)
+	s.useBaked(ctx)
+	s.remember()
+	if err := s.collect(); err != nil {
+		s.Log.Changed("gc", clientlog.Warn, "clean up %s: %v", s.Dir, err)
+	}
+	return err
+}
+
+func (s *Store) refresh(ctx context.Context) error {
+	if err := s.makeDir(); err != nil {
+		return fmt.Errorf("prepare %s: %w", s.Dir, err)
+	}
+	s.Load()
+	target := s.Settings.ExtendURL()
+	if target == "" {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(ctx, s.Web.Timeouts.Download)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	have := s.have(target)
+	resp, err := s.Web.Do(ctx, http.MethodGet, target, conditions(have, s.Settings.AnyChange), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }() // unread bytes are not worth waiting for
+	return s.judge(ctx, cancel, target, have, resp)
+}
+
+// have gives the validators of the newest copy that came from this URL.
+func (s *Store) have(target string) *validators {
+	if len(s.state.Generations) == 0 || s.state.Generations[0].URL != target || !s.pinned(s.state.Generations[0].SHA256) {
+		return nil
+	}
+	return &s.state.Generations[0].validators
+}
+
+// pinned reports whether razor.extend_sha256 allows an archive.
+func (s *Store) pinned(sha256 string) bool {
+	return s.Settings.ExtendSHA256 == "" || s.Settings.ExtendSHA256 == sha256
+}
+
+// judge acts on an answer.
+func (s *Store) judge(ctx context.Context, cancel context.CancelCauseFunc, target string, have *validators, resp *http.Response) error {
+	rep := replyOf(resp)
+	v := decide(have, rep, s.Settings.AnyChange)
+	if v != gone {
+		s.state.Gone = 0
+	}
+	if v == older {
+		s.Log.Changed("older", clientlog.Warn, "the server's extension of %s is older than the one in use of %s (rolled back?): not fetched",
+			rep.LastModified, have.LastModified)
+	} else {
+		s.Log.Changed("older", clientlog.Info, "")
+	}
+	switch {
+	case v == keep, v == older:
+		s.forgive()
+		return nil
+	case v == gone:
+		s.notFound()
+		return nil
+	case v == failed && rep.Status == http.StatusOK:
+		return fmt.Errorf("%s: %w", settings.Redact(target), errEmpty)
+	case v == failed:
+		return web.BadStatus(target, resp)
+	case s.refusedBefore(target, rep):
+		return fail.New(fail.Verification, s.state.Refused.Reason, "")
+	}
+	return s.take(ctx, cancel, target, have, resp)
+}
+
+var errEmpty = fail.New(fail.Network, "empty or partial answer", "")
+
+// forgive forgets a refused archive that the server no longer offers.
+func (s *Store) forgive() {
+	s.state.Refused = nil
+	s.Log.Changed("refused", clientlog.Info, "")
+}
+
+// refusedBefore reports whether the answer's header offers the very archive that was refused;
+// its body is not read then. Without a timestamp nothing proves that, so it is looked at again;
+// a length that the server does not say proves nothing either way.
+func (s *Store) refusedBefore(target string, rep reply) bool {
+	ref := s.state.Refused
+	if ref == nil || ref.URL != target || ref.LastModified == "" || ref.LastModified != rep.LastModified ||
+		ref.ETag != rep.ETag || ref.Left <= 0 || rep.Length >= 0 && ref.Size != rep.Length {
+		return false
+	}
+	ref.Left--
+	return true
+}
+
+// notFound counts 404s: a file that is being replaced is missing for a moment, an extension
+// that stays away is withdrawn, so that all nodes run the same.
+func (s *Store) notFound() {
+	fromServer := false
+	for i := range s.state.Generations {
+		fromServer = fromServer || s.state.Generations[i].URL != bakedURL
+	}
+	if !fromServer {
+		s.Log.Logf(clientlog.Debug, "no extension is configured at the server")
+		s.state.Refused, s.state.Gone = nil, 0
+		return
+	}
+	if s.state.Gone++; s.state.Gone >= goneLimit {
+		s.Log.Logf(clientlog.Info, "the server has withdrawn the extension")
+		s.withdraw()
+	}
+}
+
+// withdraw goes back to no extension.
+func (s *Store) withdraw() { s.state = state{Reported: s.state.Reported} }
+
+// refuse remembers why the archive's content cannot be used, and for how many cycles that holds.
+func (s *Store) refuse(g generation, looks int, why error) error {
+	s.state.Refused = &refusal{URL: g.URL, validators: g.validators, Reason: why.Error(), Left: looks}
+	s.Log.Changed("refused", clientlog.Error, "extension of %s is refused: %v", g.LastModified, why)
+	return fail.New(fail.Verification, why.Error(), "")
+}
+
+// remember saves the state; a full disk only costs what was just learned.
+func (s *Store) remember() {
+	if err := s.save(); err != nil {
+		s.Log.Changed("state", clientlog.Warn, "save %s: %v", stateFile, err)
+	}
+}

@@ -1,0 +1,208 @@
+package generations
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/settings"
+)
+
+// Baked is where, below the root, an image may bring an extension of its own (`mkbuild customize
+// --extension`). It is in force as long as the server gives none.
+const Baked = "usr/lib/mk-client/mk-extension.zip"
+
+// bakedURL stands in the state for the image's own extension.
+const bakedURL = "file:///" + Baked
+
+// take downloads, checks, unpacks and switches.
+func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target string, have *validators, resp *http.Response) error {
+	f, err := os.CreateTemp(s.Dir, "download-*")
+	if err != nil {
+		return fmt.Errorf("store extension: %w", err)
+	}
+	defer func() {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+	}()
+	rep := replyOf(resp)
+	g := generation{URL: target, validators: validators{LastModified: rep.LastModified, ETag: rep.ETag}}
+	g.Size, g.SHA256, err = download(ctx, cancel, f, resp, s.Limits.Compressed, s.Web.Timeouts.Stall)
+	if why, ok := errors.AsType[*extension.Error](err); ok {
+		g.Size = rep.Length
+		return s.refuse(g, refusedLooks, why) // not to be begun again in every cycle
+	}
+	if err != nil {
+		return fmt.Errorf("download %s: %w", settings.Redact(target), err)
+	}
+	if have != nil && rep.LastModified == "" && g.SHA256 == s.state.Generations[0].SHA256 {
+		return nil // the same bytes, from a server without timestamps
+	}
+	if !s.pinned(g.SHA256) {
+		return s.refuse(g, refusedLooks, fmt.Errorf("sha256 of the extension is %s, razor.extend_sha256 wants %s", g.SHA256, s.Settings.ExtendSHA256))
+	}
+	err = s.adopt(ctx, f, g)
+	why, ofArchive := errors.AsType[*extension.Error](err)
+	switch {
+	case err == nil:
+		s.forgive()
+		return nil
+	case ofArchive && broken(why):
+		return s.refuse(g, refusedLooks, why)
+	case ofArchive && why.Kind == extension.NotZip && why.Member == "" && rep.Length >= 0:
+		// All that the server announced has arrived: asking again brings the same.
+		return s.refuse(g, notZipLooks, errors.New(why.Reason))
+	}
+	return err
+}
+
+// broken reports a rule that the archive itself breaks, which only a new archive can fix. Damage on the
+// way and trouble of this machine may be gone at the next attempt.
+func broken(why *extension.Error) bool {
+	return why.Kind != extension.NotZip && why.Kind != extension.Damaged
+}
+
+var errStalled = fmt.Errorf("nothing arrives any more: %w", context.DeadlineExceeded)
+
+// download copies the body into f and hashes it. It cancels the request if nothing comes for stall.
+func download(ctx context.Context, cancel context.CancelCauseFunc, f *os.File, resp *http.Response, limit int64, stall time.Duration) (int64, string, error) {
+	over := &extension.Error{Kind: extension.Limit, Reason: fmt.Sprintf("archive size exceeds %d", limit)}
+	if resp.ContentLength > limit {
+		return 0, "", over
+	}
+	timer := time.AfterFunc(stall, func() { cancel(errStalled) })
+	defer timer.Stop()
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, sum, touch(func() { timer.Reset(stall) })), io.LimitReader(resp.Body, limit+1))
+	switch {
+	case errors.Is(context.Cause(ctx), errStalled):
+		return n, "", errStalled
+	case err != nil:
+		return n, "", err
+	case n > limit:
+		return n, "", over
+	case resp.ContentLength >= 0 && n != resp.ContentLength:
+		return n, "", io.ErrUnexpectedEOF
+	case n == 0:
+		return 0, "", errEmpty
+	}
+	return n, hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// touch is called whenever bytes arrive.
+type touch func()
+
+// Write implements [io.Writer].
+func (t touch) Write(p []byte) (int, error) {
+	t()
+	return len(p), nil
+}
+
+// useBaked unpacks the image's own extension if there is no other. One that cannot be used is
+// logged once: nothing about it will change before the next boot.
+func (s *Store) useBaked(ctx context.Context) {
+	if len(s.state.Generations) > 0 || s.Settings.ExtendURL() == "" {
+		return
+	}
+	if err := s.takeBaked(ctx); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Log.Changed("baked", clientlog.Error, "the image's own extension %s is not used: %v", s.Root.Path(Baked), err)
+	}
+}
+
+func (s *Store) takeBaked(ctx context.Context) error {
+	f, err := os.Open(s.Root.Path(Baked))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(f, s.Limits.Compressed+1))
+	if err != nil {
+		return err
+	}
+	g := generation{URL: bakedURL, SHA256: hex.EncodeToString(sum.Sum(nil)), validators: validators{Size: n}}
+	if !s.pinned(g.SHA256) {
+		return fmt.Errorf("its sha256 is %s, razor.extend_sha256 wants %s", g.SHA256, s.Settings.ExtendSHA256)
+	}
+	return s.adopt(ctx, f, g)
+}
+
+// adopt unpacks an archive into a new directory and switches to it. The CRC of every member has been
+// checked by then.
+func (s *Store) adopt(ctx context.Context, f *os.File, g generation) error {
+	src, err := extension.Open(f, g.Size, s.limits())
+	if err != nil {
+		return fmt.Errorf("unpack extension: %w", err)
+	}
+	g.Note = uselessNote(src)
+	dir, err := os.MkdirTemp(s.Dir, "g-*")
+	if err != nil {
+		return fmt.Errorf("unpack extension: %w", err)
+	}
+	if err := src.Extract(ctx, dir); err != nil {
+		_ = os.RemoveAll(dir) // what is left, the next collection finds
+		return fmt.Errorf("unpack extension: %w", err)
+	}
+	g.Dir = filepath.Base(dir)
+	before := s.state.Generations
+	s.state.Generations = trim(append([]generation{g}, before...))
+	if err := s.save(); err != nil {
+		s.state.Generations = before
+		_ = os.RemoveAll(dir) // what is left, the next collection finds
+		return fmt.Errorf("switch to the new extension: %w", err)
+	}
+	s.Log.Logf(clientlog.Info, "extension of %s, sha256 %s, is in %s", g.origin(), g.SHA256, dir)
+	if g.Note != "" {
+		s.Log.Logf(clientlog.Warn, "extension of %s: %s", g.origin(), g.Note)
+	}
+	return nil
+}
+
+// limits lowers the limits to what this machine can hold: the unpacked tree lives in RAM.
+func (s *Store) limits() extension.Limits {
+	lim, memory := s.Limits, s.Root.Memory()
+	free, ok := memory["MemAvailable"]
+	if !ok { // before Linux 3.14: what is certainly free
+		free = memory["MemFree"] + memory["Buffers"]
+	}
+	if free > 0 {
+		lim.Total = min(lim.Total, free<<10/2)
+	}
+	return lim
+}
+
+// uselessNote is what the author of an archive should know if the client looks at nothing in it; "" if
+// it is of use, or empty.
+func uselessNote(src *extension.Source) string {
+	for i := range src.Files {
+		if first, _, _ := strings.Cut(src.Files[i].Path, "/"); extension.Role(first) != "" {
+			return ""
+		}
+	}
+	if len(src.Files) == 0 {
+		return ""
+	}
+	return "nothing in it is used: no bin, lib or facts.d"
+}
+
+// trim keeps the newest generation and the newest good one behind it.
+func trim(list []generation) []generation {
+	kept := list[:1:1]
+	for _, g := range list[1:] {
+		if !g.bad() {
+			return append(kept, g)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,238 @@
+// Package settings reads what mk-client is told: from its environment, the kernel's command line and
+// the image's configuration file. It knows no network and no machine, so that mkbuild can check the
+// settings of an image before it exists. Start reading at [Load]; [Table] has every setting.
+package settings
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Settings is what the client runs with. The zero value is not usable: take it from [Load].
+type Settings struct {
+	Server, Register, Extend string
+	ExtendOff                bool
+	ExtendSHA256             string
+	AnyChange                bool
+	CA, Commands             string
+	FactTimeout              time.Duration
+	Interval, Skew           time.Duration
+	AllowSampleSecrets       bool
+	Debug                    bool
+	Facts                    map[string]string
+
+	// From names the source of each setting in force.
+	From map[string]Source
+	raw  map[string]string
+}
+
+// Load resolves every setting. A value that does not parse is skipped with a warning and the
+// next weaker source counts: a typing error on a boot line must not silence a machine.
+func Load(in Inputs) (Settings, []error) {
+	file, warnings := parseConfig(in.File)
+	weakestFirst := []struct {
+		from   Source
+		values map[string]string
+	}{
+		{FromFile, file},
+		{FromCommandLine, parseCommandLine(in.CommandLine)},
+		{FromEnvironment, parseEnviron(in.Environ)},
+	}
+	s := Settings{Facts: map[string]string{}, From: map[string]Source{}, raw: map[string]string{}}
+	for _, row := range Table() {
+		take := func(key, value string, from Source) {
+			if err := s.take(row, key, value, from); err != nil {
+				warnings = append(warnings, fmt.Errorf("%s: razor.%s=%q is ignored: %w", from, key, Redact(value), err))
+			}
+		}
+		if row.Default != "" {
+			take(row.Key, row.Default, FromDefault)
+		}
+		for _, layer := range weakestFirst {
+			for _, key := range slices.Sorted(maps.Keys(layer.values)) {
+				if row.Has(key) {
+					take(key, layer.values[key], layer.from)
+				}
+			}
+		}
+	}
+	return s, warnings
+}
+
+// take applies one value to a copy, so that one that does not parse leaves nothing behind.
+func (s *Settings) take(row Setting, key, value string, from Source) error {
+	next := *s
+	if err := row.apply(&next, strings.TrimPrefix(key, row.Key), value); err != nil {
+		return err
+	}
+	*s = next
+	s.From[key], s.raw[key] = from, value
+	return nil
+}
+
+// RegisterURL is where facts are posted. When it is derived from razor.server the node's id is
+// still missing at its end, and needsID is true.
+func (s *Settings) RegisterURL() (u string, needsID bool) {
+	if s.Register != "" {
+		return s.Register, false
+	}
+	return s.Server + "/svc/checkin", true
+}
+
+// ExtendURL is where the extension is fetched, or "" when extensions are switched off. Unless
+// it is given, it is on the server that check-ins go to.
+func (s *Settings) ExtendURL() string {
+	switch {
+	case s.ExtendOff:
+		return ""
+	case s.Extend != "":
+		return s.Extend
+	case s.Register != "" && s.From["server"] == FromDefault:
+		if u, err := url.Parse(s.Register); err == nil {
+			return u.Scheme + "://" + u.Host + "/svc/mk/extension.zip"
+		}
+	}
+	return s.Server + "/svc/mk/extension.zip"
+}
+
+// Lookup gives one setting as text for `mk-client config KEY`; derived URLs are filled in.
+func (s *Settings) Lookup(key string) (string, bool) {
+	key = strings.TrimPrefix(strings.ToLower(key), "razor.")
+	switch {
+	case key == "register":
+		u, _ := s.RegisterURL()
+		return u, true
+	case key == "extend" && s.ExtendOff:
+		return "off", true
+	case key == "extend":
+		return s.ExtendURL(), true
+	}
+	v, ok := s.raw[key]
+	return v, ok
+}
+
+var urlPassword = regexp.MustCompile(`(//[^/?#:@\s]*:)[^\s"]*@`)
+
+// Redact hides the password in text that is a URL, or was meant to be one.
+func Redact(text string) string {
+	if u, err := url.Parse(text); err == nil && u.Host != "" {
+		return u.Redacted()
+	}
+	return urlPassword.ReplaceAllString(text, "${1}xxxxx@")
+}
+
+// Source is one of the places that a setting can come from.
+type Source string
+
+// The sources, strongest first.
+const (
+	FromEnvironment Source = "environment"
+	FromCommandLine Source = "kernel command line"
+	FromFile        Source = "configuration file"
+	FromDefault     Source = "default"
+)
+
+// ConfigFile is where an image carries its settings: a JSON object, keys in any case, with or
+// without the "razor." prefix, nested objects joined by dots.
+const ConfigFile = "/etc/razor-mk-client.conf"
+
+// Inputs is the text that settings are read from.
+type Inputs struct {
+	Environ     []string // as os.Environ: entries razor.KEY=VALUE count
+	CommandLine string   // content of /proc/cmdline
+	File        []byte   // content of ConfigFile, nil without one
+}
+
+// ReadInputs gathers the settings' sources from the running system below root.
+func ReadInputs(root string, environ []string) Inputs {
+	line, _ := os.ReadFile(filepath.Join(root, "proc/cmdline"))
+	file, _ := os.ReadFile(filepath.Join(root, ConfigFile))
+	return Inputs{Environ: environ, CommandLine: strings.TrimSpace(string(line)), File: file}
+}
+
+// parseEnviron takes the variables named razor.KEY, in any case. A shell cannot assign them
+// but env(1) can.
+func parseEnviron(environ []string) map[string]string {
+	values := map[string]string{}
+	for _, kv := range environ {
+		name, v, _ := strings.Cut(kv, "=")
+		put(values, name, v)
+	}
+	return values
+}
+
+// put takes what is named razor.KEY. Keys are in any case, an empty value counts as absent.
+func put(values map[string]string, name, v string) {
+	if key, ok := strings.CutPrefix(strings.ToLower(name), "razor."); ok && key != "" && v != "" {
+		values[key] = v
+	}
+}
+
+// parseCommandLine finds razor.KEY=VALUE on the kernel's command line; the last of several wins. It
+// splits as the kernel does (next_arg in lib/cmdline.c): at blanks outside double quotes, which may stand
+// around a value or a whole parameter.
+func parseCommandLine(line string) map[string]string {
+	values, quoted := map[string]string{}, false
+	words := strings.FieldsFunc(line, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\t' || r == '\n' || r == '\r' || r == 0)
+	})
+	for _, word := range words {
+		name, v, _ := strings.Cut(unquote(word), "=")
+		put(values, name, unquote(v))
+	}
+	return values
+}
+
+// unquote drops one leading and one trailing double quote, each if it is there, as the kernel.
+func unquote(s string) string {
+	if rest, ok := strings.CutPrefix(s, `"`); ok {
+		return strings.TrimSuffix(rest, `"`)
+	}
+	return s
+}
+
+// parseConfig reads the configuration file. A file that is no JSON object counts as empty.
+func parseConfig(b []byte) (map[string]string, []error) {
+	values := map[string]string{}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return values, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var top map[string]any
+	if err := dec.Decode(&top); err != nil {
+		return values, []error{fmt.Errorf("read %s: %w: the file is ignored", ConfigFile, err)}
+	}
+	flatten(values, "", top)
+	return values, nil
+}
+
+// flatten joins nested keys with dots and turns scalars into text; null and lists count as
+// absent, since no setting has such a value.
+func flatten(into map[string]string, prefix string, m map[string]any) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		key := strings.TrimPrefix(prefix+strings.ToLower(name), "razor.")
+		switch v := m[name].(type) {
+		case map[string]any:
+			flatten(into, key+".", v)
+		case string:
+			into[key] = v
+		case json.Number:
+			into[key] = v.String()
+		case bool:
+			into[key] = fmt.Sprint(v)
+		}
+	}
+}
