@@ -2,28 +2,20 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/config"
 	"mkbuild/internal/customize"
-	"mkbuild/internal/inputs"
-	"mkbuild/internal/profile"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/wholefile"
 )
 
 // customOptions are the flags of mkbuild customize.
 type customOptions struct {
-	output, append        string
-	settings              []string
-	settingsFile, zipFile string
-	keyFiles              []string
-	reset                 bool
+	request customize.Request
+	output  string
+	reset   bool
 }
 
 func customizeCommand(w *world) *cobra.Command {
@@ -52,17 +44,20 @@ stdout is the path of OUT and nothing else.`,
 	}
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "output `file`, or folder for a PXE folder")
-	f.StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
-	f.StringArrayVar(&o.settings, "client-setting", nil, "setting of mk-client, `KEY=VALUE`, as below client.settings in mkbuild.yaml; may be repeated")
-	f.StringVar(&o.settingsFile, "client-config", "", "`file` of settings of mk-client, as below client.settings in mkbuild.yaml or as JSON")
-	f.StringVar(&o.zipFile, "extension", "", "extension archive, a zip `file`, that mk-client uses as long as its server gives it none")
-	f.StringArrayVar(&o.keyFiles, "authorized-key", nil, "`file` of public keys for the ssh server of a dev or debug image; may be repeated")
+	f.StringVar(&o.request.Append, "append", "", "kernel `arguments` to add to every boot label")
+	f.StringArrayVar(&o.request.Settings, "client-setting", nil, "setting of mk-client, `KEY=VALUE`, as below client.settings in mkbuild.yaml; may be repeated")
+	f.StringVar(&o.request.SettingsFile, "client-config", "", "`file` of settings of mk-client, as below client.settings in mkbuild.yaml or as JSON")
+	f.StringVar(&o.request.Extension, "extension", "", "extension archive, a zip `file`, that mk-client uses as long as its server gives it none")
+	f.StringArrayVar(&o.request.KeyFiles, "authorized-key", nil, "`file` of public keys for the ssh server of a dev or debug image; may be repeated")
 	f.BoolVar(&o.reset, "reset", false, "with nothing else: give the image as built back")
 	return c
 }
 
 func runCustomize(ctx context.Context, w *world, o *customOptions, image string) error {
-	custom, err := o.custom()
+	custom, err := o.request.Read()
+	if err == nil {
+		err = checkClient(custom.Settings)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,71 +79,4 @@ func checkCustomOutput(image, out string) error {
 		return remaster.Output{Form: remaster.FormPXE, Path: out}.Check()
 	}
 	return wholefile.Check(out)
-}
-
-// custom gathers what the flags and the files that they name ask for.
-func (o *customOptions) custom() (customize.Changes, error) {
-	c := customize.Changes{Append: strings.TrimSpace(o.append)}
-	var err error
-	if c.Settings, err = o.clientSettings(); err != nil {
-		return c, err
-	}
-	for _, name := range o.keyFiles {
-		text, err := readNamed("--authorized-key", name)
-		if err != nil {
-			return c, err
-		}
-		keys, err := profile.ParseKeys(text, name)
-		if err != nil {
-			return c, err
-		}
-		if len(keys) == 0 {
-			return c, inputs.NoKeys(name + " holds none")
-		}
-		c.Keys = append(c.Keys, keys...)
-	}
-	if o.zipFile != "" {
-		if c.Extension, err = readNamed("--extension", o.zipFile); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
-}
-
-// clientSettings joins the file's settings and those of the command line, which win.
-func (o *customOptions) clientSettings() (map[string]string, error) {
-	given := map[string]string{}
-	for _, s := range o.settings {
-		key, value, ok := strings.Cut(s, "=")
-		key = strings.TrimPrefix(strings.TrimSpace(key), "razor.")
-		if !ok || key == "" {
-			return nil, &usageError{fmt.Sprintf("--client-setting: %q is no KEY=VALUE", key), "for example: --client-setting server=razor.example:8150"}
-		}
-		one := map[string]string{key: value}
-		if (&config.Client{Settings: one}).HasSecrets() {
-			return nil, &usageError{fmt.Sprintf("--client-setting: %s looks like a secret, and a command line is none", key), "put it into a file, and name that with --client-config"}
-		}
-		maps.Copy(given, one)
-	}
-	all := map[string]string{}
-	if o.settingsFile != "" {
-		text, err := readNamed("--client-config", o.settingsFile)
-		if err != nil {
-			return nil, err
-		}
-		if all, err = config.ParseSettings(o.settingsFile, text); err != nil {
-			return nil, err
-		}
-	}
-	maps.Copy(all, given)
-	return all, checkClient(all)
-}
-
-// readNamed reads a file that a flag names.
-func readNamed(flag, name string) ([]byte, error) {
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
-	if err != nil {
-		return nil, &usageError{flag + ": " + err.Error(), "name a file that is there"}
-	}
-	return text, nil
 }

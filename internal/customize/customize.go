@@ -26,23 +26,6 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Changes are what a site wants different from the image as built.
-type Changes struct {
-	// Append are kernel arguments, put behind those of the build.
-	Append string
-	// Settings of mk-client, without "razor."; they win over those of the build.
-	Settings map[string]string
-	// Keys are checked lines of authorized_keys, put behind those of the build.
-	Keys []string
-	// Extension is a zip archive that mk-client uses as long as its server gives it none.
-	Extension []byte
-}
-
-// IsZero reports whether nothing is asked for, so that the image is as built.
-func (c *Changes) IsZero() bool {
-	return strings.TrimSpace(c.Append) == "" && len(c.Settings) == 0 && len(c.Keys) == 0 && c.Extension == nil
-}
-
 // Run writes a copy of the image in with the changes of c to out, in the form that the image has.
 func Run(ctx context.Context, in, out string, c Changes) (err error) {
 	defer func() {
