@@ -23,6 +23,7 @@ import (
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
 )
 
 func TestBadBase(t *testing.T) {
@@ -211,6 +212,7 @@ func TestBadGems(t *testing.T) {
 	}{
 		{"native extension", "extensions: []", "extensions:\n- ext/extconf.rb", ofClass(fail.Usage), []string{"stomp"}},
 		{"another platform", "platform: ruby", "platform: x86-mswin32", ofClass(fail.Usage), []string{"stomp", "mswin"}},
+		{"a platform in parts", "platform: ruby", "platform: !ruby/object:Gem::Platform\n  cpu:\n  os: java\n  version:", ofClass(fail.Usage), []string{"stomp", "java"}},
 		{"missing dependency", "dependencies: []\n", dependency, ofClass(fail.Usage), []string{"stomp", "absent"}},
 		{"another version", "version: 1.2.0", "version: 1.2.1", nil, []string{"stomp", "1.2.1"}},
 		{"another name", "name: stomp", "name: other", nil, []string{"stomp", "other"}},
@@ -227,6 +229,22 @@ func TestBadGems(t *testing.T) {
 				}
 				failCleanly(t, plan(t, dir, few, func(c *config.Config) { c.Gems.Mode = mode }), class, tc.names...)
 			})
+		}
+	}
+}
+
+// TestGemWithoutItsExecutable builds, and warns, as `gem install` does.
+func TestGemWithoutItsExecutable(t *testing.T) {
+	t.Parallel()
+	dir := mirror(t)
+	writeFile(t, dir+"/archives/stomp-1.2.0.gem", editGem(t, tinymirror.Gem("stomp", "1.2.0", nil), "executables: []", "executables: [gone]"))
+	for _, mode := range []string{"baked", "boot"} {
+		_, s, rec := staged(t, plan(t, dir, few, func(c *config.Config) { c.Gems.Mode = mode }))
+		if got := rec.texts(ui.Warning); strings.Count(got, "bin/gone") != 1 || !strings.Contains(got, "stomp-1.2.0.gem") {
+			t.Errorf("%s: warned %q", mode, got)
+		}
+		if s.Added().Get("usr/local/bin/gone") != nil {
+			t.Errorf("%s: the image has the command", mode)
 		}
 	}
 }

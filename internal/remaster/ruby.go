@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/rubygems"
+	"mkbuild/internal/ui"
 )
 
 // RubyError says that the image has no Ruby that RubyGems or gems could be installed for.
@@ -74,6 +76,12 @@ func (s *stage) gems(ruby *rubygems.Ruby) error {
 	gems, err := s.inputs.Gems()
 	if err != nil {
 		return err
+	}
+	for _, g := range gems {
+		if missing := g.MissingExecutables(); len(missing) > 0 {
+			s.b.Inputs.Sink.Event(ui.Event{Level: ui.Warning, Step: "ruby", Item: g.File, Text: fmt.Sprintf(
+				"the gem lists %s as executable and does not pack it: it gets no command (choose another version under gems.install if you need it)", strings.Join(missing, ", "))})
+		}
 	}
 	place := rubygems.Install
 	if s.Plan.Config.Gems.Mode == "boot" {

@@ -1,8 +1,10 @@
 package rubygems
 
 import (
+	"fmt"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
 
@@ -14,14 +16,21 @@ const (
 
 // Repository returns the directory from which a booting image installs gems by itself: /opt/gems with
 // the .gem files as they were read, and install.list, which names them one a line, dependencies first.
-// It makes the same checks as [Install], so that what is installed at boot is known to fit.
+// It makes the same checks as [Install], so that what is installed at boot is known to fit, and one more:
+// RubyGems before 1.8.2 does not install a gem that lacks one of its executables.
 func Repository(ruby *Ruby, gems []*Gem) (*overlay.Tree, error) {
 	if err := check(ruby, gems); err != nil {
 		return nil, err
 	}
+	v, err := ParseVersion(ruby.RubyGems)
+	old := err == nil && before(v, "1.8.2")
 	out := &overlay.Tree{}
 	var list strings.Builder
 	for _, g := range inOrder(gems) {
+		if missing := g.MissingExecutables(); old && len(missing) > 0 {
+			return nil, fail.New(fail.Usage, fmt.Sprintf("install %s while booting: it does not pack %s, and RubyGems %s fails on that", g.File, missing[0], v),
+				"set gems.mode to baked, or rubygems.version to 1.8.2 or later")
+		}
 		list.WriteString(g.String() + ".gem\n")
 		e := overlay.File(repositoryDir+"/"+g.String()+".gem", 0o644, g.raw)
 		e.MTime, e.Origin = g.MTime, g.File

@@ -37,6 +37,20 @@ f 0644 0:0 opt/gems/words-0.5.1.gem
 	}
 }
 
+// TestRepositoryForOldRubyGems refuses what would fail while booting.
+func TestRepositoryForOldRubyGems(t *testing.T) {
+	t.Parallel()
+	gems := []*Gem{mustGem(t, meta("a", "1", "executables: [run]"))}
+	for version, refused := range map[string]bool{"1.3.7": true, "1.8.1": true, "1.8.2": false, "1.8.15": false, "": false} {
+		ruby := ruby18()
+		ruby.RubyGems = version
+		_, err := Repository(ruby, gems)
+		if refused != (fail.ClassOf(err) == fail.Usage) || refused != (err != nil) {
+			t.Errorf("RubyGems %q: got %v, want refused: %v", version, err, refused)
+		}
+	}
+}
+
 func TestBootInstallScript(t *testing.T) {
 	t.Parallel()
 	gems := demoGems(t)[:2]

@@ -221,13 +221,33 @@ func TestReadGemErrors(t *testing.T) {
 
 func TestReadGemRefusals(t *testing.T) {
 	t.Parallel()
+	on := func(platform string) string {
+		return strings.Replace(meta("a", "1"), "platform: ruby", "platform: "+platform, 1)
+	}
 	for text, want := range map[string]string{
-		meta("json", "1.8", "extensions: [ext/json/extconf.rb]"):                                    "gem json-1.8 has a native extension (ext/json/extconf.rb)",
-		strings.Replace(meta("facter", "2.4.6"), "platform: ruby", "platform: universal-darwin", 1): `gem facter-2.4.6 is built for platform "universal-darwin"`,
+		on("!ruby/object:Gem::Platform\n  cpu:\n  os: java\n  version:"):            `platform "java"`,
+		on("!ruby/object:Gem::Platform {cpu: x86, os: mingw32, version: null}"):     `platform "x86-mingw32"`,
+		on("!ruby/object:Gem::Platform {cpu: universal, os: darwin, version: '9'}"): `platform "universal-darwin-9"`,
+		on("!ruby/object:Gem::Platform {}"):                                         `platform "unknown"`,
+		on("[java]"):                                                                `platform "unknown"`,
+		"x-base: &p !ruby/object:Gem::Platform {os: java}\n" + strings.TrimPrefix(on("*p"), "--- !ruby/object:Gem::Specification\n"): `platform "java"`,
+		meta("json", "1.8", "extensions: [ext/json/extconf.rb]"):                                                                     "gem json-1.8 has a native extension (ext/json/extconf.rb)",
+		strings.Replace(meta("facter", "2.4.6"), "platform: ruby", "platform: universal-darwin", 1):                                  `gem facter-2.4.6 is built for platform "universal-darwin"`,
 	} {
 		_, err := ReadGem(bytes.NewReader(gemBytes(t, text, nil)), "x.gem")
 		if fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), want) || fail.HintOf(err) == "" {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestReadGemOfEveryPlatform reads the ways in which a gem says that it needs no platform.
+func TestReadGemOfEveryPlatform(t *testing.T) {
+	t.Parallel()
+	for _, platform := range []string{"ruby", "''", "", "~", "!str {str: ruby}"} {
+		g := mustGem(t, strings.Replace(meta("a", "1"), "platform: ruby", "platform: "+platform, 1))
+		if g.Metadata.Platform != "ruby" {
+			t.Errorf("platform %s: got %q", platform, g.Metadata.Platform)
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 //	GemDir/gems/<full name>/**                  the gem's files, 0644 or 0755
 //	GemDir/specifications/<full name>.gemspec   0644
 //	GemDir/{cache,doc}                          empty
-//	/usr/local/bin/<executable>                 a wrapper, 0755
+//	/usr/local/bin/<executable>                 a wrapper, 0755; none for what [Gem.MissingExecutables] lists
 //
 // RubyGems also keeps a copy of each .gem file in cache, for `gem pristine`. It is left out: in an
 // initrd it would cost memory on every machine that boots. The directories build_info, extensions and
@@ -75,18 +75,35 @@ func stageGem(out *overlay.Tree, ruby *Ruby, g *Gem) error {
 // maxScript bounds an executable of a gem that gets a wrapper.
 const maxScript = 16 << 20
 
+// MissingExecutables returns the files that the gem lists as its executables and does not pack:
+// "bin/run". `gem install` warns of each and gives it no command, and so does [Install].
+func (g *Gem) MissingExecutables() []string {
+	var out []string
+	for _, name := range g.Metadata.Executables {
+		if g.executable(name) == nil {
+			out = append(out, path.Join(g.Metadata.BinDir, name))
+		}
+	}
+	return out
+}
+
+// executable returns the file in the gem that its executable name runs, or nil.
+func (g *Gem) executable(name string) *overlay.Entry {
+	if e, err := g.Files.Lookup(path.Join(g.Metadata.BinDir, name)); err == nil && e.IsRegular() {
+		return e
+	}
+	return nil
+}
+
 // stageWrappers makes the gem's executables executable and adds a wrapper for each to /usr/local/bin,
 // which finds the gem through RubyGems and loads the file.
 func stageWrappers(out *overlay.Tree, ruby *Ruby, g *Gem, gemRoot string) error {
 	for _, name := range g.Metadata.Executables {
-		clean, err := overlay.CleanPath(gemRoot + "/" + g.Metadata.BinDir + "/" + name)
-		if err != nil {
-			return fmt.Errorf("install %s: %w", g.File, err)
+		packed := g.executable(name)
+		if packed == nil {
+			continue
 		}
-		script, err := out.Lookup(clean)
-		if err != nil || !script.IsRegular() {
-			return fmt.Errorf("install %s: its executable %s/%s is not in it", g.File, g.Metadata.BinDir, name)
-		}
+		script := out.Get(path.Join(gemRoot, packed.Path))
 		b, err := script.Content(maxScript)
 		if err != nil {
 			return fmt.Errorf("install %s: %w", g.File, err)

@@ -1,8 +1,11 @@
 package rubygems
 
 import (
+	"archive/tar"
+	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,9 +84,8 @@ func TestInstallErrors(t *testing.T) {
 			"one command", []*Gem{mustGem(t, meta("a", "1", "executables: [run]"), exe), mustGem(t, meta("b", "1", "executables: [run]"), exe)},
 			"both a and b have the command run",
 		},
-		{"RubyGems' command", []*Gem{mustGem(t, meta("a", "1", "executables: [gem]"))}, "both RubyGems and a"},
-		{"Ruby's command", []*Gem{mustGem(t, meta("a", "1", "executables: [ruby]"))}, "both Ruby and a"},
-		{"no executable", []*Gem{mustGem(t, meta("a", "1", "executables: [run]"))}, "executable bin/run is not in it"},
+		{"RubyGems' command", []*Gem{mustGem(t, meta("a", "1", "executables: [gem]"), gemFile{name: "bin/gem"})}, "both RubyGems and a"},
+		{"Ruby's command", []*Gem{mustGem(t, meta("a", "1", "executables: [ruby]"), gemFile{name: "bin/ruby"})}, "both Ruby and a"},
 		{"Ruby too old", []*Gem{newer}, "newer-1 requires Ruby >= 2.0, the image has 1.8.7"},
 		{"RubyGems too old", []*Gem{newRubyGems}, "requires RubyGems > 1.8.15, the image has 1.8.15"},
 	}
@@ -96,6 +98,46 @@ func TestInstallErrors(t *testing.T) {
 			}
 			if fail.ClassOf(err) == fail.Usage && fail.HintOf(err) == "" {
 				t.Errorf("%v has no hint", err)
+			}
+		})
+	}
+}
+
+// TestInstallWithoutListedExecutables holds what `gem install` does with a gem that lists commands which it
+// does not pack: a warning, no command, and the gem works. A command of the same name in another gem is no conflict.
+func TestInstallWithoutListedExecutables(t *testing.T) {
+	t.Parallel()
+	lib, run := gemFile{name: "lib/a.rb"}, gemFile{name: "bin/run", content: "#!/usr/bin/ruby\n"}
+	tests := []struct {
+		name    string
+		gem     *Gem
+		missing string
+	}{
+		{"not packed", mustGem(t, meta("a", "1", "executables: [run]"), lib), "[bin/run]"},
+		{"one of two", mustGem(t, meta("a", "1", "executables: [gone, walk]"), lib, gemFile{name: "bin/walk"}), "[bin/gone]"},
+		{"another bindir", mustGem(t, meta("a", "1", "bindir: exe", "executables: [run]"), lib, run), "[exe/run]"},
+		{"dangling link", mustGem(t, meta("a", "1", "executables: [run]"), lib, gemFile{name: "bin/run", kind: tar.TypeSymlink, link: "../gone"}), "[bin/run]"},
+		{"a directory", mustGem(t, meta("a", "1", "executables: [run]"), lib, gemFile{name: "bin/run", kind: tar.TypeDir, mode: 0o755}), "[bin/run]"},
+		{"RubyGems' own name", mustGem(t, meta("a", "1", "executables: [gem]"), lib), "[bin/gem]"},
+		{"all packed", mustGem(t, meta("a", "1", "executables: [walk]"), lib, gemFile{name: "bin/walk"}), "[]"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if got := fmt.Sprint(tc.gem.MissingExecutables()); got != tc.missing {
+				t.Errorf("missing: got %s, want %s", got, tc.missing)
+			}
+			tree, err := Install(ruby18(), []*Gem{tc.gem, mustGem(t, meta("b", "1", "executables: [run]"), run)})
+			testkit.Must(t, err)
+			for _, file := range tc.gem.MissingExecutables() {
+				if e := tree.Get("usr/local/bin/" + path.Base(file)); e != nil && path.Base(file) != "run" {
+					t.Errorf("%s has a command", file)
+				}
+			}
+			for _, want := range []string{"usr/local/lib/ruby/gems/1.8/gems/a-1/lib/a.rb", "usr/local/bin/run"} {
+				if tree.Get(want) == nil {
+					t.Errorf("%s is missing", want)
+				}
 			}
 		})
 	}

@@ -21,13 +21,17 @@ var ErrNotRubyGems = fail.New(fail.Verification, "not the source of RubyGems", "
 // maxLibraryFile bounds one file of RubyGems' own library; its largest is about 100 KiB.
 const maxLibraryFile = 8 << 20
 
-// libraryVersion finds the constant in lib/rubygems.rb: VERSION = '1.8.15'.
-var libraryVersion = regexp.MustCompile(`(?m)^\s*VERSION\s*=\s*['"]([0-9A-Za-z.]+)['"]`)
+// libraryVersion finds the version that the library gives itself, which is written in three ways:
+//
+//	RubyGemsVersion = '1.3.1'              in lib/rubygems/rubygems_version.rb, to 1.3.4
+//	RubyGemsVersion = VERSION = '1.3.7'    in lib/rubygems.rb, 1.3.5 to 1.5.3
+//	VERSION = '1.8.15'                     in lib/rubygems.rb, from 1.6.0
+var libraryVersion = regexp.MustCompile(`(?m)^[ \t]*(?:VERSION|RubyGemsVersion|RubyGemsVersion\s*=\s*VERSION)\s*=\s*['"]([0-9A-Za-z.]+)['"]`)
 
 // StageRubyGems returns what `ruby setup.rb --no-rdoc --no-ri` of RubyGems' source archive src, its
 // top folder stripped, leaves on the system of ruby. All files are root's.
 //
-// What setup.rb installs (lib/rubygems/commands/setup_command.rb of the tags v1.8.15 to v3.7.0):
+// What setup.rb installs (setup.rb or lib/rubygems/commands/setup_command.rb of the tags v1.2.0 to v3.7.0):
 //
 //	version            from lib/ to sitelibdir, 0644             to bindir, 0755
 //	to 1.8.23          every *rb, none in hidden directories     bin/* without update_rubygems: gem
@@ -62,18 +66,21 @@ func StageRubyGems(ruby *Ruby, src *overlay.Tree, version string) (*overlay.Tree
 
 // checkLibrary makes sure that src is RubyGems, of that version.
 func checkLibrary(src *overlay.Tree, wanted Version) error {
-	b, err := readSource(src, "lib/rubygems.rb")
-	if err != nil {
+	if _, err := readSource(src, "lib/rubygems.rb"); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRubyGems, err)
 	}
-	m := libraryVersion.FindSubmatch(b)
-	if m == nil {
-		return fmt.Errorf("%w: lib/rubygems.rb names no VERSION", ErrNotRubyGems)
+	for _, name := range []string{"lib/rubygems.rb", "lib/rubygems/rubygems_version.rb"} {
+		b, err := readSource(src, name)
+		m := libraryVersion.FindSubmatch(b)
+		if err != nil || m == nil {
+			continue
+		}
+		if string(m[1]) != wanted.String() {
+			return fmt.Errorf("%w: %s is version %.32q", ErrNotRubyGems, name, m[1])
+		}
+		return nil
 	}
-	if string(m[1]) != wanted.String() {
-		return fmt.Errorf("%w: lib/rubygems.rb is version %.32q", ErrNotRubyGems, m[1])
-	}
-	return nil
+	return fmt.Errorf("%w: neither lib/rubygems.rb nor lib/rubygems/rubygems_version.rb gives a VERSION", ErrNotRubyGems)
 }
 
 // installs returns which files of lib/ that version's setup.rb installs: see [StageRubyGems].

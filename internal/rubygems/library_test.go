@@ -25,7 +25,7 @@ func sourceTree(t *testing.T, version string, extra ...string) *overlay.Tree {
 		text := "# " + f + "\n"
 		switch f {
 		case "lib/rubygems.rb":
-			text = "module Gem\n  VERSION = '" + version + "'\nend\n"
+			text = "module Gem\n" + versionLine(version) + "end\n"
 		case "bin/gem", "exe/gem":
 			text = "#!/usr/bin/env ruby\nrequire 'rubygems'\n"
 		}
@@ -34,6 +34,19 @@ func sourceTree(t *testing.T, version string, extra ...string) *overlay.Tree {
 		testkit.Must(t, tree.Put(e))
 	}
 	return tree
+}
+
+// versionLine is how lib/rubygems.rb of a version names itself.
+func versionLine(version string) string {
+	switch v := newVersion(version); {
+	case v.Compare(newVersion("1.3.5")) < 0:
+		return "  RubyGemsPackageVersion = RubyGemsVersion\n"
+	case v.Compare(newVersion("1.6.0")) < 0:
+		return "  SOME_VERSION = RUBY_VERSION =~ /^1\\.9\\.2/\n  RubyGemsVersion = VERSION = '" + version + "'\n"
+	case v.Compare(newVersion("3.0.0")) < 0:
+		return "  VERSION = '" + version + "'\n"
+	}
+	return "  VERSION = \"" + version + "\".freeze\n"
 }
 
 func TestStageRubyGems(t *testing.T) {
@@ -62,7 +75,7 @@ f 0644 0:0 usr/local/lib/ruby/site_ruby/1.8/ubygems.rb
 		pem     = "f 0644 0:0 usr/local/lib/ruby/site_ruby/1.8/rubygems/ssl_certs/ca.pem\n"
 	)
 	tests := map[string]string{
-		"1.8.15": plain, "1.8.23.2": plain, "1.8.24": with(certs, pem), "2.0.0": plain, "2.0.0.rc.2": plain, "2.0.2": with(certs, pem),
+		"1.3.5": plain, "1.3.7": plain, "1.5.3": plain, "1.6.0": plain, "1.8.15": plain, "1.8.23.2": plain, "1.8.24": with(certs, pem), "2.0.0": plain, "2.0.0.rc.2": plain, "2.0.2": with(certs, pem),
 		"3.1.6": with(certs, pem), "3.2.0.rc.1": with(license, certs, dotFile, pem), "3.3.15": with(license, certs, dotFile, pem),
 	}
 	for version, want := range tests {
@@ -78,6 +91,20 @@ f 0644 0:0 usr/local/lib/ruby/site_ruby/1.8/ubygems.rb
 				t.Errorf("gem: got %q, %v, want %q", b, err, want)
 			}
 		})
+	}
+}
+
+// TestStageRubyGemsBefore135 has the version in a file of its own.
+func TestStageRubyGemsBefore135(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{"1.3.1": "", "1.3.4": "lib/rubygems/rubygems_version.rb is version \"1.3.4\""} {
+		src := sourceTree(t, "1.3.1")
+		testkit.Must(t, src.Put(overlay.File("lib/rubygems/rubygems_version.rb", 0o644, []byte("module Gem\n  RubyGemsVersion = '"+given+"'\nend\n"))))
+		tree, err := StageRubyGems(ruby18(), src, "1.3.1")
+		if want == "" && (err != nil || tree.Get("usr/local/lib/ruby/site_ruby/1.8/rubygems/rubygems_version.rb") == nil) ||
+			want != "" && (!errors.Is(err, ErrNotRubyGems) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", given, err, want)
+		}
 	}
 }
 
@@ -103,6 +130,7 @@ func TestStageRubyGemsErrors(t *testing.T) {
 		name, version, want string
 		src                 *overlay.Tree
 	}{
+		{"no version", "1.3.1", "neither lib/rubygems.rb nor lib/rubygems/rubygems_version.rb gives a VERSION", sourceTree(t, "1.3.1")},
 		{"other version", "1.8.15", `rubygems-1.8.24.tgz: not the source of RubyGems: lib/rubygems.rb is version "1.8.24"`, sourceTree(t, "1.8.24")},
 		{"no gem", "1.8.15", "neither bin/gem nor exe/gem", noGem},
 		{"no library", "1.8.15", "lib/rubygems.rb", noLib},

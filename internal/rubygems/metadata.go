@@ -1,6 +1,7 @@
 package rubygems
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func (s Spec) String() string { return s.Name + "-" + s.Version.String() }
 // Metadata is what a gem says about itself, apart from its name and version. Every value comes from
 // the gem's author: trust none of it.
 type Metadata struct {
-	Platform string // "ruby", also when the gem does not say
+	Platform string // "ruby", also when the gem does not say; "java", "x86-mingw32"
 	// BinDir holds the Executables, relative to the gem: "bin".
 	BinDir      string
 	Executables []string
@@ -109,7 +110,7 @@ func parseMetadata(b []byte) (spec Spec, m Metadata, err error) {
 // describe reads the parts that are plain texts.
 func describe(doc *yaml.Node) Metadata {
 	m := Metadata{
-		Platform:           textOf(child(doc, "platform")),
+		Platform:           platformOf(child(doc, "platform")),
 		BinDir:             textOf(child(doc, "bindir")),
 		Executables:        textsOf(child(doc, "executables")),
 		RequirePaths:       textsOf(child(doc, "require_paths")),
@@ -129,9 +130,6 @@ func describe(doc *yaml.Node) Metadata {
 		Extra:              pairsOf(child(doc, "metadata")),
 		SpecVersion:        textOf(child(doc, "specification_version")),
 	}
-	if m.Platform == "" {
-		m.Platform = "ruby"
-	}
 	if m.BinDir == "" {
 		m.BinDir = "bin"
 	}
@@ -139,6 +137,25 @@ func describe(doc *yaml.Node) Metadata {
 		m.RequirePaths = []string{"lib"}
 	}
 	return m
+}
+
+// platformOf returns the platform that a gem is for: "ruby" when the gem names none, else its name.
+// RubyGems writes it as a text or as the parts of a !ruby/object:Gem::Platform; an object is never
+// "ruby", nor is anything else that is neither.
+func platformOf(n *yaml.Node) string {
+	switch {
+	case n == nil || n.ShortTag() == "!!null":
+		return "ruby"
+	case n.Kind == yaml.ScalarNode || child(n, "str") != nil:
+		return cmp.Or(textOf(n), "ruby")
+	}
+	var parts []string
+	for _, key := range []string{"cpu", "os", "version"} {
+		if part := textOf(child(n, key)); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return cmp.Or(strings.Join(parts, "-"), "unknown")
 }
 
 // dateForm is the day at the start of a time; RubyGems keeps no more.

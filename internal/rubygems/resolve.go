@@ -26,6 +26,9 @@ func check(ruby *Ruby, gems []*Gem) error {
 			return err
 		}
 		for _, name := range g.Metadata.Executables {
+			if g.executable(name) == nil {
+				continue
+			}
 			if owner := commands[name]; owner != "" && owner != g.Name {
 				return fail.New(fail.Usage, fmt.Sprintf("install gems: both %s and %s have the command %s", owner, g.Name, name), "remove one of them from gems.install")
 			}
