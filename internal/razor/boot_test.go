@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestNodeID(t *testing.T) {
@@ -21,24 +23,24 @@ func TestNodeID(t *testing.T) {
 		{"unknown keys", "?foo=bar", 400},
 		{"a MAC", "?net0=52-54-00-00-00-01", 200},
 	} {
-		if a := r.get("/svc/nodeid" + c.query); a.status != c.status {
-			t.Errorf("%s: got %d %s, want %d", c.name, a.status, a.body, c.status)
+		if a := r.Get("/svc/nodeid" + c.query); a.Status != c.status {
+			t.Errorf("%s: got %d %s, want %d", c.name, a.Status, a.Body, c.status)
 		}
 	}
 	// Spelling, order and position do not matter.
-	first := r.node("52:54:00:00:00:01")
+	first := r.Node("52:54:00:00:00:01")
 	for _, q := range []string{"?net3=52-54-00-00-00-01", "?mac=52:54:00:00:00:01", "?net0=AA-BB-CC-00-00-01&net1=%2052:54:00:00:00:01&serial=X"} {
-		if a := r.get("/svc/nodeid" + q); a.body != fmt.Sprintf(`{"id":%d}`, first) {
-			t.Errorf("%s: got %s, want id %d", q, a.body, first)
+		if a := r.Get("/svc/nodeid" + q); a.Body != fmt.Sprintf(`{"id":%d}`, first) {
+			t.Errorf("%s: got %s, want id %d", q, a.Body, first)
 		}
 	}
-	second := r.node("52:54:00:00:00:02")
+	second := r.Node("52:54:00:00:00:02")
 	if second == first {
 		t.Fatal("two machines, one node")
 	}
-	a := r.get("/svc/nodeid?net0=52-54-00-00-00-01&net1=52-54-00-00-00-02")
-	if a.status != 400 {
-		t.Errorf("two nodes match: got %d, want 400", a.status)
+	a := r.Get("/svc/nodeid?net0=52-54-00-00-00-01&net1=52-54-00-00-00-02")
+	if a.Status != 400 {
+		t.Errorf("two nodes match: got %d, want 400", a.Status)
 	}
 	for _, id := range []uint64{first, second} {
 		l := r.logOf(id)
@@ -54,39 +56,39 @@ func TestBootScript(t *testing.T) {
 		o.Config.CheckinInterval = 20
 	})
 	for _, q := range []string{"", "?serial=1", "?net0="} {
-		if a := r.get("/svc/boot" + q); a.status != 400 {
-			t.Errorf("%q: got %d, want 400", q, a.status)
+		if a := r.Get("/svc/boot" + q); a.Status != 400 {
+			t.Errorf("%q: got %d, want 400", q, a.Status)
 		}
 	}
-	a := r.get("/svc/boot?net0=52-54-00-00-00-01&dhcp_mac=52-54-00-00-00-01&serial=&asset=&uuid=U1&fact_boot_type=pcbios")
-	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=utf-8" {
-		t.Fatalf("got %d %s", a.status, a.header.Get("Content-Type"))
+	a := r.Get("/svc/boot?net0=52-54-00-00-00-01&dhcp_mac=52-54-00-00-00-01&serial=&asset=&uuid=U1&fact_boot_type=pcbios")
+	if a.Status != 200 || a.Header.Get("Content-Type") != "text/plain;charset=utf-8" {
+		t.Fatalf("got %d %s", a.Status, a.Header.Get("Content-Type"))
 	}
-	mustContain(t, a.body, "#!ipxe\n", "initrd "+r.url+"/svc/repo/microkernel/initrd0.img || goto error\n",
-		"kernel "+r.url+"/svc/repo/microkernel/vmlinuz0 rootflags=loop initrd=initrd0.img ",
-		" quiet acpi=force ", " razor.register="+r.url+"/svc/checkin/1 razor.extend="+r.url+"/svc/mk/extension.zip console=ttyS0 razor.skew=5 || goto error\n",
+	testkit.Contains(t, a.Body, "#!ipxe\n", "initrd "+r.URL+"/svc/repo/microkernel/initrd0.img || goto error\n",
+		"kernel "+r.URL+"/svc/repo/microkernel/vmlinuz0 rootflags=loop initrd=initrd0.img ",
+		" quiet acpi=force ", " razor.register="+r.URL+"/svc/checkin/1 razor.extend="+r.URL+"/svc/mk/extension.zip console=ttyS0 razor.skew=5 || goto error\n",
 		"--timeout 20000 ")
 	n := r.load(1)
 	if got := strings.Join(n.HWInfo, " "); got != "fact_boot_type=pcbios mac=52-54-00-00-00-01 uuid=u1" {
 		t.Errorf("hw_info %q", got)
 	}
 	// The firmware type follows each boot and is no search key.
-	r.get("/svc/boot?net0=52-54-00-00-00-01&fact_boot_type=efi")
+	r.Get("/svc/boot?net0=52-54-00-00-00-01&fact_boot_type=efi")
 	if got := r.load(1).HWInfo[0]; got != "fact_boot_type=efi" {
 		t.Errorf("after the second boot: %q", got)
 	}
-	if a := r.get("/svc/boot?net0=52-54-00-00-00-01", "Host: evil\"name"); a.status == 200 {
+	if a := r.Get("/svc/boot?net0=52-54-00-00-00-01", "Host: evil\"name"); a.Status == 200 {
 		t.Error("a hostile host name went into a script")
 	}
 }
 
 func TestBootScriptOfBoundNode(t *testing.T) {
 	r := newRig(t, withRules(t, "policies: [{name: all}]"))
-	id := r.node(mac1)
-	r.checkin(id, facts1())
-	a := r.get("/svc/boot?net0=" + mac1)
-	mustContain(t, a.body, "#!ipxe\n", "bound to a policy", "sanboot")
-	mustNotContain(t, a.body, "vmlinuz0")
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1())
+	a := r.Get("/svc/boot?net0=" + mac1)
+	testkit.Contains(t, a.Body, "#!ipxe\n", "bound to a policy", "sanboot")
+	testkit.Lacks(t, a.Body, "vmlinuz0")
 }
 
 func TestBootstrap(t *testing.T) {
@@ -99,30 +101,30 @@ func TestBootstrap(t *testing.T) {
 		{"?nic_max=-1", 400}, {"?nic_max=9999999999999999999", 400}, {"?http_port=8150", 200}, {"?http_port=0", 400},
 		{"?http_port=65536", 400}, {"?http_port=080", 400}, {"?http_port=", 400}, {"?http_port=65535", 200},
 	} {
-		if a := r.get("/api/microkernel/bootstrap" + c.query); a.status != c.status {
-			t.Errorf("%q: got %d, want %d", c.query, a.status, c.status)
+		if a := r.Get("/api/microkernel/bootstrap" + c.query); a.Status != c.status {
+			t.Errorf("%q: got %d, want %d", c.query, a.Status, c.status)
 		}
 	}
-	a := r.get("/api/microkernel/bootstrap?nic_max=2&http_port=99", "Host: razor.example:8150")
-	mustContain(t, a.body, "#!ipxe\n", ":dhcp_net1\n", "|| goto chain_boot\n", "set maxtries:uint32 60",
+	a := r.Get("/api/microkernel/bootstrap?nic_max=2&http_port=99", "Host: razor.example:8150")
+	testkit.Contains(t, a.Body, "#!ipxe\n", ":dhcp_net1\n", "|| goto chain_boot\n", "set maxtries:uint32 60",
 		"chain http://razor.example:99/svc/boot?net0=${net0/mac:hexhyp}&net1=${net1/mac:hexhyp}&dhcp_mac=${dhcp_mac}&serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto error\n")
-	mustNotContain(t, a.body, "net2")
+	testkit.Lacks(t, a.Body, "net2")
 }
 
 func TestRepo(t *testing.T) {
 	r := newRig(t, func(o *Options) {
-		o.Kernel = openBytes("kernel", extTime)
+		o.Kernel = func() (io.ReadSeeker, time.Time, error) { return strings.NewReader("kernel"), extTime, nil }
 		o.Initrd = func() (io.ReadSeeker, time.Time, error) { return nil, time.Time{}, os.ErrNotExist }
 	})
-	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 200 || a.body != "kernel" || a.header.Get("Last-Modified") != extStamp {
-		t.Errorf("got %d %q", a.status, a.body)
+	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 200 || a.Body != "kernel" || a.Header.Get("Last-Modified") != extStamp {
+		t.Errorf("got %d %q", a.Status, a.Body)
 	}
-	if a := r.get("/svc/repo/MicroKernel/VMLINUZ0", "Range: bytes=1-2"); a.status != 206 || a.body != "er" {
-		t.Errorf("other case, range: got %d %q", a.status, a.body)
+	if a := r.Get("/svc/repo/MicroKernel/VMLINUZ0", "Range: bytes=1-2"); a.Status != 206 || a.Body != "er" {
+		t.Errorf("other case, range: got %d %q", a.Status, a.Body)
 	}
 	for _, p := range []string{"microkernel/initrd0.img", "microkernel/other", "../../etc/passwd", "microkernel/..%2f..%2fetc/passwd"} {
-		if a := r.get("/svc/repo/" + p); a.status == 200 {
-			t.Errorf("%s: got 200 %q", p, a.body)
+		if a := r.Get("/svc/repo/" + p); a.Status == 200 {
+			t.Errorf("%s: got 200 %q", p, a.Body)
 		}
 	}
 }

@@ -11,24 +11,25 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/razor/rules"
 )
 
 func TestFactsDiffAndBlacklist(t *testing.T) {
 	r := newRig(t, nil)
-	id := r.node(mac1)
-	r.checkin(id, facts1("a", "1", "b", 2, "uptime", "5 min", "kernelrelease", "3.0.21", "s", map[string]any{"y": 1, "x": 2}))
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1("a", "1", "b", 2, "uptime", "5 min", "kernelrelease", "3.0.21", "s", map[string]any{"y": 1, "x": 2}))
 	n := r.load(id)
 	if len(n.Last.Changes) != 0 || strings.Join(n.Last.Blacklisted, " ") != "kernelrelease uptime" {
 		t.Errorf("first: %+v", n.Last)
 	}
-	r.checkin(id, facts1("a", "2", "c", nil, "uptime", "6 min", "s", map[string]any{"x": 2, "y": 1}))
+	r.CheckIn(id, facts1("a", "2", "c", nil, "uptime", "6 min", "s", map[string]any{"x": 2, "y": 1}))
 	n = r.load(id)
 	want := `[{"name":"a","kind":"changed","old":"\"1\"","new":"\"2\""},{"name":"b","kind":"removed","old":"2"},{"name":"c","kind":"added","new":"null"}]`
 	if got, _ := json.Marshal(n.Last.Changes); string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	r.checkin(id, facts1("a", "2", "c", nil, "s", map[string]any{"x": 2, "y": 1}))
+	r.CheckIn(id, facts1("a", "2", "c", nil, "s", map[string]any{"x": 2, "y": 1}))
 	n = r.load(id)
 	if len(n.Last.Changes) != 0 || len(n.Last.Recent) != 3 || n.Last.ChangedAt.IsZero() || n.Last.Count != 3 {
 		t.Errorf("unchanged: %+v", n.Last)
@@ -38,15 +39,15 @@ func TestFactsDiffAndBlacklist(t *testing.T) {
 // The client says which facts its extension gave; what it did not send does not count.
 func TestExtensionFacts(t *testing.T) {
 	r := newRig(t, nil)
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	for names, want := range map[string]string{"row, rack,gone,,rack": "rack row", "": "", "a b": "a b"} {
-		r.checkin(id, facts1("rack", "b4", "row", 7, "a b", "x", "mk_extension_facts", names))
+		r.CheckIn(id, facts1("rack", "b4", "row", 7, "a b", "x", "mk_extension_facts", names))
 		if got := strings.Join(r.load(id).Last.FromExtension, " "); got != want {
 			t.Errorf("%q: got %q, want %q", names, got, want)
 		}
 	}
 	for _, other := range []any{nil, 5, []any{"rack"}} {
-		r.checkin(id, facts1("rack", "b4", "mk_extension_facts", other))
+		r.CheckIn(id, facts1("rack", "b4", "mk_extension_facts", other))
 		if got := r.load(id).Last.FromExtension; len(got) != 0 {
 			t.Errorf("%v: got %q", other, got)
 		}
@@ -65,30 +66,30 @@ policies:
 
 func TestPolicyBinding(t *testing.T) {
 	r := newRig(t, withRules(t, policyRules))
-	one, two := r.node("52:54:00:00:00:01"), r.node("52:54:00:00:00:02")
-	if a := r.checkin(one, facts1("virtual", "physical")); a.body != `{"action":"none"}` {
-		t.Errorf("no policy: %s", a.body)
+	one, two := r.Node("52:54:00:00:00:01"), r.Node("52:54:00:00:00:02")
+	if a := r.CheckIn(one, facts1("virtual", "physical")); a.Body != `{"action":"none"}` {
+		t.Errorf("no policy: %s", a.Body)
 	}
-	r.get(fmt.Sprintf("/svc/store_metadata/%d?site=kept", one))
-	if a := r.checkin(one, facts1("virtual", "kvm")); a.body != `{"action":"reboot"}` {
-		t.Errorf("bound: %s", a.body)
+	r.Get(fmt.Sprintf("/svc/store_metadata/%d?site=kept", one))
+	if a := r.CheckIn(one, facts1("virtual", "kvm")); a.Body != `{"action":"reboot"}` {
+		t.Errorf("bound: %s", a.Body)
 	}
 	n := r.load(one)
 	if n.Policy != "small" || n.Hostname != "host1.example" || n.BootCount != 1 || asJSON(n.Metadata) != `{"role":"db","site":"kept"}` {
 		t.Errorf("bound node: %+v", n)
 	}
 	// Bound nodes stay bound, whatever their facts do.
-	if a := r.checkin(one, facts1("virtual", "physical")); a.body != `{"action":"reboot"}` || r.load(one).Policy != "small" {
-		t.Errorf("bound, other facts: %s", a.body)
+	if a := r.CheckIn(one, facts1("virtual", "physical")); a.Body != `{"action":"reboot"}` || r.load(one).Policy != "small" {
+		t.Errorf("bound, other facts: %s", a.Body)
 	}
 	// max_count is reached.
 	second := map[string]any{"macaddress": "52:54:00:00:00:02", "virtual": "kvm"}
-	if a := r.checkin(two, second); a.body != `{"action":"none"}` {
-		t.Errorf("full policy: %s", a.body)
+	if a := r.CheckIn(two, second); a.Body != `{"action":"none"}` {
+		t.Errorf("full policy: %s", a.Body)
 	}
-	r.get(fmt.Sprintf("/svc/store_metadata/%d?role=db", two))
-	if a := r.checkin(two, second); a.body != `{"action":"reboot"}` || r.load(two).Policy != "databases" {
-		t.Errorf("second policy: %s", a.body)
+	r.Get(fmt.Sprintf("/svc/store_metadata/%d?role=db", two))
+	if a := r.CheckIn(two, second); a.Body != `{"action":"reboot"}` || r.load(two).Policy != "databases" {
+		t.Errorf("second policy: %s", a.Body)
 	}
 	var events []string
 	for _, e := range r.logOf(one) {
@@ -107,7 +108,7 @@ func TestMaxCountUnderConcurrency(t *testing.T) {
 	for i := range answers {
 		wg.Go(func() {
 			mac := fmt.Sprintf("52:54:00:00:01:%02x", i)
-			answers[i] = r.checkin(r.node(mac), map[string]any{"macaddress": mac}).body
+			answers[i] = r.CheckIn(r.Node(mac), map[string]any{"macaddress": mac}).Body
 		})
 	}
 	wg.Wait()
@@ -131,10 +132,10 @@ func TestMaxCountUnderConcurrency(t *testing.T) {
 // Rules see metadata, from the next check-in on.
 func TestMetadataChangesTags(t *testing.T) {
 	r := newRig(t, withRules(t, "tags: [{name: db, rule: ['=', [metadata, role, null], db]}]"))
-	id := r.node(mac1)
-	r.checkin(id, facts1())
-	r.get(fmt.Sprintf("/svc/store_metadata/%d?role=db", id))
-	r.checkin(id, facts1())
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1())
+	r.Get(fmt.Sprintf("/svc/store_metadata/%d?role=db", id))
+	r.CheckIn(id, facts1())
 	if got := r.load(id).Tags; len(got) != 1 {
 		t.Errorf("tags %q", got)
 	}
@@ -149,14 +150,14 @@ func TestIdentityIsBounded(t *testing.T) {
 	}
 	for name, q := range map[string]string{"long": "net0=" + strings.Repeat("a", maxEntry), "NUL": "net0=a%00b", "many": many.Encode()} {
 		for _, path := range []string{"/svc/nodeid?", "/svc/boot?"} {
-			if a := r.get(path + q); a.status != 400 {
-				t.Errorf("%s%s: got %d", path, name, a.status)
+			if a := r.Get(path + q); a.Status != 400 {
+				t.Errorf("%s%s: got %d", path, name, a.Status)
 			}
 		}
 	}
-	id := r.node(mac1)
-	if a := r.checkin(id, facts1("uuid", strings.Repeat("u", 40000))); a.status != 400 {
-		t.Errorf("long uuid: got %d", a.status)
+	id := r.Node(mac1)
+	if a := r.CheckIn(id, facts1("uuid", strings.Repeat("u", 40000))); a.Status != 400 {
+		t.Errorf("long uuid: got %d", a.Status)
 	}
 }
 
@@ -170,9 +171,9 @@ tags:
 policies:
 - {name: all, tags: [kvm]}
 `))
-	id := r.node(mac1)
-	if a := r.checkin(id, facts1("virtual", "kvm")); a.status != 200 || a.body != `{"action":"none"}` {
-		t.Errorf("got %d %s", a.status, a.body)
+	id := r.Node(mac1)
+	if a := r.CheckIn(id, facts1("virtual", "kvm")); a.Status != 200 || a.Body != `{"action":"none"}` {
+		t.Errorf("got %d %s", a.Status, a.Body)
 	}
 	n := r.load(id)
 	if n.Policy != "" || len(n.Tags) != 0 || !strings.Contains(n.Last.RuleError, `tag "rack": Couldn't find fact 'rack' and no default supplied`) {
@@ -182,21 +183,21 @@ policies:
 	if len(l) != 1 || l[0].Severity != "error" || l[0].Msg != `Couldn't find fact 'rack' and no default supplied while evaluating rule: ["=",["fact","rack"],"b4"]` {
 		t.Errorf("log: %+v", l)
 	}
-	r.checkin(id, facts1("virtual", "kvm", "rack", "x"))
+	r.CheckIn(id, facts1("virtual", "kvm", "rack", "x"))
 	if n := r.load(id); n.Policy != "all" || n.Last.RuleError != "" {
 		t.Errorf("fixed: %+v", n)
 	}
-	if a := r.checkin(id, facts1("virtual", "kvm")); a.body != `{"action":"none"}` {
-		t.Errorf("bound node with a rule error: %s", a.body)
+	if a := r.CheckIn(id, facts1("virtual", "kvm")); a.Body != `{"action":"none"}` {
+		t.Errorf("bound node with a rule error: %s", a.Body)
 	}
 }
 
 func TestRuleArgumentErrorIs400AndStoresNothing(t *testing.T) {
 	r := newRig(t, withRules(t, "tags: [{name: m, rule: [has_macaddress, x]}]"))
-	id := r.node(mac1)
-	r.checkin(id, facts1("a", "1"))
-	if a := r.checkin(id, facts1("a", "2", "macaddress_x", 5)); a.status != 400 {
-		t.Errorf("got %d %s", a.status, a.body)
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1("a", "1"))
+	if a := r.CheckIn(id, facts1("a", "2", "macaddress_x", 5)); a.Status != 400 {
+		t.Errorf("got %d %s", a.Status, a.Body)
 	}
 	if n := r.load(id); n.Last.Count != 1 {
 		t.Errorf("a refused check-in was stored: %+v", n.Last)
@@ -208,14 +209,14 @@ func TestProtectNewNodes(t *testing.T) {
 		withRules(t, "policies: [{name: all}]")(o)
 		o.Config.ProtectNewNodes = true
 	})
-	id := r.node(mac1)
-	if a := r.checkin(id, facts1()); a.body != `{"action":"reboot"}` {
-		t.Errorf("got %s", a.body)
+	id := r.Node(mac1)
+	if a := r.CheckIn(id, facts1()); a.Body != `{"action":"reboot"}` {
+		t.Errorf("got %s", a.Body)
 	}
 	if n := r.load(id); n.Installed != "+protected" || n.Policy != "" {
 		t.Errorf("node: %+v", n)
 	}
-	mustContain(t, r.logOf(id)[0].Msg, "protect_new_nodes")
+	testkit.Contains(t, r.logOf(id)[0].Msg, "protect_new_nodes")
 }
 
 func TestDryRun(t *testing.T) {
@@ -223,10 +224,10 @@ func TestDryRun(t *testing.T) {
 		withRules(t, "policies: [{name: all}]")(o)
 		o.DryRun = true
 	})
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	for range 2 {
-		if a := r.checkin(id, facts1()); a.body != `{"action":"none"}` {
-			t.Errorf("got %s", a.body)
+		if a := r.CheckIn(id, facts1()); a.Body != `{"action":"none"}` {
+			t.Errorf("got %s", a.Body)
 		}
 	}
 	if n := r.load(id); n.Policy != "" || n.Last.Would != "bind to policy all and reboot" {
@@ -240,7 +241,7 @@ func TestRulesReload(t *testing.T) {
 		withRules(t, "tags: [{name: one, rule: ['=', [fact, a, 0], '1']}]")(o)
 		file = o.RulesFile
 	})
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	told := 0
 	r.s.OnChange(func(uint64) { told++ })
 	expect := func(tags, complaint string) {
@@ -250,7 +251,7 @@ func TestRulesReload(t *testing.T) {
 		if told != 1 {
 			t.Errorf("%d changes announced", told)
 		}
-		r.checkin(id, facts1("a", "1"))
+		r.CheckIn(id, facts1("a", "1"))
 		if got := strings.Join(r.load(id).Tags, " "); got != tags {
 			t.Errorf("tags %q, want %q", got, tags)
 		}

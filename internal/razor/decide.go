@@ -45,7 +45,7 @@ func (p *posted) readFacts(body []byte, c *Config) error {
 	var top map[string]json.RawMessage
 	depth, values := extent(body)
 	switch {
-	case !json.Valid(body), depth > maxNesting, json.Unmarshal(body, &top) != nil:
+	case depth > maxNesting, json.Unmarshal(body, &top) != nil:
 		return refused("the body is not JSON")
 	case values > maxValues:
 		return &refusal{status: http.StatusRequestEntityTooLarge, text: "too many values"}
@@ -72,7 +72,7 @@ func (p *posted) readFacts(body []byte, c *Config) error {
 	return p.keep(all, &c.Facts.Blacklist)
 }
 
-// extent measures JSON: how deep it is nested, and about how many values are in it.
+// extent measures what may be JSON: how deep it is nested, and about how many values are in it.
 func extent(b []byte) (deepest, values int) {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestIdentity(t *testing.T) {
@@ -26,8 +28,8 @@ func TestIdentity(t *testing.T) {
 
 func TestRegisterTakesAllInterfaces(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Config.Facts.MatchOn, _ = newNameSet([]string{"/disk.*/"}) })
-	id := r.node(mac1)
-	r.checkin(id, map[string]any{
+	id := r.Node(mac1)
+	r.CheckIn(id, map[string]any{
 		"macaddress": mac1, "macaddress_eth1": "52:54:00:00:00:0B", "macaddress_docker0": "02:42:00:00:00:01",
 		"serialnumber": "SN:1", "uuid": "U", "diskid": "WWN:5", "hostname": "h",
 	})
@@ -36,42 +38,42 @@ func TestRegisterTakesAllInterfaces(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	// The mainboard was swapped: the disk still identifies the node.
-	a := r.get("/svc/nodeid?net0=52:54:00:99:99:99&fact_diskid=WWN:5")
-	if a.body != fmt.Sprintf(`{"id":%d}`, id) {
-		t.Errorf("by fact: %s", a.body)
+	a := r.Get("/svc/nodeid?net0=52:54:00:99:99:99&fact_diskid=WWN:5")
+	if a.Body != fmt.Sprintf(`{"id":%d}`, id) {
+		t.Errorf("by fact: %s", a.Body)
 	}
 }
 
 // Booted through two interfaces, the machine had two nodes; its facts show that they are one.
 func TestRegisterMergesDoubles(t *testing.T) {
 	r := newRig(t, nil)
-	one, two := r.node("52:54:00:00:00:01"), r.node("52:54:00:00:00:02")
-	r.get(fmt.Sprintf("/svc/log/%d?msg=from+two", two))
+	one, two := r.Node("52:54:00:00:00:01"), r.Node("52:54:00:00:00:02")
+	r.Get(fmt.Sprintf("/svc/log/%d?msg=from+two", two))
 	both := map[string]any{"macaddress_a": "52:54:00:00:00:01", "macaddress_b": "52:54:00:00:00:02"}
-	if a := r.checkin(two, both); a.status != 200 {
-		t.Fatalf("got %d %s", a.status, a.body)
+	if a := r.CheckIn(two, both); a.Status != 200 {
+		t.Fatalf("got %d %s", a.Status, a.Body)
 	}
 	if n := r.load(one); !n.Registered || len(n.HWInfo) != 2 {
 		t.Errorf("kept node: %+v", n)
 	}
-	if a := r.checkin(two, both); a.status != 404 {
-		t.Errorf("the double is still there: %d", a.status)
+	if a := r.CheckIn(two, both); a.Status != 404 {
+		t.Errorf("the double is still there: %d", a.Status)
 	}
-	mustContain(t, fmt.Sprint(r.logOf(one)), "from two")
-	if again := r.node("52:54:00:00:00:02"); again != one {
+	testkit.Contains(t, fmt.Sprint(r.logOf(one)), "from two")
+	if again := r.Node("52:54:00:00:00:02"); again != one {
 		t.Errorf("second interface leads to node %d, want %d", again, one)
 	}
 }
 
 func TestRegisterRefusesTwoRegisteredNodes(t *testing.T) {
 	r := newRig(t, nil)
-	a, b := r.node("52:54:00:00:00:01"), r.node("52:54:00:00:00:02")
-	r.checkin(a, map[string]any{"macaddress": "52:54:00:00:00:01"})
-	r.checkin(b, map[string]any{"macaddress": "52:54:00:00:00:02"})
-	c := r.node("52:54:00:00:00:03")
-	got := r.checkin(c, map[string]any{"macaddress": "52:54:00:00:00:03", "macaddress_a": "52:54:00:00:00:01", "macaddress_b": "52:54:00:00:00:02"})
-	if got.status != 400 || got.body != "" {
-		t.Errorf("got %d %q, want an empty 400", got.status, got.body)
+	a, b := r.Node("52:54:00:00:00:01"), r.Node("52:54:00:00:00:02")
+	r.CheckIn(a, map[string]any{"macaddress": "52:54:00:00:00:01"})
+	r.CheckIn(b, map[string]any{"macaddress": "52:54:00:00:00:02"})
+	c := r.Node("52:54:00:00:00:03")
+	got := r.CheckIn(c, map[string]any{"macaddress": "52:54:00:00:00:03", "macaddress_a": "52:54:00:00:00:01", "macaddress_b": "52:54:00:00:00:02"})
+	if got.Status != 400 || got.Body != "" {
+		t.Errorf("got %d %q, want an empty 400", got.Status, got.Body)
 	}
 	for _, id := range []uint64{a, b, c} {
 		if l := r.logOf(id); len(l) == 0 || l[0].Error != "duplicate_node" {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mkbuild/e2e/testkit"
 )
 
 func listen(t *testing.T) net.Listener {
@@ -109,8 +111,8 @@ func TestServeLogsStartAndEnd(t *testing.T) {
 			if len(lines) != 2 {
 				t.Fatalf("log:\n%s", log.String())
 			}
-			mustContain(t, lines[0], "msg=serving", fmt.Sprint("address=", l.Addr()), "data="+dir)
-			mustContain(t, lines[1], "msg=stopping", c.why)
+			testkit.Contains(t, lines[0], "msg=serving", fmt.Sprint("address=", l.Addr()), "data="+dir)
+			testkit.Contains(t, lines[1], "msg=stopping", c.why)
 		})
 	}
 }

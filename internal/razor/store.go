@@ -54,77 +54,46 @@ const (
 
 // store keeps nodes, their facts and their log. Every write is one bbolt transaction, on disk
 // before the answer goes out; concurrent ones share a transaction.
-type store struct {
-	db   *bolt.DB
-	file string
-}
+type store struct{ db *bolt.DB }
 
 // openStore opens or makes the database in dir and reads all of it once, so that damage shows at
-// start and not in the middle of a check-in.
-func openStore(dir string) (*store, error) {
+// start and not in the middle of a check-in. What bbolt does on hostile files (errors, panics,
+// faults of its memory map) becomes one error.
+func openStore(dir string) (s *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &store{file: filepath.Join(dir, databaseName)}
-	if err := s.open(); err != nil {
-		if s.db != nil {
-			_ = s.db.Close() // the first error is the one to tell
-		}
-		return nil, err
+	file := filepath.Join(dir, databaseName)
+	damaged := func(cause any) error {
+		return fmt.Errorf("open %s: %w: %v (move the file away to start with an empty one)", file, ErrDatabase, cause)
 	}
-	return s, nil
-}
-
-// open turns what bbolt does on hostile files (errors, panics, faults of its memory map) into one
-// error. A file that exists is read through first, read-only: opened for writing, bbolt may walk
-// it in a goroutine of its own, whose panic nobody could catch.
-func (s *store) open() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = s.damaged(p)
+			s, err = nil, damaged(p)
 		}
 	}()
-	if st, err := os.Stat(s.file); err == nil && st.Size() > 0 {
-		if err := s.openAs(true); err != nil {
-			return err
-		}
-		if err := s.db.View(verify); err != nil {
-			return s.damaged(err)
-		}
-		if err := s.db.Close(); err != nil {
-			return fmt.Errorf("open database: %w", err)
-		}
-	}
-	if err := s.openAs(false); err != nil {
-		return err
-	}
-	if err := s.db.Update(createBuckets); err != nil {
-		return s.damaged(err)
-	}
-	return nil
-}
-
-func (s *store) openAs(readOnly bool) error {
-	db, err := bolt.Open(s.file, 0o600, &bolt.Options{
-		Timeout: lockWait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
-	})
-	var pathErr *os.PathError
-	switch {
-	case err == nil:
-		db.MaxBatchDelay = batchDelay
-		s.db = db
-		return nil
+	st, err := os.Stat(file)
+	isNew := err != nil || st.Size() == 0
+	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
+	switch _, isPath := errors.AsType[*os.PathError](err); {
 	case errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf("open %s: %w", s.file, ErrDatabaseBusy)
-	case errors.As(err, &pathErr):
-		return fmt.Errorf("open database: %w", err)
+		return nil, fmt.Errorf("open %s: %w", file, ErrDatabaseBusy)
+	case isPath:
+		return nil, fmt.Errorf("open database: %w", err)
+	case err != nil:
+		return nil, damaged(err)
 	}
-	return s.damaged(err)
-}
-
-func (s *store) damaged(cause any) error {
-	return fmt.Errorf("open %s: %w: %v (move the file away to start with an empty one)", s.file, ErrDatabase, cause)
+	if isNew {
+		err = db.Update(createBuckets)
+	} else {
+		err = db.View(verify)
+	}
+	if err != nil {
+		return nil, errors.Join(damaged(err), db.Close())
+	}
+	db.MaxBatchDelay = batchDelay
+	return &store{db}, nil
 }
 
 func createBuckets(tx *bolt.Tx) error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func reopen(t *testing.T, dir string, rules string) *rig {
@@ -28,12 +30,12 @@ func TestRestartLosesNothing(t *testing.T) {
 	var before string
 	t.Run("first run", func(t *testing.T) {
 		r := reopen(t, dir, policyRules)
-		id := r.node(mac1)
-		r.node("52:54:00:00:00:02")
-		r.checkin(id, facts1("virtual", "physical", "a", 1))
-		r.checkin(id, facts1("virtual", "kvm", "a", 2, "mk_extension_facts", "a"))
-		r.get(fmt.Sprintf("/svc/log/%d?msg=hello&severity=error", id))
-		r.get(fmt.Sprintf("/svc/store_metadata/%d?k=v", id))
+		id := r.Node(mac1)
+		r.Node("52:54:00:00:00:02")
+		r.CheckIn(id, facts1("virtual", "physical", "a", 1))
+		r.CheckIn(id, facts1("virtual", "kvm", "a", 2, "mk_extension_facts", "a"))
+		r.Get(fmt.Sprintf("/svc/log/%d?msg=hello&severity=error", id))
+		r.Get(fmt.Sprintf("/svc/store_metadata/%d?k=v", id))
 		before = snapshot(t, r)
 	})
 	t.Run("second run", func(t *testing.T) {
@@ -41,15 +43,15 @@ func TestRestartLosesNothing(t *testing.T) {
 		if after := snapshot(t, r); after != before {
 			t.Errorf("after the restart\n%s\nbefore\n%s", after, before)
 		}
-		mustContain(t, before, "hello", `"k":"v"`, `"policy":"small"`, `"from_extension":["a"]`, `"virtual":"kvm"`)
-		if id := r.node(mac1); id != 1 {
+		testkit.Contains(t, before, "hello", `"k":"v"`, `"policy":"small"`, `"from_extension":["a"]`, `"virtual":"kvm"`)
+		if id := r.Node(mac1); id != 1 {
 			t.Errorf("the node is now number %d", id)
 		}
 		// The binding still counts against max_count.
-		if a := r.checkin(2, map[string]any{"macaddress": "52:54:00:00:00:02", "virtual": "kvm"}); a.body != `{"action":"none"}` {
-			t.Errorf("second node: %s", a.body)
+		if a := r.CheckIn(2, map[string]any{"macaddress": "52:54:00:00:00:02", "virtual": "kvm"}); a.Body != `{"action":"none"}` {
+			t.Errorf("second node: %s", a.Body)
 		}
-		if id := r.node("52:54:00:00:00:03"); id != 3 {
+		if id := r.Node("52:54:00:00:00:03"); id != 3 {
 			t.Errorf("next node got number %d", id)
 		}
 	})

@@ -58,20 +58,20 @@ func TestExtensionQuirks(t *testing.T) {
 			if c.header != "" {
 				hs = append(hs, c.header)
 			}
-			a := r.do(c.method, "/svc/mk/extension.zip", "", hs...)
-			if a.status != c.status || a.body != c.body || a.err != nil {
-				t.Errorf("got %d %q %v, want %d %q", a.status, a.body, a.err, c.status, c.body)
+			a := r.Do(c.method, "/svc/mk/extension.zip", "", hs...)
+			if a.Status != c.status || a.Body != c.body || a.Err != nil {
+				t.Errorf("got %d %q %v, want %d %q", a.Status, a.Body, a.Err, c.status, c.body)
 			}
 			for h, want := range map[string]string{
 				"Last-Modified": c.lastMod, "Content-Length": c.length, "Content-Type": "application/zip",
 				"Content-Disposition": `attachment; filename="extension.zip"`, "Etag": "", "Cache-Control": "",
 			} {
-				if got := a.header.Get(h); got != want {
+				if got := a.Header.Get(h); got != want {
 					t.Errorf("%s: got %q, want %q", h, got, want)
 				}
 			}
-			if c.contentRange != "" && a.header.Get("Content-Range") != c.contentRange {
-				t.Errorf("Content-Range: got %q, want %q", a.header.Get("Content-Range"), c.contentRange)
+			if c.contentRange != "" && a.Header.Get("Content-Range") != c.contentRange {
+				t.Errorf("Content-Range: got %q, want %q", a.Header.Get("Content-Range"), c.contentRange)
 			}
 		})
 	}
@@ -85,9 +85,9 @@ func TestExtensionMissing(t *testing.T) {
 		for _, correct := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, correct=%t", name, correct), func(t *testing.T) {
 				r := newRig(t, func(o *Options) { o.Config.Microkernel.ExtensionZip, o.HTTPCorrect = path, correct })
-				a := r.get("/svc/mk/extension.zip")
-				if a.status != 404 || a.header.Get("Content-Type") != "application/json" || a.body != `{"error":"No extension file configured"}` {
-					t.Errorf("got %d %s %s", a.status, a.header.Get("Content-Type"), a.body)
+				a := r.Get("/svc/mk/extension.zip")
+				if a.Status != 404 || a.Header.Get("Content-Type") != "application/json" || a.Body != `{"error":"No extension file configured"}` {
+					t.Errorf("got %d %s %s", a.Status, a.Header.Get("Content-Type"), a.Body)
 				}
 			})
 		}
@@ -96,41 +96,41 @@ func TestExtensionMissing(t *testing.T) {
 
 func TestExtensionHTTPCorrect(t *testing.T) {
 	r := extensionRig(t, func(o *Options) { o.HTTPCorrect = true })
-	if a := r.get("/svc/mk/extension.zip", "If-Modified-Since: "+extStamp); a.status != 304 {
-		t.Errorf("same date: got %d, want 304", a.status)
+	if a := r.Get("/svc/mk/extension.zip", "If-Modified-Since: "+extStamp); a.Status != 304 {
+		t.Errorf("same date: got %d, want 304", a.Status)
 	}
-	if a := r.get("/svc/mk/extension.zip", "If-Modified-Since: Wed, 21 May 2024 10:11:12 GMT"); a.status != 304 {
-		t.Errorf("newer date: got %d, want 304", a.status)
+	if a := r.Get("/svc/mk/extension.zip", "If-Modified-Since: Wed, 21 May 2024 10:11:12 GMT"); a.Status != 304 {
+		t.Errorf("newer date: got %d, want 304", a.Status)
 	}
-	if a := r.get("/svc/mk/extension.zip", "Range: bytes=0-9"); a.status != 206 || a.body != extBody[:10] {
-		t.Errorf("range: got %d %q, want 206", a.status, a.body)
+	if a := r.Get("/svc/mk/extension.zip", "Range: bytes=0-9"); a.Status != 206 || a.Body != extBody[:10] {
+		t.Errorf("range: got %d %q, want 206", a.Status, a.Body)
 	}
-	if a := r.get("/svc/mk/extension.zip"); a.status != 200 || a.body != extBody || a.header.Get("Last-Modified") != extStamp {
-		t.Errorf("plain: got %d %q", a.status, a.body)
+	if a := r.Get("/svc/mk/extension.zip"); a.Status != 200 || a.Body != extBody || a.Header.Get("Last-Modified") != extStamp {
+		t.Errorf("plain: got %d %q", a.Status, a.Body)
 	}
 }
 
 func TestExtensionFollowsTheFileAndPacksDirectories(t *testing.T) {
 	r := extensionRig(t, nil)
-	r.get("/svc/mk/extension.zip")
+	r.Get("/svc/mk/extension.zip")
 	write(t, r.s.opts.Config.Microkernel.ExtensionZip, "second")
-	if a := r.get("/svc/mk/extension.zip"); a.body != "second" {
-		t.Errorf("got %q after the file changed", a.body)
+	if a := r.Get("/svc/mk/extension.zip"); a.Body != "second" {
+		t.Errorf("got %q after the file changed", a.Body)
 	}
 	dir := t.TempDir()
 	r = newRig(t, func(o *Options) {
 		o.Config.Microkernel.ExtensionZip = dir
 		o.PackDir = func(d string) ([]byte, time.Time, error) { return []byte("zip of " + d), extTime, nil }
 	})
-	if a := r.get("/svc/mk/extension.zip"); a.body != "zip of "+dir || a.header.Get("Last-Modified") != extStamp {
-		t.Errorf("got %q %q", a.body, a.header.Get("Last-Modified"))
+	if a := r.Get("/svc/mk/extension.zip"); a.Body != "zip of "+dir || a.Header.Get("Last-Modified") != extStamp {
+		t.Errorf("got %q %q", a.Body, a.Header.Get("Last-Modified"))
 	}
 }
 
 // What the real server does with each kind of check-in.
 func TestCheckinStatus(t *testing.T) {
 	r := newRig(t, nil)
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	self := fmt.Sprintf("/svc/checkin/%d", id)
 	good := `{"facts":{"macaddress":"` + mac1 + `"}}`
 	deep := strings.Repeat("[", 101) + strings.Repeat("]", 101)
@@ -170,36 +170,36 @@ func TestCheckinStatus(t *testing.T) {
 			if c.media != "" {
 				hs = append(hs, "Content-Type: "+c.media)
 			}
-			if a := r.do("POST", c.path, c.body, hs...); a.status != c.status {
-				t.Errorf("got %d %s, want %d", a.status, a.body, c.status)
+			if a := r.Do("POST", c.path, c.body, hs...); a.Status != c.status {
+				t.Errorf("got %d %s, want %d", a.Status, a.Body, c.status)
 			}
 		})
 	}
 	if n := r.load(id); n.Registered || n.Last.Count != 0 {
 		t.Errorf("a refused check-in registered the node: %+v", n)
 	}
-	a := r.do("POST", self, good, "Content-Type: application/json")
-	if a.status != 200 || a.body != `{"action":"none"}` || a.header.Get("Content-Type") != "application/json" {
-		t.Errorf("good: got %d %s %s", a.status, a.header.Get("Content-Type"), a.body)
+	a := r.Do("POST", self, good, "Content-Type: application/json")
+	if a.Status != 200 || a.Body != `{"action":"none"}` || a.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("good: got %d %s %s", a.Status, a.Header.Get("Content-Type"), a.Body)
 	}
 	// Once registered, identity facts are not looked at any more.
-	if a := r.do("POST", self, `{"facts":{"serialnumber":5}}`, "Content-Type: application/json"); a.status != 200 {
-		t.Errorf("registered node with a number: got %d", a.status)
+	if a := r.Do("POST", self, `{"facts":{"serialnumber":5}}`, "Content-Type: application/json"); a.Status != 200 {
+		t.Errorf("registered node with a number: got %d", a.Status)
 	}
 }
 
 func TestCheckinBodyLimit(t *testing.T) {
 	r := newRig(t, nil)
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	body := `{"facts":{"x":"` + strings.Repeat("a", maxBody) + `"}}`
-	if a := r.do("POST", fmt.Sprintf("/svc/checkin/%d", id), body, "Content-Type: application/json"); a.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("got %d %v, want 413", a.status, a.err)
+	if a := r.Do("POST", fmt.Sprintf("/svc/checkin/%d", id), body, "Content-Type: application/json"); a.Status != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d %v, want 413", a.Status, a.Err)
 	}
 }
 
 func TestLogMetadataStageDone(t *testing.T) {
 	r := newRig(t, withRules(t, "policies: [{name: all}]"))
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	for _, c := range []struct {
 		path   string
 		status int
@@ -221,8 +221,8 @@ func TestLogMetadataStageDone(t *testing.T) {
 		if strings.Contains(path, "%d") {
 			path = fmt.Sprintf(path, id)
 		}
-		if a := r.get(path); a.status != c.status || a.status == 204 && a.body != "" {
-			t.Errorf("%s: got %d %q, want %d", path, a.status, a.body, c.status)
+		if a := r.Get(path); a.Status != c.status || a.Status == 204 && a.Body != "" {
+			t.Errorf("%s: got %d %q, want %d", path, a.Status, a.Body, c.status)
 		}
 	}
 	n := r.load(id)
@@ -241,12 +241,12 @@ func TestLogMetadataStageDone(t *testing.T) {
 	if got := strings.Join(events, " "); got != want {
 		t.Errorf("log\n%s, want\n%s", got, want)
 	}
-	r.get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
+	r.Get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
 	if n := r.load(id); n.Installed != "" {
 		t.Error("finished without a policy marked the node as installed")
 	}
-	r.checkin(id, facts1())
-	r.get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
+	r.CheckIn(id, facts1())
+	r.Get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
 	if n := r.load(id); n.Installed != "all" || n.InstalledAt.IsZero() {
 		t.Errorf("installed %q", n.Installed)
 	}
@@ -264,8 +264,8 @@ func TestImageBoot(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Kernel, o.Initrd = kernel, initrd })
 	get := func(name, want string) {
 		t.Helper()
-		if a := r.get("/svc/repo/microkernel/" + name); a.status != 200 || a.body != want {
-			t.Errorf("%s: got %d %q, want %q", name, a.status, a.body, want)
+		if a := r.Get("/svc/repo/microkernel/" + name); a.Status != 200 || a.Body != want {
+			t.Errorf("%s: got %d %q, want %q", name, a.Status, a.Body, want)
 		}
 	}
 	get("vmlinuz0", "kernel v1")
@@ -279,8 +279,8 @@ func TestImageBoot(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 404 {
-		t.Errorf("without the image: %d", a.status)
+	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 404 {
+		t.Errorf("without the image: %d", a.Status)
 	}
 }
 
@@ -289,10 +289,10 @@ func TestFileBoot(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		o.Kernel, o.Initrd = FileBoot(write(t, filepath.Join(dir, "k"), "kernel")), FileBoot(dir)
 	})
-	if a := r.get("/svc/repo/microkernel/vmlinuz0"); a.status != 200 || a.body != "kernel" {
-		t.Errorf("got %d %q", a.status, a.body)
+	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 200 || a.Body != "kernel" {
+		t.Errorf("got %d %q", a.Status, a.Body)
 	}
-	if a := r.get("/svc/repo/microkernel/initrd0.img"); a.status != 404 {
-		t.Errorf("a directory: got %d", a.status)
+	if a := r.Get("/svc/repo/microkernel/initrd0.img"); a.Status != 404 {
+		t.Errorf("a directory: got %d", a.Status)
 	}
 }

@@ -65,7 +65,7 @@ func newBrowser(t *testing.T, chromium context.Context, r *rig) *browser {
 		_, err := cdp.Call(ctx, s, network.Enable, network.EnableParams{})
 		return chromedp.Void{}, err
 	})
-	go b.watchRequests(chromedp.Events(ctx, network.RequestWillBeSent), r.url)
+	go b.watchRequests(chromedp.Events(ctx, network.RequestWillBeSent), r.URL)
 	go b.watchConsole(chromedp.Console(ctx))
 	t.Cleanup(b.judge)
 	return b
@@ -170,14 +170,14 @@ policies:
 - {name: shelf, tags: [racked], max_count: 0}
 `)
 	b := newBrowser(t, chromium, r)
-	b.open(r.url + "/")
+	b.open(r.URL + "/")
 	b.until(isLive)
-	mustContain(t, b.text("#list"), "No node has asked for anything yet")
+	testkit.Contains(t, b.text("#list"), "No node has asked for anything yet")
 
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	row := fmt.Sprintf("#row-%d", id)
 	b.until(fmt.Sprintf(`document.querySelector(%q) !== null`, row))
-	r.checkin(id, facts1("virtual", "kvm"))
+	r.CheckIn(id, facts1("virtual", "kvm"))
 	b.until(fmt.Sprintf(`document.querySelector("%s time") !== null && window.notReloaded`, row))
 
 	b.click(row + " a")
@@ -185,30 +185,30 @@ policies:
 	b.eval("window.notReloaded = true")
 	b.until(isLive)
 	b.do(chromedp.SendKeys(chromedp.CSS("#filter"), "rack"))
-	r.checkin(id, facts1("virtual", "kvm", "rack", "b4", "mk_extension_facts", "rack"))
+	r.CheckIn(id, facts1("virtual", "kvm", "rack", "b4", "mk_extension_facts", "rack"))
 	b.until(`document.querySelector("#fact-rack .tag.ext") !== null && window.notReloaded`)
-	mustContain(t, b.text("#fact-rack"), "b4", "extension", "added")
-	mustContain(t, b.text("#changes"), "rack", "added")
-	mustContain(t, b.text("#tags"), "racked", "matches")
-	mustContain(t, b.text("#policies"), "shelf", "full: 0 of 0")
+	testkit.Contains(t, b.text("#fact-rack"), "b4", "extension", "added")
+	testkit.Contains(t, b.text("#changes"), "rack", "added")
+	testkit.Contains(t, b.text("#tags"), "racked", "matches")
+	testkit.Contains(t, b.text("#policies"), "shelf", "full: 0 of 0")
 	// The filter holds for rows that arrived meanwhile, and the box keeps its text.
 	b.until(`document.querySelector("#fact-virtual").hidden && !document.querySelector("#fact-rack").hidden && document.querySelector("#filter").value === "rack"`)
 
-	r.checkin(id, facts1("virtual", "kvm"))
+	r.CheckIn(id, facts1("virtual", "kvm"))
 	b.until(`document.querySelector("#fact-rack") === null`)
-	mustContain(t, b.text("#changes"), "removed")
+	testkit.Contains(t, b.text("#changes"), "removed")
 }
 
 func browserShoutsAboutRuleErrors(t *testing.T, chromium context.Context) {
 	r := newRig(t, `tags: [{name: racked, rule: ["=", ["fact", "rack"], "b4"]}]`)
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	b := newBrowser(t, chromium, r)
-	b.open(fmt.Sprintf("%s/nodes/node%d", r.url, id))
+	b.open(fmt.Sprintf("%s/nodes/node%d", r.URL, id))
 	b.until(isLive)
-	r.checkin(id, facts1())
+	r.CheckIn(id, facts1())
 	b.until(`document.querySelector("#summary [role=alert]") !== null`)
-	mustContain(t, b.text("#summary"), "Rule error", "Couldn't find fact 'rack'")
-	mustContain(t, b.text("#log"), "error", "Couldn't find fact 'rack'")
+	testkit.Contains(t, b.text("#summary"), "Rule error", "Couldn't find fact 'rack'")
+	testkit.Contains(t, b.text("#log"), "error", "Couldn't find fact 'rack'")
 }
 
 // Facts are hostile input: nothing of them runs, loads or becomes an element.
@@ -216,9 +216,9 @@ func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 	r, id := hostileRig(t)
 	b := newBrowser(t, chromium, r)
 	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id), "/?q=" + url.QueryEscape(hostile[1])} {
-		b.open(r.url + p)
+		b.open(r.URL + p)
 		b.until(isLive)
-		r.checkin(id, map[string]any{"macaddress": mac1 + "<script>", hostile[0]: hostile[1] + p}) // a live update, too
+		r.CheckIn(id, map[string]any{"macaddress": mac1 + "<script>", hostile[0]: hostile[1] + p}) // a live update, too
 		b.until(`[...document.scripts].length === 1 && !("pwned" in window) && document.querySelector("main img, main iframe, main svg, main style, main b, main i, main u, [onclick], [onload], [onerror]") === null`)
 	}
 }
@@ -227,10 +227,10 @@ func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 // node is forgotten.
 func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	r := newRig(t, "")
-	id := r.node(mac1)
-	r.checkin(id, facts1())
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1())
 	b := newBrowser(t, chromium, r)
-	b.open(fmt.Sprintf("%s/nodes/node%d", r.url, id))
+	b.open(fmt.Sprintf("%s/nodes/node%d", r.URL, id))
 	b.until(isLive)
 	b.allowed = []string{"401", "404"} // the browser reports refused requests on its console itself
 	b.eval("(window.confirm = () => true)()")
@@ -252,29 +252,29 @@ func browserForeignPageIsRefused(t *testing.T, chromium context.Context) {
 	r := newRig(t, "")
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<img src="%[1]s/svc/nodeid?net0=1" onerror="fetch('%[1]s/svc/nodeid?net0=2', {mode: 'no-cors'}).finally(() => { document.title = 'done' })">`, r.url)
+		fmt.Fprintf(w, `<img src="%[1]s/svc/nodeid?net0=1" onerror="fetch('%[1]s/svc/nodeid?net0=2', {mode: 'no-cors'}).finally(() => { document.title = 'done' })">`, r.URL)
 	}))
 	defer evil.Close()
 	b := newBrowser(t, chromium, r)
 	b.allowed = []string{"request to " + evil.URL, "403", "404"} // 404: Chromium looks for an icon
 	b.open(evil.URL)
 	b.until(`document.title === "done"`)
-	b.open(r.url + "/svc/nodeid?net0=3")
+	b.open(r.URL + "/svc/nodeid?net0=3")
 	b.until(`document.body.textContent.includes('"id":1')`)
 }
 
 // A value of many KiB takes little room; focus and place in it outlast a live update.
 func browserLongValueStaysInPlace(t *testing.T, chromium context.Context) {
 	r := newRig(t, "")
-	id := r.node(mac1)
-	r.checkin(id, facts1("dump", strings.Repeat("line\n", 1500)))
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1("dump", strings.Repeat("line\n", 1500)))
 	b := newBrowser(t, chromium, r)
-	b.open(fmt.Sprintf("%s/nodes/node%d", r.url, id))
+	b.open(fmt.Sprintf("%s/nodes/node%d", r.URL, id))
 	b.until(isLive)
 	const box = `document.getElementById("value-dump")`
 	b.until(box + ".clientHeight < 400 && " + box + ".scrollHeight > 5000")
 	b.eval("(" + box + ".focus(), " + box + ".scrollTop = 300, true)")
-	r.checkin(id, facts1("dump", strings.Repeat("line\n", 1500), "rack", "b4"))
+	r.CheckIn(id, facts1("dump", strings.Repeat("line\n", 1500), "rack", "b4"))
 	b.until(`document.querySelector("#fact-rack") !== null && window.notReloaded`)
 	b.until("document.activeElement === " + box + " && " + box + ".scrollTop === 300")
 }
@@ -292,7 +292,7 @@ func browserAccessibility(t *testing.T, chromium context.Context) {
 			return chromedp.Void{}, err
 		}, chromedp.EmulateViewport(360, 740))
 		for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
-			b.open(r.url + p)
+			b.open(r.URL + p)
 			found, err := chromedp.Run(b, chromedp.Evaluate[[]string](audit))
 			if err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/fail"
 )
 
@@ -29,8 +30,8 @@ tags:
 policies:
 - {name: '<i>policy</i>', hostname: '<u>${id}</u>', max_count: 5}
 `)
-	id := r.node(mac1 + "<script>")
-	r.get("/svc/nodeid?net0=" + mac1 + "<script>&uuid=" + url.QueryEscape(hostile[1]))
+	id := r.Node(mac1 + "<script>")
+	r.Get("/svc/nodeid?net0=" + mac1 + "<script>&uuid=" + url.QueryEscape(hostile[1]))
 	for round := range 2 {
 		f := map[string]any{"macaddress": mac1 + "<script>"}
 		for i, h := range hostile {
@@ -39,11 +40,11 @@ policies:
 			f[fmt.Sprintf("nested%d", i)] = map[string]any{h: []any{h}}
 		}
 		f["mk_extension_facts"] = "value1," + hostile[0]
-		r.checkin(id, f, "User-Agent: "+hostile[0])
+		r.CheckIn(id, f, "User-Agent: "+hostile[0])
 	}
 	for _, h := range hostile {
-		r.get(fmt.Sprintf("/svc/log/%d?msg=%s&severity=error", id, url.QueryEscape(h)))
-		r.get(fmt.Sprintf("/svc/store_metadata/%d?%s=%s", id, url.QueryEscape(h), url.QueryEscape(h)))
+		r.Get(fmt.Sprintf("/svc/log/%d?msg=%s&severity=error", id, url.QueryEscape(h)))
+		r.Get(fmt.Sprintf("/svc/store_metadata/%d?%s=%s", id, url.QueryEscape(h), url.QueryEscape(h)))
 	}
 	return r, id
 }
@@ -53,20 +54,20 @@ var markup = regexp.MustCompile(`(?i)<(script|img|iframe|svg|style|b|i|u|!--)[ >
 func TestPagesEscapeHostileText(t *testing.T) {
 	r, id := hostileRig(t)
 	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id), "/?q=" + url.QueryEscape(hostile[1]), "/nodes/" + url.PathEscape(hostile[1])} {
-		a := r.get(p)
-		body := strings.Replace(a.body, `<script src="/assets/live.js" defer></script>`, "", 1)
+		a := r.Get(p)
+		body := strings.Replace(a.Body, `<script src="/assets/live.js" defer></script>`, "", 1)
 		body = regexp.MustCompile(`"[^"]*"`).ReplaceAllString(body, `""`) // attribute values are data
 		if m := markup.FindString(body); m != "" {
 			t.Errorf("%s contains %q", p, m)
 		}
-		if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: policy %q", p, csp)
 		}
-		if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Content-Type") != "text/html; charset=utf-8" {
-			t.Errorf("%s: headers %v", p, a.header)
+		if a.Header.Get("X-Content-Type-Options") != "nosniff" || a.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%s: headers %v", p, a.Header)
 		}
 	}
-	mustContain(t, r.get(fmt.Sprintf("/nodes/node%d", id)).body, "&lt;script&gt;window.pwned=1&lt;/script&gt;", "&lt;i&gt;policy&lt;/i&gt;")
+	testkit.Contains(t, r.Get(fmt.Sprintf("/nodes/node%d", id)).Body, "&lt;script&gt;window.pwned=1&lt;/script&gt;", "&lt;i&gt;policy&lt;/i&gt;")
 }
 
 func TestNodePageShowsEverything(t *testing.T) {
@@ -79,39 +80,39 @@ policies:
 - {name: needs both, tags: [racked, broken]}
 - {name: everything}
 `)
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	page := fmt.Sprintf("/nodes/node%d", id)
-	mustContain(t, r.get(page).body, "not yet", "There was none yet")
-	r.checkin(id, facts1("rack", "b3", "uptime", "x"))
-	r.checkin(id, facts1("rack", "b4", "mk_extension_facts", "rack"))
-	body := r.get(page).body
-	mustContain(t, body, `role="alert"`, "Rule error. This node gets no tags and no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
+	testkit.Contains(t, r.Get(page).Body, "not yet", "There was none yet")
+	r.CheckIn(id, facts1("rack", "b3", "uptime", "x"))
+	r.CheckIn(id, facts1("rack", "b4", "mk_extension_facts", "rack"))
+	body := r.Get(page).Body
+	testkit.Contains(t, body, `role="alert"`, "Rule error. This node gets no tags and no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
 		`<tr id="fact-rack" data-fact class="ext">`, "as the client names them: 1", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
 		"the node lacks: racked, broken", "would match", "disabled", "number 2")
-	mustContain(t, r.get("/").body, "1 node has a rule error", "rule error", "1 from extension", "2 changed")
-	if a := r.get("/nodes/node99"); a.status != 404 || !strings.Contains(a.body, "No such node") {
-		t.Errorf("unknown node: %d", a.status)
+	testkit.Contains(t, r.Get("/").Body, "1 node has a rule error", "rule error", "1 from extension", "2 changed")
+	if a := r.Get("/nodes/node99"); a.Status != 404 || !strings.Contains(a.Body, "No such node") {
+		t.Errorf("unknown node: %d", a.Status)
 	}
-	if a := r.get("/nothing"); a.status != 404 {
-		t.Errorf("unknown page: %d", a.status)
+	if a := r.Get("/nothing"); a.Status != 404 {
+		t.Errorf("unknown page: %d", a.Status)
 	}
 }
 
 // A long value scrolls in a region of its own, which the keyboard reaches; a short one does not.
 func TestLongValuesScroll(t *testing.T) {
 	r := newRig(t, "")
-	id := r.node(mac1)
+	id := r.Node(mac1)
 	long := strings.Repeat("long ", longValue)
-	r.checkin(id, facts1("dump", "x", "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
-	r.checkin(id, facts1("dump", long, "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
-	r.get(fmt.Sprintf("/svc/store_metadata/%d?note=%s", id, url.QueryEscape(long)))
-	r.get(fmt.Sprintf("/svc/log/%d?msg=%s", id, url.QueryEscape(long)))
-	body := r.get(fmt.Sprintf("/nodes/node%d", id)).body
+	r.CheckIn(id, facts1("dump", "x", "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
+	r.CheckIn(id, facts1("dump", long, "short", strings.Repeat("s", longValue), "lines", strings.Repeat("\n", longLines)))
+	r.Get(fmt.Sprintf("/svc/store_metadata/%d?note=%s", id, url.QueryEscape(long)))
+	r.Get(fmt.Sprintf("/svc/log/%d?msg=%s", id, url.QueryEscape(long)))
+	body := r.Get(fmt.Sprintf("/nodes/node%d", id)).Body
 	const region = `<div class="long" tabindex="0" role="region" aria-label="Value of `
-	mustContain(t, body, region+`dump" id="value-dump">long`, region+`dump" id="new-dump">&#34;long`, region+`lines" id="value-lines">`,
+	testkit.Contains(t, body, region+`dump" id="value-dump">long`, region+`dump" id="new-dump">&#34;long`, region+`lines" id="value-lines">`,
 		region+`note" id="metadata-note">long`, region+`log entry">long`, `<td class="value">ss`)
-	mustNotContain(t, body, region+"short", `id="old-dump"`)
-	mustContain(t, r.get("/assets/style.css").body, ".long { max-height: ")
+	testkit.Lacks(t, body, region+"short", `id="old-dump"`)
+	testkit.Contains(t, r.Get("/assets/style.css").Body, ".long { max-height: ")
 }
 
 // Nothing on any page comes from another host.
@@ -119,45 +120,45 @@ func TestPagesNeedNoNetwork(t *testing.T) {
 	r, id := hostileRig(t)
 	link := regexp.MustCompile(`(?:src|href|action)="([^"]*)"`)
 	for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
-		for _, m := range link.FindAllStringSubmatch(r.get(p).body, -1) {
+		for _, m := range link.FindAllStringSubmatch(r.Get(p).Body, -1) {
 			if !strings.HasPrefix(m[1], "/") && m[1] != "#main" && m[1] != "#token" || strings.HasPrefix(m[1], "//") {
 				t.Errorf("%s links to %s", p, m[1])
 			}
-			if strings.HasPrefix(m[1], "/assets/") && r.get(m[1]).status != 200 {
+			if strings.HasPrefix(m[1], "/assets/") && r.Get(m[1]).Status != 200 {
 				t.Errorf("%s is missing", m[1])
 			}
 		}
 	}
 	for _, f := range []string{"style.css", "live.js"} {
-		mustNotContain(t, r.get("/assets/"+f).body, "http:", "https:", "@import", "innerHTML = ", "eval(")
+		testkit.Lacks(t, r.Get("/assets/"+f).Body, "http:", "https:", "@import", "innerHTML = ", "eval(")
 	}
 }
 
 func TestListSearch(t *testing.T) {
 	r := newRig(t, "")
-	r.node(mac1)
+	r.Node(mac1)
 	for q, want := range map[string]bool{"52:54:00:00:00:01": true, "52-54-00": true, "NODE1": true, "": true, "zzz": false} {
-		body := r.get("/?q=" + url.QueryEscape(q)).body
+		body := r.Get("/?q=" + url.QueryEscape(q)).Body
 		if got := strings.Contains(body, "row-1"); got != want {
 			t.Errorf("%s: got %t", q, got)
 		}
 	}
 	for i := range listed {
-		r.node(fmt.Sprintf("%012x", i))
+		r.Node(fmt.Sprintf("%012x", i))
 	}
-	mustContain(t, r.get("/").body, fmt.Sprintf("%d of %d: search for the others", listed, listed+1))
+	testkit.Contains(t, r.Get("/").Body, fmt.Sprintf("%d of %d: search for the others", listed, listed+1))
 }
 
 // The JSON has what the pages show.
 func TestJSON(t *testing.T) {
 	r := newRig(t, "tags: [{name: kvm, rule: ['=', [fact, virtual, null], kvm]}]\npolicies: [{name: small, tags: [kvm], max_count: 1}]")
-	id := r.node(mac1)
-	r.checkin(id, facts1("virtual", "kvm"))
-	mustContain(t, r.get("/api/collections/nodes").body, `{"items":[{"id":1,"name":"node1","hw_info":["mac=52-54-00-00-00-01"]`, `"policy":"small"`)
-	mustContain(t, r.get("/api/collections/nodes/node1").body, `"virtual":"kvm"`, `"results":[{"name":"kvm","rule":"[\"=\",`, `"matched":true`, `"policies":[{"name":"small","why":"bound","chosen":true}]`, `"log":[{`, `"event":"bind"`)
+	id := r.Node(mac1)
+	r.CheckIn(id, facts1("virtual", "kvm"))
+	testkit.Contains(t, r.Get("/api/collections/nodes").Body, `{"items":[{"id":1,"name":"node1","hw_info":["mac=52-54-00-00-00-01"]`, `"policy":"small"`)
+	testkit.Contains(t, r.Get("/api/collections/nodes/node1").Body, `"virtual":"kvm"`, `"results":[{"name":"kvm","rule":"[\"=\",`, `"matched":true`, `"policies":[{"name":"small","why":"bound","chosen":true}]`, `"log":[{`, `"event":"bind"`)
 	for _, name := range []string{"node01", "node2", "nobody"} {
-		if a := r.get("/api/collections/nodes/" + name); a.status != 404 || !strings.Contains(a.body, "no such node") {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+		if a := r.Get("/api/collections/nodes/" + name); a.Status != 404 || !strings.Contains(a.Body, "no such node") {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
 		}
 	}
 }
@@ -165,7 +166,7 @@ func TestJSON(t *testing.T) {
 // Only the token deletes a node, and the page answers to names of this machine alone.
 func TestAccess(t *testing.T) {
 	r := newRig(t, "")
-	r.node(mac1)
+	r.Node(mac1)
 	for _, c := range []struct {
 		header, body string
 		status       int
@@ -178,17 +179,17 @@ func TestAccess(t *testing.T) {
 		{"Authorization: bearer " + testToken, `{"name":"node1"}`, 202},
 		{"Authorization: bearer " + testToken, `{"name":"node1"}`, 404},
 	} {
-		if a := r.do("POST", "/api/commands/delete-node", c.body, c.header); a.status != c.status {
-			t.Errorf("%s %s: got %d %s, want %d", c.header, c.body, a.status, a.body, c.status)
+		if a := r.Do("POST", "/api/commands/delete-node", c.body, c.header); a.Status != c.status {
+			t.Errorf("%s %s: got %d %s, want %d", c.header, c.body, a.Status, a.Body, c.status)
 		}
 	}
 	for host, status := range map[string]int{"localhost:1": 200, "x.localhost": 200, "127.0.0.1": 200, "[::1]:8150": 200, "lab.example:1": 200, "evil.example": 421, "127.0.0.1.evil.example:80": 421} {
-		if a := r.get("/", "Host: "+host); a.status != status {
-			t.Errorf("%s: got %d, want %d", host, a.status, status)
+		if a := r.Get("/", "Host: "+host); a.Status != status {
+			t.Errorf("%s: got %d, want %d", host, a.Status, status)
 		}
 	}
-	if a := r.get("/svc/nodeid?net0="+mac1, "Host: evil.example"); a.status != 200 {
-		t.Errorf("nodes are refused: %d", a.status)
+	if a := r.Get("/svc/nodeid?net0="+mac1, "Host: evil.example"); a.Status != 200 {
+		t.Errorf("nodes are refused: %d", a.Status)
 	}
 	for _, token := range []string{"", "short", strings.Repeat("x", minToken) + " "} {
 		if _, err := New(r.s, Options{Token: token}); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "token") {
@@ -201,7 +202,7 @@ func TestAccess(t *testing.T) {
 func follow(t *testing.T, r *rig, path string, ready chan<- bool, want string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+path, nil)
 	if err != nil {
 		return err
 	}
@@ -227,13 +228,13 @@ func follow(t *testing.T, r *rig, path string, ready chan<- bool, want string) e
 
 func TestEvents(t *testing.T) {
 	r := newRig(t, "")
-	id := r.node(mac1)
-	other := r.node("52:54:00:00:00:02")
+	id := r.Node(mac1)
+	other := r.Node("52:54:00:00:00:02")
 	for path, changes := range map[string]uint64{"/events?node=0": other, fmt.Sprintf("/events?node=%d", id): id} {
 		ready, done := make(chan bool, 1), make(chan error, 1)
 		go func() { done <- follow(t, r, path, ready, "event: change") }()
 		<-ready
-		r.get(fmt.Sprintf("/svc/log/%d?msg=x", changes))
+		r.Get(fmt.Sprintf("/svc/log/%d?msg=x", changes))
 		if err := <-done; err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
@@ -317,12 +318,12 @@ func TestShutDownEndsStreams(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.s.Serve(ctx, l, r.p) }()
-	r.url = "http://" + l.Addr().String()
+	r.URL = "http://" + l.Addr().String()
 	ready := make(chan bool, 1)
 	go func() { _ = follow(t, r, "/events", ready, "never") }()
 	<-ready
-	if a := r.get("/"); a.status != 200 {
-		t.Errorf("page: %d", a.status)
+	if a := r.Get("/"); a.Status != 200 {
+		t.Errorf("page: %d", a.Status)
 	}
 	cancel()
 	select {

@@ -1,8 +1,13 @@
 package page
 
 import (
+	"bytes"
 	"cmp"
+	"embed"
 	"encoding/json"
+	"errors"
+	"html/template"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +17,76 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
+//go:embed assets
+var assets embed.FS
+
+// views renders the pages.
+type views struct {
+	server    *razor.Server
+	templates *template.Template
+	log       *slog.Logger
+}
+
+func newViews(s *razor.Server, log *slog.Logger) *views {
+	t := template.New("").Funcs(template.FuncMap{"stamp": stamp, "iso": iso, "value": newCell})
+	return &views{s, template.Must(t.ParseFS(assets, "assets/*.html")), log}
+}
+
+// pageHeaders keep the page to itself: even a fact that escaped the templates could load nothing
+// and run nothing.
+var pageHeaders = map[string]string{
+	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+		"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+	"X-Content-Type-Options":       "nosniff",
+	"Referrer-Policy":              "no-referrer",
+	"Cross-Origin-Opener-Policy":   "same-origin",
+	"Cross-Origin-Resource-Policy": "same-origin",
+	"Cache-Control":                "no-store",
+}
+
+func setHeaders(w http.ResponseWriter, media string) {
+	for k, v := range pageHeaders {
+		w.Header().Set(k, v)
+	}
+	w.Header().Set("Content-Type", media)
+}
+
+var mediaTypes = map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
+
+// asset hands out a file that pages name; templates are none of these.
+func asset(w http.ResponseWriter, r *http.Request) {
+	media, ok := mediaTypes[r.PathValue("file")]
+	b, err := assets.ReadFile("assets/" + r.PathValue("file"))
+	if !ok || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	setHeaders(w, media)
+	_, _ = w.Write(b) // a client that went away is nobody's error
+}
+
+// render makes the whole page before it sends any of it. err is that of getting the data.
+func (v *views) render(w http.ResponseWriter, name string, data any, err error) {
+	status := http.StatusOK
+	if errors.Is(err, razor.ErrNoNode) {
+		name, status, err = "missing.html", http.StatusNotFound, nil
+		data = missingPage{v.frame("No such node", 0)}
+	}
+	var b bytes.Buffer
+	if err == nil {
+		err = v.templates.ExecuteTemplate(&b, name, data)
+	}
+	setHeaders(w, "text/html; charset=utf-8")
+	if err != nil {
+		v.log.Error("render page", "page", name, "error", err)
+		status = http.StatusInternalServerError
+		b.Reset()
+		b.WriteString("The page cannot be shown: see the server's log.")
+	}
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w)
+}
+
 // frame is what every page has.
 type frame struct {
 	razor.Status
@@ -20,8 +95,8 @@ type frame struct {
 	Watch uint64
 }
 
-func (p *Page) frame(title string, watch uint64) frame {
-	return frame{Status: p.server.Status(), Title: title, Watch: watch}
+func (v *views) frame(title string, watch uint64) frame {
+	return frame{Status: v.server.Status(), Title: title, Watch: watch}
 }
 
 type missingPage struct{ frame }
@@ -46,10 +121,10 @@ type listRow struct {
 	Late bool
 }
 
-func (p *Page) list(w http.ResponseWriter, r *http.Request) {
+func (v *views) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query().Get("q")
-	l := listPage{frame: p.frame("Nodes", 0), Query: q[:min(len(q), 200)]}
-	err := p.server.Nodes(func(n *razor.Node) {
+	l := listPage{frame: v.frame("Nodes", 0), Query: q[:min(len(q), 200)]}
+	err := v.server.Nodes(func(n *razor.Node) {
 		if n.Last.RuleError != "" {
 			l.Errors++
 		}
@@ -61,7 +136,7 @@ func (p *Page) list(w http.ResponseWriter, r *http.Request) {
 			l.Rows = append(l.Rows, listRow{n, n.Last.Count > 0 && time.Since(n.Last.At) > lateAfter*l.CheckinInterval})
 		}
 	})
-	p.render(w, "nodes.html", l, err)
+	v.render(w, "nodes.html", l, err)
 }
 
 // matches looks into what the list shows.
@@ -86,16 +161,16 @@ type row struct {
 	Change        string
 }
 
-func (p *Page) node(w http.ResponseWriter, r *http.Request) {
-	report, err := p.server.Report(r.PathValue("name"))
+func (v *views) node(w http.ResponseWriter, r *http.Request) {
+	report, err := v.server.Report(r.PathValue("name"))
 	if err != nil {
-		p.render(w, "node.html", nil, err)
+		v.render(w, "node.html", nil, err)
 		return
 	}
 	n := report.Node
-	v := nodePage{frame: p.frame(n.Name, n.ID), Report: report, Rows: rowsOf(report.Facts)}
-	for i := range v.Rows {
-		f := &v.Rows[i]
+	d := nodePage{frame: v.frame(n.Name, n.ID), Report: report, Rows: rowsOf(report.Facts)}
+	for i := range d.Rows {
+		f := &d.Rows[i]
 		_, f.FromExtension = slices.BinarySearch(n.Last.FromExtension, f.Name)
 		if j := slices.IndexFunc(n.Last.Changes, func(c razor.Change) bool { return c.Name == f.Name }); j >= 0 {
 			f.Change = n.Last.Changes[j].Kind
@@ -105,8 +180,8 @@ func (p *Page) node(w http.ResponseWriter, r *http.Request) {
 	for key, value := range n.Metadata {
 		metadata[key], _ = json.Marshal(value) // it comes from JSON
 	}
-	v.Metadata = rowsOf(metadata)
-	p.render(w, "node.html", v, nil)
+	d.Metadata = rowsOf(metadata)
+	v.render(w, "node.html", d, nil)
 }
 
 // rowsOf sorts values by name. Strings are shown as they are, everything else as JSON.
@@ -161,15 +236,15 @@ type rulesPage struct {
 	Tagged, Bound map[string]int
 }
 
-func (p *Page) rules(w http.ResponseWriter, _ *http.Request) {
-	v := rulesPage{frame: p.frame("Rules", 0), Rules: p.server.Rules(), Tagged: map[string]int{}, Bound: map[string]int{}}
-	err := p.server.Nodes(func(n *razor.Node) {
+func (v *views) rules(w http.ResponseWriter, _ *http.Request) {
+	d := rulesPage{frame: v.frame("Rules", 0), Rules: v.server.Rules(), Tagged: map[string]int{}, Bound: map[string]int{}}
+	err := v.server.Nodes(func(n *razor.Node) {
 		for _, tag := range n.Tags {
-			v.Tagged[tag]++
+			d.Tagged[tag]++
 		}
-		v.Bound[n.Policy]++
+		d.Bound[n.Policy]++
 	})
-	p.render(w, "rules.html", v, err)
+	v.render(w, "rules.html", d, err)
 }
 
 func stamp(t time.Time) string {

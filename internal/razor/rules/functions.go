@@ -212,33 +212,22 @@ func compareBy(ok func(int) bool) func(*evaluation, *call, []any) (any, error) {
 	return func(_ *evaluation, _ *call, v []any) (any, error) { return ok(compareNumbers(v[0], v[1])), nil }
 }
 
-func evalFact(e *evaluation, _ *call, v []any) (any, error) {
-	name, _ := v[0].(string)
-	found, ok := e.fact(name)
-	if !ok {
-		first, _, dotted := strings.Cut(name, ".")
-		if top, has := e.fact(first); dotted && has {
-			found, ok = along(map[string]any{first: top}, name)
-		}
-	}
-	return scalar("fact", name, found, ok, v[1:])
-}
+func evalFact(e *evaluation, _ *call, v []any) (any, error) { return look("fact", e.fact, v) }
 
 func evalMetadata(e *evaluation, _ *call, v []any) (any, error) {
-	name, _ := v[0].(string)
-	found, ok := e.Metadata[name]
-	if !ok && strings.Contains(name, ".") {
-		found, ok = along(e.Metadata, name)
-	}
-	return scalar("metadata", name, found, ok, v[1:])
+	return look("metadata", func(name string) (any, bool) {
+		found, ok := e.Metadata[name]
+		return found, ok
+	}, v)
 }
 
 func evalState(e *evaluation, _ *call, v []any) (any, error) {
-	name, _ := v[0].(string)
-	if name == "installed" && e.Installed == "" {
-		return nil, nil
-	}
-	return scalar("state", name, e.Installed, name == "installed", v[1:])
+	return look("state", func(name string) (any, bool) {
+		if e.Installed == "" {
+			return nil, name == "installed"
+		}
+		return e.Installed, name == "installed"
+	}, v)
 }
 
 // fact decodes one fact. Most are never asked for, and some are big.
@@ -253,24 +242,27 @@ func (e *evaluation) fact(name string) (any, bool) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, false
-	}
+	err := d.Decode(&v)
 	e.decoded[name] = v
-	return v, true
+	return v, err == nil
 }
 
-// scalar is what "fact" and its like return: the value found, or the default. A map or a list is
-// no value.
-func scalar(kind, name string, found any, ok bool, def []any) (any, error) {
-	if v := toValue(found); ok && typeOf(v) != 0 {
-		return v, nil
+// look finds a value by its exact name, then along the dots of the name, then takes the default. A
+// map or a list is not a value.
+func look(kind string, get func(string) (any, bool), args []any) (any, error) {
+	name, _ := args[0].(string)
+	found, ok := get(name)
+	if first, _, dotted := strings.Cut(name, "."); dotted && !ok {
+		top, _ := get(first)
+		found, ok = along(map[string]any{first: top}, name)
 	}
-	switch {
+	switch v := toValue(found); {
+	case ok && typeOf(v) != 0:
+		return v, nil
 	case ok:
 		return nil, failf("cannot evaluate %s returned from %s %s", describe(found), kind, name)
-	case len(def) > 0:
-		return def[0], nil
+	case len(args) > 1:
+		return args[1], nil
 	}
 	return nil, failf("Couldn't find %s '%s' and no default supplied", kind, name)
 }

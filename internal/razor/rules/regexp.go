@@ -56,13 +56,11 @@ type translator struct {
 
 // What Ruby spells in another way, at the start of the rest.
 var (
-	openRange    = regexp.MustCompile(`^\{,\d+\}`)              // {,3} is {0,3}
-	inlineFlags  = regexp.MustCompile(`^\(\?[A-Za-z-]+[:)]`)    // Ruby's m lets the dot match a newline
-	comment      = regexp.MustCompile(`^\(\?#[^)]*\)`)          // may hold brackets
-	unicode      = regexp.MustCompile(`^\\u\{([0-9a-fA-F]+)\}`) // \u{e9} is \x{e9}
-	posixClass   = regexp.MustCompile(`^\[:(\^?[a-z]+):\]`)     // .NET has none
-	badUnicode   = regexp.MustCompile(`^\\u(?:\{|[0-9a-fA-F]{0,3}(?:[^0-9a-fA-F]|$))`)
-	plainLetters = regexp.MustCompile(`^\\[A-Za-z]`) // behind a backslash, when they mean nothing
+	openRange   = regexp.MustCompile(`^\{,\d+\}`)              // {,3} is {0,3}
+	inlineFlags = regexp.MustCompile(`^\(\?[A-Za-z-]+[:)]`)    // Ruby's m lets the dot match a newline
+	unicode     = regexp.MustCompile(`^\\u\{([0-9a-fA-F]+)\}`) // \u{e9} is \x{e9}
+	posixClass  = regexp.MustCompile(`^\[:(\^?[a-z]+):\]`)     // .NET has none
+	letter      = regexp.MustCompile(`^[A-Za-z]`)
 )
 
 // sets are the letters that stand for sets of characters. In Ruby they mean ASCII.
@@ -79,10 +77,11 @@ var posix = map[string]string{
 	"lower": `\p{Ll}`, "punct": `\p{P}$+<=>\^` + "`" + `|~`, "space": `\s`, "upper": `\p{Lu}`, "word": `\w`, "xdigit": `0-9A-Fa-f`,
 }
 
-// Letters that mean the same in both behind a backslash, outside of a class and in one.
+// Letters that .NET judges behind a backslash, outside of a class and in one. Any other stands for
+// itself, as in Ruby.
 const (
-	sharedEscapes = "AzZbBGRXkpPxcuaefnrtv"
-	classEscapes  = "bpPxcuaefnrtv"
+	escapes      = "AzZbBGRXKgCMkpPxcuaefnrtv"
+	classEscapes = "bpPxcuaefnrtv"
 )
 
 // emit writes text in place of the next n bytes.
@@ -94,13 +93,11 @@ func (t *translator) emit(n int, text string) {
 func (t *translator) next() error {
 	switch {
 	case t.rest[0] == '\\':
-		return t.escape(false)
+		return t.escape(escapes)
 	case t.rest[0] == '[':
 		return t.class()
 	case openRange.MatchString(t.rest):
 		t.emit(2, "{0,")
-	case comment.MatchString(t.rest):
-		t.emit(len(comment.FindString(t.rest)), "")
 	case inlineFlags.MatchString(t.rest):
 		flags := inlineFlags.FindString(t.rest)
 		if strings.Trim(flags, "(?mi-:)") != "" {
@@ -114,28 +111,20 @@ func (t *translator) next() error {
 }
 
 // escape rewrites a backslash and what belongs to it.
-func (t *translator) escape(inClass bool) error {
+func (t *translator) escape(known string) error {
 	if len(t.rest) < 2 {
 		return errors.New("too short escape sequence")
 	}
-	known, c := sharedEscapes, t.rest[1]
-	if inClass {
-		known = classEscapes
-	}
-	set, isSet := sets[c]
-	switch {
-	case isSet && inClass:
+	c := t.rest[1]
+	switch set, isSet := sets[c]; {
+	case isSet && known == classEscapes:
 		t.emit(2, set)
 	case isSet:
 		t.emit(2, "["+set+"]")
 	case unicode.MatchString(t.rest):
 		m := unicode.FindStringSubmatch(t.rest)
 		t.emit(len(m[0]), `\x{`+m[1]+`}`)
-	case badUnicode.MatchString(t.rest):
-		return errors.New("invalid Unicode escape")
-	case !inClass && strings.IndexByte("KgCM", c) >= 0:
-		return fmt.Errorf(`\%c is Ruby's and not supported here`, c)
-	case plainLetters.MatchString(t.rest) && strings.IndexByte(known, c) < 0:
+	case letter.MatchString(t.rest[1:]) && strings.IndexByte(known, c) < 0:
 		t.emit(2, t.rest[1:2])
 	default:
 		t.emit(2, t.rest[:2])
@@ -158,7 +147,7 @@ func (t *translator) class() error {
 			t.emit(1, "]")
 			return nil
 		case t.rest[0] == '\\':
-			if err := t.escape(true); err != nil {
+			if err := t.escape(classEscapes); err != nil {
 				return err
 			}
 		case posixClass.MatchString(t.rest):

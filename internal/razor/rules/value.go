@@ -120,12 +120,8 @@ func num(v any) (any, bool) {
 		if m[2] != "" {
 			digits, base = m[3], 2
 		}
-		n, _ := new(big.Int).SetString(m[1]+digits, base) // the pattern leaves digits only
-		if n.IsInt64() {
-			return n.Int64(), true
-		}
-		f, _ := new(big.Float).SetInt(n).Float64()
-		return f, true
+		n, err := strconv.ParseInt(m[1]+digits, base, 64)
+		return n, err == nil
 	}
 	return parseFloat(strings.Trim(s, " \t\n\v\f\r"))
 }
