@@ -196,7 +196,7 @@ func TestCheckIn(t *testing.T) {
 		return plain + "\nclient: {settings: {interval: \"3\", skew: \"1\"}}\n"
 	}))
 	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
-	script := "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap?nic_max=1&http_port=" + port
+	script := "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap"
 	vm, err := qemu.Start(t.Context(), qemu.Machine{NetBoot: script, MemoryMiB: 768})
 	testkit.Must(t, err)
 	t.Cleanup(vm.Stop)

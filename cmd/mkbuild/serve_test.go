@@ -132,6 +132,28 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// The rules of docs/rules.md are valid, and do what the page says.
+func TestDocumentedRules(t *testing.T) {
+	b, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), "```yaml\n")
+	text, _, _ := strings.Cut(after, "```")
+	dir := t.TempDir()
+	url, log, stop := serving(t, "--rules", put(t, filepath.Join(dir, "rules.yaml"), text), "--data", filepath.Join(dir, "data"))
+	ask(t, "GET", url+"/svc/nodeid?mac=m", "")
+	if status, body := ask(t, "POST", url+"/svc/checkin/1", `{"facts":{"macaddress":"m","processorcount":"16","rack":"b4"}}`); status != http.StatusOK || body != `{"action":"reboot"}` {
+		t.Errorf("%d %s", status, body)
+	}
+	if _, body := ask(t, "GET", url+"/api/collections/nodes/node1", ""); !strings.Contains(body, `"tags":["big","rack-b","spare"]`) || !strings.Contains(body, `"hostname":"db1.example.com"`) {
+		t.Errorf("node: %s", body)
+	}
+	if err := stop(); err != nil || strings.Contains(log.String(), "WARN") {
+		t.Errorf("%v\n%s", err, log)
+	}
+}
+
 func TestServeUsageErrors(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "bad.db", "razor.db"), strings.Repeat("no database", 1000))

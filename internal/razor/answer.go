@@ -22,25 +22,21 @@ func refused(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, text: fmt.Sprintf(format, args...)}
 }
 
-// empty answers with a status and nothing else, in Razor's default media type.
-func empty(w http.ResponseWriter, status int) {
+// answer answers in Razor's default media type; nil is an empty body.
+func answer(w http.ResponseWriter, status int, v any) {
+	var b []byte
+	if v != nil {
+		b, _ = json.Marshal(v) // texts and numbers
+	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
+	_, _ = w.Write(b) // a client that went away is nobody's error
 }
 
 // failure answers with Razor's error object.
 func failure(w http.ResponseWriter, status int, text string) {
-	writeJSON(w, status, map[string]string{"error": text})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		status, b = http.StatusInternalServerError, nil
-	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	empty(w, status)
-	_, _ = w.Write(b) // a client that went away is nobody's error
+	answer(w, status, map[string]string{"error": text})
 }
 
 // clip shortens a text for a message, at a rune boundary.

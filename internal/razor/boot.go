@@ -3,12 +3,13 @@ package razor
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 )
+
+// bootNICs is how many network cards a boot tells of.
+const bootNICs = 8
 
 // hostPattern is what may stand in a Host header that goes into a script for iPXE.
 var hostPattern = regexp.MustCompile(`\A(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\z`)
@@ -21,13 +22,13 @@ func (s *svc) nodeID(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]uint64{"id": n.ID})
+	answer(w, http.StatusOK, map[string]uint64{"id": n.ID})
 }
 
 // boot is GET /svc/boot: the iPXE script for one machine.
 func (s *svc) boot(w http.ResponseWriter, r *http.Request) {
 	if !hostPattern.MatchString(r.Host) {
-		empty(w, http.StatusBadRequest)
+		answer(w, http.StatusBadRequest, nil)
 		return
 	}
 	n, err := s.nodes.lookup(queryIdentity(r.URL.Query()), "boot")
@@ -37,7 +38,7 @@ func (s *svc) boot(w http.ResponseWriter, r *http.Request) {
 	case bootsLocally(n):
 		script(w, localScript(n))
 	default:
-		script(w, s.config.microkernelScript("http://"+r.Host, n.ID))
+		script(w, s.opts.Config.microkernelScript("http://"+r.Host, n.ID))
 	}
 }
 
@@ -49,7 +50,6 @@ func bootsLocally(n *Node) bool {
 
 func script(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain;charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = io.WriteString(w, text)
 }
 
@@ -76,99 +76,36 @@ prompt --key s --timeout %d ERROR, hit 's' for the iPXE shell; reboot in %d seco
 
 // localScript sends a bound or installed node to its disk: this server installs nothing.
 func localScript(n *Node) string {
-	why := "it is installed"
-	if n.Policy != "" {
-		why = "it is bound to a policy, and this development server installs nothing"
-	}
 	return fmt.Sprintf(`#!ipxe
-echo Node %d boots locally: %s
+echo Node %d is bound to a policy or installed: it boots locally
 sleep 3
 sanboot --no-describe --drive 0x80 || exit 0
-`, n.ID, why)
+`, n.ID)
 }
 
-const (
-	// defaultPort is where Razor listens since its version 1.1.
-	defaultPort = "8150"
-	defaultNICs = 4
-	maxNICs     = 64 // Razor has no bound
-	maxPort     = 65535
-)
-
-// bootstrap is GET /api/microkernel/bootstrap?nic_max=N&http_port=P: the script that an operator
-// puts on the TFTP server.
+// bootstrap is GET /api/microkernel/bootstrap: the script that an operator puts on the TFTP server. It
+// tries DHCP up to 60 times with growing pauses, and then asks /svc/boot with everything that iPXE
+// knows about the machine.
 func (s *svc) bootstrap(w http.ResponseWriter, r *http.Request) {
-	nics, ok := parameter(r, "nic_max", maxNICs)
-	if !ok {
-		failure(w, http.StatusBadRequest, "The nic_max parameter must be an integer not starting with 0")
-		return
-	}
-	port, ok := parameter(r, "http_port", maxPort)
-	if !ok {
-		failure(w, http.StatusBadRequest, "The http_port parameter must be an integer between 1 and 65535")
-		return
-	}
 	if !hostPattern.MatchString(r.Host) {
-		empty(w, http.StatusBadRequest)
+		answer(w, http.StatusBadRequest, nil)
 		return
 	}
-	host, own, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host, own = strings.Trim(r.Host, "[]"), "80"
-	}
-	switch {
-	case port > 0:
-		own = strconv.Itoa(port)
-	case own == "":
-		own = defaultPort
-	}
-	if nics == 0 {
-		nics = defaultNICs
-	}
-	script(w, bootstrapScript(net.JoinHostPort(host, own), nics))
-}
-
-var positive = regexp.MustCompile(`\A[1-9][0-9]{0,4}\z`)
-
-// parameter reads a number between 1 and limit; 0 if it is not given.
-func parameter(r *http.Request, name string, limit int) (int, bool) {
-	q := r.URL.Query()
-	if !q.Has(name) {
-		return 0, true
-	}
-	n, err := strconv.Atoi(last(q[name]))
-	return n, err == nil && n <= limit && positive.MatchString(last(q[name]))
-}
-
-// bootstrapScript tries DHCP on each interface in turn, up to 60 times with growing pauses, and
-// then asks /svc/boot with everything that iPXE knows about the machine.
-func bootstrapScript(hostport string, nics int) string {
-	var b, q strings.Builder
-	for i := range nics {
-		next := fmt.Sprintf("dhcp_net%d", i+1)
-		if i == nics-1 {
-			next = "chain_boot"
-		}
-		fmt.Fprintf(&b, ":dhcp_net%d\nisset ${net%d/mac} && dhcp net%d || goto %s\necho net%d has DHCP\nset dhcp_mac ${net%d/mac:hexhyp}\ngoto chain_boot\n\n",
-			i, i, i, next, i, i)
+	var q strings.Builder
+	for i := range bootNICs {
 		fmt.Fprintf(&q, "net%d=${net%d/mac:hexhyp}&", i, i)
 	}
-	return `#!ipxe
+	script(w, `#!ipxe
 set tries:uint32 0
 set maxtries:uint32 60
 
 :retry
-isset ${ip} || goto dhcp_net0
-set dhcp_mac ${mac:hexhyp}
-goto chain_boot
-
-` + b.String() + `:chain_boot
-chain http://` + hostport + `/svc/boot?` + q.String() +
-		`dhcp_mac=${dhcp_mac}&serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto error
+isset ${ip} || dhcp || goto again
+chain http://`+r.Host+`/svc/boot?`+q.String()+`serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto again
 echo the chained script came back: booting locally
 exit
 
-:error
+:again
 iseq ${tries} ${maxtries} && goto failed ||
 inc tries
 sleep ${tries}
@@ -178,27 +115,17 @@ goto retry
 echo no DHCP after ${tries} attempts, giving up
 sleep 60
 reboot
-`
+`)
 }
 
 // repo is GET /svc/repo/microkernel/{vmlinuz0,initrd0.img}, whatever the case of the path.
 func (s *svc) repo(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("path")
-	missing := "File " + clip(path, 200) + " not found"
-	open := s.files[strings.ToLower(path)]
-	if open == nil {
-		failure(w, http.StatusNotFound, missing)
+	file := s.files[strings.ToLower(path)]
+	if file == nil {
+		failure(w, http.StatusNotFound, "File "+clip(path, 200)+" not found")
 		return
-	}
-	f, mtime, err := open()
-	if err != nil {
-		s.log.Error("open boot file", "path", path, "error", err)
-		failure(w, http.StatusNotFound, missing)
-		return
-	}
-	if c, ok := f.(io.Closer); ok {
-		defer c.Close() //nolint:errcheck // only read
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeContent(w, r, "", mtime, f)
+	file.ServeHTTP(w, r)
 }

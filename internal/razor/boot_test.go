@@ -2,11 +2,10 @@ package razor
 
 import (
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"mkbuild/e2e/testkit"
 )
@@ -44,7 +43,7 @@ func TestNodeID(t *testing.T) {
 	}
 	for _, id := range []uint64{first, second} {
 		l := r.logOf(id)
-		if len(l) != 1 || l[0].Error != "duplicate_node" || l[0].Severity != "error" || !strings.Contains(l[0].Msg, "node1 (1), node2 (2)") {
+		if len(l) != 1 || l[0].Event != "duplicate_node" || l[0].Severity != "error" || !strings.Contains(l[0].Msg, "node1 (1), node2 (2)") {
 			t.Errorf("log of node %d: %+v", id, l)
 		}
 	}
@@ -87,34 +86,27 @@ func TestBootScriptOfBoundNode(t *testing.T) {
 	id := r.Node(mac1)
 	r.CheckIn(id, facts1())
 	a := r.Get("/svc/boot?net0=" + mac1)
-	testkit.Contains(t, a.Body, "#!ipxe\n", "bound to a policy", "sanboot")
+	testkit.Contains(t, a.Body, "#!ipxe\n", "is bound to a policy", "sanboot")
 	testkit.Lacks(t, a.Body, "vmlinuz0")
 }
 
 func TestBootstrap(t *testing.T) {
 	r := newRig(t, nil)
-	for _, c := range []struct {
-		query  string
-		status int
-	}{
-		{"", 200}, {"?nic_max=1", 200}, {"?nic_max=0", 400}, {"?nic_max=04", 400}, {"?nic_max=x", 400}, {"?nic_max=", 400},
-		{"?nic_max=-1", 400}, {"?nic_max=9999999999999999999", 400}, {"?http_port=8150", 200}, {"?http_port=0", 400},
-		{"?http_port=65536", 400}, {"?http_port=080", 400}, {"?http_port=", 400}, {"?http_port=65535", 200},
-	} {
-		if a := r.Get("/api/microkernel/bootstrap" + c.query); a.Status != c.status {
-			t.Errorf("%q: got %d, want %d", c.query, a.Status, c.status)
-		}
+	a := r.Get("/api/microkernel/bootstrap?nic_max=2", "Host: razor.example:8150")
+	testkit.Contains(t, a.Body, "#!ipxe\n", "isset ${ip} || dhcp || goto again\n", "set maxtries:uint32 60",
+		"chain http://razor.example:8150/svc/boot?net0=${net0/mac:hexhyp}&net1=${net1/mac:hexhyp}&", "&serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto again\n")
+	if a := r.Get("/api/microkernel/bootstrap", "Host: evil\"name"); a.Status == 200 {
+		t.Error("a hostile host name went into a script")
 	}
-	a := r.Get("/api/microkernel/bootstrap?nic_max=2&http_port=99", "Host: razor.example:8150")
-	testkit.Contains(t, a.Body, "#!ipxe\n", ":dhcp_net1\n", "|| goto chain_boot\n", "set maxtries:uint32 60",
-		"chain http://razor.example:99/svc/boot?net0=${net0/mac:hexhyp}&net1=${net1/mac:hexhyp}&dhcp_mac=${dhcp_mac}&serial=${serial}&asset=${asset}&uuid=${uuid}&fact_boot_type=${platform} || goto error\n")
-	testkit.Lacks(t, a.Body, "net2")
 }
 
 func TestRepo(t *testing.T) {
 	r := newRig(t, func(o *Options) {
-		o.Kernel = func() (io.ReadSeeker, time.Time, error) { return strings.NewReader("kernel"), extTime, nil }
-		o.Initrd = func() (io.ReadSeeker, time.Time, error) { return nil, time.Time{}, os.ErrNotExist }
+		file := write(t, filepath.Join(t.TempDir(), "kernel"), "kernel")
+		if err := os.Chtimes(file, extTime, extTime); err != nil {
+			t.Fatal(err)
+		}
+		o.Kernel, o.Initrd = FileBoot(file), FileBoot(file+".gone")
 	})
 	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 200 || a.Body != "kernel" || a.Header.Get("Last-Modified") != extStamp {
 		t.Errorf("got %d %q", a.Status, a.Body)

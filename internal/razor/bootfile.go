@@ -2,45 +2,24 @@ package razor
 
 import (
 	"bytes"
-	"fmt"
-	"io"
-	"os"
+	"net/http"
 	"sync"
-	"time"
 )
 
-// BootFile opens the kernel or the initrd that nodes boot, from wherever it is: an image folder,
-// or straight out of an ISO. It is called once per request; a closer is closed.
-type BootFile func() (content io.ReadSeeker, modTime time.Time, err error)
-
 // FileBoot serves a kernel or an initrd that is a file of its own.
-func FileBoot(path string) BootFile {
-	return func() (io.ReadSeeker, time.Time, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, time.Time{}, err
-		}
-		st, err := f.Stat()
-		if err == nil && !st.Mode().IsRegular() {
-			err = fmt.Errorf("open %s: not a regular file", path)
-		}
-		if err != nil {
-			_ = f.Close() // only read
-			return nil, time.Time{}, err
-		}
-		return f, st.ModTime(), nil
-	}
+func FileBoot(path string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
 }
 
-// ImageBoot serves kernel and initrd out of an image. read takes both out of the file; it is
-// called when they are first asked for and again whenever the file has changed, so that a
-// rebuilt image is booted without a restart of the server. They are kept in memory meanwhile.
-func ImageBoot(path string, read func(path string) (kernel, initrd []byte, err error)) (kernel, initrd BootFile) {
-	c := &imageCache{path: path, read: read}
-	return c.opener(func() []byte { return c.kernel }), c.opener(func() []byte { return c.initrd })
+// ImageBoot serves kernel and initrd out of an image. read takes both out of the file; it is called
+// when they are first asked for and again whenever the file has changed, so that a rebuilt image
+// boots without a restart of the server. They are kept in memory meanwhile.
+func ImageBoot(path string, read func(path string) (kernel, initrd []byte, err error)) (kernel, initrd http.Handler) {
+	c := &bootImage{path: path, read: read}
+	return c.serve(func() []byte { return c.kernel }), c.serve(func() []byte { return c.initrd })
 }
 
-type imageCache struct {
+type bootImage struct {
 	path           string
 	read           func(string) ([]byte, []byte, error)
 	mu             sync.Mutex
@@ -48,17 +27,20 @@ type imageCache struct {
 	kernel, initrd []byte
 }
 
-func (c *imageCache) opener(pick func() []byte) BootFile {
-	return func() (io.ReadSeeker, time.Time, error) {
+func (c *bootImage) serve(pick func() []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		if now := stampOf(c.path); now != c.stamp || c.kernel == nil {
 			kernel, initrd, err := c.read(c.path)
 			if err != nil {
-				return nil, time.Time{}, err
+				c.mu.Unlock()
+				failure(w, http.StatusNotFound, err.Error())
+				return
 			}
 			c.stamp, c.kernel, c.initrd = now, kernel, initrd
 		}
-		return bytes.NewReader(pick()), c.stamp.mtime, nil
-	}
+		content, mtime := pick(), c.stamp.mtime
+		c.mu.Unlock()
+		http.ServeContent(w, r, "", mtime, bytes.NewReader(content))
+	})
 }

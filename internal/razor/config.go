@@ -12,12 +12,8 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-const (
-	// maxConfig bounds config.yaml and the rules file, in bytes.
-	maxConfig = 4 << 20
-	// maxInterval bounds checkin_interval, in seconds.
-	maxInterval = 86400
-)
+// maxInterval bounds checkin_interval, in seconds.
+const maxInterval = 86400
 
 // hwKeys are the identity keys that Razor keeps and that match_nodes_on may name.
 var hwKeys = []string{"mac", "serial", "asset", "uuid"}
@@ -68,12 +64,7 @@ func newNameSet(entries []string) (NameSet, error) {
 			set.literal = append(set.literal, e)
 			continue
 		}
-		src := e[1 : len(e)-1]
-		_, err := rules.CompileRegexp(src, false) // alone, it must not close the group around it
-		var re *rules.Regexp
-		if err == nil {
-			re, err = rules.CompileRegexp(`\A(?:`+src+`)\Z`, false)
-		}
+		re, err := rules.CompileRegexp(`\A(?:`+e[1:len(e)-1]+`)\Z`, false)
 		if err != nil {
 			return set, fmt.Errorf("entry %q is not a valid regular expression: %w", e, err)
 		}
@@ -111,23 +102,15 @@ func DefaultConfig() Config {
 // ("production", …) is laid key by key. As in Razor the merge is shallow: a `microkernel:` map of
 // the environment replaces the whole map of "all".
 func LoadConfig(file, environment string) (Config, error) {
-	b, err := readLimited(file)
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("read Razor configuration: %w", err)
 	}
-	return parseConfig(b, file, environment)
-}
-
-// readLimited reads a small file.
-func readLimited(file string) ([]byte, error) {
-	st, err := os.Stat(file)
+	c, err := layered(b, environment)
 	if err != nil {
-		return nil, err
+		return Config{}, fail.Wrap(fail.Usage, rules.Located(file, err), "fix the line of Razor's config.yaml that is named")
 	}
-	if st.Size() > maxConfig {
-		return nil, fmt.Errorf("%s: %d bytes, the limit is %d", file, st.Size(), maxConfig)
-	}
-	return os.ReadFile(file)
+	return c, nil
 }
 
 // texts is a list of strings; a lone string is a list of one, as Ruby's Array() has it.
@@ -154,15 +137,6 @@ func (s *NameSet) UnmarshalYAML(n *yaml.Node) error {
 	}
 	*s = set
 	return nil
-}
-
-// parseConfig is [LoadConfig] on bytes; file is for messages.
-func parseConfig(b []byte, file, environment string) (Config, error) {
-	c, err := layered(b, environment)
-	if err != nil {
-		return Config{}, fail.Wrap(fail.Usage, rules.Located(file, err), "fix the line of Razor's config.yaml that is named")
-	}
-	return c, nil
 }
 
 // layered lays the sections over each other and over the defaults. Errors name a line.

@@ -2,11 +2,11 @@ package razor
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"mkbuild/internal/razor/rules"
@@ -15,16 +15,9 @@ import (
 const (
 	// maxNesting is the depth at which Ruby's JSON parser gives up.
 	maxNesting = 100
-	// maxFacts and maxValues bound the number of facts of one node, and of all that is in them.
-	// Decoded, a value takes many times the room of its text.
-	maxFacts  = 20000
-	maxValues = 10 * maxFacts
-)
-
-// Actions that a check-in is answered with. Razor has no others.
-const (
-	actionNone   = "none"
-	actionReboot = "reboot"
+	// maxValues bounds the facts of one node together with all that is in them. Decoded, a value
+	// takes many times the room of its text.
+	maxValues = 50000
 )
 
 // posted is a check-in, read and prepared outside of any transaction.
@@ -39,8 +32,7 @@ type posted struct {
 	dropped   []string    // names of the blacklisted ones
 }
 
-// readFacts takes the facts out of a body. The error is a refusal with Razor's own status: 400 for
-// a body that is no JSON or has no facts, 500 for facts of a type that Razor's code fails on.
+// readFacts takes the facts out of a body.
 func (p *posted) readFacts(body []byte, c *Config) error {
 	var top map[string]json.RawMessage
 	depth, values := extent(body)
@@ -51,22 +43,9 @@ func (p *posted) readFacts(body []byte, c *Config) error {
 		return &refusal{status: http.StatusRequestEntityTooLarge, text: "too many values"}
 	}
 	p.sent = top["facts"]
-	first := byte('n')
-	if len(p.sent) > 0 {
-		first = p.sent[0]
-	}
-	switch {
-	case first == '"' || first == 't' || first == '-' || first >= '0' && first <= '9':
-		return &refusal{status: http.StatusInternalServerError, text: "facts must be an object"}
-	case first != '{':
-		return refused("there are no facts")
-	}
 	var all rules.Facts
-	if err := json.Unmarshal(p.sent, &all); err != nil {
-		return refused("the facts are not JSON")
-	}
-	if len(all) > maxFacts {
-		return &refusal{status: http.StatusRequestEntityTooLarge, text: "too many facts"}
+	if err := json.Unmarshal(p.sent, &all); err != nil || all == nil {
+		return refused("there are no facts")
 	}
 	p.identity, p.badID = c.factsIdentity(all)
 	return p.keep(all, &c.Facts.Blacklist)
@@ -157,7 +136,7 @@ func (s *nodes) checkIn(p *posted) (*Node, error) {
 func (s *nodes) takeFacts(t *txn, n *Node, p *posted) error {
 	last := CheckIn{
 		At: time.Now(), Count: n.Last.Count + 1, Blacklisted: p.dropped, UserAgent: p.userAgent,
-		ChangedAt: n.Last.ChangedAt, Recent: n.Last.Recent, FromExtension: fromExtension(p.facts),
+		ChangedAt: n.Last.ChangedAt, Changes: n.Last.Changes, FromExtension: fromExtension(p.facts),
 	}
 	before := t.facts(n.ID)
 	if len(before) > 0 && !bytes.Equal(before, p.canonical) {
@@ -165,8 +144,7 @@ func (s *nodes) takeFacts(t *txn, n *Node, p *posted) error {
 		if err := json.Unmarshal(before, &was); err != nil {
 			return err
 		}
-		last.Changes = changesOf(was, p.facts)
-		last.ChangedAt, last.Recent = last.At, last.Changes
+		last.ChangedAt, last.Changes = last.At, changesOf(was, p.facts)
 	}
 	n.Last = last
 	if bytes.Equal(before, p.canonical) {
@@ -180,13 +158,10 @@ func (s *nodes) takeFacts(t *txn, n *Node, p *posted) error {
 func (s *nodes) decide(t *txn, n *Node, facts rules.Facts) error {
 	current, _ := s.rules.current()
 	tags, err := current.Match(rules.Values{Facts: facts, Metadata: n.Metadata, Installed: n.Installed})
-	n.Last.Action = actionNone
-	if failed, ok := errors.AsType[*rules.Error](err); ok {
-		n.Last.RuleError = "tag " + strconv.Quote(failed.Tag) + ": " + failed.Error()
-		return t.log(n.ID, LogEntry{Timestamp: n.Last.At, Severity: "error", Error: "tag_match", Msg: failed.Error()})
-	}
+	n.Last.Action = "none"
 	if err != nil {
-		return err
+		n.Last.RuleError = err.Error()
+		return t.log(n.ID, LogEntry{Timestamp: n.Last.At, Severity: "error", Event: "tag_match", Msg: err.Error()})
 	}
 	n.Tags = tags
 	if n.Installed != "" || n.Policy != "" {
@@ -200,12 +175,11 @@ func (s *nodes) decide(t *txn, n *Node, facts rules.Facts) error {
 
 // bind ties the node to the policy. In a dry run it only notes what it would do.
 func (s *nodes) bind(t *txn, n *Node, p *rules.Policy) error {
-	if s.dryRun {
+	if s.opts.DryRun {
 		n.Last.Would = "bind to policy " + p.Name + " and reboot"
 		return nil
 	}
-	n.Policy, n.BootCount, n.Installed, n.InstalledAt = p.Name, 1, "", time.Time{}
-	n.Hostname = p.Hostname(n.ID)
+	n.Policy, n.Hostname = p.Name, p.Hostname(n.ID)
 	for k, v := range p.NodeMetadata {
 		if old := n.Metadata[k]; old == nil || old == false {
 			n.setMetadata(k, v)
@@ -219,32 +193,26 @@ func (s *nodes) bind(t *txn, n *Node, p *rules.Policy) error {
 
 // reboot is the answer to a bound or installed node.
 func (s *nodes) reboot(t *txn, n *Node) error {
-	if s.dryRun {
-		n.Last.Would = actionReboot
+	if s.opts.DryRun {
+		n.Last.Would = "reboot"
 		return nil
 	}
-	n.Last.Action = actionReboot
-	e := LogEntry{Timestamp: n.Last.At, Action: actionReboot, Policy: n.Policy}
-	switch {
-	case n.Policy != "":
-	case n.Installed == protected:
-		e.Msg = "Node is taken to be installed because of protect_new_nodes: reinstall the node, or set protect_new_nodes to false"
-	default:
-		e.Msg = "Node has no policy but is installed: boots locally"
+	n.Last.Action = "reboot"
+	e := LogEntry{Timestamp: n.Last.At, Action: "reboot", Policy: n.Policy}
+	if n.Policy == "" {
+		e.Msg = "Node is taken to be installed because of protect_new_nodes"
 	}
 	return t.log(n.ID, e)
 }
 
 func (s *nodes) logCheckIn(n *Node, first bool) {
-	l := s.log.With("node", n.Name, "action", n.Last.Action, "changes", len(n.Last.Changes))
+	level := slog.LevelDebug
 	switch {
 	case n.Last.RuleError != "":
-		l.Error("check-in: a rule failed, so no tag is set and no policy bound", "error", n.Last.RuleError)
-	case n.Last.Would != "":
-		l.Info("check-in (dry run)", "would", n.Last.Would)
-	case first:
-		l.Info("first check-in", "hw_info", n.HWInfo)
-	default:
-		l.Debug("check-in")
+		level = slog.LevelError
+	case n.Last.Would != "" || first:
+		level = slog.LevelInfo
 	}
+	s.opts.Log.Log(context.Background(), level, "check-in", "node", n.Name, "first", first, "action", n.Last.Action,
+		"would", n.Last.Would, "rule_error", n.Last.RuleError, "changes", len(n.Last.Changed()))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ type identity []string
 func (id *identity) add(key, value string) {
 	v := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(value)), ":", "-")
 	k := strings.ToLower(key)
-	if isNetKey(key) {
+	if netKey.MatchString(key) {
 		k = "mac"
 	}
 	if v != "" && (slices.Contains(hwKeys, k) || strings.HasPrefix(k, "fact_")) {
@@ -39,39 +40,22 @@ func (id identity) sorted() identity {
 	return slices.Compact(id)
 }
 
-// isNetKey finds "net" followed by a digit anywhere in the key, as Razor's unanchored pattern does.
-func isNetKey(k string) bool {
-	for {
-		_, after, found := strings.Cut(k, "net")
-		if !found {
-			return false
-		}
-		if k = after; k != "" && k[0] >= '0' && k[0] <= '9' {
-			return true
-		}
-	}
-}
+// netKey is not anchored in Razor, either.
+var netKey = regexp.MustCompile(`net[0-9]`)
 
 func keyOf(entry string) string {
 	k, _, _ := strings.Cut(entry, "=")
 	return k
 }
 
-// queryIdentity reads the identity out of the query of /svc/boot and /svc/nodeid.
+// queryIdentity reads the identity out of the query of /svc/boot and /svc/nodeid. Of a key that is
+// repeated the last value counts, as in Razor.
 func queryIdentity(q url.Values) identity {
 	var id identity
 	for k, v := range q {
-		id.add(k, last(v))
+		id.add(k, v[len(v)-1])
 	}
 	return id.sorted()
-}
-
-// last is the value that counts when a query repeats a key.
-func last(v []string) string {
-	if len(v) == 0 {
-		return ""
-	}
-	return v[len(v)-1]
 }
 
 // factsIdentity reads the identity out of a node's first facts: every fact whose name starts with

@@ -23,14 +23,11 @@ type Node struct {
 	Metadata   map[string]any `json:"metadata,omitempty"`
 	// Policy is the name of the policy that the node is bound to, or "".
 	Policy string `json:"policy,omitempty"`
-	// Installed is the name of the policy that was installed, "+protected", or "".
-	Installed   string    `json:"installed,omitempty"`
-	InstalledAt time.Time `json:"installed_at,omitzero"`
-	Hostname    string    `json:"hostname,omitempty"`
-	BootCount   int       `json:"boot_count,omitempty"`
-	// Tags are the names of the tags that matched when tags were last evaluated.
-	Tags    []string  `json:"tags,omitempty"`
-	Created time.Time `json:"created"`
+	// Installed is "+protected" for a node that no policy may bind, or "".
+	Installed string `json:"installed,omitempty"`
+	Hostname  string `json:"hostname,omitempty"`
+	// Tags are the names of the tags that matched at the last check-in.
+	Tags []string `json:"tags,omitempty"`
 	// Last describes the last check-in.
 	Last CheckIn `json:"last"`
 }
@@ -39,37 +36,41 @@ type Node struct {
 type CheckIn struct {
 	At    time.Time `json:"at,omitzero"`
 	Count uint64    `json:"count,omitempty"`
-	// Action is what the node was told: "none" or "reboot".
+	// Action is what the node was told: "none" or "reboot". Razor has no others.
 	Action string `json:"action,omitempty"`
 	// Would is what it would have been told, when a dry run said "none" instead.
 	Would string `json:"would,omitempty"`
 	// RuleError is why no tag was set and no policy bound, or "".
 	RuleError string `json:"rule_error,omitempty"`
-	// Changes are the differences to the check-in before.
-	Changes []Change `json:"changes,omitempty"`
+	// ChangedAt is when facts last differed from those of the check-in before, Changes how they did.
+	ChangedAt time.Time `json:"changed_at,omitzero"`
+	Changes   []Change  `json:"changes,omitempty"`
 	// Blacklisted names the facts that were dropped.
 	Blacklisted []string `json:"blacklisted,omitempty"`
-	// ChangedAt is when facts last differed, Recent how they did.
-	ChangedAt time.Time `json:"changed_at,omitzero"`
-	Recent    []Change  `json:"recent,omitempty"`
 	// FromExtension are the facts that the runtime extension gave, sorted.
 	FromExtension []string `json:"from_extension,omitempty"`
 	// UserAgent is the client's own description.
 	UserAgent string `json:"user_agent,omitempty"`
 }
 
+// Changed returns the differences to the check-in before.
+func (c *CheckIn) Changed() []Change {
+	if !c.ChangedAt.Equal(c.At) {
+		return nil
+	}
+	return c.Changes
+}
+
 // LogEntry is one line of a node's log.
 type LogEntry struct {
 	Timestamp time.Time `json:"timestamp"`
-	// Severity is info, warn or error.
-	Severity string `json:"severity"`
+	// Severity is warn, error, or "" for info.
+	Severity string `json:"severity,omitempty"`
 	Event    string `json:"event,omitempty"`
 	Msg      string `json:"msg,omitempty"`
-	Error    string `json:"error,omitempty"`
 	// Action is what the node was told to do.
 	Action string `json:"action,omitempty"`
 	Policy string `json:"policy,omitempty"`
-	Stage  string `json:"stage,omitempty"`
 }
 
 // Limits of what is kept.

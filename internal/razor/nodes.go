@@ -3,8 +3,6 @@ package razor
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,11 +13,9 @@ import (
 // when it is on disk.
 type nodes struct {
 	store   *store
-	config  *Config
 	rules   *ruleFile
-	dryRun  bool
-	log     *slog.Logger
-	changed func(id uint64) // 0 stands for all nodes
+	opts    *Options
+	changed func(id uint64)
 }
 
 // update runs a transaction. If it is refused because nodes share an identity, each of them gets
@@ -32,7 +28,7 @@ func (s *nodes) update(fn func(*txn) error) error {
 	}
 	logged := s.store.update(func(t *txn) error {
 		for _, n := range r.doubles {
-			if err := t.log(n.ID, LogEntry{Timestamp: time.Now(), Severity: "error", Error: "duplicate_node", Msg: r.text}); err != nil {
+			if err := t.log(n.ID, LogEntry{Timestamp: time.Now(), Severity: "error", Event: "duplicate_node", Msg: r.text}); err != nil {
 				return err
 			}
 		}
@@ -75,9 +71,9 @@ func (s *nodes) lookup(id identity, event string) (*Node, error) {
 		}
 		switch len(found) {
 		case 0:
-			n = &Node{HWInfo: id, Created: time.Now()}
-			if s.config.ProtectNewNodes {
-				n.Installed, n.InstalledAt = protected, time.Now()
+			n = &Node{HWInfo: id}
+			if s.opts.Config.ProtectNewNodes {
+				n.Installed = protected
 			}
 			err = t.create(n)
 		case 1:
@@ -105,7 +101,7 @@ const protected = "+protected"
 
 // find returns the nodes whose identity overlaps with id in what match_nodes_on names.
 func (s *nodes) find(t *txn, id identity) ([]*Node, error) {
-	keys, err := s.config.searchKeys(id)
+	keys, err := s.opts.Config.searchKeys(id)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +144,7 @@ func (s *nodes) register(t *txn, id identity) (*Node, error) {
 		if err := errors.Join(t.moveLog(n.ID, keep.ID), t.remove(n)); err != nil {
 			return nil, err
 		}
-		s.log.Info("merged unregistered node", "node", n.Name, "into", keep.Name)
+		s.opts.Log.Info("merged unregistered node", "node", n.Name, "into", keep.Name)
 	}
 	merged := *keep
 	merged.HWInfo = keep.HWInfo.merge(id)
@@ -172,20 +168,6 @@ func (s *nodes) storeMetadata(id uint64, set map[string]string, remove []string)
 			delete(n.Metadata, k)
 		}
 		return t.log(id, LogEntry{Timestamp: time.Now(), Event: "store_metadata", Msg: fmt.Sprintf("set %q, removed %q", set, remove)})
-	})
-}
-
-// stageDone counts a boot; "finished" marks a bound node as installed.
-func (s *nodes) stageDone(id uint64, stage string) error {
-	return s.change(id, func(t *txn, n *Node) error {
-		if stage == "finished" && n.Policy != "" {
-			n.Installed, n.InstalledAt = n.Policy, time.Now()
-		}
-		if stage == "" {
-			stage = strconv.Itoa(n.BootCount)
-		}
-		n.BootCount++
-		return t.log(id, LogEntry{Timestamp: time.Now(), Event: "stage_done", Stage: stage})
 	})
 }
 

@@ -76,7 +76,7 @@ func TestRegisterRefusesTwoRegisteredNodes(t *testing.T) {
 		t.Errorf("got %d %q, want an empty 400", got.Status, got.Body)
 	}
 	for _, id := range []uint64{a, b, c} {
-		if l := r.logOf(id); len(l) == 0 || l[0].Error != "duplicate_node" {
+		if l := r.logOf(id); len(l) == 0 || l[0].Event != "duplicate_node" {
 			t.Errorf("log of %d: %+v", id, l)
 		}
 	}

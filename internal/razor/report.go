@@ -24,11 +24,11 @@ type Chance struct {
 	Chosen bool   `json:"chosen"`
 }
 
-// report looks at the node of a name such as "node12"; the error wraps [ErrNoNode] if there is none.
-func (s *nodes) report(name string) (*Report, error) {
+// Report looks at the node of a name such as "node12"; the error wraps [ErrNoNode] if there is none.
+func (s *Server) Report(name string) (*Report, error) {
 	id := nodeNumber(name)
 	r := &Report{}
-	err := s.store.view(func(t *txn) error {
+	err := s.nodes.store.view(func(t *txn) error {
 		n, err := t.node(id)
 		if err != nil {
 			return err
@@ -37,7 +37,7 @@ func (s *nodes) report(name string) (*Report, error) {
 		if err != nil {
 			return err
 		}
-		current, _ := s.rules.current()
+		current, _ := s.nodes.rules.current()
 		r.Node, r.Facts, r.Results = n, v.Facts, current.Results(v)
 		r.Policies = chances(current, n, t.bound)
 		r.Log, err = t.readLog(id)

@@ -1,9 +1,8 @@
 package razor
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -19,64 +18,63 @@ type ruleFile struct {
 	rules *rules.Rules
 	err   error
 	stamp fileStamp
+	log   *slog.Logger
 }
 
 // openRules loads the file for the first time; then an error is final.
-func openRules(name string) (*ruleFile, error) {
-	f := &ruleFile{name: name, rules: &rules.Rules{}}
-	f.refresh()
-	return f, f.err
+func openRules(name string, log *slog.Logger) (*ruleFile, error) {
+	f := &ruleFile{name: name, rules: &rules.Rules{}, log: log}
+	if name == "" {
+		return f, nil
+	}
+	r, err := loadRules(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range r.Warnings {
+		log.Warn("rules", "finding", w)
+	}
+	f.rules, f.stamp = r, stampOf(name)
+	return f, nil
 }
 
-// current returns the rules in force and what is wrong with a newer version of the file.
+// current returns the rules in force and what is wrong with a newer version of the file. It loads
+// the file again if it has changed.
 func (f *ruleFile) current() (*rules.Rules, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.rules, f.err
-}
-
-// refresh loads the file if it has changed, and reports whether anything is different.
-func (f *ruleFile) refresh() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := stampOf(f.name)
 	if f.name == "" || now == f.stamp {
-		return false
+		return f.rules, f.err
 	}
-	first := f.stamp == fileStamp{}
 	f.stamp = now
 	r, err := loadRules(f.name)
-	switch {
-	case err == nil:
-		f.rules, f.err = r, nil
-	case first:
-		f.err = err
-	default:
+	if err != nil {
 		f.err = fmt.Errorf("rules not reloaded, the last good ones stay in force: %w", err)
+		f.log.Error("reload rules", "error", err)
+		return f.rules, f.err
 	}
-	return true
+	f.rules, f.err = r, nil
+	f.log.Info("rules reloaded", "tags", len(r.Tags), "policies", len(r.Policies))
+	return r, nil
 }
 
 func loadRules(name string) (*rules.Rules, error) {
-	b, err := readLimited(name)
+	b, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}
 	return rules.Parse(b, name)
 }
 
-// fileStamp tells one version of a file from the next.
+// fileStamp tells one version of a file from the next; it is zero for a file that is not there.
 type fileStamp struct {
 	mtime time.Time
 	size  int64
-	gone  bool
 }
 
 func stampOf(file string) fileStamp {
 	st, err := os.Stat(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fileStamp{gone: true}
-	}
 	if err != nil {
 		return fileStamp{}
 	}

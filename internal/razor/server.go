@@ -21,7 +21,6 @@ import (
 	"strings"
 	"time"
 
-	"mkbuild/internal/fail"
 	"mkbuild/internal/razor/rules"
 )
 
@@ -38,7 +37,7 @@ type Options struct {
 	// DryRun answers "none" always and binds nothing, but shows what would happen.
 	DryRun bool
 	// Kernel and Initrd are /svc/repo/microkernel/vmlinuz0 and initrd0.img; nil is 404.
-	Kernel, Initrd BootFile
+	Kernel, Initrd http.Handler
 	// PackDir zips a folder that microkernel.extension-zip names; nil refuses folders.
 	PackDir func(dir string) (zip []byte, modTime time.Time, err error)
 	// CheckedIn, when set, is called after each check-in with the node's name and the facts as it
@@ -50,21 +49,16 @@ type Options struct {
 
 // Server is the check-in server. [New] makes one; its zero value is not usable.
 type Server struct {
-	opts      Options
-	nodes     *nodes
-	extension *extension
-	log       *slog.Logger
+	opts  *Options
+	nodes *nodes
 }
 
 // New opens the database and loads the rules. The caller closes the server.
 func New(o Options) (*Server, error) {
-	if o.DataDir == "" {
-		return nil, fail.New(fail.Usage, "serve: a data directory is needed", "name one with --data DIR")
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	file, err := openRules(o.RulesFile)
+	file, err := openRules(o.RulesFile, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -72,13 +66,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, log: o.Log}
-	s.nodes = &nodes{store: db, config: &s.opts.Config, rules: file, dryRun: o.DryRun, log: o.Log, changed: func(uint64) {}}
-	s.extension = &extension{path: o.Config.Microkernel.ExtensionZip, pack: o.PackDir, correct: o.HTTPCorrect, log: o.Log}
-	for _, w := range s.Rules().Warnings {
-		s.log.Warn("rules", "finding", w)
-	}
-	return s, nil
+	return &Server{&o, &nodes{store: db, rules: file, opts: &o, changed: func(uint64) {}}}, nil
 }
 
 // Close closes the database.
@@ -89,8 +77,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// OnChange has fn called with the number of each node that changes, and with 0 when all may have. It
-// is set before the server answers requests.
+// OnChange has fn called with the number of each node that changes. It is set before the server
+// answers requests.
 func (s *Server) OnChange(fn func(node uint64)) { s.nodes.changed = fn }
 
 // Status is what concerns the server as a whole.
@@ -99,13 +87,13 @@ type Status struct {
 	CheckinInterval     time.Duration
 	RulesFile           string
 	RulesError          string // why a newer version of the file is not in force
-	Extension           string // a description; "" if none is configured
+	Extension           string // file or folder; "" if none is configured
 }
 
 // Status describes the server.
 func (s *Server) Status() Status {
 	st := Status{
-		DryRun: s.opts.DryRun, HTTPCorrect: s.opts.HTTPCorrect, RulesFile: s.opts.RulesFile, Extension: s.extension.String(),
+		DryRun: s.opts.DryRun, HTTPCorrect: s.opts.HTTPCorrect, RulesFile: s.opts.RulesFile, Extension: s.opts.Config.Microkernel.ExtensionZip,
 		CheckinInterval: time.Duration(s.opts.Config.CheckinInterval) * time.Second,
 	}
 	if _, err := s.nodes.rules.current(); err != nil {
@@ -127,34 +115,18 @@ func (s *Server) Nodes(fn func(*Node)) error {
 	})
 }
 
-// Report looks at the node of a name such as "node12"; the error wraps [ErrNoNode] if there is none.
-func (s *Server) Report(name string) (*Report, error) { return s.nodes.report(name) }
-
 // Forget deletes a node with its facts and its log; its next check-in is a 404.
 func (s *Server) Forget(name string) error { return s.nodes.forget(nodeNumber(name)) }
-
-// reloadRules loads the rules file again if it has changed. The next check-ins follow it.
-func (s *Server) reloadRules() {
-	if !s.nodes.rules.refresh() {
-		return
-	}
-	if r, err := s.nodes.rules.current(); err != nil {
-		s.log.Error("reload rules", "error", err)
-	} else {
-		s.log.Info("rules reloaded", "tags", len(r.Tags), "policies", len(r.Policies))
-	}
-	s.nodes.changed(0)
-}
 
 // Handler answers what nodes and iPXE ask for; other answers the rest, nil with 404.
 func (s *Server) Handler(other http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	v := &svc{
-		nodes: s.nodes, config: &s.opts.Config, big: make(chan struct{}, maxBig), checkedIn: s.opts.CheckedIn, log: s.log,
-		files: map[string]BootFile{"microkernel/vmlinuz0": s.opts.Kernel, "microkernel/initrd0.img": s.opts.Initrd},
+		nodes: s.nodes, opts: s.opts, big: make(chan struct{}, maxBig),
+		files: map[string]http.Handler{"microkernel/vmlinuz0": s.opts.Kernel, "microkernel/initrd0.img": s.opts.Initrd},
 	}
 	v.routes(mux)
-	mux.Handle("GET /svc/mk/extension.zip", s.extension)
+	mux.Handle("GET /svc/mk/extension.zip", &extension{s.opts})
 	if other != nil {
 		mux.Handle("/", other)
 	}
@@ -167,7 +139,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		begin := time.Now()
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(sw, r)
-		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status,
+		s.opts.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status,
 			"remote", r.RemoteAddr, "ms", time.Since(begin).Milliseconds())
 	})
 }
@@ -209,7 +181,6 @@ const (
 	readTimeout   = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
 	graceTime     = 5 * time.Second
-	rulesInterval = time.Second
 	maxHeader     = 64 << 10
 )
 
@@ -217,7 +188,7 @@ const (
 func (s *Server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+		ErrorLog:    slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelError),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 }
@@ -227,27 +198,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, other http.Handler) 
 	srv := s.httpServer(ctx, s.Handler(other))
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
-	s.log.Info("serving", "address", l.Addr().String(), "data", s.opts.DataDir, "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
+	s.opts.Log.Info("serving", "address", l.Addr().String(), "data", s.opts.DataDir, "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		s.log.Warn("reachable from the network: nodes, facts and the extension can be read without the token")
+		s.opts.Log.Warn("reachable from the network: nodes, facts and the extension can be read without the token")
 	}
-	tick := time.NewTicker(rulesInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-failed:
-			s.log.Error("stopping", "why", err)
-			return fmt.Errorf("serve: %w", err)
-		case <-tick.C:
-			s.reloadRules()
-		case <-ctx.Done():
-			s.log.Info("stopping", "why", context.Cause(ctx))
-			return shutDown(ctx, srv)
-		}
+	select {
+	case err := <-failed:
+		s.opts.Log.Error("stopping", "why", err)
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
 	}
-}
-
-func shutDown(ctx context.Context, srv *http.Server) error {
+	s.opts.Log.Info("stopping", "why", context.Cause(ctx))
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 	defer cancel()
 	err := srv.Shutdown(grace)

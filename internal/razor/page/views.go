@@ -28,7 +28,7 @@ type views struct {
 }
 
 func newViews(s *razor.Server, log *slog.Logger) *views {
-	t := template.New("").Funcs(template.FuncMap{"stamp": stamp, "iso": iso, "value": newCell})
+	t := template.New("").Funcs(template.FuncMap{"stamp": stamp, "iso": iso})
 	return &views{s, template.Must(t.ParseFS(assets, "assets/*.html")), log}
 }
 
@@ -70,7 +70,7 @@ func (v *views) render(w http.ResponseWriter, name string, data any, err error) 
 	status := http.StatusOK
 	if errors.Is(err, razor.ErrNoNode) {
 		name, status, err = "missing.html", http.StatusNotFound, nil
-		data = missingPage{v.frame("No such node", 0)}
+		data = v.frame("No such node", 0)
 	}
 	var b bytes.Buffer
 	if err == nil {
@@ -98,8 +98,6 @@ type frame struct {
 func (v *views) frame(title string, watch uint64) frame {
 	return frame{Status: v.server.Status(), Title: title, Watch: watch}
 }
-
-type missingPage struct{ frame }
 
 const (
 	// listed is how many nodes the list shows: a search finds the others.
@@ -156,6 +154,7 @@ type nodePage struct {
 
 // row is one fact, or one value of the metadata.
 type row struct {
+	Kind          string // fact or metadata
 	Name, Value   string
 	FromExtension bool
 	Change        string
@@ -168,24 +167,26 @@ func (v *views) node(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n := report.Node
-	d := nodePage{frame: v.frame(n.Name, n.ID), Report: report, Rows: rowsOf(report.Facts)}
+	d := nodePage{frame: v.frame(n.Name, n.ID), Report: report, Rows: rowsOf("fact", report.Facts)}
 	for i := range d.Rows {
 		f := &d.Rows[i]
 		_, f.FromExtension = slices.BinarySearch(n.Last.FromExtension, f.Name)
-		if j := slices.IndexFunc(n.Last.Changes, func(c razor.Change) bool { return c.Name == f.Name }); j >= 0 {
-			f.Change = n.Last.Changes[j].Kind
+		for _, c := range n.Last.Changed() {
+			if c.Name == f.Name {
+				f.Change = c.Kind
+			}
 		}
 	}
 	metadata := rules.Facts{}
 	for key, value := range n.Metadata {
 		metadata[key], _ = json.Marshal(value) // it comes from JSON
 	}
-	d.Metadata = rowsOf(metadata)
+	d.Metadata = rowsOf("metadata", metadata)
 	v.render(w, "node.html", d, nil)
 }
 
 // rowsOf sorts values by name. Strings are shown as they are, everything else as JSON.
-func rowsOf(values rules.Facts) []row {
+func rowsOf(kind string, values rules.Facts) []row {
 	rows := make([]row, 0, len(values))
 	for name, raw := range values {
 		text := string(raw)
@@ -195,7 +196,7 @@ func rowsOf(values rules.Facts) []row {
 		if len(text) > maxValue {
 			text = strings.ToValidUTF8(text[:maxValue], "") + "…"
 		}
-		rows = append(rows, row{Name: name, Value: text})
+		rows = append(rows, row{Kind: kind, Name: name, Value: text})
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.Name, b.Name) })
 	return rows
@@ -203,30 +204,13 @@ func rowsOf(values rules.Facts) []row {
 
 const (
 	maxValue  = 8 << 10 // bytes that a page shows of a value
-	longValue = 1 << 10 // bytes from which on a value scrolls in a box of its own
+	longValue = 1 << 10 // bytes from which on a value scrolls in a box that the keyboard reaches
 	longLines = 15
 )
 
-// cell is a value as a page shows it.
-type cell struct {
-	// ID is unique on the page and the same after an update; empty if there is no such thing.
-	ID string
-	// Name tells whose value it is.
-	Name, Text string
-}
-
-// Long tells that the value gets a box of its own that scrolls.
-func (c cell) Long() bool {
-	return len(c.Text) > longValue || strings.Count(c.Text, "\n") >= longLines
-}
-
-// newCell is for templates: kind tells the tables of a page apart.
-func newCell(kind, name, text string) cell {
-	c := cell{Name: name, Text: text}
-	if kind != "" {
-		c.ID = kind + "-" + name
-	}
-	return c
+// Long tells that a value scrolls.
+func (r row) Long() bool {
+	return len(r.Value) > longValue || strings.Count(r.Value, "\n") >= longLines
 }
 
 // rulesPage shows tags and policies, and how many nodes each has.
@@ -247,11 +231,6 @@ func (v *views) rules(w http.ResponseWriter, _ *http.Request) {
 	v.render(w, "rules.html", d, err)
 }
 
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05 UTC")
-}
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }

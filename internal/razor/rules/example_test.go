@@ -29,17 +29,3 @@ policies:
 	fmt.Println(tags, policy.Name, policy.Hostname(7))
 	// Output: [web] install-web web7.example.com
 }
-
-// A rule is checked before any node sees it.
-func ExampleParseRule() {
-	_, err := rules.ParseRule([]byte(`[">=", ["fact", "processorcount"], 4]`))
-	fmt.Println(err)
-	r, err := rules.ParseRule([]byte(`[">=", ["num", ["fact", "processorcount", 0]], 4]`))
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(r.Match(rules.Values{Facts: rules.Facts{"processorcount": json.RawMessage(`"8"`)}}))
-	// Output:
-	// invalid rules: function "fact" could return string or boolean or null for argument 0 of ">=", which takes number only: wrap it in "num"
-	// true <nil>
-}

@@ -3,28 +3,11 @@ package rules
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// ErrNotString is returned where a rule meets a MAC address that is not a string. Ruby fails there
-// with an error that the matcher does not expect, and Razor answers the check-in with 400.
-var ErrNotString = errors.New("value is not a string")
-
-// Error is an evaluation that failed. Razor then answers "none" and binds nothing, even if other
-// tags would have matched.
-type Error struct {
-	Tag  string // the tag whose rule was being evaluated
-	Rule string // the rule as JSON
-	Msg  string
-}
-
-func (e *Error) Error() string { return e.Msg + " while evaluating rule: " + e.Rule }
-
-func failf(format string, args ...any) error { return &Error{Msg: fmt.Sprintf(format, args...)} }
 
 // Facts are what a node reported: JSON values by name. A rule decodes those that it asks for.
 type Facts map[string]json.RawMessage
@@ -111,26 +94,21 @@ func (f function) takesRegexp(i int) bool {
 	return f.name == "like" && i == 1 || f.name == "has_macaddress_like"
 }
 
-const (
-	// maxTagDepth bounds tags that ask for tags whose names are computed.
-	maxTagDepth = 32
-	// maxSteps bounds the evaluation of one rule: tags that ask for tags can multiply.
-	maxSteps = 100000
-)
+// maxSteps bounds the evaluation of one rule: tags that ask for tags can multiply.
+const maxSteps = 10000
 
 // evaluation is one run of one rule.
 type evaluation struct {
 	Values
 	decoded map[string]any                  // facts that were asked for
 	tag     func(name string) (*call, bool) // the rule of another tag
-	depth   int
 	steps   int
 }
 
 // run computes a call. All arguments are computed first: "and" and "or" do not short-circuit.
 func (e *evaluation) run(c *call) (any, error) {
 	if e.steps++; e.steps > maxSteps {
-		return nil, failf("rule takes more than %d steps", maxSteps)
+		return nil, fmt.Errorf("rule takes more than %d steps: does a tag ask for itself?", maxSteps)
 	}
 	args := make([]any, len(c.args))
 	for i, a := range c.args {
@@ -184,7 +162,7 @@ func search(re *Regexp, text any) (bool, error) {
 	s, _ := text.(string) // checked when the rule was read
 	found, err := re.Match(s)
 	if err != nil {
-		return false, failf("regular expression took longer than %v on %s", matchTime, describe(s))
+		return false, fmt.Errorf("regular expression took longer than %v on %s", matchTime, describe(s))
 	}
 	return found, nil
 }
@@ -193,7 +171,7 @@ func evalNum(_ *evaluation, _ *call, v []any) (any, error) {
 	if n, ok := num(v[0]); ok {
 		return n, nil
 	}
-	return nil, failf("can't convert %s to number", literal(v[0]))
+	return nil, fmt.Errorf("can't convert %s to number", literal(v[0]))
 }
 
 func evalStr(_ *evaluation, _ *call, v []any) (any, error) { return toString(v[0]), nil }
@@ -202,7 +180,7 @@ func changeCase(name string, change func(string) string) func(*evaluation, *call
 	return func(_ *evaluation, _ *call, v []any) (any, error) {
 		s, ok := v[0].(string)
 		if !ok {
-			return nil, failf("argument to '%s' should be a string but was %s", name, describe(v[0]))
+			return nil, fmt.Errorf("argument to '%s' should be a string but was %s", name, describe(v[0]))
 		}
 		return change(s), nil
 	}
@@ -260,11 +238,11 @@ func look(kind string, get func(string) (any, bool), args []any) (any, error) {
 	case ok && typeOf(v) != 0:
 		return v, nil
 	case ok:
-		return nil, failf("cannot evaluate %s returned from %s %s", describe(found), kind, name)
+		return nil, fmt.Errorf("cannot evaluate %s returned from %s %s", describe(found), kind, name)
 	case len(args) > 1:
 		return args[1], nil
 	}
-	return nil, failf("Couldn't find %s '%s' and no default supplied", kind, name)
+	return nil, fmt.Errorf("Couldn't find %s '%s' and no default supplied", kind, name) //nolint:staticcheck // Razor's wording
 }
 
 // along follows a dotted path through maps by key and through lists by index or "length". What
@@ -306,13 +284,8 @@ func evalTag(e *evaluation, _ *call, v []any) (any, error) {
 	name, _ := v[0].(string)
 	root, ok := e.tag(name)
 	if !ok {
-		return nil, failf("Tag '%s' does not exist", name)
+		return nil, fmt.Errorf("Tag '%s' does not exist", name) //nolint:staticcheck // as above
 	}
-	if e.depth >= maxTagDepth {
-		return nil, failf("Tag '%s' refers to itself", name)
-	}
-	e.depth++
-	defer func() { e.depth-- }()
 	result, err := e.run(root)
 	return truthy(result), err
 }
@@ -321,7 +294,7 @@ func evalHasMAC(e *evaluation, _ *call, v []any) (any, error) {
 	return e.anyMAC(func(mac string) (bool, error) {
 		return slices.ContainsFunc(v, func(want any) bool {
 			s, ok := want.(string)
-			return ok && asciiFold(s) == asciiFold(mac)
+			return ok && strings.EqualFold(s, mac)
 		}), nil
 	})
 }
@@ -347,7 +320,7 @@ func (e *evaluation) anyMAC(match func(string) (bool, error)) (any, error) {
 		v, _ := e.fact(name)
 		s, ok := v.(string)
 		if !ok {
-			bad = fmt.Errorf("fact %.100q: %w", name, ErrNotString)
+			bad = fmt.Errorf("fact %.100q should be a string but was %s", name, describe(v))
 			continue
 		}
 		if found, err := match(s); found || err != nil {
@@ -355,14 +328,4 @@ func (e *evaluation) anyMAC(match func(string) (bool, error)) (any, error) {
 		}
 	}
 	return false, bad
-}
-
-// asciiFold lowers A to Z only, as Ruby's casecmp does.
-func asciiFold(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }

@@ -2,13 +2,10 @@ package rules
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"mkbuild/internal/fail"
 )
@@ -20,15 +17,6 @@ var ErrInvalid = fail.New(fail.Usage, "invalid rules", "fix the line of the rule
 type Rule struct {
 	root   *call
 	source []any
-}
-
-// ParseRule reads a rule from JSON or YAML and checks it.
-func ParseRule(b []byte) (*Rule, error) {
-	var v any
-	if err := yaml.Unmarshal(b, &v); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	return newRule(v)
 }
 
 // newRule checks a decoded rule and reports all findings at once. It is stricter than Razor where
@@ -57,20 +45,15 @@ func (r *Rule) String() string {
 	return string(b)
 }
 
-// Match evaluates a rule that asks for no other tag. The error is an [*Error] where Razor would
-// answer "none", and wraps [ErrNotString] where it would answer 400.
-func (r *Rule) Match(v Values) (bool, error) {
-	return r.match(v, map[string]any{}, func(string) (*call, bool) { return nil, false })
-}
-
-// match evaluates a rule; decoded holds the facts that were decoded for v so far.
+// match evaluates the rule; decoded holds the facts that were decoded for v so far, and tag finds the
+// rules of other tags.
 func (r *Rule) match(v Values, decoded map[string]any, tag func(string) (*call, bool)) (bool, error) {
 	e := &evaluation{Values: v, decoded: decoded, tag: tag}
 	result, err := e.run(r.root)
-	if failed, ok := errors.AsType[*Error](err); ok {
-		failed.Rule = r.String()
+	if err != nil {
+		return false, fmt.Errorf("%w while evaluating rule: %s", err, r)
 	}
-	return truthy(result), err
+	return truthy(result), nil
 }
 
 // maxProblems is how many findings are told of one rule.

@@ -194,18 +194,15 @@ func (r *Rules) tagRule(name string) (*call, bool) {
 	return rule.root, true
 }
 
-// Match returns the names of the tags that match, as a check-in does: the first error ends it, see
-// [Rule.Match].
+// Match returns the names of the tags that match. The first rule that cannot be evaluated ends it:
+// Razor then answers "none" and binds nothing, whatever the other tags.
 func (r *Rules) Match(v Values) ([]string, error) {
 	decoded := map[string]any{}
 	var out []string
 	for _, t := range r.Tags {
 		ok, err := t.Rule.match(v, decoded, r.tagRule)
-		if failed, is := errors.AsType[*Error](err); is {
-			failed.Tag = t.Name
-		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("tag %q: %w", t.Name, err)
 		}
 		if ok {
 			out = append(out, t.Name)
