@@ -14,44 +14,34 @@ import (
 
 // machineOptions are the flags of the commands that boot an image.
 type machineOptions struct {
-	format string
-	pxe    bool
-	memory int
-	append string
-	qemu   string
+	boot boottest.Options
+	pxe  bool
 }
 
 func (o *machineOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.format, "format", "", "boot as `FORMAT`: iso from the CD, or pxe over the network with iPXE (default: what IMAGE is)")
+	f.StringVar(&o.boot.Format, "format", "", "boot as `FORMAT`: iso from the CD, or pxe over the network with iPXE (default: what IMAGE is)")
 	f.BoolVar(&o.pxe, "pxe", false, "the same as --format pxe")
-	f.IntVar(&o.memory, "memory", 512, "the machine's memory in `MiB`")
-	f.StringVar(&o.append, "append", "", "further kernel `arguments`")
-	f.StringVar(&o.qemu, "qemu", "", "emulator `program` (default qemu-system-i386, or qemu-system-x86_64 for a 64-bit kernel)")
+	f.IntVar(&o.boot.MemoryMiB, "memory", 512, "the machine's memory in `MiB`")
+	f.StringVar(&o.boot.Append, "append", "", "further kernel `arguments`")
+	f.StringVar(&o.boot.Program, "qemu", "", "emulator `program` (default qemu-system-i386, or qemu-system-x86_64 for a 64-bit kernel)")
 }
 
 // options are those for a boot of image.
 func (o *machineOptions) options(w *world, image string) (boottest.Options, error) {
-	if o.pxe && o.format != "" && o.format != "pxe" {
-		return boottest.Options{}, &usageError{"--pxe and --format " + o.format + " exclude each other", "leave one of the two out"}
+	out := o.boot
+	if o.pxe && out.Format != "" && out.Format != "pxe" {
+		return out, &usageError{"--pxe and --format " + out.Format + " exclude each other", "leave one of the two out"}
 	}
 	if o.pxe {
-		o.format = "pxe"
+		out.Format = "pxe"
 	}
-	return boottest.Options{
-		Image: image, Format: o.format, MemoryMiB: o.memory, Append: o.append, Program: o.qemu,
-		Note: func(text string) { fmt.Fprintf(w.stderr, "mkbuild: %s\n", oneLine(text)) },
-	}, nil
-}
-
-type bootOptions struct {
-	machineOptions
-	network     bool
-	razorServer string
-	display     string
+	out.Image = image
+	out.Note = func(text string) { fmt.Fprintf(w.stderr, "mkbuild: %s\n", oneLine(text)) }
+	return out, nil
 }
 
 func bootCommand(w *world) *cobra.Command {
-	o := &bootOptions{}
+	o, razorServer := &machineOptions{}, ""
 	c := &cobra.Command{
 		Use:   "boot IMAGE",
 		Short: "Boot an image in QEMU and use its serial console",
@@ -68,24 +58,26 @@ QEMU is the only other program that is needed: apt-get install qemu-system-x86 i
   mkbuild boot image.iso --format pxe --memory 768 --razor-server 10.0.2.2:8150
   mkbuild boot image.iso --display gtk`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runBoot(cmd.Context(), w, o, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runBoot(cmd.Context(), w, o, args[0], razorServer)
+		},
 	}
 	o.addFlags(c.Flags())
 	f := c.Flags()
-	f.BoolVar(&o.network, "network", false, "give the machine a network card; PXE has one always")
-	f.StringVar(&o.razorServer, "razor-server", "", "`HOST[:PORT]` for mk-client to check in with; implies --network")
-	f.StringVar(&o.display, "display", "none", "QEMU's -display `TYPE` (gtk, vnc=:1, …), to see the boot menu on a screen")
+	f.BoolVar(&o.boot.Network, "network", false, "give the machine a network card; PXE has one always")
+	f.StringVar(&razorServer, "razor-server", "", "`HOST[:PORT]` for mk-client to check in with; implies --network")
+	f.StringVar(&o.boot.Display, "display", "none", "QEMU's -display `TYPE` (gtk, vnc=:1, …), to see the boot menu on a screen")
 	return c
 }
 
-func runBoot(ctx context.Context, w *world, o *bootOptions, image string) error {
+func runBoot(ctx context.Context, w *world, o *machineOptions, image, razorServer string) error {
 	opts, err := o.options(w, image)
 	if err != nil {
 		return err
 	}
-	opts.Network, opts.Display = o.network || o.razorServer != "", o.display
-	if o.razorServer != "" {
-		opts.Append += " razor.server=" + o.razorServer
+	if razorServer != "" {
+		opts.Network = true
+		opts.Append += " razor.server=" + razorServer
 	}
 	stdin := int(os.Stdin.Fd())
 	if state, err := term.GetState(stdin); err == nil {

@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"mkbuild/internal/fail"
 	"mkbuild/internal/remaster"
-	"mkbuild/internal/sbom"
-	"mkbuild/internal/wholefile"
 )
 
 // isoOptions are those of a build, and the forms that it writes.
@@ -55,7 +51,7 @@ holds other files is left alone, and the build fails.
   mkbuild build --format iso,pxe,razor -o nightly.iso
   mkbuild build --format pxe -o /srv/tftp/microkernel`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd.Flags()) },
 	}
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
@@ -65,27 +61,30 @@ holds other files is left alone, and the build fails.
 	return c
 }
 
-func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) error {
-	plan, err := o.plan(cmd.Flags())
+func runISO(ctx context.Context, w *world, o *isoOptions, flags *pflag.FlagSet) error {
+	plan, err := o.plan(flags)
 	if err != nil {
 		return err
 	}
-	if !cmd.Flags().Changed("output") {
+	given := flags.Changed("output") || o.output != ""
+	if !given {
 		o.output = plan.Config.ISOName()
 	}
-	outputs, err := remaster.Outputs(o.forms, o.output, cmd.Flags().Changed("output"))
+	outputs, err := remaster.Outputs(o.forms, o.output, given)
 	if err != nil {
 		return err
 	}
-	if err := bill(o.bill).check(); err != nil {
-		return err
+	if o.bill != "" && o.bill != "spdx" {
+		return &usageError{fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx"}
 	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
 		if err := b.Write(ctx, s, outputs); err != nil {
 			return err
 		}
-		if err := bill(o.bill).write(b, s, outputs[0].Path); err != nil {
-			return err
+		if o.bill != "" {
+			if err := b.WriteBill(s, outputs[0].Path); err != nil {
+				return err
+			}
 		}
 		for _, out := range outputs {
 			if err := printPath(w, out.Path); err != nil {
@@ -94,35 +93,4 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 		}
 		return nil
 	})
-}
-
-// bill is the format of the bill of materials that a build writes next to its first output, or "".
-type bill string
-
-// check refuses formats that do not exist, before anything is fetched.
-func (f bill) check() error {
-	if f == "" || f == "spdx" {
-		return nil
-	}
-	return fail.New(fail.Usage, fmt.Sprintf("--sbom: there is no format %q", string(f)), "the format is spdx: --sbom spdx")
-}
-
-// write writes the bill.
-func (f bill) write(b *remaster.Builder, s *remaster.Staged, output string) error {
-	if f == "" {
-		return nil
-	}
-	m, err := b.About(s)
-	if err != nil {
-		return err
-	}
-	c := s.Plan.Config
-	image := sbom.Image{
-		Name: strings.TrimSuffix(c.ISOName(), "."+c.Image.Version+".iso"), Version: c.Image.Version, Manifest: m, Inputs: s.Inputs(),
-	}
-	name := sbom.FileName(output)
-	if err := wholefile.Write(name, func(w io.Writer) error { return sbom.Write(w, image) }); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
 }

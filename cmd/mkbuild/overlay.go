@@ -1,16 +1,9 @@
 package main
 
-import (
-	"context"
-
-	"github.com/spf13/cobra"
-
-	"mkbuild/internal/remaster"
-	"mkbuild/internal/wholefile"
-)
+import "github.com/spf13/cobra"
 
 func overlayCommand(w *world) *cobra.Command {
-	o := &buildOptions{}
+	o := &isoOptions{forms: []string{"tar"}}
 	c := &cobra.Command{
 		Use:   "overlay",
 		Short: "Write everything that an image adds to Tiny Core as a tar.gz",
@@ -18,25 +11,9 @@ func overlayCommand(w *world) *cobra.Command {
 modes and devices: the snapshot of the manual procedure, without the virtual machine.`,
 		Example: `  mkbuild overlay -o overlay.tar.gz`,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runOverlay(cmd.Context(), w, o, cmd) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd.Flags()) },
 	}
 	o.addFlags(c)
 	c.Flags().StringVarP(&o.output, "output", "o", "overlay.tar.gz", "output `file`")
 	return c
-}
-
-func runOverlay(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) error {
-	plan, err := o.plan(cmd.Flags())
-	if err != nil {
-		return err
-	}
-	if err := wholefile.Check(o.output); err != nil {
-		return err
-	}
-	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
-		if err := b.WriteOverlay(ctx, s, o.output); err != nil {
-			return err
-		}
-		return printPath(w, o.output)
-	})
 }

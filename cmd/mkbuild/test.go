@@ -17,9 +17,6 @@ import (
 type testOptions struct {
 	machineOptions
 	expect  []string
-	timeout time.Duration
-	checkIn bool
-	log     string
 	console bool
 	json    bool
 }
@@ -51,9 +48,9 @@ that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
 	o.addFlags(c.Flags())
 	f := c.Flags()
 	f.StringArrayVar(&o.expect, "expect", []string{boottest.Marker}, "regular expression `RE` that a line of the console must match; may be repeated")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
-	f.BoolVar(&o.checkIn, "check-in", false, "the node must also check in with a server that this command runs")
-	f.StringVar(&o.log, "log", "", "write the console's log to this `file`, also when the test passes (default IMAGE.console.log when it fails)")
+	f.DurationVar(&o.boot.Timeout, "timeout", 5*time.Minute, "how long to wait")
+	f.BoolVar(&o.boot.CheckIn, "check-in", false, "the node must also check in with a server that this command runs")
+	f.StringVar(&o.boot.Log, "log", "", "write the console's log to this `file`, also when the test passes (default IMAGE.console.log when it fails)")
 	f.BoolVar(&o.console, "console", false, "copy the console to stderr while the machine runs")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	return c
@@ -73,7 +70,6 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 	if err != nil {
 		return err
 	}
-	opts.Timeout, opts.CheckIn, opts.Log = o.timeout, o.checkIn, o.log
 	for _, e := range o.expect {
 		re, err := regexp.Compile(e)
 		if err != nil {

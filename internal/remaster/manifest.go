@@ -21,6 +21,7 @@ import (
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
+	"mkbuild/internal/sbom"
 	"mkbuild/internal/wholefile"
 )
 
@@ -52,6 +53,23 @@ func (b *Builder) About(s *Staged) (*manifest.Manifest, error) {
 	}
 	m.Plan = m.PlanDigest()
 	return m, nil
+}
+
+// WriteBill writes a bill of materials next to an output of the image.
+func (b *Builder) WriteBill(s *Staged, output string) error {
+	m, err := b.About(s)
+	if err != nil {
+		return err
+	}
+	c := s.Plan.Config
+	image := sbom.Image{
+		Name: strings.TrimSuffix(c.ISOName(), "."+c.Image.Version+".iso"), Version: c.Image.Version, Manifest: m, Inputs: s.Inputs(),
+	}
+	name := sbom.FileName(output)
+	if err := wholefile.Write(name, func(w io.Writer) error { return sbom.Write(w, image) }); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
 }
 
 // fileRecords describes the booted system. known are digests that were worked out already, by path.
