@@ -150,6 +150,7 @@ func (c *Client) register(ctx context.Context) (action string, err error) {
 		return "", err
 	}
 	c.mco.update(ctx, col.Facts, c.set.AllowSampleSecrets)
+	col.Add("mk-client", facts.Facts{"mk_mcollective_error": c.mco.trouble})
 	if action, err = c.checkin(ctx, &col); err != nil {
 		return "", err
 	}

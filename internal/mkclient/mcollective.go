@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ const (
 	mcoConfig = mcoDir + "/server.cfg"
 	mcoPID    = "/var/run/mcollective.pid"
 	mcoLib    = "/usr/local/mcollective/lib"
+	mcoOutput = "/var/log/mcollectived.out" // what the daemon prints, up to the moment when it goes to the background
 )
 
 // mcollective keeps MCollective's facts file up to date and its daemon running.
@@ -35,8 +37,11 @@ type mcollective struct {
 	opt      *facts.Options
 	child    *exec.Cmd // set while it runs in the foreground by itself
 	done     chan struct{}
-	failures int // attempts to start it in a row
-	skip     int // cycles to leave out, to space out attempts that fail
+	failures int    // attempts to start it in a row
+	skip     int    // cycles to leave out, to space out attempts that fail
+	unseen   bool   // it went to the background, and was not seen running since
+	logged   int64  // size of the daemon's own log when it was started
+	trouble  string // why it does not run, in its own words; "" when it does
 }
 
 // update writes the facts file and keeps mcollectived running. An image without
@@ -52,16 +57,21 @@ func (m *mcollective) update(ctx context.Context, fs facts.Facts, allowSamples b
 	if err != nil || !m.allowed(allowSamples) {
 		return
 	}
-	switch {
-	case m.running():
-		m.failures, m.skip = 0, 0
+	if m.running() {
+		m.failures, m.skip, m.unseen, m.trouble = 0, 0, false, ""
+		m.shortenOutput()
 		return
-	case m.skip > 0:
+	}
+	if m.unseen {
+		m.unseen = false
+		m.report("mcollectived ended in the background", m.logWords, m.printed)
+	}
+	if m.skip > 0 {
 		m.skip--
 		return
 	}
 	if err := m.start(ctx, daemon); err != nil {
-		m.opt.Log.Logf(clientlog.Warn, "start mcollectived: %v", err)
+		m.report(fmt.Sprintf("start mcollectived: %v", err), m.printed, m.logWords)
 	}
 	m.failures++ // until it is seen running
 	m.skip = min(1<<min(m.failures, 5)-2, 20)
@@ -128,8 +138,8 @@ func (m *mcollective) running() bool {
 	if m.child != nil {
 		select {
 		case <-m.done:
-			m.opt.Log.Logf(clientlog.Warn, "mcollectived has ended: %v", m.child.ProcessState)
-			m.child = nil
+			m.report(fmt.Sprintf("mcollectived has ended: %v", m.child.ProcessState), m.printed, m.logWords)
+			m.child, m.unseen = nil, false
 		default:
 			return true
 		}
@@ -153,9 +163,22 @@ func (m *mcollective) start(ctx context.Context, daemon string) error {
 	cmd.Env = append(program.BaseEnv(m.opt.Path), "RUBYLIB="+lib)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// A file outlives the client, as the daemon does, and never blocks it.
+	out, err := os.OpenFile(m.opt.Root.Path(mcoOutput), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		m.opt.Log.Changed("mcollectived.out", clientlog.Warn, "the output of mcollectived is lost: %v", err)
+	} else {
+		defer out.Close() //nolint:errcheck // the daemon has its own
+		cmd.Stdout, cmd.Stderr = out, out
+	}
+	m.logged = 0
+	if fi, err := os.Stat(m.logFile()); err == nil {
+		m.logged = fi.Size()
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	m.unseen = true
 	m.opt.Log.Logf(clientlog.Info, "mcollectived started")
 	done := make(chan struct{})
 	go func() {
@@ -168,6 +191,7 @@ func (m *mcollective) start(ctx context.Context, daemon string) error {
 		select {
 		case <-done:
 			if !cmd.ProcessState.Success() {
+				m.unseen = false
 				return errors.New(cmd.ProcessState.String())
 			}
 			return nil
@@ -177,4 +201,83 @@ func (m *mcollective) start(ctx context.Context, daemon string) error {
 	}
 	m.child, m.done = cmd, done
 	return nil
+}
+
+// maxOutput bounds the file of the daemon's output, which one that stays in the foreground goes on writing.
+const maxOutput = 1 << 20
+
+// shortenOutput empties the file of the daemon's output when it has grown. The daemon appends to it.
+func (m *mcollective) shortenOutput() {
+	name := m.opt.Root.Path(mcoOutput)
+	if fi, err := os.Stat(name); err == nil && fi.Mode().IsRegular() && fi.Size() > maxOutput {
+		_ = os.Truncate(name, 0) // next time
+	}
+}
+
+// report logs why the daemon does not run, with its own words out of the first place that has some. They
+// are kept for the check-in.
+func (m *mcollective) report(what string, places ...func() string) {
+	for _, words := range places {
+		if said := words(); said != "" {
+			what += ": " + said
+			break
+		}
+	}
+	m.trouble = clientlog.Printable(what)
+	m.opt.Log.Logf(clientlog.Warn, "%s", m.trouble)
+}
+
+// printed returns the end of what the daemon printed.
+func (m *mcollective) printed() string { return lastWords(m.opt.Root.Path(mcoOutput), 0) }
+
+// logWords returns the end of what the daemon wrote to its log since it was started.
+func (m *mcollective) logWords() string { return lastWords(m.logFile(), m.logged) }
+
+// logFile returns the file that server.cfg tells the daemon to log to, or "".
+func (m *mcollective) logFile() string {
+	b, err := os.ReadFile(m.opt.Root.Path(mcoConfig))
+	if err != nil {
+		return ""
+	}
+	file := ""
+	for line := range strings.Lines(string(b)) {
+		if key, v, ok := strings.Cut(line, "="); ok && strings.TrimSpace(key) == "logfile" {
+			file = m.opt.Root.Path(strings.TrimSpace(v))
+		}
+	}
+	return file
+}
+
+// How much of the daemon's words is told.
+const (
+	wordBytes = 16 << 10
+	wordLines = 5
+	wordWidth = 300
+)
+
+// lastWords returns the last lines of a text file behind an offset, on one line. The lines of a Ruby
+// backtrace are left out: what happened stands above them. A file that is shorter was begun anew.
+func lastWords(name string, from int64) string {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return ""
+	}
+	if from > fi.Size() {
+		from = 0
+	}
+	b, _ := io.ReadAll(io.NewSectionReader(f, max(from, fi.Size()-wordBytes), wordBytes)) // what could be read
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimRight(line, " \t\r\n")
+		if line == "" || strings.HasPrefix(strings.TrimLeft(line, " \t"), "from ") {
+			continue
+		}
+		lines = append(lines, strings.ToValidUTF8(line[:min(len(line), wordWidth)], "?"))
+	}
+	return strings.Join(lines[max(0, len(lines)-wordLines):], " / ")
 }

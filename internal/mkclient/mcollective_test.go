@@ -26,6 +26,7 @@ func newMCO(t *testing.T, cfg string) (*razor, *machine) {
 	srv, m := bootOn(t, razorKind, shFacter)
 	m.write("root/usr/local/etc/mcollective/server.cfg", cfg)
 	m.write("root/var/run/.keep", "")
+	m.write("root/var/log/.keep", "")
 	bash := testkit.Tool(t, "bash")
 	p := m.write("bin/mcollectived", "#!"+bash+"\nPATH=/usr/bin:/bin"+daemonScript+"\n")
 	os.Chmod(p, 0o755)
@@ -121,6 +122,78 @@ func TestMcollectiveThatDiesIsNotStartedInEveryCycle(t *testing.T) {
 	}
 }
 
+// TestMcollectiveSaysWhyItDoesNotRun holds that the daemon's own words reach the log and the check-in.
+func TestMcollectiveSaysWhyItDoesNotRun(t *testing.T) {
+	t.Parallel()
+	const background = `(/bin/sleep 0.1) & echo 999999 > "$4"; `
+	tests := []struct {
+		name, script, want string
+	}{
+		{"prints and fails", `echo "config.rb:91: Unknown config parameter ttl (RuntimeError)" >&2; printf '\tfrom runner.rb:1\n' >&2; exit 1`,
+			"start mcollectived: exit status 1: config.rb:91: Unknown config parameter ttl (RuntimeError)"},
+		{"only logs and fails", `echo "E, no such file to load -- stomp" >> "$LOG"; exit 3`,
+			"start mcollectived: exit status 3: E, no such file to load -- stomp"},
+		{"says nothing", `exit 1`, "start mcollectived: exit status 1"},
+		{"ends in the background", `echo "warning: of Ruby"; echo "No plugin connector_plugin defined" >> "$LOG"; ` + background,
+			"mcollectived ended in the background: No plugin connector_plugin defined"},
+		{"ends in the background without a log", `echo "a last word"; ` + background, "mcollectived ended in the background: a last word"},
+		{"many lines", `for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 1`, "exit status 1: line 3 / line 4 / line 5 / line 6 / line 7"},
+		{"not text", `printf 'a\033[2J\377b\n'; exit 1`, "exit status 1: a?[2J?b"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			srv, m := newMCO(t, "plugin.psk = mine\n#logfile = /no\nlogfile = /var/log/mco.log\n")
+			m.write("root/var/log/mco.log", "old words\n")
+			m.program("mcollectived", "PATH=/usr/bin:/bin LOG="+m.base+"/root/var/log/mco.log\n"+tc.script)
+			var got any
+			waitFor(t, func() bool { got = m.cycle(srv)["mk_mcollective_error"]; return got != "" })
+			if text, _ := got.(string); !strings.HasSuffix(text, tc.want) {
+				t.Errorf("fact: got %q, want %q", got, tc.want)
+			}
+			if !strings.Contains(m.log.String(), tc.want+"\n") {
+				t.Errorf("not in the log:\n%s", m.log)
+			}
+			m.program("mcollectived", "PATH=/usr/bin:/bin"+`; echo $$ > "$4"; exec sleep 60`)
+			waitFor(t, func() bool { return m.cycle(srv)["mk_mcollective_error"] == "" })
+		})
+	}
+}
+
+// TestMcollectiveOutputIsBounded has a daemon in the foreground that prints on and on.
+func TestMcollectiveOutputIsBounded(t *testing.T) {
+	t.Parallel()
+	srv, m := newMCO(t, "plugin.psk = mine\n")
+	out := m.write("root"+mcoOutput, "of an earlier start")
+	m.program("mcollectived", `PATH=/usr/bin:/bin; head -c 1500000 /dev/zero; echo $$ > "$4"; echo ready; exec sleep 60`)
+	m.cycle(srv)
+	if fi, err := os.Stat(out); err != nil || fi.Size() < maxOutput {
+		t.Fatalf("the output is not kept: %v, %v", fi, err)
+	}
+	m.cycle(srv)
+	if fi, err := os.Stat(out); err != nil || fi.Size() != 0 {
+		t.Errorf("the output stays at its size: %v, %v", fi, err)
+	}
+}
+
+// TestMcollectiveWithoutPlaceForItsOutput starts the daemon all the same.
+func TestMcollectiveWithoutPlaceForItsOutput(t *testing.T) {
+	t.Parallel()
+	srv, m := newMCO(t, "plugin.psk = mine\nlogfile = /var/log/pipe\n")
+	for _, name := range []string{mcoOutput, "/var/log/pipe"} {
+		if err := syscall.Mkfifo(filepath.Join(m.base, "root", name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.program("mcollectived", "exit 7")
+	if got := m.cycle(srv)["mk_mcollective_error"]; got != "start mcollectived: exit status 7" {
+		t.Errorf("got %v", got)
+	}
+	if !strings.Contains(m.log.String(), "the output of mcollectived is lost") {
+		t.Errorf("log: %s", m.log)
+	}
+}
+
 func TestFactsYAML(t *testing.T) {
 	t.Parallel()
 	fs := facts.Facts{"a": "x: y # \"z\"\n<é>", "b": true, "c": map[string]any{"d": []any{"e", nil}}, "yes": "no", "n": "007", "nil": nil}
@@ -181,4 +254,20 @@ func TestRealMcollectived(t *testing.T) {
 	syscall.Kill(first, syscall.SIGKILL)
 	waitFor(t, func() bool { return !m.mco.running() })
 	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mco.running() })
+}
+
+// TestRealMcollectivedSaysWhyItEnds gives Debian's daemon a key that it does not know, and a connector that it does not have.
+func TestRealMcollectivedSaysWhyItEnds(t *testing.T) {
+	t.Parallel()
+	real := testkit.Tool(t, "mcollectived")
+	for cfg, want := range map[string]string{
+		"daemonise = 1\n": "Unknown config parameter 'daemonise'",
+		"daemonize = 1\nlogger_type = console\nloglevel = error\nconnector = stomp\n": "mcollective/connector/stomp.rb",
+	} {
+		srv, m := newMCO(t, "libdir = /usr/share/mcollective/plugins\nsecurityprovider = psk\nplugin.psk = not the sample\n"+cfg)
+		m.program("mcollectived", "PATH=/usr/sbin:/usr/bin:/sbin:/bin exec "+real+` "$@"`)
+		if got, _ := m.cycle(srv)["mk_mcollective_error"].(string); !strings.Contains(got, want) || strings.Contains(got, "from ") {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
