@@ -36,9 +36,9 @@ test: tools build ## all tests, the boot tests included where their tools are pr
 e2e: tools build ## the boot tests alone
 	$(GO) test -count=1 -timeout 25m -v ./e2e
 
-bench: tools build mirror ## against the classic way of remastering, and the development server under load
+bench: tools build mirror ## against the classic way of remastering
 	scripts/bench
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/remaster/... ./internal/squashfs
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./internal/remaster/... ./internal/initrd ./internal/squashfs
 
 lint: ## go vet, golangci-lint, govulncheck
 	scripts/lint

@@ -16,6 +16,14 @@ import (
 // open opens an image in memory.
 func open(b []byte) (*FS, error) { return Open(bytes.NewReader(b), int64(len(b))) }
 
+// opened is an image that opens.
+func opened(t testing.TB, b []byte) *FS {
+	t.Helper()
+	f, err := open(b)
+	testkit.Must(t, err)
+	return f
+}
+
 // dump walks an image and describes every entry, regular files with their content.
 func dump(f *FS) ([]string, error) {
 	var out []string
@@ -60,9 +68,7 @@ func small() []byte {
 
 func TestWalkGivesEveryType(t *testing.T) {
 	t.Parallel()
-	f, err := open(small())
-	testkit.Must(t, err)
-	got, err := dump(f)
+	got, err := dump(opened(t, small()))
 	testkit.Must(t, err)
 	want := []string{
 		`. 40777 1001:50 7 n5 "" 0,0`,
@@ -146,8 +152,7 @@ func TestTruncatedNamesBothSizes(t *testing.T) {
 func TestLyingReader(t *testing.T) {
 	t.Parallel()
 	b := small()
-	f, err := Open(bytes.NewReader(b), int64(len(b)))
-	testkit.Must(t, err)
+	f := opened(t, b)
 	f.image.r = bytes.NewReader(b[:100])
 	f.image.blocks = cache[uint64, metaBlock]{limit: 1}
 	if _, err := dump(f); err == nil {
@@ -162,43 +167,53 @@ func sections(b []byte) (inodes, dirs int) {
 	return int(le.Uint64(b[64:])) + 2, int(le.Uint64(b[72:])) + 2
 }
 
-func TestWalkRefusesLoops(t *testing.T) {
+func TestWalkRefuses(t *testing.T) {
 	t.Parallel()
-	b := sqfs.Image([]sqfs.File{sqfs.Dir("a/b", 0o755)})
-	_, dirs := sections(b)
-	// The listing of a comes first: 12 bytes of header, then the inode offset of b. Point it at
-	// the root, which is the last inode.
-	binary.LittleEndian.PutUint16(b[dirs+12:], uint16(binary.LittleEndian.Uint64(b[32:])))
-	f, err := open(b)
-	testkit.Must(t, err)
-	if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "inside itself") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestWalkRefusesNames(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"..", "./", "a/", "a\x00"} {
-		b := sqfs.Image([]sqfs.File{sqfs.Reg("ab", 0o644, "")})
-		_, dirs := sections(b)
-		copy(b[dirs+20:], name)
-		f, err := open(b)
-		testkit.Must(t, err)
-		if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "file name") {
-			t.Errorf("%q: got %v", name, err)
+	two := []sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")}
+	rename := func(name string) func([]byte) {
+		return func(b []byte) {
+			_, dirs := sections(b)
+			copy(b[dirs+20:], name)
 		}
 	}
-}
-
-func TestWalkRefusesTwins(t *testing.T) {
-	t.Parallel()
-	b := sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")})
-	_, dirs := sections(b)
-	b[dirs+20+1+8] = 'a'
-	f, err := open(b)
-	testkit.Must(t, err)
-	if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "two files") {
-		t.Errorf("got %v", err)
+	tests := []struct {
+		name  string
+		files []sqfs.File
+		edit  func(b []byte)
+		text  string
+	}{
+		{"a directory inside itself", []sqfs.File{sqfs.Dir("a/b", 0o755)}, func(b []byte) {
+			// The listing of a comes first: 12 bytes of header, then the inode offset of b. Point it at
+			// the root, which is the last inode.
+			_, dirs := sections(b)
+			binary.LittleEndian.PutUint16(b[dirs+12:], uint16(binary.LittleEndian.Uint64(b[32:])))
+		}, "inside itself"},
+		{"two dots", []sqfs.File{sqfs.Reg("ab", 0o644, "")}, rename(".."), "file name"},
+		{"a dot and a slash", []sqfs.File{sqfs.Reg("ab", 0o644, "")}, rename("./"), "file name"},
+		{"a slash", []sqfs.File{sqfs.Reg("ab", 0o644, "")}, rename("a/"), "file name"},
+		{"a NUL", []sqfs.File{sqfs.Reg("ab", 0o644, "")}, rename("a\x00"), "file name"},
+		{"two files of one name", two, func(b []byte) {
+			_, dirs := sections(b)
+			b[dirs+20+1+8] = 'a'
+		}, "two files"},
+		{"2^46 bytes in an image of a few hundred", []sqfs.File{sqfs.Reg("a", 0o644, "data")}, func(b []byte) {
+			inodes, _ := sections(b)
+			binary.LittleEndian.PutUint64(b[inodes+16+8:], 1<<46)
+		}, "file of"},
+		{"a deep tree", []sqfs.File{sqfs.Dir(strings.Repeat("d/", maxDepth)+"d", 0o755)}, func([]byte) {}, "deeper"},
+		{"a wrong Adler-32 behind whole data", []sqfs.File{sqfs.Reg("a", 0o644, strings.Repeat("compressible ", 300))}, func(b []byte) {
+			b[binary.LittleEndian.Uint64(b[64:])-1] ^= 1 // the inode table follows the only data block
+		}, "block at"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := sqfs.Image(tt.files)
+			tt.edit(b)
+			if _, err := dump(opened(t, b)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("got %v, want %q", err, tt.text)
+			}
+		})
 	}
 }
 
@@ -207,9 +222,7 @@ func TestWalkSortsWhatTheWriterDidNot(t *testing.T) {
 	b := sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")})
 	_, dirs := sections(b)
 	b[dirs+20], b[dirs+20+1+8] = 'z', 'y'
-	f, err := open(b)
-	testkit.Must(t, err)
-	got, err := dump(f)
+	got, err := dump(opened(t, b))
 	if err != nil || len(got) != 3 || !strings.HasPrefix(got[1], "y ") {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -217,11 +230,10 @@ func TestWalkSortsWhatTheWriterDidNot(t *testing.T) {
 
 func TestWalkStopsAtCallersError(t *testing.T) {
 	t.Parallel()
-	f, err := open(small())
-	testkit.Must(t, err)
+	f := opened(t, small())
 	stop := errors.New("enough")
 	calls := 0
-	err = f.Walk(func(p string, _ *Inode) error {
+	err := f.Walk(func(p string, _ *Inode) error {
 		if calls++; p == "dev" {
 			return stop
 		}
@@ -232,32 +244,9 @@ func TestWalkStopsAtCallersError(t *testing.T) {
 	}
 }
 
-// TestHugeFileCostsNothing claims a file of 2^46 bytes in an image of a few hundred.
-func TestHugeFileCostsNothing(t *testing.T) {
-	t.Parallel()
-	b := sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, "data")})
-	inodes, _ := sections(b)
-	binary.LittleEndian.PutUint64(b[inodes+16+8:], 1<<46)
-	f, err := open(b)
-	testkit.Must(t, err)
-	if _, err := dump(f); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestDeepTreeIsRefused(t *testing.T) {
-	t.Parallel()
-	f, err := open(sqfs.Image([]sqfs.File{sqfs.Dir(strings.Repeat("d/", maxDepth)+"d", 0o755)}))
-	testkit.Must(t, err)
-	if _, err := dump(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "deeper") {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestOpenFileRefusesDirectory(t *testing.T) {
 	t.Parallel()
-	f, err := open(small())
-	testkit.Must(t, err)
+	f := opened(t, small())
 	root, err := f.inode(f.super.root)
 	testkit.Must(t, err)
 	if _, err := f.OpenFile(root); err == nil {
@@ -267,9 +256,8 @@ func TestOpenFileRefusesDirectory(t *testing.T) {
 
 func TestReadAfterClose(t *testing.T) {
 	t.Parallel()
-	f, err := open(small())
-	testkit.Must(t, err)
-	err = f.Walk(func(_ string, in *Inode) error {
+	f := opened(t, small())
+	err := f.Walk(func(_ string, in *Inode) error {
 		if !in.IsRegular() || in.Size < 8192 {
 			return nil
 		}
@@ -320,23 +308,9 @@ func TestCacheForgetsOldest(t *testing.T) {
 	}
 }
 
-// TestChecksumIsChecked breaks the Adler-32 sum behind a block whose data is whole.
-func TestChecksumIsChecked(t *testing.T) {
-	t.Parallel()
-	b := sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, strings.Repeat("compressible ", 300))})
-	end := binary.LittleEndian.Uint64(b[64:]) // the inode table follows the only data block
-	b[end-1] ^= 1
-	f, err := open(b)
-	testkit.Must(t, err)
-	if _, err := dump(f); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestDirectoryLimit(t *testing.T) {
 	t.Parallel()
-	f, err := open(sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")}))
-	testkit.Must(t, err)
+	f := opened(t, sqfs.Image([]sqfs.File{sqfs.Reg("a", 0o644, ""), sqfs.Reg("b", 0o644, "")}))
 	root, err := f.inode(f.super.root)
 	testkit.Must(t, err)
 	if got, err := f.readDir(root.dir, 2); err != nil || len(got) != 2 {
@@ -350,8 +324,7 @@ func TestDirectoryLimit(t *testing.T) {
 // TestNamesLimit has a walk that has seen nearly all the names it may.
 func TestNamesLimit(t *testing.T) {
 	t.Parallel()
-	f, err := open(small())
-	testkit.Must(t, err)
+	f := opened(t, small())
 	w := walker{fs: f, text: maxTextBytes - 1, seen: map[uint64]bool{}}
 	if _, err := w.enter("usr", f.super.root); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "names") {
 		t.Errorf("got %v", err)
