@@ -64,7 +64,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		"header": {func(srv *http.Server) { srv.ReadTimeout = 0 }, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "},
 		"body":   {func(srv *http.Server) { srv.ReadHeaderTimeout = 0 }, checkin + "Content-Length: 10000\r\n\r\n"},
 		// Others wait for a big check-in: it has a limit of its own, from its turn on.
-		"big body": {func(srv *http.Server) { srv.ReadTimeout, srv.ReadHeaderTimeout = 0, 0 }, checkin + "Content-Length: 100000\r\n\r\n"},
+		"big body": {func(srv *http.Server) { srv.ReadTimeout, srv.ReadHeaderTimeout = 0, 0 }, checkin + "Content-Length: 200000\r\n\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

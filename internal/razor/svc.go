@@ -14,7 +14,7 @@ const (
 	// maxBody bounds a check-in, in bytes. Real ones have 2 to 60 kB.
 	maxBody = 4 << 20
 	// smallBody is what any number of check-ins may have at a time, in bytes.
-	smallBody = 64 << 10
+	smallBody = 128 << 10
 	// maxBig is how many check-ins may have more at a time. The others wait, unread.
 	maxBig = 2
 	// maxMessage bounds one text that is kept, in bytes: it comes from a query string.

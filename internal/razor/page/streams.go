@@ -12,9 +12,8 @@ import (
 
 const (
 	// maxStreams bounds the open streams. When one more comes, the client with the most loses its
-	// oldest: its page connects again after retryTime.
+	// oldest: its page connects again.
 	maxStreams = 100
-	retryTime  = 2 * time.Second
 	// eventPause gathers changes, so that 2,000 nodes do not make a page redraw 133 times a second.
 	eventPause = 250 * time.Millisecond
 	// heartbeat keeps proxies from closing a silent stream.
@@ -93,7 +92,7 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = out.SetReadDeadline(time.Time{}) // the stream outlives the server's read timeout
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	next := fmt.Sprintf("retry: %d\n\nevent: hello\ndata:\n\n", retryTime.Milliseconds())
+	next := "retry: 2000\n\nevent: hello\ndata:\n\n"
 	for {
 		if _, err := fmt.Fprint(w, next); err != nil || out.Flush() != nil {
 			return
