@@ -284,7 +284,7 @@ func evalTag(e *evaluation, _ *call, v []any) (any, error) {
 	name, _ := v[0].(string)
 	root, ok := e.tag(name)
 	if !ok {
-		return nil, fmt.Errorf("Tag '%s' does not exist", name) //nolint:staticcheck // as above
+		return nil, fmt.Errorf("Tag '%s' does not exist", name)
 	}
 	result, err := e.run(root)
 	return truthy(result), err
