@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
@@ -35,7 +36,11 @@ The exit status is 5 if content was damaged: a disk or a person has changed it.`
 			if err := o.printHealth(w, s.Dir, h); err != nil {
 				return err
 			}
-			return h.Err(s.Dir)
+			if len(h.Damaged) == 0 {
+				return nil
+			}
+			return fail.New(fail.Verification, fmt.Sprintf("verify cache %s: %d of %d files were damaged and have been removed", s.Dir, len(h.Damaged), h.Blobs),
+				"the next build, or mkbuild fetch, gets them again; if it happens again, look at that disk")
 		},
 	}
 	o.addFlags(c)

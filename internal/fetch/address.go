@@ -1,9 +1,11 @@
 package fetch
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"unicode"
@@ -14,8 +16,11 @@ type source struct {
 	u     *url.URL // nil for a path
 	path  string   // empty for an address
 	shown string   // for people, without a password
-	key   string   // names it in the store
+	index int      // in [Request.URLs]
 }
+
+// key is the name of the source in the store.
+func (s source) key() string { return cmp.Or(s.path, s.shown) }
 
 func (s source) local() bool { return s.u == nil }
 
@@ -29,8 +34,7 @@ func parseSource(raw string) (source, error) {
 			return source{}, fmt.Errorf("%w: %q is not a web address", ErrAddress, raw)
 		}
 		u.Fragment = ""
-		shown := redacted(u)
-		return source{u: u, shown: shown, key: shown}, nil
+		return source{u: u, shown: redacted(u)}, nil
 	case "file":
 		p, err := filePath(raw)
 		if err != nil {
@@ -70,21 +74,15 @@ func Shown(address string) string {
 	return s.shown
 }
 
+var schemeForm = regexp.MustCompile(`(?i)^(?:(file):|([a-z0-9+.-]{2,})://)`)
+
 // schemeOf returns the lower-case scheme of a URL, or "" for a path.
 func schemeOf(s string) string {
-	if len(s) > 5 && strings.EqualFold(s[:5], "file:") {
-		return "file"
-	}
-	scheme, _, ok := strings.Cut(s, "://")
-	if !ok || len(scheme) < 2 {
+	m := schemeForm.FindStringSubmatch(s)
+	if m == nil {
 		return ""
 	}
-	for _, r := range scheme {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("+.-", r) {
-			return ""
-		}
-	}
-	return strings.ToLower(scheme)
+	return strings.ToLower(m[1] + m[2])
 }
 
 // filePath turns a file URL into a path (RFC 8089: the host is empty or "localhost").
@@ -105,7 +103,7 @@ func pathSource(p, shown string) (source, error) {
 	if err != nil || p == "" || strings.ContainsRune(p, 0) {
 		return source{}, fmt.Errorf("%w: %q is not a path", ErrAddress, shown)
 	}
-	return source{path: abs, shown: shown, key: abs}, nil
+	return source{path: abs, shown: shown}, nil
 }
 
 // Join appends slash-separated names to a mirror's base, which is a URL or a directory, with or

@@ -20,7 +20,6 @@ package fetch
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -51,28 +50,71 @@ type Client struct {
 	firstUse []string
 }
 
+// Blob is a whole file that was checked, and where it came from.
+type Blob struct {
+	*store.Blob
+	// URL is the source that gave it, without a password; empty when the SHA-256 alone found
+	// it. It can differ from run to run with the state of mirrors and store, so it belongs in
+	// messages, not in images.
+	URL string
+	// Source is the index of URL in [Request.URLs], or -1: the mirror to ask for what belongs
+	// to this file.
+	Source int
+
+	plain bool // see [Client.FirstUse]
+}
+
 // Get returns the content that r asks for. Its error wraps [ErrNotFound], [ErrUnreachable],
-// [ErrOffline], [ErrContent], [ErrTooLarge] or [ErrAddress], is a [*ChecksumError], wraps a
-// [*store.WriteError] or that of ctx, or says that https is required.
+// [ErrOffline], [ErrInsecure], [ErrContent], [ErrTooLarge], [ErrAddress], [store.ErrWrite] or that of
+// ctx, or is a [*ChecksumError].
 func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
-	j, err := c.newJob(r)
+	c.once.Do(func() { c.web = newWeb(c.HTTP.withDefaults(), c.UserAgent) })
+	j, err := newJob(c, r)
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)
 	}
 	b := j.fromStore(ctx)
 	if b == nil {
-		bounded, cancel := c.web.limits.bound(ctx)
+		total := c.web.limits.Total
+		bounded, cancel := context.WithTimeoutCause(ctx, total, fmt.Errorf("not complete after %v", total))
 		defer cancel()
 		b, err = j.fromSources(bounded)
 	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, ctx.Err())
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		c.done(j, b)
 	}
-	j.done(b)
-	return b, nil
+	return b, err
+}
+
+// done reports that content is there and checked. Index files (Fresh or Optional) pass without a word:
+// a build asks for two of them per extension.
+func (c *Client) done(j *job, b *Blob) {
+	if j.Fresh || j.Optional {
+		return
+	}
+	if b.plain {
+		c.mu.Lock()
+		c.firstUse = append(c.firstUse, j.Name)
+		c.mu.Unlock()
+	}
+	if b.Size == 0 {
+		return
+	}
+	e := ui.Event{Level: ui.Progress, Item: j.Name, Done: b.Size, Total: b.Size}
+	if b.Cached {
+		e.Text = "from the cache"
+	}
+	c.event(e)
+}
+
+func (c *Client) event(e ui.Event) {
+	if c.Sink != nil {
+		e.Step = "fetch"
+		c.Sink.Event(e)
+	}
 }
 
 // FirstUse returns the names of the files, sorted, that were handed out so far although they came
@@ -85,64 +127,3 @@ func (c *Client) FirstUse() []string {
 	slices.Sort(c.firstUse)
 	return slices.Clone(slices.Compact(c.firstUse))
 }
-
-// trust notes a name for [Client.FirstUse].
-func (c *Client) trust(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.firstUse = append(c.firstUse, name)
-}
-
-func (c *Client) event(e ui.Event) {
-	if c.Sink != nil {
-		e.Step = "fetch"
-		c.Sink.Event(e)
-	}
-}
-
-// start makes what asks the servers, once.
-func (c *Client) start() *web {
-	c.once.Do(func() { c.web = newWeb(c.HTTP.withDefaults(), c.UserAgent) })
-	return c.web
-}
-
-// Blob is a whole file that was checked. Its bytes never change.
-type Blob struct {
-	// SHA256 is the hex digest of the content.
-	SHA256 string
-	// Size is the length in bytes.
-	Size int64
-	// URL is the source that gave it, without a password; empty when the SHA-256 alone found
-	// it. It can differ from run to run with the state of mirrors and store, so it belongs in
-	// messages, not in images.
-	URL string
-	// Source is the index of URL in [Request.URLs], or -1: the mirror to ask for what belongs
-	// to this file.
-	Source int
-	// Cached is true if nothing was transferred.
-	Cached bool
-
-	name    string
-	plain   bool // see [Client.FirstUse]
-	content *store.Blob
-}
-
-// Reader reads the content from its beginning. It may be used until the store is closed.
-func (b *Blob) Reader() *io.SectionReader { return b.content.Reader() }
-
-// ReadAll returns the content, or an [ErrTooLarge] if it is longer than limit bytes.
-func (b *Blob) ReadAll(limit int64) ([]byte, error) {
-	if b.Size > limit {
-		return nil, tooLarge(b.name, b.URL, limit)
-	}
-	data := make([]byte, b.Size)
-	if _, err := io.ReadFull(b.Reader(), data); err != nil {
-		return nil, fmt.Errorf("read cached %s: %w", b.name, err)
-	}
-	return data, nil
-}
-
-// Discard drops the content from the store, so that the next [Client.Get] fetches it anew. It is for
-// content that no digest vouched for and that turned out to be unusable, such as an archive that a
-// proxy has cut off.
-func (b *Blob) Discard() { b.content.Discard() }

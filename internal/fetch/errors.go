@@ -1,10 +1,12 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +23,8 @@ var (
 	ErrForbidden = fail.New(fail.Network, "forbidden", "")
 	// ErrOffline is returned if the network would be needed and is forbidden.
 	ErrOffline = fail.New(fail.Network, "offline", "run once without --offline to fill the cache, or give a mirror on disk with --mirror DIR")
-	// ErrInsecure is the cause if only plain http would give the file, and https is required.
-	ErrInsecure = fail.New(fail.Usage, "plain http, and its host does not answer on https", "name a mirror that has https with --mirror https://…, or one on disk with --mirror DIR, or leave --require-https out and let a lock decide")
+	// ErrInsecure is returned if only plain http would give the file, and https is required.
+	ErrInsecure = fail.New(fail.Usage, "--require-https refuses plain http, and no https answers there", "name a mirror that has https with --mirror https://…, or one on disk with --mirror DIR, or leave --require-https out and let a lock decide")
 	// ErrContent is returned for content that [Request.Check] refused.
 	ErrContent = fail.New(fail.Verification, "does not give that file", "open the address in a browser: a login page, a proxy or a moved mirror may answer in its place; --mirror URL names another")
 	// ErrTooLarge is returned for a file, or an endless body, over its limit.
@@ -37,14 +39,6 @@ var (
 	errSilent   = errors.New("nothing received")
 	errSlow     = errors.New("too slow")
 )
-
-func contentError(name, shown string, err error) error {
-	return fmt.Errorf("fetch %s: %s %w: %w", name, shown, ErrContent, err)
-}
-
-func tooLarge(name, shown string, limit int64) error {
-	return fmt.Errorf("fetch %s: %s is %w of %d bytes", name, shown, ErrTooLarge, limit)
-}
 
 // ChecksumError is content that is not what its digest promises.
 type ChecksumError struct {
@@ -87,72 +81,50 @@ func isA[T error](err error) bool {
 	return ok
 }
 
-// attempt is what came of one source.
-type attempt struct {
-	url string // without a password
-	err error
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 }
 
-// verdict turns what came of each source into the one error of the request. Content that was
-// there but wrong says more than a dead mirror, and that more than an absence, so it goes first.
-func (j *job) verdict(attempts []attempt) error {
+// verdict turns what came of each source, with its address in front, into the one error of the request.
+// Content that was there but wrong says more than a dead mirror, and that more than an absence, so it
+// goes first.
+func (j *job) verdict(attempts []error) error {
 	for _, wrong := range []func(error) bool{isA[*ChecksumError], is(ErrContent), is(ErrTooLarge)} {
-		for _, a := range attempts {
-			if wrong(a.err) {
-				return a.err
-			}
+		if i := slices.IndexFunc(attempts, wrong); i >= 0 {
+			return errors.Unwrap(attempts[i])
 		}
 	}
-	var urls []string
-	missing, offline, insecure := 0, 0, 0
-	for _, a := range attempts {
-		urls = append(urls, a.url)
-		switch {
-		case errors.Is(a.err, ErrNotFound):
-			missing++
-		case errors.Is(a.err, ErrOffline):
-			offline++
-		case errors.Is(a.err, ErrInsecure):
-			insecure++
-		}
+	count := func(kind error) int { return len(attempts) - len(slices.DeleteFunc(slices.Clone(attempts), is(kind))) }
+	urls := make([]string, len(j.sources))
+	for i, s := range j.sources {
+		urls[i] = s.shown
 	}
 	all := strings.Join(urls, ", ")
-	switch {
+	switch missing, insecure := count(ErrNotFound), count(ErrInsecure); {
 	case missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrNotFound, all)
-	case offline > 0:
-		return fmt.Errorf("fetch %s: %w and %s: %s", j.Name, ErrOffline, j.whyOffline(), all)
+	case count(ErrOffline) > 0:
+		return fmt.Errorf("fetch %s: %w and %s: %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache"), all)
 	case insecure > 0 && insecure+missing == len(attempts):
-		return fail.New(fail.Usage, fmt.Sprintf("fetch %s: --require-https refuses plain http, and no https answers there: %s", j.Name, all), ErrInsecure.Hint)
+		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrInsecure, all)
 	}
-	return j.unreachable(attempts)
+	return unreachable(j.Name, attempts)
 }
 
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func (j *job) whyOffline() string {
-	switch {
-	case j.damaged:
-		return "its cached copy was damaged and has been removed"
-	case j.overHTTP:
-		return "its cached copy came over plain http, which --require-https refuses"
-	}
-	return "it is not in the cache"
-}
-
 // unreachable joins what came of every source. A source that answered "not found" next to one that did
 // not answer proves no absence, and a cancelled attempt is no interrupt of the user: both are named, but
 // are not among the causes.
-func (j *job) unreachable(attempts []attempt) error {
+func unreachable(name string, attempts []error) error {
 	err, sep := error(ErrUnreachable), ": "
 	for _, a := range attempts {
-		cause := a.err
-		if errors.Is(cause, ErrNotFound) || errors.Is(cause, context.Canceled) {
-			cause = errors.New(cause.Error())
+		if isAny(a, ErrNotFound, context.Canceled) {
+			a = errors.New(a.Error())
 		}
-		err, sep = fmt.Errorf("%w%s%s: %w", err, sep, a.url, cause), "; "
+		err, sep = fmt.Errorf("%w%s%w", err, sep, a), "; "
 	}
-	return fmt.Errorf("fetch %s: %w", j.Name, err)
+	return fmt.Errorf("fetch %s: %w", name, err)
 }

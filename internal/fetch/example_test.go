@@ -33,7 +33,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	text, err := blob.ReadAll(1 << 20)
+	text, err := blob.ReadAll()
 	fmt.Printf("%d bytes: %s", blob.Size, text)
 	fmt.Println(err)
 	// Output:

@@ -56,6 +56,13 @@ func TestGetFailures(t *testing.T) {
 		w.Header().Set("Content-Length", "100")
 		w.Write([]byte("ten bytes."))
 	}
+	drop := func(w http.ResponseWriter, r *http.Request) { // never idle, never done
+		for r.Context().Err() == nil {
+			w.Write([]byte("x"))
+			w.(http.Flusher).Flush()
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 	tests := []struct {
 		name     string
 		handler  http.HandlerFunc
@@ -77,6 +84,7 @@ func TestGetFailures(t *testing.T) {
 		{"stalling", stall, Request{}, ErrUnreachable, "nothing received for 150ms", 2},
 		{"truncating", truncate, Request{}, ErrUnreachable, "broke off at 10 of 100 bytes", 3},
 		{"endless", endless, Request{MaxSize: 100 << 10}, ErrTooLarge, "102400", 1},
+		{"never done", drop, Request{}, ErrUnreachable, "not complete after 200ms", 1},
 		{"declared too large", static(strings.Repeat("x", 11)), Request{MaxSize: 10}, ErrTooLarge, "10 bytes", 1},
 		{"html page", static(html), Request{MD5: md5hex("x"), Check: RefuseHTML}, errHTML, "does not give that file", 1},
 		{"unasked 206", status(206), Request{}, ErrUnreachable, "range", 3},
@@ -96,6 +104,9 @@ func TestGetFailures(t *testing.T) {
 			if strings.Contains(tt.text, "nothing received") {
 				c.HTTP.Idle = impatient
 			}
+			if strings.Contains(tt.text, "not complete") {
+				c.HTTP.Total = 200 * time.Millisecond
+			}
 			tt.req.Name, tt.req.URLs = "x.tcz", []string{url + "/x.tcz"}
 			_, err := c.Get(t.Context(), tt.req)
 			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "fetch x.tcz: ") {
@@ -111,23 +122,6 @@ func TestGetFailures(t *testing.T) {
 				t.Errorf("left in the cache: %v", got)
 			}
 		})
-	}
-}
-
-func TestGetTotalTimeLimit(t *testing.T) {
-	t.Parallel()
-	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil { // never idle, never done
-			w.Write([]byte("x"))
-			w.(http.Flusher).Flush()
-			time.Sleep(10 * time.Millisecond)
-		}
-	})
-	c := newClient(t)
-	c.HTTP.Total = 200 * time.Millisecond
-	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url}})
-	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "not complete after 200ms") {
-		t.Fatal(err)
 	}
 }
 
@@ -153,12 +147,14 @@ func TestGetMirrorsInOrder(t *testing.T) {
 	broken, _ := serve(t, status(500))
 	none, _ := serve(t, status(404))
 	page, _ := serve(t, static("<html>"))
+	moved, _ := serve(t, http.RedirectHandler(good+"/x", http.StatusMovedPermanently).ServeHTTP)
 	dir := t.TempDir()
 	tests := []struct {
 		name string
 		urls []string
 		is   func(error) bool // nil: the content comes
 	}{
+		{"moved elsewhere", []string{none, moved}, nil},
 		{"after a 404", []string{none, good}, nil},
 		{"after a 500", []string{broken, good}, nil},
 		{"after a lie", []string{liar, good}, nil},
@@ -178,8 +174,12 @@ func TestGetMirrorsInOrder(t *testing.T) {
 			c.Sink = sink
 			r := Request{Name: "x.tcz", URLs: tt.urls, MD5: strings.ToUpper(md5hex("right")), Check: RefuseHTML}
 			if tt.is == nil {
-				if b := want(t, c, r, "right"); b.URL != good || b.Source != 1 {
+				if b := want(t, c, r, "right"); b.URL != tt.urls[1] || b.Source != 1 {
 					t.Errorf("from %s (%d)", b.URL, b.Source)
+				}
+				exp := "x.tcz: wrong md5 from " + liar + ": want " + md5hex("right") + ", got " + md5hex("wrong") + "; trying the next source"
+				if got := sink.warnings(); tt.urls[0] == liar && (len(got) != 1 || got[0] != exp) {
+					t.Errorf("got %q, want %q", got, exp)
 				}
 				return
 			}
@@ -188,19 +188,6 @@ func TestGetMirrorsInOrder(t *testing.T) {
 				t.Fatalf("got %T %v", err, err)
 			}
 		})
-	}
-}
-
-func TestGetWarnsAboutPassedOverMirror(t *testing.T) {
-	t.Parallel()
-	liar, _ := serve(t, static("wrong"))
-	good, _ := serve(t, static("right"))
-	c, sink := newClient(t), &recorder{}
-	c.Sink = sink
-	want(t, c, Request{Name: "x.tcz", URLs: []string{liar, good}, MD5: md5hex("right")}, "right")
-	exp := "x.tcz: wrong md5 from " + liar + ": want " + md5hex("right") + ", got " + md5hex("wrong") + "; trying the next source"
-	if got := sink.warnings(); len(got) != 1 || got[0] != exp {
-		t.Errorf("got %q, want %q", got, exp)
 	}
 }
 
@@ -240,39 +227,20 @@ func TestGetFlappingMirror(t *testing.T) {
 	}
 }
 
-func TestGetFollowsRedirect(t *testing.T) {
-	t.Parallel()
-	good, _ := serve(t, static("moved here"))
-	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, good+"/x", http.StatusMovedPermanently)
-	})
-	if b := want(t, newClient(t), Request{Name: "x", URLs: []string{url}}, "moved here"); b.URL != url {
-		t.Errorf("URL %s", b.URL)
-	}
-}
-
-func TestGetRefusesRedirectOutOfTLS(t *testing.T) {
+func TestTLS(t *testing.T) {
 	t.Parallel()
 	plainURL, count := serve(t, static("x"))
-	s := httptest.NewTLSServer(http.RedirectHandler(plainURL, http.StatusFound))
-	defer s.Close()
-	c := newClient(t)
-	c.HTTP.Transport = s.Client().Transport
-	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{s.URL}})
-	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, errRedirect) || count() != 0 {
-		t.Fatalf("%v, %d plain requests", err, count())
-	}
-}
-
-func TestGetUntrustedCertificate(t *testing.T) {
-	t.Parallel()
-	s := httptest.NewUnstartedServer(static("x"))
+	s := httptest.NewUnstartedServer(http.RedirectHandler(plainURL, http.StatusFound))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	_, err := newClient(t).Get(t.Context(), Request{Name: "x", URLs: []string{s.URL}})
-	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "certificate") {
-		t.Fatal(err)
+	for text, transport := range map[string]http.RoundTripper{"certificate": nil, "redirect refused: from https": s.Client().Transport} {
+		c := newClient(t)
+		c.HTTP.Transport = transport
+		_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{s.URL}})
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), text) || count() != 0 {
+			t.Errorf("%v, %d plain requests", err, count())
+		}
 	}
 }
 
@@ -300,26 +268,6 @@ func TestGetHidesPasswords(t *testing.T) {
 		if data, _ := os.ReadFile(filepath.Join(c.Store.Dir, f)); bytes.Contains(data, []byte("s3cret")) {
 			t.Errorf("%s holds the password", f)
 		}
-	}
-}
-
-// Some services take a token in the place of the user's name.
-func TestShownHidesTokens(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"https://t0ken@h/x":      "https://xxxxx@h/x",
-		"https://t0ken:@h/x":     "https://xxxxx@h/x",
-		"https://me:t0ken@h/x":   "https://me:xxxxx@h/x",
-		"https://:t0ken@h/x?a=b": "https://:xxxxx@h/x?a=b",
-		"https://h/x@y":          "https://h/x@y",
-		"https://@h/x":           "https://@h/x",
-	} {
-		if got := Shown(address); got != want {
-			t.Errorf("%s is shown as %s, want %s", address, got, want)
-		}
-	}
-	if _, err := Join("https://me:t0ken@h/?a=b", "x"); err == nil || strings.Contains(err.Error(), "t0ken") {
-		t.Errorf("%v: a mirror that cannot be used is named with its password", err)
 	}
 }
 
@@ -392,5 +340,22 @@ func TestProgressEvents(t *testing.T) {
 	n := len(sink.events)
 	if n < 3 || n > 8 || sink.events[n-1].Text != "from the cache" || sink.events[n-2].Done != 1<<20 || sink.events[n-2].Text != "" {
 		t.Errorf("events %+v", sink.events)
+	}
+}
+
+func TestRefuseHTML(t *testing.T) {
+	t.Parallel()
+	for in, page := range map[string]bool{
+		"hsqs\x00\x01":                   false,
+		"":                               false,
+		"ruby.tcz\n":                     false,
+		"<!DOCTYPE html>":                true,
+		"\ufeff\r\n <HTML lang=en>":      true,
+		"<?xml version='1.0'?><!DOCTYPE": true,
+		"a <html> inside":                false,
+	} {
+		if err := RefuseHTML([]byte(in)); (err != nil) != page {
+			t.Errorf("%q: %v", in, err)
+		}
 	}
 }

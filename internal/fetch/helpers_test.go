@@ -83,10 +83,8 @@ func want(t *testing.T, c *Client, r Request, body string) *Blob {
 	if err != nil {
 		t.Fatalf("Get: %v", err)
 	}
-	got, err := b.ReadAll(64 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got, err := b.ReadAll()
+	must(t, err)
 	if string(got) != body {
 		t.Fatalf("got %d bytes, want %d", len(got), len(body))
 	}
@@ -107,9 +105,7 @@ func files(t *testing.T, dir string) []string {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return out
 }
 
@@ -158,4 +154,11 @@ func (r *recorder) warnings() []string {
 		}
 	}
 	return out
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -3,14 +3,17 @@ package fetch
 import (
 	"context"
 	"crypto/md5" //nolint:gosec // upstream publishes nothing else
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"strings"
 
 	"mkbuild/internal/store"
+	"mkbuild/internal/ui"
 )
 
 // record is what the store remembers of an address, besides the digest of what it gave.
@@ -31,7 +34,7 @@ type record struct {
 
 // recorded returns what the store remembers of a source, or nil.
 func (j *job) recorded(s source) *record {
-	e, err := j.client.Store.Entry(store.KindDownload, s.key)
+	e, err := j.client.Store.Entry(store.KindDownload, s.key())
 	r := &record{sha256: e.SHA256}
 	if err != nil || json.Unmarshal(e.About, r) != nil {
 		return nil
@@ -40,11 +43,8 @@ func (j *job) recorded(s source) *record {
 }
 
 func (j *job) record(ctx context.Context, s source, r record) error {
-	about, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return j.client.Store.Put(ctx, store.KindDownload, store.Entry{Key: s.key, SHA256: r.sha256, About: about})
+	about, _ := json.Marshal(r) // texts and numbers
+	return j.client.Store.Put(ctx, store.KindDownload, store.Entry{Key: s.key(), SHA256: r.sha256, About: about})
 }
 
 // plain reports whether what is recorded of a source came over plain http, and nothing in the request
@@ -61,128 +61,122 @@ func (j *job) refused(s source, r *record) bool {
 // fromStore answers a request without the network, or returns nil. An earlier source that is not stored
 // yields to a later one that is; the content was good when it came.
 func (j *job) fromStore(ctx context.Context) *Blob {
-	if j.SHA256 != "" {
-		return j.bySHA256(ctx)
+	if j.SHA256 != "" { // whatever address it once came from
+		return j.stored(ctx, source{index: -1}, &record{sha256: j.SHA256})
 	}
-	if j.Fresh && !j.client.Offline && !j.pinned() {
-		return nil
-	}
-	for i, s := range j.sources {
+	for _, s := range j.sources {
 		r := j.recorded(s)
 		if j.refused(s, r) {
-			j.overHTTP = true
+			j.lost = "its cached copy came over plain http, which --require-https refuses"
 			continue
 		}
-		trust := !s.local() || j.pinned()
-		if trust || unchanged(s, r) {
-			if b := j.stored(ctx, i, r); b != nil {
+		if !s.local() && j.Fresh && !j.client.Offline && !j.pinned() {
+			return nil
+		}
+		if j.pinned() || !s.local() || unchanged(s, r) {
+			if b := j.stored(ctx, s, r); b != nil {
 				return b
 			}
 		}
-		if !trust && exists(s.path) {
+		if _, err := os.Stat(s.path); s.local() && !j.pinned() && err == nil {
 			return nil // there, and new to us: read it in its turn
 		}
 	}
 	return nil
 }
 
-// bySHA256 looks for the very content, whatever address it once came from.
-func (j *job) bySHA256(ctx context.Context) *Blob {
-	b := j.usable(ctx, j.SHA256)
-	if b == nil {
-		return nil
-	}
-	for i, s := range j.sources {
-		if r := j.recorded(s); r != nil && r.sha256 == j.SHA256 {
-			return j.blob(b, i, r)
-		}
-	}
-	return j.blob(b, -1, nil)
-}
-
-// stored returns the content that r leads to, if it is what the request wants.
-func (j *job) stored(ctx context.Context, i int, r *record) *Blob {
+// stored returns the content that the record r of a source leads to, if it is what the request wants.
+func (j *job) stored(ctx context.Context, s source, r *record) *Blob {
 	if r == nil || r.sha256 == "" {
 		return nil
 	}
-	b := j.usable(ctx, r.sha256)
-	if b == nil {
-		return nil
-	}
-	return j.blob(b, i, r)
-}
-
-// usable returns stored content, if it is what the request wants.
-func (j *job) usable(ctx context.Context, sha256 string) *store.Blob {
-	var sum hash.Hash
-	if j.MD5 != "" {
-		sum = md5.New() //nolint:gosec // see the import
-	}
-	b, err := j.client.Store.Get(ctx, sha256, sum)
+	sum := j.md5()
+	b, err := j.client.Store.Get(ctx, r.sha256, sum)
 	if errors.Is(err, store.ErrDamaged) {
-		j.damaged = true
-		j.warn("its cached copy was damaged and has been removed")
+		j.lost = "its cached copy was damaged and has been removed"
+		j.say(ui.Warning, j.lost)
 	}
-	if err != nil || b.Size > j.MaxSize {
+	if err != nil || b.Size > j.MaxSize || j.check(s, r.sha256, sum, b.Reader()) != nil {
 		return nil
 	}
-	head := make([]byte, min(b.Size, HeadSize))
-	if _, err := io.ReadFull(b.Reader(), head); err != nil {
-		return nil
-	}
-	if j.check("", sha256, sum, head) != nil {
-		return nil
-	}
-	return b
+	return &Blob{Blob: b, URL: s.shown, Source: s.index, plain: j.plain(s, r)}
 }
 
-// blob describes content for the caller; r is the record of source i.
-func (j *job) blob(content *store.Blob, i int, r *record) *Blob {
-	b := &Blob{SHA256: content.SHA256, Size: content.Size, Source: i, Cached: true, name: j.Name, content: content}
-	if i >= 0 {
-		b.URL, b.plain = j.sources[i].shown, j.plain(j.sources[i], r)
+// md5 computes what the request needs besides the SHA-256; nil for nothing.
+func (j *job) md5() hash.Hash {
+	if j.MD5 == "" {
+		return nil
 	}
-	return b
+	return md5.New() //nolint:gosec // see the import
 }
 
-// fromSources asks each source in turn and returns the first content that is right.
+// check holds content of a source against the request. sum is what [job.md5] was.
+func (j *job) check(s source, sha256 string, sum hash.Hash, content io.Reader) error {
+	if j.Check != nil {
+		head, err := io.ReadAll(io.LimitReader(content, HeadSize))
+		if err != nil {
+			return err
+		}
+		if err := j.Check(head); err != nil {
+			return fmt.Errorf("fetch %s: %s %w: %w", j.Name, s.shown, ErrContent, err)
+		}
+	}
+	wrong := &ChecksumError{Name: j.Name, URL: s.shown, Algorithm: "sha256", Want: j.SHA256, Got: sha256}
+	if j.SHA256 != "" && j.SHA256 != sha256 {
+		return wrong
+	}
+	if sum == nil {
+		return nil
+	}
+	wrong.Algorithm, wrong.Want, wrong.Got = "md5", j.MD5, hex.EncodeToString(sum.Sum(nil))
+	if wrong.Want != wrong.Got {
+		return wrong
+	}
+	return nil
+}
+
+// fromSources asks each source in turn, hosts in trouble last, and returns the first content that is
+// right.
 func (j *job) fromSources(ctx context.Context) (*Blob, error) {
-	var attempts []attempt
-	order := j.order()
-	for n, i := range order {
-		s := j.sources[i]
-		b, err := j.fromSource(ctx, i)
+	var attempts []error
+	sources := j.order()
+	for n, s := range sources {
+		b, err := j.fromSource(ctx, s)
 		if err == nil {
 			return b, nil
 		}
-		if isA[*store.WriteError](err) {
+		if errors.Is(err, store.ErrWrite) {
 			return nil, fmt.Errorf("fetch %s: %w", j.Name, err) // no mirror helps against that
 		}
-		attempts = append(attempts, attempt{s.shown, err})
+		attempts = append(attempts, fmt.Errorf("%s: %w", s.shown, err))
 		if ctx.Err() != nil {
 			break
 		}
 		if troubled(err) {
-			j.client.web.host(s).change(func(h *hostState) { h.last = true })
+			j.client.web.host(s).last.Store(true)
 		}
-		if n+1 < len(order) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrOffline) && !errors.Is(err, ErrInsecure) {
-			j.warn(j.passedOver(s, err) + "; trying the next source")
+		if n+1 < len(sources) && !isAny(err, ErrNotFound, ErrOffline, ErrInsecure) {
+			j.say(ui.Warning, j.passedOver(s, err)+"; trying the next source")
 		}
 	}
 	return nil, j.verdict(attempts)
 }
 
-// order returns the indices of the sources in the order in which to ask: hosts in trouble last.
-func (j *job) order() []int {
-	var first, last []int
-	for i, s := range j.sources {
-		if j.client.web.host(s).get().last {
-			last = append(last, i)
+// order returns the sources in the order in which to ask: those of hosts in trouble last.
+func (j *job) order() []source {
+	var first, last []source
+	for _, s := range j.sources {
+		if j.client.web.host(s).last.Load() {
+			last = append(last, s)
 		} else {
-			first = append(first, i)
+			first = append(first, s)
 		}
 	}
 	return append(first, last...)
+}
+
+func (j *job) say(level ui.Level, text string) {
+	j.client.event(ui.Event{Level: level, Item: j.Name, Text: text})
 }
 
 // passedOver says why a source was no use. Some errors name file and source themselves.
@@ -194,22 +188,15 @@ func (j *job) passedOver(s source, err error) string {
 	return s.shown + ": " + text
 }
 
-func (j *job) fromSource(ctx context.Context, i int) (*Blob, error) {
-	s := j.sources[i]
+func (j *job) fromSource(ctx context.Context, s source) (*Blob, error) {
 	switch {
 	case s.local():
-		return j.fromFile(ctx, i)
+		return j.fromFile(ctx, s)
 	case j.client.Offline:
 		if r := j.recorded(s); j.Optional && r != nil && r.sha256 == "" && !j.refused(s, r) {
 			return nil, ErrNotFound
 		}
 		return nil, ErrOffline
 	}
-	b, overTLS, err := j.fromWeb(ctx, i)
-	if j.Optional && errors.Is(err, ErrNotFound) {
-		if rerr := j.record(ctx, s, record{TLS: overTLS}); rerr != nil {
-			return nil, rerr
-		}
-	}
-	return b, err
+	return j.fromWeb(ctx, s)
 }

@@ -12,20 +12,12 @@ import (
 // put writes a file that was last changed long ago.
 func put(t *testing.T, name, body string, age time.Duration) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(body), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	must(t, os.WriteFile(name, []byte(body), 0o644))
 	st, err := os.Stat(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	then := st.ModTime().Add(-age)
-	if err := os.Chtimes(name, then, then); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chtimes(name, then, then))
 }
 
 func TestLocalSource(t *testing.T) {
@@ -66,9 +58,7 @@ func TestLocalChangesAreNoticed(t *testing.T) {
 	if _, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{name}, SHA256: sha("six")}); !isA[*ChecksumError](err) {
 		t.Error(err)
 	}
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Remove(name))
 	if _, err := c.Get(t.Context(), r); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}

@@ -4,11 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"strings"
 
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/ui"
 )
 
 // DefaultMaxSize is the limit of a [Request] without its own: larger than any Tiny Core image.
@@ -55,24 +53,22 @@ type job struct {
 	Request
 	client  *Client
 	sources []source
-	// damaged is set when the store had the content but its bytes had changed.
-	damaged bool
-	// overHTTP is set when the store has content that came over plain http, which is refused.
-	overHTTP bool
+	// lost says why content that was in the store is of no use.
+	lost string
 }
 
 // newJob checks r and gives its zero fields their defaults.
-func (c *Client) newJob(r Request) (*job, error) {
+func newJob(c *Client, r Request) (*job, error) {
 	if len(r.URLs) == 0 {
 		return nil, fmt.Errorf("%w: none given", ErrAddress)
 	}
-	c.start()
 	j := &job{Request: r, client: c}
-	for _, u := range r.URLs {
+	for i, u := range r.URLs {
 		s, err := parseSource(u)
 		if err != nil {
 			return nil, err
 		}
+		s.index = i
 		j.sources = append(j.sources, s)
 	}
 	var err error
@@ -102,48 +98,3 @@ func cleanHex(algorithm, s string, size int) (string, error) {
 
 // pinned reports whether a digest decides what the content must be.
 func (j *job) pinned() bool { return j.MD5 != "" || j.SHA256 != "" }
-
-// check holds content that source shown gave against the request. md5 may be nil if that has none.
-func (j *job) check(shown, sha256 string, md5 hash.Hash, head []byte) error {
-	if j.Check != nil {
-		if err := j.Check(head); err != nil {
-			return contentError(j.Name, shown, err)
-		}
-	}
-	if j.SHA256 != "" && j.SHA256 != sha256 {
-		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "sha256", Want: j.SHA256, Got: sha256}
-	}
-	if j.MD5 == "" {
-		return nil
-	}
-	if got := hex.EncodeToString(md5.Sum(nil)); got != j.MD5 {
-		return &ChecksumError{Name: j.Name, URL: shown, Algorithm: "md5", Want: j.MD5, Got: got}
-	}
-	return nil
-}
-
-func (j *job) inform(text string) { j.client.event(ui.Event{Level: ui.Info, Item: j.Name, Text: text}) }
-
-func (j *job) warn(text string) {
-	j.client.event(ui.Event{Level: ui.Warning, Item: j.Name, Text: text})
-}
-
-// quietSize is the size up to which index files (Fresh or Optional) pass without an event: a
-// build asks for two of them per extension.
-const quietSize = 64 << 10
-
-// done reports that the content is there and checked.
-func (j *job) done(b *Blob) {
-	index := j.Fresh || j.Optional
-	if b.plain && !index {
-		j.client.trust(j.Name)
-	}
-	if b.Size == 0 || index && b.Size <= quietSize {
-		return
-	}
-	e := ui.Event{Level: ui.Progress, Item: j.Name, Done: b.Size, Total: b.Size}
-	if b.Cached {
-		e.Text = "from the cache"
-	}
-	j.client.event(e)
-}

@@ -6,39 +6,36 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"mkbuild/internal/store"
+	"mkbuild/internal/ui"
 )
 
-// fromWeb downloads source i: over https if its host has it, whatever the address says. The
-// first file decides whether the host's https is the same mirror. It reports whether the answer came
-// over https, from the first request to the last.
-func (j *job) fromWeb(ctx context.Context, i int) (b *Blob, overTLS bool, err error) {
-	s, web := j.sources[i], j.client.web
-	up, secured := web.secured(ctx, s)
-	if !secured {
+// fromWeb downloads a source: over https if its host has it, whatever the address says. The
+// first file decides whether the host's https is the same mirror.
+func (j *job) fromWeb(ctx context.Context, s source) (*Blob, error) {
+	up, host := j.client.web.secured(ctx, s)
+	if host == nil {
 		if s.u.Scheme != "https" && j.client.RequireHTTPS {
-			return nil, false, ErrInsecure
+			return nil, ErrInsecure
 		}
-		b, err := j.fromHTTP(ctx, i, s)
-		return b, s.u.Scheme == "https", err
+		return j.fromHTTP(ctx, s, s.u)
 	}
-	host := web.host(up)
-	b, err = j.fromHTTP(ctx, i, up)
+	b, err := j.fromHTTP(ctx, s, up.u)
 	if err == nil {
-		host.change(func(h *hostState) { h.proven = true })
-		return b, true, nil
+		host.proven.Store(true)
 	}
-	if j.client.RequireHTTPS || host.get().proven || ctx.Err() != nil || isA[*store.WriteError](err) {
-		return nil, true, err
+	if err == nil || j.client.RequireHTTPS || host.proven.Load() || ctx.Err() != nil || errors.Is(err, store.ErrWrite) {
+		return b, err
 	}
-	b, err = j.fromHTTP(ctx, i, s)
-	if err == nil {
-		host.change(func(h *hostState) { h.tls = false })
+	if b, err = j.fromHTTP(ctx, s, s.u); err == nil {
+		host.tls.Store(false)
 	}
-	return b, false, err
+	return b, err
 }
 
 // transfer is the way of one file from one HTTP address into the store, over as many attempts as
@@ -46,7 +43,7 @@ func (j *job) fromWeb(ctx context.Context, i int) (b *Blob, overTLS bool, err er
 type transfer struct {
 	job *job
 	in  *incoming
-	src source
+	u   *url.URL
 	// known, if set, is what the store has: ask only for something newer.
 	known *record
 	// etag and modified are the validators of what has come.
@@ -56,64 +53,74 @@ type transfer struct {
 	notModified bool
 }
 
-// fromHTTP downloads source i from s, which is its address or the https form of it, or finds that the
-// stored copy is still its current content.
-func (j *job) fromHTTP(ctx context.Context, i int, s source) (*Blob, error) {
-	host := j.client.web.host(s)
-	if down := host.get().down; down != nil {
-		return nil, down
+// fromHTTP downloads a source from u, which is its address or the https form of it, or finds that the
+// stored copy is still its current content. Its absence is remembered if that is an answer.
+func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error) {
+	host := j.client.web.host(source{u: u})
+	if down := host.down.Load(); down != nil {
+		return nil, *down
 	}
 	in, err := j.receive(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	defer in.out.Abort()
-	t := &transfer{job: j, in: in, src: s}
-	current := j.current(ctx, i)
-	if current != nil {
-		t.known = j.recorded(j.sources[i])
+	t := &transfer{job: j, in: in, u: u}
+	current := t.revalidate(ctx)
+	b, err := t.get(ctx, current)
+	if dialFailed(err) {
+		host.down.Store(&err)
 	}
-	for {
-		err := t.run(ctx)
-		if dialFailed(err) {
-			host.change(func(h *hostState) { h.down = err })
+	if j.Optional && errors.Is(err, ErrNotFound) {
+		if rerr := j.record(ctx, s, record{TLS: u.Scheme == "https"}); rerr != nil {
+			return nil, rerr
 		}
-		if err != nil {
+	}
+	return b, err
+}
+
+// revalidate returns the stored content that is to be asked for only if it has changed, if the request
+// allows that.
+func (t *transfer) revalidate(ctx context.Context) *Blob {
+	j, s := t.job, t.in.src
+	r := j.recorded(s)
+	if !j.Fresh || j.pinned() || j.refused(s, r) || r == nil || r.ETag == "" && r.LastModified == "" {
+		return nil
+	}
+	b := j.stored(ctx, s, r)
+	if b != nil {
+		t.known = r
+	}
+	return b
+}
+
+// get downloads the file, unless current still is its content.
+func (t *transfer) get(ctx context.Context, current *Blob) (*Blob, error) {
+	for {
+		if err := t.run(ctx); err != nil {
 			return nil, err
 		}
 		if t.notModified {
 			return current, nil
 		}
-		b, err := in.keep(ctx, i, record{ETag: t.etag, LastModified: t.modified, TLS: s.u.Scheme == "https"})
+		b, err := t.in.keep(ctx, record{ETag: t.etag, LastModified: t.modified, TLS: t.u.Scheme == "https"})
 		if !isA[*ChecksumError](err) || !t.resumed {
 			return b, err
 		}
 		// Two versions of the file may have been spliced; one whole transfer settles it.
 		t.etag, t.modified, t.resumed = "", "", false
-		if err := in.restart(-1); err != nil {
+		if err := t.in.restart(-1); err != nil {
 			return nil, err
 		}
 	}
 }
-
-// current returns the stored content to revalidate, if the request allows it.
-func (j *job) current(ctx context.Context, i int) *Blob {
-	r := j.recorded(j.sources[i])
-	if !j.Fresh || j.pinned() || j.refused(j.sources[i], r) || r == nil || r.ETag == "" && r.LastModified == "" {
-		return nil
-	}
-	return j.stored(ctx, i, r)
-}
-
-// maxTransfers bounds the attempts on one address even when each of them moves forward.
-const maxTransfers = 100
 
 // run repeats attempts until the file is complete. Only failures in a row without a good step
 // forward count, so that a connection that breaks every few megabytes still brings a large file home.
 func (t *transfer) run(ctx context.Context) error {
 	o := t.job.client.web.limits
 	failed, best := 0, int64(0)
-	for n := 1; ; n++ {
+	for {
 		err := t.attempt(ctx, o)
 		if err == nil || ctx.Err() != nil || lasting(err) {
 			return err
@@ -123,12 +130,14 @@ func (t *transfer) run(ctx context.Context) error {
 			failed, best = 1, t.in.out.Size()
 		}
 		wait, ok := pause(o, failed, err)
-		if failed >= o.Attempts || n >= maxTransfers || !ok {
+		if failed >= o.Attempts || !ok {
 			return err
 		}
-		t.job.inform(t.job.passedOver(t.src, err) + "; trying again")
-		if err := sleep(ctx, wait); err != nil {
-			return err
+		t.job.say(ui.Info, t.job.passedOver(t.in.src, err)+"; trying again")
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
 		}
 	}
 }
@@ -141,7 +150,7 @@ func (t *transfer) attempt(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	resp, err := t.job.client.web.get(ctx, t.src.u, h)
+	resp, err := t.job.client.web.get(ctx, t.u, h)
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -149,7 +158,8 @@ func (t *transfer) attempt(ctx context.Context, o Options) error {
 	if err := t.accept(resp); err != nil || t.notModified {
 		return err
 	}
-	if _, err := io.Copy(t.in, fedReader{resp.Body, dog}); err != nil {
+	dog.Reader = resp.Body
+	if _, err := io.Copy(t.in, dog); err != nil {
 		return cause(ctx, t.truncated(err))
 	}
 	if t.in.total >= 0 && t.in.out.Size() != t.in.total {
@@ -204,13 +214,15 @@ func (t *transfer) accept(resp *http.Response) error {
 	return &statusError{code: resp.StatusCode, after: retryAfter(resp.Header)}
 }
 
-// rest prepares for the continuation of the file; one that does not fit starts it again.
+// rest prepares for the continuation of the file (RFC 9110 section 14.4); one that does not fit starts it
+// again. A length of "*" does not fit: it could not be checked.
 func (t *transfer) rest(resp *http.Response) error {
 	v, at := resp.Header.Get("Content-Range"), t.in.out.Size()
-	start, end, total, err := contentRange(v)
 	same := t.etag == "" || resp.Header.Get("ETag") == "" || resp.Header.Get("ETag") == t.etag
-	if err == nil && same && at > 0 && start == at && end == total-1 && (t.in.total < 0 || total == t.in.total) && total <= t.job.MaxSize {
-		t.in.total, t.resumed = total, true
+	size, err := strconv.ParseInt(v[strings.LastIndex(v, "/")+1:], 10, 64)
+	if err == nil && same && at > 0 && size > at && size <= t.job.MaxSize && (t.in.total < 0 || size == t.in.total) &&
+		v == fmt.Sprintf("bytes %d-%d/%d", at, size-1, size) {
+		t.in.total, t.resumed = size, true
 		return nil
 	}
 	t.etag, t.modified = "", ""
@@ -218,29 +230,6 @@ func (t *transfer) rest(resp *http.Response) error {
 		return err
 	}
 	return fmt.Errorf("the server answered range %q where byte %d was asked for", v, at)
-}
-
-// contentRange parses "bytes 5-9/10" (RFC 9110 section 14.4). A length of "*" is refused: it
-// could not be checked.
-func contentRange(v string) (start, end, total int64, err error) {
-	bad := fmt.Errorf("content range %q", v)
-	unit, spec, _ := strings.Cut(v, " ")
-	span, size, _ := strings.Cut(spec, "/")
-	from, to, _ := strings.Cut(span, "-")
-	for _, f := range []struct {
-		text string
-		n    *int64
-	}{{from, &start}, {to, &end}, {size, &total}} {
-		u, perr := strconv.ParseUint(f.text, 10, 63)
-		if perr != nil {
-			return 0, 0, 0, bad
-		}
-		*f.n = int64(u) //nolint:gosec // 63 bits
-	}
-	if unit != "bytes" || start > end || end >= total {
-		return 0, 0, 0, bad
-	}
-	return start, end, total, nil
 }
 
 // truncated adds to a broken transfer how far it came.

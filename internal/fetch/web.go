@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,23 +40,14 @@ type Options struct {
 
 // withDefaults fills the zero fields of o.
 func (o Options) withDefaults() Options {
-	set := func(d *time.Duration, def time.Duration) {
-		if *d <= 0 {
-			*d = def
-		}
-	}
-	set(&o.Connect, 10*time.Second)
-	set(&o.Probe, 3*time.Second)
-	set(&o.Idle, 30*time.Second)
-	set(&o.Total, 2*time.Hour)
-	set(&o.Backoff, 500*time.Millisecond)
-	set(&o.MaxWait, 30*time.Second)
-	if o.Attempts <= 0 {
-		o.Attempts = 4
-	}
-	if o.MinRate <= 0 {
-		o.MinRate = 1024
-	}
+	o.Connect = cmp.Or(o.Connect, 10*time.Second)
+	o.Probe = cmp.Or(o.Probe, 3*time.Second)
+	o.Idle = cmp.Or(o.Idle, 30*time.Second)
+	o.MinRate = cmp.Or(o.MinRate, 1024)
+	o.Total = cmp.Or(o.Total, 2*time.Hour)
+	o.Attempts = cmp.Or(o.Attempts, 4)
+	o.Backoff = cmp.Or(o.Backoff, 500*time.Millisecond)
+	o.MaxWait = cmp.Or(o.MaxWait, 30*time.Second)
 	return o
 }
 
@@ -63,15 +56,11 @@ type web struct {
 	limits Options
 	agent  string
 	client *http.Client
-	mu     sync.Mutex
-	hosts  map[string]*host
+	hosts  sync.Map // of *host, by scheme and name
 }
 
 // newWeb finds proxies as all Go programs do (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
 func newWeb(o Options, agent string) *web {
-	if agent == "" {
-		agent = "mkbuild"
-	}
 	t := o.Transport
 	if t == nil {
 		t = &http.Transport{
@@ -84,7 +73,7 @@ func newWeb(o Options, agent string) *web {
 			DisableCompression:  true,
 		}
 	}
-	return &web{limits: o, agent: agent, client: &http.Client{Transport: t, CheckRedirect: checkRedirect}, hosts: map[string]*host{}}
+	return &web{limits: o, agent: cmp.Or(agent, "mkbuild"), client: &http.Client{Transport: t, CheckRedirect: checkRedirect}}
 }
 
 // maxRedirects is what browsers of the careful kind follow.
@@ -125,31 +114,14 @@ func (w *web) get(ctx context.Context, u *url.URL, header http.Header) (*http.Re
 
 // host is what is known of a server; its http and its https are two.
 type host struct {
-	probe sync.Once
-	mu    sync.Mutex
-	state hostState
-}
-
-type hostState struct {
 	// down is set if no connection could be made.
-	down error
+	down atomic.Pointer[error]
 	// last means that others are to be asked before it.
-	last bool
-	// tls means that it answers with a certificate that this machine trusts; proven that it has given
-	// a file: it is the same mirror as its http.
-	tls, proven bool
-}
-
-func (h *host) get() hostState {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.state
-}
-
-func (h *host) change(f func(*hostState)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f(&h.state)
+	last atomic.Bool
+	// tls means that it answers with a certificate that this machine trusts, which is asked once;
+	// proven that it has given a file: it is the same mirror as its http.
+	probe       sync.Once
+	tls, proven atomic.Bool
 }
 
 // host is that of a source. Nothing is wrong with that of a file.
@@ -157,34 +129,25 @@ func (w *web) host(s source) *host {
 	if s.local() {
 		return &host{}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	key := s.u.Scheme + "://" + s.u.Host
-	if w.hosts[key] == nil {
-		w.hosts[key] = &host{}
-	}
-	return w.hosts[key]
+	h, _ := w.hosts.LoadOrStore(s.u.Scheme+"://"+s.u.Host, &host{})
+	return h.(*host)
 }
 
-// secured returns the https form of an http source, if its host answers there. Each host is asked
-// once. Other ports than http's own are left alone: what answers next to them is not known.
-func (w *web) secured(ctx context.Context, s source) (source, bool) {
+// secured returns the https form of an http source and its host, if that answers there. Other ports than
+// http's own are left alone: what answers next to them is not known.
+func (w *web) secured(ctx context.Context, s source) (source, *host) {
 	if s.u.Scheme != "http" || s.u.Port() != "" && s.u.Port() != "80" {
-		return s, false
+		return s, nil
 	}
-	u := *s.u
+	up, u := s, *s.u
 	u.Scheme, u.Host = "https", strings.TrimSuffix(u.Host, ":80")
-	up := s
 	up.u = &u
 	h := w.host(up)
-	h.probe.Do(func() {
-		answers := w.answers(ctx, u.Host)
-		h.change(func(h *hostState) { h.tls = answers })
-	})
-	if !h.get().tls {
-		return s, false
+	h.probe.Do(func() { h.tls.Store(w.answers(ctx, u.Host)) })
+	if !h.tls.Load() {
+		return s, nil
 	}
-	return up, true
+	return up, h
 }
 
 // answers reports whether a host speaks https with a certificate that this machine trusts.

@@ -132,7 +132,7 @@ func (g *Gathering) index(ctx context.Context, r fetch.Request) (*fetch.Blob, []
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := b.ReadAll(maxIndex)
+	text, err := b.ReadAll()
 	return b, text, err
 }
 

@@ -36,7 +36,7 @@ func (g *Gathering) noRelease(ctx context.Context, cause error) error {
 
 // list returns the names in a folder, or nothing if it cannot be listed.
 func (g *Gathering) list(ctx context.Context, dir string) []string {
-	names, err := g.options.Fetch.List(ctx, []string{dir})
+	names, err := g.options.Fetch.List(ctx, dir)
 	if err != nil {
 		return nil
 	}

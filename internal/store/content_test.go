@@ -2,7 +2,10 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"hash"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -23,9 +26,7 @@ func TestGet(t *testing.T) {
 			}
 			fresh := add(t, s, "k", text)
 			kept, err := again(s).Get(t.Context(), sha(text), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			for _, b := range []*Blob{fresh, kept} {
 				if b.SHA256 != sha(text) || b.Size != int64(len(text)) || b.Cached != (b == kept) {
 					t.Errorf("%+v", b)
@@ -44,14 +45,12 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// TestHasherTakesAnyPieces: how content is written does not matter.
-func TestHasherTakesAnyPieces(t *testing.T) {
+// TestWriter: how content is written does not matter, and another digest is of the same bytes.
+func TestWriter(t *testing.T) {
 	t.Parallel()
 	s, r := newStore(t), rand.New(rand.NewPCG(1, 2))
 	w, err := s.Create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	io.WriteString(w, "what a broken transfer has brought")
 	if err := w.Reset(); err != nil || w.Size() != 0 {
 		t.Fatal(err)
@@ -61,9 +60,25 @@ func TestHasherTakesAnyPieces(t *testing.T) {
 		w.Write(rest[:n])
 		rest = rest[n:]
 	}
+	first, second := sha256.New(), sha256.New()
+	if _, text, err := w.Finish(first); err != nil || iotest.TestReader(text, []byte(large)) != nil {
+		t.Fatal(err)
+	}
 	b, err := w.Commit(true)
 	if err != nil || b.SHA256 != sha(large) || read(t, b) != large {
 		t.Errorf("%+v, %v", b, err)
+	}
+	if _, err := s.Get(t.Context(), sha(large), second); err != nil {
+		t.Fatal(err)
+	}
+	third := sha256.New()
+	if _, err := again(s).Get(t.Context(), sha(large), third); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []hash.Hash{first, second, third} {
+		if hex.EncodeToString(h.Sum(nil)) != sha(large) {
+			t.Error("the other digest is of something else")
+		}
 	}
 }
 
@@ -107,12 +122,8 @@ func TestWhatIsReadIsWhatWasHashed(t *testing.T) {
 			add(t, s, "k", text)
 			user := again(s)
 			b, err := user.Get(t.Context(), sha(text), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := swap(s.path(sha(text))); err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
+			must(t, swap(s.path(sha(text))))
 			for _, r := range []io.Reader{b.Reader(), iotest.OneByteReader(b.Reader())} {
 				got, err := io.ReadAll(r)
 				if !strings.HasPrefix(text, string(got)) || err == nil && string(got) != text {
@@ -135,9 +146,7 @@ func TestWhatIsReadIsWhatWasHashed(t *testing.T) {
 func TestDamagedIsRemoved(t *testing.T) {
 	t.Parallel()
 	other := filepath.Join(t.TempDir(), "other")
-	if err := os.WriteFile(other, []byte("text"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(other, []byte("text"), 0o644))
 	for name, spoil := range map[string]func(n string) error{
 		"changed":     func(n string) error { return os.WriteFile(n, []byte("teXt"), 0o644) },
 		"cut off":     func(n string) error { return os.Truncate(n, 2) },
@@ -181,15 +190,11 @@ func BenchmarkGet(b *testing.B) {
 	add(b, s, "k", strings.Repeat(large, 100))
 	for b.Loop() {
 		blob, err := again(s).Get(b.Context(), sha(strings.Repeat(large, 100)), nil)
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 		b.SetBytes(blob.Size)
 	}
 	blob, err := s.Get(b.Context(), sha(strings.Repeat(large, 100)), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	b.Run("read", func(b *testing.B) {
 		b.SetBytes(blob.Size)
 		for b.Loop() {

@@ -5,11 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,7 +20,8 @@ const KindDownload = "download"
 // entrySchema is the version of [Entry]. An entry of another version is ignored.
 const entrySchema = "mkbuild.cache/v2"
 
-// entryLimit bounds an entry in bytes. One with a longer key is written and never found.
+// entryLimit bounds an entry in bytes. One with a longer key, or with one that is not UTF-8, is written
+// and never found.
 const entryLimit = 64 << 10
 
 // Entry is where a key leads. It only points: nobody vouches for it.
@@ -37,17 +35,12 @@ type Entry struct {
 	About json.RawMessage `json:"about,omitempty"`
 }
 
-var errEntry = errors.New("bad index entry")
-
 // Entry returns where a key leads, or [ErrMissing]: an entry that cannot be read or makes no sense is
 // as good as none.
 func (s *Store) Entry(kind, key string) (Entry, error) {
 	e, err := readEntry(s.entryPath(kind, key))
-	if err == nil && e.Key != validUTF8(key) {
-		err = fmt.Errorf("%w: it is that of %q", errEntry, e.Key)
-	}
-	if err != nil {
-		return Entry{}, fmt.Errorf("%w: %w", ErrMissing, err)
+	if err != nil || e.Key != key {
+		return Entry{}, ErrMissing
 	}
 	return e, nil
 }
@@ -55,30 +48,16 @@ func (s *Store) Entry(kind, key string) (Entry, error) {
 // Put writes an entry. After a power cut it may be empty.
 func (s *Store) Put(ctx context.Context, kind string, e Entry) error {
 	name := s.entryPath(kind, e.Key)
-	e.Schema, e.Key = entrySchema, validUTF8(e.Key)
-	b, err := json.MarshalIndent(e, "", "  ")
-	if err != nil {
-		return err
-	}
+	e.Schema = entrySchema
 	f, err := s.newFile(ctx)
 	if err != nil {
 		return err
 	}
-	defer f.Abort()
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(name), 0o755)
+	defer f.Close() //nolint:errcheck // after a failure, or only read
+	if err := json.NewEncoder(f).Encode(e); err != nil {
+		return s.writeError(err)
 	}
-	if err == nil {
-		err = f.CommitAs(name, false)
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return &WriteError{s.Dir, err}
-	}
-	return nil
+	return s.commit(f, name, false)
 }
 
 // entryPath is where an entry lies: any text can be a key.
@@ -88,33 +67,22 @@ func (s *Store) entryPath(kind, key string) string {
 	return filepath.Join(s.Dir, indexDir, kind, name[:2], name+".json")
 }
 
-// validUTF8 is what JSON makes of a text.
-func validUTF8(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
-
 func readEntry(name string) (Entry, error) {
 	f, err := wholefile.OpenRegular(name)
 	if err != nil {
 		return Entry{}, err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(f, entryLimit+1))
-	if err != nil {
-		return Entry{}, err
-	}
-	return parseEntry(b)
+	return parseEntry(io.LimitReader(f, entryLimit))
 }
 
 // parseEntry checks an entry. The digest becomes part of a path, so its form matters.
-func parseEntry(b []byte) (Entry, error) {
-	var e Entry
-	if len(b) > entryLimit {
-		return e, fmt.Errorf("%w: over %d bytes", errEntry, entryLimit)
-	}
-	if err := json.Unmarshal(b, &e); err != nil {
-		return e, fmt.Errorf("%w: %w", errEntry, err)
+func parseEntry(r io.Reader) (e Entry, err error) {
+	if err := json.NewDecoder(r).Decode(&e); err != nil {
+		return e, fmt.Errorf("bad index entry: %w", err)
 	}
 	if e.Schema != entrySchema || e.SHA256 != "" && !isSHA256(e.SHA256) {
-		return e, fmt.Errorf("%w: schema %q, sha256 %q", errEntry, e.Schema, e.SHA256)
+		return e, fmt.Errorf("bad index entry: schema %q, sha256 %q", e.Schema, e.SHA256)
 	}
 	return e, nil
 }
@@ -122,23 +90,4 @@ func parseEntry(b []byte) (Entry, error) {
 // isSHA256 reports whether s is a digest in the form in which content is named.
 func isSHA256(s string) bool {
 	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
-}
-
-// walk calls visit for every file below a folder of the store. One that is missing has none.
-func (s *Store) walk(dir string, visit func(path string, d fs.DirEntry) error) error {
-	return filepath.WalkDir(filepath.Join(s.Dir, dir), func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // removed meanwhile, or never there
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		return visit(path, d)
-	})
-}
-
-// proper reports whether a file has the name and the place of content or of an entry.
-func proper(path string, d fs.DirEntry) bool {
-	name := strings.TrimSuffix(d.Name(), ".json")
-	return d.Type().IsRegular() && isSHA256(name) && filepath.Base(filepath.Dir(path)) == name[:2]
 }

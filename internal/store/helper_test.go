@@ -25,18 +25,15 @@ func sha(text string) string {
 func add(t testing.TB, s *Store, key, text string) *Blob {
 	t.Helper()
 	w, err := s.Create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer w.Abort()
 	io.WriteString(w, text)
+	if sum, _, err := w.Finish(nil); err != nil || sum != sha(text) {
+		t.Fatal(sum, err)
+	}
 	b, err := w.Commit(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Put(t.Context(), KindDownload, Entry{Key: key, SHA256: b.SHA256}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, s.Put(t.Context(), KindDownload, Entry{Key: key, SHA256: b.SHA256}))
 	return b
 }
 
@@ -50,9 +47,7 @@ func derive(t *testing.T, s *Store, key, text string, made *int) *Blob {
 		_, err := io.WriteString(w, text)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if got := read(t, b); got != text || about != "about "+text || b.Size != int64(len(text)) {
 		t.Fatalf("%q, %q, %+v", got, about, b)
 	}
@@ -62,9 +57,7 @@ func derive(t *testing.T, s *Store, key, text string, made *int) *Blob {
 func read(t *testing.T, b *Blob) string {
 	t.Helper()
 	text, err := io.ReadAll(b.Reader())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(text)
 }
 
@@ -72,12 +65,8 @@ func read(t *testing.T, b *Blob) string {
 func write(t *testing.T, s *Store, name, text string) {
 	t.Helper()
 	p := filepath.Join(s.Dir, filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Dir(p), 0o755))
+	must(t, os.WriteFile(p, []byte(text), 0o644))
 }
 
 // files lists every file of a store.
@@ -89,11 +78,16 @@ func files(t *testing.T, s *Store) (out []string) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return out
 }
 
 // large is content that is not held in memory, of no round size.
 var large = strings.Repeat("0123456789abcdef", inMemory/16) + strings.Repeat("tail", pieceSize/2) + "."
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

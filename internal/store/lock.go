@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // hold locks the folder until the Store is closed, together with all others that use it. Processes that
 // are killed lose their locks. A folder that does not exist needs none.
-func (s *Store) hold(ctx context.Context) error {
+func (s *Store) hold(ctx context.Context) (err error) {
 	if s.Dir == "" {
 		return errNoDir
 	}
@@ -21,11 +22,10 @@ func (s *Store) hold(ctx context.Context) error {
 	if s.used != nil {
 		return nil
 	}
-	d, err := lockDir(ctx, s.Dir, false, nil)
-	if err != nil && ctx.Err() == nil {
-		return nil //nolint:nilerr // a folder that cannot be opened fails where it is read or written
+	s.used, err = s.lock(ctx, false)
+	if ctx.Err() == nil {
+		return nil // a folder that cannot be opened fails where it is read or written
 	}
-	s.used = d
 	return err
 }
 
@@ -34,46 +34,40 @@ func (s *Store) hold(ctx context.Context) error {
 func (s *Store) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used != nil {
-		s.used.Close() //nolint:errcheck,gosec // only locked
-	}
+	s.used.Close() //nolint:errcheck,gosec // only locked, if at all
 	for _, c := range s.known {
-		c.close()
+		c.owner.Close() //nolint:errcheck,gosec // only read
 	}
-	for _, f := range s.private {
-		f.Close() //nolint:errcheck,gosec // gone with that
-	}
-	s.used, s.known, s.private = nil, nil, nil
+	s.used, s.known = nil, nil
 }
 
 // alone calls f while nobody else uses the folder, this Store included.
 func (s *Store) alone(ctx context.Context, f func() error) error {
 	s.Close()
-	d, err := lockDir(ctx, s.Dir, true, s.Waiting)
-	if err != nil {
+	d, err := s.lock(ctx, true)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer d.Close() //nolint:errcheck // only locked
+	defer d.Close() //nolint:errcheck // only locked, if it exists
 	return f()
 }
 
 // lockPause is how long to wait before asking again for a lock that others hold.
 const lockPause = 20 * time.Millisecond
 
-// lockDir waits for the lock of a directory, and calls waiting once if it has to. The caller closes it.
-func lockDir(ctx context.Context, dir string, alone bool, waiting func()) (*os.File, error) {
-	d, err := os.Open(dir)
+// lock waits for the lock of the folder. The caller closes it.
+func (s *Store) lock(ctx context.Context, alone bool) (*os.File, error) {
+	d, err := os.Open(s.Dir)
 	if err != nil {
 		return nil, err
 	}
-	for !wholefile.TryLock(d, alone) {
-		if waiting != nil {
-			waiting()
-			waiting = nil
+	for waited := false; !wholefile.TryLock(d, alone); waited = true {
+		if alone && !waited && s.Waiting != nil {
+			s.Waiting()
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("wait for the lock of %s: %w", dir, ctx.Err()), d.Close())
+			return nil, errors.Join(fmt.Errorf("wait for the lock of %s: %w", s.Dir, ctx.Err()), d.Close())
 		case <-time.After(lockPause):
 		}
 	}

@@ -31,7 +31,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,14 +49,6 @@ const (
 	tmpDir   = "tmp"
 )
 
-// What [Store.Get] and [Store.Entry] return.
-var (
-	// ErrMissing is returned for content and entries that the store does not have.
-	ErrMissing = errors.New("not in the cache")
-	// ErrDamaged is returned for content that is not what its name promises. It has been removed.
-	ErrDamaged = errors.New("the cached copy is damaged")
-)
-
 // Store is a folder of content. Set the fields before the first call; the methods are safe for
 // concurrent use. The folder is made when something is first put into it.
 //
@@ -71,19 +62,26 @@ type Store struct {
 	// Warn, if set, is told about damaged content that can be made anew, by its kind.
 	Warn func(kind, text string)
 
-	mu      sync.Mutex
-	used    *os.File            // holds the lock
-	known   map[string]*content // what this process has hashed
-	private []*wholefile.Temp   // content that could not be put into the folder
-	sweep   sync.Once           // removes what killed processes have left
+	mu    sync.Mutex
+	used  *os.File            // holds the lock
+	known map[string]*content // what this process has hashed
+	sweep sync.Once           // removes what killed processes have left
 }
 
-// errNoDir is a mistake of the program, not of the user.
-var errNoDir = errors.New("no cache directory given")
+// What the methods return.
+var (
+	// ErrMissing is returned for content and entries that the store does not have.
+	ErrMissing = errors.New("not in the cache")
+	// ErrDamaged is returned for content that is not what its name promises. It has been removed.
+	ErrDamaged = errors.New("the cached copy is damaged")
+	// ErrWrite is returned if the folder cannot be written: a full disk, or missing permission.
+	ErrWrite = errors.New("write cache")
 
-// Get returns the content of a hex SHA-256, after it has been hashed. also, if not nil, is written the
-// content, too: another digest is computed at the same time. The error is [ErrMissing], [ErrDamaged], or
-// wraps that of ctx.
+	errNoDir = errors.New("no cache directory given")
+)
+
+// Get returns the content of a hex SHA-256, after it has been hashed. also, if not nil, hashes it at the
+// same time. The error is [ErrMissing], [ErrDamaged], or wraps that of ctx.
 func (s *Store) Get(ctx context.Context, sha256 string, also hash.Hash) (*Blob, error) {
 	if err := s.hold(ctx); err != nil {
 		return nil, err
@@ -91,37 +89,36 @@ func (s *Store) Get(ctx context.Context, sha256 string, also hash.Hash) (*Blob, 
 	s.mu.Lock()
 	c := s.known[sha256]
 	s.mu.Unlock()
-	if c != nil {
-		return s.blob(sha256, c, true), copyTo(also, c)
+	if c == nil || also != nil {
+		var err error
+		if c, err = s.read(sha256, also); err != nil {
+			return nil, err
+		}
+		s.touch(sha256)
+		c = s.remember(c)
 	}
-	c, err := s.read(sha256, also)
-	if err != nil {
-		return nil, err
-	}
-	s.touch(sha256)
-	return s.blob(sha256, s.remember(sha256, c), true), nil
+	return s.blob(c, true), nil
 }
 
-func copyTo(h hash.Hash, c *content) error {
-	if h == nil {
-		return nil
-	}
-	_, err := io.Copy(h, io.NewSectionReader(c, 0, c.size))
-	return err
+func (s *Store) blob(c *content, cached bool) *Blob {
+	return &Blob{SHA256: c.sha256, Size: c.size, Cached: cached, store: s, content: c}
 }
 
-// remember returns what this process has hashed before, or else c.
-func (s *Store) remember(sha256 string, c *content) *content {
+// remember keeps c for the next time that it is asked for, unless there is one already.
+func (s *Store) remember(c *content) *content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.known[sha256]; old != nil {
-		c.close()
+	old := s.known[c.sha256]
+	if old != nil || c.text != nil {
+		c.owner.Close() //nolint:errcheck,gosec // only read
+	}
+	if old != nil {
 		return old
 	}
 	if s.known == nil {
 		s.known = map[string]*content{}
 	}
-	s.known[sha256] = c
+	s.known[c.sha256] = c
 	return c
 }
 
@@ -130,33 +127,18 @@ func (s *Store) read(sha256 string, also hash.Hash) (*content, error) {
 	if !isSHA256(sha256) {
 		return nil, ErrMissing
 	}
-	name := s.path(sha256)
-	f, err := wholefile.OpenRegular(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrMissing
-	}
-	if errors.Is(err, wholefile.ErrNotRegular) {
-		os.Remove(name) //nolint:errcheck,gosec // one that stays is refused again
-		return nil, ErrDamaged
-	}
-	if err != nil {
+	f, err := wholefile.OpenRegular(s.path(sha256))
+	if err == nil {
+		c, herr := hashFile(f, f, also)
+		if herr == nil && c.sha256 == sha256 {
+			return c, nil
+		}
+		f.Close() //nolint:errcheck,gosec // only read
+	} else if !errors.Is(err, wholefile.ErrNotRegular) {
 		return nil, fmt.Errorf("%w: %w", ErrMissing, err)
 	}
-	h := newHasher()
-	if err := h.readFrom(f, also); err == nil && h.digest() == sha256 {
-		return h.content(f)
-	}
-	s.drop(f)
+	os.Remove(s.path(sha256)) //nolint:errcheck,gosec // one that stays is refused again
 	return nil, ErrDamaged
-}
-
-// drop closes a damaged file and removes it, unless another process has put a new one in its place.
-func (s *Store) drop(f *os.File) {
-	damaged, err := f.Stat()
-	f.Close() //nolint:errcheck,gosec // only read
-	if now, lerr := os.Lstat(f.Name()); err == nil && lerr == nil && os.SameFile(now, damaged) {
-		os.Remove(f.Name()) //nolint:errcheck,gosec // one that stays is refused again
-	}
 }
 
 // usedEvery is how precisely the modification time of content tells its last use.
@@ -182,46 +164,41 @@ func (s *Store) newFile(ctx context.Context) (*wholefile.File, error) {
 	}
 	dir := filepath.Join(s.Dir, tmpDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, &WriteError{s.Dir, err}
+		return nil, s.writeError(err)
 	}
 	if err := s.hold(ctx); err != nil { // the folder may be new
 		return nil, err
 	}
 	s.sweep.Do(func() { wholefile.Sweep(dir) })
 	f, err := wholefile.CreateIn(dir)
-	if err != nil {
-		return nil, &WriteError{s.Dir, err}
+	return f, s.writeError(err)
+}
+
+// commit gives a file its name.
+func (s *Store) commit(f *wholefile.File, name string, durable bool) error {
+	err := os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		err = f.CommitAs(name, durable)
 	}
-	return f, nil
+	return s.writeError(err)
 }
 
-// WriteError is returned when the folder cannot be written: the disk is full, or permission is missing.
-type WriteError struct {
-	Dir string
-	Err error
-}
-
-func (e *WriteError) Error() string { return fmt.Sprintf("write cache %s: %v", e.Dir, e.Err) }
-
-// Unwrap returns the error of the file system.
-func (e *WriteError) Unwrap() error { return e.Err }
-
-// Class returns that of a full disk.
-func (e *WriteError) Class() fail.Class { return fail.Unexpected }
-
-// Hint says what to try next.
-func (e *WriteError) Hint() string {
+// writeError makes an [ErrWrite] of an error of the file system.
+func (s *Store) writeError(err error) error {
+	if err == nil {
+		return nil
+	}
+	hint := "put the cache elsewhere with --cache-dir DIR"
 	switch {
-	case errors.Is(e.Err, syscall.ENOSPC):
-		return "free space on that disk, or put the cache elsewhere with --cache-dir DIR"
-	case errors.Is(e.Err, fs.ErrPermission):
-		return "make the directory writable, or put the cache elsewhere with --cache-dir DIR"
+	case errors.Is(err, syscall.ENOSPC):
+		hint = "free space on that disk, or " + hint
+	case errors.Is(err, fs.ErrPermission):
+		hint = "make the directory writable, or " + hint
 	}
-	return "put the cache elsewhere with --cache-dir DIR"
+	return &fail.Error{Hint: hint, Err: fmt.Errorf("%w %s: %w", ErrWrite, s.Dir, err)}
 }
 
 // readOnly reports whether the folder cannot be written because nobody may.
 func readOnly(err error) bool {
-	var e *WriteError
-	return errors.As(err, &e) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS))
+	return errors.Is(err, ErrWrite) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS))
 }

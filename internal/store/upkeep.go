@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
-	"mkbuild/internal/fail"
 	"mkbuild/internal/wholefile"
 )
 
@@ -35,63 +34,85 @@ type Item struct {
 // derived reports whether the content can be made again from other content.
 func (i Item) derived() bool { return i.Kind != KindDownload && i.Kind != KindOrphan }
 
-// Items lists the content, by kind, name and digest. A folder that does not exist has none.
-func (s *Store) Items(ctx context.Context) ([]Item, error) {
-	at := map[string]*Item{}
-	err := s.walk(blobDir, func(path string, d fs.DirEntry) error {
-		if !proper(path, d) {
-			return nil
+// survey is what lies in the folder.
+type survey struct {
+	items    map[string]*Item // content by digest
+	dangling []Finding        // entries that are of no use
+	foreign  []string         // files that are not mkbuild's
+}
+
+// survey looks at every file. A folder that does not exist has none.
+func (s *Store) survey(ctx context.Context) (*survey, error) {
+	v := &survey{items: map[string]*Item{}, dangling: []Finding{}, foreign: []string{}}
+	for _, dir := range []string{blobDir, indexDir, tmpDir} { // content before what leads to it
+		err := filepath.WalkDir(filepath.Join(s.Dir, dir), func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // removed meanwhile, or never there
+			}
+			if err == nil && !d.IsDir() {
+				v.see(dir, path, d)
+			}
+			return cmp.Or(err, ctx.Err())
+		})
+		if err != nil {
+			return nil, err
 		}
-		info, err := d.Info()
-		if err == nil {
-			at[d.Name()] = &Item{Kind: KindOrphan, Size: info.Size(), SHA256: d.Name(), Used: info.ModTime().UTC()}
-		}
-		return ignoreMissing(err)
-	})
-	if err != nil {
-		return nil, err
 	}
-	err = s.entries(ctx, func(_, kind string, e Entry, err error) {
-		i := at[e.SHA256]
-		if err != nil || i == nil {
-			return
+	return v, nil
+}
+
+func (v *survey) see(dir, path string, d fs.DirEntry) {
+	name, isEntry := strings.CutSuffix(d.Name(), ".json")
+	proper := d.Type().IsRegular() && isSHA256(name) && filepath.Base(filepath.Dir(path)) == name[:2]
+	switch {
+	case dir == blobDir && proper && !isEntry:
+		if info, err := d.Info(); err == nil {
+			v.items[name] = &Item{Kind: KindOrphan, Size: info.Size(), SHA256: name, Used: info.ModTime().UTC()}
 		}
+	case dir == indexDir && proper && isEntry:
+		v.seeEntry(path)
+	case dir != tmpDir || !wholefile.IsWaiting(name):
+		v.foreign = append(v.foreign, path)
+	}
+}
+
+func (v *survey) seeEntry(path string) {
+	e, err := readEntry(path)
+	i := v.items[e.SHA256]
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+	case err != nil:
+		v.dangling = append(v.dangling, Finding{path, err.Error()})
+	case i != nil:
 		i.Names = append(i.Names, e.Key)
 		if i.Kind != KindDownload {
-			i.Kind = kind
+			i.Kind = filepath.Base(filepath.Dir(filepath.Dir(path)))
 		}
-	})
-	items := make([]Item, 0, len(at))
-	for _, i := range at {
+	case e.SHA256 != "":
+		v.dangling = append(v.dangling, Finding{path, "the content for " + e.Key + " is not there"})
+	}
+}
+
+// sorted returns the items by kind, name and digest.
+func (v *survey) sorted() []Item {
+	items := make([]Item, 0, len(v.items))
+	for _, i := range v.items {
 		slices.Sort(i.Names)
 		items = append(items, *i)
 	}
 	slices.SortFunc(items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Names, b.Names), cmp.Compare(a.SHA256, b.SHA256))
 	})
-	return items, err
+	return items
 }
 
-// ignoreMissing drops the error of a file that was removed meanwhile.
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// Items lists the content, by kind, name and digest.
+func (s *Store) Items(ctx context.Context) ([]Item, error) {
+	v, err := s.survey(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return err
-}
-
-// entries reads all entries. err is what is wrong with one.
-func (s *Store) entries(ctx context.Context, visit func(path, kind string, e Entry, err error)) error {
-	return s.walk(indexDir, func(path string, d fs.DirEntry) error {
-		if filepath.Ext(path) != ".json" || !proper(path, d) {
-			return ctx.Err()
-		}
-		e, err := readEntry(path)
-		if !errors.Is(err, fs.ErrNotExist) {
-			visit(path, filepath.Base(filepath.Dir(filepath.Dir(path))), e, err)
-		}
-		return ctx.Err()
-	})
+	return v.sorted(), nil
 }
 
 // PruneOptions say what [Store.Prune] removes. Zero removes everything.
@@ -110,31 +131,44 @@ type PruneOptions struct {
 // Prune removes content, and the entries that led there. It waits until nobody uses the folder. It
 // returns what it removed, or would remove, in the order of [Store.Items].
 func (s *Store) Prune(ctx context.Context, o PruneOptions) (gone []Item, err error) {
-	if _, err := os.Stat(s.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if o.DryRun {
-		return s.chosen(ctx, o)
+		items, err := s.Items(ctx)
+		return o.choose(items), err
 	}
 	err = s.alone(ctx, func() error {
-		if gone, err = s.chosen(ctx, o); err != nil {
+		items, err := s.Items(ctx)
+		if err != nil {
 			return err
 		}
+		gone = o.choose(items)
 		for _, i := range gone {
 			if err := os.Remove(s.path(i.SHA256)); err != nil {
 				return err
 			}
 		}
 		wholefile.Sweep(filepath.Join(s.Dir, tmpDir))
-		_, err := s.removeDangling(ctx)
+		_, err = s.removeDangling(ctx)
 		return err
 	})
 	return gone, err
 }
 
-// chosen are the items that o gives up.
-func (s *Store) chosen(ctx context.Context, o PruneOptions) ([]Item, error) {
-	items, err := s.Items(ctx)
+// removeDangling removes the entries that are of no use.
+func (s *Store) removeDangling(ctx context.Context) ([]Finding, error) {
+	v, err := s.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range v.dangling {
+		if err := os.Remove(f.Path); err != nil {
+			return nil, err
+		}
+	}
+	return v.dangling, nil
+}
+
+// choose returns the items to remove.
+func (o PruneOptions) choose(items []Item) []Item {
 	now := time.Now()
 	return slices.DeleteFunc(items, func(i Item) bool {
 		limit := o.Downloads
@@ -142,7 +176,7 @@ func (s *Store) chosen(ctx context.Context, o PruneOptions) ([]Item, error) {
 			limit = o.Derived
 		}
 		return o.Keep[i.SHA256] || o.KeepDownloads && !i.derived() || now.Sub(i.Used) < limit
-	}), err
+	})
 }
 
 // Health is what [Store.Verify] found.
@@ -171,20 +205,10 @@ func (h *Health) Clean() bool {
 	return len(h.Damaged)+len(h.Dangling)+len(h.Stray)+len(h.Foreign) == 0
 }
 
-// Err returns an error if content was damaged.
-func (h *Health) Err(dir string) error {
-	if len(h.Damaged) == 0 {
-		return nil
-	}
-	return fail.New(fail.Verification,
-		fmt.Sprintf("verify cache %s: %d of %d files were damaged and have been removed", dir, len(h.Damaged), h.Blobs),
-		"the next build, or mkbuild fetch, gets them again; if it happens again, look at that disk")
-}
-
 // Verify hashes all content and follows all entries. What is wrong is removed; to remove entries it
 // waits until nobody uses the folder.
 func (s *Store) Verify(ctx context.Context) (*Health, error) {
-	h := &Health{Damaged: []Item{}, Dangling: []Finding{}, Stray: []string{}, Foreign: []string{}}
+	h := &Health{Damaged: []Item{}}
 	items, err := s.Items(ctx)
 	if err != nil {
 		return nil, err
@@ -200,65 +224,20 @@ func (s *Store) Verify(ctx context.Context) (*Health, error) {
 			h.Damaged = append(h.Damaged, i)
 		}
 		if err == nil {
-			c.close()
+			c.owner.Close() //nolint:errcheck,gosec // only read
 		}
 	}
-	bad, err := s.dangling(ctx)
-	if err == nil && len(bad) > 0 {
-		err = s.alone(ctx, func() (err error) {
+	h.Stray = append([]string{}, wholefile.Sweep(filepath.Join(s.Dir, tmpDir))...)
+	v, err := s.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.Dangling, h.Foreign = v.dangling, v.foreign
+	if len(v.dangling) > 0 {
+		err = s.alone(ctx, func() error {
 			h.Dangling, err = s.removeDangling(ctx)
 			return err
 		})
 	}
-	if err != nil {
-		return nil, err
-	}
-	h.Stray = append(h.Stray, wholefile.Sweep(filepath.Join(s.Dir, tmpDir))...)
-	h.Foreign, err = s.foreign(h.Foreign)
 	return h, err
-}
-
-// dangling finds the entries that are of no use.
-func (s *Store) dangling(ctx context.Context) ([]Finding, error) {
-	bad := []Finding{}
-	err := s.entries(ctx, func(path, _ string, e Entry, err error) {
-		if err != nil {
-			bad = append(bad, Finding{path, err.Error()})
-			return
-		}
-		if e.SHA256 == "" {
-			return
-		}
-		if _, err := os.Lstat(s.path(e.SHA256)); err != nil {
-			bad = append(bad, Finding{path, "the content for " + e.Key + " is not there"})
-		}
-	})
-	return bad, err
-}
-
-// removeDangling removes the entries that are of no use.
-func (s *Store) removeDangling(ctx context.Context) ([]Finding, error) {
-	bad, err := s.dangling(ctx)
-	for _, f := range bad {
-		if err == nil {
-			err = os.Remove(f.Path)
-		}
-	}
-	return bad, err
-}
-
-// foreign adds the files that are neither content nor entries nor under way.
-func (s *Store) foreign(found []string) ([]string, error) {
-	for _, dir := range []string{blobDir, indexDir, tmpDir} {
-		err := s.walk(dir, func(path string, d fs.DirEntry) error {
-			if !proper(path, d) && (dir != tmpDir || !wholefile.IsWaiting(d.Name())) {
-				found = append(found, path)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
 }

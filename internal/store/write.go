@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"mkbuild/internal/wholefile"
@@ -16,12 +15,12 @@ import (
 
 // Writer is content on its way into the store. It exists until [Writer.Commit] or [Writer.Abort].
 type Writer struct {
-	ctx   context.Context
-	store *Store
-	sum   *hasher
-	whole *wholefile.File
-	// private is set instead of whole for content that cannot be put into the store.
-	private *wholefile.Temp
+	ctx     context.Context
+	store   *Store
+	file    *wholefile.File
+	private bool // it cannot be put into the store
+	size    int64
+	content *content
 }
 
 // Create begins new content. Writes fail once ctx is done. The caller defers [Writer.Abort].
@@ -30,102 +29,80 @@ func (s *Store) Create(ctx context.Context) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{ctx: ctx, store: s, sum: newHasher(), whole: f}, nil
+	return &Writer{ctx: ctx, store: s, file: f}, nil
 }
 
-func (w *Writer) file() *os.File {
-	if w.private != nil {
-		return w.private.File
-	}
-	return w.whole.File
-}
-
-// Write appends b. Its error is a [*WriteError] or that of the context.
+// Write appends b. Its error is an [ErrWrite] or that of the context.
 func (w *Writer) Write(b []byte) (int, error) {
 	if w.ctx.Err() != nil {
 		return 0, context.Cause(w.ctx)
 	}
-	if n, err := w.file().Write(b); err != nil {
-		return n, &WriteError{w.store.Dir, err}
-	}
-	return w.sum.Write(b)
+	n, err := w.file.Write(b)
+	w.size += int64(n)
+	return n, w.store.writeError(err)
 }
 
 // Size is how much has been written.
-func (w *Writer) Size() int64 { return w.sum.count }
-
-// SHA256 returns the digest of what has been written.
-func (w *Writer) SHA256() string { return w.sum.digest() }
+func (w *Writer) Size() int64 { return w.size }
 
 // Reset drops what has been written.
 func (w *Writer) Reset() error {
-	if w.Size() == 0 {
-		return nil
-	}
-	w.sum = newHasher()
-	_, err := w.file().Seek(0, io.SeekStart)
-	if err == nil {
-		err = w.file().Truncate(0)
-	}
-	if err != nil {
-		return &WriteError{w.store.Dir, err}
-	}
-	return nil
+	w.size = 0
+	_, err := w.file.Seek(0, io.SeekStart)
+	return w.store.writeError(errors.Join(err, w.file.Truncate(0)))
 }
 
-// Commit makes the content appear under its digest. With durable it outlives a power cut.
+// Finish returns the SHA-256 of what has been written, and a reader of it. also, if not nil, hashes it,
+// too. Nothing may be written afterwards.
+func (w *Writer) Finish(also hash.Hash) (sha256 string, r io.Reader, err error) {
+	if w.content, err = hashFile(w.file.File, w.file, also); err != nil {
+		return "", nil, w.store.writeError(err)
+	}
+	return w.content.sha256, io.NewSectionReader(w.content, 0, w.content.size), nil
+}
+
+// Commit makes finished content appear under its digest. With durable it outlives a power cut.
 func (w *Writer) Commit(durable bool) (*Blob, error) {
-	sha256 := w.SHA256()
-	if w.private == nil {
-		if err := w.appear(w.store.path(sha256), durable); err != nil {
+	s, c := w.store, w.content
+	if !w.private {
+		err := s.commit(w.file, s.path(c.sha256), durable)
+		c.file = w.file.File           // it may be a copy
+		if runtime.GOOS == "windows" { // it was closed to be renamed, or a file that is open was in the way
+			if b, err := s.Get(w.ctx, c.sha256, nil); err == nil {
+				return b, nil
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
-		if runtime.GOOS == "windows" { // it has been closed to be renamed
-			return w.store.Get(w.ctx, sha256, nil)
-		}
 	}
-	c, err := w.sum.content(w.file())
-	if err != nil {
-		return nil, err
-	}
-	return w.store.blob(sha256, w.store.remember(sha256, c), false), nil
-}
-
-func (w *Writer) appear(name string, durable bool) error {
-	err := os.MkdirAll(filepath.Dir(name), 0o755)
-	if err == nil {
-		err = w.whole.CommitAs(name, durable)
-	}
-	if err == nil {
-		return nil
-	}
-	if _, gerr := w.store.Get(w.ctx, filepath.Base(name), nil); gerr == nil {
-		return nil // Windows refuses to replace a file that is open; this one is as good
-	}
-	return &WriteError{w.store.Dir, err}
+	w.file = nil
+	return s.blob(s.remember(c), false), nil
 }
 
 // Abort removes the file. After a commit it does nothing.
 func (w *Writer) Abort() {
-	if w.whole != nil {
-		w.whole.Abort()
+	if w.file != nil {
+		w.file.Close() //nolint:errcheck,gosec // it goes away
 	}
 }
 
 // Derive returns what is kept under kind and key, or has write make it and keeps that. The content must
 // follow from the key alone: what is stored first is taken from then on. kind is a word of lower-case
-// letters. about, if not nil, points to a value that describes the content: write sets all of it, it is
-// kept with the content as JSON, and it is set from there later.
+// letters. about points to a value that describes the content: write sets all of it, it is kept with the
+// content as JSON, and it is set from there later.
 //
 // If the folder may only be read, the content is made each time and not kept. The error is that of write
-// or ctx, or a [*WriteError].
+// or ctx, or an [ErrWrite].
 func (s *Store) Derive(ctx context.Context, kind, key string, about any, write func(io.Writer) error) (*Blob, error) {
 	if b, err := s.derived(ctx, kind, key, about); b != nil || err != nil {
 		return b, err
 	}
 	w, err := s.Create(ctx)
 	if readOnly(err) {
-		w, err = s.createPrivate(ctx, err)
+		if f, terr := wholefile.NewTempIn(""); terr == nil {
+			w, err = &Writer{ctx: ctx, store: s, file: f, private: true}, nil
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -138,12 +115,15 @@ func (s *Store) Derive(ctx context.Context, kind, key string, about any, write f
 	if err := writeAbout(w, about); err != nil {
 		return nil, err
 	}
+	if _, _, err := w.Finish(nil); err != nil {
+		return nil, err
+	}
 	b, err := w.Commit(false)
 	if err != nil {
 		return nil, err
 	}
 	b.Size = size
-	if w.private != nil {
+	if w.private {
 		return b, nil
 	}
 	return b, s.Put(ctx, kind, Entry{Key: key, SHA256: b.SHA256})
@@ -156,9 +136,6 @@ func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob
 		return nil, nil //nolint:nilerr,nilnil // it is to be made
 	}
 	b, err := s.Get(ctx, e.SHA256, nil)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
 	if err == nil {
 		b.Size, err = readAbout(b.content, about)
 	}
@@ -166,22 +143,9 @@ func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob
 		s.Warn(kind, "its cached copy was damaged and has been removed")
 	}
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // as above
+		return nil, ctx.Err() // as above, unless the user has had enough
 	}
 	return b, nil
-}
-
-// createPrivate begins content outside of the store, if the system allows it; otherwise the original
-// error is returned.
-func (s *Store) createPrivate(ctx context.Context, original error) (*Writer, error) {
-	f, err := wholefile.NewTempIn("")
-	if err != nil {
-		return nil, errors.Join(original, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.private = append(s.private, f)
-	return &Writer{ctx: ctx, store: s, sum: newHasher(), private: f}, nil
 }
 
 // The description of derived content stands behind it in the same file: JSON, and the length of that in
@@ -204,14 +168,14 @@ var errNoAbout = errors.New("no description at the end")
 
 // readAbout sets about from the end of c, and returns the length of what stands before.
 func readAbout(c *content, about any) (size int64, err error) {
-	var tail [aboutTail]byte
+	tail := make([]byte, aboutTail)
 	if c.size < aboutTail {
 		return 0, errNoAbout
 	}
-	if _, err := c.ReadAt(tail[:], c.size-aboutTail); err != nil {
+	if _, err := c.ReadAt(tail, c.size-aboutTail); err != nil {
 		return 0, err
 	}
-	n := binary.BigEndian.Uint64(tail[:])
+	n := binary.BigEndian.Uint64(tail)
 	if n > maxAbout || int64(n) > c.size-aboutTail {
 		return 0, fmt.Errorf("%w: %d of %d bytes", errNoAbout, n, c.size)
 	}
@@ -219,9 +183,6 @@ func readAbout(c *content, about any) (size int64, err error) {
 	text := make([]byte, n)
 	if _, err := c.ReadAt(text, size); err != nil {
 		return 0, err
-	}
-	if about == nil {
-		return size, nil
 	}
 	if string(text) == "null" {
 		return 0, errNoAbout

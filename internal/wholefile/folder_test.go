@@ -26,13 +26,9 @@ func only(t *testing.T, dir, folder, file, text string) {
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
-	if err := Folder(name, put("a", "1")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Folder(name, put("a", "1")))
 	only(t, dir, "out", "a", "1")
-	if err := Folder(name, put("b", "2")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Folder(name, put("b", "2")))
 	only(t, dir, "out", "b", "2")
 	if st, err := os.Stat(name); err != nil || st.Mode().Perm() != 0o755 {
 		t.Errorf("%v, %v", st.Mode(), err)
@@ -54,19 +50,11 @@ func TestFolder(t *testing.T) {
 func TestFolderWithoutExchange(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
-	if err := Folder(name, put("a", "1")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Folder(name, put("a", "1")))
 	made := filepath.Join(dir, "new")
-	if err := os.Mkdir(made, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := put("b", "2")(made); err != nil {
-		t.Fatal(err)
-	}
-	if err := beside(name).replace(made, name); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(made, 0o755))
+	must(t, put("b", "2")(made))
+	must(t, beside(name).replace(made, name))
 	only(t, dir, "out", "b", "2")
 	if err := beside(name).replace(filepath.Join(dir, "none"), name); err == nil {
 		t.Error("a folder that is not there took the name")
@@ -79,17 +67,13 @@ func TestFolderSweeps(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
 	dead := filepath.Join(dir, ".out.tmp-123")
-	if err := os.MkdirAll(filepath.Join(dead, "x"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(filepath.Join(dead, "x"), 0o755))
 	err := Folder(name, func(tmp string) error {
 		if err := Folder(name, put("a", "1")); err != nil {
 			return err
 		}
 		return put("b", "2")(tmp)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	only(t, dir, "out", "b", "2")
 }

@@ -73,22 +73,14 @@ func modes(t *testing.T) []string {
 func start(t *testing.T, mode, name string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c := exec.Command(self, name)
 	c.Env = append(os.Environ(), childMode+"="+mode)
 	stdin, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, c.Start())
 	t.Cleanup(func() { stdin.Close(); c.Process.Kill(); c.Wait() })
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("%q, %v", line, err)
@@ -110,19 +102,13 @@ func TestKilled(t *testing.T) {
 			if (before == "") != (mode == "anonymous") {
 				t.Errorf("under way: %q", before)
 			}
-			if err := Write(name, text("whole")); err != nil {
-				t.Fatal(err)
-			}
+			must(t, Write(name, text("whole")))
 			if got := strings.TrimSpace(before + " out"); names(t, dir) != got {
 				t.Errorf("a living process lost its file: %q, want %q", names(t, dir), got)
 			}
-			if err := child.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, child.Process.Kill())
 			child.Wait()
-			if err := Write(name, text("again")); err != nil {
-				t.Fatal(err)
-			}
+			must(t, Write(name, text("again")))
 			if got := names(t, dir); got != "out" {
 				t.Errorf("left: %q", got)
 			}
@@ -139,24 +125,17 @@ func TestEveryWay(t *testing.T) {
 				dir := t.TempDir()
 				name := filepath.Join(dir, "out")
 				if old != "" {
-					if err := os.WriteFile(name, []byte(old), 0o600); err != nil {
-						t.Fatal(err)
-					}
+					must(t, os.WriteFile(name, []byte(old), 0o600))
 				}
 				f, err := openAs(mode, beside(name))
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				io.WriteString(f, "whole")
 				if copied && mode == "anonymous" {
-					if err := f.copied(); err != nil {
-						t.Fatal(err)
-					}
+					must(t, f.copied())
 				}
 				if err := f.CommitAs(name, true); err != nil {
 					t.Errorf("%s: %v", mode, err)
 				}
-				f.Abort()
 				b := make([]byte, 6)
 				if _, err := f.ReadAt(b, 0); string(b) != "whole\x00" && runtime.GOOS != "windows" {
 					t.Errorf("%s: open for reading it has %q, %v", mode, b, err)
@@ -177,24 +156,16 @@ func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 	dir := t.TempDir()
 	kept := []string{".out.tmp-", ".out.tmp-1a", ".out.tmp-1.iso", ".out2.tmp-1", "out.tmp-1", ".mkbuild-tmp-x", ".tmp-34x"}
 	for _, n := range append(kept, ".out.tmp-12", ".mkbuild-tmp-34") {
-		if err := os.WriteFile(filepath.Join(dir, n), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(filepath.Join(dir, n), nil, 0o600))
 	}
-	if err := os.Mkdir(filepath.Join(dir, ".out.tmp-5"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("elsewhere", filepath.Join(dir, ".out.tmp-6")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(filepath.Join(dir, ".out.tmp-5"), 0o755))
+	must(t, os.Symlink("elsewhere", filepath.Join(dir, ".out.tmp-6")))
 	if runtime.GOOS == "windows" { // no locks: age decides
 		for _, n := range []string{".out.tmp-12", ".mkbuild-tmp-34"} {
 			os.Chtimes(filepath.Join(dir, n), time.Unix(1e9, 0), time.Unix(1e9, 0))
 		}
 	}
-	if err := Write(filepath.Join(dir, "out"), text("x")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Write(filepath.Join(dir, "out"), text("x")))
 	if swept := Sweep(dir); len(swept) != 1 || filepath.Base(swept[0]) != ".mkbuild-tmp-34" {
 		t.Errorf("swept: %q", swept)
 	}
@@ -214,13 +185,9 @@ func TestOwnFilesAreNotSwept(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "out")
 	f, err := beside(name).named()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer f.Close()
-	if err := Write(name, text("x")); err != nil {
-		t.Fatal(err)
-	}
+	must(t, Write(name, text("x")))
 	if !holds(f) {
 		t.Error("it was swept")
 	}
@@ -230,9 +197,7 @@ func TestNewTemp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f, err := NewTemp(filepath.Join(dir, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	io.WriteString(f, "scratch")
 	b := make([]byte, 7)
 	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "scratch" {

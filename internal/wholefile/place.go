@@ -57,7 +57,7 @@ func Sweep(dir string) []string {
 	if err != nil {
 		return nil
 	}
-	defer f.Abort()
+	defer f.Close() //nolint:errcheck // nothing is in it
 	return f.place.sweep(f.File)
 }
 

@@ -9,47 +9,30 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Temp is a file to work with that is gone once it is closed, or its process is.
-type Temp struct {
-	*os.File
-	path string // empty if it has no name
-}
-
-// NewTemp opens a work file on the file system of the output name.
-func NewTemp(name string) (*Temp, error) {
-	t, err := newTemp(beside(name))
+// NewTemp opens a work file on the file system of the output name. It is gone once it is closed, or its
+// process is.
+func NewTemp(name string) (*File, error) {
+	f, err := temp(beside(name))
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", name, err)
 	}
-	return t, nil
+	return f, nil
 }
 
 // NewTempIn opens a work file in dir, or in the system's own place if dir is empty.
-func NewTempIn(dir string) (*Temp, error) {
+func NewTempIn(dir string) (*File, error) {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	return newTemp(waiting(dir))
+	return temp(waiting(dir))
 }
 
-func newTemp(p place) (*Temp, error) {
+func temp(p place) (*File, error) {
 	f, err := create(p)
-	if err != nil {
-		return nil, err
-	}
-	if f.path != "" && runtime.GOOS != "windows" && os.Remove(f.path) == nil {
+	if err == nil && f.path != "" && runtime.GOOS != "windows" && os.Remove(f.path) == nil {
 		f.path = "" // Unix keeps an open file that has no name any more
 	}
-	return &Temp{f.File, f.path}, nil
-}
-
-// Close closes the file and removes it.
-func (t *Temp) Close() error {
-	err := t.File.Close()
-	if t.path != "" {
-		os.Remove(t.path) //nolint:errcheck,gosec // the next sweep tries again
-	}
-	return err
+	return f, err
 }
 
 // Check refuses a name that [Write] could not give a file, before hours of work.

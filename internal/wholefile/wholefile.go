@@ -24,30 +24,25 @@ func Write(name string, fill func(io.Writer) error) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	defer f.Abort()
+	defer f.Close() //nolint:errcheck // after a failure
 	if err := fill(f); err != nil {
 		return err
 	}
-	err = f.CommitAs(name, true)
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
+	if err := errors.Join(f.CommitAs(name, true), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }
 
-// File is an output that has no name before [File.CommitAs].
+// File is an output that has no name before [File.CommitAs], or is gone once it is closed.
 type File struct {
 	*os.File
 	place place
-	path  string // the present one; empty while it has none
-	done  bool
+	path  string // of a file that is to be removed when it is closed
 }
 
 // CreateIn opens a file that waits in dir until [File.CommitAs] gives it a name on the same file
-// system. The caller defers [File.Abort]. See [Sweep] for what killed processes leave there.
+// system. The caller closes it. See [Sweep] for what killed processes leave there.
 func CreateIn(dir string) (*File, error) { return open(waiting(dir)) }
 
 // create opens a file and sweeps its place.
@@ -87,7 +82,9 @@ func (f *File) CommitAs(name string, durable bool) error {
 	if err == nil && durable {
 		syncDir(filepath.Dir(name))
 	}
-	f.done = f.done || err == nil
+	if err == nil {
+		f.path = ""
+	}
 	return err
 }
 
@@ -126,27 +123,20 @@ func (f *File) copied() error {
 	return err
 }
 
-// Close closes the file after a commit.
+// Close closes the file, and removes it unless it was committed. Closing twice does no harm.
 func (f *File) Close() error {
-	if err := f.File.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
-		return err
-	}
-	return nil
-}
-
-// Abort removes the file. After a commit it does nothing.
-func (f *File) Abort() {
-	if f.done {
-		return
-	}
-	f.done = true
 	if f.path != "" && runtime.GOOS != "windows" {
 		os.Remove(f.path) //nolint:errcheck,gosec // the next sweep tries again
 	}
-	f.Close() //nolint:errcheck,gosec // the file goes away
+	err := f.File.Close()
 	if f.path != "" {
 		os.Remove(f.path) //nolint:errcheck,gosec // see above
+		f.path = ""
 	}
+	if errors.Is(err, fs.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // syncDir makes a new name durable. Not every system can sync a directory (Windows); there the worst

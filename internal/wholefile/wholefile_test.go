@@ -3,7 +3,6 @@ package wholefile
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,9 +13,7 @@ import (
 func names(t *testing.T, dir string) string {
 	t.Helper()
 	es, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var out []string
 	for _, e := range es {
 		out = append(out, e.Name())
@@ -36,9 +33,7 @@ func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
 	for _, content := range []string{"first", "", "the third, which is longer"} {
-		if err := Write(name, text(content)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, Write(name, text(content)))
 		b, err := os.ReadFile(name)
 		if err != nil || string(b) != content {
 			t.Errorf("got %q, %v, want %q", b, err, content)
@@ -53,74 +48,48 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func TestNothingIsThereBeforeCommit(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	name := filepath.Join(dir, "out")
-	err := Write(name, func(w io.Writer) error {
-		if err := text("half")(w); err != nil {
-			return err
-		}
-		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the name is taken already: %v", err)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestFailureKeepsTheOldFile: of a new file that fails nothing appears, and of one that replaces
-// another the old one stays.
-func TestFailureKeepsTheOldFile(t *testing.T) {
+// TestWholeOrNotAtAll: whatever ends a file under way, nothing of it appears, and what it would have
+// replaced stays.
+func TestWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	for _, old := range []string{"", "old"} {
-		dir := t.TempDir()
-		name := filepath.Join(dir, "out")
-		want := ""
-		if old != "" {
-			want = "out"
-			if err := os.WriteFile(name, []byte(old), 0o600); err != nil {
-				t.Fatal(err)
+		for how, end := range map[string]func() error{"error": func() error { return broken }, "panic": func() error { panic("broken") }} {
+			dir := t.TempDir()
+			name := filepath.Join(dir, "out")
+			want := ""
+			if old != "" {
+				want = "out"
+				must(t, os.WriteFile(name, []byte(old), 0o600))
+			}
+			func() {
+				defer func() {
+					if p := recover(); (p == "broken") != (how == "panic") {
+						t.Errorf("%s: %v", how, p)
+					}
+				}()
+				err := Write(name, func(w io.Writer) error {
+					if b, _ := os.ReadFile(name); string(b) != old {
+						t.Errorf("the name has %q already", b)
+					}
+					return errors.Join(text("half")(w), end())
+				})
+				if !errors.Is(err, broken) {
+					t.Errorf("got %v", err)
+				}
+			}()
+			if b, _ := os.ReadFile(name); names(t, dir) != want || string(b) != old {
+				t.Errorf("%s: left %q, want %q with %q", how, names(t, dir), want, old)
 			}
 		}
-		err := Write(name, func(w io.Writer) error { return errors.Join(text("half")(w), broken) })
-		if !errors.Is(err, broken) {
-			t.Errorf("got %v", err)
-		}
-		if got := names(t, dir); got != want {
-			t.Errorf("left: %q, want %q", got, want)
-		}
-		if b, _ := os.ReadFile(name); string(b) != old {
-			t.Errorf("the old file is now %q", b)
-		}
-	}
-}
-
-func TestPanicLeavesNothing(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	func() {
-		defer func() { _ = recover() }()
-		_ = Write(filepath.Join(dir, "out"), func(io.Writer) error { panic("x") })
-		t.Error("the panic got lost")
-	}()
-	if got := names(t, dir); got != "" {
-		t.Errorf("left: %s", got)
 	}
 }
 
 func TestUnwritablePlaces(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "folder", "inside"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	must(t, os.MkdirAll(filepath.Join(dir, "folder", "inside"), 0o755))
 	for _, name := range []string{"nowhere/out", "file/out", "folder"} {
 		p := filepath.Join(dir, filepath.FromSlash(name))
 		if err := Write(p, text("x")); err == nil || !strings.Contains(err.Error(), "write "+p) {
@@ -132,19 +101,17 @@ func TestUnwritablePlaces(t *testing.T) {
 	}
 }
 
-func TestAbort(t *testing.T) {
+func TestClose(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, committed := range []bool{false, true} {
 		f, err := CreateIn(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if committed {
 			err = errors.Join(f.CommitAs(filepath.Join(dir, "out"), true), f.Close())
 		}
-		f.Abort()
-		f.Abort() // twice does no harm
+		f.Close()
+		f.Close() // twice does no harm
 		if got := names(t, dir); err != nil || (got == "out") != committed {
 			t.Errorf("committed: %v, left: %q, %v", committed, got, err)
 		}
@@ -171,5 +138,12 @@ func TestWritersAtOnce(t *testing.T) {
 	}
 	if got := names(t, dir); got != "out" {
 		t.Errorf("left: %s", got)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
