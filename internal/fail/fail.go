@@ -5,7 +5,10 @@
 // reads; it takes part by a method Class and, if it has advice, a method Hint. Start reading at [Error].
 package fail
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Class is the kind of a failure. Each has an exit status.
 type Class int
@@ -110,4 +113,12 @@ func walk(err error, visit func(error) bool) bool {
 		err = errors.Unwrap(err)
 	}
 	return false
+}
+
+// Recover turns a panic of a parser into an error of the file that it parsed. It is to be deferred: whatever
+// a hostile file does to a parser, the command ends with one error.
+func Recover(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = New(Verification, fmt.Sprintf("read %s: the parser gave up: %v", name, p), "")
+	}
 }

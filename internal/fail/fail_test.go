@@ -3,6 +3,7 @@ package fail_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"mkbuild/internal/fail"
@@ -52,5 +53,15 @@ func TestOutermostWins(t *testing.T) {
 				t.Errorf("hint: got %q, want %q", got, tt.hint)
 			}
 		})
+	}
+}
+
+func TestRecoverNamesTheFile(t *testing.T) {
+	parse := func() (err error) {
+		defer fail.Recover("core.iso", &err)
+		panic("index out of range")
+	}
+	if err := parse(); err == nil || !strings.Contains(err.Error(), "core.iso") || fail.ClassOf(err) != fail.Verification {
+		t.Errorf("got %v", err)
 	}
 }

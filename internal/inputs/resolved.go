@@ -2,10 +2,10 @@ package inputs
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
@@ -124,7 +124,7 @@ func readTCZ(blob *fetch.Blob, name string) (*content, error) {
 }
 
 func (r *Resolved) readGem(blob *fetch.Blob, name string) (_ *content, err error) {
-	defer recovered(name, &err)
+	defer fail.Recover(name, &err)
 	g, err := rubygems.ReadGem(blob.Reader(), name)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (r *Resolved) readGem(blob *fetch.Blob, name string) (_ *content, err error
 }
 
 func readArchive(blob *fetch.Blob, name string) (_ *content, err error) {
-	defer recovered(name, &err)
+	defer fail.Recover(name, &err)
 	t, err := overlay.ReadTar(blob.Reader(), name, overlay.Limits{})
 	if err != nil {
 		return nil, err
@@ -151,13 +151,6 @@ func readArchive(blob *fetch.Blob, name string) (_ *content, err error) {
 		c.time = max(c.time, dated(e.MTime))
 	}
 	return c, nil
-}
-
-// recovered turns a panic of a parser into an error of the file that it parsed.
-func recovered(name string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("read %s: the parser gave up: %v", name, p)
-	}
 }
 
 // dated returns a time, or 0 for one that cpio and ISO 9660 cannot hold: some clock was wrong.

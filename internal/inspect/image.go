@@ -106,7 +106,7 @@ func Open(name string) (*Image, error) {
 
 // openFolder reads a PXE folder.
 func openFolder(name string) (_ *Image, err error) {
-	defer recovered(name, &err)
+	defer fail.Recover(name, &err)
 	md, err := medium.OpenFolder(name)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func openFolder(name string) (_ *Image, err error) {
 // Read reads what r has, of size bytes. Contents are read through r when they are asked for. name
 // is for people.
 func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
-	defer recovered(name, &err)
+	defer fail.Recover(name, &err)
 	m := &Image{Name: name, Kind: kindOf(r), Size: size, r: r}
 	if m.SHA256, err = sumOf(m.whole()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -155,16 +155,9 @@ func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
 // ReadMedium reads an ISO that is open, or that is still to be written: what it boots, and its
 // manifest. Size and digest of the whole are left out.
 func ReadMedium(md *medium.Medium) (_ *Image, err error) {
-	defer recovered(md.Name, &err)
+	defer fail.Recover(md.Name, &err)
 	m := &Image{Name: md.Name, Kind: KindISO, Medium: md}
 	return m, m.readMedium()
-}
-
-// recovered turns a panic into an error.
-func recovered(name string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("read %s: %w: the parser gave up: %v", name, ErrKind, p)
-	}
 }
 
 // whole reads the file from its beginning.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/wholefile"
 )
@@ -18,7 +19,7 @@ import (
 // kernel and initrd are the image's own bytes in their own places, so what boots of the copy is what would
 // boot of the image. The copy is for one boot; its manifest and its name are not its own.
 func CopyWithArguments(ctx context.Context, w io.Writer, name, args string) (err error) {
-	defer recovered(name, &err)
+	defer fail.Recover(name, &err)
 	f, err := os.Open(name) //nolint:gosec // the user's own choice
 	if err != nil {
 		return err

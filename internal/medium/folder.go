@@ -38,7 +38,7 @@ const maxFolder = 1000
 
 // OpenFolder reads a PXE folder, whatever tool made it: what it boots by its menus, and its regular files.
 func OpenFolder(dir string) (_ *Medium, err error) {
-	defer recovered(dir, &err)
+	defer fail.Recover(dir, &err)
 	tree, files := &overlay.Tree{}, os.DirFS(dir)
 	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {

@@ -144,7 +144,7 @@ func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
 // ReadISO reads an ISO of size bytes, whatever it boots. r must stay open as long as files are read.
 // name is for people.
 func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
-	defer recovered(name, &err)
+	defer fail.Recover(name, &err)
 	img, err := iso9660.Open(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -154,13 +154,6 @@ func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return m, m.readMenus()
-}
-
-// recovered turns a panic of a parser into an error of the file that it parsed.
-func recovered(name string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("read %s: the parser gave up: %v", name, p)
-	}
 }
 
 // Close releases the file that [OpenISO] opened.
@@ -267,7 +260,7 @@ const MaxInitrd = 2 << 30
 
 // Tree unpacks the default entry's initrds into memory.
 func (m *Medium) Tree() (t *overlay.Tree, err error) {
-	defer recovered(m.Name, &err)
+	defer fail.Recover(m.Name, &err)
 	r, err := m.Segments().Open()
 	if err != nil {
 		return nil, err

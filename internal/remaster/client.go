@@ -2,6 +2,7 @@ package remaster
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -18,6 +19,52 @@ import (
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 )
+
+// profile changes the base's own files and adds mk-client.
+func (l *layering) profile(context.Context) error {
+	c := l.out.Plan.Config
+	if l.client != nil {
+		if err := l.placeClient(l.client); err != nil {
+			return err
+		}
+	}
+	changed, err := profile.Apply(l.out.layers.Merged(), profile.Options{
+		Profile: c.Profile, Version: c.Image.Version, Release: c.Release,
+		Keys: l.b.Keys, BootGems: l.bootGems, Client: l.client != nil,
+	})
+	if err != nil {
+		return err
+	}
+	return l.out.layers.AddLastWins(changed)
+}
+
+// placeClient places the program, which is the same in many images, apart from its configuration.
+func (l *layering) placeClient(all *overlay.Tree) error {
+	program, settings := &overlay.Tree{}, all.Clone()
+	if err := program.Put(*all.Get(profile.ClientPath)); err != nil {
+		return err
+	}
+	settings.Remove(profile.ClientPath)
+	if err := l.place("mk-client", true, program); err != nil {
+		return err
+	}
+	return l.out.layers.AddLastWins(settings)
+}
+
+// readClient gets mk-client and its configuration, unless the image is to have none. A mkbuild that
+// was built without the program refuses: nobody would ever hear of the machines.
+func (l *layering) readClient() error {
+	c := l.out.Plan.Config
+	if c.Client.Disabled || l.b.Client == nil {
+		return nil
+	}
+	program, err := l.b.Client(c.Arch)
+	if err != nil {
+		return err
+	}
+	l.client, err = clientTree(program, c)
+	return err
+}
 
 // Where mk-client looks for its actions, and where its CA lies.
 const (

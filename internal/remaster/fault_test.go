@@ -278,15 +278,3 @@ func TestServerCfgErrors(t *testing.T) {
 		failCleanly(t, plan(t, dir, few, func(c *config.Config) { c.MCollective.Server = map[string]*config.Value{"plugin.psk": v} }), ofClass(fail.Usage), name)
 	}
 }
-
-// TestPanicIsAnErrorOfTheFile: whatever a parser does, a build ends with an error.
-func TestPanicIsAnErrorOfTheFile(t *testing.T) {
-	t.Parallel()
-	f := func() (err error) {
-		defer recovered("core.iso", &err)
-		panic("index out of range")
-	}
-	if err := f(); err == nil || !strings.Contains(err.Error(), "core.iso") {
-		t.Errorf("got %v", err)
-	}
-}

@@ -1,17 +1,13 @@
 package remaster
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"mkbuild/internal/fail"
-	"mkbuild/internal/iso9660"
 	"mkbuild/internal/medium"
-	"mkbuild/internal/overlay"
-	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
 
@@ -93,77 +89,4 @@ func OutputPath(form Form, iso string) string {
 		return base + ".overlay.tar.gz"
 	}
 	return iso
-}
-
-// Write writes an image in several forms, made of one initrd. Each appears whole or not at all, in
-// the order given.
-func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error {
-	var rd *Initrd
-	if slices.ContainsFunc(outputs, func(o Output) bool { return o.Form != FormTar }) {
-		var err error
-		if rd, err = b.WriteInitrd(ctx, s); err != nil {
-			return err
-		}
-		defer rd.Close() //nolint:errcheck // only read
-	}
-	for _, o := range outputs {
-		if err := b.writeForm(ctx, s, rd, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *Builder) writeForm(ctx context.Context, s *Staged, rd *Initrd, o Output) error {
-	switch o.Form {
-	case FormISO:
-		return b.writeISO(ctx, s, rd, o.Path)
-	case FormPXE:
-		return b.writePXE(ctx, s, rd, o.Path)
-	case FormRazor:
-		return b.writeRazor(ctx, s, rd, o.Path)
-	case FormTar:
-		return b.WriteOverlay(ctx, s, o.Path)
-	}
-	return fmt.Errorf("write %s: no form %q", o.Path, o.Form)
-}
-
-// writePXE writes the folder for a network boot server.
-func (b *Builder) writePXE(ctx context.Context, s *Staged, rd *Initrd, name string) error {
-	defer b.step("pxe")()
-	var initrds []overlay.Entry
-	for _, p := range s.base.Initrds {
-		e := *s.base.Files.Get(p)
-		if p == s.base.LastInitrd() {
-			e.Size, e.Open = rd.Size, rd.Open
-		}
-		initrds = append(initrds, e)
-	}
-	folder, err := medium.NewFolder(*s.base.Files.Get(s.base.Kernel), initrds, s.kernelArgs())
-	if err != nil {
-		return err
-	}
-	if _, err := b.putManifest(ctx, s, rd, folder); err != nil {
-		return err
-	}
-	return folder.Write(ctx, name)
-}
-
-// kernelArgs are the arguments that the image boots with: those of the source's default entry, then
-// the configuration's.
-func (s *Staged) kernelArgs() string {
-	args, add := s.base.Arguments, strings.TrimSpace(s.Plan.Config.Boot.Append)
-	if add == "" || strings.HasSuffix(" "+args, " "+add) {
-		return args
-	}
-	return strings.TrimSpace(args + " " + add)
-}
-
-// noteUSB says how an ISO gets onto a USB stick when writing its bytes there does not do.
-func (b *Builder) noteUSB(img *iso9660.Image, source string) {
-	if img.Hybrid() {
-		return
-	}
-	b.Inputs.Sink.Event(ui.Event{Level: ui.Info, Step: "iso", Item: source, Text: "not a hybrid image: written to a USB stick byte for byte (dd) it does not boot; " +
-		"boot it as a CD or virtual CD, from the network (--format pxe), or put it on the stick with a program that brings its own boot loader (Ventoy, Rufus in ISO mode)"})
 }

@@ -1,7 +1,10 @@
 package remaster
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,120 +14,89 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mkbuild/internal/initrd"
-	"mkbuild/internal/manifest"
-	"mkbuild/internal/overlay"
+	"mkbuild/internal/store"
+	"mkbuild/internal/wholefile"
 )
 
-// Initrd is the finished initrd of an image. Its size and digest stand in other files before its
-// bytes do. These stay where they are, in the source image, the cache and temporary files, and are
-// never put together anywhere but in the outputs: it is kept until [Initrd.Close].
+// Initrd is the finished initrd of an image. Its size and digest are written into other files before its
+// bytes are. The bytes stay where they are, in the source image, the store and temporary files,
+// and are put together in the outputs alone. It lives until [Initrd.Close].
 type Initrd struct {
+	// Segments are what it is put together of, in order, without gaps. Each has its digest, and a size
+	// that is a multiple of four.
+	Segments initrd.Segments
 	// Size is the length in bytes, SHA256 the hex digest of all of them.
 	Size   int64
 	SHA256 string
-	// Segments are the archives that it is put together of, in order, without gaps.
-	Segments []Segment
-	parts    []*part
-	// sums are the digests of files' contents that were worked out on the way, by path.
-	sums map[string]string
-	// files describes the booted system.
-	files []manifest.File
-}
 
-// Segment is a part of an initrd that the kernel unpacks by itself.
-type Segment struct {
-	// Name says what is in it: the source image, or the input.
-	Name string
-	// Offset and Size are in bytes; a multiple of four each.
-	Offset, Size int64
-	// SHA256 is the hex digest of its bytes.
-	SHA256 string
-}
-
-// part is a segment and where its bytes are.
-type part struct {
-	Segment
-	open  func() (io.ReadCloser, error)
-	close io.Closer
-	files map[string]string // digests of the regular files in it
+	base    string            // what the first segment is known by until it was read: the source image
+	sums    map[string]string // digests of files' contents that were learned on the way, by path
+	closers []io.Closer
 }
 
 // Open reads the initrd from its beginning. It can be called more than once.
-func (i *Initrd) Open() (io.ReadCloser, error) {
-	var all initrd.Segments
-	for _, p := range i.parts {
-		all = append(all, initrd.Segment{Size: p.Size, Open: p.open})
-	}
-	return all.Open()
-}
+func (i *Initrd) Open() (io.ReadCloser, error) { return i.Segments.Open() }
 
-// Close gives up the space that the initrd takes.
+// Close releases the temporary files.
 func (i *Initrd) Close() error {
 	var errs []error
-	for _, p := range i.parts {
-		if p != nil && p.close != nil {
-			errs = append(errs, p.close.Close())
-		}
+	for _, c := range i.closers {
+		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// WriteInitrd makes the initrd: the base's own bytes and one segment for each input, or one merged
+// add appends a segment.
+func (i *Initrd) add(s *segment) {
+	i.Segments = append(i.Segments, s.bytes)
+	i.Size += s.bytes.Size
+	maps.Copy(i.sums, s.files)
+	if s.close != nil {
+		i.closers = append(i.closers, s.close)
+	}
+}
+
+// makeInitrd makes the initrd: the base's own bytes and one segment for each input, or one merged
 // archive. The caller closes it.
-func (b *Builder) WriteInitrd(ctx context.Context, s *Staged) (_ *Initrd, err error) {
-	defer b.step("initrd")()
-	rd := &Initrd{}
-	defer func() {
-		if err != nil {
-			rd.Close() //nolint:errcheck,gosec // nothing of it is needed
-			err = fmt.Errorf("make initrd: %w", err)
+func makeInitrd(ctx context.Context, st *store.Store, s *Staged) (*Initrd, error) {
+	rd := &Initrd{base: "iso " + s.baseSum + " " + s.base.LastInitrd(), sums: map[string]string{}}
+	for _, e := range s.baseTree.Entries() {
+		if sum, known := strings.CutPrefix(e.ID, idPrefix); known {
+			rd.sums[e.Path] = sum
 		}
-	}()
+	}
 	c := s.Plan.Config.Initrd
 	o := initrd.SegmentOptions{Level: c.Level, ModTime: s.Epoch}
-	if c.Layout == "append" {
-		err = b.appended(ctx, s, rd, o)
-	} else {
-		rd.parts = make([]*part, 1)
-		rd.parts[0], err = freshSegment(ctx, "merged", s.layers.Merged(), o)
-	}
-	if err != nil {
-		return nil, err
-	}
-	rd.collect(s.baseTree)
-	var g errgroup.Group // neither needs the other
-	g.Go(func() error { return b.sumUp(ctx, s, rd) })
-	g.Go(func() (err error) {
-		rd.files, err = s.fileRecords(ctx, rd.sums)
-		return err
-	})
-	return rd, g.Wait()
-}
-
-// collect gathers the digests of files that are known: those of the base, and over them those that
-// the segments bring.
-func (i *Initrd) collect(base *overlay.Tree) {
-	i.sums = map[string]string{}
-	for _, e := range base.Entries() {
-		if sum, known := strings.CutPrefix(e.ID, idPrefix); known {
-			i.sums[e.Path] = sum
+	segments, err := makeSegments(ctx, st, s, o, c.Layout == "append")
+	for _, seg := range segments {
+		if seg != nil {
+			rd.add(seg)
 		}
 	}
-	for _, p := range i.parts {
-		maps.Copy(i.sums, p.files)
+	if err == nil {
+		err = rd.sumUp(ctx, st)
 	}
+	if err != nil {
+		rd.Close() //nolint:errcheck,gosec // nothing of it is needed
+		return nil, fmt.Errorf("make initrd: %w", err)
+	}
+	return rd, nil
 }
 
-// together is how many segments are made at once. Contents are unpacked by one goroutine for each,
-// and compressed by as many as there are cores: two keep them busy, and more would cost memory.
+// together is how many segments are made at once. Each has one goroutine that unpacks contents and as
+// many that compress them as there are cores: two keep the cores busy, and more would cost memory.
 const together = 2
 
-// appended collects the base and the segments, several at once: the cores have something to do
-// with many small inputs, too.
-func (b *Builder) appended(ctx context.Context, s *Staged, rd *Initrd, o initrd.SegmentOptions) error {
+// makeSegments makes the segments of an image in their order. Those that became empty are nil. On an
+// error it returns the segments that have to be closed.
+func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.SegmentOptions, appended bool) ([]*segment, error) {
+	if !appended {
+		all, err := freshSegment(ctx, "merged", s.layers.Merged(), o)
+		return []*segment{all}, err
+	}
 	names := s.segments.all()
-	parts := make([]*part, 1+len(names))
-	parts[0] = s.basePart()
+	out := make([]*segment, 1+len(names))
+	out[0] = baseSegment(s)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(together)
 	for i, name := range names {
@@ -133,32 +105,82 @@ func (b *Builder) appended(ctx context.Context, s *Staged, rd *Initrd, o initrd.
 			switch {
 			case t == nil:
 			case name == ownSegment || s.segments.fresh[name]:
-				parts[i+1], err = freshSegment(ctx, name, t, o)
+				out[i+1], err = freshSegment(ctx, name, t, o)
 			default:
-				parts[i+1], err = b.keptSegment(ctx, name, t, o)
+				out[i+1], err = keptSegment(ctx, st, name, t, o)
 			}
 			return err
 		})
 	}
-	err := g.Wait()
-	for _, p := range parts {
-		if p != nil {
-			rd.parts = append(rd.parts, p)
-		}
-	}
-	return err
+	return out, g.Wait()
 }
 
-// basePart is the base's initrd byte for byte, with NULs up to a multiple of 4: the kernel skips
-// them, and looks for the next segment there (init/initramfs.c).
-func (s *Staged) basePart() *part {
+// baseSegment is the base's initrd byte for byte.
+func baseSegment(s *Staged) *segment {
 	all := s.base.Segments()
 	last := all[len(all)-1]
-	return &part{Segment: Segment{Name: s.base.Name, Size: last.Size}, open: last.Open}
+	return &segment{bytes: initrd.Segment{Name: s.base.Name, Size: last.Size, Open: last.Open}}
 }
 
-func (p *part) copyTo(w io.Writer) (int64, error) {
-	r, err := p.open()
+// initrdSums are the digests of an initrd, and of those of its segments that nobody knew before it was
+// read: the base.
+type initrdSums struct {
+	All  string            `json:"all"`
+	Base map[string]string `json:"base"`
+}
+
+// sumUp works out the digest of the whole. It follows from the digests of the segments, and so the
+// store keeps it: nothing has to be read again for it.
+func (i *Initrd) sumUp(ctx context.Context, st *store.Store) error {
+	var sums initrdSums
+	_, err := st.Derive(ctx, "sum", i.key(), &sums, func(io.Writer) error {
+		made, err := i.read(ctx)
+		if err == nil {
+			sums = *made
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for n := range i.Segments {
+		i.Segments[n].SHA256 = cmp.Or(i.Segments[n].SHA256, sums.Base[i.Segments[n].Name])
+	}
+	i.SHA256 = sums.All
+	return nil
+}
+
+// key names everything that decides the bytes of the initrd.
+func (i *Initrd) key() string {
+	sum := sha256.New()
+	for _, s := range i.Segments {
+		fmt.Fprintf(sum, "%s %d %q\n", cmp.Or(s.SHA256, i.base), s.Size, s.Name)
+	}
+	return "mkbuild.sum/v1 segments " + hex.EncodeToString(sum.Sum(nil))
+}
+
+// read reads all segments for their digests.
+func (i *Initrd) read(ctx context.Context) (*initrdSums, error) {
+	all, out := sha256.New(), &initrdSums{Base: map[string]string{}}
+	for _, s := range i.Segments {
+		own := sha256.New()
+		n, err := copySegment(wholefile.Interruptible(ctx, io.MultiWriter(all, own)), s)
+		if err != nil {
+			return nil, err
+		}
+		if n != s.Size {
+			return nil, fmt.Errorf("read %s: got %d bytes, want %d", s.Name, n, s.Size)
+		}
+		if s.SHA256 == "" {
+			out.Base[s.Name] = hex.EncodeToString(own.Sum(nil))
+		}
+	}
+	out.All = hex.EncodeToString(all.Sum(nil))
+	return out, nil
+}
+
+func copySegment(w io.Writer, s initrd.Segment) (int64, error) {
+	r, err := s.Open()
 	if err != nil {
 		return 0, err
 	}

@@ -25,21 +25,6 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// describe makes the manifest of an image that is complete but for the manifest itself. boot are its
-// files.
-func (b *Builder) describe(s *Staged, rd *Initrd, boot []manifest.BootFile) ([]byte, error) {
-	m, err := b.About(s)
-	if err != nil {
-		return nil, fmt.Errorf("make manifest: %w", err)
-	}
-	m.Files = rd.files
-	m.Boot = boot
-	for _, seg := range rd.Segments {
-		m.Segments = append(m.Segments, manifest.Segment{Name: seg.Name, Offset: seg.Offset, Size: seg.Size, SHA256: seg.SHA256})
-	}
-	return m.Render()
-}
-
 // About is the head of an image's manifest: what was asked for, and of what the image is made.
 func (b *Builder) About(s *Staged) (*manifest.Manifest, error) {
 	c := &s.Plan.Config
@@ -200,15 +185,24 @@ func role(name string, m *medium.Medium) string {
 	return ""
 }
 
-// putManifest puts the manifest onto the medium, and returns its text.
-func (b *Builder) putManifest(ctx context.Context, s *Staged, rd *Initrd, m *medium.Medium) ([]byte, error) {
-	boot, err := bootRecords(ctx, rd, m)
+// putManifest puts the manifest onto a medium that is complete but for it, and returns its text.
+func (i *image) putManifest(ctx context.Context, onto *medium.Medium) ([]byte, error) {
+	m, err := i.b.About(i.staged)
+	if err == nil {
+		m.Boot, err = bootRecords(ctx, i.initrd, onto)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	text, err := b.describe(s, rd, boot)
+	m.Files = i.files
+	offset := int64(0)
+	for _, s := range i.initrd.Segments {
+		m.Segments = append(m.Segments, manifest.Segment{Name: s.Name, Offset: offset, Size: s.Size, SHA256: s.SHA256})
+		offset += s.Size
+	}
+	text, err := m.Render()
 	if err != nil {
 		return nil, err
 	}
-	return text, put(m, m.ManifestPath(), text, s.Epoch)
+	return text, put(onto, onto.ManifestPath(), text, i.staged.Epoch)
 }

@@ -1,8 +1,6 @@
 package remaster
 
 import (
-	"context"
-
 	"mkbuild/internal/lock"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
@@ -22,35 +20,14 @@ type Preview struct {
 	// the image; the base's own are not among them.
 	Private []string
 
-	initrd *Initrd
+	image *image
 }
 
 // Close gives up the space that the image takes.
-func (p *Preview) Close() error { return p.initrd.Close() }
-
-// Preview makes an image up to the moment when [Builder.WriteISO] would write it. Like that, it leaves
-// segments in the cache; it writes nothing else. The caller closes the result.
-func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
-	rd, err := b.WriteInitrd(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	made, err := s.remake(rd)
-	if err == nil {
-		_, err = b.putManifest(ctx, s, rd, made)
-	}
-	if err != nil {
-		rd.Close() //nolint:errcheck,gosec // nothing of it is needed
-		return nil, err
-	}
-	return &Preview{
-		Medium: made, Inputs: s.Inputs(), Conflicts: s.conflicts, Base: s.baseTree, System: s.layers.Merged(),
-		Private: s.privateFiles(), initrd: rd,
-	}, nil
-}
+func (p *Preview) Close() error { return p.image.Close() }
 
 // privateFiles are the private files of what was added, and those that hold secrets by their name.
-func (s *Staged) privateFiles() []string {
+func privateFiles(s *Staged) []string {
 	out := []string{}
 	for _, e := range s.Added().Entries() {
 		shown := *e

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/profile"
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/ui"
 )
@@ -30,50 +31,50 @@ func (*RubyError) Hint() string {
 }
 
 // ruby stages RubyGems and the gems: what `ruby setup.rb` and `gem install` would leave.
-func (s *stage) ruby(ctx context.Context) error {
-	c := s.Plan.Config
+func (l *layering) ruby(ctx context.Context) error {
+	c := l.out.Plan.Config
 	if c.RubyGems == nil && len(c.Gems.Install) == 0 {
 		return nil
 	}
-	ruby, err := rubygems.FindRuby(s.layers.Merged())
+	ruby, err := rubygems.FindRuby(l.out.layers.Merged())
 	if err != nil {
 		return &RubyError{err}
 	}
 	if c.RubyGems != nil {
-		staged, err := s.fromArchive(ctx, lock.RubyGems, func(src *overlay.Tree) (*overlay.Tree, error) {
+		staged, err := l.fromArchive(ctx, lock.RubyGems, func(src *overlay.Tree) (*overlay.Tree, error) {
 			return rubygems.StageRubyGems(ruby, src, c.RubyGems.Version)
 		})
 		if err != nil {
 			return err
 		}
-		if err := s.place("rubygems-"+c.RubyGems.Version, true, staged); err != nil {
+		if err := l.place("rubygems-"+c.RubyGems.Version, true, staged); err != nil {
 			return err
 		}
 		ruby.RubyGems = c.RubyGems.Version
 	}
-	return s.gems(ruby)
+	return l.gems(ruby)
 }
 
 // fromArchive stages a source archive. One that cannot be staged does not stay in the cache: no digest of
 // upstream vouches for it.
-func (s *stage) fromArchive(ctx context.Context, kind string, stage func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
-	in := s.inputs.Archive(kind)
-	t, err := s.keptTree(ctx, "mkbuild.archive/v2 "+in.SHA256, in.Name, func() (*overlay.Tree, error) {
-		return s.inputs.Tree(in.Kind, in.Name)
+func (l *layering) fromArchive(ctx context.Context, kind string, stage func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
+	in := l.out.inputs.Archive(kind)
+	t, err := unpackedTree(ctx, l.b.store(), "mkbuild.archive/v2 "+in.SHA256, in.Name, func() (*overlay.Tree, error) {
+		return l.out.inputs.Tree(in.Kind, in.Name)
 	})
 	if err != nil {
 		return nil, err
 	}
 	staged, err := stage(t)
 	if err != nil {
-		s.inputs.Blob(in.Kind, in.Name).Discard()
+		l.out.inputs.Blob(in.Kind, in.Name).Discard()
 	}
 	return staged, err
 }
 
 // gems installs the gems, or puts them where the boot installs them from.
-func (s *stage) gems(ruby *rubygems.Ruby) error {
-	gems, err := s.inputs.Gems()
+func (l *layering) gems(ruby *rubygems.Ruby) error {
+	gems, err := l.out.inputs.Gems()
 	if err != nil {
 		return err
 	}
@@ -84,68 +85,71 @@ func (s *stage) gems(ruby *rubygems.Ruby) error {
 		}
 	}
 	place := rubygems.Install
-	if s.Plan.Config.Gems.Mode == "boot" {
-		if len(gems) > 0 && s.Plan.Config.RubyGems == nil && s.layers.Merged().Get(gemCommand) == nil {
+	if l.out.Plan.Config.Gems.Mode == "boot" {
+		if len(gems) > 0 && l.out.Plan.Config.RubyGems == nil && l.out.layers.Merged().Get(gemCommand) == nil {
 			return &RubyError{errors.New("install gems while booting: the ruby extension has no /" + gemCommand)}
 		}
 		place = rubygems.Repository
-		s.bootGems = rubygems.BootInstallScript(gems, ruby.RubyGems)
+		l.bootGems = rubygems.BootInstallScript(gems, ruby.RubyGems)
 	}
 	t, err := place(ruby, gems)
 	if err != nil {
 		return err
 	}
-	return s.place("gems", true, t)
+	return l.place("gems", true, t)
 }
 
-// profile changes the base's own files and adds mk-client.
-func (s *stage) profile(context.Context) error {
-	c := s.Plan.Config
-	if s.mkClient != nil {
-		if err := s.placeClient(s.mkClient); err != nil {
-			return err
-		}
+// mcollective stages the agent's tree and its server.cfg.
+func (l *layering) mcollective(ctx context.Context) error {
+	m := l.out.Plan.Config.MCollective
+	if m == nil {
+		return nil
 	}
-	changed, err := profile.Apply(s.layers.Merged(), profile.Options{
-		Profile: c.Profile, Version: c.Image.Version, Release: c.Release,
-		Keys: s.b.Keys, BootGems: s.bootGems, Client: s.mkClient != nil,
+	cfg, err := l.serverCfg(m)
+	if err != nil {
+		return err
+	}
+	staged, err := l.fromArchive(ctx, lock.MCollective, func(src *overlay.Tree) (*overlay.Tree, error) {
+		return mcoconfig.Stage(src, m.Version, cfg.Render())
 	})
 	if err != nil {
 		return err
 	}
-	return s.layers.AddLastWins(changed)
-}
-
-// placeClient places the program, which is the same in many images, apart from its configuration.
-func (s *stage) placeClient(all *overlay.Tree) error {
-	program, settings := &overlay.Tree{}, all.Clone()
-	if err := program.Put(*all.Get(profile.ClientPath)); err != nil {
+	secrets := &overlay.Tree{}
+	if err := secrets.Put(*staged.Get(mcoconfig.ServerCfg)); err != nil {
 		return err
 	}
-	settings.Remove(profile.ClientPath)
-	if err := s.place("mk-client", true, program); err != nil {
+	staged.Remove(mcoconfig.ServerCfg)
+	if err := l.place("mcollective-"+m.Version, true, staged); err != nil {
 		return err
 	}
-	return s.layers.AddLastWins(settings)
+	if err := l.out.layers.AddLastWins(secrets); err != nil {
+		return err
+	}
+	for _, f := range cfg.Lint(l.out.layers.Merged()) {
+		l.b.say(ui.Warning, "mcollective", "server.cfg", f.String())
+	}
+	return nil
 }
 
-// client returns mk-client and its configuration, or nil when the image shall have none. A
-// mkbuild that was built without it refuses: nobody would ever hear of the machines.
-func (s *stage) client() (*overlay.Tree, error) {
-	c := s.Plan.Config
-	if c.Client.Disabled || s.b.Client == nil {
-		return nil, nil //nolint:nilnil // no client is a normal answer
+// serverCfg puts the user's values over the document's.
+func (l *layering) serverCfg(m *config.MCO) (*mcoconfig.Config, error) {
+	values := make(map[string]*string, len(m.Server))
+	for key, v := range m.Server {
+		if v == nil {
+			values[key] = nil
+			continue
+		}
+		secret, err := v.Resolve(l.b.Secrets)
+		if err != nil {
+			return nil, config.Mistake("mcollective.server."+key, err.Error(), "set it, or give another source in mkbuild.yaml")
+		}
+		text := secret.Reveal()
+		values[key] = &text
 	}
-	program, err := s.b.Client(c.Arch)
-	if err != nil {
-		return nil, err
+	cfg := mcoconfig.Default()
+	if err := cfg.Apply(values); err != nil {
+		return nil, config.Mistake("mcollective.server", fmt.Sprint(err), "")
 	}
-	return clientTree(program, c)
-}
-
-// recovered turns a panic of a parser into an error of the file that it parsed.
-func recovered(name string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("read %s: the parser gave up: %v", name, p)
-	}
+	return cfg, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/store"
 )
 
 // idPrefix begins an [overlay.Entry.ID] that is a digest.
@@ -85,11 +86,11 @@ func openTree(r io.ReaderAt, size int64, kept *keptEntries, origin string) (*ove
 	return t, nil
 }
 
-// keptTree is the tree that made has once made of an input, kept in the cache under key. The key has
-// to name the code that reads the input, too. The same Origin is given to all of its entries.
-func (s *stage) keptTree(ctx context.Context, key, origin string, made func() (*overlay.Tree, error)) (*overlay.Tree, error) {
+// unpackedTree returns the tree that made once made of an input, which the store keeps under key. The
+// key has to name the code that reads the input, too. All entries get the same Origin.
+func unpackedTree(ctx context.Context, st *store.Store, key, origin string, made func() (*overlay.Tree, error)) (*overlay.Tree, error) {
 	var kept keptEntries
-	blob, err := s.b.Inputs.Fetch.Store.Derive(ctx, "tree", key, &kept, func(w io.Writer) error {
+	blob, err := st.Derive(ctx, "tree", key, &kept, func(w io.Writer) error {
 		t, err := made()
 		if err != nil {
 			return err
@@ -114,4 +115,16 @@ func (s *stage) keptTree(ctx context.Context, key, origin string, made func() (*
 // sectionOf opens a part of a file.
 func sectionOf(r io.ReaderAt, offset, size int64) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, offset, size)), nil }
+}
+
+// counter counts what goes through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/store"
 	"mkbuild/internal/wholefile"
 )
 
@@ -24,6 +25,18 @@ type madeSegment struct {
 	// SHA256 is the digest of the segment, Files that of each regular file in it.
 	SHA256 string            `json:"sha256"`
 	Files  map[string]string `json:"files"`
+}
+
+// segment is a segment of an initrd that is there.
+type segment struct {
+	bytes initrd.Segment
+	files map[string]string // digests of the regular files in it, by path
+	close io.Closer         // of a temporary file; nil if the store keeps it
+}
+
+// segment returns the size bytes of r as the segment that was made.
+func (m *madeSegment) segment(name string, size int64, r io.ReaderAt) *segment {
+	return &segment{bytes: initrd.Segment{Name: name, Size: size, SHA256: m.SHA256, Open: sectionOf(r, 0, size)}, files: m.Files}
 }
 
 // makeSegment writes a tree as a segment.
@@ -50,13 +63,13 @@ func (m *madeSegment) holds(t *overlay.Tree) error {
 }
 
 // keptSegment takes a segment from the cache, or makes it and leaves it there.
-func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (*part, error) {
+func keptSegment(ctx context.Context, st *store.Store, name string, t *overlay.Tree, o initrd.SegmentOptions) (*segment, error) {
 	key, err := segmentKey(t, o)
 	if err != nil {
 		return nil, err
 	}
 	var made madeSegment
-	blob, err := b.Inputs.Fetch.Store.Derive(ctx, "segment", key, &made, func(w io.Writer) error {
+	blob, err := st.Derive(ctx, "segment", key, &made, func(w io.Writer) error {
 		m, err := makeSegment(w, t, o)
 		if err != nil {
 			return err
@@ -67,11 +80,11 @@ func (b *Builder) keptSegment(ctx context.Context, name string, t *overlay.Tree,
 	if err != nil {
 		return nil, err
 	}
-	return &part{Segment: Segment{Name: name, Size: blob.Size, SHA256: made.SHA256}, open: sectionOf(blob.Reader(), 0, blob.Size), files: made.Files}, nil
+	return made.segment(name, blob.Size, blob.Reader()), nil
 }
 
 // freshSegment makes a segment that is kept for this build alone.
-func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (_ *part, err error) {
+func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (_ *segment, err error) {
 	f, err := wholefile.NewTempIn("")
 	if err != nil {
 		return nil, err
@@ -82,7 +95,9 @@ func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.Se
 		f.Close() //nolint:errcheck,gosec // nothing of it is needed
 		return nil, err
 	}
-	return &part{Segment: Segment{Name: name, Size: w.n, SHA256: made.SHA256}, open: sectionOf(f, 0, w.n), close: f, files: made.Files}, nil
+	seg := made.segment(name, w.n, f)
+	seg.close = f
+	return seg, nil
 }
 
 // keyedEntry is what a segment's bytes take from an entry. Names are bytes: JSON strings would make all

@@ -9,10 +9,32 @@ import (
 	"io"
 	"time"
 
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
+
+// writePXE writes the folder for a network boot server.
+func (i *image) writePXE(ctx context.Context, name string) error {
+	defer i.b.step("pxe")()
+	var initrds []overlay.Entry
+	for _, p := range i.staged.base.Initrds {
+		e := *i.staged.base.Files.Get(p)
+		if p == i.staged.base.LastInitrd() {
+			e.Size, e.Open = i.initrd.Size, i.initrd.Open
+		}
+		initrds = append(initrds, e)
+	}
+	folder, err := medium.NewFolder(*i.staged.base.Files.Get(i.staged.base.Kernel), initrds, i.staged.kernelArgs())
+	if err != nil {
+		return err
+	}
+	if _, err := i.putManifest(ctx, folder); err != nil {
+		return err
+	}
+	return folder.Write(ctx, name)
+}
 
 // razorFolder is the one folder of the archive that razor-server unpacks into its repository
 // (repo_store_root); its boot script asks for these names in it.
@@ -24,19 +46,19 @@ const (
 )
 
 // writeRazor writes the archive for razor-server: a plain tar with one folder.
-func (b *Builder) writeRazor(ctx context.Context, s *Staged, rd *Initrd, name string) error {
-	defer b.step("razor")()
-	if args := s.Plan.Config.Boot.Append; args != "" {
-		b.Inputs.Sink.Event(ui.Event{Level: ui.Info, Step: "razor", Item: name, Text: "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server"})
+func (i *image) writeRazor(ctx context.Context, name string) error {
+	defer i.b.step("razor")()
+	if args := i.staged.Plan.Config.Boot.Append; args != "" {
+		i.b.say(ui.Info, "razor", name, "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server")
 	}
 	// The server has a place for one initrd only.
-	all := s.base.Segments()
-	all[len(all)-1].Size, all[len(all)-1].Open = rd.Size, rd.Open
+	all := i.staged.base.Segments()
+	all[len(all)-1].Size, all[len(all)-1].Open = i.initrd.Size, i.initrd.Open
 	one := overlay.Entry{Path: razorInitrd, Mode: overlay.TypeRegular, Size: all.Size(), Open: all.Open}
-	kernel := *s.base.Files.Get(s.base.Kernel)
+	kernel := *i.staged.base.Files.Get(i.staged.base.Kernel)
 	kernel.Path = razorKernel
 	return wholefile.Write(name, func(w io.Writer) error {
-		err := razorTar(wholefile.Interruptible(ctx, w), []overlay.Entry{one, kernel}, s.Epoch)
+		err := razorTar(wholefile.Interruptible(ctx, w), []overlay.Entry{one, kernel}, i.staged.Epoch)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}

@@ -1,0 +1,38 @@
+package remaster
+
+import (
+	"mkbuild/internal/config"
+	"mkbuild/internal/inputs"
+	"mkbuild/internal/store"
+	"mkbuild/internal/ui"
+)
+
+// Builder does what an [inputs.Plan] says. Its fields are everything that comes from outside.
+type Builder struct {
+	// Inputs are what inputs are gathered with; warnings and timings go where they send theirs.
+	Inputs inputs.Options
+	// Keys are the checked authorized_keys lines for dev and debug.
+	Keys []string
+	// Secrets reads values that mkbuild.yaml takes from files and the environment.
+	Secrets config.Sources
+	// Client returns the mk-client program for an architecture, gzip'd or as it is.
+	Client func(arch string) ([]byte, error)
+	// Version is mkbuild's own, for the manifest.
+	Version string
+}
+
+// store keeps what is costly to make.
+func (b *Builder) store() *store.Store { return b.Inputs.Fetch.Store }
+
+// step notes the begin of a step and returns what to call at its end.
+func (b *Builder) step(name string) func() {
+	if b.Inputs.Step == nil {
+		return func() {}
+	}
+	return b.Inputs.Step(name)
+}
+
+// say tells the user something about an item.
+func (b *Builder) say(level ui.Level, step, item, text string) {
+	b.Inputs.Sink.Event(ui.Event{Level: level, Step: step, Item: item, Text: text})
+}

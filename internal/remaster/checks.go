@@ -1,0 +1,113 @@
+package remaster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/profile"
+	"mkbuild/internal/ui"
+)
+
+// checkBase holds what the source boots against what is asked for.
+func (l *layering) checkBase() error {
+	c := l.out.Plan.Config
+	if err := l.checkCompressor(); err != nil {
+		return err
+	}
+	l.checkFirmware()
+	if len(l.out.base.Initrds) > 1 && c.Initrd.Layout == "merged" {
+		return config.Mistake("initrd.layout", fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", l.out.Plan.ISO, strings.Join(l.out.base.Initrds, ", ")), "use the layout append")
+	}
+	if err := l.checkLabels(); err != nil {
+		return err
+	}
+	for _, note := range l.out.base.ISO.Notes {
+		l.sayOfBase(ui.Warning, note)
+	}
+	return nil
+}
+
+// checkCompressor refuses an initrd that its kernel is known to panic over, if its bytes would be kept.
+func (l *layering) checkCompressor() error {
+	if l.out.Plan.Config.Initrd.Layout == "merged" {
+		return nil
+	}
+	for _, name := range l.out.base.Initrds {
+		r, err := l.out.base.Open(name)
+		if err != nil {
+			return err
+		}
+		start := make([]byte, 8)
+		n, _ := io.ReadFull(r, start) // a shorter one has no compressor, and has been read before
+		r.Close()                     //nolint:errcheck,gosec // only read
+		if c := initrd.Compressor(start[:n]); c != "" && l.out.Plan.Series.PanicsOver(c, l.out.Kernel) {
+			return config.Mistake("initrd.layout", fmt.Sprintf("%s in %s is packed with %s, which the kernel %s cannot unpack: it would panic", name, l.out.base.Name, c, l.out.Kernel), "use the layout merged, which packs it anew with gzip")
+		}
+	}
+	return nil
+}
+
+// checkModules warns if a booting machine would wait forever: its kernel's modules are not in the
+// initrd. args are the kernel arguments that the image will boot with.
+func (l *layering) checkModules(args string) {
+	if l.out.baseTree.Get("lib/modules/"+l.out.Kernel) != nil || slices.Contains(strings.Fields(args), "nozswap") {
+		return
+	}
+	l.sayOfBase(ui.Warning, fmt.Sprintf(
+		"the initrd has no lib/modules/%s for its kernel: Tiny Core waits for ever for /dev/zram0 unless it boots with the kernel argument nozswap (--append nozswap)", l.out.Kernel))
+}
+
+// checkLabels holds the boot menu against the profile: a label that boots without the
+// remade initrd starts stock Tiny Core, with its open console, from what should be a prod image.
+func (l *layering) checkLabels() error {
+	if len(l.out.base.Others) == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("the boot menu of %s has labels that do not use %s and would start stock Tiny Core: %s", l.out.base.Name, l.out.base.LastInitrd(), strings.Join(l.out.base.Others, ", "))
+	if l.out.Plan.Config.Profile == "prod" {
+		return fmt.Errorf("%w: %s", profile.ErrOpen, what)
+	}
+	l.sayOfBase(ui.Warning, what)
+	return nil
+}
+
+// checkFirmware says which firmware the image boots on, and warns of a boot path that mkbuild
+// keeps as it is.
+func (l *layering) checkFirmware() {
+	c := l.out.Plan.Config.Boot
+	switch boots, menu := l.out.base.BootsUEFI(); {
+	case !boots:
+		l.sayOfBase(ui.Info, "BIOS only: it has no UEFI boot entry, so the image has none")
+	case !menu && (c.Append != "" || c.Timeout != nil):
+		l.sayOfBase(ui.Warning, "no menu of its UEFI loader was found: boot.append and boot.timeout apply to BIOS boots alone")
+	}
+}
+
+func (l *layering) sayOfBase(level ui.Level, text string) {
+	l.b.Inputs.Sink.Event(ui.Event{Level: level, Step: "base", Item: l.out.base.Name, Text: text})
+}
+
+// check holds the finished tree against what its profile promises.
+func (l *layering) check(context.Context) error {
+	if l.out.Plan.Config.Profile != "prod" {
+		return nil
+	}
+	all := l.out.layers.Merged()
+	if servers := profile.ServerPaths(all); len(servers) > 0 {
+		return fmt.Errorf("%w: it would hold an ssh or telnet server: %s", profile.ErrOpen, strings.Join(servers, ", "))
+	}
+	open, err := profile.WaysIn(all)
+	if err != nil {
+		return err
+	}
+	open = append(open, profile.OpenArguments(l.out.Plan.Config.Boot.Append)...)
+	if len(open) > 0 {
+		return fmt.Errorf("%w: it would have a way in: %s", profile.ErrOpen, strings.Join(open, ", "))
+	}
+	return nil
+}

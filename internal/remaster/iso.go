@@ -1,0 +1,104 @@
+package remaster
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"time"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
+)
+
+// writeISO writes the ISO around an initrd.
+func (i *image) writeISO(ctx context.Context, name string) error {
+	defer i.b.step("iso")()
+	made, err := i.remake()
+	if err != nil {
+		return err
+	}
+	text, err := i.putManifest(ctx, made)
+	if err != nil {
+		return err
+	}
+	i.noteUSB(made.ISO)
+	if err := made.Write(ctx, name); err != nil {
+		return err
+	}
+	return wholefile.Write(manifest.Beside(name), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// remake returns the source image with the new initrd, boot arguments, metadata and name. The
+// volume's times stay: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
+func (i *image) remake() (*medium.Medium, error) {
+	c := i.staged.Plan.Config
+	made, err := i.staged.base.Edit(bootEdit(c.Boot), i.staged.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	f := made.Files.Get(i.staged.base.LastInitrd())
+	f.Size, f.MTime, f.HardLink, f.Open = i.initrd.Size, i.staged.Epoch, "", i.initrd.Open
+	meta, err := i.metadata()
+	if err != nil {
+		return nil, err
+	}
+	made.ISO.VolumeID = "Razor MK " + c.Image.Version
+	made.ISO.ApplicationID = "Razor Microkernel"
+	return made, put(made, medium.RazorMetadata, meta, i.staged.Epoch)
+}
+
+// bootEdit says what to change in the boot menus.
+func bootEdit(c config.Boot) medium.Edit {
+	e := medium.Edit{Append: c.Append}
+	if c.Timeout != nil {
+		e.TimeoutTenths = *c.Timeout
+	}
+	return e
+}
+
+// put adds a file to a medium, or replaces it.
+func put(m *medium.Medium, name string, text []byte, mtime int64) error {
+	e := overlay.File(name, 0o444, text)
+	e.MTime = mtime
+	return m.Files.Put(e)
+}
+
+// metadata renders the seven keys that Razor reads, in the order in which the original build
+// wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
+// not a string.
+func (i *image) metadata() ([]byte, error) {
+	k, err := i.staged.base.Open(i.staged.base.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, k); err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", i.staged.base.Kernel, i.staged.base.Name, err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", i.staged.Plan.Config.Image.Version, i.staged.base.Kernel, i.staged.base.LastInitrd())
+	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
+	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), i.initrd.SHA256)
+	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(i.staged.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))
+	return b.Bytes(), nil
+}
+
+// noteUSB says how an ISO gets onto a USB stick when writing its bytes there does not do.
+func (i *image) noteUSB(img *iso9660.Image) {
+	if img.Hybrid() {
+		return
+	}
+	i.b.say(ui.Info, "iso", i.staged.base.Name, "not a hybrid image: written to a USB stick byte for byte (dd) it does not boot; "+
+		"boot it as a CD or virtual CD, from the network (--format pxe), or put it on the stick with a program that brings its own boot loader (Ventoy, Rufus in ISO mode)")
+}

@@ -1,0 +1,172 @@
+package remaster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/inputs"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
+)
+
+// Staged is an image as values: every input fetched, checked and placed, nothing written yet.
+type Staged struct {
+	Plan     *inputs.Plan
+	Kernel   string         // release of the kernel: "3.0.21-tinycore"
+	Epoch    int64          // seconds since 1970-01-01 UTC
+	base     *medium.Medium // the source ISO
+	baseSum  string         // its SHA-256
+	baseTree *overlay.Tree  // the files of its initrds
+	layers   *overlay.Layers
+	segments segments
+	inputs   *inputs.Resolved
+
+	conflicts []overlay.Conflict // of extensions
+}
+
+// Added returns what the image has beyond its base, directories of the base repeated as they are.
+func (s *Staged) Added() *overlay.Tree { return s.layers.Added() }
+
+// Inputs returns the files that went into the image, sorted by kind and name.
+func (s *Staged) Inputs() []lock.Input { return slices.Clone(s.inputs.Lock.Inputs) }
+
+// layering is a staged image under way.
+type layering struct {
+	b        *Builder
+	out      *Staged
+	trees    []*overlay.Tree // of the extensions, in their order
+	bootGems string          // shell text that installs gems while booting
+	client   *overlay.Tree   // mk-client and its configuration; nil for an image without
+	// unpackedBase waits for the files of the base, which are unpacked during the downloads.
+	unpackedBase func() (*overlay.Tree, error)
+}
+
+// layBase makes the base's files what everything else is placed on.
+func (l *layering) layBase(context.Context) (err error) {
+	if l.out.baseTree, err = l.unpackedBase(); err != nil {
+		return err
+	}
+	l.checkModules(l.out.base.Arguments + " " + l.out.Plan.Config.Boot.Append)
+	l.out.layers = overlay.NewLayers(l.out.baseTree)
+	return nil
+}
+
+// unpackBase returns the files of the base's initrd. They are unpacked once for each source image, into
+// the cache, and read from there.
+func (l *layering) unpackBase(ctx context.Context) (*overlay.Tree, error) {
+	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", l.out.baseSum, l.out.base.Initrds)
+	return unpackedTree(ctx, l.b.store(), key, l.out.base.Name, l.out.base.Tree)
+}
+
+// place adds what an input brings; it wins over everything so far.
+func (l *layering) place(input string, keep bool, t *overlay.Tree) error {
+	if err := l.out.layers.AddLastWins(t); err != nil {
+		return err
+	}
+	l.out.segments.claim(l.out.layers.Layer(), input, keep)
+	return nil
+}
+
+// extensions places the fetched extensions in load order, the base and the earlier ones winning.
+func (l *layering) extensions(context.Context) error {
+	for _, file := range l.out.inputs.Extensions {
+		t, err := l.out.inputs.Tree(lock.TCZ, file)
+		if err != nil {
+			return err
+		}
+		l.trees = append(l.trees, t)
+		conflicts, err := l.out.layers.AddFirstWins(t)
+		if err != nil {
+			return fmt.Errorf("place %s: %w", file, err)
+		}
+		l.out.segments.claim(l.out.layers.Layer(), file, true)
+		l.out.conflicts = append(l.out.conflicts, conflicts...)
+		for _, c := range conflicts {
+			l.b.say(ui.Info, "extensions", file, fmt.Sprintf(
+				"conflict: /%s of %s stays, that of %s is left out", c.Path, c.Kept, c.Skipped))
+		}
+	}
+	return l.out.layers.AddLastWins(l.loadState())
+}
+
+// loadState is what tce-load leaves when it has loaded the extensions: a marker for each, the
+// list of startup scripts, and the flag that makes tce-setup run depmod.
+func (l *layering) loadState() *overlay.Tree {
+	out := &overlay.Tree{}
+	all := l.out.layers.Merged()
+	var scripts []string
+	for i, file := range l.out.inputs.Extensions {
+		name := tcz.Base(file)
+		marker := tcz.Marker(name)
+		switch {
+		case tcz.StartupScript(l.trees[i], name):
+			scripts = append(scripts, "/"+marker)
+		case all.Get(marker) == nil:
+			e := overlay.File(marker, 0o644, nil)
+			e.UID, e.GID = tcUser, staff
+			_ = out.Put(e) // a clean path and a file: cannot fail
+		}
+		if tcz.HasModules(l.trees[i], l.out.Kernel) {
+			_ = out.Put(overlay.File("etc/sysconfig/newmodules", 0o644, nil))
+		}
+	}
+	if len(scripts) > 0 {
+		list := overlay.File("tmp/setup.lst", 0o664, []byte(strings.Join(scripts, "\n")+"\n"))
+		list.UID, list.GID = tcUser, staff // tce-load appends to it as tc
+		_ = out.Put(list)
+	}
+	return out
+}
+
+// picks takes single files out of extensions that stay out.
+func (l *layering) picks(context.Context) error {
+	for _, p := range l.out.Plan.Config.Picks {
+		file, err := tcz.FileName(p.Extension, l.out.Kernel)
+		if err != nil {
+			return err
+		}
+		t, err := l.out.inputs.Tree(lock.TCZ, file)
+		if err != nil {
+			return err
+		}
+		picked, err := pick(t, file, p.Files)
+		if err != nil {
+			return err
+		}
+		if err := l.place(file, true, picked); err != nil {
+			return fmt.Errorf("place files of %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// userOverlay places the user's own files, which win over everything.
+func (l *layering) userOverlay(context.Context) error {
+	for _, o := range l.out.Plan.Config.Overlay {
+		uid, gid, err := o.OwnerIDs()
+		if err != nil {
+			return err
+		}
+		t, err := overlay.FromHost(o.Source, o.Target, uid, gid)
+		if err != nil {
+			return err
+		}
+		if err := l.place("overlay "+o.Target, !private(t), t); err != nil {
+			return fmt.Errorf("place overlay %s: %w", o.Source, err)
+		}
+	}
+	return nil
+}
+
+// private reports whether a tree has a file that not everybody may read, or a directory that not
+// everybody may enter: others who can read the cache must not find it there.
+func private(t *overlay.Tree) bool {
+	return slices.ContainsFunc(t.Entries(), func(e *overlay.Entry) bool {
+		return e.IsRegular() && e.Perm()&0o004 == 0 || e.IsDir() && e.Perm()&0o001 == 0
+	})
+}

@@ -1,0 +1,156 @@
+// Package remaster makes a microkernel image out of the inputs of a Tiny Core image. It is the one thing
+// that this product is, and tells the story of an image in order:
+//
+//  1. Layers: what each input brings is placed on the files of the source image, as trees in memory
+//     (layers.go, ruby.go, client.go; checks.go refuses what would not boot or would not be safe).
+//     The result is a [Staged] image.
+//  2. Segments: the layers of one input become one segment of the initrd, which the store keeps
+//     (segments.go, unpacked.go). Segments in load order are an [Initrd] (initrd.go).
+//  3. Forms: kernel, initrd and boot menus become an ISO, a PXE folder or Razor's tar (forms.go,
+//     iso.go, razor.go), with a manifest of everything in it (manifest.go).
+//
+// It knows no mirror, no lock file and no other image: inputs come from the package inputs, and what an
+// image boots is read and edited by the package medium. It never unpacks anything onto the host.
+//
+// Start reading at [Builder].
+package remaster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"mkbuild/internal/inputs"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
+)
+
+// Stage fetches the plan's inputs and places them. Their contents stay in the store.
+func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
+	l := &layering{b: b, out: &Staged{Plan: p}}
+	if err := l.readClient(); err != nil {
+		return nil, err // before the first request
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := b.step("base")
+	g, err := inputs.Begin(ctx, p, b.Inputs)
+	done()
+	if err != nil {
+		return nil, err
+	}
+	l.out.Kernel, l.out.base, l.out.baseSum = g.Kernel, g.Medium, g.SHA256
+	if err := l.checkBase(); err != nil {
+		return nil, err
+	}
+	l.unpackedBase = sync.OnceValues(func() (*overlay.Tree, error) { return l.unpackBase(ctx) })
+	go l.unpackedBase()    //nolint:errcheck // asked where it is needed
+	defer l.unpackedBase() //nolint:errcheck // it must have ended
+	defer cancel()
+	if l.out.inputs, err = g.Finish(ctx); err != nil {
+		return nil, err
+	}
+	l.out.Epoch = l.out.inputs.Lock.SourceDate
+	return l.out, placeAll(ctx, l)
+}
+
+// placeAll places the inputs in layers.
+func placeAll(ctx context.Context, l *layering) error {
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"unpack", l.layBase},
+		{"extensions", l.extensions},
+		{"pick", l.picks},
+		{"ruby", l.ruby},
+		{"mcollective", l.mcollective},
+		{"profile", l.profile},
+		{"overlay", l.userOverlay},
+		{"check", l.check},
+	} {
+		done := l.b.step(part.name)
+		err := part.do(ctx)
+		done()
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Write writes an image in several forms, made of one initrd. Each appears whole or not at all, in
+// the order given.
+func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error {
+	var i *image
+	if slices.ContainsFunc(outputs, func(o Output) bool { return o.Form != FormTar }) {
+		var err error
+		if i, err = b.image(ctx, s); err != nil {
+			return err
+		}
+		defer i.Close() //nolint:errcheck // only read
+	}
+	for _, o := range outputs {
+		if err := b.writeForm(ctx, s, i, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Builder) writeForm(ctx context.Context, s *Staged, i *image, o Output) error {
+	switch o.Form {
+	case FormISO:
+		return i.writeISO(ctx, o.Path)
+	case FormPXE:
+		return i.writePXE(ctx, o.Path)
+	case FormRazor:
+		return i.writeRazor(ctx, o.Path)
+	case FormTar:
+		return b.WriteOverlay(ctx, s, o.Path)
+	}
+	return fmt.Errorf("write %s: no form %q", o.Path, o.Form)
+}
+
+// WriteOverlay writes everything that the image adds to its base as a gzip'd tar archive: the
+// snapshot of the manual procedure.
+func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) error {
+	defer b.step("write")()
+	return wholefile.Write(name, func(w io.Writer) error {
+		if err := overlay.WriteTarGz(wholefile.Interruptible(ctx, w), s.Added(), s.Epoch); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// WriteISO writes the image as an ISO alone, and its manifest beside it as [manifest.Beside] says.
+func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
+	return b.Write(ctx, s, []Output{{FormISO, name}})
+}
+
+// Preview makes an image up to the moment when [Builder.WriteISO] would write it. Like that, it leaves
+// segments in the cache; it writes nothing else. The caller closes the result.
+func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
+	i, err := b.image(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	made, err := i.remake()
+	if err == nil {
+		_, err = i.putManifest(ctx, made)
+	}
+	if err != nil {
+		i.Close() //nolint:errcheck,gosec // nothing of it is needed
+		return nil, err
+	}
+	return &Preview{
+		Medium: made, Inputs: s.Inputs(), Conflicts: s.conflicts, Base: s.baseTree, System: s.layers.Merged(),
+		Private: privateFiles(s), image: i,
+	}, nil
+}
