@@ -102,7 +102,7 @@ func walk(err error, visit func(error) bool) bool {
 		if visit(err) {
 			return true
 		}
-		if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as in errors.Is
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range many.Unwrap() {
 				if walk(e, visit) {
 					return true

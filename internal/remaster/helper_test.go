@@ -144,13 +144,6 @@ func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *recorder) {
 // few keeps the extensions down: each file costs a sync to disk.
 func few(c *config.Config) { c.Extensions = []string{"ruby", "bash"} }
 
-// bare leaves nothing in the image but extensions.
-func bare(extensions ...string) func(*config.Config) {
-	return func(c *config.Config) {
-		c.Extensions, c.Picks, c.RubyGems, c.MCollective, c.Gems.Install = extensions, nil, nil, nil, nil
-	}
-}
-
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }

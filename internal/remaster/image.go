@@ -31,6 +31,7 @@ func (b *Builder) image(ctx context.Context, s *Staged) (*image, error) {
 	return &image{b, s, rd, files}, nil
 }
 
+// Close releases the initrd.
 func (i *image) Close() error { return i.initrd.Close() }
 
 // kernelArgs are the arguments that the image boots with: those of the source's default entry, then

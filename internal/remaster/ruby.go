@@ -80,8 +80,8 @@ func (l *layering) gems(ruby *rubygems.Ruby) error {
 	}
 	for _, g := range gems {
 		if missing := g.MissingExecutables(); len(missing) > 0 {
-			s.b.Inputs.Sink.Event(ui.Event{Level: ui.Warning, Step: "ruby", Item: g.File, Text: fmt.Sprintf(
-				"the gem lists %s as executable and does not pack it: it gets no command (choose another version under gems.install if you need it)", strings.Join(missing, ", "))})
+			l.b.say(ui.Warning, "ruby", g.File, fmt.Sprintf(
+				"the gem lists %s as executable and does not pack it: it gets no command (choose another version under gems.install if you need it)", strings.Join(missing, ", ")))
 		}
 	}
 	place := rubygems.Install
