@@ -30,7 +30,7 @@ func (o *machineOptions) addFlags(f *pflag.FlagSet) {
 func (o *machineOptions) options(w *world, image string) (boottest.Options, error) {
 	out := o.boot
 	if o.pxe && out.Format != "" && out.Format != "pxe" {
-		return out, &usageError{"--pxe and --format " + out.Format + " exclude each other", "leave one of the two out"}
+		return out, usage("--pxe and --format "+out.Format+" exclude each other", "leave one of the two out")
 	}
 	if o.pxe {
 		out.Format = "pxe"

@@ -76,7 +76,7 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*inputs.Plan, error) {
 		return nil, err
 	}
 	if o.withSSH && flags.Changed("profile") && o.profile == "prod" {
-		return nil, &usageError{"--with-openssh and --profile prod exclude each other", "a prod image has no way in: leave one of the two out"}
+		return nil, usage("--with-openssh and --profile prod exclude each other", "a prod image has no way in: leave one of the two out")
 	}
 	if o.withSSH && !flags.Changed("profile") {
 		o.profile = "dev"
@@ -125,7 +125,7 @@ func (o *buildOptions) load() (config.Config, error) {
 	case o.config == "" && errors.Is(err, fs.ErrNotExist):
 		return config.Default(), nil
 	}
-	return config.Config{}, &usageError{"read config: " + err.Error(), "mkbuild init writes a mkbuild.yaml"}
+	return config.Config{}, usage("read config: "+err.Error(), "mkbuild init writes a mkbuild.yaml")
 }
 
 // withSink runs do with what shows progress, whose output ends before the command's own does.
@@ -217,7 +217,7 @@ func (o *buildOptions) sourceDate(w *world) (*int64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return nil, &usageError{fmt.Sprintf("%s: %q is not a number of seconds up to 4294967295", from, text), "for example: --source-date-epoch 1700000000"}
+		return nil, usage(fmt.Sprintf("%s: %q is not a number of seconds up to 4294967295", from, text), "for example: --source-date-epoch 1700000000")
 	}
 	v := int64(n)
 	return &v, nil

@@ -107,7 +107,7 @@ func parseAge(text string) (time.Duration, error) {
 		age = time.Duration(n) * 24 * time.Hour //nolint:gosec // 16 bits
 	}
 	if err != nil || age < 0 {
-		return 0, &usageError{fmt.Sprintf("--older-than: %q is not a time", text), "for example: --older-than 36h, or --older-than 90d"}
+		return 0, usage(fmt.Sprintf("--older-than: %q is not a time", text), "for example: --older-than 36h, or --older-than 90d")
 	}
 	return age, nil
 }

@@ -19,7 +19,7 @@ func cacheDir(w *world, flag string) (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", &usageError{"find the cache folder: " + err.Error(), "name one with --cache-dir DIR or " + cacheDirEnv}
+		return "", usage("find the cache folder: "+err.Error(), "name one with --cache-dir DIR or "+cacheDirEnv)
 	}
 	return filepath.Join(dir, "mkbuild"), nil
 }

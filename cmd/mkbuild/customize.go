@@ -62,7 +62,7 @@ func runCustomize(ctx context.Context, w *world, o *customOptions, image string)
 		return err
 	}
 	if custom.IsZero() != o.reset {
-		return &usageError{"customize " + image + ": name what to change, or --reset alone", "for example: mkbuild customize " + image + " -o OUT --append 'console=ttyS0'"}
+		return usage("customize "+image+": name what to change, or --reset alone", "for example: mkbuild customize "+image+" -o OUT --append 'console=ttyS0'")
 	}
 	if err := checkCustomOutput(image, o.output); err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/qemu"
-	"mkbuild/internal/remaster"
 )
 
 // Exit codes, by class.
@@ -63,15 +62,10 @@ func exitHelp(statuses []exitStatus) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-var errInterrupted = &usageError{"interrupted", "nothing half-written is left; run the same command again"}
+var errInterrupted = usage("interrupted", "nothing half-written is left; run the same command again")
 
-// usageError is a mistake in the command line or in what it names.
-type usageError struct{ what, next string }
-
-func (e *usageError) Error() string { return e.what }
-
-// Hint returns what to type next.
-func (e *usageError) Hint() string { return e.next }
+// usage returns a mistake in the command line or in what it names, and what to type next.
+func usage(what, next string) error { return fail.New(fail.Usage, what, next) }
 
 // exitCode is the one place that maps errors to codes.
 func exitCode(err error) int {
@@ -82,8 +76,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case isAny[*qemu.BootError](err):
 		return exitBoot
-	case isAny[*usageError](err), isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err),
-		isAny[*remaster.PickError](err), isAny[*remaster.RubyError](err):
+	case isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err):
 		return exitUsage
 	case fail.ClassOf(err) != fail.Unexpected: // behind the errors above, which wrap some that have a class
 		return statusOf(fail.ClassOf(err))

@@ -89,7 +89,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 		return err
 	}
 	if inside(o.output, dir) {
-		return &usageError{fmt.Sprintf("write %s: it lies in %s, and would be packed the next time", o.output, dir), "choose another place with -o FILE"}
+		return usage(fmt.Sprintf("write %s: it lies in %s, and would be packed the next time", o.output, dir), "choose another place with -o FILE")
 	}
 	if !o.noLint {
 		if err := o.checkBeforePack(ctx, w, src); err != nil {
@@ -119,7 +119,7 @@ func (o *packOptions) checkBeforePack(ctx context.Context, w *world, src *extens
 		return err
 	}
 	if errs, _ := lint.Count(found); errs > 0 {
-		return &usageError{fmt.Sprintf("pack %s: %s", src.Name, countText(found)), "fix the errors, or pack it as it is with --no-lint"}
+		return usage(fmt.Sprintf("pack %s: %s", src.Name, countText(found)), "fix the errors, or pack it as it is with --no-lint")
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func openZip(name string) (*os.File, error) {
 		return nil, inputError(err, "name a directory or a zip file")
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &usageError{"read " + name + ": it is no file", "name a directory or a zip file"}
+		return nil, usage("read "+name+": it is no file", "name a directory or a zip file")
 	}
 	return os.Open(name) //nolint:gosec // the user's own choice
 }

@@ -82,7 +82,7 @@ func runExtensionLint(ctx context.Context, w *world, o *lintOptions, name string
 		return err
 	}
 	if errs, _ := lint.Count(found); errs > 0 {
-		return &usageError{"check " + name + ": " + countText(found), "each finding says how to fix it"}
+		return usage("check "+name+": "+countText(found), "each finding says how to fix it")
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s: %s\n", ui.Clean(name), countText(found))
 	return nil
@@ -101,7 +101,7 @@ func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.F
 		}
 	}
 	if opt.Arch != "" && !lint.KnownArch(opt.Arch) {
-		return nil, &usageError{fmt.Sprintf("--arch: %q is none that mkbuild knows", opt.Arch), "use --arch x86 or --arch x86_64"}
+		return nil, usage(fmt.Sprintf("--arch: %q is none that mkbuild knows", opt.Arch), "use --arch x86 or --arch x86_64")
 	}
 	return lint.Check(ctx, src, opt)
 }
@@ -110,7 +110,7 @@ func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.F
 func readImage(name string) (*lint.Image, error) {
 	m, err := medium.OpenISO(name)
 	if errors.Is(err, syscall.ENOENT) {
-		return nil, &usageError{"read " + name + ": no such file", "build one with `mkbuild iso`, or leave --image out"}
+		return nil, usage("read "+name+": no such file", "build one with `mkbuild iso`, or leave --image out")
 	}
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ Programs of the extension run here, as you. stdout is the facts.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout < 0 {
-				return &usageError{"--timeout: it is negative", "for example: --timeout 30s"}
+				return usage("--timeout: it is negative", "for example: --timeout 30s")
 			}
 			return runExtensionRun(cmd.Context(), w, args[0], timeout, asJSON)
 		},
@@ -85,9 +85,9 @@ func sampleFacts(ctx context.Context, c *facts.Collector, name, dir string) (fac
 	case ctx.Err() != nil:
 		return factSample{}, ctx.Err()
 	case err != nil && without == nil:
-		return factSample{}, &usageError{"collect facts without the extension: " + err.Error(), "install Facter (Debian and Ubuntu: apt install facter; elsewhere: gem install facter), and make sure that `facter --json` works"}
+		return factSample{}, usage("collect facts without the extension: "+err.Error(), "install Facter (Debian and Ubuntu: apt install facter; elsewhere: gem install facter), and make sure that `facter --json` works")
 	case err != nil:
-		return factSample{}, &usageError{"collect facts with " + name + ": " + err.Error(), "without the extension Facter works: `mkbuild extension lint " + name + "` looks for the cause; --timeout gives it longer"}
+		return factSample{}, usage("collect facts with "+name+": "+err.Error(), "without the extension Facter works: `mkbuild extension lint "+name+"` looks for the cause; --timeout gives it longer")
 	}
 	return factSample{with, without}, nil
 }

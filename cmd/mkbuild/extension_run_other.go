@@ -11,7 +11,7 @@ func extensionRunCommand(*world) *cobra.Command {
 		Long:  "Collect facts with and without an extension. This needs a Unix system: the client's code runs here.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(*cobra.Command, []string) error {
-			return &usageError{"run an extension: this needs Linux or another Unix", "run it there, or in a microkernel with `mkbuild serve`"}
+			return usage("run an extension: this needs Linux or another Unix", "run it there, or in a microkernel with `mkbuild serve`")
 		},
 	}
 }

@@ -35,10 +35,10 @@ func runInit(w *world, name string) error {
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a config file to share
 	if errors.Is(err, fs.ErrExist) {
-		return &usageError{"write " + name + ": it exists already", "edit it, or name another file: mkbuild init other.yaml"}
+		return usage("write "+name+": it exists already", "edit it, or name another file: mkbuild init other.yaml")
 	}
 	if err != nil {
-		return &usageError{"write " + name + ": " + err.Error(), "name a file in a folder that exists and that you may write to: mkbuild init FILE"}
+		return usage("write "+name+": "+err.Error(), "name a file in a folder that exists and that you may write to: mkbuild init FILE")
 	}
 	if _, err := f.Write(config.Template); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(name))

@@ -75,7 +75,7 @@ func runISO(ctx context.Context, w *world, o *isoOptions, flags *pflag.FlagSet) 
 		return err
 	}
 	if o.bill != "" && o.bill != "spdx" {
-		return &usageError{fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx"}
+		return usage(fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx")
 	}
 	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
 		if err := b.Write(ctx, s, outputs); err != nil {

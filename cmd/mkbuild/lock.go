@@ -70,7 +70,7 @@ func (o *lockOptions) noArgs(_ *cobra.Command, args []string) error {
 
 func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) error {
 	if o.check && len(o.update) > 0 {
-		return &usageError{"--check and --update exclude each other", "look first with --check, then accept with --update=NAME"}
+		return usage("--check and --update exclude each other", "look first with --check, then accept with --update=NAME")
 	}
 	plan, err := o.plan(cmd.Flags())
 	if err != nil {
@@ -108,7 +108,7 @@ func (o *lockOptions) write(ctx context.Context, w *world, in inputs.Options, pl
 	if old != nil && !slices.Contains(o.update, everything) {
 		rest, unknown := old.Without(o.update...)
 		if len(unknown) > 0 {
-			return &usageError{fmt.Sprintf("update %s: the lock has no such input", strings.Join(unknown, ", ")), "its inputs are the `name` lines of " + o.lockName()}
+			return usage(fmt.Sprintf("update %s: the lock has no such input", strings.Join(unknown, ", ")), "its inputs are the `name` lines of "+o.lockName())
 		}
 		in.Lock = rest
 	}

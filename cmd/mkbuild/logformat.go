@@ -19,7 +19,7 @@ func addLogFormat(root *cobra.Command, w *world) {
 		case "json":
 			return w.useJSON(cmd)
 		}
-		return &usageError{fmt.Sprintf("log format %q is not known", format), "use --log-format text or json"}
+		return usage(fmt.Sprintf("log format %q is not known", format), "use --log-format text or json")
 	}
 }
 

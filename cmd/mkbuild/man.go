@@ -38,7 +38,7 @@ func runMan(w *world, o *buildOptions, root *cobra.Command, dir string) error {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // manual pages are for everybody
-		return &usageError{err.Error(), "name a folder that you may write to: mkbuild man DIR"}
+		return usage(err.Error(), "name a folder that you may write to: mkbuild man DIR")
 	}
 	return writeMan(w, root, date, dir)
 }
@@ -54,7 +54,7 @@ func (o *buildOptions) manDate(w *world) (time.Time, error) {
 	if _, when, _ := buildCommit(); when != "" {
 		return time.Parse(time.RFC3339, when)
 	}
-	return time.Time{}, &usageError{"date the manual pages: this mkbuild does not know its commit", "give a date: --source-date-epoch 1700000000"}
+	return time.Time{}, usage("date the manual pages: this mkbuild does not know its commit", "give a date: --source-date-epoch 1700000000")
 }
 
 // writeMan writes the page of c and of the commands below it.

@@ -66,7 +66,7 @@ func TestExitCode(t *testing.T) {
 		{nil, 0},
 		{errors.New("x"), 1},
 		{fmt.Errorf("write: %w", syscall.ENOSPC), 1},
-		{&usageError{"x", "y"}, 2},
+		{usage("x", "y"), 2},
 		{fmt.Errorf("a: %w", config.Mistake("x", "y", "")), 2},
 		{fmt.Errorf("resolve a.tcz: its .dep: %w", tcz.ErrName), 5},
 		{fetch.ErrUnreachable, 4},

@@ -30,7 +30,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	root.SetErr(w.stderr)
 	root.SetVersionTemplate("mkbuild {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{err.Error(), "see `" + cmd.CommandPath() + " --help`"}
+		return usage(err.Error(), "see `"+cmd.CommandPath()+" --help`")
 	})
 	addGroup(root, "image", "Images:",
 		isoCommand(w),
@@ -103,7 +103,7 @@ func addHelpers(root *cobra.Command) {
 func helpOn(cmd *cobra.Command, args []string) error {
 	c, rest, err := cmd.Root().Find(args)
 	if err != nil || len(rest) > 0 {
-		return &usageError{fmt.Sprintf("unknown command %q", strings.Join(args, " ")), "`mkbuild --help` lists the commands"}
+		return usage(fmt.Sprintf("unknown command %q", strings.Join(args, " ")), "`mkbuild --help` lists the commands")
 	}
 	c.InitDefaultHelpFlag()
 	return c.Help()
@@ -133,7 +133,7 @@ func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return &usageError{err.Error(), "see `" + cmd.CommandPath() + " --help`"}
+			return usage(err.Error(), "see `"+cmd.CommandPath()+" --help`")
 		}
 		return nil
 	}

@@ -73,7 +73,7 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 	for _, e := range o.expect {
 		re, err := regexp.Compile(e)
 		if err != nil {
-			return &usageError{"--expect " + e + ": " + err.Error(), `write a regular expression (https://github.com/google/re2/wiki/Syntax); \Q…\E takes text as it is`}
+			return usage("--expect "+e+": "+err.Error(), `write a regular expression (https://github.com/google/re2/wiki/Syntax); \Q…\E takes text as it is`)
 		}
 		opts.Expect = append(opts.Expect, re)
 	}

@@ -5,26 +5,9 @@ import (
 	"path"
 	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
-
-// PickError says that a wanted file is not in its extension.
-type PickError struct {
-	Extension, File string
-	Near            []string // files of the same name elsewhere in it
-}
-
-func (e *PickError) Error() string {
-	return fmt.Sprintf("pick %s: %s has no such file", e.File, e.Extension)
-}
-
-// Hint names what comes near.
-func (e *PickError) Hint() string {
-	if len(e.Near) > 0 {
-		return "it has " + strings.Join(e.Near, ", ") + ": change `pick` in mkbuild.yaml"
-	}
-	return "change `pick` in mkbuild.yaml; the mirror's " + e.Extension + ".list names its files"
-}
 
 // pick takes single files out of an extension, in the layout of the manual procedure: the file
 // itself in /tmp/tcloop/<extension>/<path>, as if the extension were mounted there, and a
@@ -81,7 +64,11 @@ func locate(tcz *overlay.Tree, extension, want string) (string, error) {
 	if len(near) == 1 && !strings.Contains(clean, "/") {
 		return near[0], nil
 	}
-	return "", &PickError{extension, clean, near}
+	hint := "change `pick` in mkbuild.yaml; the mirror's " + extension + ".list names its files"
+	if len(near) > 0 {
+		hint = "it has " + strings.Join(near, ", ") + ": change `pick` in mkbuild.yaml"
+	}
+	return "", fail.New(fail.Usage, fmt.Sprintf("pick %s: %s has no such file", clean, extension), hint)
 }
 
 func putAll(t *overlay.Tree, es ...overlay.Entry) error {

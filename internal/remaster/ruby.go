@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
@@ -14,20 +15,12 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// RubyError says that the image has no Ruby that RubyGems or gems could be installed for.
-type RubyError struct{ Err error }
-
-func (e *RubyError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *RubyError) Unwrap() error { return e.Err }
-
 // gemCommand is what installs gems while booting: RubyGems', or the one that Ruby brings along.
 const gemCommand = "usr/local/bin/gem"
 
-// Hint says what to change.
-func (*RubyError) Hint() string {
-	return "add ruby to `extensions` in mkbuild.yaml, or do without: `rubygems: null` and `gems: {install: []}`"
+// noRuby is the failure of an image that has no Ruby that RubyGems or gems could be installed for.
+func noRuby(err error) error {
+	return fail.Wrap(fail.Usage, err, "add ruby to `extensions` in mkbuild.yaml, or do without: `rubygems: null` and `gems: {install: []}`")
 }
 
 // ruby stages RubyGems and the gems: what `ruby setup.rb` and `gem install` would leave.
@@ -38,7 +31,7 @@ func (l *layering) ruby(ctx context.Context) error {
 	}
 	ruby, err := rubygems.FindRuby(l.out.layers.Merged())
 	if err != nil {
-		return &RubyError{err}
+		return noRuby(err)
 	}
 	if c.RubyGems != nil {
 		staged, err := l.fromArchive(ctx, lock.RubyGems, func(src *overlay.Tree) (*overlay.Tree, error) {
@@ -87,7 +80,7 @@ func (l *layering) gems(ruby *rubygems.Ruby) error {
 	place := rubygems.Install
 	if l.out.Plan.Config.Gems.Mode == "boot" {
 		if len(gems) > 0 && l.out.Plan.Config.RubyGems == nil && l.out.layers.Merged().Get(gemCommand) == nil {
-			return &RubyError{errors.New("install gems while booting: the ruby extension has no /" + gemCommand)}
+			return noRuby(errors.New("install gems while booting: the ruby extension has no /" + gemCommand))
 		}
 		place = rubygems.Repository
 		l.bootGems = rubygems.BootInstallScript(gems, ruby.RubyGems)
