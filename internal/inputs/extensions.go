@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
@@ -17,29 +19,71 @@ import (
 // extension is one TCZ on its way into an image.
 type extension struct {
 	tcz.Item
-	pinned  *lock.Input // as the lock has it, if it does
-	md5     string
-	dir     string   // the folder that gave the digest
-	needs   []string // names in its .dep, as they stand there
-	why     []string // as in [lock.Input]
-	licence string   // what its .info says
+	pinned *lock.Input // as the lock has it, if it does
+	md5    string
+	dir    string   // the folder that gave the digest
+	needs  []string // names in its .dep, as they stand there
+	why    []string // as in [lock.Input]
+}
+
+// extensions gets the extensions of the plan, and those that only single files are taken from. A mirror
+// without an ssh server is no reason not to lock a configuration that needs none.
+func (g *Gathering) extensions(ctx context.Context) error {
+	err := g.install(ctx, g.plan.Extensions)
+	if errors.Is(err, fetch.ErrNotFound) && len(g.own.Extensions) < len(g.plan.Extensions) && g.install(ctx, g.own.Extensions) == nil {
+		g.src.say(ui.Warning, "lock", "", err.Error()+": the lock is made without what the profiles dev and debug need")
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.src.step("fetch")()
+	return g.picks(ctx)
+}
+
+// install gets extensions and everything that they depend on.
+func (g *Gathering) install(ctx context.Context, names []string) error {
+	done := g.src.step("resolve")
+	es, err := g.closure(ctx, names)
+	done()
+	if err != nil {
+		return err
+	}
+	defer g.src.step("fetch")()
+	if err := g.download(ctx, es); err != nil {
+		return err
+	}
+	for _, e := range es {
+		g.out.Extensions = append(g.out.Extensions, e.File)
+	}
+	return nil
+}
+
+// picks gets the extensions that only single files are taken from.
+func (g *Gathering) picks(ctx context.Context) error {
+	for _, p := range g.plan.Config.Picks {
+		file, err := g.fileName(p.Extension)
+		if err != nil {
+			return err
+		}
+		x, err := g.digest(ctx, file)
+		if g.missing(err, file) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		x.Item, x.why = tcz.Item{File: file}, []string{lock.WhyPick}
+		if err := g.download(ctx, []*extension{x}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fileName turns a wanted name into the name that mirrors have. It is the place to choose among
 // alternatives, once there are any.
 func (g *Gathering) fileName(wanted string) (string, error) { return tcz.FileName(wanted, g.Kernel) }
-
-// fileNames turns names into file names, each once and where it stands last: of the names in a .dep
-// the last is loaded first. It drops what cannot be a name.
-func fileNames(names []string, kernel string) []string {
-	var out []string
-	for _, n := range names {
-		if file, err := tcz.FileName(n, kernel); err == nil {
-			out = append(slices.DeleteFunc(out, func(f string) bool { return f == file }), file)
-		}
-	}
-	return out
-}
 
 // closure resolves wanted extensions and everything that they depend on, in load order. It is an error
 // if no mirror has one of them, unless the configuration lists it as missing.
@@ -51,8 +95,7 @@ func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension,
 			return nil, err
 		}
 	}
-	found := map[string]*extension{}
-	nowhere := map[string]error{}
+	found, nowhere := map[string]*extension{}, map[string]error{}
 	items, err := tcz.Closure(ctx, roots, g.Kernel, func(ctx context.Context, file string) ([]string, error) {
 		x, err := g.find(ctx, file)
 		if errors.Is(err, fetch.ErrNotFound) {
@@ -81,6 +124,60 @@ func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension,
 	return out, nil
 }
 
+// find looks an extension up: in the lock, else on the mirrors.
+func (g *Gathering) find(ctx context.Context, file string) (*extension, error) {
+	if g.src.lockedWithout(file) && g.mayMiss(file) {
+		return nil, fmt.Errorf("%w: the lock was made without it", fetch.ErrNotFound)
+	}
+	x, err := g.digest(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	if x.pinned != nil && !x.pinned.OnlyPicked() {
+		x.needs = x.pinned.Needs
+		return x, nil
+	}
+	x.needs, err = g.needs(ctx, x, file)
+	return x, err
+}
+
+// digest finds out which bytes an extension has, and in which folder.
+func (g *Gathering) digest(ctx context.Context, file string) (*extension, error) {
+	dirs := g.src.tczDirs()
+	pinned, err := g.src.pinOf(lock.TCZ, file)
+	if err != nil {
+		return nil, err
+	}
+	if pinned != nil {
+		return &extension{pinned: pinned, md5: pinned.MD5, dir: dirs[0]}, nil
+	}
+	md5, dir, err := g.src.sum(ctx, dirs, file)
+	return &extension{md5: md5, dir: dir}, err
+}
+
+// needs reads the .dep of an extension. There is none if it depends on nothing.
+func (g *Gathering) needs(ctx context.Context, e *extension, file string) ([]string, error) {
+	text, err := g.src.sidecar(ctx, e.dir, e.md5, file, ".dep")
+	switch {
+	case errors.Is(err, fetch.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, fetch.ErrForbidden):
+		return nil, fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether "+file+
+			" depends on others: name another mirror with --mirror URL, or, on a mirror of your own, put an empty "+file+".dep beside it")
+	}
+	return tcz.ParseDep(text), err
+}
+
+// licence reads the licence in the .info of an extension. It is part of an image's manifest, so it
+// must not depend on whether a mirror answers: no answer is an error, but no such file is not.
+func (g *Gathering) licence(ctx context.Context, e *extension) (string, error) {
+	text, err := g.src.sidecar(ctx, e.dir, e.md5, e.File, ".info")
+	if errors.Is(err, fetch.ErrContent) || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
+		return "", nil
+	}
+	return tcz.CopyingPolicy(text), err
+}
+
 // setReasons notes who asked for each extension of a closure.
 func (g *Gathering) setReasons(found map[string]*extension, roots []string) {
 	because := func(file, why string) {
@@ -103,128 +200,10 @@ func (g *Gathering) setReasons(found map[string]*extension, roots []string) {
 	}
 }
 
-// find looks an extension up: in the lock, else on the mirrors.
-func (g *Gathering) find(ctx context.Context, file string) (*extension, error) {
-	if g.pins.lacks(file) && g.mayMiss(file) {
-		return nil, fmt.Errorf("%w: the lock was made without it", fetch.ErrNotFound)
-	}
-	x, err := g.digest(ctx, file)
-	if err != nil {
-		return nil, err
-	}
-	if x.pinned != nil && !x.pinned.OnlyPicked() {
-		x.needs = x.pinned.Needs
-		return x, nil
-	}
-	x.needs, err = g.needs(ctx, x, file)
-	return x, err
-}
-
-// digest finds out which bytes an extension has, and in which folder.
-func (g *Gathering) digest(ctx context.Context, file string) (*extension, error) {
-	pinned, err := g.pinOf(lock.TCZ, file)
-	if err != nil {
-		return nil, err
-	}
-	dirs := g.tczDirs()
-	if pinned != nil {
-		return &extension{pinned: pinned, md5: pinned.MD5, dir: dirs[0], licence: pinned.Licence}, nil
-	}
-	md5, dir, err := g.sum(ctx, dirs, file)
-	return &extension{md5: md5, dir: dir}, err
-}
-
-func (g *Gathering) tczDirs() []string {
-	var out []string
-	for _, m := range g.mirrors {
-		out = append(out, m.TCZ)
-	}
-	return out
-}
-
-// needs reads the .dep next to an extension; there is none if it depends on nothing.
-func (g *Gathering) needs(ctx context.Context, e *extension, file string) ([]string, error) {
-	text, err := g.sidecar(ctx, e, file, ".dep")
-	switch {
-	case errors.Is(err, fetch.ErrNotFound):
-		return nil, nil
-	case errors.Is(err, fetch.ErrForbidden):
-		return nil, fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether "+file+
-			" depends on others: name another mirror with --mirror URL, or, on a mirror of your own, put an empty "+file+".dep beside it")
-	}
-	return tcz.ParseDep(text), err
-}
-
-// licence reads the licence in the .info next to an extension. It is part of an image's manifest, so it
-// must not depend on whether a mirror answers: no answer is an error, but no such file is not.
-func (g *Gathering) licence(ctx context.Context, e *extension) (string, error) {
-	text, err := g.sidecar(ctx, e, e.File, ".info")
-	if errors.Is(err, fetch.ErrContent) || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
-		return "", nil
-	}
-	return tcz.CopyingPolicy(text), err
-}
-
-// sidecar reads a small file next to an extension, on the mirror that gave the digest. If that one does
-// not answer properly, another mirror counts that has the same extension.
-func (g *Gathering) sidecar(ctx context.Context, e *extension, file, suffix string) ([]byte, error) {
-	text, err := g.optional(ctx, e.dir, file+suffix)
-	if answered(err) || ctx.Err() != nil {
-		return text, err
-	}
-	for _, dir := range g.tczDirs() {
-		if dir == e.dir {
-			continue
-		}
-		if md5, _, other := g.sum(ctx, []string{dir}, file); other != nil || md5 != e.md5 {
-			continue
-		}
-		if text, other := g.optional(ctx, dir, file+suffix); answered(other) {
-			return text, other
-		}
-	}
-	return nil, err
-}
-
-// answered reports whether a mirror gave a file, or said that there is none.
-func answered(err error) bool { return err == nil || errors.Is(err, fetch.ErrNotFound) }
-
-// optional reads a small file of a folder that need not be there.
-func (g *Gathering) optional(ctx context.Context, dir, name string) ([]byte, error) {
-	u, err := fetch.Join(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	_, text, err := g.index(ctx, fetch.Request{Name: name, URLs: []string{u}, Optional: true, Check: fetch.RefuseHTML})
-	return text, err
-}
-
-// fetchTCZ fetches an extension and its licence.
-func (g *Gathering) fetchTCZ(ctx context.Context, e *extension) error {
-	r := fetch.Request{Name: e.File, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML}
-	b, dir, err := g.fetchFrom(ctx, e.pinned, e.dir, g.tczDirs(), &r)
-	switch {
-	case g.missing(err, e.File):
-		return nil
-	case errors.Is(err, fetch.ErrNotFound):
-		return notFound(e.Item, err, "")
-	case err != nil:
-		return err
-	}
-	e.md5, e.dir = r.MD5, dir
-	if e.pinned == nil {
-		if e.licence, err = g.licence(ctx, e); err != nil {
-			return err
-		}
-	}
-	g.note(lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Why: e.why, Needs: fileNames(e.needs, g.Kernel), Licence: e.licence}, b, r.URLs)
-	return nil
-}
-
 // without decides on an extension that no mirror has.
 func (g *Gathering) without(it tcz.Item, cause error) error {
 	if g.mayMiss(it.File) {
-		g.options.say(ui.Warning, "resolve", it.File, "no mirror has it"+askedFor(it)+": left out, as `missing` in mkbuild.yaml allows")
+		g.src.say(ui.Warning, "resolve", it.File, "no mirror has it"+askedFor(it)+": left out, as `missing` in mkbuild.yaml allows")
 		return nil
 	}
 	if g.missing(cause, it.File) {
@@ -240,6 +219,42 @@ func (g *Gathering) without(it tcz.Item, cause error) error {
 // mayMiss reports whether the configuration lists an extension as known to exist nowhere.
 func (g *Gathering) mayMiss(file string) bool {
 	return slices.Contains(fileNames(g.plan.Config.Missing, g.Kernel), file)
+}
+
+// parallelDownloads is what public mirrors tolerate from one address.
+const parallelDownloads = 4
+
+// download gets the files of extensions.
+func (g *Gathering) download(ctx context.Context, es []*extension) error {
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelDownloads)
+	for _, e := range es {
+		group.Go(func() error { return g.fetchTCZ(gctx, e) })
+	}
+	return group.Wait()
+}
+
+// fetchTCZ fetches an extension and its licence.
+func (g *Gathering) fetchTCZ(ctx context.Context, e *extension) error {
+	r := fetch.Request{Name: e.File, MD5: e.md5, MaxSize: maxTCZ, Check: fetch.RefuseHTML}
+	b, dir, err := g.src.file(ctx, e.pinned, e.dir, g.src.tczDirs(), &r)
+	switch {
+	case g.missing(err, e.File):
+		return nil
+	case errors.Is(err, fetch.ErrNotFound):
+		return notFound(e.Item, err, "")
+	case err != nil:
+		return err
+	}
+	e.md5, e.dir = r.MD5, dir
+	in := lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Why: e.why, Needs: fileNames(e.needs, g.Kernel)}
+	if e.pinned != nil {
+		in.Licence = e.pinned.Licence
+	} else if in.Licence, err = g.licence(ctx, e); err != nil {
+		return err
+	}
+	g.note(in, b, r.URLs)
+	return nil
 }
 
 // notFound is the error of an extension that no mirror has.

@@ -1,84 +1,58 @@
 // Package inputs turns a configuration, and a lock if there is one, into the files that images are
-// made of: [NewPlan] works out what to ask mirrors for, [Begin] and [Gathering.Finish] get the inputs of
-// one image, [Lock] those of every profile. The result is one value, [Resolved]: a lock, and the
-// content of each of its inputs.
+// made of. The result is one value, [Resolved]: a lock, and the content of each of its inputs.
 //
-// Mirrors, their digests and their small files, and what a lock pins, are known here and nowhere
-// above. The package makes nothing of the inputs: that is remaster's part.
+// Mirrors, what they publish next to a file, and what a lock pins are known here and nowhere above.
+// The package makes nothing of the inputs: that is remaster's part.
 //
-// Start reading at [Begin]; lookup.go asks mirrors, pins.go holds a lock against them.
+// Start reading at [Begin], which gets the inputs of one image, and [Lock], which gets those of every
+// profile. extensions.go follows dependencies, source.go holds mirrors against a lock, and lookup.go
+// asks mirrors.
 package inputs
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
-	"mkbuild/internal/ui"
+	"mkbuild/internal/medium"
 )
-
-// Options are what inputs are gathered with.
-type Options struct {
-	Fetch *fetch.Client
-	// Sink hears of warnings; nil drops them.
-	Sink ui.Sink
-	// Step, if set, is called when a step begins and returns what to call at its end.
-	Step func(name string) func()
-	// Epoch, if set, is the source date; else the lock's is taken, else the newest input's own.
-	Epoch *int64
-	// Lock, if set, pins inputs: those that it has are fetched by their SHA-256, and no mirror is asked
-	// what it has now. The others are resolved as without a lock.
-	Lock *lock.Lock
-	// Strict makes it an error if there is no lock, if it is of another configuration, or if
-	// anything is not as it says.
-	Strict bool
-}
-
-func (o *Options) say(level ui.Level, step, item, text string) {
-	if o.Sink != nil {
-		o.Sink.Event(ui.Event{Level: level, Step: step, Item: item, Text: text})
-	}
-}
-
-func (o *Options) step(name string) func() {
-	if o.Step == nil {
-		return func() {}
-	}
-	return o.Step(name)
-}
 
 // Begin fetches the source image of a plan, so that it can be looked at before everything else is
 // downloaded.
 func Begin(ctx context.Context, p *Plan, o Options) (*Gathering, error) {
-	if text := p.followed(); text != "" {
-		o.say(ui.Info, "plan", p.Config.Release, text)
-	}
-	g, err := newGathering(p, o, forImage)
-	if err != nil {
-		return nil, err
-	}
-	return g, g.iso(ctx)
+	return begin(ctx, p, o, forImage)
 }
 
 // Lock fetches everything that images of the plan's configuration are made of, whatever the profile.
 // What the lock of the options has stays as it is locked; the rest is looked up, and what nobody
 // asks for any more is dropped. Other bytes than the locked ones are a [*lock.DriftError].
 func Lock(ctx context.Context, p *Plan, o Options) (*Resolved, error) {
-	return gatherAll(ctx, p, o, forLock)
+	g, err := begin(ctx, p, o, forLock)
+	if err != nil {
+		return nil, err
+	}
+	return g.Finish(ctx)
 }
 
 // Check resolves the plan without the lock of the options and returns what is not as the lock says,
 // upstream or in the configuration. It is an error if that cannot be found out.
 func Check(ctx context.Context, p *Plan, o Options) ([]*lock.DriftError, error) {
-	old := o.Lock
-	now, err := gatherAll(ctx, p, o, forCheck)
+	g, err := begin(ctx, p, o, forCheck)
 	if err != nil {
 		return nil, err
 	}
-	drifts := now.Lock.Compare(old)
+	now, err := g.Finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drifts := now.Lock.Compare(o.Lock)
 	for _, d := range drifts {
-		d.Command = old.Command
+		d.Command = o.Lock.Command
 		if now.gone[d.Input] {
 			d.Got = "on no mirror"
 		}
@@ -86,23 +60,225 @@ func Check(ctx context.Context, p *Plan, o Options) ([]*lock.DriftError, error) 
 	return drifts, nil
 }
 
-func gatherAll(ctx context.Context, p *Plan, o Options, why purpose) (*Resolved, error) {
-	g, err := newGathering(p, o, why)
+// Gathering is inputs on their way: the source image is there, [Gathering.Finish] gets the rest.
+type Gathering struct {
+	// Medium is the source image, SHA256 its digest, and Kernel the release of its kernel.
+	Medium *medium.Medium
+	SHA256 string
+	Kernel string
+
+	plan *Plan // what is gathered
+	own  *Plan // what the user asked for: one profile
+	src  *source
+	out  *Resolved
+}
+
+func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, error) {
+	src, err := newSource(p, o, why)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.iso(ctx); err != nil {
-		return nil, err
+	g := &Gathering{plan: p, own: p, src: src, out: newResolved(p)}
+	if why != forImage {
+		g.plan = p.forEveryProfile()
 	}
-	return g.Finish(ctx)
+	if o.Lock != nil {
+		g.out.Lock.Command = o.Lock.Command
+	}
+	return g, g.iso(ctx)
 }
 
-// missing reports whether an error only says that no mirror has a file, where that is what is to be
-// found out. Then it is noted.
+// iso fetches the source image and reads what it boots.
+func (g *Gathering) iso(ctx context.Context) error {
+	blob, err := g.fetchISO(ctx)
+	if g.missing(err, g.plan.ISO) {
+		g.setKernel(g.src.Lock.Kernel)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := medium.ReadISO(blob.Reader(), blob.Size, g.plan.ISO)
+	if err == nil {
+		err = m.Bootable()
+	}
+	if err != nil {
+		return err
+	}
+	kernel, err := m.KernelRelease()
+	if err != nil {
+		return err
+	}
+	g.Medium, g.SHA256 = m, blob.SHA256
+	g.setKernel(kernel)
+	g.out.contents[inputName{lock.ISO, g.plan.ISO}] = &content{time: max(possible(m.ISO.Created), possible(m.ISO.Modified))}
+	return nil
+}
+
+func (g *Gathering) setKernel(release string) { g.Kernel, g.out.Lock.Kernel = release, release }
+
+// fetchISO fetches the source image and prefers its mirror from then on: another one may have the
+// extensions of another time.
+func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
+	name := g.plan.ISO
+	pinned, err := g.src.pinOf(lock.ISO, name)
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	owner := map[string]Mirror{}
+	for _, m := range g.src.mirrors {
+		dirs = append(dirs, m.Release, m.Archived)
+		owner[m.Release], owner[m.Archived] = m, m
+	}
+	r := fetch.Request{Name: name, MaxSize: maxISO, Check: fetch.RefuseHTML}
+	dir := dirs[0]
+	if pinned != nil {
+		r.MD5 = pinned.MD5
+	} else if r.MD5, dir, err = g.src.sum(ctx, dirs, name); errors.Is(err, fetch.ErrNotFound) {
+		return nil, g.src.noRelease(ctx, g.plan, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, dir, err := g.src.file(ctx, pinned, dir, dirs, &r)
+	if err != nil {
+		return nil, err
+	}
+	g.src.prefer(owner[dir])
+	g.note(lock.Input{Kind: lock.ISO, Name: name, MD5: r.MD5, Why: []string{lock.WhyConfig}}, b, r.URLs)
+	return b, nil
+}
+
+// Finish gets everything but the source image. Archives and gems come from other servers than
+// extensions, at the same time.
+func (g *Gathering) Finish(ctx context.Context) (*Resolved, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	archives := make(chan error, 1)
+	go func() { archives <- g.archives(ctx) }()
+	err := g.extensions(ctx)
+	if err != nil {
+		cancel()
+	}
+	defer g.src.step("fetch")()
+	if other := <-archives; err == nil {
+		err = other
+	}
+	if err == nil {
+		err = g.setSourceDate(ctx)
+	}
+	return g.out, err
+}
+
+// archives gets RubyGems, MCollective and the gems.
+func (g *Gathering) archives(ctx context.Context) error {
+	c := &g.plan.Config
+	if m := c.RubyGems; m != nil {
+		if err := g.archive(ctx, lock.RubyGems, "rubygems-"+m.Version+".tgz", m.Sources(), m.SHA256); err != nil {
+			return err
+		}
+	}
+	if m := c.MCollective; m != nil {
+		if err := g.archive(ctx, lock.MCollective, "mcollective-"+m.Version+".tgz", m.Sources(), m.SHA256); err != nil {
+			return err
+		}
+	}
+	for _, want := range c.Gems.Install {
+		if err := g.gem(ctx, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gathering) gem(ctx context.Context, want config.Gem) error {
+	name := gemFile(want)
+	urls := []string(want.URL)
+	if len(urls) == 0 {
+		var err error
+		if urls, err = inDirs(g.plan.Config.Gems.Source, name); err != nil {
+			return err
+		}
+	}
+	return g.archive(ctx, lock.Gem, name, urls, want.SHA256)
+}
+
+// archive gets a source archive or a gem. Upstream publishes no digest of these: sha256 is the user's
+// own, if there is one. So the content is read before it may stay in the cache, unless a lock vouches
+// for it.
+func (g *Gathering) archive(ctx context.Context, kind, name string, urls []string, sha256 string) error {
+	pinned, err := g.src.pinOf(kind, name)
+	if err != nil {
+		return err
+	}
+	if pinned != nil && sha256 != "" && !strings.EqualFold(sha256, pinned.SHA256) {
+		pinned = nil // the user's own digest is younger than the lock
+	}
+	if urls, err = g.src.archiveURLs(name, urls, pinned != nil); err != nil {
+		return err
+	}
+	b, err := g.src.get(ctx, pinned, fetch.Request{Name: name, URLs: urls, SHA256: sha256, Fresh: g.src.purpose != forImage, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+	if g.missing(err, name) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	in := lock.Input{Kind: kind, Name: name, Why: []string{lock.WhyConfig}}
+	if pinned == nil || kind == lock.Gem && g.src.purpose == forImage { // gems are read while extensions come
+		c, err := g.out.read(kind, name, b)
+		if err != nil {
+			b.Discard()
+			return err
+		}
+		in.Licence = c.licence()
+	} else {
+		in.Licence = pinned.Licence
+	}
+	g.note(in, b, urls)
+	return nil
+}
+
+// note adds a fetched file to the lock. A blob found by hash is recorded with the first URL that was
+// asked for. A lock that is written anew keeps the URL of what was locked: the place of this time may
+// be known to this machine alone.
+func (g *Gathering) note(in lock.Input, b *fetch.Blob, urls []string) {
+	in.URL, in.Size, in.SHA256 = cmp.Or(b.URL, fetch.Shown(urls[0])), b.Size, b.SHA256
+	if path, ok := fetch.LocalPath(in.URL); ok {
+		in.URL = path
+	}
+	if old := g.src.pins.Find(in.Kind, in.Name); g.src.purpose == forLock && !g.src.foreign && old != nil && old.SHA256 == b.SHA256 {
+		in.URL = cmp.Or(old.URL, in.URL)
+	}
+	g.out.add(in, b)
+}
+
+// missing reports whether an error only says that no mirror has a file, if that is what is to be found
+// out. Then it is noted.
 func (g *Gathering) missing(err error, name string) bool {
-	if g.purpose != forCheck || !errors.Is(err, fetch.ErrNotFound) {
+	if g.src.purpose != forCheck || !errors.Is(err, fetch.ErrNotFound) {
 		return false
 	}
 	g.out.lacks(name)
 	return true
+}
+
+// setSourceDate decides on the time of what is made of the inputs.
+func (g *Gathering) setSourceDate(ctx context.Context) (err error) {
+	l, old := g.out.Lock, g.src.pins
+	switch {
+	case g.src.Epoch != nil:
+		l.SourceDate = *g.src.Epoch
+	case g.src.purpose == forCheck:
+	case old != nil && !g.src.foreign && (g.src.purpose == forImage || len(l.Compare(old)) == 0):
+		l.SourceDate = old.SourceDate
+	default:
+		roots := slices.Clone(g.own.Extensions)
+		for _, p := range g.own.Config.Picks {
+			roots = append(roots, p.Extension)
+		}
+		l.SourceDate, err = g.out.newest(ctx, fileNames(roots, g.Kernel))
+	}
+	return err
 }

@@ -100,13 +100,13 @@ func TestArchivesOfMirrorOnDisk(t *testing.T) {
 func TestArchivesOfMirrorOnNetwork(t *testing.T) {
 	t.Parallel()
 	srv := tinymirror.ServeDir(t, pristine)
-	g := &Gathering{mirrors: planAt(t, srv.URL).Mirrors}
+	s := &source{mirrors: planAt(t, srv.URL).Mirrors}
 	configured := []string{"https://configured/stomp-1.2.0.gem"}
 	for locked, want := range map[bool][]string{
 		false: {configured[0], srv.URL + "/archives/stomp-1.2.0.gem"},
 		true:  {srv.URL + "/archives/stomp-1.2.0.gem", configured[0]},
 	} {
-		if got, err := g.archiveURLs("stomp-1.2.0.gem", configured, locked); err != nil || !slices.Equal(got, want) {
+		if got, err := s.archiveURLs("stomp-1.2.0.gem", configured, locked); err != nil || !slices.Equal(got, want) {
 			t.Errorf("locked %v: got %q, %v", locked, got, err)
 		}
 	}

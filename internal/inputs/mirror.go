@@ -64,7 +64,7 @@ func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string,
 			return nil, err
 		}
 	}
-	text, notes, err := config.Mirrored(&r.own.Config, dir)
+	text, notes, err := config.Mirrored(&r.plan.Config, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -99,5 +99,43 @@ func (p *Plan) followed() string {
 	return "for " + p.Series.Name() + ", where you chose nothing else: " + strings.Join(p.Followed, "; ") + " (see `mkbuild releases`)"
 }
 
+// fileNames turns names of extensions into file names, each once and where it stands last: of the names
+// in a .dep the last is loaded first. It drops what cannot be a name.
+func fileNames(names []string, kernel string) []string {
+	var out []string
+	for _, n := range names {
+		if file, err := tcz.FileName(n, kernel); err == nil {
+			out = append(slices.DeleteFunc(out, func(f string) bool { return f == file }), file)
+		}
+	}
+	return out
+}
+
 // gemFile returns the name of a gem's file.
 func gemFile(g config.Gem) string { return g.Name + "-" + g.Version + ".gem" }
+
+// inDirs returns name in each of dirs.
+func inDirs(dirs []string, name string) ([]string, error) {
+	out := make([]string, len(dirs))
+	for i, d := range dirs {
+		var err error
+		if out[i], err = fetch.Join(d, name); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// preferred puts first before the others of all.
+func preferred(first string, all []string) []string { return unique(append([]string{first}, all...)) }
+
+// unique drops repeats, so that no address is asked twice.
+func unique(list []string) []string {
+	var out []string
+	for _, v := range list {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}

@@ -15,28 +15,28 @@ import (
 
 // noRelease explains why there is no digest of the source image, by the mirrors' listings as far as they
 // can be had: the release does not exist, or only its digest is missing.
-func (g *Gathering) noRelease(ctx context.Context, cause error) error {
-	iso := g.plan.ISO
-	for _, m := range g.mirrors {
+func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
+	iso := p.ISO
+	for _, m := range s.mirrors {
 		for _, dir := range []string{m.Release, m.Archived} {
-			if slices.Contains(g.list(ctx, dir), iso) {
+			if slices.Contains(s.list(ctx, dir), iso) {
 				return fail.New(fail.Network, fmt.Sprintf("check %s of %s: %s.md5.txt is missing beside it", iso, dir, iso),
 					"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+iso+" >"+iso+".md5.txt")
 			}
 		}
 	}
 	hint := "the mirrors could not be listed; look at their release/ and archive/ folders for a version, then --release VERSION"
-	if known := g.releases(ctx); len(known) > 0 {
+	if known := s.releases(ctx, p); len(known) > 0 {
 		hint = "the mirror has " + strings.Join(known, ", ") + ": try --release " + known[len(known)-1]
-	} else if series := g.series(ctx); len(series) > 0 {
+	} else if series := s.series(ctx); len(series) > 0 {
 		hint = "the mirror has releases of " + strings.Join(series, ", ") + ": look into the folders release/ and archive/ of one for a version, then --release VERSION"
 	}
-	return &fail.Error{Class: fail.Usage, What: fmt.Sprintf("find release %s: no mirror has %s", g.plan.Config.Release, iso), Hint: hint, Err: cause}
+	return &fail.Error{Class: fail.Usage, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}
 }
 
 // list returns the names in a folder, or nothing if it cannot be listed.
-func (g *Gathering) list(ctx context.Context, dir string) []string {
-	names, err := g.options.Fetch.List(ctx, dir)
+func (s *source) list(ctx context.Context, dir string) []string {
+	names, err := s.Fetch.List(ctx, dir)
 	if err != nil {
 		return nil
 	}
@@ -45,20 +45,20 @@ func (g *Gathering) list(ctx context.Context, dir string) []string {
 
 // releases lists the versions of the series that the mirrors have, oldest first. The wanted one is not
 // among them, even if it has an empty folder.
-func (g *Gathering) releases(ctx context.Context) []string {
+func (s *source) releases(ctx context.Context, p *Plan) []string {
 	found := map[string]rubygems.Version{}
 	see := func(text string) {
-		if v, err := rubygems.ParseVersion(text); err == nil && text != g.plan.Config.Release {
+		if v, err := rubygems.ParseVersion(text); err == nil && text != p.Config.Release {
 			found[text] = v
 		}
 	}
-	for _, m := range g.mirrors {
-		for _, name := range g.list(ctx, m.Release) {
-			if v, ok := strings.CutPrefix(strings.TrimSuffix(name, ".iso"), g.plan.Series.Edition+"-"); ok && strings.HasSuffix(name, ".iso") {
+	for _, m := range s.mirrors {
+		for _, name := range s.list(ctx, m.Release) {
+			if v, ok := strings.CutPrefix(strings.TrimSuffix(name, ".iso"), p.Series.Edition+"-"); ok && strings.HasSuffix(name, ".iso") {
 				see(v)
 			}
 		}
-		for _, name := range g.list(ctx, m.Archive) {
+		for _, name := range s.list(ctx, m.Archive) {
 			see(name)
 		}
 	}
@@ -69,10 +69,10 @@ func (g *Gathering) releases(ctx context.Context) []string {
 var seriesFolder = regexp.MustCompile(`^([0-9]{1,3})\.x$`)
 
 // series lists the series that the mirrors have, oldest first.
-func (g *Gathering) series(ctx context.Context) []string {
+func (s *source) series(ctx context.Context) []string {
 	found := map[int]bool{}
-	for _, m := range g.mirrors {
-		for _, name := range g.list(ctx, m.Base) {
+	for _, m := range s.mirrors {
+		for _, name := range s.list(ctx, m.Base) {
 			if folder := seriesFolder.FindStringSubmatch(name); folder != nil {
 				major, _ := strconv.Atoi(folder[1]) // three digits
 				found[major] = true

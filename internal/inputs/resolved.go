@@ -20,12 +20,19 @@ type Resolved struct {
 	// Extensions are the file names of those that are installed whole, in load order.
 	Extensions []string
 
-	plan     *Plan      // what was gathered
-	own      *Plan      // what the user asked for
+	plan     *Plan
 	adding   sync.Mutex // archives come while extensions do
 	blobs    map[inputName]*fetch.Blob
 	contents map[inputName]*content
 	gone     map[string]bool // what no mirror has, see [Check]
+}
+
+func newResolved(p *Plan) *Resolved {
+	c := &p.Config
+	return &Resolved{
+		Lock: &lock.Lock{Schema: lock.Schema, Config: lock.Digest(c), Release: c.Release, Arch: c.Arch},
+		plan: p, blobs: map[inputName]*fetch.Blob{}, contents: map[inputName]*content{}, gone: map[string]bool{},
+	}
 }
 
 // inputName identifies an input of a lock.
@@ -148,13 +155,13 @@ func readArchive(blob *fetch.Blob, name string) (_ *content, err error) {
 	}
 	c := &content{tree: t}
 	for _, e := range t.Entries() {
-		c.time = max(c.time, dated(e.MTime))
+		c.time = max(c.time, possible(e.MTime))
 	}
 	return c, nil
 }
 
-// dated returns a time, or 0 for one that cpio and ISO 9660 cannot hold: some clock was wrong.
-func dated(t int64) int64 {
+// possible returns a time, or 0 for one that cpio and ISO 9660 cannot hold: some clock was wrong.
+func possible(t int64) int64 {
 	const last = 1<<32 - 1
 	if t > last {
 		return 0
@@ -186,7 +193,7 @@ func (r *Resolved) newest(ctx context.Context, roots []string) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		newest = max(newest, dated(c.time))
+		newest = max(newest, possible(c.time))
 	}
 	return newest, nil
 }

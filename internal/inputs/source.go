@@ -1,0 +1,153 @@
+package inputs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/ui"
+)
+
+// Options are what inputs are gathered with.
+type Options struct {
+	Fetch *fetch.Client
+	// Sink hears of warnings; nil drops them.
+	Sink ui.Sink
+	// Step, if set, is called when a step begins and returns what to call at its end.
+	Step func(name string) func()
+	// Epoch, if set, is the source date; else the lock's is taken, else the newest input's own.
+	Epoch *int64
+	// Lock, if set, pins inputs: those that it has are fetched by their SHA-256, and no mirror is asked
+	// what it has now. The others are resolved as without a lock.
+	Lock *lock.Lock
+	// Strict makes it an error if there is no lock, if it is of another configuration, or if
+	// anything is not as it says.
+	Strict bool
+}
+
+// purpose is what inputs are gathered for.
+type purpose int
+
+const (
+	forImage purpose = iota // what one image needs
+	forLock                 // what images of every profile need
+	forCheck                // the same, and it is no error if no mirror has something
+)
+
+// source is where inputs come from: mirrors, held against a lock.
+type source struct {
+	Options
+	purpose purpose
+	mirrors []Mirror // the one that gave the ISO comes first
+	// pins is the lock that pins inputs, or nil: a check has none.
+	pins *lock.Lock
+	// stale says that the lock was made for another configuration.
+	stale bool
+	// foreign says that it was made for another architecture or series, where the same names are
+	// other files: only gems and archives are pinned.
+	foreign bool
+}
+
+// newSource holds the lock against the plan.
+func newSource(p *Plan, o Options, why purpose) (*source, error) {
+	s := &source{Options: o, purpose: why, mirrors: p.Mirrors}
+	if text := p.followed(); text != "" && why == forImage {
+		s.say(ui.Info, "plan", p.Config.Release, text)
+	}
+	l, c := o.Lock, &p.Config
+	switch {
+	case why == forCheck:
+		return s, nil
+	case l == nil && o.Strict:
+		return nil, lock.Missing(lock.FileName, "")
+	case l == nil:
+		return s, nil
+	}
+	digest := lock.Digest(c)
+	s.pins, s.stale = l, digest != l.Config
+	s.foreign = l.Arch != c.Arch || majorOf(l.Release) != majorOf(c.Release)
+	switch {
+	case s.stale && o.Strict:
+		return nil, l.Stale(digest)
+	case s.stale && why == forImage:
+		s.say(ui.Warning, "lock", cmp.Or(l.File, lock.FileName), fmt.Sprintf(
+			"it was made for another configuration: what it has is used, what is new is taken as it is now; `%s` brings it up to date", cmp.Or(l.Command, "mkbuild lock")))
+	}
+	return s, nil
+}
+
+func (s *source) say(level ui.Level, step, item, text string) {
+	if s.Sink != nil {
+		s.Sink.Event(ui.Event{Level: level, Step: step, Item: item, Text: text})
+	}
+}
+
+func (s *source) step(name string) func() {
+	if s.Step == nil {
+		return func() {}
+	}
+	return s.Step(name)
+}
+
+// prefer puts a mirror before the others.
+func (s *source) prefer(first Mirror) {
+	rest := slices.DeleteFunc(slices.Clone(s.mirrors), func(m Mirror) bool { return m == first })
+	s.mirrors = append([]Mirror{first}, rest...)
+}
+
+// tczDirs are the folders of extensions.
+func (s *source) tczDirs() []string {
+	var out []string
+	for _, m := range s.mirrors {
+		out = append(out, m.TCZ)
+	}
+	return out
+}
+
+// pinOf returns what the lock has of a file, or nil.
+func (s *source) pinOf(kind, name string) (*lock.Input, error) {
+	if s.pins == nil || s.foreign && (kind == lock.ISO || kind == lock.TCZ) {
+		return nil, nil //nolint:nilnil // not pinned is a normal answer
+	}
+	in := s.pins.Find(kind, name)
+	switch {
+	case in != nil:
+	case s.Strict:
+		return nil, &lock.DriftError{Input: name, What: lock.Presence, Got: "wanted", Command: s.pins.Command}
+	case s.purpose == forImage:
+		s.say(ui.Warning, "lock", name, "the lock has none: the one that there is now is taken")
+	}
+	return in, nil
+}
+
+// lockedWithout reports whether the lock was made for the configuration, but without an extension.
+func (s *source) lockedWithout(file string) bool {
+	return s.pins != nil && !s.stale && s.pins.Find(lock.TCZ, file) == nil
+}
+
+// get fetches a file as r says. If it is pinned, its SHA-256 decides, and the place that it once came
+// from is asked first, if that is one to ask at all.
+func (s *source) get(ctx context.Context, pinned *lock.Input, r fetch.Request) (*fetch.Blob, error) {
+	if pinned == nil {
+		return s.Fetch.Get(ctx, r)
+	}
+	r.MD5, r.SHA256 = "", pinned.SHA256
+	if slices.Contains(r.URLs, pinned.URL) {
+		r.URLs = preferred(pinned.URL, r.URLs)
+	}
+	b, err := s.Fetch.Get(ctx, r)
+	sum, other := errors.AsType[*fetch.ChecksumError](err)
+	if !other {
+		return b, err
+	}
+	drift := &lock.DriftError{Input: pinned.Name, What: "sha256", Want: sum.Want, Got: sum.Got, Command: s.pins.Command}
+	if s.Strict || s.purpose == forLock {
+		return nil, drift
+	}
+	return nil, fail.Wrap(fail.Verification, fmt.Errorf("%w, as the lock says", err), drift.Hint())
+}
