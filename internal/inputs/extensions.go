@@ -26,59 +26,57 @@ type extension struct {
 	why    []string // as in [lock.Input]
 }
 
-// extensions gets the extensions of the plan, and those that only single files are taken from. A mirror
-// without an ssh server is no reason not to lock a configuration that needs none.
+// extensions gets the extensions of the plan. A mirror without an ssh server is no reason not to lock a
+// configuration that needs none.
 func (g *Gathering) extensions(ctx context.Context) error {
 	err := g.install(ctx, g.plan.Extensions)
 	if errors.Is(err, fetch.ErrNotFound) && len(g.own.Extensions) < len(g.plan.Extensions) && g.install(ctx, g.own.Extensions) == nil {
 		g.src.say(ui.Warning, "lock", "", err.Error()+": the lock is made without what the profiles dev and debug need")
-		err = nil
+		return nil
 	}
+	return err
+}
+
+// install gets extensions and everything that they depend on, and those that files are picked from.
+func (g *Gathering) install(ctx context.Context, names []string) error {
+	done := g.src.step("resolve")
+	whole, err := g.closure(ctx, names)
 	if err != nil {
 		return err
 	}
-	defer g.src.step("fetch")()
-	return g.picks(ctx)
-}
-
-// install gets extensions and everything that they depend on.
-func (g *Gathering) install(ctx context.Context, names []string) error {
-	done := g.src.step("resolve")
-	es, err := g.closure(ctx, names)
+	picked, err := g.picks(ctx)
 	done()
 	if err != nil {
 		return err
 	}
 	defer g.src.step("fetch")()
-	if err := g.download(ctx, es); err != nil {
+	if err := g.download(ctx, slices.Concat(whole, picked)); err != nil {
 		return err
 	}
-	for _, e := range es {
+	for _, e := range whole {
 		g.out.Extensions = append(g.out.Extensions, e.File)
 	}
 	return nil
 }
 
-// picks gets the extensions that only single files are taken from.
-func (g *Gathering) picks(ctx context.Context) error {
+// picks looks up the extensions that only single files are taken from.
+func (g *Gathering) picks(ctx context.Context) (out []*extension, err error) {
 	for _, p := range g.plan.Config.Picks {
 		file, err := g.fileName(p.Extension)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		x, err := g.digest(ctx, file)
 		if g.missing(err, file) {
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		x.Item, x.why = tcz.Item{File: file}, []string{lock.WhyPick}
-		if err := g.download(ctx, []*extension{x}); err != nil {
-			return err
-		}
+		out = append(out, x)
 	}
-	return nil
+	return out, nil
 }
 
 // fileName turns a wanted name into the name that mirrors have. It is the place to choose among

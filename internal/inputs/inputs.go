@@ -125,14 +125,9 @@ func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	var dirs []string
-	owner := map[string]Mirror{}
-	for _, m := range g.src.mirrors {
-		dirs = append(dirs, m.Release, m.Archived)
-		owner[m.Release], owner[m.Archived] = m, m
-	}
-	r := fetch.Request{Name: name, MaxSize: maxISO, Check: fetch.RefuseHTML}
+	dirs := g.src.isoDirs()
 	dir := dirs[0]
+	r := fetch.Request{Name: name, MaxSize: maxISO, Check: fetch.RefuseHTML}
 	if pinned != nil {
 		r.MD5 = pinned.MD5
 	} else if r.MD5, dir, err = g.src.sum(ctx, dirs, name); errors.Is(err, fetch.ErrNotFound) {
@@ -145,7 +140,7 @@ func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.src.prefer(owner[dir])
+	g.src.prefer(dir)
 	g.note(lock.Input{Kind: lock.ISO, Name: name, MD5: r.MD5, Why: []string{lock.WhyConfig}}, b, r.URLs)
 	return b, nil
 }

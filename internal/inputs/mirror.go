@@ -69,7 +69,7 @@ func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string,
 		return nil, err
 	}
 	head := mirrorMark + ": every source is in this folder.\n"
-	if err := put(filepath.Join(dir, mirrorConfig), append([]byte(head), text...)); err != nil {
+	if _, err := wholefile.Update(filepath.Join(dir, mirrorConfig), append([]byte(head), text...)); err != nil {
 		return nil, err
 	}
 	_, err = l.Save(filepath.Join(dir, lock.FileName))
@@ -114,13 +114,22 @@ func (r *Resolved) copyTo(ctx context.Context, name string, in lock.Input) error
 }
 
 // writeSidecars writes the small files next to an input, and removes those of an earlier run that it
-// no longer has.
+// no longer has. They are made from the lock alone, so that a mirror has the same bytes whenever it is
+// written.
 func writeSidecars(name string, in lock.Input) error {
-	files := sidecars(in)
-	for _, suffix := range []string{".md5.txt", ".dep", ".info"} {
-		text, ok := files[suffix]
-		if ok {
-			if err := put(name+suffix, []byte(text)); err != nil {
+	var md5, dep, info string
+	if in.MD5 != "" {
+		md5 = in.MD5 + "  " + in.Name + "\n"
+	}
+	if len(in.Needs) > 0 {
+		dep = strings.Join(in.Needs, "\n") + "\n"
+	}
+	if in.Kind == lock.TCZ && in.Licence != "" {
+		info = fmt.Sprintf("Title:          %s\nCopying-policy: %s\nSize:           %d\n", tcz.Base(in.Name), in.Licence, in.Size)
+	}
+	for suffix, text := range map[string]string{".md5.txt": md5, ".dep": dep, ".info": info} {
+		if text != "" {
+			if _, err := wholefile.Update(name+suffix, []byte(text)); err != nil {
 				return err
 			}
 		} else if err := os.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -128,36 +137,6 @@ func writeSidecars(name string, in lock.Input) error {
 		}
 	}
 	return nil
-}
-
-// sidecars returns the small files that a mirror has next to an input, by their suffixes. They are made
-// from the lock alone, so that a mirror has the same bytes whenever it is written.
-func sidecars(in lock.Input) map[string]string {
-	out := map[string]string{}
-	if in.MD5 != "" {
-		out[".md5.txt"] = in.MD5 + "  " + in.Name + "\n"
-	}
-	if in.Kind != lock.TCZ {
-		return out
-	}
-	if len(in.Needs) > 0 {
-		out[".dep"] = strings.Join(in.Needs, "\n") + "\n"
-	}
-	if in.Licence != "" {
-		out[".info"] = fmt.Sprintf("Title:          %s\nCopying-policy: %s\nSize:           %d\n", tcz.Base(in.Name), in.Licence, in.Size)
-	}
-	return out
-}
-
-// put writes a small file, unless it has that text already.
-func put(name string, text []byte) error {
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) { //nolint:gosec // inside the mirror
-		return nil
-	}
-	return wholefile.Write(name, func(out io.Writer) error {
-		_, err := out.Write(text)
-		return err
-	})
 }
 
 func sha256Of(ctx context.Context, name string) (string, error) {

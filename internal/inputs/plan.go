@@ -26,9 +26,8 @@ type Plan struct {
 	Extensions []string
 }
 
-// Mirror is a Tiny Core mirror: its address, and its folders.
+// Mirror is the folders of a Tiny Core mirror.
 type Mirror struct {
-	Base string
 	// Release holds the newest release of the series, Archive a folder for each older one, and Archived
 	// is the wanted release's there.
 	Release, Archive, Archived string
@@ -57,25 +56,22 @@ func NewPlan(c config.Config) (*Plan, error) {
 	return p, nil
 }
 
-func newMirror(base string, c *config.Config) (Mirror, error) {
-	m := Mirror{Base: base}
-	series := majorOf(c.Release) + ".x"
-	for _, folder := range []struct {
-		to   *string
-		path []string
-	}{
-		{&m.Release, []string{series, c.Arch, "release"}},
-		{&m.Archive, []string{series, c.Arch, "archive"}},
-		{&m.Archived, []string{series, c.Arch, "archive", c.Release}},
-		{&m.TCZ, []string{series, c.Arch, "tcz"}},
-		{&m.Archives, []string{"archives"}},
-	} {
-		var err error
-		if *folder.to, err = fetch.Join(base, folder.path...); err != nil {
-			return Mirror{}, err
+func newMirror(base string, c *config.Config) (m Mirror, err error) {
+	join := func(path ...string) string {
+		address, wrong := fetch.Join(base, path...)
+		if wrong != nil {
+			err = wrong
 		}
+		return address
 	}
-	return m, nil
+	series := majorOf(c.Release) + ".x"
+	return Mirror{
+		Release:  join(series, c.Arch, "release"),
+		Archive:  join(series, c.Arch, "archive"),
+		Archived: join(series, c.Arch, "archive", c.Release),
+		TCZ:      join(series, c.Arch, "tcz"),
+		Archives: join("archives"),
+	}, err
 }
 
 func majorOf(release string) string {
@@ -89,14 +85,6 @@ func (p *Plan) forEveryProfile() *Plan {
 	all.Config.Profile = "dev" // debug needs no more
 	all.Extensions = all.Config.AllExtensions()
 	return &all
-}
-
-// followed tells which defaults the release has replaced, or returns "".
-func (p *Plan) followed() string {
-	if len(p.Followed) == 0 {
-		return ""
-	}
-	return "for " + p.Series.Name() + ", where you chose nothing else: " + strings.Join(p.Followed, "; ") + " (see `mkbuild releases`)"
 }
 
 // fileNames turns names of extensions into file names, each once and where it stands last: of the names

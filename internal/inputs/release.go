@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mkbuild/internal/fail"
@@ -17,19 +15,15 @@ import (
 // can be had: the release does not exist, or only its digest is missing.
 func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 	iso := p.ISO
-	for _, m := range s.mirrors {
-		for _, dir := range []string{m.Release, m.Archived} {
-			if slices.Contains(s.list(ctx, dir), iso) {
-				return fail.New(fail.Network, fmt.Sprintf("check %s of %s: %s.md5.txt is missing beside it", iso, dir, iso),
-					"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+iso+" >"+iso+".md5.txt")
-			}
+	for _, dir := range s.isoDirs() {
+		if slices.Contains(s.list(ctx, dir), iso) {
+			return fail.New(fail.Network, fmt.Sprintf("check %s of %s: %s.md5.txt is missing beside it", iso, dir, iso),
+				"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+iso+" >"+iso+".md5.txt")
 		}
 	}
-	hint := "the mirrors could not be listed; look at their release/ and archive/ folders for a version, then --release VERSION"
+	hint := "`mkbuild releases` lists the series; look at the mirror's release/ and archive/ folders of one for a version, then --release VERSION"
 	if known := s.releases(ctx, p); len(known) > 0 {
 		hint = "the mirror has " + strings.Join(known, ", ") + ": try --release " + known[len(known)-1]
-	} else if series := s.series(ctx); len(series) > 0 {
-		hint = "the mirror has releases of " + strings.Join(series, ", ") + ": look into the folders release/ and archive/ of one for a version, then --release VERSION"
 	}
 	return &fail.Error{Class: fail.Usage, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}
 }
@@ -63,25 +57,4 @@ func (s *source) releases(ctx context.Context, p *Plan) []string {
 		}
 	}
 	return slices.SortedFunc(maps.Keys(found), func(a, b string) int { return found[a].Compare(found[b]) })
-}
-
-// seriesFolder is the folder of a series.
-var seriesFolder = regexp.MustCompile(`^([0-9]{1,3})\.x$`)
-
-// series lists the series that the mirrors have, oldest first.
-func (s *source) series(ctx context.Context) []string {
-	found := map[int]bool{}
-	for _, m := range s.mirrors {
-		for _, name := range s.list(ctx, m.Base) {
-			if folder := seriesFolder.FindStringSubmatch(name); folder != nil {
-				major, _ := strconv.Atoi(folder[1]) // three digits
-				found[major] = true
-			}
-		}
-	}
-	var out []string
-	for _, major := range slices.Sorted(maps.Keys(found)) {
-		out = append(out, fmt.Sprintf("%d.x", major))
-	}
-	return out
 }

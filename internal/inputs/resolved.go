@@ -97,8 +97,9 @@ func (r *Resolved) Gems() ([]*rubygems.Gem, error) {
 	return out, nil
 }
 
-// read reads an input once.
+// read reads an input once. A panic of a parser is an error of the file.
 func (r *Resolved) read(kind, name string, blob *fetch.Blob) (c *content, err error) {
+	defer fail.Recover(name, &err)
 	key := inputName{kind, name}
 	if c := r.contents[key]; c != nil {
 		return c, nil
@@ -130,8 +131,7 @@ func readTCZ(blob *fetch.Blob, name string) (*content, error) {
 	return &content{tree: t, time: packed}, nil
 }
 
-func (r *Resolved) readGem(blob *fetch.Blob, name string) (_ *content, err error) {
-	defer fail.Recover(name, &err)
+func (r *Resolved) readGem(blob *fetch.Blob, name string) (*content, error) {
 	g, err := rubygems.ReadGem(blob.Reader(), name)
 	if err != nil {
 		return nil, err
@@ -144,8 +144,7 @@ func (r *Resolved) readGem(blob *fetch.Blob, name string) (_ *content, err error
 	return &content{gem: g, time: g.MTime}, err
 }
 
-func readArchive(blob *fetch.Blob, name string) (_ *content, err error) {
-	defer fail.Recover(name, &err)
+func readArchive(blob *fetch.Blob, name string) (*content, error) {
 	t, err := overlay.ReadTar(blob.Reader(), name, overlay.Limits{})
 	if err != nil {
 		return nil, err

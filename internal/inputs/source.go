@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
@@ -56,8 +57,8 @@ type source struct {
 // newSource holds the lock against the plan.
 func newSource(p *Plan, o Options, why purpose) (*source, error) {
 	s := &source{Options: o, purpose: why, mirrors: p.Mirrors}
-	if text := p.followed(); text != "" && why == forImage {
-		s.say(ui.Info, "plan", p.Config.Release, text)
+	if len(p.Followed) > 0 && why == forImage {
+		s.say(ui.Info, "plan", p.Config.Release, "for "+p.Series.Name()+", where you chose nothing else: "+strings.Join(p.Followed, "; ")+" (see `mkbuild releases`)")
 	}
 	l, c := o.Lock, &p.Config
 	switch {
@@ -94,15 +95,22 @@ func (s *source) step(name string) func() {
 	return s.Step(name)
 }
 
-// prefer puts a mirror before the others.
-func (s *source) prefer(first Mirror) {
-	rest := slices.DeleteFunc(slices.Clone(s.mirrors), func(m Mirror) bool { return m == first })
-	s.mirrors = append([]Mirror{first}, rest...)
+// prefer puts the mirror of a folder with ISOs before the others.
+func (s *source) prefer(dir string) {
+	has := func(m Mirror) bool { return m.Release == dir || m.Archived == dir }
+	at := slices.IndexFunc(s.mirrors, has)
+	s.mirrors = append([]Mirror{s.mirrors[at]}, slices.DeleteFunc(slices.Clone(s.mirrors), has)...)
 }
 
-// tczDirs are the folders of extensions.
-func (s *source) tczDirs() []string {
-	var out []string
+// isoDirs are the folders that may have the ISO, tczDirs those of extensions.
+func (s *source) isoDirs() (out []string) {
+	for _, m := range s.mirrors {
+		out = append(out, m.Release, m.Archived)
+	}
+	return out
+}
+
+func (s *source) tczDirs() (out []string) {
 	for _, m := range s.mirrors {
 		out = append(out, m.TCZ)
 	}

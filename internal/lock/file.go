@@ -135,13 +135,7 @@ func (l *Lock) Save(name string) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("write lock: %w", err)
 	}
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) { //nolint:gosec // the user's own choice
-		return false, nil
-	}
-	return true, wholefile.Write(name, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return wholefile.Update(name, text)
 }
 
 // relative makes the path of an input hold wherever the lock and its mirror are moved to together.

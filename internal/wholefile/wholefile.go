@@ -8,6 +8,7 @@
 package wholefile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,17 @@ func Write(name string, fill func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
+}
+
+// Update writes a file with a text, unless the file has that text already. It reports whether it wrote.
+func Update(name string, text []byte) (changed bool, err error) {
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) { //nolint:gosec // the caller's choice
+		return false, nil
+	}
+	return true, Write(name, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 }
 
 // File is an output that has no name before [File.CommitAs], or is gone once it is closed.
