@@ -112,14 +112,7 @@ func releaseOf(root *os.Root, kernel string) string {
 		return ""
 	}
 	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil {
-		return ""
-	}
-	release, err := tcz.KernelRelease(f, info.Size())
-	if err != nil {
-		return ""
-	}
+	release, _ := tcz.KernelRelease(f)
 	return release
 }
 

@@ -5,7 +5,10 @@
 // environment, and holds secrets in a type that prints REDACTED.
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Config is everything that decides the content of an image. [Default] fills it.
 type Config struct {
@@ -163,14 +166,9 @@ func (c *Config) HasSSH() bool { return c.Profile == "dev" || c.Profile == "debu
 
 // AllExtensions returns the extensions of the profile, openssh included where it belongs.
 func (c *Config) AllExtensions() []string {
-	out := append([]string(nil), c.Extensions...)
-	if !c.HasSSH() {
-		return out
+	out := slices.Clone(c.Extensions)
+	if c.HasSSH() && !slices.ContainsFunc(out, func(e string) bool { return strings.TrimSuffix(e, ".tcz") == "openssh" }) {
+		out = append(out, "openssh")
 	}
-	for _, e := range out {
-		if strings.TrimSuffix(e, ".tcz") == "openssh" {
-			return out
-		}
-	}
-	return append(out, "openssh")
+	return out
 }

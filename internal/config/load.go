@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"cmp"
+	_ "embed" // for Template
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,12 @@ import (
 
 	"mkbuild/internal/fail"
 )
+
+// Template is the commented mkbuild.yaml that `mkbuild init` writes. The defaults come from it, so that
+// the two cannot differ.
+//
+//go:embed default.yaml
+var Template []byte
 
 // Mistake returns the error of a mistake in a config file or flag. where is the place, such as
 // "mkbuild.yaml:12" or "--release"; next is what to type next, and may be empty.
@@ -72,4 +79,88 @@ func positioned(name string, err error) error {
 		what = fmt.Sprintf("unknown key %q", f[1])
 	}
 	return Mistake(name+":"+m[1], what, "")
+}
+
+// ParseSettings reads settings of mk-client from a file of their own: the lines that mkbuild.yaml has
+// below client.settings, or the same as a flat JSON object.
+func ParseSettings(name string, text []byte) (map[string]string, error) {
+	var out map[string]string
+	what := ""
+	if err := yaml.Unmarshal(text, &out); err != nil {
+		what = fmt.Sprintf("no list of settings: %v", err)
+	} else if len(out) == 0 {
+		what = "it holds no settings"
+	}
+	if what != "" {
+		return nil, Mistake(name, what, "write it as below client.settings in mkbuild.yaml, for example: server: razor.example:8150")
+	}
+	return out, nil
+}
+
+// eachPath replaces every path of the configuration, but those of authorized keys, by what fn
+// makes of it. isURL says that it may be a URL instead.
+func (c *Config) eachPath(fn func(p string, isURL bool) string) {
+	put := func(p *string, isURL bool) {
+		if *p != "" {
+			*p = fn(*p, isURL)
+		}
+	}
+	lists := []URLs{c.Mirrors, c.Gems.Source}
+	if c.RubyGems != nil {
+		lists = append(lists, c.RubyGems.URL)
+	}
+	if c.MCollective != nil {
+		lists = append(lists, c.MCollective.URL)
+		for _, v := range c.MCollective.Server {
+			if v != nil {
+				put(&v.file, false)
+			}
+		}
+	}
+	for _, g := range c.Gems.Install {
+		lists = append(lists, g.URL)
+	}
+	for _, l := range lists {
+		for i := range l {
+			put(&l[i], true)
+		}
+	}
+	for i := range c.Overlay {
+		put(&c.Overlay[i].Source, false)
+	}
+	put(&c.Client.CA, false)
+}
+
+// relocate makes the paths of a config file absolute: they are relative to its folder.
+func (c *Config) relocate(dir string) {
+	c.OpenSSH.dir = dir
+	c.eachPath(func(p string, isURL bool) string {
+		if isURL && strings.Contains(p, "://") {
+			return p
+		}
+		return under(dir, p)
+	})
+}
+
+// under joins a relative path to dir and leaves "~/" for [Config.ExpandHome].
+func under(dir, p string) string {
+	if filepath.IsAbs(p) || strings.HasPrefix(p, "~/") {
+		return p
+	}
+	return filepath.Join(dir, p)
+}
+
+// ExpandHome puts the user's home folder in place of the "~" of every path that begins with
+// "~/", as a shell would do on the command line.
+func (c *Config) ExpandHome(home string) {
+	expand := func(p string) string {
+		if rest, ok := strings.CutPrefix(p, "~/"); ok {
+			return filepath.Join(home, rest)
+		}
+		return p
+	}
+	c.eachPath(func(p string, _ bool) string { return expand(p) })
+	for i, k := range c.OpenSSH.AuthorizedKeys {
+		c.OpenSSH.AuthorizedKeys[i] = expand(k) // no key begins so
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,29 +15,25 @@ import (
 // redacted stands where a secret was.
 const redacted = "REDACTED"
 
-// hostKeys are the keys whose values say where something comes from or goes to, not what it is:
-// mirrors, URLs, paths on the machine that builds. Nothing of an image's content depends on them.
-func hostKeys() []string {
-	return []string{"mirrors", "url", "source", "ca", "authorized_keys", "name"}
-}
-
 // Public returns the configuration as it may be published with an image: the members of
-// mkbuild.yaml that decide on the image's content, as JSON with sorted keys. Mirrors, URLs, paths
-// of the machine that built it and the names of outputs are left out; so are the authorized keys,
-// which stand in files more often than not. Every value of server.cfg, and each client setting and
-// kernel argument that looks like a secret, reads REDACTED. [Parse] takes the result.
+// mkbuild.yaml that decide on the image's content, as JSON with sorted keys. It leaves out mirrors, URLs,
+// paths of the machine that built it, the names of outputs, and the authorized keys, which mostly
+// stand in files. Every value of server.cfg, and each client setting and kernel argument that looks
+// like a secret, reads REDACTED. [Parse] takes the result.
 func (c *Config) Public() (json.RawMessage, error) {
-	all, err := c.members()
+	public := *c
+	public.Boot.Append = RedactArguments(c.Boot.Append)
+	public.Client.Settings = maps.Clone(c.Client.Settings)
+	for key, v := range c.Client.Settings {
+		if looksSecret(key, v) {
+			public.Client.Settings[key] = redacted
+		}
+	}
+	all, err := public.members()
 	if err != nil {
 		return nil, err
 	}
 	prune(all, "")
-	if client, ok := all["client"].(map[string]any); ok {
-		redactSettings(client["settings"])
-	}
-	if boot, ok := all["boot"].(map[string]any); ok {
-		boot["append"] = RedactArguments(c.Boot.Append)
-	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -46,7 +43,7 @@ func (c *Config) Public() (json.RawMessage, error) {
 	return bytes.TrimSpace(out.Bytes()), nil
 }
 
-// members is the configuration as the maps and lists of its text.
+// members returns the configuration as the maps and lists of its text.
 func (c *Config) members() (map[string]any, error) {
 	text, err := yaml.Marshal(c) // secrets marshal as REDACTED
 	if err != nil {
@@ -59,32 +56,22 @@ func (c *Config) members() (map[string]any, error) {
 	return all, nil
 }
 
-// prune drops what [hostKeys] names at every depth. The names of gems stay, and so does whatever
-// the user has called "source" inside server.cfg or the client's settings.
+// prune drops the keys, at every depth, whose values say where something comes from or goes to, not
+// what it is: nothing of an image's content depends on them.
 func prune(v any, under string) {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, value := range v {
-			if slices.Contains(hostKeys(), key) && (key != "name" || under == "image") {
+			switch {
+			case slices.Contains([]string{"mirrors", "url", "source", "ca", "authorized_keys"}, key), key == "name" && under == "image":
 				delete(v, key)
-				continue
-			}
-			if key != "server" && key != "settings" {
+			case key != "server" && key != "settings": // the keys inside these are the user's
 				prune(value, key)
 			}
 		}
 	case []any:
 		for _, item := range v {
 			prune(item, under)
-		}
-	}
-}
-
-func redactSettings(settings any) {
-	m, _ := settings.(map[string]any)
-	for key, v := range m {
-		if text, ok := v.(string); ok && looksSecret(key, text) {
-			m[key] = redacted
 		}
 	}
 }
@@ -100,8 +87,7 @@ func RedactArguments(args string) string {
 	return strings.Join(words, " ")
 }
 
-// HasSecrets reports whether some client setting looks like a secret, so that the file that holds
-// the settings does, too.
+// HasSecrets reports whether some client setting looks like a secret.
 func (c *Client) HasSecrets() bool {
 	for key, v := range c.Settings {
 		if looksSecret(key, v) {
@@ -121,4 +107,102 @@ func looksSecret(key, value string) bool {
 	}
 	u, err := url.Parse(value)
 	return err == nil && u.User != nil
+}
+
+// Restore returns the configuration that public, a result of [Config.Public], was made of. What is
+// left out there comes from c: mirrors, URLs, keys, the sources of the user's own files, and
+// secrets. It fails with a [Mistake] where c does not have it.
+func (c *Config) Restore(public []byte) (Config, error) {
+	out, err := Parse("the manifest", public)
+	if err != nil {
+		return Config{}, err
+	}
+	out.Mirrors, out.OpenSSH, out.Client.CA, out.Image.Name = c.Mirrors, c.OpenSSH, c.Client.CA, c.Image.Name
+	out.restoreURLs(c)
+	for _, part := range []func(*Config) error{out.restoreServer, out.restoreSettings, out.restoreArguments, out.restoreOverlay} {
+		if err := part(c); err != nil {
+			return Config{}, err
+		}
+	}
+	return out, nil
+}
+
+func (c *Config) restoreURLs(from *Config) {
+	if c.RubyGems != nil && from.RubyGems != nil {
+		c.RubyGems.URL = from.RubyGems.URL
+	}
+	if c.MCollective != nil && from.MCollective != nil {
+		c.MCollective.URL = from.MCollective.URL
+	}
+	c.Gems.Source = from.Gems.Source
+	for i := range c.Gems.Install {
+		at := slices.IndexFunc(from.Gems.Install, func(g Gem) bool { return g.Name == c.Gems.Install[i].Name })
+		if at >= 0 {
+			c.Gems.Install[i].URL = from.Gems.Install[at].URL
+		}
+	}
+}
+
+// lacking is the error of a secret or a file that is not where it has to come from.
+func lacking(where, what string) error {
+	return Mistake(where, what+" is not in the manifest, and not in the configuration", "name the configuration that the image was built with: --config FILE")
+}
+
+func (c *Config) restoreServer(from *Config) error {
+	if c.MCollective == nil {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.MCollective.Server)) { // the same error every time
+		if c.MCollective.Server[key] == nil {
+			continue // a key that was taken out
+		}
+		var known *Value
+		if from.MCollective != nil {
+			known = from.MCollective.Server[key]
+		}
+		if known == nil {
+			return lacking("mcollective.server."+key, "its value")
+		}
+		c.MCollective.Server[key] = known
+	}
+	return nil
+}
+
+func (c *Config) restoreSettings(from *Config) error {
+	for _, key := range slices.Sorted(maps.Keys(c.Client.Settings)) {
+		if c.Client.Settings[key] != redacted {
+			continue
+		}
+		known, ok := from.Client.Settings[key]
+		if !ok {
+			return lacking("client.settings."+key, "its value")
+		}
+		c.Client.Settings[key] = known
+	}
+	return nil
+}
+
+func (c *Config) restoreArguments(from *Config) error {
+	switch {
+	case RedactArguments(from.Boot.Append) == c.Boot.Append:
+		c.Boot.Append = from.Boot.Append
+	case strings.Contains(c.Boot.Append, "="+redacted):
+		return lacking("boot.append", "a value of "+c.Boot.Append)
+	}
+	return nil
+}
+
+func (c *Config) restoreOverlay(from *Config) error {
+	for i := range c.Overlay {
+		o := &c.Overlay[i]
+		at := slices.IndexFunc(from.Overlay, func(u UserFiles) bool { return u.Target == o.Target && u.Owner == o.Owner })
+		if i < len(from.Overlay) && from.Overlay[i].Target == o.Target {
+			at = i // two may have one target
+		}
+		if at < 0 {
+			return lacking(fmt.Sprintf("overlay of %s", o.Target), "its source")
+		}
+		o.Source = from.Overlay[at].Source
+	}
+	return nil
 }

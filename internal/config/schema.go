@@ -35,50 +35,43 @@ func Schema() ([]byte, error) {
 	if err := yaml.Unmarshal(Template, &doc); err != nil {
 		return nil, err
 	}
-	s, err := schemaOf(reflect.TypeFor[Config](), doc.Content[0], "")
-	if err != nil {
-		return nil, err
-	}
+	s := schemaOf(reflect.TypeFor[Config](), doc.Content[0], "")
 	s.Draft, s.Title = "http://json-schema.org/draft-07/schema#", "mkbuild.yaml"
 	b, err := json.MarshalIndent(s, "", "  ")
 	return append(b, '\n'), err
 }
 
-// schemaOf describes the type t of a key, such as "gems.mode"; example is its value in the
-// template, nil where that has none.
-func schemaOf(t reflect.Type, example *yaml.Node, key string) (*schema, error) {
+// schemaOf describes the type t of a key, such as "gems.mode". example is its value in the
+// template, or nil.
+func schemaOf(t reflect.Type, example *yaml.Node, key string) *schema {
 	switch t {
 	case reflect.TypeFor[URLs]():
-		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: orNull("array"), Items: &schema{Type: "string"}}}}, nil
+		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: orNull("array"), Items: &schema{Type: "string"}}}}
 	case reflect.TypeFor[*Value]():
 		source := map[string]*schema{"file": {Type: "string"}, "env": {Type: "string"}}
-		return &schema{AnyOf: []*schema{{Type: orNull("string", "number", "boolean")}, {Type: "object", Properties: source, Additional: false, MinProps: 1, MaxProps: 1}}}, nil
+		return &schema{AnyOf: []*schema{{Type: orNull("string", "number", "boolean")}, {Type: "object", Properties: source, Additional: false, MinProps: 1, MaxProps: 1}}}
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return stringSchema(key), nil
+		return stringSchema(key)
 	case reflect.Bool:
-		return &schema{Type: "boolean"}, nil
+		return &schema{Type: "boolean"}
 	case reflect.Int:
-		return &schema{Type: "integer"}, nil
+		return &schema{Type: "integer"}
 	case reflect.Pointer:
-		s, err := schemaOf(t.Elem(), example, key)
-		if name, ok := "", false; err == nil {
-			if name, ok = s.Type.(string); ok {
-				s.Type = orNull(name)
-			}
+		s := schemaOf(t.Elem(), example, key)
+		if name, ok := s.Type.(string); ok {
+			s.Type = orNull(name)
 		}
-		return s, err
+		return s
 	case reflect.Slice:
-		items, err := schemaOf(t.Elem(), nil, key+"[]")
-		return &schema{Type: orNull("array"), Items: items}, err
+		return &schema{Type: orNull("array"), Items: schemaOf(t.Elem(), nil, key+"[]")}
 	case reflect.Map:
-		values, err := schemaOf(t.Elem(), nil, key+"{}")
-		return &schema{Type: orNull("object"), Additional: values}, err
+		return &schema{Type: orNull("object"), Additional: schemaOf(t.Elem(), nil, key+"{}")}
 	case reflect.Struct:
 		return structSchema(t, example, key)
 	}
-	return nil, fmt.Errorf("schema of %s: no rule for the type %s", key, t)
+	panic(fmt.Sprintf("config: schema of %s: no rule for the type %s", key, t)) // a test makes it: cannot happen in a release
 }
 
 // orNull also takes a key that is there without a value, as YAML has it.
@@ -103,7 +96,7 @@ func stringSchema(key string) *schema {
 	return s
 }
 
-func structSchema(t reflect.Type, example *yaml.Node, key string) (*schema, error) {
+func structSchema(t reflect.Type, example *yaml.Node, key string) *schema {
 	s := &schema{Type: orNull("object"), Properties: map[string]*schema{}, Additional: false}
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
@@ -111,22 +104,17 @@ func structSchema(t reflect.Type, example *yaml.Node, key string) (*schema, erro
 			continue
 		}
 		k, v := lookup(example, name)
-		p, err := schemaOf(t.Field(i).Type, v, strings.TrimPrefix(key+"."+name, "."))
-		if err != nil {
-			return nil, err
-		}
+		p := schemaOf(t.Field(i).Type, v, strings.TrimPrefix(key+"."+name, "."))
 		p.Description = comments(k, v)
 		if v != nil && v.Kind == yaml.ScalarNode {
-			if err := v.Decode(&p.Default); err != nil {
-				return nil, err
-			}
+			_ = v.Decode(&p.Default) // a scalar has no rules to break
 		}
 		s.Properties[name] = p
 	}
-	return s, nil
+	return s
 }
 
-// lookup finds a key of a mapping with its value, nil where it has none.
+// lookup returns a key of a mapping and its value, or nil.
 func lookup(n *yaml.Node, name string) (key, value *yaml.Node) {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil, nil

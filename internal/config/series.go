@@ -8,15 +8,6 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// Gems for Rubies that bring RubyGems and JSON along. Facter 2.5.7 is the last without dependencies and
-// runs on Ruby 1.9 to 3.1. Ruby 3.2 dropped what it calls, so later series get Facter 4, which needs Ruby
-// 2.5 and /etc/os-release; Tiny Core has had that since 9.x.
-const (
-	facterTwo, facterFour = "2.5.7", "4.10.0"
-	firstWithFacterFour   = 10
-	lastMCollective       = "2.12.5"
-)
-
 // FollowRelease replaces the defaults, which are those of 4.5.2 with its Ruby 1.8, by the values of the
 // release's own series. A value that the user changed stays. It returns the series and a remark for
 // each group of values that it replaced.
@@ -55,19 +46,23 @@ func modernRuby(c *Config, def Config, major int) (changed []string) {
 		c.MCollective = nil
 		changed = append(changed, "no MCollective")
 	default:
+		const last = "2.12.5"
 		m := *c.MCollective
-		m.Version = lastMCollective
+		m.Version = last
 		c.MCollective = &m
-		changed = append(changed, "MCollective "+lastMCollective)
+		changed = append(changed, "MCollective "+last)
 	}
 	return changed
 }
 
+// modernGems returns the gems for Rubies that bring RubyGems and JSON along. Facter 2.5.7 is the last
+// without dependencies and runs on Ruby 1.9 to 3.1. Ruby 3.2 dropped what it calls, so later series get
+// Facter 4, which needs Ruby 2.5 and /etc/os-release; Tiny Core has had that since 9.x.
 func modernGems(major int) []Gem {
-	if major < firstWithFacterFour {
-		return []Gem{{Name: "facter", Version: facterTwo}}
+	if major < 10 {
+		return []Gem{{Name: "facter", Version: "2.5.7"}}
 	}
-	return []Gem{{Name: "hocon", Version: "1.3.1"}, {Name: "thor", Version: "1.2.1"}, {Name: "facter", Version: facterFour}}
+	return []Gem{{Name: "hocon", Version: "1.3.1"}, {Name: "thor", Version: "1.2.1"}, {Name: "facter", Version: "4.10.0"}}
 }
 
 func named(gems []Gem) string {

@@ -62,23 +62,13 @@ func Choices(key string) []string {
 	return nil
 }
 
-func oneOf(key, got string) error {
-	want := Choices(key)
-	if slices.Contains(want, got) {
-		return nil
-	}
-	return Mistake(key, fmt.Sprintf("%q is none of %s", got, strings.Join(want, ", ")), "choose one of "+strings.Join(want, ", "))
-}
-
 func (c *Config) checkChoices() error {
-	for _, err := range []error{
-		oneOf("arch", c.Arch),
-		oneOf("profile", c.Profile),
-		oneOf("gems.mode", c.Gems.Mode),
-		oneOf("initrd.layout", c.Initrd.Layout),
+	for _, chosen := range []struct{ key, value string }{
+		{"arch", c.Arch}, {"profile", c.Profile}, {"gems.mode", c.Gems.Mode}, {"initrd.layout", c.Initrd.Layout},
 	} {
-		if err != nil {
-			return err
+		if all := Choices(chosen.key); !slices.Contains(all, chosen.value) {
+			list := strings.Join(all, ", ")
+			return Mistake(chosen.key, fmt.Sprintf("%q is none of %s", chosen.value, list), "choose one of "+list)
 		}
 	}
 	if c.Initrd.Compress != "normal" {
@@ -94,24 +84,19 @@ func (c *Config) checkSources() error {
 	if len(c.Mirrors) == 0 {
 		return Mistake("mirrors", "no mirror to fetch from", "for example: --mirror http://distro.ibiblio.org/tinycorelinux/")
 	}
-	if err := extensionNames("extensions", c.Extensions); err != nil {
-		return err
-	}
-	if err := extensionNames("missing", c.Missing); err != nil {
-		return err
+	for _, list := range []struct {
+		where string
+		names []string
+	}{{"extensions", c.Extensions}, {"missing", c.Missing}} {
+		for _, n := range list.names {
+			if !isExtension(n) {
+				return Mistake(list.where, fmt.Sprintf("%.80q is not an extension's name", n), "")
+			}
+		}
 	}
 	for _, p := range c.Picks {
 		if !isExtension(p.Extension) || len(p.Files) == 0 {
 			return Mistake("pick", fmt.Sprintf("extension %q with %d files: both are needed", p.Extension, len(p.Files)), "")
-		}
-	}
-	return nil
-}
-
-func extensionNames(where string, names []string) error {
-	for _, n := range names {
-		if !isExtension(n) {
-			return Mistake(where, fmt.Sprintf("%.80q is not an extension's name", n), "")
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -101,14 +102,7 @@ func (v Value) Resolve(src Sources) (Secret, error) {
 		if err != nil {
 			return "", err
 		}
-		return Secret(trimNewline(b)), nil
+		return Secret(strings.TrimRight(string(b), "\r\n")), nil
 	}
 	return v.text, nil
-}
-
-func trimNewline(b []byte) string {
-	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
-		b = b[:len(b)-1]
-	}
-	return string(b)
 }

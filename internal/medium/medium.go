@@ -272,10 +272,6 @@ func (m *Medium) Tree() (t *overlay.Tree, err error) {
 	return t, nil
 }
 
-// kernelHead holds the whole setup part of a bzImage: at most 64 sectors of 512 bytes
-// (Documentation/x86/boot.rst).
-const kernelHead = 64 << 10
-
 // KernelRelease reads the name of the default entry's kernel: "3.0.21-tinycore".
 func (m *Medium) KernelRelease() (string, error) {
 	r, err := m.Open(m.Kernel)
@@ -283,11 +279,7 @@ func (m *Medium) KernelRelease() (string, error) {
 		return "", err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	head, err := io.ReadAll(io.LimitReader(r, kernelHead))
-	if err != nil {
-		return "", fmt.Errorf("read %s in %s: %w", m.Kernel, m.Name, err)
-	}
-	release, err := tcz.KernelRelease(strings.NewReader(string(head)), int64(len(head)))
+	release, err := tcz.KernelRelease(r)
 	if err != nil {
 		return "", fmt.Errorf("read %s in %s: %w", m.Kernel, m.Name, err)
 	}

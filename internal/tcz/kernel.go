@@ -20,39 +20,30 @@ const (
 	kernelVersionAt = 0x20e // u16, relative to 0x200
 	headerSize      = 0x210
 	maxVersionText  = 512
+	maxSetup        = 64 << 10 // twice the 64 sectors of a boot image's setup part
 )
 
-// KernelRelease returns what uname -r prints once the kernel image of size bytes has booted,
-// such as "3.0.21-tinycore": the first word of the version text that the boot header points to.
-func KernelRelease(vmlinuz io.ReaderAt, size int64) (string, error) {
-	head := make([]byte, headerSize)
-	if err := readFull(vmlinuz, head, 0, size); err != nil {
+// KernelRelease returns what uname -r prints once the kernel image has booted, such as
+// "3.0.21-tinycore": the first word of the version text that the boot header points to. It reads the
+// beginning of the image.
+func KernelRelease(vmlinuz io.Reader) (string, error) {
+	head, err := io.ReadAll(io.LimitReader(vmlinuz, maxSetup))
+	if err != nil {
 		return "", fmt.Errorf("read kernel release: %w", err)
+	}
+	if len(head) < headerSize {
+		return "", fmt.Errorf("read kernel release: %w: it has only %d bytes", ErrNotKernel, len(head))
 	}
 	le := binary.LittleEndian
 	if le.Uint16(head[bootFlagAt:]) != 0xaa55 || string(head[headerMagicAt:headerMagicAt+4]) != "HdrS" {
 		return "", fmt.Errorf("read kernel release: %w: no boot header", ErrNotKernel)
 	}
-	pointer := int64(le.Uint16(head[kernelVersionAt:]))
-	if pointer == 0 {
+	pointer := int(le.Uint16(head[kernelVersionAt:]))
+	if pointer == 0 || pointer+0x200 >= len(head) {
 		return "", fmt.Errorf("read kernel release: %w: it names no version", ErrNotKernel)
 	}
-	text := make([]byte, min(maxVersionText, max(0, size-pointer-0x200)))
-	if err := readFull(vmlinuz, text, pointer+0x200, size); err != nil {
-		return "", fmt.Errorf("read kernel release: %w", err)
-	}
-	return firstWord(text)
-}
-
-// readFull fills b from offset off of a file of size bytes.
-func readFull(r io.ReaderAt, b []byte, off, size int64) error {
-	if off+int64(len(b)) > size {
-		return fmt.Errorf("%w: it has only %d bytes", ErrNotKernel, size)
-	}
-	if n, err := r.ReadAt(b, off); n < len(b) {
-		return fmt.Errorf("read %d bytes at %d, got %d: %w", len(b), off, n, err)
-	}
-	return nil
+	text := head[pointer+0x200:]
+	return firstWord(text[:min(len(text), maxVersionText)])
 }
 
 // firstWord returns the release from the NUL-terminated text "3.0.21-tinycore (root@box) …".

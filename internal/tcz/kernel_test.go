@@ -25,7 +25,7 @@ func TestKernelRelease(t *testing.T) {
 		"4.9.22-piCore-v7+\x00": "4.9.22-piCore-v7+",
 	} {
 		b := bzImage(text)
-		if got, err := KernelRelease(bytes.NewReader(b), int64(len(b))); got != want || err != nil {
+		if got, err := KernelRelease(bytes.NewReader(b)); got != want || err != nil {
 			t.Errorf("%q: got %q, %v", text, got, err)
 		}
 	}
@@ -51,7 +51,7 @@ func TestKernelReleaseRefuses(t *testing.T) {
 		"version with a path": changed(0x400, []byte("3/../../x\x00")...),
 		"version no number":   changed(0x400, []byte("tinycore\x00")...),
 	} {
-		if got, err := KernelRelease(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrNotKernel) {
+		if got, err := KernelRelease(bytes.NewReader(b)); !errors.Is(err, ErrNotKernel) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
@@ -61,7 +61,7 @@ func FuzzKernelRelease(f *testing.F) {
 	f.Add(bzImage("3.0.21-tinycore (x)\x00"))
 	f.Add([]byte("HdrS"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		release, err := KernelRelease(bytes.NewReader(b), int64(len(b)))
+		release, err := KernelRelease(bytes.NewReader(b))
 		if err == nil && !isName(release) {
 			t.Errorf("got %q", release)
 		}
