@@ -1,4 +1,6 @@
-// Mkbuild turns a stock Tiny Core Linux ISO into a Razor microkernel ISO.
+// Mkbuild turns a stock Tiny Core Linux ISO into a Razor microkernel ISO. Each command has a file of its
+// name: flags, options, a call into a room of internal/, and what is printed of the result. No decision
+// about images is made here. Start reading at root.go and iso.go.
 package main
 
 import (

@@ -7,6 +7,8 @@
 // and a kernel from the network through the script that iPXE gets, as in a data centre. Typing
 // them at ISOLINUX's prompt would need no copy, but many menus have no prompt, and giving them by
 // DHCP would need a client that asks there, which mk-client does not.
+//
+// It decides nothing about images: what a boot shows is named by the package qemu. Start reading at [Test].
 package boottest
 
 import (

@@ -1,5 +1,7 @@
 // Package clientbin carries the gzip'd mk-client programs that images get. `make` builds them
 // into bin/ before mkbuild itself; a mkbuild built without them says so.
+//
+// It never builds the programs itself. Start reading at [Program].
 package clientbin
 
 import (

@@ -3,6 +3,8 @@
 //
 // It reads strictly (an unknown key is an error with its line), touches neither network nor
 // environment, and holds secrets in a type that prints REDACTED.
+//
+// Start reading at [Config] and [Load].
 package config
 
 import (

@@ -6,6 +6,8 @@
 // can say what the one outside says. The format is that of Microsoft's "FAT: General Overview of
 // On-Disk Format" 1.03; which of the three widths a table has is decided as UEFI firmware and
 // Linux do it.
+//
+// Start reading at [Open] and [FS.Replace].
 package fat
 
 import (

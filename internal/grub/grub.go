@@ -6,6 +6,8 @@
 // It runs no script: conditions are not decided (what stands in either branch counts), and of
 // variables only those are known that the file itself sets to plain text. The format is that of the
 // GRUB manual, "Writing full configuration files directly".
+//
+// Start reading at [Edit].
 package grub
 
 import (

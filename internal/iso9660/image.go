@@ -10,6 +10,8 @@
 // The package follows ECMA-119 (ISO 9660), IEEE P1281/P1282 drafts 1.10 (SUSP, Rock Ridge), the
 // Joliet specification of 1995 and El Torito 1.0. It refuses what those cannot express in a
 // boot medium: files of 4 GiB and more, interleaved files, zisofs compression.
+//
+// Start reading at [Image].
 package iso9660
 
 import (

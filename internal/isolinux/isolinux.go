@@ -7,6 +7,8 @@
 // The format is that of syslinux's doc/syslinux.txt. What INCLUDE lines name is the caller's to
 // read ([Includes], [Expand]); "config" lines are not followed, and what the package does not know
 // it does not check.
+//
+// Start reading at [Edit].
 package isolinux
 
 import (

@@ -4,6 +4,8 @@
 //
 // The package fetches nothing and decides nothing about images: it is a value ([Lock]), its text
 // ([Load], [Lock.Save]) and the comparison of two of them ([Lock.Compare]).
+//
+// Start reading at [Lock].
 package lock
 
 import (

@@ -3,6 +3,8 @@
 // It always says -accel tcg: old kernels hang on KVM, and a build machine's /dev/kvm may exist
 // and not work. Markers must come from inside the image; a prompt proves nothing. Firmware and
 // boot loaders talk to the serial console, too: without them nobody would know why nothing boots.
+//
+// It reads no image and starts nothing but QEMU. Start reading at [Machine].
 package qemu
 
 import (

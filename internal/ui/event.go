@@ -41,6 +41,8 @@
 //
 // Progress of one item appears at most four times a second. An item is finished when done
 // equals total; that line is never left out.
+//
+// Start reading at [Event] and [Sink].
 package ui
 
 // Level says how much an event matters.
