@@ -8,14 +8,21 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/fail"
 )
 
+// parsed reads a configuration that has to be right.
+func parsed(t testing.TB, name, text string) Config {
+	t.Helper()
+	c, err := Parse(name, []byte(text))
+	testkit.Must(t, err)
+	return c
+}
+
 func TestDefaultIsTheDocumentsList(t *testing.T) {
 	c := Default()
-	if err := c.Validate(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, c.Validate())
 	want := []string{"ruby", "bash", "dmidecode", "lshw", "scsi-KERNEL", "libssl-0.9.8", "firmware-bnx2"}
 	if !reflect.DeepEqual(c.Extensions, want) {
 		t.Errorf("extensions %q, want %q", c.Extensions, want)
@@ -115,10 +122,7 @@ func TestSecretsNeverPrint(t *testing.T) {
 }
 
 func TestValueSources(t *testing.T) {
-	c, err := Parse("x.yaml", []byte("mcollective: {server: {a: plain, b: {env: B}, c: {file: c.txt}, d: null, e: {env: NONE}}}"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := parsed(t, "x.yaml", "mcollective: {server: {a: plain, b: {env: B}, c: {file: c.txt}, d: null, e: {env: NONE}}}")
 	src := Sources{
 		ReadFile: func(string) ([]byte, error) { return []byte("from file\r\n"), nil },
 		Getenv:   func(k string) string { return map[string]string{"B": "from env"}[k] },
@@ -166,4 +170,22 @@ func ExampleDefault() {
 	c := Default()
 	fmt.Println(c.ISOName())
 	// Output: rz_mk_prod-image.0.1.0.iso
+}
+
+func TestExtensionNames(t *testing.T) {
+	for _, bad := range []string{"", ".tcz", "-x", "../x", "a..b", "a/b", "a b", strings.Repeat("a", 200)} {
+		for where, edit := range map[string]func(*Config){
+			"extensions": func(c *Config) { c.Extensions = []string{"ruby", bad} },
+			"missing":    func(c *Config) { c.Missing = []string{bad} },
+			"pick":       func(c *Config) { c.Picks = []Pick{{bad, []string{"bin/x"}}} },
+		} {
+			c := Default()
+			edit(&c)
+			if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "config "+where+": ") {
+				t.Errorf("%s: %q: %v", where, bad, err)
+			}
+		}
+	}
+	c := parsed(t, "mk.yaml", "missing: [mktemp, scsi-KERNEL, a.tcz]\n")
+	testkit.Must(t, c.Validate())
 }

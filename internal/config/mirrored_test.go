@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 const everySection = `
@@ -31,27 +33,17 @@ image: {name: x, version: 1.2}
 func TestMirrored(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	c, err := Parse(filepath.Join(root, "site", "mkbuild.yaml"), []byte(everySection))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := parsed(t, filepath.Join(root, "site", "mkbuild.yaml"), everySection)
 	dir := filepath.Join(root, "mirror")
 	text, notes, err := Mirrored(&c, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, secret := range []string{"hush", "whisper", "hidden", "REDACTED"} {
 		if strings.Contains(string(text), secret) {
 			t.Errorf("%q stands in\n%s", secret, text)
 		}
 	}
-	m, err := Parse(filepath.Join(dir, "mkbuild.yaml"), text)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	if err := m.Validate(); err != nil {
-		t.Errorf("%v\n%s", err, text)
-	}
+	m := parsed(t, filepath.Join(dir, "mkbuild.yaml"), string(text))
+	testkit.Must(t, m.Validate())
 	archive := func(name string) []string { return []string{filepath.Join(dir, "archives", name)} }
 	for _, tt := range []struct {
 		what      string
@@ -82,10 +74,9 @@ func TestMirrored(t *testing.T) {
 	delete(a.Client.Settings, "token")
 	a.OpenSSH, b.OpenSSH = OpenSSH{}, OpenSSH{}
 	one, err := a.members()
-	two, err2 := b.members()
-	if err != nil || err2 != nil {
-		t.Fatal(err, err2)
-	}
+	testkit.Must(t, err)
+	two, err := b.members()
+	testkit.Must(t, err)
 	if got, want := fmt.Sprint(two), fmt.Sprint(one); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -108,15 +99,12 @@ func TestMirroredDefault(t *testing.T) {
 	if err != nil || len(notes) > 0 {
 		t.Errorf("%q, %v", notes, err)
 	}
-	if _, err := Parse("mkbuild.yaml", text); err != nil {
-		t.Error(err)
-	}
+	parsed(t, "mkbuild.yaml", string(text))
 	c.RubyGems, c.MCollective, c.Gems.Install = nil, nil, nil
 	if text, _, err = Mirrored(&c, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	m, err := Parse("mkbuild.yaml", text)
-	if err != nil || m.RubyGems != nil || m.MCollective != nil || len(m.Gems.Install) > 0 {
-		t.Errorf("%+v, %v", m, err)
+	if m := parsed(t, "mkbuild.yaml", string(text)); m.RubyGems != nil || m.MCollective != nil || len(m.Gems.Install) > 0 {
+		t.Errorf("%+v", m)
 	}
 }

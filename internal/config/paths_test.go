@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 const everyPath = `
@@ -21,20 +23,13 @@ func TestPaths(t *testing.T) {
 	dir := t.TempDir()
 	home := filepath.Join(dir, "home", "me")
 	name := filepath.Join(dir, "conf", "mkbuild.yaml")
-	c, err := Parse(name, []byte(everyPath))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := parsed(t, name, everyPath)
 	c.ExpandHome(home)
-	if err := c.Validate(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, c.Validate())
 	conf := filepath.Join(dir, "conf")
 	var secret string
-	_, err = c.MCollective.Server["plugin.psk"].Resolve(Sources{ReadFile: func(name string) ([]byte, error) { secret = name; return nil, nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, err := c.MCollective.Server["plugin.psk"].Resolve(Sources{ReadFile: func(name string) ([]byte, error) { secret = name; return nil, nil }})
+	testkit.Must(t, err)
 	for what, pair := range map[string][2]string{
 		"mirrors":        {strings.Join(c.Mirrors, " "), strings.Join([]string{home + "/m", conf + "/m", "http://h/~/m", "/abs"}, " ")},
 		"rubygems":       {c.RubyGems.Sources()[0], home + "/a/1.8.15.tgz"},
@@ -59,10 +54,7 @@ func TestPaths(t *testing.T) {
 
 // What is not given is not the folder of the config file.
 func TestEmptyPaths(t *testing.T) {
-	c, err := Parse("/conf/mkbuild.yaml", []byte("client: {ca: \"\"}\noverlay: [{target: /}]\nmirrors: [\"\"]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := parsed(t, "/conf/mkbuild.yaml", "client: {ca: \"\"}\noverlay: [{target: /}]\nmirrors: [\"\"]\n")
 	c.ExpandHome("/home/me")
 	if c.Client.CA != "" || c.Overlay[0].Source != "" || !slices.Equal(c.Mirrors, URLs{""}) {
 		t.Errorf("%q, %q, %q", c.Client.CA, c.Overlay[0].Source, c.Mirrors)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // published are the members whose text a published configuration holds. A new member has to be
@@ -52,9 +54,7 @@ func TestPublicMembers(t *testing.T) {
 	var c Config
 	fill(reflect.ValueOf(&c).Elem(), "")
 	b, err := c.Public()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var got []string
 	for _, m := range regexp.MustCompile(`<([A-Za-z0-9.]+)>`).FindAllStringSubmatch(string(b), -1) {
 		if !slices.Contains(got, m[1]) {
@@ -73,13 +73,9 @@ mcollective: {server: {plugin.psk: hunter2-psk, plugin.stomp.password: hunter2-p
 client: {settings: {server: "razor.example:8150", register: "http://u:hunter2-url@razor/svc/checkin/1", fact.token: hunter2-token, mcollective.allow_sample_secrets: "on"}}
 boot: {append: "quiet console=ttyS0 razor.psk=hunter2-arg razor.extend=http://u:hunter2-ext@x/"}
 `))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	b, err := c.Public()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	text := string(b)
 	if strings.Contains(text, "hunter2") {
 		t.Errorf("a secret is in\n%s", text)
@@ -96,23 +92,56 @@ boot: {append: "quiet console=ttyS0 razor.psk=hunter2-arg razor.extend=http://u:
 
 // TestPublicParses reads the result back: what decides on the content is the same.
 func TestPublicParses(t *testing.T) {
-	c, err := Parse("dir/mkbuild.yaml", []byte("release: 4.7.7\nprofile: debug\nrubygems: null\npick: []\noverlay: [{source: a, target: /b}]\nboot: {timeout: 7}\nimage: {name: x, version: 1.2}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := parsed(t, "dir/mkbuild.yaml", "release: 4.7.7\nprofile: debug\nrubygems: null\npick: []\noverlay: [{source: a, target: /b}]\nboot: {timeout: 7}\nimage: {name: x, version: 1.2}\n")
 	b, err := c.Public()
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := Parse("manifest", b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
+	back := parsed(t, "manifest", string(b))
 	again, err := back.Public()
 	if err != nil || string(again) != string(b) {
 		t.Errorf("%v\n%s\n%s", err, b, again)
 	}
 	if got := fmt.Sprintf("%s %s %v %d %d %s", back.Release, back.Profile, back.RubyGems, len(back.Picks), *back.Boot.Timeout, back.Image.Version); got != "4.7.7 debug <nil> 0 7 1.2" {
 		t.Error(got)
+	}
+}
+
+const restorable = `
+release: 4.7.7
+profile: dev
+mirrors: [m]
+rubygems: {version: 1.8.24, url: r}
+gems: {source: g, install: [{name: a, version: "1", url: u}, {name: b, version: "2"}]}
+mcollective: {version: 1.2.1, url: x, server: {plugin.psk: hunter2, plugin.stomp.host: h, gone: null}}
+openssh: {authorized_keys: [k]}
+client: {settings: {server: s, fact.token: hunter2}, ca: ca.pem}
+boot: {append: "quiet x.psk=hunter2"}
+overlay: [{source: one, target: /a, owner: "1:2"}, {source: two, target: /a}]
+image: {name: n, version: "3"}
+`
+
+func TestRestore(t *testing.T) {
+	c := parsed(t, "dir/mkbuild.yaml", restorable)
+	public, err := c.Public()
+	testkit.Must(t, err)
+	// A configuration that decides otherwise: only what is left out of the other counts.
+	other := strings.NewReplacer("release: 4.7.7", "release: 9.0", "profile: dev", "profile: prod", `version: "1"`, `version: "7"`).Replace(restorable)
+	from := parsed(t, "dir/mkbuild.yaml", other)
+	got, err := from.Restore(public)
+	testkit.Must(t, err)
+	if !reflect.DeepEqual(got, c) {
+		t.Errorf("got  %+v\nwant %+v", got, c)
+	}
+}
+
+func TestRestoreLacks(t *testing.T) {
+	c := parsed(t, "mkbuild.yaml", restorable)
+	public, err := c.Public()
+	testkit.Must(t, err)
+	for _, cut := range []string{"plugin.psk: hunter2, ", ", fact.token: hunter2", " x.psk=hunter2", `{source: one, target: /a, owner: "1:2"}, {source: two, target: /a}`} {
+		from := parsed(t, "mkbuild.yaml", strings.Replace(restorable, cut, "", 1))
+		_, err = from.Restore(public)
+		if err == nil || !strings.Contains(err.Error(), "is not in the manifest") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("without %q: %v", cut, err)
+		}
 	}
 }

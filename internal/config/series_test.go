@@ -34,10 +34,7 @@ func TestFollowRelease(t *testing.T) {
 		{"5.x calls it ruby-2.0", "release: 5.2\n", "extensions ruby-2.0 ", func(c Config) bool { return c.Validate() == nil }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c, err := Parse("mk.yaml", []byte(tc.text))
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := parsed(t, "mk.yaml", tc.text)
 			_, changed := FollowRelease(&c)
 			if got := strings.Join(changed, "; "); !strings.Contains(got, tc.changed) || tc.changed == "" && got != "" {
 				t.Errorf("says %q, want %q", got, tc.changed)
@@ -54,24 +51,10 @@ func TestFollowRelease(t *testing.T) {
 
 // The file that init writes names every default. What stands in it as it was written gives way, too.
 func TestFollowReleaseWithTheWrittenTemplate(t *testing.T) {
-	written, err := Parse("mk.yaml", Template)
-	if err != nil {
-		t.Fatal(err)
-	}
+	written := parsed(t, "mk.yaml", string(Template))
 	written.Release = "10.0"
-	line, _ := FollowRelease(&written)
-	if !slices.Equal(written.Extensions, line.Extensions) || written.RubyGems != nil || written.MCollective != nil {
+	series, _ := FollowRelease(&written)
+	if !slices.Equal(written.Extensions, series.Extensions) || written.RubyGems != nil || written.MCollective != nil {
 		t.Errorf("got %+v", written)
-	}
-}
-
-// Ruby 1.8 brings no RubyGems along, so 4.x cannot install gems at boot without it.
-func TestGemsAtBootNeedRubyGems(t *testing.T) {
-	c, err := Parse("mk.yaml", []byte("rubygems: null\ngems: {mode: boot}\n"))
-	if err == nil {
-		err = c.Validate()
-	}
-	if err == nil || !strings.Contains(err.Error(), "rubygems is null") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
@@ -48,9 +49,7 @@ func withPristine(run func() int) int {
 func mirror(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := tinymirror.Make(dir); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tinymirror.Make(dir))
 	return dir
 }
 
@@ -72,16 +71,12 @@ func planAt(t testing.TB, base string, edits ...edit) *Plan {
 func planOf(t testing.TB, name, text string, edits ...edit) *Plan {
 	t.Helper()
 	c, err := config.Parse(name, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, e := range edits {
 		e(&c)
 	}
 	p, err := NewPlan(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return p
 }
 
@@ -145,9 +140,7 @@ func gather(t testing.TB, p *Plan, o Options) (*Resolved, error) {
 func gathered(t testing.TB, p *Plan, o Options) *Resolved {
 	t.Helper()
 	r, err := gather(t, p, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return r
 }
 
@@ -166,9 +159,7 @@ func gatherFails(t testing.TB, p *Plan) error {
 func locked(t testing.TB, p *Plan, o Options) *Resolved {
 	t.Helper()
 	r, err := Lock(t.Context(), p, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return r
 }
 
@@ -219,29 +210,21 @@ func hintOf(t testing.TB, err error) string {
 func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b
 }
 
 func writeFile(t testing.TB, name string, b []byte) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	testkit.Must(t, os.WriteFile(name, b, 0o644))
 }
 
 // remove takes files away from a mirror.
 func remove(t testing.TB, dir string, names ...string) {
 	t.Helper()
 	for _, n := range names {
-		if err := os.Remove(filepath.Join(dir, n)); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Remove(filepath.Join(dir, n)))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
@@ -117,9 +118,7 @@ func TestArchivesOfMirrorOnNetwork(t *testing.T) {
 func TestISOsMirrorComesFirst(t *testing.T) {
 	t.Parallel()
 	other := mirror(t)
-	if err := os.RemoveAll(filepath.Join(other, "4.x/x86/archive")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.RemoveAll(filepath.Join(other, "4.x/x86/archive")))
 	update(t, other, tczDir+"/dmidecode.tcz")
 	tinymirror.Publish(t, other, tczDir+"/extra.tcz", sqfs.Image([]sqfs.File{sqfs.Reg("usr/local/bin/extra", 0o755, "only there\n")}))
 	o, _ := options(t.TempDir())
@@ -139,9 +138,7 @@ func TestISOsMirrorComesFirst(t *testing.T) {
 func TestX86_64(t *testing.T) {
 	t.Parallel()
 	dir := mirror(t)
-	if err := os.Rename(filepath.Join(dir, "4.x/x86"), filepath.Join(dir, "4.x/x86_64")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Rename(filepath.Join(dir, "4.x/x86"), filepath.Join(dir, "4.x/x86_64")))
 	tinymirror.Publish(t, dir, "4.x/x86_64/release/CorePure64-4.5.2.iso", readFile(t, filepath.Join(dir, "4.x/x86_64/archive/4.5.2/Core-4.5.2.iso")))
 	o, _ := options(t.TempDir())
 	r := gathered(t, plan(t, dir, func(c *config.Config) { c.Arch = "x86_64" }), o)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
@@ -172,9 +173,7 @@ func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	name := filepath.Join(dir, "archives", "stomp-1.2.0.gem")
 	writeFile(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
 	later := time.Unix(2000000000, 0) // Last-Modified counts seconds
-	if err := os.Chtimes(name, later, later); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Chtimes(name, later, later))
 	again, _ := options(o.Fetch.Store.Dir)
 	again.Lock = first.Lock
 	drifts, err := Check(t.Context(), p, again)

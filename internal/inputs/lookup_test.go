@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
@@ -75,9 +76,7 @@ func TestUnknownRelease(t *testing.T) {
 	t.Parallel()
 	dir := mirror(t)
 	for _, d := range []string{"4.x/x86/archive/4.9", "4.x/x86/archive/4.10", "4.x/x86/archive/4.10rc2", "4.x/x86/archive/4.6"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 	}
 	tests := []struct{ release, want string }{
 		{"4.99", "the mirror has 4.5.2, 4.6, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"},

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // files returns the names of a folder's files, those of subfolders too, with what is known of each.
@@ -24,9 +26,7 @@ func files(t testing.TB, dir string) map[string]fs.FileInfo {
 		out[rel], err = d.Info()
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return out
 }
 

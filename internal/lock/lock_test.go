@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 )
@@ -43,18 +44,14 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatal(changed, err)
 	}
 	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, want := range []string{"{\n  \"schema\": \"mkbuild.lock/v1\",\n", `"url": "4.x/Core-4.5.2.iso"`, `"Apache <2.0> & others"`, "]\n}\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	got, err := Load(name, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := sample(dir)
 	a, _ := got.Text()
 	b, _ := want.Text()
@@ -70,9 +67,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 	// Moved together with its mirror, it still finds it.
 	moved := filepath.Join(t.TempDir(), "moved")
-	if err := os.Rename(dir, moved); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Rename(dir, moved))
 	if got, err = Load(filepath.Join(moved, FileName), ""); err != nil || got.Find(ISO, "Core-4.5.2.iso").URL != filepath.Join(moved, "4.x", "Core-4.5.2.iso") {
 		t.Errorf("moved: %+v, %v", got, err)
 	}
@@ -81,9 +76,7 @@ func TestSaveAndLoad(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
 	good, err := sample("/m").Text()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	edit := func(old, new string) string {
 		if strings.Count(string(good), old) == 0 {
 			t.Fatalf("no %q in the sample", old)
@@ -115,9 +108,7 @@ func TestLoadRefuses(t *testing.T) {
 		"too large":          {strings.Repeat(" ", maxFile+1), "over"},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "_"))
-		if err := os.WriteFile(file, []byte(tt.text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.WriteFile(file, []byte(tt.text), 0o644))
 		_, err := Load(file, "")
 		if fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", name, err)
@@ -135,9 +126,7 @@ func TestLoadRefuses(t *testing.T) {
 // What is read can be written, and reads the same.
 func FuzzParse(f *testing.F) {
 	good, err := sample("/m").Text()
-	if err != nil {
-		f.Fatal(err)
-	}
+	testkit.Must(f, err)
 	f.Add(good)
 	f.Add([]byte(`{"schema":"mkbuild.lock/v1","inputs":[{}]}`))
 	f.Add([]byte(`{"schema":"mkbuild.lock/v1","config":"` + sumA + `","release":"4","arch":"x86","kernel":"k","inputs":null}`))
@@ -147,9 +136,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		first, err := l.Text()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		again, err := Parse(first)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, first)

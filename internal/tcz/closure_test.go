@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // mirror answers like one: the .dep of each extension by file name.
@@ -52,9 +54,7 @@ func TestClosureOrder(t *testing.T) {
 			t.Parallel()
 			m := &mirror{deps: tt.deps}
 			items, err := Closure(t.Context(), strings.Fields(tt.roots), "3.0.21-tinycore", m.dep)
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			var got []string
 			for _, item := range items {
 				got = append(got, Base(item.File))
@@ -66,23 +66,6 @@ func TestClosureOrder(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
-	}
-}
-
-func TestClosureChains(t *testing.T) {
-	t.Parallel()
-	m := &mirror{deps: map[string]string{"a.tcz": "b c", "b.tcz": "d", "c.tcz": "e"}}
-	items, err := Closure(t.Context(), []string{"x", "a"}, "", m.dep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, item := range items {
-		got = append(got, item.Asked())
-	}
-	want := []string{"x.tcz", "a.tcz -> c.tcz -> e.tcz", "a.tcz -> c.tcz", "a.tcz -> b.tcz -> d.tcz", "a.tcz -> b.tcz", "a.tcz"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/squashfs"
@@ -34,9 +35,7 @@ func readTree(b []byte) (*overlay.Tree, error) {
 func TestReadTree(t *testing.T) {
 	t.Parallel()
 	tree, err := readTree(fixture())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if tree.Get(".") != nil {
 		t.Error("the root of the extension came along")
 	}
@@ -113,14 +112,10 @@ func TestPanicsBecomeErrors(t *testing.T) {
 	}
 	r := &panicking{bytes.NewReader(b), -1}
 	tree, _, err := ReadTree(r, int64(len(b)), "bash.tcz")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, stream := range []bool{true, false} {
 		f, err := tree.Get("usr/local/bin/bash").Open()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		r.at = 0
 		var src io.Reader = f
 		if stream {
@@ -144,13 +139,9 @@ func (full) Write([]byte) (int, error) { return 0, errFull }
 func TestWriterErrorIsNotTheExtensions(t *testing.T) {
 	t.Parallel()
 	tree, err := readTree(fixture())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	f, err := tree.Get("usr/local/bin/bash").Open()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer f.Close()
 	if _, err := io.Copy(full{}, f); !errors.Is(err, errFull) || strings.Contains(err.Error(), "bash") {
 		t.Errorf("got %v", err)
@@ -160,9 +151,7 @@ func TestWriterErrorIsNotTheExtensions(t *testing.T) {
 func TestFacts(t *testing.T) {
 	t.Parallel()
 	tree, err := readTree(fixture())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if !StartupScript(tree, "bash.tcz") || !StartupScript(tree, "bash") {
 		t.Error("the startup script was not seen")
 	}
