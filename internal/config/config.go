@@ -4,7 +4,7 @@
 // It reads strictly (an unknown key is an error with its line), touches neither network nor
 // environment, and holds secrets in a type that prints REDACTED.
 //
-// Start reading at [Config] and [Load].
+// Start reading at [Config] and [Parse].
 package config
 
 import (
