@@ -10,10 +10,7 @@ package mkclient
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"mkbuild/internal/extension"
@@ -73,113 +70,12 @@ func New(opt Options, set settings.Settings) *Client {
 	return c
 }
 
-// Update refreshes the extension only.
-func (c *Client) Update(ctx context.Context) error {
-	unlock, err := c.lock(ctx, generations.CycleLock)
-	if err != nil {
-		return err
+// pause sleeps until d is over or ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
-	defer unlock()
-	return c.store.Refresh(ctx)
-}
-
-// Collect gathers the facts with the generation in force, without asking the network. A user
-// who may not see the extension gets the facts without it, and a warning in the log.
-func (c *Client) Collect(ctx context.Context) (facts.Collection, error) {
-	unlock, err := c.lock(ctx, generations.CycleLock)
-	if err != nil {
-		c.log.Logf(clientlog.Warn, "no extension can be used: %v", err)
-	}
-	defer unlock()
-	c.store.Load()
-	col, _ := c.collect(ctx)
-	return col, ctx.Err()
-}
-
-// lock keeps a `register` by hand out of the way of the loop's own cycle, and a loop out of the way of
-// another that still ends. It waits while another process has the lock. unlock is never nil.
-func (c *Client) lock(ctx context.Context, name string) (unlock func(), err error) {
-	for {
-		unlock, err := c.store.Lock(name)
-		if !errors.Is(err, generations.ErrBusy) || ctx.Err() != nil {
-			return unlock, err
-		}
-		if name == generations.LoopLock {
-			c.log.Changed("instance", clientlog.Warn, "another mk-client runs: waiting for it to end")
-		}
-		pause(ctx, 100*time.Millisecond)
-	}
-}
-
-// Cycle does everything once: refresh, collect, write MCollective's facts, check in, report,
-// act. Only the check-in and the action can make it fail.
-func (c *Client) Cycle(ctx context.Context) error {
-	_, err := c.cycle(ctx)
-	return err
-}
-
-// cycle reports whether the check-in went through, too.
-func (c *Client) cycle(ctx context.Context) (checkedIn bool, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("bug in mk-client: %v\n%s", p, debug.Stack())
-		}
-	}()
-	action, err := c.register(ctx)
-	if err != nil {
-		return false, err
-	}
-	return true, c.Execute(ctx, action)
-}
-
-// register does everything but the action, under the cycle's lock.
-func (c *Client) register(ctx context.Context) (action string, err error) {
-	unlock, err := c.lock(ctx, generations.CycleLock)
-	if err != nil {
-		c.log.Changed("lock", clientlog.Warn, "no extension can be used: %v", err)
-	}
-	defer unlock()
-	if err := c.store.Refresh(ctx); err != nil {
-		c.log.Changed("refresh", clientlog.Warn, "refresh the extension: %v", generations.StableError(err))
-		c.log.Logf(clientlog.Debug, "refresh the extension: %v", err)
-	} else {
-		c.log.Changed("refresh", clientlog.Info, "")
-	}
-	col, status := c.collect(ctx)
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	c.mco.update(ctx, col.Facts, c.set.AllowSampleSecrets)
-	col.Add("mk-client", facts.Facts{"mk_mcollective_error": c.mco.trouble})
-	if action, err = c.checkin(ctx, &col); err != nil {
-		return "", err
-	}
-	c.log.Logf(clientlog.Debug, "checked in with %d facts: %s", len(col.Facts), action)
-	c.report(ctx, status)
-	return action, nil
-}
-
-// collect adds the operator's facts and the client's status to what is collected.
-func (c *Client) collect(ctx context.Context) (facts.Collection, generations.Status) {
-	col := c.collector.Collect(ctx, c.store.Usable())
-	c.store.Learn(&col)
-	status := c.store.Status(col.Used)
-	for name, v := range c.set.Facts {
-		col.Add("razor.fact."+name, facts.Facts{name: v})
-	}
-	col.Add("mk-client", status.Facts(c.opt.Version))
-	return col, status
-}
-
-// report tells the server's log once what became of the extension, when that changes.
-func (c *Client) report(ctx context.Context, status generations.Status) {
-	level, msg, changed := c.store.Unreported(status)
-	if !changed {
-		return
-	}
-	if err := c.tell(ctx, level, msg); err != nil {
-		c.log.Logf(clientlog.Debug, "write to the node's log: %v", err)
-		return // try again after the next check-in
-	}
-	c.store.Reported(status)
 }

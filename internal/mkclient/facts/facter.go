@@ -179,9 +179,8 @@ func oneDirectory(gen string, dirs []string) (string, error) {
 // maxStarts bounds how many places parseFacts tries to begin at.
 const maxStarts = 64
 
-// parseFacts finds the facts in what Facter printed. A fact that prints on stdout puts noise
-// before or after the JSON object, JSON even, so every line that starts with "{" is tried, and
-// then every "{" at all.
+// parseFacts finds the facts in what Facter printed. Facts that print put noise, JSON even, before or
+// after the object, so every line that starts with "{" is tried, and then every "{" at all.
 func parseFacts(out []byte) (Facts, error) {
 	best := tryStarts(out, lineStarts(out))
 	if !named(best) {

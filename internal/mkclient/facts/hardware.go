@@ -14,9 +14,7 @@ import (
 	"mkbuild/internal/mkclient/program"
 )
 
-// hardwareRetry is how long a tool that failed is left alone: one that hangs must not delay
-// every check-in.
-const hardwareRetry = 10 * time.Minute
+const hardwareRetry = 10 * time.Minute // a tool that hangs must not delay every check-in
 
 // hardware keeps what the tools said. A full lshw takes seconds, and what it tells changes
 // only if devices come or go.

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// native stands in for Facter where it is missing or broken: the facts that the server
-// identifies machines by and the ones that rules ask for most, under Facter 1.x's names and as
-// text, as there.
+// native stands in for Facter: it has the facts that the server identifies machines by and those that
+// rules ask for most, under the names of Facter 1.x and as text, as there.
 func (r Root) native(nics []NIC) Facts {
 	facts := Facts{}
 	r.nativeSystem(facts)

@@ -3,7 +3,6 @@ package generations
 import (
 	"net/http"
 	"strings"
-	"time"
 )
 
 // reply is the part of an HTTP answer that decides what becomes of an extension.
@@ -117,13 +116,4 @@ func conditions(have *validators, anyChange bool) http.Header {
 		h.Set("If-None-Match", have.ETag)
 	}
 	return h
-}
-
-// timestamp gives a Last-Modified value as a fact, in UTC; "" when there is none.
-func timestamp(lastModified string) string {
-	t, err := http.ParseTime(lastModified)
-	if err != nil {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }

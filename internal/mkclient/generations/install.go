@@ -15,16 +15,15 @@ import (
 	"time"
 
 	"mkbuild/internal/extension"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/mkclient/clientlog"
 	"mkbuild/internal/mkclient/settings"
 )
 
-// Baked is where, below the root, an image may bring an extension of its own (`mkbuild customize
-// --extension`). It is in force as long as the server gives none.
-const Baked = "usr/lib/mk-client/mk-extension.zip"
-
-// bakedURL stands in the state for the image's own extension.
-const bakedURL = "file:///" + Baked
+const (
+	refusedLooks = 20 // cycles between full looks at an archive whose content was refused
+	notZipLooks  = 4  // the same for a file that is no zip archive: it may be one that is still being written
+)
 
 // take downloads, checks, unpacks and switches.
 func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target string, have *validators, resp *http.Response) error {
@@ -66,6 +65,21 @@ func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target
 	}
 	return err
 }
+
+// refuse remembers why the archive's content cannot be used, and for how many cycles that holds.
+func (s *Store) refuse(g generation, looks int, why error) error {
+	s.state.Refused = &refusal{URL: g.URL, validators: g.validators, Reason: why.Error(), Left: looks}
+	s.Log.Changed("refused", clientlog.Error, "extension of %s is refused: %v", g.LastModified, why)
+	return fail.New(fail.Verification, why.Error(), "")
+}
+
+// forgive forgets a refused archive that the server no longer offers.
+func (s *Store) forgive() {
+	s.state.Refused = nil
+	s.Log.Changed("refused", clientlog.Info, "")
+}
+
+var errEmpty = fail.New(fail.Network, "empty or partial answer", "")
 
 // broken reports a rule that the archive itself breaks, which only a new archive can fix. Damage on the
 // way and trouble of this machine may be gone at the next attempt.

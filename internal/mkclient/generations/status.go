@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"mkbuild/internal/extension"
 	"mkbuild/internal/fail"
@@ -50,11 +52,11 @@ func (s *Store) Learn(col *facts.Collection) {
 		g := s.find(x.Dir)
 		g.Strikes++
 		g.Trouble = "its facts fail: " + col.Why.Error()
-		verdict := "it gets one more try"
+		then := "it gets one more try"
 		if g.bad() {
-			verdict = "it is out of use until the server's copy changes"
+			then = "it is out of use until the server's copy changes"
 		}
-		s.Log.Logf(clientlog.Error, "facts with the extension of %s: %v; %s", g.LastModified, col.Why, verdict)
+		s.Log.Logf(clientlog.Error, "facts with the extension of %s: %v; %s", g.LastModified, col.Why, then)
 	}
 	if used != nil {
 		used.Strikes, used.Trouble, used.Facts = 0, "", col.Used.Own
@@ -140,6 +142,15 @@ func (st Status) Facts(version string) facts.Facts {
 		"mk_extension_error":     clientlog.Printable(st.Error), // Facter's stderr may be in it
 		"mk_extension_facts":     strings.Join(st.Own, ","),
 	}
+}
+
+// timestamp gives a Last-Modified value as a fact, in UTC; "" when there is none.
+func timestamp(lastModified string) string {
+	t, err := http.ParseTime(lastModified)
+	if err != nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // StableError words an error without addresses, ports or byte counts that would differ in

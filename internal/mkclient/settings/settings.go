@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -14,26 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
-
-// Settings is what the client runs with. The zero value is not usable: take it from [Load].
-type Settings struct {
-	Server, Register, Extend string
-	ExtendOff                bool
-	ExtendSHA256             string
-	AnyChange                bool
-	CA, Commands             string
-	FactTimeout              time.Duration
-	Interval, Skew           time.Duration
-	AllowSampleSecrets       bool
-	Debug                    bool
-	Facts                    map[string]string
-
-	// From names the source of each setting in force.
-	From map[string]Source
-	raw  map[string]string
-}
 
 // Load resolves every setting. A value that does not parse is skipped with a warning and the
 // next weaker source counts: a typing error on a boot line must not silence a machine.
@@ -77,6 +59,14 @@ func (s *Settings) take(row Setting, key, value string, from Source) error {
 	*s = next
 	s.From[key], s.raw[key] = from, value
 	return nil
+}
+
+// WriteHelp prints the table of settings for --help.
+func WriteHelp(w io.Writer) {
+	fmt.Fprintf(w, "Settings (environment razor.KEY, then the kernel's command line, then %s, then the default):\n", ConfigFile)
+	for _, row := range Table() {
+		fmt.Fprintf(w, "  %s\n      %s (default: %s)\n", row.Usage(), row.Help, row.DefaultText())
+	}
 }
 
 // RegisterURL is where facts are posted. When it is derived from razor.server the node's id is
@@ -129,17 +119,6 @@ func Redact(text string) string {
 	}
 	return urlPassword.ReplaceAllString(text, "${1}xxxxx@")
 }
-
-// Source is one of the places that a setting can come from.
-type Source string
-
-// The sources, strongest first.
-const (
-	FromEnvironment Source = "environment"
-	FromCommandLine Source = "kernel command line"
-	FromFile        Source = "configuration file"
-	FromDefault     Source = "default"
-)
 
 // ConfigFile is where an image carries its settings: a JSON object, keys in any case, with or
 // without the "razor." prefix, nested objects joined by dots.

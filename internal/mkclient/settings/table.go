@@ -3,13 +3,41 @@ package settings
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"net/url"
 	"path"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+)
+
+// Settings is what the client runs with. The zero value is not usable: take it from [Load].
+type Settings struct {
+	Server, Register, Extend string
+	ExtendOff                bool
+	ExtendSHA256             string
+	AnyChange                bool
+	CA, Commands             string
+	FactTimeout              time.Duration
+	Interval, Skew           time.Duration
+	AllowSampleSecrets       bool
+	Debug                    bool
+	Facts                    map[string]string
+
+	// From names the source of each setting in force.
+	From map[string]Source
+	raw  map[string]string
+}
+
+// Source is one of the places that a setting can come from.
+type Source string
+
+// The sources, strongest first.
+const (
+	FromEnvironment Source = "environment"
+	FromCommandLine Source = "kernel command line"
+	FromFile        Source = "configuration file"
+	FromDefault     Source = "default"
 )
 
 // Setting is one row of the table that the parser, --help, docs/runtime.md and the tests are
@@ -108,14 +136,6 @@ func (r Setting) DefaultText() string {
 		return "from " + r.Derived
 	}
 	return cmp.Or(r.Default, "none")
-}
-
-// WriteHelp prints the table of settings for --help.
-func WriteHelp(w io.Writer) {
-	fmt.Fprintf(w, "Settings (environment razor.KEY, then the kernel's command line, then %s, then the default):\n", ConfigFile)
-	for _, row := range Table() {
-		fmt.Fprintf(w, "  %s\n      %s (default: %s)\n", row.Usage(), row.Help, row.DefaultText())
-	}
 }
 
 var (

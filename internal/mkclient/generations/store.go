@@ -10,7 +10,36 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/mkclient/settings"
+	"mkbuild/internal/mkclient/web"
 )
+
+// DefaultDir is where generations live: a microkernel's / is RAM.
+const DefaultDir = "/tmp/mk-extension"
+
+// Baked is where, below the root, an image may bring an extension of its own (`mkbuild customize
+// --extension`). It is in force as long as the server gives none.
+const Baked = "usr/lib/mk-client/mk-extension.zip"
+
+// bakedURL stands in the state for the image's own extension.
+const bakedURL = "file:///" + Baked
+
+// Store holds the generations of the extension. Its methods are called with the cycle's lock held.
+type Store struct {
+	Dir      string     // generations live here, on a RAM file system
+	Root     facts.Root // has /proc, for the garbage collection, and the image's own extension
+	Limits   extension.Limits
+	Settings *settings.Settings
+	Web      *web.Client
+	Log      *clientlog.Logger
+
+	state state
+	saved []byte // the state as it is in its file
+}
 
 // generation is one unpacked extension in a directory of its own.
 type generation struct {
@@ -102,6 +131,21 @@ func (s *Store) save() error {
 	return nil
 }
 
+// withdraw goes back to no extension.
+func (s *Store) withdraw() { s.state = state{Reported: s.state.Reported} }
+
+// remember saves the state; a full disk only costs what was just learned.
+func (s *Store) remember() {
+	if err := s.save(); err != nil {
+		s.Log.Changed("state", clientlog.Warn, "save %s: %v", stateFile, err)
+	}
+}
+
+// pinned reports whether razor.extend_sha256 allows an archive.
+func (s *Store) pinned(sha256 string) bool {
+	return s.Settings.ExtendSHA256 == "" || s.Settings.ExtendSHA256 == sha256
+}
+
 // WriteFile replaces a file by rename, so that a reader sees the old or the new one.
 func WriteFile(name string, b []byte, perm os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".mk-client-*")
@@ -172,9 +216,8 @@ func (s *Store) Lock(name string) (unlock func(), err error) {
 // RAM, and a fact that never ends must not eat all of it.
 const maxKept = 6
 
-// collect removes what is below the root and belongs to no generation in the state: leftovers of a
-// client that was killed, and older generations, oldest last, once nothing uses them or too many are
-// in use.
+// collect removes what belongs to no generation in the state: leftovers of a client that was killed, and
+// older generations once nothing uses them or too many are in use.
 func (s *Store) collect() error {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {

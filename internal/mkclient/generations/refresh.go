@@ -8,36 +8,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
-	"mkbuild/internal/extension"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/mkclient/clientlog"
-	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/settings"
 	"mkbuild/internal/mkclient/web"
 )
 
-const (
-	goneLimit    = 3  // consecutive 404s that withdraw an extension: a file being replaced gives one or two
-	refusedLooks = 20 // cycles between full looks at an archive whose content was refused
-	notZipLooks  = 4  // the same for a file that is no zip archive: it may be one that is still being written
-)
-
-// DefaultDir is where generations live: a microkernel's / is RAM.
-const DefaultDir = "/tmp/mk-extension"
-
-// Store holds the generations of the extension. Its methods are called with the cycle's lock held.
-type Store struct {
-	Dir      string     // generations live here, on a RAM file system
-	Root     facts.Root // has /proc, for the garbage collection, and the image's own extension
-	Limits   extension.Limits
-	Settings *settings.Settings
-	Web      *web.Client
-	Log      *clientlog.Logger
-
-	state state
-	saved []byte // the state as it is in its file
-}
+const goneLimit = 3 // consecutive 404s that withdraw an extension: a file being replaced gives one or two
 
 // Refresh makes one retrieval attempt. Its error says why nothing new could be had; what was
 // good before stays in use.
@@ -82,11 +61,6 @@ func (s *Store) have(target string) *validators {
 	return &s.state.Generations[0].validators
 }
 
-// pinned reports whether razor.extend_sha256 allows an archive.
-func (s *Store) pinned(sha256 string) bool {
-	return s.Settings.ExtendSHA256 == "" || s.Settings.ExtendSHA256 == sha256
-}
-
 // judge acts on an answer.
 func (s *Store) judge(ctx context.Context, cancel context.CancelCauseFunc, target string, have *validators, resp *http.Response) error {
 	rep := replyOf(resp)
@@ -117,17 +91,8 @@ func (s *Store) judge(ctx context.Context, cancel context.CancelCauseFunc, targe
 	return s.take(ctx, cancel, target, have, resp)
 }
 
-var errEmpty = fail.New(fail.Network, "empty or partial answer", "")
-
-// forgive forgets a refused archive that the server no longer offers.
-func (s *Store) forgive() {
-	s.state.Refused = nil
-	s.Log.Changed("refused", clientlog.Info, "")
-}
-
-// refusedBefore reports whether the answer's header offers the very archive that was refused;
-// its body is not read then. Without a timestamp nothing proves that, so it is looked at again;
-// a length that the server does not say proves nothing either way.
+// refusedBefore reports whether the answer's header offers the very archive that was refused. Without a
+// timestamp nothing proves that; a length that the server does not say proves nothing either way.
 func (s *Store) refusedBefore(target string, rep reply) bool {
 	ref := s.state.Refused
 	if ref == nil || ref.URL != target || ref.LastModified == "" || ref.LastModified != rep.LastModified ||
@@ -141,11 +106,7 @@ func (s *Store) refusedBefore(target string, rep reply) bool {
 // notFound counts 404s: a file that is being replaced is missing for a moment, an extension
 // that stays away is withdrawn, so that all nodes run the same.
 func (s *Store) notFound() {
-	fromServer := false
-	for i := range s.state.Generations {
-		fromServer = fromServer || s.state.Generations[i].URL != bakedURL
-	}
-	if !fromServer {
+	if !slices.ContainsFunc(s.state.Generations, func(g generation) bool { return g.URL != bakedURL }) {
 		s.Log.Logf(clientlog.Debug, "no extension is configured at the server")
 		s.state.Refused, s.state.Gone = nil, 0
 		return
@@ -153,22 +114,5 @@ func (s *Store) notFound() {
 	if s.state.Gone++; s.state.Gone >= goneLimit {
 		s.Log.Logf(clientlog.Info, "the server has withdrawn the extension")
 		s.withdraw()
-	}
-}
-
-// withdraw goes back to no extension.
-func (s *Store) withdraw() { s.state = state{Reported: s.state.Reported} }
-
-// refuse remembers why the archive's content cannot be used, and for how many cycles that holds.
-func (s *Store) refuse(g generation, looks int, why error) error {
-	s.state.Refused = &refusal{URL: g.URL, validators: g.validators, Reason: why.Error(), Left: looks}
-	s.Log.Changed("refused", clientlog.Error, "extension of %s is refused: %v", g.LastModified, why)
-	return fail.New(fail.Verification, why.Error(), "")
-}
-
-// remember saves the state; a full disk only costs what was just learned.
-func (s *Store) remember() {
-	if err := s.save(); err != nil {
-		s.Log.Changed("state", clientlog.Warn, "save %s: %v", stateFile, err)
 	}
 }
