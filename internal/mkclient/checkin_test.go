@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/clientlog"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/settings"
@@ -21,9 +23,9 @@ import (
 )
 
 func TestCheckinRequest(t *testing.T) {
-	srv, m := boot(t, flavours(t)[3].script, func(_ *Options, s *settings.Settings) { s.Facts["site"] = "ams1" })
+	srv, m := boot(t, facters.All(t)[3].Script, func(_ *Options, s *settings.Settings) { s.Facts["site"] = "ams1" })
 	m.wants(srv, facts.Facts{"serialnumber": "1234", "macaddress": "52:54:00:00:00:01", "site": "ams1", "macaddress_dummy0": nil})
-	p := srv.last()
+	p := srv.Last()
 	if p.Path != "/svc/checkin/7" || p.ContentType != "application/json" || p.HWID != "525400000001" || p.Agent != "mk-client/9.9" {
 		t.Errorf("got %+v", p)
 	}
@@ -42,28 +44,28 @@ func serve(t *testing.T, h http.Handler) string {
 func TestNodeIDs(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		change func(*razor, *settings.Settings)
+		change func(*standrazor.Server, *settings.Settings)
 		steps  [][2]string // the node that is deleted, and the one that checks in then
 		asked  int
 	}{
-		"given":   {func(*razor, *settings.Settings) {}, [][2]string{{"", "7"}, {"7", "41"}, {"", "41"}, {"41", "42"}}, 2},
-		"unknown": {func(r *razor, s *settings.Settings) { s.Register, s.Server = "", r.URL }, [][2]string{{"", "41"}, {"", "41"}, {"41", "42"}}, 2},
+		"given":   {func(*standrazor.Server, *settings.Settings) {}, [][2]string{{"", "7"}, {"7", "41"}, {"", "41"}, {"41", "42"}}, 2},
+		"unknown": {func(r *standrazor.Server, s *settings.Settings) { s.Register, s.Server = "", r.URL }, [][2]string{{"", "41"}, {"", "41"}, {"41", "42"}}, 2},
 	} {
-		srv := newRazor(t, razorKind)
-		m := newMachine(t, srv, shFacter, func(_ *Options, s *settings.Settings) { tt.change(srv, s) })
+		srv := standrazor.New(t, standrazor.Razor)
+		m := newMachine(t, srv, facters.Shell, func(_ *Options, s *settings.Settings) { tt.change(srv, s) })
 		for _, step := range tt.steps {
-			srv.mu.Lock()
-			delete(srv.nodes, step[0])
-			srv.mu.Unlock()
+			srv.Lock()
+			delete(srv.Nodes, step[0])
+			srv.Unlock()
 			if err := m.Cycle(t.Context()); err != nil {
 				t.Fatalf("%s, after %s was deleted: %v", name, step[0], err)
 			}
-			if p := srv.last().Path; p != "/svc/checkin/"+step[1] {
+			if p := srv.Last().Path; p != "/svc/checkin/"+step[1] {
 				t.Errorf("%s, after %s was deleted: %s", name, step[0], p)
 			}
 		}
-		if srv.nodeids != tt.asked {
-			t.Errorf("%s: asked for an id %d times", name, srv.nodeids)
+		if srv.NodeIDs != tt.asked {
+			t.Errorf("%s: asked for an id %d times", name, srv.NodeIDs)
 		}
 	}
 }
@@ -83,11 +85,11 @@ func TestNodeQueryLeavesPlaceholdersOut(t *testing.T) {
 
 // TestForeignRegisterURLIsLeftAlone has a check-in URL of something other than a Razor server.
 func TestForeignRegisterURLIsLeftAlone(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	m.set.Register = srv.URL + "/inventory/x"
 	err := m.Cycle(t.Context())
-	if status, ok := errors.AsType[*web.StatusError](err); !ok || status.Status != 404 || srv.nodeids != 0 {
-		t.Errorf("%v, asked for an id %d times", err, srv.nodeids)
+	if status, ok := errors.AsType[*web.StatusError](err); !ok || status.Status != 404 || srv.NodeIDs != 0 {
+		t.Errorf("%v, asked for an id %d times", err, srv.NodeIDs)
 	}
 }
 
@@ -114,14 +116,14 @@ func TestServerOfRegister(t *testing.T) {
 func TestCheckinFollowsRedirectsAsPost(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 307, 308} {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		m.set.Register = serve(t, http.RedirectHandler(srv.URL+"/svc/checkin/7", status)) + "/x"
 		m.cycle(srv)
 	}
 }
 
 func TestAtMostFiveRedirects(t *testing.T) {
-	_, m := boot(t, shFacter)
+	_, m := boot(t, facters.Shell)
 	hops := 0
 	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hops++
@@ -150,18 +152,18 @@ func TestCheckinAnswers(t *testing.T) {
 		answer http.HandlerFunc
 		ok     bool
 	}{
-		"charset":     {respond(200, map[string]string{"Content-Type": "application/json;charset=utf-8"}, `{"action":"none"}`), true},
-		"500":         {respond(500, nil, "{}"), false},
-		"404":         {respond(404, nil, "{}"), false},
-		"html":        {respond(200, map[string]string{"Content-Type": "text/html"}, `{"action":"none"}`), false},
-		"no type":     {respond(200, map[string]string{"Content-Type": ""}, `{"action":"none"}`), false},
-		"no action":   {respond(200, jsonType, `{}`), false},
-		"no JSON":     {respond(200, jsonType, `none`), false},
-		"number":      {respond(200, jsonType, `{"action":1}`), false},
-		"303":         {respond(303, map[string]string{"Location": "/"}, ""), false},
-		"huge answer": {respond(200, jsonType, `{"x":"`+strings.Repeat("x", maxAnswer)+`","action":"none"}`), false},
+		"charset":     {standrazor.Respond(200, map[string]string{"Content-Type": "application/json;charset=utf-8"}, `{"action":"none"}`), true},
+		"500":         {standrazor.Respond(500, nil, "{}"), false},
+		"404":         {standrazor.Respond(404, nil, "{}"), false},
+		"html":        {standrazor.Respond(200, map[string]string{"Content-Type": "text/html"}, `{"action":"none"}`), false},
+		"no type":     {standrazor.Respond(200, map[string]string{"Content-Type": ""}, `{"action":"none"}`), false},
+		"no action":   {standrazor.Respond(200, jsonType, `{}`), false},
+		"no JSON":     {standrazor.Respond(200, jsonType, `none`), false},
+		"number":      {standrazor.Respond(200, jsonType, `{"action":1}`), false},
+		"303":         {standrazor.Respond(303, map[string]string{"Location": "/"}, ""), false},
+		"huge answer": {standrazor.Respond(200, jsonType, `{"x":"`+strings.Repeat("x", maxAnswer)+`","action":"none"}`), false},
 	} {
-		_, m := bootOn(t, razorKind, shFacter)
+		_, m := bootOn(t, standrazor.Razor, facters.Shell)
 		m.set.Register, m.set.ExtendOff = serve(t, tt.answer)+"/svc/checkin/7", true
 		if err := m.Cycle(t.Context()); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
@@ -181,7 +183,7 @@ func pemFile(t *testing.T, srv *httptest.Server) string {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	plain := newRazor(t, razorKind)
+	plain := standrazor.New(t, standrazor.Razor)
 	srv := httptest.NewUnstartedServer(plain.Config.Handler)
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what the test is about
 	srv.StartTLS()
@@ -200,7 +202,7 @@ func TestTLS(t *testing.T) {
 		{"CA without certificates", empty, time.Now(), false},
 		{"CA that is missing", "/nonexistent", time.Now(), false},
 	} {
-		m := newMachine(t, plain, shFacter, func(o *Options, s *settings.Settings) {
+		m := newMachine(t, plain, facters.Shell, func(o *Options, s *settings.Settings) {
 			s.Register, s.CA = srv.URL+"/svc/checkin/7", tt.ca
 			o.Now = func() time.Time { return tt.clock }
 		})
@@ -212,11 +214,11 @@ func TestTLS(t *testing.T) {
 
 func TestRedirectNeverLeavesTLS(t *testing.T) {
 	t.Parallel()
-	plain := newRazor(t, razorKind)
+	plain := standrazor.New(t, standrazor.Razor)
 	srv := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/svc/checkin/7", http.StatusTemporaryRedirect))
 	t.Cleanup(srv.Close)
-	m := newMachine(t, plain, shFacter, func(_ *Options, s *settings.Settings) { s.Register, s.CA = srv.URL+"/x", pemFile(t, srv) })
-	if err := m.Cycle(t.Context()); err == nil || plain.count("POST") != 0 {
+	m := newMachine(t, plain, facters.Shell, func(_ *Options, s *settings.Settings) { s.Register, s.CA = srv.URL+"/x", pemFile(t, srv) })
+	if err := m.Cycle(t.Context()); err == nil || plain.Count("POST") != 0 {
 		t.Errorf("facts went out in the clear: %v", err)
 	}
 }
@@ -233,12 +235,12 @@ func TestPasswords(t *testing.T) {
 		sent = user + ":" + password
 	}))
 	for name, h := range map[string]http.HandlerFunc{
-		"404": respond(404, nil, ""), "500": respond(500, nil, ""), "empty": respond(200, nil, ""), "cut": hijack(""),
-		"html":     respond(200, map[string]string{"Content-Type": "text/html"}, "x"),
-		"location": respond(302, map[string]string{"Location": "http://u:" + secret + "@h/%zz"}, ""),
-		"loop":     respond(302, map[string]string{"Location": with(base) + "/svc/mk/extension.zip"}, ""),
+		"404": standrazor.Respond(404, nil, ""), "500": standrazor.Respond(500, nil, ""), "empty": standrazor.Respond(200, nil, ""), "cut": hijack(""),
+		"html":     standrazor.Respond(200, map[string]string{"Content-Type": "text/html"}, "x"),
+		"location": standrazor.Respond(302, map[string]string{"Location": "http://u:" + secret + "@h/%zz"}, ""),
+		"loop":     standrazor.Respond(302, map[string]string{"Location": with(base) + "/svc/mk/extension.zip"}, ""),
 	} {
-		_, m := bootOn(t, razorKind, shFacter)
+		_, m := bootOn(t, standrazor.Razor, facters.Shell)
 		url := with(serve(t, h))
 		m.log.Reset()
 		m.opt.Log.Min, m.set.Register, m.set.Extend = clientlog.Debug, url+"/svc/checkin/7", url+"/x.zip"

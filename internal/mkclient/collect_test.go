@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/facters"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/program"
 )
@@ -18,7 +19,7 @@ import (
 
 func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
 	srv, m := boot(t, `case "$1" in --version) echo 1.5.8 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' ;; *) exit 12 ;; esac`)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.wants(srv, facts.Facts{"kernel": "Linux", "ext_x": "1"})
 }
 
@@ -30,7 +31,7 @@ func TestExternalFilesAreContained(t *testing.T) {
 	for i := range 200000 {
 		fmt.Fprintf(&big, "x%d=1\n", i)
 	}
-	srv.publish(pack(t, member{"facts.d/a.json", "[1]", 0o644}, member{"facts.d/b.yaml", "a: [", 0o644},
+	srv.Publish(pack(t, member{"facts.d/a.json", "[1]", 0o644}, member{"facts.d/b.yaml", "a: [", 0o644},
 		member{"facts.d/c.sh", "#!/bin/sh\nsleep 60\n", 0o755}, member{"facts.d/d", "#!/no/such/shell\n", 0o755},
 		member{"facts.d/e", "#!/bin/sh\necho ext_e=partial\nexit 1\n", 0o755}, member{"facts.d/f.txt", big.String(), 0o644},
 		member{"facts.d/z.txt", "Ext_Z=1\n", 0o644}, member{"facts.d/zz.txt", "ext_z=second\n", 0o644}), t0)
@@ -38,8 +39,8 @@ func TestExternalFilesAreContained(t *testing.T) {
 }
 
 func TestFactsDoNotChangeBetweenCheckins(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	first, _ := json.Marshal(m.cycle(srv))
 	for range 3 {
 		next, _ := json.Marshal(m.cycle(srv))
@@ -56,14 +57,14 @@ func TestCardThatComesUpMeanwhile(t *testing.T) {
 	m.program("facter", "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nPATH=/usr/bin:/bin\nmkdir -p "+card+"/device\n"+
 		"echo 52:54:00:00:00:02 >"+card+"/address; echo 1 >"+card+"/type\necho '{\"facterversion\":\"2.5.7\"}'")
 	m.cycle(srv)
-	if got, want := srv.last().HWID, "525400000001_525400000002"; got != want {
+	if got, want := srv.Last().HWID, "525400000001_525400000002"; got != want {
 		t.Errorf("hw_id = %s, want %s", got, want)
 	}
 }
 
 // TestBondSlavesKeepTheirOwnAddress enslaves two cards: a bond gives both the same address.
 func TestBondSlavesKeepTheirOwnAddress(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	for i, name := range []string{"eth0", "eth1"} {
 		dir := "root/sys/class/net/" + name
 		m.write(dir+"/address", "52:54:00:00:00:01\n")
@@ -72,13 +73,13 @@ func TestBondSlavesKeepTheirOwnAddress(t *testing.T) {
 		m.write(dir+"/bonding_slave/perm_hwaddr", fmt.Sprintf("52:54:00:00:00:A%d\n", i))
 	}
 	m.cycle(srv)
-	if got, want := srv.last().HWID, "5254000000a0_5254000000a1"; got != want {
+	if got, want := srv.Last().HWID, "5254000000a0_5254000000a1"; got != want {
 		t.Errorf("hw_id = %s, want %s", got, want)
 	}
 }
 
 func TestHardwareSourcesAreContained(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	m.program("lscpu", "echo Architecture: i686; exit 1")
 	m.program("lshw", "sleep 60")
 	m.program("dmidecode", "echo garbage; exit 1")
@@ -148,11 +149,11 @@ func waitFor(t *testing.T, ok func() bool) {
 // TestChildrenOfFactsDoNotPileUp leaves one child in the background in every cycle, and one that
 // has become a daemon.
 func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	dir := filepath.Dir(m.write("pids/.keep", ""))
 	script := "#!/bin/sh\nsleep 60 >/dev/null 2>&1 &\necho $! > " + dir + "/$$\necho ext_x=1\n"
 	daemon := "#!/bin/sh\n[ -f " + dir + "/daemon ] || setsid sh -c 'echo $$ > " + dir + "/daemon; exec sleep 60' >/dev/null 2>&1 &\necho ext_d=1\n"
-	srv.publish(pack(t, member{"facts.d/x", script, 0o755}, member{"facts.d/d", daemon, 0o755}), t0)
+	srv.Publish(pack(t, member{"facts.d/x", script, 0o755}, member{"facts.d/d", daemon, 0o755}), t0)
 	m.cycle(srv)
 	demon := readPID(t, filepath.Join(dir, "daemon"))
 	t.Cleanup(func() { syscall.Kill(demon, syscall.SIGKILL) })
@@ -172,7 +173,7 @@ func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
 	if !alive(demon) {
 		t.Error("the daemon was killed too")
 	}
-	srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute))
+	srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute))
 	m.cycle(srv)
 	waitFor(t, func() bool { return running() == 0 })
 }
@@ -201,7 +202,7 @@ func hangs(t *testing.T, run func(), pidFile string) {
 // TestHangingToolIsContained has lshw hang with a child: the check-in does not wait for it, nor
 // does the next one run it again.
 func TestHangingToolIsContained(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	pidFile := filepath.Join(m.base, "pid")
 	m.program("lshw", "PATH=/usr/bin:/bin\nsleep 60 &\necho $! > "+pidFile+"\nwait")
 	hangs(t, func() {

@@ -12,13 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/generations"
 	"mkbuild/internal/mkclient/settings"
 	"mkbuild/internal/mkclient/web"
 )
 
 func TestActions(t *testing.T) {
-	_, m := boot(t, shFacter)
+	_, m := boot(t, facters.Shell)
 	marker := m.base + "/ran"
 	script := "#!/bin/sh\n: > " + marker + "\n"
 	for name, body := range map[string]string{
@@ -50,7 +52,7 @@ func TestActions(t *testing.T) {
 // TestActionsNeverGetTheExtensionsPaths runs actions while an extension has programs of the same
 // names as the client's own.
 func TestActionsNeverGetTheExtensionsPaths(t *testing.T) {
-	srv, m := boot(t, shFacter, func(o *Options, _ *settings.Settings) {
+	srv, m := boot(t, facters.Shell, func(o *Options, _ *settings.Settings) {
 		o.Facts.Environ = []string{"PATH=/opt/inherited:/usr/bin:/bin", "RUBYLIB=/opt/ruby", "LD_LIBRARY_PATH=/opt/lib", "LD_PRELOAD=", "FACTER_x=1"}
 		o.Facts.Path += ":/usr/bin:/bin"
 	})
@@ -61,9 +63,9 @@ func TestActionsNeverGetTheExtensionsPaths(t *testing.T) {
 	}
 	m.program("lshw", "env >> "+filepath.Join(m.base, "tool")+"; exit 1")
 	m.program("reboot", "env > "+filepath.Join(m.base, "action"))
-	srv.publish(pack(t, members...), t0)
+	srv.Publish(pack(t, members...), t0)
 	m.cycle(srv)
-	srv.answer = func(post) string { return "reboot" }
+	srv.Answer = func(standrazor.Post) string { return "reboot" }
 	m.cycle(srv)
 	if b, err := os.ReadFile(evil); err == nil {
 		t.Errorf("programs of the extension ran in place of the client's own: %q", b)
@@ -86,21 +88,21 @@ func TestActionsNeverGetTheExtensionsPaths(t *testing.T) {
 // TestRunSurvivesErrors has a server that fails at first, and actions that always do. Were a failing
 // action a failed check-in, the client would back off, for which it asks for a random number.
 func TestRunSurvivesErrors(t *testing.T) {
-	srv, m := boot(t, shFacter, func(_ *Options, s *settings.Settings) { s.Interval, s.Skew = 50*time.Millisecond, time.Millisecond })
+	srv, m := boot(t, facters.Shell, func(_ *Options, s *settings.Settings) { s.Interval, s.Skew = 50*time.Millisecond, time.Millisecond })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	srv.status = 503
+	srv.Status = 503
 	posts := 0
-	srv.answer = func(post) string {
+	srv.Answer = func(standrazor.Post) string {
 		if posts++; posts == remindAfter+2 {
 			cancel()
 		}
 		return "nonsense"
 	}
 	time.AfterFunc(300*time.Millisecond, func() {
-		srv.mu.Lock()
-		defer srv.mu.Unlock()
-		srv.status = 0
+		srv.Lock()
+		defer srv.Unlock()
+		srv.Status = 0
 	})
 	m.opt.Random = func() float64 {
 		if posts > 0 {
@@ -128,7 +130,7 @@ func TestRunKillsFactsOnTermination(t *testing.T) {
 }
 
 func TestOnlyOneRuns(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	unlock, err := m.lock(t.Context(), generations.LoopLock)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +139,7 @@ func TestOnlyOneRuns(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	second.Run(ctx)
-	if len(srv.posts) != 0 {
+	if len(srv.Posts) != 0 {
 		t.Error("a second client checked in next to the first")
 	}
 	unlock()
@@ -172,31 +174,31 @@ func TestWait(t *testing.T) {
 // TestTerminalStaysClean brings escape sequences from archives, servers and facts.
 func TestTerminalStaysClean(t *testing.T) {
 	const esc = "\x1b]0;owned\x07\x1b[2J"
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	minutes := 0
 	try := func(fault http.HandlerFunc, members ...member) {
 		minutes++
-		srv.publish(pack(t, members...), t0.Add(time.Duration(minutes)*time.Minute))
-		srv.setFault(fault)
+		srv.Publish(pack(t, members...), t0.Add(time.Duration(minutes)*time.Minute))
+		srv.SetFault(fault)
 		m.cycle(srv)
 	}
 	try(nil, member{"../" + esc, "x", 0o755})
 	try(nil, member{esc + "/facts.d/x.txt", "x", 0o755})
 	try(nil, member{"bin/" + esc, "x", 0o020666})
 	try(nil, member{"bin/l", "../../" + esc, 0o120777})
-	try(respond(302, map[string]string{"Location": "gopher://" + esc}, ""))
+	try(standrazor.Respond(302, map[string]string{"Location": "gopher://" + esc}, ""))
 	try(nil, member{"facts.d/ok.txt", "ext_ok=1\n", 0o644})
 	m.program("facter", "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\ncase \"$*\" in *external*) printf '\\033[2Jstderr' >&2; exit 1 ;; esac\n"+
 		"echo '{\"facterversion\":\"2.5.7\"}'")
 	try(nil, member{"facts.d/ok.txt", "ext_ok=2\n", 0o644}) // its facts fail
 	m.program("facter", "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nprintf '\\033[2J' >&2\nexit 1")
 	try(nil)
-	for what, text := range map[string]string{"log": m.log.String(), "server's log": strings.Join(srv.logs, "\n")} {
+	for what, text := range map[string]string{"log": m.log.String(), "server's log": strings.Join(srv.Logs, "\n")} {
 		if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && (r < 0x20 || r >= 0x7f && r < 0xa0) }); i >= 0 {
 			t.Errorf("%s: %q", what, text)
 		}
 	}
-	if !strings.Contains(m.log.String(), "owned") || !strings.Contains(strings.Join(srv.logs, ""), "stderr") {
-		t.Errorf("the texts do not get so far: the test proves nothing\n%s\n%q", m.log, srv.logs)
+	if !strings.Contains(m.log.String(), "owned") || !strings.Contains(strings.Join(srv.Logs, ""), "stderr") {
+		t.Errorf("the texts do not get so far: the test proves nothing\n%s\n%q", m.log, srv.Logs)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/generations"
 )
@@ -17,30 +19,30 @@ import (
 // What is downloaded, kept, refused and withdrawn, seen from what the check-ins say.
 
 func TestWithdrawal(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
-	missing := respond(404, nil, "{}")
+	missing := standrazor.Respond(404, nil, "{}")
 	for _, step := range []struct {
 		fault http.HandlerFunc
 		want  any
 	}{
 		{missing, "1"}, {missing, "1"}, {nil, "1"}, // a file that is being replaced
-		{missing, "1"}, {respond(500, nil, ""), "1"}, {missing, "1"}, {missing, "1"}, {missing, nil}, {missing, nil},
+		{missing, "1"}, {standrazor.Respond(500, nil, ""), "1"}, {missing, "1"}, {missing, "1"}, {missing, nil}, {missing, nil},
 	} {
-		srv.setFault(step.fault)
+		srv.SetFault(step.fault)
 		m.wants(srv, facts.Facts{"ext_x": step.want})
 	}
 	if left := m.generations(); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	srv.setFault(nil)
+	srv.SetFault(nil)
 	m.wants(srv, facts.Facts{"ext_x": "1"}) // published again with the old timestamp
 }
 
 func TestExtendOffAndPin(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	sum := m.cycle(srv)["mk_extension_sha256"].(string)
 	m.set.ExtendSHA256 = strings.Repeat("0", 64)
 	got := m.wants(srv, facts.Facts{"ext_x": nil, "mk_extension_status": "failed"})
@@ -50,37 +52,37 @@ func TestExtendOffAndPin(t *testing.T) {
 	m.set.ExtendSHA256 = sum
 	m.wants(srv, facts.Facts{"ext_x": "1", "mk_extension_sha256": sum})
 	m.set.ExtendSHA256, m.set.ExtendOff = "", true
-	before := srv.count("GET")
-	if m.wants(srv, facts.Facts{"ext_x": nil, "mk_extension_status": "off"}); srv.count("GET") != before {
-		t.Errorf("off: %d requests", srv.count("GET")-before)
+	before := srv.Count("GET")
+	if m.wants(srv, facts.Facts{"ext_x": nil, "mk_extension_status": "off"}); srv.Count("GET") != before {
+		t.Errorf("off: %d requests", srv.Count("GET")-before)
 	}
 }
 
 // TestRefusedArchiveIsReportedOnce counts log lines here and at the server.
 func TestRefusedArchiveIsReportedOnce(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
-	srv.publish(pack(t, member{"../evil", "x", 0o755}), t0.Add(time.Minute))
+	srv.Publish(pack(t, member{"../evil", "x", 0o755}), t0.Add(time.Minute))
 	for range 5 {
 		m.wants(srv, facts.Facts{"ext_x": "1", "mk_extension_status": "fallback"})
 	}
 	if n := strings.Count(m.log.String(), "is refused"); n != 1 {
 		t.Errorf("refused %d times in the log\n%s", n, m.log)
 	}
-	if len(srv.logs) != 2 || !strings.Contains(srv.logs[1], "path is not clean") {
-		t.Errorf("server's log: %q", srv.logs)
+	if len(srv.Logs) != 2 || !strings.Contains(srv.Logs[1], "path is not clean") {
+		t.Errorf("server's log: %q", srv.Logs)
 	}
-	srv.publish(textFact(t, "ext_x", "1"), t0) // taken back
+	srv.Publish(textFact(t, "ext_x", "1"), t0) // taken back
 	m.wants(srv, facts.Facts{"mk_extension_status": "active", "mk_extension_error": ""})
 }
 
 // TestRefusedArchivesAreNotFetchedInEveryCycle counts the cycles until the next full look, also for a
 // server that says no length, and for the ISO published in place of the extension.
 func TestRefusedArchivesAreNotFetchedInEveryCycle(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	evil := pack(t, member{"../x", "x", 0o644})
-	srv.setFault(func(w http.ResponseWriter, _ *http.Request) {
+	srv.SetFault(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Last-Modified", t0.Format(http.TimeFormat))
 		w.(http.Flusher).Flush()
 		w.Write(evil)
@@ -90,40 +92,40 @@ func TestRefusedArchivesAreNotFetchedInEveryCycle(t *testing.T) {
 			t.Errorf("%d cycles left, want %d", m.memory().Refused.Left, want)
 		}
 	}
-	srv.setFault(nil)
-	srv.publish(bytes.Repeat([]byte("CD001"), 1000), t0.Add(time.Minute))
+	srv.SetFault(nil)
+	srv.Publish(bytes.Repeat([]byte("CD001"), 1000), t0.Add(time.Minute))
 	for _, want := range []int{4, 3, 2, 1, 0, 4} {
 		m.wants(srv, facts.Facts{"mk_extension_error": "not a zip archive", "mk_extension_status": "failed"})
 		if left := m.memory().Refused.Left; left != want {
 			t.Errorf("no zip: %d cycles left, want %d", left, want)
 		}
 	}
-	srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // another length: looked at although there are cycles left
+	srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // another length: looked at although there are cycles left
 	m.wants(srv, facts.Facts{"ext_x": "1"})
 }
 
 // TestDamageIsTriedAgainInTheNextCycle has a CRC that is wrong once, with the same header.
 func TestDamageIsTriedAgainInTheNextCycle(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	good := pack(t, member{"facts.d/a.txt", "ext_x=1\n", 0o644}, member{"facts.d/b.txt", "b=2\n", 0o644})
 	bad := bytes.Clone(good)
 	bad[bytes.LastIndex(bad, []byte("PK\x01\x02"))+16] ^= 0xff
-	srv.publish(bad, t0)
+	srv.Publish(bad, t0)
 	m.cycle(srv)
-	srv.publish(good, t0)
+	srv.Publish(good, t0)
 	m.wants(srv, facts.Facts{"ext_x": "1"})
 }
 
 // TestServerWithoutTimestamps unpacks again only if the content changes.
 func TestServerWithoutTimestamps(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.setFault(respond(200, nil, string(textFact(t, "ext_x", "1"))))
+	srv, m := boot(t, facters.Shell)
+	srv.SetFault(standrazor.Respond(200, nil, string(textFact(t, "ext_x", "1"))))
 	m.cycle(srv)
 	gen := m.generation()
 	if m.cycle(srv); m.generation() != gen {
 		t.Error("the same bytes were unpacked again")
 	}
-	srv.setFault(respond(200, nil, string(textFact(t, "ext_x", "2"))))
+	srv.SetFault(standrazor.Respond(200, nil, string(textFact(t, "ext_x", "2"))))
 	m.wants(srv, facts.Facts{"ext_x": "2"})
 }
 
@@ -132,16 +134,16 @@ func TestServerWithoutTimestamps(t *testing.T) {
 func TestValidatorsGoBackVerbatim(t *testing.T) {
 	t.Parallel()
 	for _, stamp := range []string{t0.Format(http.TimeFormat), t0.Format("Monday, 02-Jan-06 15:04:05 GMT"), t0.Format(time.ANSIC)} {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		ext := textFact(t, "ext_x", "1")
-		srv.setFault(func(w http.ResponseWriter, r *http.Request) {
+		srv.SetFault(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("ETag", `W/"a, b"`)
-			srv.conditional(w, r, ext, stamp)
+			srv.Conditional(w, r, ext, stamp)
 		})
 		m.wants(srv, facts.Facts{"ext_x": "1"})
 		m.wants(srv, facts.Facts{"ext_x": "1"})
 		for i, want := range []string{"", stamp + ` W/"a, b"`} {
-			h := srv.requests[i].Header
+			h := srv.Requests[i].Header
 			if got := strings.TrimSpace(h.Get("If-Modified-Since") + " " + h.Get("If-None-Match")); got != want || h.Get("Range") != "" {
 				t.Errorf("%s: request %d says %q", stamp, i, h)
 			}
@@ -153,15 +155,15 @@ func TestValidatorsGoBackVerbatim(t *testing.T) {
 // decides nothing about the new one, be it older.
 func TestChangedURLStartsAnew(t *testing.T) {
 	t.Parallel()
-	for _, kind := range serverKinds {
-		a, m := bootOn(t, kind, shFacter)
-		b := newRazor(t, kind)
-		a.publish(textFact(t, "ext_x", "a"), t0)
-		b.publish(textFact(t, "ext_x", "b"), t0.Add(-time.Hour))
+	for _, kind := range standrazor.Kinds {
+		a, m := bootOn(t, kind, facters.Shell)
+		b := standrazor.New(t, kind)
+		a.Publish(textFact(t, "ext_x", "a"), t0)
+		b.Publish(textFact(t, "ext_x", "b"), t0.Add(-time.Hour))
 		m.cycle(a)
 		m.set.Extend = b.URL + "/svc/mk/extension.zip"
 		m.wants(a, facts.Facts{"ext_x": "b"})
-		if h := b.requests[0].Header; h.Get("If-Modified-Since")+h.Get("If-None-Match") != "" {
+		if h := b.Requests[0].Header; h.Get("If-Modified-Since")+h.Get("If-None-Match") != "" {
 			t.Errorf("%s: the old place's validators went to the new one: %v", kind, h)
 		}
 	}
@@ -169,10 +171,10 @@ func TestChangedURLStartsAnew(t *testing.T) {
 
 // TestOneFailureIsForgiven fails facts once, then twice in a row.
 func TestOneFailureIsForgiven(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	runs, fail := m.write("runs", ""), filepath.Join(m.base, "fail")
-	m.program("facter", "case \"$*\" in *external*) echo x >> "+runs+"; [ -f "+fail+" ] && exit 1 ;; esac\n"+shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	m.program("facter", "case \"$*\" in *external*) echo x >> "+runs+"; [ -f "+fail+" ] && exit 1 ;; esac\n"+facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	for _, step := range []struct {
 		name, status string
 		fails, ran   bool
@@ -189,7 +191,7 @@ func TestOneFailureIsForgiven(t *testing.T) {
 			t.Errorf("%s: ran %t", step.name, len(after) > len(before))
 		}
 	}
-	srv.publish(textFact(t, "ext_x", "2"), t0.Add(time.Minute))
+	srv.Publish(textFact(t, "ext_x", "2"), t0.Add(time.Minute))
 	m.wants(srv, facts.Facts{"mk_extension_status": "active"})
 }
 
@@ -204,12 +206,12 @@ func TestUselessArchiveIsReported(t *testing.T) {
 		"empty":       {0, nil},
 		"lib":         {0, []member{{"README", "x", 0o644}, {"lib/x", "x", 0o644}}},
 	} {
-		srv, m := bootOn(t, razorKind, shFacter)
-		srv.publish(pack(t, tt.members...), t0)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
+		srv.Publish(pack(t, tt.members...), t0)
 		for range 2 {
 			m.wants(srv, facts.Facts{"mk_extension_status": "active", "mk_extension_error": ""})
 		}
-		if here, there := strings.Count(m.log.String(), note), strings.Count(fmt.Sprint(srv.logs), note); here != tt.want || there != tt.want {
+		if here, there := strings.Count(m.log.String(), note), strings.Count(fmt.Sprint(srv.Logs), note); here != tt.want || there != tt.want {
 			t.Errorf("%s: said %d times here and %d times at the server", name, here, there)
 		}
 	}
@@ -218,9 +220,9 @@ func TestUselessArchiveIsReported(t *testing.T) {
 // TestBakedExtension: what the image brings is in force as long as the server gives nothing, and
 // again when the server has withdrawn its own.
 func TestBakedExtension(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	m.write("root/"+generations.Baked, string(textFact(t, "ext_x", "baked")))
-	missing, broken := respond(404, nil, "{}"), respond(500, nil, "")
+	missing, broken := standrazor.Respond(404, nil, "{}"), standrazor.Respond(500, nil, "")
 	nothing := func() {}
 	for _, step := range []struct {
 		name   string
@@ -232,14 +234,14 @@ func TestBakedExtension(t *testing.T) {
 		{"still", nothing, "baked", "active"},
 		{"again", nothing, "baked", "active"},
 		{"and again: nothing is withdrawn", nothing, "baked", "active"},
-		{"it is down", func() { srv.setFault(broken) }, "baked", "active"},
-		{"it offers one older than the image", func() { srv.setFault(nil); srv.publish(textFact(t, "ext_x", "served"), t0) }, "served", "active"},
-		{"it is down again", func() { srv.setFault(broken) }, "served", "active"},
-		{"it is missing", func() { srv.setFault(missing) }, "served", "active"},
+		{"it is down", func() { srv.SetFault(broken) }, "baked", "active"},
+		{"it offers one older than the image", func() { srv.SetFault(nil); srv.Publish(textFact(t, "ext_x", "served"), t0) }, "served", "active"},
+		{"it is down again", func() { srv.SetFault(broken) }, "served", "active"},
+		{"it is missing", func() { srv.SetFault(missing) }, "served", "active"},
 		{"twice", nothing, "served", "active"},
 		{"three times", nothing, "baked", "active"},
 		{"more often", nothing, "baked", "active"},
-		{"it offers no zip", func() { srv.setFault(nil); srv.publish([]byte(strings.Repeat("no zip ", 100)), t0.Add(time.Hour)) }, "baked", "fallback"},
+		{"it offers no zip", func() { srv.SetFault(nil); srv.Publish([]byte(strings.Repeat("no zip ", 100)), t0.Add(time.Hour)) }, "baked", "fallback"},
 		{"off", func() { m.set.ExtendOff = true }, nil, "off"},
 	} {
 		step.do()
@@ -261,7 +263,7 @@ func TestBakedExtensionThatCannotBeUsed(t *testing.T) {
 		},
 		"wrong pin": func(m *machine) { m.set.ExtendSHA256 = strings.Repeat("0", 64) },
 	} {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		m.write("root/"+generations.Baked, string(textFact(t, "ext_x", "baked")))
 		change(m)
 		m.cycle(srv)
@@ -275,13 +277,13 @@ func TestBakedExtensionThatCannotBeUsed(t *testing.T) {
 // TestStateSurvivesTheProcess lets a second client, as `mk-client register` by hand is one,
 // find what the first one fetched.
 func TestStateSurvivesTheProcess(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	gen := m.generation()
 	m.Client = New(m.opt, m.set)
-	if m.wants(srv, facts.Facts{"ext_x": "1"}); m.generation() != gen || len(srv.logs) != 1 {
-		t.Errorf("in %s, was %s; logs %q", m.generation(), gen, srv.logs)
+	if m.wants(srv, facts.Facts{"ext_x": "1"}); m.generation() != gen || len(srv.Logs) != 1 {
+		t.Errorf("in %s, was %s; logs %q", m.generation(), gen, srv.Logs)
 	}
 	before, _ := os.ReadFile(filepath.Join(m.opt.ExtensionDir, "state.json"))
 	col, err := m.Collect(t.Context())

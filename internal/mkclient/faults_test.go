@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/settings"
 )
@@ -67,17 +69,17 @@ func downloadFaults(t testing.TB) []downloadFault {
 	modified := map[string]string{"Last-Modified": t0.Add(time.Hour).Format(http.TimeFormat)}
 	link := func(target string) []byte { return pack(t, member{"bin/l", target, 0o120777}) }
 	return []downloadFault{
-		{"404", respond(404, nil, `{"error":"No extension file configured"}`), nil},
-		{"410", respond(410, nil, ""), nil},
-		{"403", respond(403, nil, "no"), nil},
-		{"500", respond(500, nil, "oops"), nil},
-		{"503", respond(503, nil, "later"), nil},
-		{"304 unasked", respond(304, nil, ""), nil},
-		{"206", respond(206, modified, good[:10]), nil},
-		{"200 with Content-Range", respond(200, map[string]string{"Content-Range": "bytes 0-9/100"}, good[:10]), nil},
-		{"empty 200", respond(200, nil, ""), nil},
-		{"garbage", respond(200, modified, "<html>It works!</html>"), nil},
-		{"truncated archive", respond(200, modified, good[:len(good)/2]), nil},
+		{"404", standrazor.Respond(404, nil, `{"error":"No extension file configured"}`), nil},
+		{"410", standrazor.Respond(410, nil, ""), nil},
+		{"403", standrazor.Respond(403, nil, "no"), nil},
+		{"500", standrazor.Respond(500, nil, "oops"), nil},
+		{"503", standrazor.Respond(503, nil, "later"), nil},
+		{"304 unasked", standrazor.Respond(304, nil, ""), nil},
+		{"206", standrazor.Respond(206, modified, good[:10]), nil},
+		{"200 with Content-Range", standrazor.Respond(200, map[string]string{"Content-Range": "bytes 0-9/100"}, good[:10]), nil},
+		{"empty 200", standrazor.Respond(200, nil, ""), nil},
+		{"garbage", standrazor.Respond(200, modified, "<html>It works!</html>"), nil},
+		{"truncated archive", standrazor.Respond(200, modified, good[:len(good)/2]), nil},
 		{"cut connection", hijack("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + good), nil},
 		{"length too small", hijack("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + good), nil},
 		{"no HTTP", hijack("SSH-2.0-OpenSSH_9.2\r\n"), nil},
@@ -87,9 +89,9 @@ func downloadFaults(t testing.TB) []downloadFault {
 		{"stalled", stall, nil},
 		{"slow", drip, nil},
 		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil},
-		{"redirect loop", respond(302, map[string]string{"Location": "/svc/mk/extension.zip"}, ""), nil},
-		{"redirect to a file", respond(302, map[string]string{"Location": "file:///etc/passwd"}, ""), nil},
-		{"redirect to nowhere", respond(302, nil, ""), nil},
+		{"redirect loop", standrazor.Respond(302, map[string]string{"Location": "/svc/mk/extension.zip"}, ""), nil},
+		{"redirect to a file", standrazor.Respond(302, map[string]string{"Location": "file:///etc/passwd"}, ""), nil},
+		{"redirect to nowhere", standrazor.Respond(302, nil, ""), nil},
 		{"zip-slip", nil, pack(t, member{"bin/ok", "x", 0o755}, member{"../../evil", "x", 0o755})},
 		{"absolute name", nil, pack(t, member{"/tmp/mk-evil", "x", 0o755})},
 		{"backslash name", nil, pack(t, member{`bin\tool`, "x", 0o755})},
@@ -139,16 +141,16 @@ func TestFault_Download(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv, m := bootOn(t, razorKind, shFacter, func(o *Options, _ *settings.Settings) {
+				srv, m := bootOn(t, standrazor.Razor, facters.Shell, func(o *Options, _ *settings.Settings) {
 					o.Timeouts.Header, o.Timeouts.Stall, o.Timeouts.Download = 2*time.Second, 700*time.Millisecond, 3*time.Second
 				})
 				if previous {
-					srv.publish(textFact(t, "ext_x", "good"), t0)
+					srv.Publish(textFact(t, "ext_x", "good"), t0)
 					for tries := 0; m.cycle(srv)["ext_x"] != "good" && tries < 5; tries++ { // a loaded machine may miss a timeout
 					}
 				}
-				srv.publish(f.zip, t0.Add(time.Hour))
-				srv.setFault(f.handler)
+				srv.Publish(f.zip, t0.Add(time.Hour))
+				srv.SetFault(f.handler)
 				outside := m.outside()
 				first, second := m.cycle(srv), m.cycle(srv)
 				if fmt.Sprint(first) != fmt.Sprint(second) {
@@ -198,8 +200,8 @@ func checkFault(t *testing.T, m *machine, f downloadFault, previous bool, got fa
 func TestFault_Unreachable(t *testing.T) {
 	t.Parallel()
 	withPrevious(t, func(t *testing.T, previous bool) {
-		srv, m := bootOn(t, razorKind, shFacter)
-		srv.publish(textFact(t, "ext_x", "good"), t0)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
+		srv.Publish(textFact(t, "ext_x", "good"), t0)
 		var want any
 		if previous {
 			want = m.cycle(srv)["ext_x"]
@@ -212,7 +214,7 @@ func TestFault_Unreachable(t *testing.T) {
 func TestFault_FullDisk(t *testing.T) {
 	t.Parallel()
 	withPrevious(t, func(t *testing.T, previous bool) {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		root := m.opt.ExtensionDir
 		if err := os.Mkdir(root, 0o700); err != nil {
 			t.Fatal(err)
@@ -226,12 +228,12 @@ func TestFault_FullDisk(t *testing.T) {
 		t.Cleanup(func() { syscall.Unmount(root, syscall.MNT_DETACH) })
 		var want any
 		if previous {
-			srv.publish(textFact(t, "ext_x", "good"), t0)
+			srv.Publish(textFact(t, "ext_x", "good"), t0)
 			want = m.cycle(srv)["ext_x"]
 		}
-		srv.publish(pack(t, member{"share/big", strings.Repeat("0123456789abcdef", 16<<10), 0o644}), t0.Add(time.Hour))
+		srv.Publish(pack(t, member{"share/big", strings.Repeat("0123456789abcdef", 16<<10), 0o644}), t0.Add(time.Hour))
 		m.wants(srv, facts.Facts{"mk_extension_error": "no space left to unpack it", "ext_x": want})
-		srv.publish(textFact(t, "ext_x", "small"), t0.Add(2*time.Hour))
+		srv.Publish(textFact(t, "ext_x", "small"), t0.Add(2*time.Hour))
 		m.wants(srv, facts.Facts{"ext_x": "small"}) // the space is given back
 	})
 }
@@ -241,12 +243,12 @@ func TestFault_Clock(t *testing.T) {
 	for name, clock := range clocks {
 		t.Run(name, func(t *testing.T) {
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv, m := bootOn(t, razorKind, shFacter, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
+				srv, m := bootOn(t, standrazor.Razor, facters.Shell, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
 				if previous {
-					srv.publish(textFact(t, "ext_x", "1"), t0)
+					srv.Publish(textFact(t, "ext_x", "1"), t0)
 					m.cycle(srv)
 				}
-				srv.publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
+				srv.Publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
 				m.wants(srv, facts.Facts{"ext_x": "2"})
 				gen := m.generation()
 				m.cycle(srv)
@@ -293,10 +295,10 @@ func TestFault_Facter(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv, m := bootOn(t, razorKind, shFacter)
+				srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 				want := facts.Facts{"macaddress": "52:54:00:00:00:01"} // or the server cannot tell who this is
 				if previous {
-					srv.publish(textFact(t, "ext_x", "good"), t0)
+					srv.Publish(textFact(t, "ext_x", "good"), t0)
 					m.cycle(srv)
 				}
 				if os.Remove(filepath.Join(m.bin, "facter")); f.script != "" {
@@ -322,14 +324,14 @@ func TestFault_BadFacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
-				srv, m := bootOn(t, razorKind, flavours(t)[2].script)
+				srv, m := bootOn(t, standrazor.Razor, facters.All(t)[2].Script)
 				want := facts.Facts{"mk_extension_status": "failed", "ext_x": nil, "facterversion": "2.5.7"}
 				if previous {
-					srv.publish(textFact(t, "ext_x", "good"), t0)
+					srv.Publish(textFact(t, "ext_x", "good"), t0)
 					m.cycle(srv)
 					want["mk_extension_status"], want["ext_x"] = "fallback", "good"
 				}
-				srv.publish(pack(t, member{"lib/ruby/facter/bad.rb", code, 0o644}), t0.Add(time.Minute))
+				srv.Publish(pack(t, member{"lib/ruby/facter/bad.rb", code, 0o644}), t0.Add(time.Minute))
 				if name == "hang" {
 					m.factTimeout(3 * time.Second)
 				}
@@ -342,7 +344,7 @@ func TestFault_BadFacts(t *testing.T) {
 				}
 				m.factTimeout(time.Minute)
 				m.wants(srv, want) // without running it again
-				srv.publish(textFact(t, "ext_x", "fixed"), t0.Add(2*time.Minute))
+				srv.Publish(textFact(t, "ext_x", "fixed"), t0.Add(2*time.Minute))
 				m.wants(srv, facts.Facts{"ext_x": "fixed", "mk_extension_status": "active", "mk_extension_error": ""})
 			})
 		})

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/facts"
 )
 
@@ -22,8 +23,8 @@ echo "$RUBYLIB" > "$(dirname "$4")/rubylib"
 exec -a mcollectived sleep 60 &
 echo $! > "$4"`
 
-func newMCO(t *testing.T, cfg string) (*razor, *machine) {
-	srv, m := bootOn(t, razorKind, shFacter)
+func newMCO(t *testing.T, cfg string) (*standrazor.Server, *machine) {
+	srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 	m.write("root/usr/local/etc/mcollective/server.cfg", cfg)
 	m.write("root/var/run/.keep", "")
 	m.write("root/var/log/.keep", "")
@@ -95,17 +96,6 @@ func TestMcollectiveWithSampleSecrets(t *testing.T) {
 	}
 	if got := sampleSecret([]byte("#plugin.psk = klot2oj2ked2tayn3hu5on7l\nplugin.psk = mine\n")); got != "" {
 		t.Errorf("a comment counts as %s", got)
-	}
-}
-
-func TestMcollectiveAbsentIsQuiet(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	m.cycle(srv)
-	if m.log.Len() != 0 {
-		t.Errorf("log: %s", m.log)
-	}
-	if _, err := os.Stat(filepath.Join(m.base, "root", mcoDir)); err == nil {
-		t.Error("its directory was made")
 	}
 }
 
@@ -211,26 +201,6 @@ func TestFactsYAML(t *testing.T) {
 	out, err := exec.Command(ruby, "-ryaml", "-e", "p YAML.load_file(ARGV[0])['n'], YAML.load_file(ARGV[0])['c']['d']", file).CombinedOutput()
 	if err != nil || string(out) != "\"007\"\n[\"e\", nil]\n" {
 		t.Errorf("ruby: %s, %v", out, err)
-	}
-}
-
-func TestFactsYAMLIsWrittenInEveryCycle(t *testing.T) {
-	t.Parallel()
-	srv, m := newMCO(t, "plugin.psk = klot2oj2ked2tayn3hu5on7l\n")
-	for _, want := range []string{"1", "2"} {
-		srv.publish(textFact(t, "ext_x", want), t0.Add(time.Duration(len(srv.posts))*time.Minute))
-		m.cycle(srv)
-		file := filepath.Join(m.base, "root", mcoFacts)
-		b, err := os.ReadFile(file)
-		if err != nil || !strings.Contains(string(b), `"ext_x": "`+want+`"`) {
-			t.Errorf("%v\n%s", err, b)
-		}
-		if fi, err := os.Stat(file); err != nil || fi.Mode() != 0o640 {
-			t.Errorf("%v, %v", fi.Mode(), err)
-		}
-	}
-	if left, _ := filepath.Glob(filepath.Join(m.base, "root", mcoDir, ".mk-client-*")); left != nil {
-		t.Errorf("left behind: %v", left)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/ext"
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/generations"
 	"mkbuild/internal/mkclient/settings"
@@ -25,9 +28,9 @@ import (
 
 func TestE01_ExtensionFactsAreInTheSamePost(t *testing.T) {
 	t.Parallel()
-	eachFlavour(t, func(t *testing.T, script string) {
-		srv, m := bootOn(t, razorKind, script)
-		srv.publish(pack(t, member{"facts.d/x.txt", "ext_x=1\n", 0o644}, fact("lib/ruby/facter/y.rb", "ext_y", "'two'")), t0)
+	facters.Each(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, standrazor.Razor, script)
+		srv.Publish(pack(t, member{"facts.d/x.txt", "ext_x=1\n", 0o644}, fact("lib/ruby/facter/y.rb", "ext_y", "'two'")), t0)
 		got := m.wants(srv, facts.Facts{"ext_x": "1", "ext_y": "two", "mk_extension_facts": "ext_x,ext_y"})
 		if got["facterversion"] == nil {
 			t.Errorf("Facter's own facts are missing\n%s", m.log)
@@ -43,13 +46,13 @@ func fact(path, name, code string) member {
 // withServer makes a machine that checks in with the project's own server, which has the given
 // files: config.yaml and rules.yaml. EXT in them stands for the path of an extension, which is
 // not there yet.
-func withServer(t *testing.T, config, rules string) (m *machine, ext string) {
+func withServer(t *testing.T, config, rules string) (m *machine, zip string) {
 	t.Helper()
 	dir := t.TempDir()
-	ext = filepath.Join(dir, "mk-extension.zip")
+	zip = filepath.Join(dir, "mk-extension.zip")
 	file := func(name, text string) string {
 		p := filepath.Join(dir, name)
-		testkit.WriteFile(t, p, strings.ReplaceAll(text, "EXT", ext), 0o644)
+		testkit.WriteFile(t, p, strings.ReplaceAll(text, "EXT", zip), 0o644)
 		return p
 	}
 	cfg, err := server.LoadConfig(file("config.yaml", config), "production")
@@ -69,9 +72,9 @@ func withServer(t *testing.T, config, rules string) (m *machine, ext string) {
 			t.Error(err)
 		}
 	})
-	m = newMachine(t, &razor{Server: web}, shFacter)
+	m = newMachine(t, &standrazor.Server{Server: web}, facters.Shell)
 	m.set.Register, m.set.Server = "", web.URL
-	return m, ext
+	return m, zip
 }
 
 // place puts an extension where a server finds it.
@@ -109,12 +112,12 @@ policies:
 }
 
 func TestE03_RequestsNameNoNode(t *testing.T) {
-	srv, a := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
-	b := newMachine(t, srv, shFacter)
+	srv, a := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
+	b := newMachine(t, srv, facters.Shell)
 	b.write("root/sys/class/net/eth0/address", "52:54:00:00:00:02\n")
 	first, second := a.cycle(srv), b.cycle(srv)
-	if x, y := srv.requests[0], srv.requests[1]; !reflect.DeepEqual(x.Header, y.Header) || x.URL.String() != y.URL.String() {
+	if x, y := srv.Requests[0], srv.Requests[1]; !reflect.DeepEqual(x.Header, y.Header) || x.URL.String() != y.URL.String() {
 		t.Errorf("requests differ:\n%v %v\n%v %v", x.URL, x.Header, y.URL, y.Header)
 	}
 	if x, y := first["mk_extension_sha256"], second["mk_extension_sha256"]; x != y || x == "" {
@@ -149,7 +152,7 @@ func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
 }
 
 func TestE05_UnpackThenCollectThenPost(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	events := m.write("events", "")
 	record := func(e string) {
 		f, err := os.OpenFile(events, os.O_APPEND|os.O_WRONLY, 0o644)
@@ -160,11 +163,11 @@ func TestE05_UnpackThenCollectThenPost(t *testing.T) {
 	}
 	script := "#!/bin/sh\n[ -f \"$(dirname \"$0\")/data.txt\" ] && echo collect >> " + events + "\n"
 	ext := pack(t, member{"facts.d/x", script, 0o755}, member{"facts.d/data.txt", "a=b\n", 0o644})
-	srv.setFault(func(w http.ResponseWriter, r *http.Request) {
+	srv.SetFault(func(w http.ResponseWriter, r *http.Request) {
 		record("get")
-		srv.conditional(w, r, ext, t0.Format(http.TimeFormat))
+		srv.Conditional(w, r, ext, t0.Format(http.TimeFormat))
 	})
-	srv.answer = func(post) string { record("post"); return "none" }
+	srv.Answer = func(standrazor.Post) string { record("post"); return "none" }
 	m.cycle(srv)
 	m.cycle(srv)
 	b, _ := os.ReadFile(events)
@@ -174,27 +177,27 @@ func TestE05_UnpackThenCollectThenPost(t *testing.T) {
 }
 
 func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	for _, status := range []int{0, 404, 500, 0, 503, 0} {
-		srv.publish(textFact(t, "ext_x", "1"), t0)
-		srv.setFault(nil)
+		srv.Publish(textFact(t, "ext_x", "1"), t0)
+		srv.SetFault(nil)
 		if status != 0 {
-			srv.setFault(respond(status, nil, ""))
+			srv.SetFault(standrazor.Respond(status, nil, ""))
 		}
 		m.cycle(srv)
 	}
-	if got, want := strings.Join(srv.events, " "), strings.TrimSpace(strings.Repeat("GET POST ", 6)); got != want {
+	if got, want := strings.Join(srv.Events, " "), strings.TrimSpace(strings.Repeat("GET POST ", 6)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestE07_RunningClientUsesNewExtension(t *testing.T) {
 	t.Parallel()
-	for _, kind := range serverKinds {
-		srv, m := bootOn(t, kind, shFacter)
+	for _, kind := range standrazor.Kinds {
+		srv, m := bootOn(t, kind, facters.Shell)
 		m.wants(srv, facts.Facts{"ext_x": nil})
 		for i, want := range []string{"one", "two", "three"} {
-			srv.publish(textFact(t, "ext_x", want), t0.Add(time.Duration(i)*time.Second))
+			srv.Publish(textFact(t, "ext_x", want), t0.Add(time.Duration(i)*time.Second))
 			m.wants(srv, facts.Facts{"ext_x": want})
 		}
 	}
@@ -206,12 +209,12 @@ var clocks = map[string]time.Time{"1970": time.Unix(60, 0), "2038": time.Unix(1<
 func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 	t.Parallel()
 	for name, clock := range clocks {
-		for _, kind := range serverKinds {
-			srv, m := bootOn(t, kind, shFacter, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
-			srv.publish(textFact(t, "ext_x", "1"), t0)
+		for _, kind := range standrazor.Kinds {
+			srv, m := bootOn(t, kind, facters.Shell, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
+			srv.Publish(textFact(t, "ext_x", "1"), t0)
 			m.cycle(srv)
 			first := m.generation()
-			srv.publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
+			srv.Publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
 			if m.wants(srv, facts.Facts{"ext_x": "2"}); m.generation() == first {
 				t.Errorf("%s, clock %s: the same directory", kind, name)
 			}
@@ -222,35 +225,35 @@ func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 func TestE09_NeverDownloadedIsFetchedWhateverItsTimestamp(t *testing.T) {
 	t.Parallel()
 	now := map[string]string{"Last-Modified": time.Now().UTC().Format(http.TimeFormat)}
-	for _, kind := range serverKinds {
-		srv, m := bootOn(t, kind, shFacter)
-		for _, fault := range []http.HandlerFunc{respond(404, nil, "{}"), respond(500, nil, "{}"), respond(200, nil, ""), respond(200, now, "<html>")} {
-			srv.setFault(fault)
+	for _, kind := range standrazor.Kinds {
+		srv, m := bootOn(t, kind, facters.Shell)
+		for _, fault := range []http.HandlerFunc{standrazor.Respond(404, nil, "{}"), standrazor.Respond(500, nil, "{}"), standrazor.Respond(200, nil, ""), standrazor.Respond(200, now, "<html>")} {
+			srv.SetFault(fault)
 			m.wants(srv, facts.Facts{"ext_x": nil})
 		}
-		srv.setFault(nil)
-		srv.publish(textFact(t, "ext_x", "old"), time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC))
+		srv.SetFault(nil)
+		srv.Publish(textFact(t, "ext_x", "old"), time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC))
 		m.wants(srv, facts.Facts{"ext_x": "old"})
 	}
 }
 
 func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 	t.Parallel()
-	for _, kind := range serverKinds {
+	for _, kind := range standrazor.Kinds {
 		for _, step := range []time.Duration{0, -time.Hour} {
-			srv, m := bootOn(t, kind, shFacter)
-			srv.publish(textFact(t, "ext_x", "1"), t0)
+			srv, m := bootOn(t, kind, facters.Shell)
+			srv.Publish(textFact(t, "ext_x", "1"), t0)
 			m.cycle(srv)
 			first := m.generation()
 			if step != 0 {
-				srv.publish(textFact(t, "ext_x", "rolled back"), t0.Add(step))
+				srv.Publish(textFact(t, "ext_x", "rolled back"), t0.Add(step))
 			}
 			for range 3 {
 				if m.wants(srv, facts.Facts{"ext_x": "1"}); m.generation() != first {
 					t.Errorf("%s, %v: in %s, was in %s", kind, step, m.generation(), first)
 				}
 			}
-			if n := strings.Count(m.log.String(), "rolled back?"); step != 0 && kind != rfcKind && n != 1 {
+			if n := strings.Count(m.log.String(), "rolled back?"); step != 0 && kind != standrazor.RFC && n != 1 {
 				t.Errorf("%s: the older copy was logged %d times", kind, n)
 			}
 		}
@@ -258,10 +261,10 @@ func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 }
 
 func TestE11_OldAndNewNeverMix(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_a", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_a", "1"), t0)
 	m.cycle(srv)
-	srv.publish(textFact(t, "ext_b", "2"), t0.Add(time.Minute))
+	srv.Publish(textFact(t, "ext_b", "2"), t0.Add(time.Minute))
 	m.wants(srv, facts.Facts{"ext_a": nil, "ext_b": "2"})
 	if _, err := os.Stat(filepath.Join(m.generation(), "facts.d/ext_a.txt")); err == nil {
 		t.Error("a file of the old generation is in the new one")
@@ -272,9 +275,9 @@ func TestE12_ExtensionIsNotPersistent(t *testing.T) {
 	if generations.DefaultDir != "/tmp/mk-extension" {
 		t.Errorf("%s may not be on the RAM file system", generations.DefaultDir)
 	}
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	before := listing(t, m.base)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	if m.generation() == "" {
 		t.Fatal("no generation")
@@ -285,7 +288,7 @@ func TestE12_ExtensionIsNotPersistent(t *testing.T) {
 	if after := listing(t, m.base); !reflect.DeepEqual(before, after) {
 		t.Errorf("left behind outside the extension's root: %q, had %q", after, before)
 	}
-	srv.publish(nil, t0)
+	srv.Publish(nil, t0)
 	m.wants(srv, facts.Facts{"ext_x": nil, "mk_extension_status": "none"})
 }
 
@@ -303,18 +306,18 @@ func listing(t testing.TB, dir string) (names []string) {
 }
 
 func TestE13_LocalEditsVanishWithANewExtension(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	testkit.WriteFile(t, filepath.Join(m.generation(), "facts.d/marker.txt"), "marker=1\n", 0o644)
 	m.wants(srv, facts.Facts{"marker": "1"})
-	srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // the same content, touched
+	srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // the same content, touched
 	m.wants(srv, facts.Facts{"marker": nil})
 }
 
 func TestE14_IdleCyclesEraseNothing(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	marker := filepath.Join(m.generation(), "marker")
 	testkit.WriteFile(t, marker, "", 0o644)
@@ -327,8 +330,8 @@ func TestE14_IdleCyclesEraseNothing(t *testing.T) {
 }
 
 func TestE15_BinIsInPath(t *testing.T) {
-	srv, m := boot(t, flavours(t)[2].script)
-	srv.publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho from-tool\n", 0o755},
+	srv, m := boot(t, facters.All(t)[2].Script)
+	srv.Publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho from-tool\n", 0o755},
 		member{"facts.d/x", "#!/bin/sh\necho ext_tool=$(sh -c ext-tool)\necho ext_path=$PATH\n", 0o755}), t0)
 	path, _ := m.wants(srv, facts.Facts{"ext_tool": "from-tool"})["ext_path"].(string)
 	if !strings.HasPrefix(path, m.generation()+"/bin:") {
@@ -350,26 +353,26 @@ func compile(t *testing.T, dir, out, source string, args ...string) string {
 }
 
 func TestE16_LibIsInLibraryPath(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	dir := t.TempDir()
 	lib := compile(t, dir, "libext.so", "const char *answer(void) { return \"ext_elf=from-library\"; }\n", "-shared", "-fPIC")
 	prog := compile(t, dir, "prog", "#include <stdio.h>\nconst char *answer(void);\nint main(void) { puts(answer()); return 0; }\n", "-L"+dir, "-lext")
-	srv.publish(pack(t, member{"facts.d/elf", prog, 0o755}, member{"lib/libext.so", lib, 0o644}), t0)
+	srv.Publish(pack(t, member{"facts.d/elf", prog, 0o755}, member{"lib/libext.so", lib, 0o644}), t0)
 	m.wants(srv, facts.Facts{"ext_elf": "from-library"})
 }
 
 func TestE17_LibRubyIsInRubylib(t *testing.T) {
-	srv, m := boot(t, flavours(t)[2].script)
-	srv.publish(pack(t, member{"lib/ruby/site_helper.rb", "SITE = 'helped'\n", 0o644},
+	srv, m := boot(t, facters.All(t)[2].Script)
+	srv.Publish(pack(t, member{"lib/ruby/site_helper.rb", "SITE = 'helped'\n", 0o644},
 		member{"lib/ruby/facter/z.rb", "require 'site_helper'\nFacter.add(:ext_site) { setcode { SITE } }\n", 0o644}), t0)
 	m.wants(srv, facts.Facts{"ext_site": "helped"})
 }
 
 func TestE18_FactsDInAllFourKinds(t *testing.T) {
 	t.Parallel()
-	eachFlavour(t, func(t *testing.T, script string) {
-		srv, m := bootOn(t, razorKind, script)
-		srv.publish(pack(t, member{"facts.d/a.txt", "ext_txt=t\n", 0o644}, member{"facts.d/b.json", `{"ext_json":"j"}`, 0o644},
+	facters.Each(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, standrazor.Razor, script)
+		srv.Publish(pack(t, member{"facts.d/a.txt", "ext_txt=t\n", 0o644}, member{"facts.d/b.json", `{"ext_json":"j"}`, 0o644},
 			member{"facts.d/c.yaml", "ext_yaml: y\n", 0o644}, member{"facts.d/d.sh", "#!/bin/sh\necho ext_exec=e\n", 0o755},
 			member{"facts.d/.hidden.txt", "ext_hidden=1\n", 0o644}, member{"facts.d/sub/e.txt", "ext_sub=1\n", 0o644},
 			member{"facts.d/f.yml", "ext_yml: 1\n", 0o644}, member{"facts.d/g.exe", "#!/bin/sh\necho ext_exe=1\n", 0o755}), t0)
@@ -382,10 +385,10 @@ func TestE18_FactsDInAllFourKinds(t *testing.T) {
 const envFact = "#!/bin/sh\necho ext_env=$(env | sort | tr '\\n' ' ')\n"
 
 func TestE19_InheritedSearchPathsStay(t *testing.T) {
-	srv, m := boot(t, shFacter, func(o *Options, _ *settings.Settings) {
+	srv, m := boot(t, facters.Shell, func(o *Options, _ *settings.Settings) {
 		o.Facts.Environ = []string{"PATH=/opt/mine:/usr/bin:/bin", "RUBYLIB=/opt/ruby", "LD_LIBRARY_PATH=/opt/lib", "FACTER_evil=1", "RUBYOPT=-d"}
 	})
-	srv.publish(pack(t, member{"facts.d/e", envFact, 0o755}), t0)
+	srv.Publish(pack(t, member{"facts.d/e", envFact, 0o755}), t0)
 	env := m.cycle(srv)["ext_env"].(string) + " "
 	gen := m.generation()
 	for _, want := range []string{"PATH=" + gen + "/bin:/opt/mine:/usr/bin:/bin:" + m.bin + " ",
@@ -407,14 +410,14 @@ func TestE20_AnyDirectoryMayBeMissing(t *testing.T) {
 		{{"bin/x", "x", 0o755}}, {{"lib/x.so", "x", 0o644}}, {{"lib/ruby/facter/x.rb", "", 0o644}},
 		{{"facts.d/x.txt", "a=b\n", 0o644}}, {{"share/x", "x", 0o644}}, nil,
 	} {
-		srv, m := bootOn(t, razorKind, shFacter)
-		srv.publish(pack(t, members...), t0)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
+		srv.Publish(pack(t, members...), t0)
 		m.wants(srv, facts.Facts{"mk_extension_status": "active", "mk_extension_error": ""})
 	}
 }
 
 func TestE21_OnlyThreeVariablesDiffer(t *testing.T) {
-	srv, m := boot(t, strings.Replace(shFacter, `echo "$out}"`, `echo "$out,\"fenv\":\"$(env | sort | tr '\n' ' ')\"}"`, 1))
+	srv, m := boot(t, strings.Replace(facters.Shell, `echo "$out}"`, `echo "$out,\"fenv\":\"$(env | sort | tr '\n' ' ')\"}"`, 1))
 	others := func() (rest []string) {
 		for _, kv := range strings.Fields(m.cycle(srv)["fenv"].(string)) {
 			name, _, _ := strings.Cut(kv, "=")
@@ -425,47 +428,52 @@ func TestE21_OnlyThreeVariablesDiffer(t *testing.T) {
 		return rest
 	}
 	without := others()
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	if with := others(); !reflect.DeepEqual(with, without) || len(with) == 0 {
 		t.Errorf("without: %s\nwith:    %s", without, with)
 	}
 }
 
-func TestE22_ExecutableBitIsPreserved(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(pack(t, member{"bin/yes", "x", 0o755}, member{"bin/no", "x", 0o644}, member{"bin/group", "x", 0o775}), t0)
+// unpackedModes publishes an empty file or directory of each mode, and compares what it becomes.
+func unpackedModes(t *testing.T, modes map[uint32]os.FileMode) {
+	t.Helper()
+	srv, m := boot(t, facters.Shell)
+	var members []member
+	for mode := range modes {
+		name := fmt.Sprintf("bin/%o", mode)
+		if mode&0o170000 == ext.Dir {
+			name += "/"
+		}
+		members = append(members, member{name, "", mode})
+	}
+	srv.Publish(pack(t, members...), t0)
 	m.cycle(srv)
-	for name, want := range map[string]os.FileMode{"yes": 0o755, "no": 0o644, "group": 0o755} {
-		if fi, err := os.Stat(filepath.Join(m.generation(), "bin", name)); err != nil || fi.Mode() != want {
-			t.Errorf("%s: %v, %v; want %v", name, fi.Mode(), err, want)
+	for mode, want := range modes {
+		if fi, err := os.Lstat(filepath.Join(m.generation(), fmt.Sprintf("bin/%o", mode))); err != nil || fi.Mode() != want {
+			t.Errorf("%o: %v, %v; want %v", mode, fi.Mode(), err, want)
 		}
 	}
+}
+
+func TestE22_ExecutableBitIsPreserved(t *testing.T) {
+	unpackedModes(t, map[uint32]os.FileMode{0o755: 0o755, 0o644: 0o644, 0o775: 0o755})
 }
 
 func TestE23_NoSpecialBits(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(pack(t, member{"bin/a", "x", 0o104755}, member{"bin/b", "x", 0o102755}, member{"bin/c", "x", 0o106777},
-		member{"bin/d", "x", 0o101755}, member{"bin/e/", "", 0o047777}), t0)
-	m.cycle(srv)
-	for _, p := range listing(t, m.generation())[1:] {
-		fi, err := os.Lstat(p)
-		if err != nil || fi.Mode()&^os.ModeDir != 0o755 {
-			t.Errorf("%s: %v, %v", p, fi.Mode(), err)
-		}
-	}
+	unpackedModes(t, map[uint32]os.FileMode{0o104755: 0o755, 0o102755: 0o755, 0o106777: 0o755, 0o101755: 0o755, 0o047777: os.ModeDir | 0o755})
 }
 
 func TestE24_FactsRunAsTheClientsUser(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(pack(t, member{"facts.d/id", "#!/bin/sh\necho ext_uid=$(id -u)\n", 0o755}), t0)
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(pack(t, member{"facts.d/id", "#!/bin/sh\necho ext_uid=$(id -u)\n", 0o755}), t0)
 	m.wants(srv, facts.Facts{"ext_uid": strconv.Itoa(os.Geteuid())}) // 0 in an image
 }
 
 func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	seen := map[string]bool{}
 	for i := range 5 {
-		srv.publish(textFact(t, "ext_x", "1"), t0.Add(time.Duration(i)*time.Second))
+		srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Duration(i)*time.Second))
 		m.cycle(srv)
 		seen[m.generation()] = true
 	}
@@ -476,11 +484,11 @@ func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
 
 func TestE26_ContentIsReachableRelatively(t *testing.T) {
 	t.Parallel()
-	eachFlavour(t, func(t *testing.T, script string) {
-		srv, m := bootOn(t, razorKind, script)
+	facters.Each(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, standrazor.Razor, script)
 		// The image has external facts of its own: Facter 1.7 and 2 then get a merged directory.
 		m.write("root/etc/facter/facts.d/own.txt", "img_own=kept\next_here=image\n")
-		srv.publish(pack(t, member{"share/data", "shared\n", 0o644},
+		srv.Publish(pack(t, member{"share/data", "shared\n", 0o644},
 			member{"facts.d/x", "#!/bin/sh\necho ext_rel=$(cat \"$(dirname \"$0\")/../share/data\")\necho ext_cwd=$(cat share/data)\n", 0o755},
 			member{"facts.d/y.txt", "ext_here=extension\n", 0o644}), t0)
 		m.wants(srv, facts.Facts{"ext_rel": "shared", "ext_cwd": "shared", "img_own": "kept", "ext_here": "extension"})
@@ -488,18 +496,18 @@ func TestE26_ContentIsReachableRelatively(t *testing.T) {
 }
 
 // counts runs a fact that counts its runs, with two cycles for each of two extensions.
-func counts(t *testing.T, srv *razor, m *machine, script string) string {
+func counts(t *testing.T, srv *standrazor.Server, m *machine, script string) string {
 	t.Helper()
 	var got []string
 	for i := range 4 {
-		srv.publish(pack(t, member{"facts.d/c", script, 0o755}), t0.Add(time.Duration(i/2)*time.Minute))
+		srv.Publish(pack(t, member{"facts.d/c", script, 0o755}), t0.Add(time.Duration(i/2)*time.Minute))
 		got = append(got, fmt.Sprint(m.cycle(srv)["ext_count"]))
 	}
 	return strings.Join(got, " ")
 }
 
 func TestE27_StateOutsideSurvives(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	counter := filepath.Join(m.base, "counter")
 	if got := counts(t, srv, m, "#!/bin/sh\necho x >> "+counter+"\necho ext_count=$(wc -l < "+counter+")\n"); got != "1 2 3 4" {
 		t.Errorf("got %q", got)
@@ -507,7 +515,7 @@ func TestE27_StateOutsideSurvives(t *testing.T) {
 }
 
 func TestE28_StateInsideVanishes(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	if got := counts(t, srv, m, "#!/bin/sh\ncd \"$(dirname \"$0\")/..\"\necho x >> counter\necho ext_count=$(wc -l < counter)\n"); got != "1 2 1 2" {
 		t.Errorf("got %q", got)
 	}
@@ -515,25 +523,25 @@ func TestE28_StateInsideVanishes(t *testing.T) {
 
 func TestE29_RubyFactsLoadWithoutConfiguration(t *testing.T) {
 	t.Parallel()
-	eachStandIn(t, func(t *testing.T, script string) {
-		srv, m := bootOn(t, razorKind, script)
-		srv.publish(pack(t, fact("lib/ruby/facter/auto.rb", "ext_auto", "'loaded'"), fact("lib/ruby/not_a_fact.rb", "ext_not", "'loaded'")), t0)
+	facters.EachStandIn(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, standrazor.Razor, script)
+		srv.Publish(pack(t, fact("lib/ruby/facter/auto.rb", "ext_auto", "'loaded'"), fact("lib/ruby/not_a_fact.rb", "ext_not", "'loaded'")), t0)
 		m.wants(srv, facts.Facts{"ext_auto": "loaded", "ext_not": nil})
 	})
 }
 
 func TestE30_FirstCheckinHasThem(t *testing.T) {
 	t.Parallel()
-	srv, m := bootOn(t, rfcKind, shFacter)
-	srv.publish(textFact(t, "ext_x", "1"), t0)
-	if m.wants(srv, facts.Facts{"ext_x": "1"}); len(srv.posts) != 1 {
-		t.Errorf("%d posts", len(srv.posts))
+	srv, m := bootOn(t, standrazor.RFC, facters.Shell)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
+	if m.wants(srv, facts.Facts{"ext_x": "1"}); len(srv.Posts) != 1 {
+		t.Errorf("%d posts", len(srv.Posts))
 	}
 }
 
 func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
-	srv, m := boot(t, shFacter)
-	srv.publish(pack(t, member{"env", "FACTER_evil=1\n", 0o644}, member{".profile", "export FACTER_evil=1\n", 0o644},
+	srv, m := boot(t, facters.Shell)
+	srv.Publish(pack(t, member{"env", "FACTER_evil=1\n", 0o644}, member{".profile", "export FACTER_evil=1\n", 0o644},
 		member{"etc/environment", "FACTER_evil=1\n", 0o644}, member{"bin/env.sh", "export FACTER_evil=1\n", 0o755},
 		member{"facts.d/e", envFact, 0o755}), t0)
 	if env, _ := m.wants(srv, facts.Facts{"evil": nil})["ext_env"].(string); env == "" || strings.Contains(env, "evil") {
@@ -543,9 +551,9 @@ func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
 
 func TestE32_FactersOwnExecFindsTools(t *testing.T) {
 	t.Parallel()
-	eachFlavour(t, func(t *testing.T, script string) {
-		srv, m := bootOn(t, razorKind, script)
-		srv.publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho ran\n", 0o755},
+	facters.Each(t, func(t *testing.T, script string) {
+		srv, m := bootOn(t, standrazor.Razor, script)
+		srv.Publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho ran\n", 0o755},
 			fact("lib/ruby/facter/t.rb", "ext_ran", "Facter::Util::Resolution.exec('ext-tool')"),
 			fact("lib/ruby/facter/w.rb", "ext_which", "Facter::Core::Execution.which('ext-tool')")), t0)
 		got := m.wants(srv, facts.Facts{"ext_ran": "ran"})
@@ -558,10 +566,10 @@ func TestE32_FactersOwnExecFindsTools(t *testing.T) {
 }
 
 func TestE33_TroubleNeverPreventsACheckin(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	for _, f := range quickFaults(t) {
-		srv.publish(f.zip, t0)
-		srv.setFault(f.handler)
+		srv.Publish(f.zip, t0)
+		srv.SetFault(f.handler)
 		m.cycle(srv) // fails the test unless a check-in arrives
 	}
 }
@@ -570,12 +578,12 @@ func TestE34_TheNextCycleTriesAgain(t *testing.T) {
 	t.Parallel()
 	good := textFact(t, "ext_x", "1")
 	for _, f := range quickFaults(t) {
-		srv, m := bootOn(t, rfcKind, shFacter)
-		srv.publish(f.zip, t0)
-		srv.setFault(f.handler)
+		srv, m := bootOn(t, standrazor.RFC, facters.Shell)
+		srv.Publish(f.zip, t0)
+		srv.SetFault(f.handler)
 		m.cycle(srv)
-		srv.publish(good, t0) // with the timestamp of the one that failed
-		srv.setFault(nil)
+		srv.Publish(good, t0) // with the timestamp of the one that failed
+		srv.SetFault(nil)
 		if got := m.cycle(srv)["ext_x"]; got != "1" {
 			t.Errorf("after %s: ext_x = %v\n%s", f.name, got, m.log)
 		}
@@ -583,19 +591,19 @@ func TestE34_TheNextCycleTriesAgain(t *testing.T) {
 }
 
 func TestE35_NoExtensionIsQuiet(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	for range 3 {
 		m.wants(srv, facts.Facts{"mk_extension_status": "none", "mk_extension_error": ""})
 	}
-	if m.log.Len() != 0 || len(srv.logs) != 0 {
-		t.Errorf("log %q, server's log %q", m.log, srv.logs)
+	if m.log.Len() != 0 || len(srv.Logs) != 0 {
+		t.Errorf("log %q, server's log %q", m.log, srv.Logs)
 	}
 }
 
 func TestE36_ScriptsRubyAndELFAtWill(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	elf := compile(t, t.TempDir(), "p", "#include <stdio.h>\nint main(void) { puts(\"ext_elf=1\"); return 0; }\n")
-	srv.publish(pack(t, member{"facts.d/elf", elf, 0o755}, member{"facts.d/sh", "#!/bin/sh\necho ext_sh=1\n", 0o755},
+	srv.Publish(pack(t, member{"facts.d/elf", elf, 0o755}, member{"facts.d/sh", "#!/bin/sh\necho ext_sh=1\n", 0o755},
 		member{"facts.d/rb", "#!" + testkit.Tool(t, "ruby") + "\nputs 'ext_rb=1'\n", 0o755}), t0)
 	m.wants(srv, facts.Facts{"ext_elf": "1", "ext_sh": "1", "ext_rb": "1"})
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit/facters"
+	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/facts"
 )
 
@@ -20,7 +22,7 @@ import (
 func TestForeignDirectoryIsReplaced(t *testing.T) {
 	t.Parallel()
 	for name, owner := range map[string]int{"foreign": 12345, "own": os.Geteuid()} {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		m.write("ext/g-planted/facts.d/evil.txt", "evil=1\n")
 		m.write("ext/state.json", `{"generations":[{"dir":"g-planted","url":"`+srv.URL+`/svc/mk/extension.zip","facts":null}]}`)
 		root := m.opt.ExtensionDir
@@ -47,10 +49,10 @@ func TestForeignNamesAreReplaced(t *testing.T) {
 		"a file": func(m *machine, _ string) { m.write("ext", "a file took the name") },
 		"a link": func(m *machine, target string) { os.Symlink(target, m.opt.ExtensionDir) },
 	} {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		target := t.TempDir()
 		take(m, target)
-		srv.publish(textFact(t, "ext_x", "1"), t0)
+		srv.Publish(textFact(t, "ext_x", "1"), t0)
 		m.wants(srv, facts.Facts{"ext_x": "1"})
 		if left, _ := os.ReadDir(target); len(left) != 0 {
 			t.Errorf("%s: written through a planted link: %v", name, left)
@@ -64,9 +66,9 @@ func TestForeignNamesAreReplaced(t *testing.T) {
 // TestFilesAreReplacedAtOnce holds a reader's handle while MCollective's facts and the state
 // are written: it keeps the old text, whole, and the name leads to another file.
 func TestFilesAreReplacedAtOnce(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	m.write("root"+mcoDir+"/server.cfg", "")
-	srv.publish(textFact(t, "ext_x", "1"), t0)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
 	m.cycle(srv)
 	for i, name := range []string{filepath.Join(m.base, "root", mcoFacts), filepath.Join(m.opt.ExtensionDir, "state.json")} {
 		before, err := os.ReadFile(name)
@@ -79,10 +81,13 @@ func TestFilesAreReplacedAtOnce(t *testing.T) {
 		}
 		defer f.Close()
 		old, _ := f.Stat()
-		srv.publish(textFact(t, "ext_x", "another value"), t0.Add(time.Duration(i+1)*time.Minute))
+		srv.Publish(textFact(t, "ext_x", fmt.Sprint("value ", i)), t0.Add(time.Duration(i+1)*time.Minute))
 		m.cycle(srv)
-		if fi, err := os.Stat(name); err != nil || os.SameFile(fi, old) {
-			t.Errorf("%s is written in place, %v", name, err)
+		if fi, err := os.Stat(name); err != nil || os.SameFile(fi, old) || fi.Mode() != []os.FileMode{0o640, 0o600}[i] {
+			t.Errorf("%s is written in place, or for everybody: %v, %v", name, fi.Mode(), err)
+		}
+		if now, _ := os.ReadFile(filepath.Join(m.base, "root", mcoFacts)); !strings.Contains(string(now), fmt.Sprintf(`"ext_x": "value %d"`, i)) {
+			t.Errorf("MCollective's facts are not this cycle's: %s", now)
 		}
 		held := make([]byte, len(before)+100)
 		if n, _ := f.Read(held); string(held[:n]) != string(before) {
@@ -97,16 +102,16 @@ func TestFilesAreReplacedAtOnce(t *testing.T) {
 // TestGenerationsChurn publishes 20 extensions while a fact of an early one still runs: its
 // directory stays as long as it does, all others but two are collected.
 func TestGenerationsChurn(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	pidFile := filepath.Join(m.base, "pid")
 	// In a session of its own it outlives the next collection, as a daemon would.
 	slow := "#!/bin/sh\nsetsid sh -c 'echo $$ > " + pidFile + "; exec sleep 60' >/dev/null 2>&1 &\n" +
 		"while [ ! -s " + pidFile + " ]; do sleep 0.01; done\necho ext_slow=1\n"
-	srv.publish(pack(t, member{"facts.d/slow", slow, 0o755}), t0)
+	srv.Publish(pack(t, member{"facts.d/slow", slow, 0o755}), t0)
 	m.cycle(srv)
 	busy := m.generation()
 	for i := range 20 {
-		srv.publish(textFact(t, "ext_x", fmt.Sprint(i)), t0.Add(time.Duration(i+1)*time.Second))
+		srv.Publish(textFact(t, "ext_x", fmt.Sprint(i)), t0.Add(time.Duration(i+1)*time.Second))
 		m.wants(srv, facts.Facts{"ext_x": fmt.Sprint(i)})
 	}
 	if _, err := os.Stat(filepath.Join(busy, "facts.d/slow")); err != nil {
@@ -120,7 +125,7 @@ func TestGenerationsChurn(t *testing.T) {
 }
 
 func TestLeftoversOfAKilledClientAreCollected(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	m.write("ext/g-123/bin/x", "x")
 	m.write("ext/download-55", "half")
 	m.write("ext/.mk-client-9", "half")
@@ -140,7 +145,7 @@ func (m *machine) fakeProc(meminfo string) {
 
 // TestUseHoldsSixGenerationsAtMost has ten superseded generations in use.
 func TestUseHoldsSixGenerationsAtMost(t *testing.T) {
-	srv, m := boot(t, shFacter)
+	srv, m := boot(t, facters.Shell)
 	m.fakeProc("")
 	for i := range 10 {
 		name := fmt.Sprintf("g-%d", i)
@@ -177,9 +182,9 @@ func TestHalfOfTheMemoryAtMost(t *testing.T) {
 		"MemTotal: 9999999 kB\nMemFree: 1000 kB\nBuffers: 1000 kB\nCached: 9999999 kB\n":          "failed",
 		"MemTotal: 9999999 kB\nMemFree: 1 kB\nBuffers: 1 kB\nMemAvailable: 9999999999999999 kB\n": "active",
 	} {
-		srv, m := bootOn(t, razorKind, shFacter)
+		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		m.fakeProc(meminfo)
-		srv.publish(pack(t, member{"share/big", string(blob), 0o644}), t0)
+		srv.Publish(pack(t, member{"share/big", string(blob), 0o644}), t0)
 		if got := m.cycle(srv); got["mk_extension_status"] != want {
 			t.Errorf("%q: %v, %v", meminfo, got["mk_extension_status"], got["mk_extension_error"])
 		}

@@ -1,9 +1,7 @@
 package needed
 
 import (
-	"encoding/binary"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -11,159 +9,86 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/ext"
 	"mkbuild/internal/overlay"
 )
 
-// hostELF reads a real dynamic program of this machine.
-func hostELF(t *testing.T) (name string, b []byte) {
-	t.Helper()
+// TestReadelf compares a real program with readelf, with section headers and without: Tiny Core's
+// files often have none.
+func TestReadelf(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no ELF files on this system")
 	}
-	name = testkit.Tool(t, "bash")
+	name := testkit.Tool(t, "bash")
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return name, b
-}
-
-func put(t *testing.T, tree *overlay.Tree, es ...overlay.Entry) {
-	t.Helper()
-	for _, e := range es {
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// dynamicOf is readelf's answer: interpreter and libraries.
-func dynamicOf(t *testing.T, name string) (interp string, libs []string) {
-	t.Helper()
 	out := testkit.Run(t, "readelf", "-ldW", name)
-	if m := regexp.MustCompile(`program interpreter: ([^\]]+)\]`).FindStringSubmatch(out); m != nil {
-		interp = m[1]
-	}
+	interp := regexp.MustCompile(`program interpreter: ([^\]]+)\]`).FindStringSubmatch(out)
+	var libs []string
 	for _, m := range regexp.MustCompile(`\(NEEDED\).*\[([^\]]+)\]`).FindAllStringSubmatch(out, -1) {
 		libs = append(libs, m[1])
 	}
-	return interp, libs
-}
-
-// TestReadelf compares with readelf, with section headers and without: Tiny Core's files often
-// have none.
-func TestReadelf(t *testing.T) {
-	name, b := hostELF(t)
-	interp, libs := dynamicOf(t, name)
-	if interp == "" || len(libs) == 0 {
+	if interp == nil || len(libs) == 0 {
 		t.Fatalf("readelf says nothing of %s", name)
 	}
 	stripped := slices.Clone(b)
-	for _, at := range []int{0x28, 0x3a, 0x3c, 0x3e} { // e_shoff and the three counts, ELF64
-		n := 2
-		if at == 0x28 {
-			n = 8
-		}
-		clear(stripped[at : at+n])
-	}
+	clear(stripped[0x28:0x30]) // e_shoff of ELF64
+	clear(stripped[0x3a:0x40]) // e_shentsize, e_shnum, e_shstrndx
 	for what, content := range map[string][]byte{"whole": b, "no sections": stripped} {
 		o, err := Read(content)
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if o.Interp != interp || !slices.Equal(o.Needs, libs) {
-			t.Errorf("%s: %q %q; readelf says %q %q", what, o.Interp, o.Needs, interp, libs)
+		if o.Interp != interp[1] || !slices.Equal(o.Needs, libs) {
+			t.Errorf("%s: %q %q; readelf says %q %q", what, o.Interp, o.Needs, interp[1], libs)
 		}
 	}
 }
 
+// TestMissing has a program that needs libfoo, which needs libbar, and changes one thing.
 func TestMissing(t *testing.T) {
-	name, b := hostELF(t)
-	interp, libs := dynamicOf(t, name)
-	elf32 := slices.Clone(b)
-	binary.LittleEndian.PutUint16(elf32[18:], 3) // e_machine: EM_386
-	for what, test := range map[string]struct {
-		edit func(*overlay.Tree)
-		want []string
+	file := func(p, content string) overlay.Entry { return overlay.File(p, 0o755, []byte(content)) }
+	foo, bar := ext.ELF(64, "", "libbar.so.2"), ext.ELF(64, "")
+	const fooAt, barAt = "usr/local/lib/libfoo.so.1", "lib/libbar.so.2"
+	for name, tt := range map[string]struct {
+		without string
+		with    []overlay.Entry
+		want    string
 	}{
-		"complete":            {func(*overlay.Tree) {}, nil},
-		"no interpreter":      {func(tr *overlay.Tree) { tr.Remove(interp[1:]) }, []string{interp}},
-		"no library":          {func(tr *overlay.Tree) { tr.Remove("usr/local/lib/" + libs[0]) }, []string{libs[0]}},
-		"text for a library":  {func(tr *overlay.Tree) { put(t, tr, overlay.File("usr/local/lib/"+libs[0], 0o755, []byte("text"))) }, []string{libs[0]}},
-		"for another machine": {func(tr *overlay.Tree) { put(t, tr, overlay.File("usr/local/lib/"+libs[0], 0o755, elf32)) }, append(foreignNeeds(libs), libs[0])},
-		"elsewhere":           {func(tr *overlay.Tree) { move(t, tr, libs[0], "srv/lib/"+libs[0]) }, []string{libs[0]}},
-		"elsewhere, ld.so.conf": {func(tr *overlay.Tree) {
-			move(t, tr, libs[0], "srv/lib/"+libs[0])
-			put(t, tr, overlay.File("etc/ld.so.conf", 0o644, []byte("# c\ninclude ld.so.conf.d/*.conf\n")),
-				overlay.Dir("etc/ld.so.conf.d", 0o755), overlay.File("etc/ld.so.conf.d/a.conf", 0o644, []byte("/srv/lib # ours\n")))
-		}, nil},
-		"behind a link": {func(tr *overlay.Tree) {
-			move(t, tr, libs[0], "srv/lib/"+libs[0])
-			put(t, tr, overlay.Symlink("usr/local/lib/"+libs[0], "/srv/lib/"+libs[0]))
-		}, nil},
-		"dangling link": {func(tr *overlay.Tree) { put(t, tr, overlay.Symlink("usr/local/lib/"+libs[0], "/srv/"+libs[0])) }, []string{libs[0]}},
-		"truncated":     {func(tr *overlay.Tree) { put(t, tr, overlay.File("bin/b", 0o755, b[:512])) }, nil},
+		"complete":              {"", nil, ""},
+		"no interpreter":        {"lib/ld.so", nil, "/lib/ld.so, needed by /bin/prog"},
+		"no library":            {fooAt, nil, "libfoo.so.1, needed by /bin/prog"},
+		"no library's library":  {barAt, nil, "libbar.so.2, needed by /usr/local/lib/libfoo.so.1"},
+		"text for a library":    {"", []overlay.Entry{file(fooAt, "text")}, "libfoo.so.1, needed by /bin/prog"},
+		"for another machine":   {"", []overlay.Entry{file(fooAt, ext.ELF(32, ""))}, "libfoo.so.1, needed by /bin/prog"},
+		"elsewhere":             {fooAt, []overlay.Entry{file("srv/lib/libfoo.so.1", foo)}, "libfoo.so.1, needed by /bin/prog"},
+		"behind a link":         {fooAt, []overlay.Entry{file("srv/foo", foo), overlay.Symlink(fooAt, "/srv/foo")}, ""},
+		"behind a broken link":  {fooAt, []overlay.Entry{overlay.Symlink(fooAt, "/srv/foo")}, "libfoo.so.1, needed by /bin/prog"},
+		"by its path":           {"", []overlay.Entry{file("bin/p", ext.ELF(64, "", "/lib/libbar.so.2", "/no/lib.so"))}, "/no/lib.so, needed by /bin/p"},
+		"truncated":             {"", []overlay.Entry{file("bin/p", foo[:len(foo)-40])}, ""},
+		"many programs":         {barAt, []overlay.Entry{file("a", foo), file("b", foo), file("c", foo)}, "libbar.so.2, needed by /a, /b, /c, …"},
+		"elsewhere, ld.so.conf": {fooAt, []overlay.Entry{file("srv/lib/libfoo.so.1", foo), overlay.Dir("etc/ld.so.conf.d", 0o755), file("etc/ld.so.conf", "# c\ninclude ld.so.conf.d/*.conf\n"), file("etc/ld.so.conf.d/a.conf", "/srv/lib # ours\n")}, ""},
 	} {
-		t.Run(what, func(t *testing.T) {
-			tree := hostTree(t, name, b, interp, libs)
-			test.edit(tree)
-			var got []string
-			for _, l := range Missing(tree) {
-				got = append(got, l.Name)
-				if len(l.By) == 0 || !strings.HasPrefix(l.String(), l.Name+", needed by /") {
-					t.Errorf("%v", l)
+		t.Run(name, func(t *testing.T) {
+			tree := &overlay.Tree{}
+			base := []overlay.Entry{file("bin/prog", ext.ELF(64, "/lib/ld.so", "libfoo.so.1")), file("lib/ld.so", bar), file(fooAt, foo), file(barAt, bar)}
+			base = slices.DeleteFunc(base, func(e overlay.Entry) bool { return e.Path == tt.without })
+			for _, e := range append(base, tt.with...) {
+				if err := tree.Put(e); err != nil {
+					t.Fatal(err)
 				}
 			}
-			slices.Sort(test.want)
-			if !slices.Equal(got, test.want) {
-				t.Errorf("missing %q, want %q", got, test.want)
+			var got []string
+			for _, l := range Missing(tree) {
+				got = append(got, l.String())
+			}
+			if strings.Join(got, "; ") != tt.want {
+				t.Errorf("missing %q, want %q", got, tt.want)
 			}
 		})
 	}
-}
-
-// foreignNeeds is what the first library, taken for another machine's, finds nowhere itself.
-func foreignNeeds(libs []string) []string {
-	for _, l := range libs {
-		if strings.HasPrefix(l, "libc.so") {
-			return []string{l}
-		}
-	}
-	return nil
-}
-
-// hostTree is an image with the program and everything that it needs, directly or not; all
-// libraries lie in usr/local/lib.
-func hostTree(t *testing.T, name string, b []byte, interp string, libs []string) *overlay.Tree {
-	t.Helper()
-	tree := &overlay.Tree{}
-	put(t, tree, overlay.File("bin/bash", 0o755, b))
-	add := func(host, at string) []byte {
-		content, err := os.ReadFile(host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		put(t, tree, overlay.File(at, 0o755, content))
-		return content
-	}
-	add(interp, interp[1:])
-	out := testkit.Run(t, "ldd", name)
-	for _, m := range regexp.MustCompile(`(?m)=> (/\S+)`).FindAllStringSubmatch(out, -1) {
-		add(m[1], "usr/local/lib/"+filepath.Base(m[1]))
-	}
-	if tree.Get("usr/local/lib/"+libs[0]) == nil {
-		t.Fatalf("ldd does not name %s:\n%s", libs[0], out)
-	}
-	add(interp, "usr/local/lib/"+filepath.Base(interp)) // the loader is a library, too
-	return tree
-}
-
-func move(t *testing.T, tree *overlay.Tree, lib, to string) {
-	t.Helper()
-	e := *tree.Get("usr/local/lib/" + lib)
-	tree.Remove(e.Path)
-	e.Path = to
-	put(t, tree, e)
 }
 
 func TestExpand(t *testing.T) {
