@@ -235,7 +235,7 @@ func TestPasswords(t *testing.T) {
 		sent = user + ":" + password
 	}))
 	for name, h := range map[string]http.HandlerFunc{
-		"404": standrazor.Respond(404, nil, ""), "500": standrazor.Respond(500, nil, ""), "empty": standrazor.Respond(200, nil, ""), "cut": hijack(""),
+		"404": standrazor.Respond(404, nil, ""), "500": standrazor.Respond(500, nil, ""), "empty": standrazor.Respond(200, nil, ""), "cut": standrazor.Raw(""),
 		"html":     standrazor.Respond(200, map[string]string{"Content-Type": "text/html"}, "x"),
 		"location": standrazor.Respond(302, map[string]string{"Location": "http://u:" + secret + "@h/%zz"}, ""),
 		"loop":     standrazor.Respond(302, map[string]string{"Location": with(base) + "/svc/mk/extension.zip"}, ""),

@@ -1,7 +1,6 @@
 package mkclient
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/facters"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/mkclient/program"
@@ -36,18 +36,6 @@ func TestExternalFilesAreContained(t *testing.T) {
 		member{"facts.d/e", "#!/bin/sh\necho ext_e=partial\nexit 1\n", 0o755}, member{"facts.d/f.txt", big.String(), 0o644},
 		member{"facts.d/z.txt", "Ext_Z=1\n", 0o644}, member{"facts.d/zz.txt", "ext_z=second\n", 0o644}), t0)
 	m.wants(srv, facts.Facts{"ext_z": "1", "ext_e": "partial", "mk_extension_status": "active"})
-}
-
-func TestFactsDoNotChangeBetweenCheckins(t *testing.T) {
-	srv, m := boot(t, facters.Shell)
-	srv.Publish(textFact(t, "ext_x", "1"), t0)
-	first, _ := json.Marshal(m.cycle(srv))
-	for range 3 {
-		next, _ := json.Marshal(m.cycle(srv))
-		if string(next) != string(first) {
-			t.Errorf("%s\n%s", first, next)
-		}
-	}
 }
 
 // TestCardThatComesUpMeanwhile brings a card up while Facter runs: it is in the same check-in.
@@ -117,35 +105,6 @@ func TestSysfsStandsInForLshw(t *testing.T) {
 	}
 }
 
-// readPID waits for a program to write its number.
-func readPID(t *testing.T, file string) (pid int) {
-	t.Helper()
-	waitFor(t, func() bool {
-		b, _ := os.ReadFile(file)
-		n, _ := fmt.Sscanf(string(b), "%d\n", &pid)
-		return n == 1
-	})
-	return pid
-}
-
-// alive reports whether a process runs; one that waits to be reaped does not.
-func alive(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, _ := strings.Cut(string(b), ") ")
-	return err == nil && !strings.HasPrefix(rest, "Z")
-}
-
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	for range 500 {
-		if ok() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("it does not happen")
-}
-
 // TestChildrenOfFactsDoNotPileUp leaves one child in the background in every cycle, and one that
 // has become a daemon.
 func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
@@ -155,7 +114,7 @@ func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
 	daemon := "#!/bin/sh\n[ -f " + dir + "/daemon ] || setsid sh -c 'echo $$ > " + dir + "/daemon; exec sleep 60' >/dev/null 2>&1 &\necho ext_d=1\n"
 	srv.Publish(pack(t, member{"facts.d/x", script, 0o755}, member{"facts.d/d", daemon, 0o755}), t0)
 	m.cycle(srv)
-	demon := readPID(t, filepath.Join(dir, "daemon"))
+	demon := testkit.ReadPID(t, filepath.Join(dir, "daemon"))
 	t.Cleanup(func() { syscall.Kill(demon, syscall.SIGKILL) })
 	for range 3 {
 		m.cycle(srv)
@@ -163,19 +122,19 @@ func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
 	running := func() (n int) {
 		files, _ := filepath.Glob(filepath.Join(dir, "[0-9]*"))
 		for _, f := range files {
-			if alive(readPID(t, f)) {
+			if testkit.Alive(testkit.ReadPID(t, f)) {
 				n++
 			}
 		}
 		return n
 	}
-	waitFor(t, func() bool { return running() == 1 }) // only the last one's is left
-	if !alive(demon) {
+	testkit.WaitFor(t, func() bool { return running() == 1 }) // only the last one's is left
+	if !testkit.Alive(demon) {
 		t.Error("the daemon was killed too")
 	}
 	srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute))
 	m.cycle(srv)
-	waitFor(t, func() bool { return running() == 0 })
+	testkit.WaitFor(t, func() bool { return running() == 0 })
 }
 
 // TestHangLeavesNoProcess kills the whole group of a Facter that hangs, not its first process.
@@ -194,9 +153,9 @@ func hangs(t *testing.T, run func(), pidFile string) {
 	if d := time.Since(start); d > 30*time.Second {
 		t.Errorf("took %s", d)
 	}
-	pid := readPID(t, pidFile)
+	pid := testkit.ReadPID(t, pidFile)
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
-	waitFor(t, func() bool { return !alive(pid) })
+	testkit.WaitFor(t, func() bool { return !testkit.Alive(pid) })
 }
 
 // TestHangingToolIsContained has lshw hang with a child: the check-in does not wait for it, nor

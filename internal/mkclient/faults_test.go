@@ -25,44 +25,6 @@ type downloadFault struct {
 	zip     []byte
 }
 
-// hijack answers with raw bytes and closes the connection.
-func hijack(raw string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err == nil {
-			fmt.Fprint(conn, raw)
-			conn.Close()
-		}
-	}
-}
-
-// endless sends bytes as fast as they are taken.
-func endless(w http.ResponseWriter, r *http.Request) {
-	block := strings.Repeat("x", 32<<10)
-	for r.Context().Err() == nil {
-		if _, err := fmt.Fprint(w, block); err != nil {
-			return
-		}
-	}
-}
-
-// stall sends a little and then nothing for as long as the client waits.
-func stall(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Length", "1000")
-	fmt.Fprint(w, "PK")
-	w.(http.Flusher).Flush()
-	<-r.Context().Done()
-}
-
-// drip sends single bytes, often enough never to stall.
-func drip(w http.ResponseWriter, r *http.Request) {
-	for r.Context().Err() == nil {
-		fmt.Fprint(w, "P")
-		w.(http.Flusher).Flush()
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 // downloadFaults lists the faults of the way and of the archive.
 func downloadFaults(t testing.TB) []downloadFault {
 	good := string(textFact(t, "ext_x", "torn"))
@@ -80,14 +42,14 @@ func downloadFaults(t testing.TB) []downloadFault {
 		{"empty 200", standrazor.Respond(200, nil, ""), nil},
 		{"garbage", standrazor.Respond(200, modified, "<html>It works!</html>"), nil},
 		{"truncated archive", standrazor.Respond(200, modified, good[:len(good)/2]), nil},
-		{"cut connection", hijack("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + good), nil},
-		{"length too small", hijack("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + good), nil},
-		{"no HTTP", hijack("SSH-2.0-OpenSSH_9.2\r\n"), nil},
-		{"closed at once", hijack(""), nil},
-		{"endless", endless, nil},
-		{"huge", hijack("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nPK"), nil},
-		{"stalled", stall, nil},
-		{"slow", drip, nil},
+		{"cut connection", standrazor.Raw("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + good), nil},
+		{"length too small", standrazor.Raw("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + good), nil},
+		{"no HTTP", standrazor.Raw("SSH-2.0-OpenSSH_9.2\r\n"), nil},
+		{"closed at once", standrazor.Raw(""), nil},
+		{"endless", standrazor.Endless, nil},
+		{"huge", standrazor.Raw("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nPK"), nil},
+		{"stalled", standrazor.Stall, nil},
+		{"slow", standrazor.Drip, nil},
 		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil},
 		{"redirect loop", standrazor.Respond(302, map[string]string{"Location": "/svc/mk/extension.zip"}, ""), nil},
 		{"redirect to a file", standrazor.Respond(302, map[string]string{"Location": "file:///etc/passwd"}, ""), nil},
@@ -236,28 +198,6 @@ func TestFault_FullDisk(t *testing.T) {
 		srv.Publish(textFact(t, "ext_x", "small"), t0.Add(2*time.Hour))
 		m.wants(srv, facts.Facts{"ext_x": "small"}) // the space is given back
 	})
-}
-
-func TestFault_Clock(t *testing.T) {
-	t.Parallel()
-	for name, clock := range clocks {
-		t.Run(name, func(t *testing.T) {
-			withPrevious(t, func(t *testing.T, previous bool) {
-				srv, m := bootOn(t, standrazor.Razor, facters.Shell, func(o *Options, _ *settings.Settings) { o.Now = func() time.Time { return clock } })
-				if previous {
-					srv.Publish(textFact(t, "ext_x", "1"), t0)
-					m.cycle(srv)
-				}
-				srv.Publish(textFact(t, "ext_x", "2"), t0.Add(time.Second))
-				m.wants(srv, facts.Facts{"ext_x": "2"})
-				gen := m.generation()
-				m.cycle(srv)
-				if m.generation() != gen {
-					t.Error("unpacked again")
-				}
-			})
-		})
-	}
 }
 
 // facterFault is a Facter in trouble; ok says whether its facts can be used all the same.

@@ -56,14 +56,14 @@ func TestMcollectiveIsStartedAndRestarted(t *testing.T) {
 	if b, _ := os.ReadFile(filepath.Join(m.base, "root/var/run/rubylib")); !strings.HasSuffix(strings.TrimSpace(string(b)), "/usr/local/mcollective/lib") {
 		t.Errorf("RUBYLIB = %q", b)
 	}
-	waitFor(t, func() bool { return m.mco.running() })
+	testkit.WaitFor(t, func() bool { return m.mco.running() })
 	m.cycle(srv)
 	if m.mcoPID() != first {
 		t.Error("started twice")
 	}
 	syscall.Kill(first, syscall.SIGKILL)
-	waitFor(t, func() bool { return !m.mco.running() })
-	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first })
+	testkit.WaitFor(t, func() bool { return !m.mco.running() })
+	testkit.WaitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first })
 }
 
 func TestMcollectiveInTheForeground(t *testing.T) {
@@ -76,7 +76,7 @@ func TestMcollectiveInTheForeground(t *testing.T) {
 	}
 	pid := m.mcoPID()
 	syscall.Kill(pid, syscall.SIGKILL)
-	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != pid })
+	testkit.WaitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != pid })
 }
 
 func TestMcollectiveWithSampleSecrets(t *testing.T) {
@@ -137,7 +137,7 @@ func TestMcollectiveSaysWhyItDoesNotRun(t *testing.T) {
 			m.write("root/var/log/mco.log", "old words\n")
 			m.program("mcollectived", "PATH=/usr/bin:/bin LOG="+m.base+"/root/var/log/mco.log\n"+tc.script)
 			var got any
-			waitFor(t, func() bool { got = m.cycle(srv)["mk_mcollective_error"]; return got != "" })
+			testkit.WaitFor(t, func() bool { got = m.cycle(srv)["mk_mcollective_error"]; return got != "" })
 			if text, _ := got.(string); !strings.HasSuffix(text, tc.want) {
 				t.Errorf("fact: got %q, want %q", got, tc.want)
 			}
@@ -145,7 +145,7 @@ func TestMcollectiveSaysWhyItDoesNotRun(t *testing.T) {
 				t.Errorf("not in the log:\n%s", m.log)
 			}
 			m.program("mcollectived", "PATH=/usr/bin:/bin"+`; echo $$ > "$4"; exec sleep 60`)
-			waitFor(t, func() bool { return m.cycle(srv)["mk_mcollective_error"] == "" })
+			testkit.WaitFor(t, func() bool { return m.cycle(srv)["mk_mcollective_error"] == "" })
 		})
 	}
 }
@@ -215,15 +215,15 @@ func TestRealMcollectived(t *testing.T) {
 		"plugin.rabbitmq.pool.1.password = not the sample\nfactsource = yaml\nplugin.yaml = /nonexistent\n")
 	m.program("mcollectived", "PATH=/usr/sbin:/usr/bin:/sbin:/bin exec "+real+` "$@"`)
 	m.cycle(srv)
-	waitFor(t, func() bool { return m.mco.running() })
+	testkit.WaitFor(t, func() bool { return m.mco.running() })
 	first := m.mcoPID()
 	m.cycle(srv)
 	if m.mcoPID() != first {
 		t.Errorf("started twice: %d, %d\n%s", first, m.mcoPID(), m.log)
 	}
 	syscall.Kill(first, syscall.SIGKILL)
-	waitFor(t, func() bool { return !m.mco.running() })
-	waitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mco.running() })
+	testkit.WaitFor(t, func() bool { return !m.mco.running() })
+	testkit.WaitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mco.running() })
 }
 
 // TestRealMcollectivedSaysWhyItEnds gives Debian's daemon a key that it does not know, and a connector that it does not have.

@@ -24,8 +24,10 @@ import (
 	server "mkbuild/internal/razor"
 )
 
-// The tests in this file are named for the requirements E01–E36 of docs/runtime.md, which lists them.
+// What the description of the extension mechanism promises to users: docs/runtime.md lists the tests E01 to
+// E36 of this file, and has each requirement from the comment of its test.
 
+// A fact that only the extension defines is in the same check-in as Facter's own.
 func TestE01_ExtensionFactsAreInTheSamePost(t *testing.T) {
 	t.Parallel()
 	facters.Each(t, func(t *testing.T, script string) {
@@ -87,6 +89,7 @@ func place(t *testing.T, file string, ext []byte, mtime time.Time) {
 	}
 }
 
+// That fact can drive a rule whose policy makes the machine reboot.
 func TestE02_ExtensionFactDrivesReboot(t *testing.T) {
 	t.Parallel()
 	m, ext := withServer(t, "all:\n  microkernel:\n    extension-zip: EXT\n", `
@@ -111,6 +114,7 @@ policies:
 	}
 }
 
+// Requests for the extension name no node, and all nodes get the same bytes.
 func TestE03_RequestsNameNoNode(t *testing.T) {
 	srv, a := boot(t, facters.Shell)
 	srv.Publish(textFact(t, "ext_x", "1"), t0)
@@ -125,6 +129,7 @@ func TestE03_RequestsNameNoNode(t *testing.T) {
 	}
 }
 
+// The file that `microkernel.extension-zip` names is what clients get.
 func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
 	t.Parallel()
 	const named = "microkernel:\n    extension-zip: EXT\n"
@@ -151,6 +156,7 @@ func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
 	}
 }
 
+// Unpacking comes before collecting, and that before the check-in, in every cycle.
 func TestE05_UnpackThenCollectThenPost(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	events := m.write("events", "")
@@ -176,6 +182,7 @@ func TestE05_UnpackThenCollectThenPost(t *testing.T) {
 	}
 }
 
+// One retrieval attempt comes before each check-in, after failures too.
 func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	for _, status := range []int{0, 404, 500, 0, 503, 0} {
@@ -191,6 +198,7 @@ func TestE06_EveryCheckinFollowsOneRetrieval(t *testing.T) {
 	}
 }
 
+// A client that runs already uses a new extension at its next check-in.
 func TestE07_RunningClientUsesNewExtension(t *testing.T) {
 	t.Parallel()
 	for _, kind := range standrazor.Kinds {
@@ -206,6 +214,7 @@ func TestE07_RunningClientUsesNewExtension(t *testing.T) {
 // clocks are what a machine's own clock may say.
 var clocks = map[string]time.Time{"1970": time.Unix(60, 0), "2038": time.Unix(1<<31, 0)}
 
+// A server timestamp newer than the downloaded copy's is fetched, whatever the local clock says.
 func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 	t.Parallel()
 	for name, clock := range clocks {
@@ -222,6 +231,7 @@ func TestE08_NewerTimestampIsFetchedWhateverTheClock(t *testing.T) {
 	}
 }
 
+// Without a downloaded copy the extension is fetched whatever its timestamp.
 func TestE09_NeverDownloadedIsFetchedWhateverItsTimestamp(t *testing.T) {
 	t.Parallel()
 	now := map[string]string{"Last-Modified": time.Now().UTC().Format(http.TimeFormat)}
@@ -237,6 +247,7 @@ func TestE09_NeverDownloadedIsFetchedWhateverItsTimestamp(t *testing.T) {
 	}
 }
 
+// What is not newer is not unpacked again.
 func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 	t.Parallel()
 	for _, kind := range standrazor.Kinds {
@@ -260,6 +271,7 @@ func TestE10_NotNewerIsNotUnpackedAgain(t *testing.T) {
 	}
 }
 
+// Content goes to a new directory; old and new never mix.
 func TestE11_OldAndNewNeverMix(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	srv.Publish(textFact(t, "ext_a", "1"), t0)
@@ -271,6 +283,7 @@ func TestE11_OldAndNewNeverMix(t *testing.T) {
 	}
 }
 
+// The directory does not outlive the running image.
 func TestE12_ExtensionIsNotPersistent(t *testing.T) {
 	if generations.DefaultDir != "/tmp/mk-extension" {
 		t.Errorf("%s may not be on the RAM file system", generations.DefaultDir)
@@ -305,6 +318,7 @@ func listing(t testing.TB, dir string) (names []string) {
 	return names
 }
 
+// Local edits in it vanish when a new extension arrives.
 func TestE13_LocalEditsVanishWithANewExtension(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	srv.Publish(textFact(t, "ext_x", "1"), t0)
@@ -315,6 +329,7 @@ func TestE13_LocalEditsVanishWithANewExtension(t *testing.T) {
 	m.wants(srv, facts.Facts{"marker": nil})
 }
 
+// It is not erased by a cycle that brought nothing new.
 func TestE14_IdleCyclesEraseNothing(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	srv.Publish(textFact(t, "ext_x", "1"), t0)
@@ -329,6 +344,7 @@ func TestE14_IdleCyclesEraseNothing(t *testing.T) {
 	}
 }
 
+// `bin` is in PATH for facts and all their children.
 func TestE15_BinIsInPath(t *testing.T) {
 	srv, m := boot(t, facters.All(t)[2].Script)
 	srv.Publish(pack(t, member{"bin/ext-tool", "#!/bin/sh\necho from-tool\n", 0o755},
@@ -352,6 +368,7 @@ func compile(t *testing.T, dir, out, source string, args ...string) string {
 	return string(b)
 }
 
+// `lib` is in LD_LIBRARY_PATH.
 func TestE16_LibIsInLibraryPath(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	dir := t.TempDir()
@@ -361,6 +378,7 @@ func TestE16_LibIsInLibraryPath(t *testing.T) {
 	m.wants(srv, facts.Facts{"ext_elf": "from-library"})
 }
 
+// `lib/ruby` is in RUBYLIB.
 func TestE17_LibRubyIsInRubylib(t *testing.T) {
 	srv, m := boot(t, facters.All(t)[2].Script)
 	srv.Publish(pack(t, member{"lib/ruby/site_helper.rb", "SITE = 'helped'\n", 0o644},
@@ -368,6 +386,7 @@ func TestE17_LibRubyIsInRubylib(t *testing.T) {
 	m.wants(srv, facts.Facts{"ext_site": "helped"})
 }
 
+// `facts.d` gives external facts: .txt, .json, .yaml and executables.
 func TestE18_FactsDInAllFourKinds(t *testing.T) {
 	t.Parallel()
 	facters.Each(t, func(t *testing.T, script string) {
@@ -384,6 +403,7 @@ func TestE18_FactsDInAllFourKinds(t *testing.T) {
 // envFact reports the whole environment of a fact.
 const envFact = "#!/bin/sh\necho ext_env=$(env | sort | tr '\\n' ' ')\n"
 
+// What these variables held before is kept behind the extension's directories.
 func TestE19_InheritedSearchPathsStay(t *testing.T) {
 	srv, m := boot(t, facters.Shell, func(o *Options, _ *settings.Settings) {
 		o.Facts.Environ = []string{"PATH=/opt/mine:/usr/bin:/bin", "RUBYLIB=/opt/ruby", "LD_LIBRARY_PATH=/opt/lib", "FACTER_evil=1", "RUBYOPT=-d"}
@@ -404,6 +424,7 @@ func TestE19_InheritedSearchPathsStay(t *testing.T) {
 	}
 }
 
+// Any of the directories may be missing; an archive may be empty.
 func TestE20_AnyDirectoryMayBeMissing(t *testing.T) {
 	t.Parallel()
 	for _, members := range [][]member{
@@ -416,6 +437,7 @@ func TestE20_AnyDirectoryMayBeMissing(t *testing.T) {
 	}
 }
 
+// No other variable differs between a run with and without an extension.
 func TestE21_OnlyThreeVariablesDiffer(t *testing.T) {
 	srv, m := boot(t, strings.Replace(facters.Shell, `echo "$out}"`, `echo "$out,\"fenv\":\"$(env | sort | tr '\n' ' ')\"}"`, 1))
 	others := func() (rest []string) {
@@ -455,20 +477,24 @@ func unpackedModes(t *testing.T, modes map[uint32]os.FileMode) {
 	}
 }
 
+// Files that are executable in the archive are so after unpacking, others are not.
 func TestE22_ExecutableBitIsPreserved(t *testing.T) {
 	unpackedModes(t, map[uint32]os.FileMode{0o755: 0o755, 0o644: 0o644, 0o775: 0o755})
 }
 
+// There is no setuid, setgid or sticky bit after unpacking.
 func TestE23_NoSpecialBits(t *testing.T) {
 	unpackedModes(t, map[uint32]os.FileMode{0o104755: 0o755, 0o102755: 0o755, 0o106777: 0o755, 0o101755: 0o755, 0o047777: os.ModeDir | 0o755})
 }
 
+// Facts run as the client's user: root in an image.
 func TestE24_FactsRunAsTheClientsUser(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	srv.Publish(pack(t, member{"facts.d/id", "#!/bin/sh\necho ext_uid=$(id -u)\n", 0o755}), t0)
 	m.wants(srv, facts.Facts{"ext_uid": strconv.Itoa(os.Geteuid())}) // 0 in an image
 }
 
+// The directory's name differs between generations.
 func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	seen := map[string]bool{}
@@ -482,6 +508,7 @@ func TestE25_DirectoryDiffersBetweenGenerations(t *testing.T) {
 	}
 }
 
+// Content is reachable relative to itself, to the working directory and through the search paths.
 func TestE26_ContentIsReachableRelatively(t *testing.T) {
 	t.Parallel()
 	facters.Each(t, func(t *testing.T, script string) {
@@ -506,6 +533,7 @@ func counts(t *testing.T, srv *standrazor.Server, m *machine, script string) str
 	return strings.Join(got, " ")
 }
 
+// State outside the directory, as in `/tmp`, survives check-ins and new extensions.
 func TestE27_StateOutsideSurvives(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	counter := filepath.Join(m.base, "counter")
@@ -514,6 +542,7 @@ func TestE27_StateOutsideSurvives(t *testing.T) {
 	}
 }
 
+// State inside it vanishes with a new extension.
 func TestE28_StateInsideVanishes(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	if got := counts(t, srv, m, "#!/bin/sh\ncd \"$(dirname \"$0\")/..\"\necho x >> counter\necho ext_count=$(wc -l < counter)\n"); got != "1 2 1 2" {
@@ -521,6 +550,7 @@ func TestE28_StateInsideVanishes(t *testing.T) {
 	}
 }
 
+// `lib/ruby/facter/NAME.rb` is loaded as custom facts without configuration.
 func TestE29_RubyFactsLoadWithoutConfiguration(t *testing.T) {
 	t.Parallel()
 	facters.EachStandIn(t, func(t *testing.T, script string) {
@@ -530,6 +560,7 @@ func TestE29_RubyFactsLoadWithoutConfiguration(t *testing.T) {
 	})
 }
 
+// The first check-in with the extension has its facts already.
 func TestE30_FirstCheckinHasThem(t *testing.T) {
 	t.Parallel()
 	srv, m := bootOn(t, standrazor.RFC, facters.Shell)
@@ -539,6 +570,7 @@ func TestE30_FirstCheckinHasThem(t *testing.T) {
 	}
 }
 
+// No environment variable can be set through files in the archive.
 func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	srv.Publish(pack(t, member{"env", "FACTER_evil=1\n", 0o644}, member{".profile", "export FACTER_evil=1\n", 0o644},
@@ -549,6 +581,7 @@ func TestE31_NoEnvironmentThroughTheArchive(t *testing.T) {
 	}
 }
 
+// Facter's own command execution finds the extension's programs.
 func TestE32_FactersOwnExecFindsTools(t *testing.T) {
 	t.Parallel()
 	facters.Each(t, func(t *testing.T, script string) {
@@ -565,6 +598,7 @@ func TestE32_FactersOwnExecFindsTools(t *testing.T) {
 	})
 }
 
+// Trouble with the extension never prevents a check-in.
 func TestE33_TroubleNeverPreventsACheckin(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	for _, f := range quickFaults(t) {
@@ -574,6 +608,7 @@ func TestE33_TroubleNeverPreventsACheckin(t *testing.T) {
 	}
 }
 
+// After a failed attempt the next cycle tries again.
 func TestE34_TheNextCycleTriesAgain(t *testing.T) {
 	t.Parallel()
 	good := textFact(t, "ext_x", "1")
@@ -590,6 +625,7 @@ func TestE34_TheNextCycleTriesAgain(t *testing.T) {
 	}
 }
 
+// No extension at the server is a normal, quiet state.
 func TestE35_NoExtensionIsQuiet(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	for range 3 {
@@ -600,6 +636,7 @@ func TestE35_NoExtensionIsQuiet(t *testing.T) {
 	}
 }
 
+// Scripts, Ruby, ELF programs and libraries work.
 func TestE36_ScriptsRubyAndELFAtWill(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	elf := compile(t, t.TempDir(), "p", "#include <stdio.h>\nint main(void) { puts(\"ext_elf=1\"); return 0; }\n")

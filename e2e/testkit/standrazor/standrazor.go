@@ -46,6 +46,44 @@ func Respond(status int, header map[string]string, body string) http.HandlerFunc
 	}
 }
 
+// Raw answers with raw bytes and closes the connection.
+func Raw(raw string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			fmt.Fprint(conn, raw)
+			conn.Close()
+		}
+	}
+}
+
+// Endless sends bytes as fast as they are taken.
+func Endless(w http.ResponseWriter, r *http.Request) {
+	block := strings.Repeat("x", 32<<10)
+	for r.Context().Err() == nil {
+		if _, err := fmt.Fprint(w, block); err != nil {
+			return
+		}
+	}
+}
+
+// Stall sends a little and then nothing for as long as the client waits.
+func Stall(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "1000")
+	fmt.Fprint(w, "PK")
+	w.(http.Flusher).Flush()
+	<-r.Context().Done()
+}
+
+// Drip sends single bytes, often enough never to stall.
+func Drip(w http.ResponseWriter, r *http.Request) {
+	for r.Context().Err() == nil {
+		fmt.Fprint(w, "P")
+		w.(http.Flusher).Flush()
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 // Server is a Razor server with the quirks of its kind. Its lock guards the fields behind it.
 type Server struct {
 	*httptest.Server

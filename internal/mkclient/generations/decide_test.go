@@ -2,13 +2,8 @@ package generations
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"mkbuild/internal/extension"
-	"mkbuild/internal/mkclient/facts"
 )
 
 // t0 is when the copy in use was published.
@@ -84,21 +79,4 @@ func FuzzDecide(f *testing.F) {
 			t.Error("a Range is never asked for")
 		}
 	})
-}
-
-// TestLimitsAreNeverRaised keeps the configured limit where the memory would allow more.
-func TestLimitsAreNeverRaised(t *testing.T) {
-	for meminfo, want := range map[string]int64{"MemAvailable: 999999999 kB\n": 1 << 20, "MemAvailable: 1 kB\n": 512, "": 1 << 20} {
-		root := t.TempDir()
-		if err := os.MkdirAll(filepath.Join(root, "proc"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, "proc/meminfo"), []byte(meminfo), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		s := Store{Root: facts.Root(root), Limits: extension.Limits{Total: 1 << 20}}
-		if got := s.limits().Total; got != want {
-			t.Errorf("%q: %d, want %d", meminfo, got, want)
-		}
-	}
 }

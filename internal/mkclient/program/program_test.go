@@ -6,10 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestStragglersSpareANumberGivenAnew(t *testing.T) {
@@ -35,21 +35,10 @@ func TestStragglersSpareANumberGivenAnew(t *testing.T) {
 	})
 	list := Stragglers{res.Left, other.Process.Pid}
 	list.Kill()
-	for deadline := time.Now().Add(10 * time.Second); alive(child); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the child lives")
-		}
+	testkit.WaitFor(t, func() bool { return !testkit.Alive(child) })
+	if len(list) != 0 || !testkit.Alive(other.Process.Pid) {
+		t.Errorf("list %v, the other group lives: %v", list, testkit.Alive(other.Process.Pid))
 	}
-	if len(list) != 0 || !alive(other.Process.Pid) {
-		t.Errorf("list %v, the other group lives: %v", list, alive(other.Process.Pid))
-	}
-}
-
-// alive reports whether a process runs; one that waits to be reaped does not.
-func alive(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, _ := strings.Cut(string(b), ") ")
-	return err == nil && !strings.HasPrefix(rest, "Z")
 }
 
 func TestFind(t *testing.T) {

@@ -1,0 +1,39 @@
+package testkit
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// WaitFor waits until ok, for ten seconds at most.
+func WaitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("it does not happen")
+}
+
+// ReadPID waits for a program to write its number.
+func ReadPID(t testing.TB, file string) (pid int) {
+	t.Helper()
+	WaitFor(t, func() bool {
+		b, _ := os.ReadFile(file)
+		n, _ := fmt.Sscanf(string(b), "%d\n", &pid)
+		return n == 1
+	})
+	return pid
+}
+
+// Alive reports whether a process runs; one that waits to be reaped does not.
+func Alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(rest, "Z")
+}
