@@ -159,7 +159,7 @@ func openSource(name string) (src *extension.Source, release func(), err error) 
 	return src, func() { f.Close() }, nil //nolint:errcheck,gosec // only read
 }
 
-// openZip opens a regular file: opening a FIFO would wait for ever.
+// openZip opens a regular file: opening a FIFO would wait for a writer.
 func openZip(name string) (*os.File, error) {
 	info, err := os.Stat(name)
 	if err != nil {

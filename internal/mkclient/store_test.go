@@ -85,7 +85,7 @@ func TestFilesAreReplacedAtOnce(t *testing.T) {
 		srv.Publish(textFact(t, "ext_x", fmt.Sprint("value ", i)), t0.Add(time.Duration(i+1)*time.Minute))
 		m.cycle(srv)
 		if fi, err := os.Stat(name); err != nil || os.SameFile(fi, old) || fi.Mode() != []os.FileMode{0o640, 0o600}[i] {
-			t.Errorf("%s is written in place, or for everybody: %v, %v", name, fi.Mode(), err)
+			t.Errorf("%s is written in place, or readable for all: %v, %v", name, fi.Mode(), err)
 		}
 		if now, _ := os.ReadFile(filepath.Join(m.base, "root", mcoFacts)); !strings.Contains(string(now), fmt.Sprintf(`"ext_x": "value %d"`, i)) {
 			t.Errorf("MCollective's facts are not this cycle's: %s", now)

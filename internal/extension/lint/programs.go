@@ -110,7 +110,7 @@ func KnownArch(arch string) bool {
 func (f *file) elfFile() {
 	o, err := needed.Read(f.body)
 	if err != nil {
-		f.report(Error, "elf-damaged", 0, "it begins like an ELF file but is none: "+err.Error(), "build or copy it again")
+		f.report(Error, "elf-damaged", 0, "it begins like an ELF file, but cannot be read as one: "+err.Error(), "build or copy it again")
 		return
 	}
 	var want target
