@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/qemu"
 )
@@ -22,9 +23,7 @@ func emulator(t *testing.T, script string) string {
 
 func put(t *testing.T, name, text string, mode os.FileMode) string {
 	t.Helper()
-	if err := os.WriteFile(name, []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, []byte(text), mode))
 	return name
 }
 
@@ -60,14 +59,10 @@ func get(t *testing.T, s *session, path string) (int, string) {
 	t.Helper()
 	url := strings.Replace(s.machine.NetBoot, guestAddress, "127.0.0.1", 1)
 	resp, err := http.Get(strings.TrimSuffix(url, scriptName) + path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return resp.StatusCode, string(b)
 }
 
@@ -76,13 +71,9 @@ func get(t *testing.T, s *session, path string) (int, string) {
 func TestFolderIsServed(t *testing.T) {
 	dir := folder(t, "#!ipxe\nkernel vmlinuz initrd=core.gz\ninitrd core.gz\nboot\n")
 	put(t, filepath.Join(filepath.Dir(dir), "outside"), "x", 0o644)
-	if err := os.Symlink("../outside", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink("../outside", filepath.Join(dir, "link")))
 	s, err := prepare(t.Context(), Options{Image: dir, Append: "a=b"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer s.close()
 	if s.machine.Program != "qemu-system-x86_64" || s.machine.CDROM != "" {
 		t.Errorf("got %+v", s.machine)
@@ -103,17 +94,13 @@ func TestFolderIsServed(t *testing.T) {
 // TestCheckIn reports as mk-client would, to the server whose address the machine is given.
 func TestCheckIn(t *testing.T) {
 	s, err := prepare(t.Context(), Options{Image: folder(t, "kernel vmlinuz\n"), Program: emulator(t, "echo MK loaded: v1; exec sleep 60"), CheckIn: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer s.close()
 	if _, script := get(t, s, "boot.ipxe"); !strings.Contains(script, " razor.server="+s.server.guestHost()+" ") {
 		t.Errorf("the machine does not learn of its server: %s", script)
 	}
 	vm, err := qemu.Start(t.Context(), s.machine)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer vm.Stop()
 	if code, text := get(t, s, "svc/nodeid?net0=52:54:00:12:34:56"); code != 200 {
 		t.Fatalf("no node: %d, %s", code, text)
@@ -121,9 +108,7 @@ func TestCheckIn(t *testing.T) {
 	url := "http://" + s.server.listener.Addr().String() + "/svc/checkin/1"
 	for range 2 { // the second one finds nobody waiting, and must not hang
 		resp, err := http.Post(url, "application/json", strings.NewReader(`{"hw_id":"x","facts":{"macaddress":"52:54:00:12:34:56","rack":"r12"}}`))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		resp.Body.Close()
 	}
 	if r, err := s.watch(t.Context(), vm); err != nil || r.Node != "node1" || r.Facts["rack"] != "r12" {
@@ -179,9 +164,7 @@ func TestLogOfLastResort(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	o := Options{Image: filepath.Join(t.TempDir(), "no", "folder", "x.iso")}
 	be := &qemu.BootError{}
-	if err := o.keepLog("the log\n", be); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, o.keepLog("the log\n", be))
 	if b, err := os.ReadFile(be.LogFile); err != nil || string(b) != "the log\n" {
 		t.Errorf("%q: %q, %v", be.LogFile, b, err)
 	}

@@ -54,9 +54,7 @@ func built(t *testing.T, profile string) (iso, pxe string) {
 
 func check(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 }
 
 // run customizes an image that has to take it, and returns the name of the copy.

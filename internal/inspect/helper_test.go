@@ -31,9 +31,7 @@ func mirror(t testing.TB) string {
 
 func must(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 }
 
 // staged stages an image from the miniature mirror in dir, with a cache of its own.

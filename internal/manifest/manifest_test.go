@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/overlay"
 )
@@ -37,9 +38,7 @@ func sample() *Manifest {
 func TestRenderParse(t *testing.T) {
 	m := sample()
 	text, err := m.Render()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	back, err := Parse(text)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -91,9 +90,7 @@ func TestPublicInputs(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	text, err := sample().Render()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for what, edit := range map[string][2]string{
 		"another schema":     {Schema, "mkbuild.manifest/v2"},
 		"unknown member":     {`"profile"`, `"perfil": 1, "profile"`},
@@ -139,9 +136,7 @@ func TestParseRefuses(t *testing.T) {
 // FuzzParse: whatever is read renders, and reads back the same.
 func FuzzParse(f *testing.F) {
 	text, err := sample().Render()
-	if err != nil {
-		f.Fatal(err)
-	}
+	testkit.Must(f, err)
 	f.Add(text)
 	f.Add([]byte(strings.Split(string(text), "\n    {\"path\"")[0] + "]}")) // no files
 	f.Add([]byte(`{"schema":"mkbuild.manifest/v1"}`))
@@ -154,9 +149,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		one, err := m.Render()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		back, err := Parse(one)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, one)

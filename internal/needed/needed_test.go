@@ -21,9 +21,7 @@ func TestReadelf(t *testing.T) {
 	}
 	name := testkit.Tool(t, "bash")
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	out := testkit.Run(t, "readelf", "-ldW", name)
 	interp := regexp.MustCompile(`program interpreter: ([^\]]+)\]`).FindStringSubmatch(out)
 	var libs []string
@@ -76,9 +74,7 @@ func TestMissing(t *testing.T) {
 			base := []overlay.Entry{file("bin/prog", ext.ELF(64, "/lib/ld.so", "libfoo.so.1")), file("lib/ld.so", bar), file(fooAt, foo), file(barAt, bar)}
 			base = slices.DeleteFunc(base, func(e overlay.Entry) bool { return e.Path == tt.without })
 			for _, e := range append(base, tt.with...) {
-				if err := tree.Put(e); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, tree.Put(e))
 			}
 			var got []string
 			for _, l := range Missing(tree) {

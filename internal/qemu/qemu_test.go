@@ -65,9 +65,7 @@ func TestExpect(t *testing.T) {
 func start(t *testing.T, m Machine) *VM {
 	t.Helper()
 	vm, err := Start(t.Context(), m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(vm.Stop)
 	return vm
 }
@@ -157,16 +155,12 @@ func TestWatch(t *testing.T) {
 // TestInteract talks to a stand-in through its stdin and stdout.
 func TestInteract(t *testing.T) {
 	in, typed, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer in.Close()
 	typed.WriteString("hello\n")
 	typed.Close()
 	var out, errs strings.Builder
-	if err := Interact(t.Context(), Machine{Program: program(t, `read line; echo "you said $line"; echo "$@" >&2`)}, in, &out, &errs); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, Interact(t.Context(), Machine{Program: program(t, `read line; echo "you said $line"; echo "$@" >&2`)}, in, &out, &errs))
 	if out.String() != "you said hello\n" || !strings.Contains(errs.String(), "mux=on,signal=off") {
 		t.Errorf("got %q and %q", out.String(), errs.String())
 	}
@@ -183,9 +177,7 @@ func TestInteract(t *testing.T) {
 func TestCancelIsNotAVerdict(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	vm, err := Start(ctx, Machine{Program: program(t, "exec sleep 9")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer vm.Stop()
 	cancel()
 	if err := vm.Expect(ctx, nothing); !errors.Is(err, context.Canceled) {

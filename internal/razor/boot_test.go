@@ -103,9 +103,7 @@ func TestBootstrap(t *testing.T) {
 func TestRepo(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		file := write(t, filepath.Join(t.TempDir(), "kernel"), "kernel")
-		if err := os.Chtimes(file, extTime, extTime); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chtimes(file, extTime, extTime))
 		o.Kernel, o.Initrd = FileBoot(file), FileBoot(file+".gone")
 	})
 	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 200 || a.Body != "kernel" || a.Header.Get("Last-Modified") != extStamp {

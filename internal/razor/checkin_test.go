@@ -231,17 +231,13 @@ func TestRulesReload(t *testing.T) {
 	touch := func(text string, age time.Duration) {
 		write(t, file, text)
 		when := time.Now().Add(-age)
-		if err := os.Chtimes(file, when, when); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chtimes(file, when, when))
 	}
 	touch("tags: [{name: broken, rule: [fact, a]}]", time.Minute)
 	expect("one", "the last good ones stay in force: "+file+":1: ")
 	touch("tags: [{name: two, rule: ['=', [fact, a, 0], '1']}]", 2*time.Minute)
 	expect("two", "")
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Remove(file))
 	expect("two", "the last good ones stay in force")
 }
 
@@ -257,9 +253,7 @@ func FuzzCheckin(f *testing.F) {
 		if _, refused := errors.AsType[*refusal](err); refused {
 			return
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		var again rules.Facts
 		if err := json.Unmarshal(p.canonical, &again); err != nil {
 			t.Fatalf("stored facts are not readable: %v", err)

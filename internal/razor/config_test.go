@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/fail"
 )
 
@@ -42,9 +43,7 @@ func load(t *testing.T, text, environment string) (Config, error) {
 
 func TestConfigMergesShallowly(t *testing.T) {
 	c, err := load(t, sampleConfig, "production")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	// production's microkernel map replaces the whole map of "all".
 	if c.Microkernel.ExtensionZip != "" || c.Microkernel.KernelArgs != "" || c.Microkernel.DebugLevel != "debug" {
 		t.Errorf("microkernel: %+v", c)
@@ -53,9 +52,7 @@ func TestConfigMergesShallowly(t *testing.T) {
 		t.Errorf("all: %+v", c)
 	}
 	c, err = load(t, sampleConfig, "development")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if c.Microkernel.ExtensionZip != "/etc/razor/mk-extension.zip" || c.Microkernel.KernelArgs != "console=ttyS0" || c.Microkernel.DebugLevel != "quiet" || c.CheckinInterval != 5 {
 		t.Errorf("development: %+v", c)
 	}

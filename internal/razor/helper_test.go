@@ -23,9 +23,7 @@ func newRig(t testing.TB, tweak func(*Options)) *rig {
 		tweak(&o)
 	}
 	s, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	h := httptest.NewServer(s.Handler(nil))
 	t.Cleanup(func() {
 		h.Close()

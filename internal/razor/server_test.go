@@ -20,9 +20,7 @@ func listen(t *testing.T) net.Listener {
 	t.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return l
 }
 
@@ -96,9 +94,7 @@ func TestServeLogsStartAndEnd(t *testing.T) {
 			var log bytes.Buffer
 			dir := t.TempDir()
 			s, err := New(Options{Config: DefaultConfig(), DataDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			defer s.Close()
 			l := listen(t)
 			ctx, cancel := context.WithCancelCause(t.Context())

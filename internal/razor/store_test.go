@@ -61,9 +61,7 @@ func TestDamagedDatabase(t *testing.T) {
 	good := func(t *testing.T) string {
 		dir := t.TempDir()
 		s, err := openStore(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		err = s.update(func(tx *txn) error {
 			for range 200 {
 				n := &Node{HWInfo: []string{"mac=x"}, Metadata: map[string]any{"pad": strings.Repeat("x", 500)}}
@@ -73,12 +71,8 @@ func TestDamagedDatabase(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.close(); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
+		testkit.Must(t, s.close())
 		return filepath.Join(dir, databaseName)
 	}
 	spoil := map[string]func([]byte) []byte{
@@ -96,12 +90,8 @@ func TestDamagedDatabase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := good(t)
 			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, fn(b), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
+			testkit.Must(t, os.WriteFile(file, fn(b), 0o600))
 			s, err := openStore(filepath.Dir(file))
 			if err == nil {
 				_ = s.close()
@@ -114,15 +104,9 @@ func TestDamagedDatabase(t *testing.T) {
 	t.Run("other schema", func(t *testing.T) {
 		file := good(t)
 		s, err := openStore(filepath.Dir(file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.update(func(tx *txn) error { return tx.tx.Bucket(bucketMeta).Put(keySchema, []byte("99")) }); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.close(); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
+		testkit.Must(t, s.update(func(tx *txn) error { return tx.tx.Bucket(bucketMeta).Put(keySchema, []byte("99")) }))
+		testkit.Must(t, s.close())
 		if _, err := openStore(filepath.Dir(file)); !errors.Is(err, ErrDatabase) || !strings.Contains(err.Error(), `schema "99"`) {
 			t.Errorf("got %v", err)
 		}
@@ -132,9 +116,7 @@ func TestDamagedDatabase(t *testing.T) {
 func TestDatabaseBusyAndUnwritable(t *testing.T) {
 	dir := t.TempDir()
 	s, err := openStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer s.close()
 	if _, err := openStore(dir); !errors.Is(err, ErrDatabaseBusy) {
 		t.Errorf("second open: %v", err)
@@ -148,9 +130,7 @@ func TestDatabaseBusyAndUnwritable(t *testing.T) {
 // An error before anything is written is the caller's alone; one after undoes the writes.
 func TestUpdateKeepsTransactionsApart(t *testing.T) {
 	s, err := openStore(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer s.close()
 	bad := errors.New("bad")
 	var wg sync.WaitGroup
@@ -188,9 +168,7 @@ func TestUpdateKeepsTransactionsApart(t *testing.T) {
 // nothing behind.
 func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
 	s, err := openStore(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer s.close()
 	bounded := func(tx *txn, id uint64, newest string) {
 		t.Helper()
@@ -217,9 +195,7 @@ func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
 		bounded(tx, 1, fmt.Sprint("two ", maxLog+9))
 		return tx.log(2, LogEntry{Msg: "last"})
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	err = s.update(func(tx *txn) error {
 		if two, _ := tx.readLog(2); len(two) != 1 {
 			t.Errorf("second node has %d entries", len(two))
@@ -230,9 +206,7 @@ func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
 		}
 		return errors.Join(tx.putFacts(1, []byte("{}")), tx.remove(n))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	_ = s.view(func(tx *txn) error {
 		l, _ := tx.readLog(1)
 		found, _ := tx.find([]string{"mac=1"})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mkbuild/e2e/testkit"
 )
 
 var extTime = time.Date(2014, 5, 20, 10, 11, 12, 0, time.UTC)
@@ -20,9 +22,7 @@ const (
 
 func extensionRig(t *testing.T, tweak func(*Options)) *rig {
 	file := write(t, filepath.Join(t.TempDir(), "mk-extension.zip"), extBody)
-	if err := os.Chtimes(file, extTime, extTime); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Chtimes(file, extTime, extTime))
 	return newRig(t, func(o *Options) {
 		o.Config.Microkernel.ExtensionZip = file
 		if tweak != nil {
@@ -260,9 +260,7 @@ func TestImageBoot(t *testing.T) {
 	if reads != 2 {
 		t.Errorf("read %d times, want 2", reads)
 	}
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Remove(file))
 	if a := r.Get("/svc/repo/microkernel/vmlinuz0"); a.Status != 404 {
 		t.Errorf("without the image: %d", a.Status)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
@@ -40,9 +41,7 @@ func BenchmarkWriteISO(b *testing.B) {
 				if !tc.kept {
 					builder.Inputs.Fetch.Store = &store.Store{Dir: b.TempDir()}
 				}
-				if err := builder.WriteISO(b.Context(), s, name); err != nil {
-					b.Fatal(err)
-				}
+				testkit.Must(b, builder.WriteISO(b.Context(), s, name))
 			}
 		})
 	}
@@ -61,9 +60,7 @@ func BenchmarkBaseTree(b *testing.B) {
 	})
 	var file bytes.Buffer
 	kept, err := keepTree(&file, s.baseTree)
-	if err != nil {
-		b.Fatal(err)
-	}
+	testkit.Must(b, err)
 	b.Run("kept", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -80,9 +77,7 @@ func BenchmarkSegmentKey(b *testing.B) {
 	for i := range 2000 {
 		e := overlay.File(fmt.Sprintf("usr/local/lib/%d/%d", i%40, i), 0o644, []byte("x"))
 		e.ID = "input/" + e.Path
-		if err := tree.Put(e); err != nil {
-			b.Fatal(err)
-		}
+		testkit.Must(b, tree.Put(e))
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/overlay"
@@ -94,9 +95,7 @@ func TestProdImageHoldsThisAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))
 	name := t.TempDir() + "/x.iso"
-	if err := b.WriteISO(t.Context(), s, name); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, b.WriteISO(t.Context(), s, name))
 	_, written := initrdOf(t, openISO(t, name))
 	want := prodEntries()
 	for _, tree := range []struct {

@@ -33,9 +33,7 @@ func TestBadBase(t *testing.T) {
 	flipped := bytes.Clone(core)
 	flipped[len(flipped)/2] ^= 0x40
 	whole, err := tinymirror.ISO()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	with := func(name string, b []byte) []byte {
 		changed := map[string][]byte{}
 		for n, c := range files {
@@ -46,9 +44,7 @@ func TestBadBase(t *testing.T) {
 			delete(changed, name)
 		}
 		iso, err := tinymirror.ISOWith(changed)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		return iso
 	}
 	const isoName = "Core-4.5.2.iso"
@@ -111,9 +107,7 @@ func baseWithout(t *testing.T, name string) []byte {
 	tree := tinymirror.Base()
 	tree.Remove(name)
 	var out bytes.Buffer
-	if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}))
 	return out.Bytes()
 }
 
@@ -177,18 +171,14 @@ func editGem(t *testing.T, gem []byte, old, now string) []byte {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, w.Close())
 	return out.Bytes()
 }
 
 func rezip(t *testing.T, b []byte, old, now string) []byte {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	plain, err := io.ReadAll(z)
 	if err != nil || !bytes.Contains(plain, []byte(old)) {
 		t.Fatalf("%v, or no %q in\n%s", err, old, plain)
@@ -268,9 +258,7 @@ func TestServerCfgErrors(t *testing.T) {
 	var env, file config.Value
 	for yaml, v := range map[string]*config.Value{"{env: NOT_SET}": &env, "{file: nowhere.txt}": &file} {
 		c, err := config.Parse("x.yaml", []byte("mcollective: {server: {plugin.psk: "+yaml+"}}"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		*v = *c.MCollective.Server["plugin.psk"]
 	}
 	multi := config.Text("two\nlines")

@@ -32,9 +32,7 @@ func all(t *testing.T, p *inputs.Plan, dir string) map[Form]string {
 		paths[f] = OutputPath(f, filepath.Join(dir, "x.iso"))
 		outputs = append(outputs, Output{f, paths[f]})
 	}
-	if err := b.Write(t.Context(), s, outputs); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, b.Write(t.Context(), s, outputs))
 	return paths
 }
 
@@ -50,9 +48,7 @@ func folder(t *testing.T, dir string) map[string][]byte {
 		out[filepath.ToSlash(rel)] = readFile(t, p)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return out
 }
 
@@ -96,16 +92,12 @@ func members(t *testing.T, name string) map[string][]byte {
 		if errors.Is(err, io.EOF) {
 			return out
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.ModTime.Unix() == 0 {
 			t.Errorf("%s: owner %d:%d %q, time %v", h.Name, h.Uid, h.Gid, h.Uname, h.ModTime)
 		}
 		b, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		out[h.Name] = b
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
@@ -57,9 +58,7 @@ func withPristine(run func() int) int {
 func mirror(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := tinymirror.Make(dir); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tinymirror.Make(dir))
 	return dir
 }
 
@@ -72,16 +71,12 @@ func plan(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Plan 
 func planOf(t testing.TB, name, text string, edits ...func(*config.Config)) *inputs.Plan {
 	t.Helper()
 	c, err := config.Parse(name, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, edit := range edits {
 		edit(&c)
 	}
 	p, err := inputs.NewPlan(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return p
 }
 
@@ -135,9 +130,7 @@ func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *recorder) {
 	t.Helper()
 	b, rec := builder(t, warm)
 	s, err := b.Stage(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b, s, rec
 }
 
@@ -161,9 +154,7 @@ func as[T error](err error) bool {
 func build(t testing.TB, b *Builder, p *inputs.Plan) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "out.iso")
-	if err := try(t, b, p, name); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, try(t, b, p, name))
 	return name
 }
 
@@ -180,20 +171,14 @@ func try(t testing.TB, b *Builder, p *inputs.Plan, name string) error {
 func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b
 }
 
 func writeFile(t testing.TB, name string, b []byte) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	testkit.Must(t, os.WriteFile(name, b, 0o644))
 }
 
 func publishTCZ(t testing.TB, dir, name string, files ...sqfs.File) {
@@ -205,13 +190,9 @@ func publishTCZ(t testing.TB, dir, name string, files ...sqfs.File) {
 func isoFiles(t testing.TB) map[string][]byte {
 	t.Helper()
 	b, err := tinymirror.ISO()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	out := map[string][]byte{}
 	for _, f := range img.Files.Entries() {
 		if f.IsRegular() && f.Path != img.CatalogPath {
@@ -225,9 +206,7 @@ func isoFiles(t testing.TB) map[string][]byte {
 func publishISO(t testing.TB, dir string, files map[string][]byte) {
 	t.Helper()
 	b, err := tinymirror.ISOWith(files)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	tinymirror.Publish(t, dir, isoPath, b)
 }
 
@@ -236,18 +215,14 @@ func openISO(t testing.TB, name string) *iso9660.Image {
 	t.Helper()
 	b := readFile(t, name)
 	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return img
 }
 
 func content(t testing.TB, f *overlay.Entry) []byte {
 	t.Helper()
 	b, err := f.Content(1 << 26)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b
 }
 
@@ -256,9 +231,7 @@ func initrdOf(t testing.TB, img *iso9660.Image) ([]byte, *overlay.Tree) {
 	t.Helper()
 	b := content(t, img.Files.Get("boot/core.gz"))
 	tree, err := initrd.Read(bytes.NewReader(b), "core.gz", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b, tree
 }
 
@@ -270,9 +243,7 @@ func text(t testing.TB, tree *overlay.Tree, name string) string {
 		t.Fatalf("/%s is missing", name)
 	}
 	b, err := e.Content(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return string(b)
 }
 
@@ -296,9 +267,7 @@ func describe(e *overlay.Entry) string {
 func checkEmpty(t testing.TB, dir string) {
 	t.Helper()
 	es, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, e := range es {
 		t.Errorf("left in %s: %s", dir, e.Name())
 	}
@@ -312,15 +281,11 @@ func tgz(t testing.TB, mtime int64, names ...string) []byte {
 	w := tar.NewWriter(z)
 	for _, n := range names {
 		h := &tar.Header{Name: n, Mode: 0o644, Uid: 501, Gid: 20, Size: 2, Typeflag: tar.TypeReg, ModTime: time.Unix(mtime, 0)}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, w.WriteHeader(h))
 		if _, err := w.Write([]byte("#\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(w.Close(), z.Close()); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, errors.Join(w.Close(), z.Close()))
 	return out.Bytes()
 }

@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/iso9660"
@@ -56,20 +57,14 @@ func TestMergedIsOneArchiveWithTheWholeBase(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine, func(c *config.Config) { c.Initrd.Layout = "merged" }))
 	name := filepath.Join(t.TempDir(), "x.iso")
-	if err := b.WriteISO(t.Context(), s, name); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, b.WriteISO(t.Context(), s, name))
 	made, tree := initrdOf(t, openISO(t, name))
 	in := bytes.NewReader(made)
 	z, err := gzip.NewReader(in)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	z.Multistream(false)
 	archive, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if rest := made[len(made)-in.Len():]; len(rest) > 3 || len(bytes.Trim(rest, "\x00")) > 0 {
 		t.Errorf("%d bytes behind the first gzip member", len(rest))
 	}
@@ -221,9 +216,7 @@ func TestMetadata(t *testing.T) {
 	}
 	meta := string(content(t, img.Files.Get("iso-metadata.yaml")))
 	var node yaml.Node
-	if err := yaml.Unmarshal([]byte(meta), &node); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, yaml.Unmarshal([]byte(meta), &node))
 	want := []string{
 		"iso_version", "!!str 0.9.3.0", "kernel", "!!str boot/vmlinuz", "initrd", "!!str boot/core.gz",
 		"hash_description", "!!map ", "kernel_hash", fmt.Sprintf("!!str %x", sha256.Sum256(content(t, img.Files.Get("boot/vmlinuz")))),
@@ -284,9 +277,7 @@ func TestOverlayArchive(t *testing.T) {
 	b, s, _ := staged(t, plan(t, pristine))
 	dir := t.TempDir()
 	for _, name := range []string{"a.tar.gz", "b.tar.gz"} {
-		if err := b.WriteOverlay(t.Context(), s, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, b.WriteOverlay(t.Context(), s, filepath.Join(dir, name)))
 	}
 	a := readFile(t, filepath.Join(dir, "a.tar.gz"))
 	if !bytes.Equal(a, readFile(t, filepath.Join(dir, "b.tar.gz"))) {

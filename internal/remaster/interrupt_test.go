@@ -23,9 +23,7 @@ func steps() []string {
 // TestInterruptAtEveryStep is not parallel: it looks at the process's own TMPDIR.
 func TestInterruptAtEveryStep(t *testing.T) {
 	tmp := filepath.Join(t.TempDir(), "tmp")
-	if err := os.Mkdir(tmp, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Mkdir(tmp, 0o755))
 	for _, at := range append(steps(), "write") {
 		for _, end := range []bool{false, true} {
 			if end && (at == "iso" || at == "write") {
@@ -82,9 +80,7 @@ func TestInterruptAmidBytes(t *testing.T) {
 			cancel()
 			return io.NopCloser(io.LimitReader(endless{}, 8<<20)), nil
 		}}
-		if err := putLast(s, e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, putLast(s, e))
 		if err := write(ctx, s, filepath.Join(out, "x")); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
@@ -127,9 +123,7 @@ func TestReadErrorAmidBytes(t *testing.T) {
 		"is shorter": overlay.Bytes([]byte("abc")),
 		"is longer":  overlay.Bytes([]byte("abcdefghijkl")),
 	} {
-		if err := putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: open}); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: open}))
 		for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
 			if err := write(t.Context(), s, filepath.Join(out, "x")); err == nil || !strings.Contains(err.Error(), "zzz") {
 				t.Errorf("an input that %s: %v", name, err)
@@ -148,9 +142,7 @@ func TestUnwritableOutput(t *testing.T) {
 	b, s, _ := staged(t, plan(t, pristine))
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "file"), nil)
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Mkdir(filepath.Join(dir, "folder"), 0o755))
 	for _, name := range []string{"nowhere/x.iso", "file/x.iso", "folder"} {
 		p := filepath.Join(dir, filepath.FromSlash(name))
 		for _, write := range []func(context.Context, *Staged, string) error{b.WriteISO, b.WriteOverlay} {
@@ -174,9 +166,7 @@ func TestOldOutputStaysWhenABuildFails(t *testing.T) {
 	b, s, _ := staged(t, plan(t, pristine))
 	name := filepath.Join(t.TempDir(), "x.iso")
 	writeFile(t, name, []byte("yesterday's image"))
-	if err := putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: overlay.Bytes(nil)}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: overlay.Bytes(nil)}))
 	if err := b.WriteISO(t.Context(), s, name); err == nil {
 		t.Fatal("no error")
 	}

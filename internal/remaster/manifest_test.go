@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/config"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
@@ -23,9 +24,7 @@ func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 		t.Error("the manifest beside the image is another")
 	}
 	m, err := manifest.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return m, string(text)
 }
 
@@ -101,12 +100,8 @@ func TestManifestHasNoSecrets(t *testing.T) {
 	own := t.TempDir()
 	writeFile(t, filepath.Join(own, "private"), []byte("hunter2-own"))
 	writeFile(t, filepath.Join(own, "shadow"), []byte("root:hunter2-hash:1::::::\n"))
-	if err := os.Chmod(filepath.Join(own, "private"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(own, "folder"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Chmod(filepath.Join(own, "private"), 0o600))
+	testkit.Must(t, os.Mkdir(filepath.Join(own, "folder"), 0o755))
 	writeFile(t, filepath.Join(own, "folder", "motd"), []byte("public"))
 	file := filepath.Join(own, "pw")
 	writeFile(t, file, []byte("hunter2-file\n"))

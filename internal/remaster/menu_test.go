@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
@@ -33,13 +34,9 @@ func withMenu(t *testing.T, menu, name string, b []byte) string {
 func second(t *testing.T) []byte {
 	t.Helper()
 	tree := &overlay.Tree{}
-	if err := putAll(tree, overlay.Dir("etc", 0o755), overlay.File("etc/second", 0o644, []byte("second\n"))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, putAll(tree, overlay.Dir("etc", 0o755), overlay.File("etc/second", 0o644, []byte("second\n"))))
 	var out bytes.Buffer
-	if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}))
 	return out.Bytes()
 }
 
@@ -58,9 +55,7 @@ func TestSeveralInitrds(t *testing.T) {
 		t.Error("the second initrd does not begin with its own bytes")
 	}
 	tree, err := initrd.Read(bytes.NewReader(made), "second.gz", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if tree.Get("etc/second") == nil || text(t, tree, "etc/shadow") == "" || tree.Get("bin/busybox") != nil {
 		t.Error("the second initrd is not its own content with the additions")
 	}
@@ -89,9 +84,7 @@ func TestDefaultLabelDecides(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "default right\nlabel wrong\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\nlabel right\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz one=1\n", "boot/stock.gz", second(t))
 	f, err := medium.OpenISO(filepath.Join(dir, isoPath))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer f.Close()
 	if f.Arguments != "one=1" {
 		t.Errorf("arguments %q", f.Arguments)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
@@ -26,16 +27,10 @@ func userFiles(t *testing.T) string {
 	} {
 		p := filepath.Join(dir, name)
 		writeFile(t, p, []byte("the user's "+name+"\n"))
-		if err := os.Chmod(p, mode); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chmod(p, mode))
 	}
-	if err := os.Symlink("tool", filepath.Join(dir, "usr/local/bin/alias")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Join(dir, "usr/local/bin/tool"), 0o755|os.ModeSetuid); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink("tool", filepath.Join(dir, "usr/local/bin/alias")))
+	testkit.Must(t, os.Chmod(filepath.Join(dir, "usr/local/bin/tool"), 0o755|os.ModeSetuid))
 	return dir
 }
 
@@ -129,9 +124,7 @@ func TestPick(t *testing.T) {
 		t.Errorf("a path that leads out: %v", err)
 	}
 	s, err := pick("sfdisk") // a bare name that one file has
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if got := describe(s.Added().Get("usr/local/sbin/sfdisk")); got != "l -> /tmp/tcloop/util-linux/usr/local/sbin/sfdisk" {
 		t.Errorf("by its bare name: %q", got)
 	}
@@ -194,9 +187,7 @@ func TestRootOfExtensionIsIgnored(t *testing.T) {
 	publishTCZ(t, dir, "dmidecode", root, local, sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "d"), sqfs.Dir("usr/local/var", 0o2775))
 	b, s, _ := staged(t, plan(t, dir))
 	name := filepath.Join(t.TempDir(), "x.iso")
-	if err := b.WriteISO(t.Context(), s, name); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, b.WriteISO(t.Context(), s, name))
 	_, tree := initrdOf(t, openISO(t, name))
 	for p, want := range map[string]string{".": "d 0755 0:0", "usr/local": "d 0755 0:0", "usr/local/var": "d 2775 0:0", "usr/local/tce.installed": "d 0775 0:50"} {
 		if got := describe(tree.Get(p)); got != want {
@@ -246,9 +237,7 @@ func TestClientMissing(t *testing.T) {
 		t.Errorf("an image that never checks in: %v, want to hear of it before the first request", err)
 	}
 	s, err := b.Stage(t.Context(), plan(t, pristine, func(c *config.Config) { c.Client.Disabled = true }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if strings.Contains(text(t, s.layers.Merged(), "etc/inittab"), "mk-client") {
 		t.Error("init would respawn a program that is not there")
 	}

@@ -30,17 +30,13 @@ func everything(t *testing.T, cache string, p *inputs.Plan) []byte {
 	t.Helper()
 	b, _ := builder(t, cache)
 	s, err := b.Stage(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	dir := t.TempDir()
 	var outputs []Output
 	for form, name := range map[Form]string{FormISO: "x.iso", FormPXE: "x-pxe", FormRazor: "x.razor.tar", FormTar: "x.tar.gz"} {
 		outputs = append(outputs, Output{form, filepath.Join(dir, name)})
 	}
-	if err := b.Write(t.Context(), s, outputs); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, b.Write(t.Context(), s, outputs))
 	var out bytes.Buffer
 	files := 0
 	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -131,9 +127,7 @@ func forget(t *testing.T, cache string, n int) {
 	}
 	for i, name := range names {
 		if i%n == 0 {
-			if err := os.Remove(name); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, os.Remove(name))
 		}
 	}
 }
@@ -149,9 +143,7 @@ func TestWrongSegmentShows(t *testing.T) {
 	o := initrd.SegmentOptions{Level: s.Plan.Config.Initrd.Level, ModTime: s.Epoch}
 	right := s.tree("ruby.tcz")
 	key, err := segmentKey(right, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	forget(t, cache, 1)
 	wrong := right.Clone()
 	wrong.Get("usr/local/bin/ruby").MTime++
@@ -214,9 +206,7 @@ func TestOtherInputOtherBytes(t *testing.T) {
 	add("the reference", plan(t, dir, withMotd))
 	writeFile(t, own, []byte("b"))
 	add("another byte", plan(t, dir, withMotd))
-	if err := os.Chmod(own, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Chmod(own, 0o600))
 	add("another mode", plan(t, dir, withMotd))
 	add("another owner", plan(t, dir, withMotd, func(c *config.Config) { c.Overlay[0].Owner = "0:1" }))
 	add("another level", plan(t, dir, withMotd, func(c *config.Config) { c.Initrd.Level = 9 }))
@@ -270,9 +260,7 @@ func TestBuildsToOneOutput(t *testing.T) {
 		t.Error("the image is not whole")
 	}
 	for _, n := range []string{name, manifest.Beside(name)} {
-		if err := os.Remove(n); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Remove(n))
 	}
 	checkEmpty(t, dir)
 }

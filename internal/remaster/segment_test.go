@@ -26,19 +26,13 @@ import (
 func initrdWritten(t testing.TB, b *Builder, s *Staged) (*Initrd, []byte) {
 	t.Helper()
 	rd, err := makeInitrd(t.Context(), b.store(), s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(func() { rd.Close() })
 	r, err := rd.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer r.Close()
 	made, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return rd, made
 }
 
@@ -95,14 +89,10 @@ func TestKernelSeesTheMergedTree(t *testing.T) {
 	publishTCZ(t, dir, "bash", // shares names with others, and hard links of its own
 		sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "not this one"))
 	b, s, _ := staged(t, plan(t, dir))
-	if err := putLast(s, overlay.File("usr/local/bin/bash", 0o755, []byte("the user's"))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, putLast(s, overlay.File("usr/local/bin/bash", 0o755, []byte("the user's"))))
 	_, made := initrdWritten(t, b, s)
 	tree, err := initrd.Read(bytes.NewReader(made), "x", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := s.layers.Merged()
 	for _, e := range want.Entries() {
 		if got := tree.Get(e.Path); describe(got) != describe(e) {
@@ -126,9 +116,7 @@ func TestOnlyTheChangedSegmentIsMadeAgain(t *testing.T) {
 		b, _ := builder(t, cache)
 		build(t, b, plan(t, dir, edits...))
 		es, err := filepath.Glob(filepath.Join(cache, "index", "segment", "*", "*.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		return len(es)
 	}
 	first := count()
@@ -151,9 +139,7 @@ func TestOnlyTheChangedSegmentIsMadeAgain(t *testing.T) {
 func serverValue(t *testing.T, yaml string) func(*config.Config) {
 	t.Helper()
 	given, err := config.Parse("x.yaml", []byte("mcollective: {server: {"+yaml+"}}"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return func(c *config.Config) { c.MCollective.Server = given.MCollective.Server }
 }
 
@@ -166,9 +152,7 @@ func TestSecretsStayOutOfTheCache(t *testing.T) {
 	writeFile(t, public, []byte("public-marker"))
 	writeFile(t, filepath.Join(closed, "file"), []byte("closed-marker"))
 	for name, mode := range map[string]os.FileMode{private: 0o600, closed: 0o700} {
-		if err := os.Chmod(name, mode); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chmod(name, mode))
 	}
 	b, _ := builder(t, cache)
 	b.Secrets.Getenv = func(string) string { return "secret-marker" }
@@ -212,9 +196,7 @@ func keptContents(t *testing.T, cache string) []string {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return out
 }
 
@@ -288,16 +270,12 @@ func TestSegmentKey(t *testing.T) {
 		for _, edit := range edits {
 			edit(&a)
 		}
-		if err := putAll(out, a, b); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, putAll(out, a, b))
 		return out
 	}
 	key := func(t *testing.T, tree *overlay.Tree, o initrd.SegmentOptions) string {
 		k, err := segmentKey(tree, o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		return k
 	}
 	o := initrd.SegmentOptions{Level: 6, ModTime: 7}
@@ -348,9 +326,7 @@ func TestFileThatChangesIsNotKept(t *testing.T) {
 			return io.NopCloser(strings.NewReader(now)), nil
 		}
 		tree := &overlay.Tree{}
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(e))
 		p, err := keptSegment(t.Context(), b.store(), "x", tree, initrd.SegmentOptions{})
 		if err != nil {
 			return "", err
@@ -360,9 +336,7 @@ func TestFileThatChangesIsNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := initrd.Read(&made, "x", 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		return text(t, got, "a"), nil
 	}
 	if got, err := kept("old", "new"); err == nil {
@@ -378,37 +352,25 @@ func TestKeptTree(t *testing.T) {
 	t.Parallel()
 	_, s, _ := staged(t, plan(t, pristine))
 	want, err := s.base.Tree()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for i, name := range []string{"bin/linked", "bin/zz-linked"} {
 		e := overlay.File(name, 0o755, []byte("linked"))
 		e.HardLink, e.MTime = "cpio:99", int64(i+1)
-		if err := want.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, want.Put(e))
 	}
 	// Names are bytes: two that no UTF-8 holds are two files, and two groups of hard links.
 	for _, name := range []string{"caf\xe9", "caf\xe8"} {
 		e, link := overlay.File(name, 0o644, []byte(name)), overlay.Symlink("to-"+name, name)
 		e.HardLink = name
-		if err := putAll(want, e, link); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, putAll(want, e, link))
 	}
 	var file bytes.Buffer
 	kept, err := keepTree(&file, want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	about, err := json.Marshal(kept)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	got, err := openTree(bytes.NewReader(file.Bytes()), int64(file.Len()), entriesOf(t, string(about)), s.base.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, e := range want.Entries() {
 		g := got.Get(e.Path)
 		if describe(g) != describe(e) || g.MTime != e.MTime || g.HardLink != e.HardLink || g.Size != e.Size {
@@ -426,9 +388,7 @@ func TestKeptTree(t *testing.T) {
 func entriesOf(t *testing.T, about string) *keptEntries {
 	t.Helper()
 	var kept keptEntries
-	if err := json.Unmarshal([]byte(about), &kept); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, json.Unmarshal([]byte(about), &kept))
 	return &kept
 }
 
@@ -452,9 +412,7 @@ func TestClientProgram(t *testing.T) {
 	z.Close()
 	for _, given := range [][]byte{[]byte("the program"), packed.Bytes()} {
 		e, err := clientProgram(given)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if got, err := e.Content(100); string(got) != "the program" || err != nil || e.Perm() != 0o755 {
 			t.Errorf("%q, %v", got, err)
 		}

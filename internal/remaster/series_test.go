@@ -26,21 +26,15 @@ func TestModernSeries(t *testing.T) {
 	dir := mirror(t)
 	b, said := builder(t, filepath.Join(dir, "cache"))
 	s, err := b.Stage(t.Context(), plan64(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	out := filepath.Join(dir, "image.iso")
-	if err := b.WriteISO(t.Context(), s, out); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, b.WriteISO(t.Context(), s, out))
 	img := openISO(t, out)
 	if len(img.Boot) != 2 || img.Boot[1].Platform != iso9660.PlatformUEFI || img.Files.Get(tinymirror.EFIImage) == nil {
 		t.Errorf("boot entries: %+v", img.Boot)
 	}
 	tree, err := initrd.Read(bytes.NewReader(content(t, img.Files.Get("boot/corepure64.gz"))), "corepure64.gz", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for name, want := range map[string]string{
 		"bin/busybox.suid":     "f 4755 0:0",
 		"usr/local/bin/gem":    "f 0755 0:0",
@@ -66,18 +60,12 @@ func TestModernSeries(t *testing.T) {
 func TestUnknownSeries(t *testing.T) {
 	dir := mirror(t)
 	iso, err := tinymirror.ISO64()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	tinymirror.Publish(t, dir, "18.x/x86_64/release/CorePure64-18.1.iso", iso)
-	if err := os.CopyFS(filepath.Join(dir, "18.x/x86_64/tcz"), os.DirFS(filepath.Join(dir, "15.x/x86_64/tcz"))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.CopyFS(filepath.Join(dir, "18.x/x86_64/tcz"), os.DirFS(filepath.Join(dir, "15.x/x86_64/tcz"))))
 	b, said := builder(t, filepath.Join(dir, "cache"))
 	_, err = b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1" }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if got := said.texts(ui.Info); !strings.Contains(got, "for 18.x x86_64, where you chose nothing else: extensions ruby bash") {
 		t.Errorf("said: %s", got)
 	}
@@ -88,9 +76,7 @@ func TestCompressorOfTheBase(t *testing.T) {
 	testkit.Tool(t, "xz")
 	dir := mirror(t)
 	var core bytes.Buffer
-	if err := initrd.WriteSegment(&core, tinymirror.Base(), initrd.SegmentOptions{ModTime: tinymirror.Time}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, initrd.WriteSegment(&core, tinymirror.Base(), initrd.SegmentOptions{ModTime: tinymirror.Time}))
 	files := isoFiles(t)
 	files["boot/core.gz"] = xzOf(t, core.Bytes())
 	publishISO(t, dir, files)
@@ -122,9 +108,7 @@ func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
 	atBoot := func(c *config.Config) { c.Gems.Mode = "boot" }
 	b, _ := builder(t, filepath.Join(dir, "cache"))
 	s, err := b.Stage(t.Context(), plan64(t, dir, atBoot))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if got := describe(s.Added().Get("opt/gems/facter-4.10.0.gem")); got != "f 0644 0:0" {
 		t.Errorf("the repository has %s", got)
 	}

@@ -48,22 +48,16 @@ func publishUEFI(t testing.TB, dir string, efi []byte, hidden bool, more map[str
 		files["EFI/BOOT/efiboot.img"] = efi
 	}
 	b, err := tinymirror.ISOWith(files)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	e := iso9660.BootEntry{Platform: iso9660.PlatformUEFI, Bootable: true, Path: "EFI/BOOT/efiboot.img"}
 	if hidden {
 		e.Path, e.Size, e.Open = "", int64(len(efi)), overlay.Bytes(efi)
 	}
 	img.Boot = append(img.Boot, e)
 	var out bytes.Buffer
-	if err := img.Write(&out); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, img.Write(&out))
 	tinymirror.Publish(t, dir, isoPath, out.Bytes())
 }
 
@@ -205,9 +199,7 @@ func TestUEFIAlone(t *testing.T) {
 	dir := mirror(t)
 	publishISO(t, dir, files)
 	f, err := medium.OpenISO(filepath.Join(dir, isoPath))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer f.Close()
 	if f.Arguments != "quiet" {
 		t.Errorf("arguments %q", f.Arguments)

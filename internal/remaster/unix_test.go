@@ -57,9 +57,7 @@ func TestFullDiskChild(t *testing.T) {
 		return
 	}
 	s, err := b.Stage(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	name := filepath.Join(out, "x")
 	limit := map[string]uint64{"initrd": 512, "overlay": 512, "iso": 65536}[place]
 	limitFiles(t, limit)
@@ -79,7 +77,5 @@ func TestFullDiskChild(t *testing.T) {
 func limitFiles(t *testing.T, size uint64) {
 	t.Helper()
 	signal.Ignore(syscall.SIGXFSZ)
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}))
 }

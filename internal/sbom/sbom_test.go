@@ -10,6 +10,7 @@ import (
 	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdxlib"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 )
@@ -35,9 +36,7 @@ func image() Image {
 func bill(t *testing.T, i Image) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if err := Write(&out, i); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, Write(&out, i))
 	return out.Bytes()
 }
 
@@ -95,9 +94,7 @@ func TestSPDXReads(t *testing.T) {
 // TestIdentifiers: every licence that is called certain is on the SPDX project's list.
 func TestIdentifiers(t *testing.T) {
 	list, err := os.ReadFile("testdata/spdx-license-list-3.17.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for words, id := range certain() {
 		if !strings.Contains(string(list), "\n"+id+"\n") || normal(words) != words {
 			t.Errorf("%q: %q", words, id)

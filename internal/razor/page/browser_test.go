@@ -40,9 +40,7 @@ func TestBrowser(t *testing.T) {
 	defer stop()
 	chromium, cancel := chromedp.NewContext(alloc)
 	defer cancel()
-	if err := chromedp.Do(chromium); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, chromedp.Do(chromium))
 	for name, part := range map[string]func(*testing.T, context.Context){
 		"ShowsCheckinsLive":     browserShowsCheckinsLive,
 		"RunsNothingOfTheFacts": browserRunsNothingOfTheFacts,
@@ -281,9 +279,7 @@ func browserAccessibility(t *testing.T, chromium context.Context) {
 		for _, p := range []string{"/", "/rules", fmt.Sprintf("/nodes/node%d", id)} {
 			b.open(r.URL + p)
 			found, err := chromedp.Run(b, chromedp.Evaluate[[]string](audit))
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			for _, f := range found {
 				t.Errorf("%s, %s: %s", p, scheme, f)
 			}

@@ -28,13 +28,9 @@ func newRig(t testing.TB, rules string) *rig {
 	file := filepath.Join(dir, "rules.yaml")
 	testkit.WriteFile(t, file, rules, 0o644)
 	s, err := razor.New(razor.Options{Config: razor.DefaultConfig(), DataDir: dir, RulesFile: file})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	p, err := New(s, Options{Token: testToken, Hosts: []string{"lab.example"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	h := httptest.NewServer(s.Handler(p))
 	t.Cleanup(func() {
 		h.CloseClientConnections() // event streams

@@ -308,9 +308,7 @@ func TestShutDownEndsStreams(t *testing.T) {
 	r := newRig(t, "")
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.s.Serve(ctx, l, r.p) }()

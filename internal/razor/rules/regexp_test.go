@@ -21,9 +21,7 @@ var numTexts = []string{
 func TestNumAgainstRuby(t *testing.T) {
 	testkit.Tool(t, "ruby")
 	in, err := json.Marshal(numTexts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	out := ruby(t, string(in), `require "json"
 puts JSON.parse(STDIN.read).map { |v|
   begin
@@ -54,9 +52,7 @@ func TestFloatStringAgainstRuby(t *testing.T) {
 		texts[i] = fmt.Sprintf("%.17e", f)
 	}
 	in, err := json.Marshal(texts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for i, want := range ruby(t, string(in), `require "json"; puts JSON.parse(STDIN.read).map { |s| s.to_f.to_s }.to_json`) {
 		if got := floatString(floats[i]); got != want {
 			t.Errorf("got %s, Ruby has %s", got, want)
@@ -87,9 +83,7 @@ func TestSearchAgainstRuby(t *testing.T) {
 		pairs[i] = [2]string{c.text, c.re}
 	}
 	in, err := json.Marshal(pairs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	out := ruby(t, string(in), `require "json"; $VERBOSE = nil
 puts JSON.parse(STDIN.read).map { |t, r| begin; (t =~ Regexp.new(r)) ? "true" : "false"; rescue RegexpError; "error"; end }.to_json`)
 	for i, c := range searches {

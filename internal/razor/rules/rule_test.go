@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"mkbuild/e2e/testkit"
 )
 
 // Rules that are refused before any node sees them, and a word that the message must have.
@@ -227,9 +229,7 @@ var evaluations = []struct {
 // evaluator returns a function that evaluates a rule on matchFacts, in a file that has other tags.
 func evaluator(t testing.TB) func(*Rule) (bool, error) {
 	v := Values{Metadata: map[string]any{"role": "db", "site": map[string]any{"rack": "b4"}}}
-	if err := json.Unmarshal([]byte(matchFacts), &v.Facts); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, json.Unmarshal([]byte(matchFacts), &v.Facts))
 	tags, err := Parse([]byte(`tags:
 - {name: yes, rule: ["=",1,1]}
 - {name: no, rule: ["=",1,2]}
@@ -237,9 +237,7 @@ func evaluator(t testing.TB) func(*Rule) (bool, error) {
 - {name: there, rule: ["=",["tag","back"],true]}
 - {name: back, rule: ["=",["tag","there"],true]}
 `), "tags.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return func(r *Rule) (bool, error) { return r.match(v, map[string]any{}, tags.tagRule) }
 }
 
@@ -290,9 +288,7 @@ func TestEvaluationFails(t *testing.T) {
 		"MAC":                {noText, `fact "macaddress" should be a string but was number 5`},
 	} {
 		r, err := Parse([]byte(c.file), "rules.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		began := time.Now()
 		_, err = r.Match(Values{Facts: Facts{"macaddress": json.RawMessage("5"), "a": json.RawMessage(`"` + strings.Repeat("a", 60) + `b"`)}})
 		if want := fmt.Sprintf("tag %q: ", r.Tags[0].Name); err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), c.want) {

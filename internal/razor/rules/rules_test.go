@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/fail"
 )
 
@@ -48,9 +49,7 @@ func TestRulesFile(t *testing.T) {
 	r, err := Parse([]byte(`{"tags":[{"name":"small","rule":["<=",["num",["fact","processorcount",0]],2]}],
 		"policies":[{"name":"p","repo":"centos","task":"centos","broker":"noop","enabled":false,"hostname":"host${id}.example.com",
 		"root_password":"secret","max_count":20,"tags":["SMALL"],"node_metadata":{"key":"value"}}]}`), "rules.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	p := r.Policies[0]
 	if !p.Disabled() || *p.MaxCount != 20 || p.Tags[0] != "small" || p.HostnamePattern != "host${id}.example.com" || p.NodeMetadata["key"] != "value" {
 		t.Errorf("policy %+v", p)
@@ -59,9 +58,7 @@ func TestRulesFile(t *testing.T) {
 		t.Errorf("warnings %q", r.Warnings)
 	}
 	r, err = Parse([]byte("tags:\n- name: kvm\n  rule:\n  - and\n  - ['=', [fact, virtual], kvm]\n  - ['=', [tag, gone], true]\npolicies:\n- name: p\n"), "rules.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if r.Policies[0].Disabled() || r.Policies[0].MaxCount != nil {
 		t.Errorf("defaults %+v", r.Policies[0])
 	}
@@ -86,9 +83,7 @@ policies:
 - {name: everything}
 - {name: never reached}
 `), "rules.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, c := range []struct {
 		tags  []string
 		bound int
