@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -151,41 +150,11 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 	if o.image == "" {
 		return nil
 	}
-	if _, _, err := readBootFiles(o.image); err != nil {
+	if _, _, err := medium.ReadBootFiles(o.image); err != nil {
 		return err
 	}
-	opts.Kernel, opts.Initrd = razor.ImageBoot(o.image, readBootFiles)
+	opts.Kernel, opts.Initrd = razor.ImageBoot(o.image, medium.ReadBootFiles)
 	return nil
-}
-
-// readBootFiles takes kernel and initrd out of an ISO.
-func readBootFiles(name string) (kernel, initrd []byte, err error) {
-	m, err := medium.OpenISO(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer m.Close() //nolint:errcheck // only read
-	if kernel, err = readAll(func() (io.ReadCloser, error) { return m.Open(m.Kernel) }); err != nil {
-		return nil, nil, err
-	}
-	initrd, err = readAll(m.Segments().Open)
-	return kernel, initrd, err
-}
-
-// maxBootFile bounds a kernel or an initrd held in memory, in bytes.
-const maxBootFile = 1 << 30
-
-func readAll(open func() (io.ReadCloser, error)) ([]byte, error) {
-	r, err := open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close() //nolint:errcheck // only read
-	b, err := io.ReadAll(io.LimitReader(r, maxBootFile+1))
-	if err == nil && len(b) > maxBootFile {
-		err = fmt.Errorf("boot file is larger than %d bytes", maxBootFile)
-	}
-	return b, err
 }
 
 // serveError makes a file that is not there a usage error.

@@ -11,6 +11,7 @@ package medium
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -302,4 +303,30 @@ func (m *Medium) BootsUEFI() (boots, menu bool) {
 // IsMenu reports whether a file of the medium is a boot menu.
 func (m *Medium) IsMenu(name string) bool {
 	return slices.ContainsFunc(m.menus, func(x menu) bool { return x.efi == nil && x.path == name })
+}
+
+// maxBootFile bounds a kernel or an initrd held in memory, in bytes.
+const maxBootFile = 1 << 30
+
+// ReadBootFiles reads kernel and initrd of an ISO into memory; several initrds become one.
+func ReadBootFiles(name string) (kernel, initrd []byte, err error) {
+	m, err := OpenISO(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer m.Close() //nolint:errcheck // only read
+	for _, f := range []struct {
+		to   *[]byte
+		open func() (io.ReadCloser, error)
+	}{{&kernel, func() (io.ReadCloser, error) { return m.Open(m.Kernel) }}, {&initrd, m.Segments().Open}} {
+		r, err := f.open()
+		if err != nil {
+			return nil, nil, err
+		}
+		*f.to, err = io.ReadAll(&overlay.LimitedReader{R: r, Left: maxBootFile})
+		if err = errors.Join(err, r.Close()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return kernel, initrd, nil
 }
