@@ -30,15 +30,16 @@ func lockCommand(w *world) *cobra.Command {
 		Use:   "lock",
 		Short: "Pin every input of an image by its sha256",
 		Long: `Write mkbuild.lock: every file that images of the configuration are made of, for all profiles, with its
-size, digests, origin, licence, who asked for it and what it depends on; the digest of what in the
-configuration selects them; and the time of what mkbuild makes. Keep it in version control beside
+size, digests, origin, licence, who asked for it and what it depends on; a digest of the settings that
+select these files; and the time of what mkbuild makes. Keep it in version control next to
 mkbuild.yaml. mkbuild iso goes by it: the hashes decide, and no mirror is asked what it has now.
 
-What is locked stays as it is: without --update, only what the configuration has new is added, and what
-it has no more is dropped. What plain http brings is trusted now, and never again.
+Locked files stay as they are. Without --update, mkbuild lock only adds files that the configuration
+selects now, and drops files that it no longer selects. Content fetched over plain http is trusted on
+first use; after that the lock decides.
 
---check changes nothing: it says what upstream or the configuration has now that is not as locked, and
-exits with status 3 if there is anything.
+--check changes nothing. It lists what is not as locked, upstream or in the configuration, and exits
+with status 3 if there is anything.
 
 stdout is the path of the lock.`,
 		Example: `  mkbuild lock
@@ -138,7 +139,7 @@ func sayChanges(sink ui.Sink, now, old *lock.Lock, name string, changed bool) {
 		say(name, "nothing has changed")
 		return
 	}
-	for _, d := range now.Compare(old) {
+	for _, d := range now.DriftFrom(old) {
 		say(d.Input, d.Change())
 	}
 }

@@ -50,9 +50,8 @@ func Check(ctx context.Context, p *Plan, o Options) ([]*lock.DriftError, error) 
 	if err != nil {
 		return nil, err
 	}
-	drifts := now.Lock.Compare(o.Lock)
+	drifts := now.Lock.DriftFrom(o.Lock)
 	for _, d := range drifts {
-		d.Command = o.Lock.Command
 		if now.gone[d.Input] {
 			d.Got = "on no mirror"
 		}
@@ -266,7 +265,7 @@ func (g *Gathering) setSourceDate(ctx context.Context) (err error) {
 	case g.src.Epoch != nil:
 		l.SourceDate = *g.src.Epoch
 	case g.src.purpose == forCheck:
-	case old != nil && !g.src.foreign && (g.src.purpose == forImage || len(l.Compare(old)) == 0):
+	case old != nil && !g.src.foreign && (g.src.purpose == forImage || len(l.DriftFrom(old)) == 0):
 		l.SourceDate = old.SourceDate
 	default:
 		roots := slices.Clone(g.own.Extensions)

@@ -83,7 +83,7 @@ func TestResolveKeepsPins(t *testing.T) {
 	}
 	second := locked(t, plan(t, dir, bare("bash", "dmidecode")), o)
 	var got []string
-	for _, d := range second.Lock.Compare(first.Lock) {
+	for _, d := range second.Lock.DriftFrom(first.Lock) {
 		got = append(got, d.Input+" "+d.What)
 	}
 	if second.Lock.SourceDate == 5 {

@@ -60,7 +60,7 @@ func TestWriteMirrorTwice(t *testing.T) {
 			t.Errorf("%s has mode %v", name, info.Mode())
 		}
 	}
-	if d := locked(t, plan(t, dir), o).Lock.Compare(r.Lock); len(d) > 0 {
+	if d := locked(t, plan(t, dir), o).Lock.DriftFrom(r.Lock); len(d) > 0 {
 		t.Errorf("the mirror differs: %v", d)
 	}
 	writeFile(t, filepath.Join(dir, "mkbuild.yaml"), []byte("release: 4.5.2\n"))

@@ -181,11 +181,12 @@ func (c *content) licence() string {
 func (r *Resolved) newest(ctx context.Context, roots []string) (int64, error) {
 	var newest int64
 	own := r.Lock.Closure(roots)
-	for _, in := range r.Lock.Inputs {
+	for i := range r.Lock.Inputs {
+		in := &r.Lock.Inputs[i]
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if in.Kind == lock.TCZ && !own[in.Name] {
+		if in.Kind == lock.TCZ && !own[in] {
 			continue
 		}
 		c, err := r.read(in.Kind, in.Name, r.Blob(in.Kind, in.Name))

@@ -65,7 +65,7 @@ func newSource(p *Plan, o Options, why purpose) (*source, error) {
 	case why == forCheck:
 		return s, nil
 	case l == nil && o.Strict:
-		return nil, lock.Missing(lock.FileName, "")
+		return nil, fmt.Errorf("read lock: %w", lock.ErrMissing)
 	case l == nil:
 		return s, nil
 	}

@@ -67,14 +67,14 @@ func updates(writes string) string {
 	return "`" + cmp.Or(writes, command) + "` locks what is new and keeps the rest"
 }
 
-// Compare returns how l differs from old: the configuration, and inputs that were added, dropped or
+// DriftFrom returns how l differs from old: the configuration, and inputs that were added, dropped or
 // replaced, or that depend on others than before. Where a file came from, who asked for it and what
 // its licence is called do not count.
-func (l *Lock) Compare(old *Lock) []*DriftError {
+func (l *Lock) DriftFrom(old *Lock) []*DriftError {
 	var out []*DriftError
 	add := func(input, what, want, got string) {
 		if want != got {
-			out = append(out, &DriftError{Input: input, What: what, Want: want, Got: got})
+			out = append(out, &DriftError{Input: input, What: what, Want: want, Got: got, Command: old.Command})
 		}
 	}
 	add(Configuration, "digest", old.Config, l.Config)
@@ -135,18 +135,15 @@ func (in *Input) called(name string) bool {
 	return ok && in.Kind == Gem && version != "" && version[0] >= '0' && version[0] <= '9'
 }
 
-// Closure returns the file names of extensions and of all that they depend on, according to the lock.
-func (l *Lock) Closure(roots []string) map[string]bool {
-	marked, out := map[*Input]bool{}, map[string]bool{}
+// Closure returns extensions, by their file names, and all that they depend on, according to the lock.
+func (l *Lock) Closure(roots []string) map[*Input]bool {
+	marked := map[*Input]bool{}
 	for _, name := range roots {
 		if in := l.Find(TCZ, name); in != nil {
 			l.reach(in, marked)
 		}
 	}
-	for in := range marked {
-		out[in.Name] = true
-	}
-	return out
+	return marked
 }
 
 // reach marks an input and what it depends on.

@@ -18,14 +18,15 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// FileName is what a lock is called, next to the configuration that it belongs to.
-const FileName = "mkbuild.lock"
-
-// command writes a lock, unless the caller knows better.
-const command = "mkbuild lock"
+// FileName is what a lock is called, next to the configuration that it belongs to. command writes
+// one, unless the caller knows better.
+const (
+	FileName = "mkbuild.lock"
+	command  = "mkbuild lock"
+)
 
 // ErrMissing is returned when there is no lock.
-var ErrMissing = fail.New(fail.Drift, "there is none", "")
+var ErrMissing = fail.New(fail.Drift, "there is none", "write it with `"+command+"`")
 
 // maxFile is more, in bytes, than any closure has: see package tcz. maxTime is the last second that
 // the times of cpio and ISO 9660 can both hold.
@@ -41,17 +42,12 @@ func Load(name, writes string) (*Lock, error) {
 	l, err := load(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, Missing(name, writes)
+		return nil, &fail.Error{Class: fail.Drift, What: "read lock " + name, Hint: "write it with `" + cmp.Or(writes, command) + "`", Err: ErrMissing}
 	case err != nil:
 		return nil, &fail.Error{Class: fail.Usage, What: "read lock " + name, Hint: "take it from version control again, or remove it and run `" + command + "`", Err: err}
 	}
 	l.File, l.Command = name, writes
 	return l, nil
-}
-
-// Missing returns the [ErrMissing] of a file that the command writes.
-func Missing(name, writes string) error {
-	return &fail.Error{Class: fail.Drift, What: "read lock " + name, Hint: "write it with `" + cmp.Or(writes, command) + "`", Err: ErrMissing}
 }
 
 // load makes the paths among the URLs absolute: in the file they are relative to its folder.
@@ -141,14 +137,12 @@ func (l *Lock) Save(name string) (changed bool, err error) {
 // relative makes the path of an input hold wherever the lock and its mirror are moved to together.
 // A path that cannot be relative (another drive) stays.
 func relative(dir, url string) string {
-	if !isPath(url) || !filepath.IsAbs(url) {
-		return url
+	if isPath(url) && filepath.IsAbs(url) {
+		if rel, err := filepath.Rel(dir, url); err == nil {
+			return filepath.ToSlash(rel)
+		}
 	}
-	rel, err := filepath.Rel(dir, url)
-	if err != nil {
-		return url
-	}
-	return filepath.ToSlash(rel)
+	return url
 }
 
 // Names become parts of paths and addresses, hashes the names of files in the cache.

@@ -3,7 +3,7 @@
 // be had, or says which of them is no longer the same.
 //
 // The package fetches nothing and decides nothing about images: it is a value ([Lock]), its text
-// ([Load], [Lock.Save]) and the comparison of two of them ([Lock.Compare]).
+// ([Load], [Lock.Save]) and the comparison of two of them ([Lock.DriftFrom]).
 //
 // Start reading at [Lock].
 package lock
@@ -61,7 +61,6 @@ func (in *Input) OnlyPicked() bool { return slices.Equal(in.Why, []string{WhyPic
 
 // Lock is everything that images of one configuration are made of, for every profile.
 type Lock struct {
-	// Schema is [Schema].
 	Schema string `json:"schema"`
 	// Config is the [Digest] of the configuration.
 	Config string `json:"config"`

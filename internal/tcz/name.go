@@ -20,9 +20,6 @@ var ErrName = fail.New(fail.Verification, "bad extension name", "")
 // Suffix ends the file name of every extension.
 const Suffix = ".tcz"
 
-// kernelSuffix ends the name of an extension that exists once for each kernel.
-const kernelSuffix = "-KERNEL" + Suffix
-
 // maxName is NAME_MAX less the longest suffix that a mirror adds, ".md5.txt".
 const maxName = 255 - len(".md5.txt")
 
@@ -35,7 +32,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9_+@,][A-Za-z0-9_+.@,-]*$`)
 // characters that no real name has.
 func FileName(name, kernel string) (string, error) {
 	file := strings.TrimSuffix(name, Suffix) + Suffix
-	if base, ok := strings.CutSuffix(file, kernelSuffix); ok {
+	if base, ok := strings.CutSuffix(file, "-KERNEL"+Suffix); ok {
 		if kernel == "" {
 			return "", fmt.Errorf("%w: %q needs the kernel's release, which is not known", ErrName, name)
 		}
