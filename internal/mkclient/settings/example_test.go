@@ -1,0 +1,20 @@
+package settings_test
+
+import (
+	"fmt"
+
+	"mkbuild/internal/mkclient/settings"
+)
+
+// A value that does not parse gives way to the next weaker source.
+func ExampleLoad() {
+	s, warnings := settings.Load(settings.Inputs{
+		CommandLine: "quiet razor.server=razor.example.com razor.interval=soon",
+		File:        []byte(`{"interval": 30}`),
+	})
+	fmt.Println(s.Server, s.Interval, s.From["interval"])
+	fmt.Println(warnings)
+	// Output:
+	// http://razor.example.com:8150 30s configuration file
+	// [kernel command line: razor.interval="soon" is ignored: want seconds from 1s to 24h0m0s]
+}
