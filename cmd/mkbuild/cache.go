@@ -103,7 +103,7 @@ func (o *cacheOptions) printItems(w *world, dir, schema, sum string, items []sto
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w.stdout, "%s: %s, %s, in %s\n", sum, plural(len(items), "file"), ui.Bytes(size), ui.Clean(dir))
+	_, err := fmt.Fprintf(w.stdout, "%s: %s, %s, in %s\n", sum, ui.Plural(len(items), "file"), ui.Bytes(size), ui.Clean(dir))
 	return err
 }
 

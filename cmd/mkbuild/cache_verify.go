@@ -72,6 +72,6 @@ func (o *cacheOptions) printHealth(w *world, dir string, h *store.Health) error 
 	if !h.Clean() {
 		verdict = fmt.Sprintf("%d damaged, %d leading nowhere, %d left behind, %d foreign", len(h.Damaged), len(h.Dangling), len(h.Stray), len(h.Foreign))
 	}
-	_, err := fmt.Fprintf(w.stdout, "%s, %s, in %s: %s\n", plural(h.Blobs, "file"), ui.Bytes(h.Size), ui.Clean(dir), verdict)
+	_, err := fmt.Fprintf(w.stdout, "%s, %s, in %s: %s\n", ui.Plural(h.Blobs, "file"), ui.Bytes(h.Size), ui.Clean(dir), verdict)
 	return err
 }

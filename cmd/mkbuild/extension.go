@@ -115,11 +115,11 @@ func (o *packOptions) checkBeforePack(ctx context.Context, w *world, src *extens
 	if err != nil {
 		return err
 	}
-	if err := printFindings(w.stderr, found); err != nil {
+	if _, err := io.WriteString(w.stderr, lint.Text(found)); err != nil {
 		return err
 	}
 	if errs, _ := lint.Count(found); errs > 0 {
-		return usage(fmt.Sprintf("pack %s: %s", src.Name, countText(found)), "fix the errors, or pack it as it is with --no-lint")
+		return usage(fmt.Sprintf("pack %s: %s", src.Name, lint.CountText(found)), "fix the errors, or pack it as it is with --no-lint")
 	}
 	return nil
 }

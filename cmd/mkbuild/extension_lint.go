@@ -2,22 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
 	"mkbuild/internal/extension/lint"
-	"mkbuild/internal/medium"
 	"mkbuild/internal/razor"
 	"mkbuild/internal/ui"
 )
-
-const lintSchema = "mkbuild.extension-lint/v2"
 
 // lintOptions are the flags of every command that checks an extension.
 type lintOptions struct {
@@ -50,7 +45,7 @@ What is looked for:
 			return runExtensionLint(cmd.Context(), w, o, args[0], asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON ("+lintSchema+")")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON ("+lint.ReportSchema+")")
 	o.addFlags(c)
 	return c
 }
@@ -74,17 +69,17 @@ func runExtensionLint(ctx context.Context, w *world, o *lintOptions, name string
 		return err
 	}
 	if asJSON {
-		err = printFindingsJSON(w.stdout, name, found)
+		err = printJSON(w.stdout, lint.NewReport(name, found))
 	} else {
-		err = printFindings(w.stdout, found)
+		_, err = io.WriteString(w.stdout, lint.Text(found))
 	}
 	if err != nil {
 		return err
 	}
 	if errs, _ := lint.Count(found); errs > 0 {
-		return usage("check "+name+": "+countText(found), "each finding says how to fix it")
+		return usage("check "+name+": "+lint.CountText(found), "each finding says how to fix it")
 	}
-	fmt.Fprintf(w.stderr, "mkbuild: %s: %s\n", ui.Clean(name), countText(found))
+	fmt.Fprintf(w.stderr, "mkbuild: %s: %s\n", ui.Clean(name), lint.CountText(found))
 	return nil
 }
 
@@ -92,7 +87,7 @@ func runExtensionLint(ctx context.Context, w *world, o *lintOptions, name string
 func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.Finding, error) {
 	opt := lint.Options{Arch: o.arch, Drops: razor.DefaultConfig().Facts.Blacklist.Has}
 	if o.image != "" {
-		image, err := readImage(o.image)
+		image, err := lint.ReadImage(o.image)
 		if err != nil {
 			return nil, err
 		}
@@ -104,74 +99,4 @@ func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.F
 		return nil, usage(fmt.Sprintf("--arch: mkbuild does not know %q", opt.Arch), "use --arch x86 or --arch x86_64")
 	}
 	return lint.Check(ctx, src, opt)
-}
-
-// readImage reads the root file system that an ISO boots.
-func readImage(name string) (*lint.Image, error) {
-	m, err := medium.OpenISO(name)
-	if errors.Is(err, syscall.ENOENT) {
-		return nil, usage("read "+name+": no such file", "build one with `mkbuild iso`, or leave --image out")
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close() //nolint:errcheck // only read
-	release, err := m.KernelRelease()
-	if err != nil {
-		return nil, err
-	}
-	tree, err := m.Tree()
-	if err != nil {
-		return nil, fmt.Errorf("read the initrd of %s: %w", name, err)
-	}
-	arch := "x86"
-	if strings.HasSuffix(release, "64") {
-		arch = "x86_64"
-	}
-	return lint.NewImage(name, arch, tree), nil
-}
-
-// printFindings writes one finding as two lines: what is wrong where, and what helps.
-func printFindings(w io.Writer, found []lint.Finding) error {
-	for _, f := range found {
-		where := f.File
-		if where == "" {
-			where = "(all)"
-		}
-		where = ui.Clean(where)
-		if f.Line > 0 {
-			where += fmt.Sprintf(":%d", f.Line)
-		}
-		if _, err := fmt.Fprintf(w, "%s: %s: %s [%s]\n    %s\n", where, f.Severity, ui.Clean(f.What), f.Rule, ui.Clean(f.Fix)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func printFindingsJSON(w io.Writer, name string, found []lint.Finding) error {
-	errs, warnings := lint.Count(found)
-	if found == nil {
-		found = []lint.Finding{}
-	}
-	return printJSON(w, struct {
-		Schema    string         `json:"schema"`
-		Extension string         `json:"extension"`
-		Errors    int            `json:"errors"`
-		Warnings  int            `json:"warnings"`
-		Findings  []lint.Finding `json:"findings"`
-	}{lintSchema, name, errs, warnings, found})
-}
-
-// printJSON writes a document for programs; encoding/json escapes control characters.
-func countText(found []lint.Finding) string {
-	errs, warnings := lint.Count(found)
-	return plural(errs, "error") + ", " + plural(warnings, "warning")
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

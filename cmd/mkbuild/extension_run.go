@@ -8,9 +8,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
+
+	"mkbuild/internal/extension/trial"
+	"mkbuild/internal/ui"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +48,7 @@ Programs of the extension run here, as you. stdout is the facts.`,
 			return runExtensionRun(cmd.Context(), w, args[0], timeout, asJSON)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the facts as JSON ("+runSchema+")")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the facts as JSON ("+trial.Schema+")")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "how long Facter may take (default: the client's own limit)")
 	return c
 }
@@ -64,32 +68,37 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 	}
 	fmt.Fprintln(w.stderr, "mkbuild: collecting facts twice, with and without the extension: this takes some seconds")
 	c := collectorHere(w, timeout)
-	var samples [2]factSample
+	var samples [2]trial.Sample
 	for i := range samples {
 		if samples[i], err = sampleFacts(ctx, c, name, dir); err != nil {
 			return err
 		}
 	}
-	d := compareFacts(samples)
+	d := trial.Compare(samples)
 	d.Extension = name
 	if asJSON {
 		return printJSON(w.stdout, d)
 	}
-	return d.print(w, razor.DefaultConfig().Facts.Blacklist.Has)
+	text := d.Text(razor.DefaultConfig().Facts.Blacklist.Has)
+	if text == "" {
+		fmt.Fprintf(w.stderr, "mkbuild: %s adds and changes no facts\n", ui.Clean(name))
+	}
+	_, err = io.WriteString(w.stdout, text)
+	return err
 }
 
 // sampleFacts collects once without and once with the extension in dir.
-func sampleFacts(ctx context.Context, c *facts.Collector, name, dir string) (factSample, error) {
+func sampleFacts(ctx context.Context, c *facts.Collector, name, dir string) (trial.Sample, error) {
 	with, without, err := c.Try(ctx, dir)
 	switch {
 	case ctx.Err() != nil:
-		return factSample{}, ctx.Err()
+		return trial.Sample{}, ctx.Err()
 	case err != nil && without == nil:
-		return factSample{}, usage("collect facts without the extension: "+err.Error(), "install Facter (Debian and Ubuntu: apt install facter; elsewhere: gem install facter), and make sure that `facter --json` works")
+		return trial.Sample{}, usage("collect facts without the extension: "+err.Error(), "install Facter (Debian and Ubuntu: apt install facter; elsewhere: gem install facter), and make sure that `facter --json` works")
 	case err != nil:
-		return factSample{}, usage("collect facts with "+name+": "+err.Error(), "without the extension Facter works: `mkbuild extension lint "+name+"` looks for the cause; --timeout gives it longer")
+		return trial.Sample{}, usage("collect facts with "+name+": "+err.Error(), "without the extension Facter works: `mkbuild extension lint "+name+"` looks for the cause; --timeout gives it longer")
 	}
-	return factSample{with, without}, nil
+	return trial.Sample{With: with, Without: without}, nil
 }
 
 // collectorHere is the client's with its defaults; only the place of the programs is this machine's.

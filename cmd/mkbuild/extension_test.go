@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,35 +10,6 @@ import (
 
 	"mkbuild/e2e/testkit"
 )
-
-func TestCompareFacts(t *testing.T) {
-	type facts = map[string]any
-	d := compareFacts([2]factSample{
-		{without: facts{"same": "1", "ticks": "1", "once": "a", "zone": "UTC", "gone": "x", "path": "/bin", "memoryfree": "1"},
-			with: facts{"same": "1", "ticks": "2", "once": "a", "zone": "CET", "new": "n", "now": 1, "path": "/x:/bin", "memoryfree": "2"}},
-		{without: facts{"same": "1", "ticks": "3", "once": "a", "zone": "UTC", "gone": "x", "path": "/bin", "memoryfree": "1"},
-			with: facts{"same": "1", "ticks": "4", "once": "b", "zone": "CET", "new": "n", "now": 2, "path": "/x:/bin", "memoryfree": "2"}},
-	})
-	b, err := json.Marshal(d)
-	const want = `{"schema":"mkbuild.extension-run/v1","extension":"","added":{"new":"n","now":2},"changed":{"zone":{"without":"UTC","with":"CET"}},"removed":{"gone":"x"},"unstable":["now"]}`
-	if err != nil || string(b) != want {
-		t.Errorf("got  %s, %v\nwant %s", b, err, want)
-	}
-}
-
-func TestFactDiffIsPrintable(t *testing.T) {
-	var out, errs bytes.Buffer
-	d := factDiff{Added: map[string]any{"a ": "\x1b[31m", "uuid": "x\ny"}, Changed: map[string]changedFact{"z\x07": {1, "<b>"}}, Removed: map[string]any{"r": nil}, Unstable: []string{"z\x07"}}
-	testkit.Must(t, d.print(&world{stdout: &out, stderr: &errs}, func(n string) bool { return n == "r" }))
-	const want = `+ "a " = "\u001b[31m"
-+ uuid = "x\ny"  (Razor tells machines apart by it)
-~ z\a = "<b>", without the extension 1  (another value each time: it changes at every check-in)
-- r = null  (Razor drops it by its default facts.blacklist)
-`
-	if out.String() != want {
-		t.Errorf("got  %s\nwant %s", out.String(), want)
-	}
-}
 
 func TestInside(t *testing.T) {
 	dir := t.TempDir()

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"mkbuild/internal/ui"
 
 	"github.com/spf13/cobra"
 
@@ -107,8 +111,8 @@ func printFacts(w *world, r *boottest.Result) error {
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s checked in with %d facts\n", oneLine(r.Node), len(r.Facts))
 	var b strings.Builder
-	for _, name := range sortedNames(r.Facts) {
-		fmt.Fprintf(&b, "%s = %s\n", nameText(name), valueText(r.Facts[name]))
+	for _, name := range slices.Sorted(maps.Keys(r.Facts)) {
+		fmt.Fprintf(&b, "%s = %s\n", ui.FactName(name), ui.FactValue(r.Facts[name]))
 	}
 	_, err := io.WriteString(w.stdout, b.String())
 	return err

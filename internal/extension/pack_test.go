@@ -96,15 +96,15 @@ func TestList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := List(t.Context(), s)
+	l, err := List(t.Context(), s)
 	want := []Row{
 		{Path: "../e", Mode: "-rw-r--r--", Size: 1, Refused: "path is not clean"},
 		{Path: "bin/x", Mode: "-rwxr-xr-x", Size: 10, SHA256: "a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf"},
 		{Path: "bin/y", Mode: "lrwxrwxrwx", Size: 1, Link: "x"},
 		{Path: "share", Mode: "drwxr-xr-x"},
 	}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	if err != nil || !slices.Equal(l.Members, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", l, err, want)
 	}
 }
 
@@ -249,9 +249,9 @@ func FuzzShow(f *testing.F) {
 		if (openErr != nil) != (len(s.Refused) > 0) {
 			t.Fatalf("Open says %v, ReadZip %v", openErr, s.Refused)
 		}
-		rows, err := List(t.Context(), s)
-		if err != nil || len(rows) > len(s.Files) {
-			t.Fatalf("%d rows, %v", len(rows), err)
+		l, err := List(t.Context(), s)
+		if err != nil || len(l.Members) > len(s.Files) {
+			t.Fatalf("%d l, %v", len(l.Members), err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -81,4 +82,31 @@ func Clean(s string) string {
 		i += n
 	}
 	return b.String() + cut
+}
+
+// FactName returns the name of a fact for people; blanks that belong to it are shown by quotes.
+func FactName(name string) string {
+	if name == "" || strings.ContainsAny(name, " \t=\"") {
+		return strconv.Quote(name)
+	}
+	return Clean(name)
+}
+
+// FactValue returns the value of a fact for people: JSON in one line.
+func FactValue(v any) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return Clean(fmt.Sprint(v))
+	}
+	return Clean(strings.TrimSuffix(b.String(), "\n"))
+}
+
+// Plural counts things: "1 file", "2 files".
+func Plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
