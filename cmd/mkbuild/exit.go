@@ -8,9 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mkbuild/internal/boottest"
 	"mkbuild/internal/fail"
-	"mkbuild/internal/qemu"
 )
 
 // Exit codes, by class.
@@ -74,11 +72,7 @@ func exitCode(err error) int {
 		return exitOK
 	case err == errInterrupted || errors.Is(err, context.Canceled): //nolint:errorlint // a sentinel of this package
 		return exitInterrupted
-	case isAny[*qemu.BootError](err):
-		return exitBoot
-	case isAny[*boottest.ImageError](err), isAny[*qemu.MissingError](err):
-		return exitUsage
-	case fail.ClassOf(err) != fail.Unexpected: // behind the errors above, which wrap some that have a class
+	case fail.ClassOf(err) != fail.Unexpected:
 		return statusOf(fail.ClassOf(err))
 	}
 	return exitUnexpected
@@ -99,9 +93,4 @@ func statusOf(c fail.Class) int {
 		return exitBoot
 	}
 	return exitUnexpected
-}
-
-func isAny[T error](err error) bool {
-	_, ok := errors.AsType[T](err)
-	return ok
 }

@@ -1,6 +1,7 @@
 // Package boottest boots what mkbuild makes: an ISO from its CD, or kernel and initrd over the
 // network with a real iPXE, out of an ISO or a folder. [Test] watches the console and, when asked,
-// waits for the node's check-in at a server of its own; [Interact] leaves the machine to a person.
+// waits for the node's check-in at a server of its own; [Interact] leaves the machine to a person. Start
+// reading at [Test].
 //
 // What is tested is never changed. Arguments that a test needs (a serial console, the address of its
 // server) reach an ISO's kernel through a temporary copy in which nothing but the boot menu differs,
@@ -27,38 +28,6 @@ import (
 // Marker is what an image's own script prints when it has booted.
 const Marker = `MK loaded: v`
 
-// Options say what to boot and how.
-type Options struct {
-	// Image is an ISO, or a folder with boot.ipxe, kernel and initrd.
-	Image string
-	// Format is "iso", "pxe", or empty for what the image is.
-	Format string
-	// MemoryMiB is the machine's memory; 0 is 512.
-	MemoryMiB int
-	// Program is the emulator; empty chooses by the kernel's name.
-	Program string
-	// Append are further kernel arguments.
-	Append string
-	// Network gives the machine a network card, which PXE and CheckIn imply.
-	Network bool
-	// Display is QEMU's -display, for [Interact].
-	Display string
-
-	// Expect must match lines of the console; none is [Marker].
-	Expect []*regexp.Regexp
-	// Timeout bounds a test; 0 is five minutes.
-	Timeout time.Duration
-	// CheckIn also waits for the node's first check-in.
-	CheckIn bool
-	// Log is the file for the console's log. When it is empty the log of a failed test goes to
-	// Image.console.log, or to a temporary file where that cannot be written.
-	Log string
-	// Console receives the console line by line; may be nil.
-	Console io.Writer
-	// Note is told what people should know, such as which arguments were added; may be nil.
-	Note func(string)
-}
-
 // Result is what a passed test found.
 type Result struct {
 	// Format is "iso" or "pxe".
@@ -67,16 +36,6 @@ type Result struct {
 	Node  string
 	Facts map[string]any
 }
-
-// ImageError is something that cannot be booted, known without trying.
-type ImageError struct {
-	Image, What, Next string
-}
-
-func (e *ImageError) Error() string { return "boot " + e.Image + ": " + e.What }
-
-// Hint says what to name instead.
-func (e *ImageError) Hint() string { return e.Next }
 
 // Test boots the image and waits until it has said and done what is expected. An image that does
 // not is a [*qemu.BootError] whose rule names why.
@@ -98,7 +57,7 @@ func Test(ctx context.Context, o Options) (*Result, error) {
 
 // watch waits for the console's lines and for the check-in.
 func (s *session) watch(ctx context.Context, vm *qemu.VM) (*Result, error) {
-	timeout, expect := s.Timeout, s.Expect
+	timeout, expect := s.options.Timeout, s.options.Expect
 	if timeout == 0 {
 		timeout = 5 * time.Minute
 	}
@@ -111,7 +70,7 @@ func (s *session) watch(ctx context.Context, vm *qemu.VM) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Format: s.format}
-	if !s.CheckIn {
+	if !s.options.CheckIn {
 		return r, nil
 	}
 	c, err := s.server.await(limited, vm)

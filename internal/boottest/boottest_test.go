@@ -12,6 +12,7 @@ import (
 
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/qemu"
 )
 
@@ -35,23 +36,6 @@ func folder(t *testing.T, script string) string {
 	put(t, filepath.Join(dir, "core.gz"), "an initrd", 0o644)
 	put(t, filepath.Join(dir, "boot.ipxe"), script, 0o644)
 	return dir
-}
-
-func TestWithArguments(t *testing.T) {
-	for _, tc := range []struct{ script, kernel, args, want string }{
-		{"#!ipxe\nkernel vmlinuz\n", "vmlinuz", "", "#!ipxe\nkernel vmlinuz NEW\n"},
-		{"kernel vmlinuz a=b c || goto x\r\n", "vmlinuz", "a=b c", "kernel vmlinuz a=b c NEW || goto x\n"},
-		{"\tkernel --name k ${base}/vmlinuz q && boot || shell", "${base}/vmlinuz", "q", "\tkernel --name k ${base}/vmlinuz q NEW && boot || shell"},
-		{"# kernel x\ninitrd y\nkernel\n", "", "", "# kernel x\ninitrd y\nkernel\n"},
-	} {
-		kernel, args := kernelLine(tc.script)
-		if kernel != tc.kernel || args != tc.args {
-			t.Errorf("%q: kernel %q with %q", tc.script, kernel, args)
-		}
-		if got := withArguments(tc.script, "NEW"); got != tc.want {
-			t.Errorf("%q: got %q, want %q", tc.script, got, tc.want)
-		}
-	}
 }
 
 // get fetches what iPXE would, by the address that the machine has for us.
@@ -144,7 +128,7 @@ func TestNozswapNeedsNoModules(t *testing.T) {
 	}
 }
 
-func TestOpenSourceRefuses(t *testing.T) {
+func TestImagesThatAreRefused(t *testing.T) {
 	empty := t.TempDir()
 	for name, want := range map[string]string{
 		filepath.Join(empty, "nowhere"): "no such file",
@@ -152,9 +136,8 @@ func TestOpenSourceRefuses(t *testing.T) {
 		folder(t, "#!ipxe\nboot\n"):     "has no kernel line",
 		os.DevNull:                      "not a file",
 	} {
-		_, err := openSource(name)
-		var ie *ImageError
-		if !errors.As(err, &ie) || !strings.Contains(err.Error(), want) || ie.Hint() == "" {
+		_, err := prepare(t.Context(), Options{Image: name})
+		if fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), want) || fail.HintOf(err) == "" {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
 	}

@@ -1,10 +1,8 @@
 package boottest
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mkbuild/internal/medium"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/razor"
 )
@@ -87,32 +86,18 @@ func (s *server) guestHost() string {
 	return net.JoinHostPort(guestAddress, strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port))
 }
 
-// publish hands out the script and the files that it names.
-func (s *server) publish(src *source, script string) {
-	s.mux.HandleFunc("/"+scriptName, func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, script) //nolint:errcheck,gosec // iPXE went away
-	})
+// publish hands out the files of a PXE folder.
+func (s *server) publish(folder *medium.Medium) {
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		f, err := src.open(strings.TrimPrefix(r.URL.Path, "/"))
-		if err != nil {
+		e := folder.Files.Get(strings.TrimPrefix(r.URL.Path, "/"))
+		if e == nil {
 			http.NotFound(w, r)
 			return
 		}
-		defer f.Close() //nolint:errcheck // only read
 		w.Header().Set("Content-Type", "application/octet-stream")
-		if content, err := seekable(f); err == nil {
-			http.ServeContent(w, r, "", time.Time{}, content)
-		}
+		w.Header().Set("Content-Length", strconv.FormatInt(e.Size, 10)) // told the length, iPXE makes room for it once
+		e.CopyTo(w)                                                     //nolint:errcheck,gosec // iPXE went away
 	})
-}
-
-// seekable makes a file of a known length of r: told the length, iPXE makes room for it once.
-func seekable(r io.Reader) (io.ReadSeeker, error) {
-	if f, ok := r.(*os.File); ok {
-		return f, nil
-	}
-	b, err := io.ReadAll(r)
-	return bytes.NewReader(b), err
 }
 
 // await waits for the first check-in, and sees when the machine fails meanwhile.

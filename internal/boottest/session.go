@@ -4,18 +4,61 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
 )
 
+// scriptName is the iPXE script of a folder for PXE, and of the server.
+const scriptName = "boot.ipxe"
+
+// Options say what to boot and how.
+type Options struct {
+	// Image is an ISO, or a folder with boot.ipxe, kernel and initrd.
+	Image string
+	// Format is "iso", "pxe", or empty for what the image is.
+	Format string
+	// MemoryMiB is the machine's memory; 0 is 512.
+	MemoryMiB int
+	// Program is the emulator; empty chooses by the kernel's name.
+	Program string
+	// Append are further kernel arguments.
+	Append string
+	// Network gives the machine a network card, which PXE and CheckIn imply.
+	Network bool
+	// Display is QEMU's -display, for [Interact].
+	Display string
+
+	// Expect must match lines of the console; none is [Marker].
+	Expect []*regexp.Regexp
+	// Timeout bounds a test; 0 is five minutes.
+	Timeout time.Duration
+	// CheckIn also waits for the node's first check-in.
+	CheckIn bool
+	// Log is the file for the console's log. When it is empty the log of a failed test goes to
+	// Image.console.log, or to a temporary file where that cannot be written.
+	Log string
+	// Console receives the console line by line; may be nil.
+	Console io.Writer
+	// Note is told what people should know, such as which arguments were added; may be nil.
+	Note func(string)
+}
+
 // session is one boot, ready to start.
 type session struct {
-	Options
+	options Options
+	medium  *medium.Medium
 	format  string
 	machine qemu.Machine
 	server  *server // nil where nothing asks for one
@@ -29,29 +72,37 @@ func (s *session) close() {
 }
 
 func (s *session) note(format string, args ...any) {
-	if s.Note != nil {
-		s.Note(fmt.Sprintf(format, args...))
+	if s.options.Note != nil {
+		s.options.Note(fmt.Sprintf(format, args...))
 	}
+}
+
+// refuse is the error of something that cannot be booted, known without trying.
+func refuse(image, what, next string) error {
+	return fail.New(fail.Usage, "boot "+image+": "+what, next)
 }
 
 // prepare looks at the image and makes the machine for it.
 func prepare(ctx context.Context, o Options) (_ *session, err error) {
-	s := &session{Options: o}
+	s := &session{options: o}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	src, err := openSource(o.Image)
+	if s.medium, err = open(o.Image); err != nil {
+		return nil, err
+	}
+	s.cleanup = append(s.cleanup, func() { s.medium.Close() }) //nolint:errcheck,gosec // only read
+	if s.format, err = chooseFormat(o, s.medium.Form); err != nil {
+		return nil, err
+	}
+	own, release, err := s.lookAt()
 	if err != nil {
 		return nil, err
 	}
-	s.cleanup = append(s.cleanup, src.close)
-	if s.format, err = chooseFormat(o, src); err != nil {
-		return nil, err
-	}
 	s.machine = qemu.Machine{Program: o.Program, MemoryMiB: o.MemoryMiB, Network: o.Network || o.CheckIn, Display: o.Display}
-	if s.machine.Program == "" && strings.HasSuffix(src.kernelRelease, "64") {
+	if s.machine.Program == "" && strings.HasSuffix(release, "64") {
 		s.machine.Program = "qemu-system-x86_64"
 	}
 	if o.CheckIn || s.format == "pxe" {
@@ -60,38 +111,79 @@ func prepare(ctx context.Context, o Options) (_ *session, err error) {
 		}
 		s.cleanup = append(s.cleanup, s.server.close)
 	}
-	args := s.arguments(src.args)
-	if slices.Contains(strings.Fields(src.args+" "+args), "nozswap") {
+	args := s.arguments(own)
+	if slices.Contains(strings.Fields(own+" "+args), "nozswap") {
 		s.machine.Harmless = []string{qemu.RuleNoModules}
 	}
 	if s.format == "pxe" {
-		return s, s.fromNetwork(src, args)
+		return s, s.fromNetwork(args)
 	}
 	return s, s.fromCD(ctx, args)
 }
 
+// open reads an ISO, or a folder for PXE.
+func open(name string) (*medium.Medium, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		return nil, refuse(name, errors.Unwrap(err).Error(), "name an image: mkbuild iso makes one")
+	case err != nil:
+		return nil, err
+	case info.Mode().IsRegular():
+		return medium.OpenISO(name)
+	case !info.IsDir():
+		return nil, refuse(name, "it is not a file", "name an ISO, or a folder for PXE")
+	}
+	if _, err := os.Stat(filepath.Join(name, scriptName)); err != nil {
+		return nil, refuse(name, "the folder has no "+scriptName, "name an ISO, or a folder that mkbuild iso --format pxe made")
+	}
+	return medium.OpenFolder(name)
+}
+
 // chooseFormat settles which way to boot.
-func chooseFormat(o Options, src *source) (string, error) {
+func chooseFormat(o Options, form medium.Form) (string, error) {
+	is := map[medium.Form]string{medium.ISO: "iso", medium.PXE: "pxe"}[form]
 	switch {
 	case o.Format == "":
-		return src.format, nil
+		return is, nil
 	case o.Format != "iso" && o.Format != "pxe":
-		return "", &ImageError{o.Image, fmt.Sprintf("format %q is not known", o.Format), "choose --format iso or pxe"}
-	case o.Format == "iso" && src.format != "iso":
-		return "", &ImageError{o.Image, "it is a folder for PXE, and no ISO", "leave --format out, or name an ISO"}
+		return "", refuse(o.Image, fmt.Sprintf("format %q is not known", o.Format), "choose --format iso or pxe")
+	case o.Format == "iso" && is != "iso":
+		return "", refuse(o.Image, "it is a folder for PXE, and no ISO", "leave --format out, or name an ISO")
 	}
 	return o.Format, nil
+}
+
+// lookAt returns the image's own kernel arguments and the name of its kernel, if it says that. An ISO without
+// a kernel and an initrd in its menu can only be booted as it is: what it then does is what the test is for.
+func (s *session) lookAt() (args, release string, err error) {
+	m := s.medium
+	if m.Form == medium.ISO {
+		if m.Bootable() == nil {
+			release, err = m.KernelRelease()
+		}
+		return m.Arguments, release, err
+	}
+	at := slices.IndexFunc(m.Entries, func(e medium.Entry) bool { return e.Menu == scriptName })
+	if at < 0 {
+		return "", "", refuse(m.Name, scriptName+" has no kernel line", "make the folder again with mkbuild iso --format pxe")
+	}
+	if name := path.Base(m.Entries[at].Kernel); m.Kernel == "" && m.Files.Get(name) != nil {
+		m.Kernel = name
+	}
+	release, _ = m.KernelRelease() //nolint:errcheck // booting it will show
+	return m.Entries[at].Append, release, nil
 }
 
 // arguments are those that a boot needs beyond the image's own: a serial console, the user's, and
 // the server's address. The client takes the last one of a name, so the server's wins.
 func (s *session) arguments(own string) string {
 	var args []string
-	if !strings.Contains(own+" "+s.Append, "console=ttyS0") {
+	if !strings.Contains(own+" "+s.options.Append, "console=ttyS0") {
 		args = append(args, "console=ttyS0")
 	}
-	args = append(args, strings.Fields(s.Append)...)
-	if s.CheckIn {
+	args = append(args, strings.Fields(s.options.Append)...)
+	if s.options.CheckIn {
 		args = append(args, "razor.server="+s.server.guestHost(), "razor.skew=1")
 	}
 	return strings.Join(args, " ")
@@ -99,7 +191,8 @@ func (s *session) arguments(own string) string {
 
 // fromCD boots the ISO itself, or a copy with further arguments.
 func (s *session) fromCD(ctx context.Context, args string) error {
-	s.machine.CDROM = s.Image
+	image := s.options.Image
+	s.machine.CDROM = image
 	if args == "" {
 		return nil
 	}
@@ -108,49 +201,31 @@ func (s *session) fromCD(ctx context.Context, args string) error {
 		return err
 	}
 	s.cleanup = append(s.cleanup, func() { os.Remove(f.Name()) }) //nolint:errcheck,gosec // best effort
-	err = errors.Join(medium.CopyWithArguments(ctx, f, s.Image, args), f.Close())
+	err = errors.Join(s.medium.WriteForOneBoot(ctx, f, args), f.Close())
 	if errors.Is(err, medium.ErrNoMenu) {
-		s.note("%s has no isolinux.cfg: it boots as it is, without %s", s.Image, args)
+		s.note("%s has no isolinux.cfg: it boots as it is, without %s", image, args)
 		return nil
 	}
 	s.machine.CDROM = f.Name()
-	s.note("%s boots as a temporary copy whose boot menu does not wait and also says: %s", s.Image, args)
+	s.note("%s boots as a temporary copy whose boot menu does not wait and also says: %s", image, args)
 	return err
 }
 
-// fromNetwork boots what the server hands out.
-func (s *session) fromNetwork(src *source, args string) error {
-	script, err := src.script(args)
+// fromNetwork boots what the server hands out: the folder, or one with what the ISO boots.
+func (s *session) fromNetwork(args string) error {
+	m := s.medium
+	err := m.Bootable()
+	switch {
+	case m.Form == medium.PXE:
+		m, err = m.Edit(bootmenu.Edit{Append: args}, 0)
+	case err == nil:
+		m, err = medium.NewFolder(*m.Files.Get(m.Kernel), []overlay.Entry{m.OneInitrd()}, strings.TrimSpace(m.Arguments+" "+args))
+	}
 	if err != nil {
 		return err
 	}
-	s.server.publish(src, script)
+	s.server.publish(m)
 	s.machine.NetBoot = "http://" + s.server.guestHost() + "/" + scriptName
-	s.note("%s boots over the network, with the further kernel arguments: %s", s.Image, args)
+	s.note("%s boots over the network, with the further kernel arguments: %s", s.options.Image, args)
 	return nil
-}
-
-// absent turns a missing image into a usage error.
-func absent(name string, err error) error {
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-		return &ImageError{name, errors.Unwrap(err).Error(), "name an image: mkbuild iso makes one"}
-	}
-	return err
-}
-
-// isFolder reports whether name is a folder for PXE.
-func isFolder(name string) (bool, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return false, absent(name, err)
-	case info.Mode().IsRegular():
-		return false, nil
-	case !info.IsDir():
-		return false, &ImageError{name, "it is not a file", "name an ISO, or a folder for PXE"}
-	}
-	if _, err := os.Stat(filepath.Join(name, scriptName)); err != nil {
-		return false, &ImageError{name, "the folder has no " + scriptName, "name an ISO, or a folder that mkbuild iso --format pxe made"}
-	}
-	return true, nil
 }

@@ -17,7 +17,9 @@ import (
 	"regexp"
 	"strings"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
@@ -28,11 +30,7 @@ import (
 
 // Run writes a copy of the image in with the changes of c to out, in the form that the image has.
 func Run(ctx context.Context, in, out string, c Changes) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("read %s: the parser gave up: %v", in, p)
-		}
-	}()
+	defer fail.Recover(in, &err)
 	if err := config.CheckArguments("kernel arguments", c.Append); err != nil {
 		return err
 	}
@@ -171,8 +169,8 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 // edit takes the arguments of an earlier run out of the menus, and puts the new ones in. It refuses
 // arguments that make a way into a prod image, and those that the image has as built: nobody could tell
 // later whose they are.
-func (img *image) edit(c Changes) (medium.Edit, error) {
-	e := medium.Edit{Append: strings.TrimSpace(c.Append)}
+func (img *image) edit(c Changes) (bootmenu.Edit, error) {
+	e := bootmenu.Edit{Append: strings.TrimSpace(c.Append)}
 	if img.last.record != nil {
 		e.Remove = img.last.record.Append
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/bootmenu"
 )
 
 // menu is in the form of Tiny Core's 64-bit images, with what others add to it.
@@ -36,42 +37,39 @@ source /boot/grub/more.cfg
 configfile ${prefix}/x.cfg
 `
 
-func TestEntries(t *testing.T) {
-	got, err := Entries([]byte(menu))
-	want := []Entry{
-		{"Boot CorePure64; really", "/boot/vmlinuz64", []string{"/boot/corepure64.gz"}, "loglevel=3"},
-		{"two", "/boot/vmlinuz64", []string{"/boot/corepure64.gz", "/boot/modules64.gz"}, "loglevel=3 a b"},
-		{"unknown", "${isofile}/vmlinuz", nil, ""},
-	}
+func TestRead(t *testing.T) {
+	got, err := Read([]byte(menu), nil)
+	want := &bootmenu.Menu{Menus: []string{"/boot/grub/more.cfg"}, Entries: []bootmenu.Entry{
+		{Name: "Boot CorePure64; really", Kernel: "/boot/vmlinuz64", Initrds: []string{"/boot/corepure64.gz"}, Append: "loglevel=3"},
+		{Name: "two", Kernel: "/boot/vmlinuz64", Initrds: []string{"/boot/corepure64.gz", "/boot/modules64.gz"}, Append: "loglevel=3 a b"},
+		{Name: "unknown", Kernel: "${isofile}/vmlinuz"},
+	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\n got %q\nwant %q", err, got, want)
-	}
-	sources, err := Sources([]byte(menu))
-	if err != nil || !reflect.DeepEqual(sources, []string{"/boot/grub/more.cfg"}) {
-		t.Errorf("sources %q, %v", sources, err)
+		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
 }
 
 func TestEdit(t *testing.T) {
 	for _, tt := range []struct {
 		name, cfg string
-		o         Options
+		o         bootmenu.Edit
 		want      [][2]string
 	}{
-		{"nothing", menu, Options{}, nil},
-		{"all", menu, Options{Append: `console=ttyS0 x="a b"`, TimeoutTenths: 11}, [][2]string{
+		{"nothing", menu, bootmenu.Edit{}, nil},
+		{"all", menu, bootmenu.Edit{Append: `console=ttyS0 x="a b"`, TimeoutTenths: 11}, [][2]string{
 			{"loglevel=3 # quiet", "loglevel=3 console=ttyS0 'x=a b' # quiet"},
 			{`"a b";`, `"a b" console=ttyS0 'x=a b';`},
 			{"${isofile}/vmlinuz\n", "${isofile}/vmlinuz console=ttyS0 'x=a b'\n"},
 			{"timeout=5", "timeout=2"},
 		}},
-		{"other arguments", "linux /k a old=1 two\n", Options{Remove: "old=1 two", Append: "new"}, [][2]string{{"old=1 two", "new"}}},
-		{"removed", "linux /k old", Options{Remove: "old"}, [][2]string{{" old", ""}}},
-		{"no timeout", "menuentry a {\nlinux /k\n}\n", Options{TimeoutTenths: 100}, [][2]string{{"menuentry a", "set timeout=10\nmenuentry a"}}},
-		{"waits for ever", "timeout=-1\n", Options{TimeoutTenths: 100}, [][2]string{{"-1", "10"}}},
-		{"both branches", "if true; then\n set timeout=1\nelse\n  set timeout=\"-1\"\nfi\n", Options{TimeoutTenths: 30},
+		{"other arguments", "linux /k a old=1 two\n", bootmenu.Edit{Remove: "old=1 two", Append: "new"}, [][2]string{{"old=1 two", "new"}}},
+		{"removed", "linux /k old", bootmenu.Edit{Remove: "old"}, [][2]string{{" old", ""}}},
+		{"no timeout", "menuentry a {\nlinux /k\n}\n", bootmenu.Edit{TimeoutTenths: 100}, [][2]string{{"menuentry a", "set timeout=10\nmenuentry a"}}},
+		{"at most", "timeout=50\n", bootmenu.Edit{TimeoutTenths: 10, AtMost: true}, nil},
+		{"waits forever", "timeout=-1\n", bootmenu.Edit{TimeoutTenths: 100}, [][2]string{{"-1", "10"}}},
+		{"both branches", "if true; then\n set timeout=1\nelse\n  set timeout=\"-1\"\nfi\n", bootmenu.Edit{TimeoutTenths: 30},
 			[][2]string{{"timeout=1", "timeout=3"}, {`timeout="-1"`, "timeout=3"}}},
-		{"quotes", "linux /k", Options{Append: "it's $x;"}, [][2]string{{"/k", `/k 'it'\''s' '$x;'`}}},
+		{"quotes", "linux /k", bootmenu.Edit{Append: "it's $x;"}, [][2]string{{"/k", `/k 'it'\''s' '$x;'`}}},
 	} {
 		want := tt.cfg
 		for _, r := range tt.want {
@@ -94,10 +92,10 @@ func TestEdit(t *testing.T) {
 func TestEditRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		cfg string
-		o   Options
+		o   bootmenu.Edit
 	}{
-		{"linux /k", Options{Append: "a\nb"}}, {"menuentry \"a {\n", Options{}}, {"a\x00", Options{}},
-		{strings.Repeat("#", maxConfig+1), Options{}},
+		{"linux /k", bootmenu.Edit{Append: "a\nb"}}, {"menuentry \"a {\n", bootmenu.Edit{}}, {"a\x00", bootmenu.Edit{}},
+		{strings.Repeat("#", maxConfig+1), bootmenu.Edit{}},
 	} {
 		if got, err := Edit([]byte(tt.cfg), tt.o); !errors.Is(err, ErrInvalid) || got != nil {
 			t.Errorf("%.40q: %q, %v", tt.cfg, got, err)
@@ -109,7 +107,7 @@ func TestEditRefuses(t *testing.T) {
 func TestScriptCheck(t *testing.T) {
 	t.Parallel()
 	check := testkit.Tool(t, "grub-script-check")
-	got, err := Edit([]byte(menu), Options{Append: `it's x="a b" $y;`, TimeoutTenths: 100})
+	got, err := Edit([]byte(menu), bootmenu.Edit{Append: `it's x="a b" $y;`, TimeoutTenths: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,22 +123,22 @@ func FuzzEdit(f *testing.F) {
 	f.Add([]byte("linux /k\\\n a"), "it's \"a b\"", 0)
 	f.Add([]byte("menuentry a{linux k}"), "", -1)
 	f.Fuzz(func(t *testing.T, cfg []byte, args string, timeout int) {
-		o := Options{Append: args, TimeoutTenths: min(timeout, 35996)}
+		o := bootmenu.Edit{Append: args, TimeoutTenths: min(timeout, 35996)}
 		got, err := Edit(cfg, o)
 		if err != nil {
 			return
 		}
-		before, err := Entries(cfg)
+		before, err := Read(cfg, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := Entries(got)
-		if err != nil || len(after) != len(before) {
-			t.Fatalf("%d entries became %d: %v\n%q\n%q", len(before), len(after), err, cfg, got)
+		after, err := Read(got, nil)
+		if err != nil || len(after.Entries) != len(before.Entries) {
+			t.Fatalf("%+v became %+v: %v\n%q\n%q", before, after, err, cfg, got)
 		}
-		for i := range after {
-			if after[i].Kernel != before[i].Kernel || !reflect.DeepEqual(after[i].Initrds, before[i].Initrds) {
-				t.Errorf("%+v became %+v", before[i], after[i])
+		for i, b := range before.Entries {
+			if a := after.Entries[i]; a.Kernel != b.Kernel || !reflect.DeepEqual(a.Initrds, b.Initrds) {
+				t.Errorf("%+v became %+v", b, a)
 			}
 		}
 		if again, err := Edit(got, o); err != nil || string(again) != string(got) {

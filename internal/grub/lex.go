@@ -1,11 +1,20 @@
 package grub
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
+
+// maxConfig is the largest configuration that is accepted; grub-mkconfig's have some 10 KiB.
+const maxConfig = 1 << 20
+
+// ErrInvalid is returned for input, or options, that cannot be a GRUB configuration.
+var ErrInvalid = fail.New(fail.Verification, "invalid GRUB configuration", "")
 
 // word is one word of a command: its text without quotes, and where it stands in the file.
 type word struct {
@@ -37,6 +46,17 @@ func parse(cfg []byte) ([]command, error) {
 		return nil, fmt.Errorf("%w: a quote %q that nothing closes", ErrInvalid, l.quote)
 	}
 	return l.commands, nil
+}
+
+// check bounds the input.
+func check(cfg []byte) error {
+	if len(cfg) > maxConfig {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrInvalid, len(cfg), maxConfig)
+	}
+	if bytes.IndexByte(cfg, 0) >= 0 {
+		return fmt.Errorf("%w: it has NUL bytes", ErrInvalid)
+	}
+	return nil
 }
 
 // lexer goes through a file.

@@ -2,7 +2,7 @@
 // commands "kernel", "initrd" and "boot", and leaves everything else in a script as it is. It runs no
 // script: variables and jumps stay what they are.
 //
-// The format is that of https://ipxe.org/scripting. Start reading at [Entry].
+// The format is that of https://ipxe.org/scripting. Start reading at [Read].
 package ipxe
 
 import (
@@ -10,19 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
 )
-
-// Entry is a kernel that a script boots.
-type Entry struct {
-	// Name is the label in front of it, "" if there is none.
-	Name string
-	// Kernel and Initrds are names as written, relative to the script's own URL.
-	Kernel  string
-	Initrds []string
-	// Append are the kernel arguments.
-	Append string
-}
 
 // Script returns a script that boots a kernel with initrds, and tries again if that fails. The kernel's own
 // UEFI stub finds its initrds by initrd=; a BIOS boot passes over that.
@@ -55,15 +45,16 @@ func check(args string) error {
 	return nil
 }
 
-// Entries lists what a script boots, in its order.
-func Entries(script []byte) []Entry {
-	var out []Entry
-	var e Entry
+// Read returns what a script boots. The name of an entry is the label in front of it; paths are relative to the
+// script's own URL.
+func Read(script []byte, _ bootmenu.Open) (*bootmenu.Menu, error) {
+	out := &bootmenu.Menu{}
+	var e bootmenu.Entry
 	done := func(next string) {
 		if e.Kernel != "" {
-			out = append(out, e)
+			out.Entries = append(out.Entries, e)
 		}
-		e = Entry{Name: next}
+		e = bootmenu.Entry{Name: next}
 	}
 	for line := range strings.Lines(string(script)) {
 		command, _ := cut(line)
@@ -81,7 +72,7 @@ func Entries(script []byte) []Entry {
 		}
 	}
 	done("")
-	return out
+	return out, nil
 }
 
 // operands returns a command without the options in front of its first operand: --name NAME, --timeout N.
@@ -109,17 +100,16 @@ func cut(line string) (command, rest string) {
 	return line[:end], line[end:]
 }
 
-// Edit takes remove away from the end of the arguments of every kernel, where it stands there, and puts add
-// behind them.
-func Edit(script []byte, remove, add string) ([]byte, error) {
-	if err := check(add); err != nil {
+// Edit returns the script with other arguments for every kernel. It has no timeout.
+func Edit(script []byte, o bootmenu.Edit) ([]byte, error) {
+	if err := check(o.Append); err != nil {
 		return nil, err
 	}
 	var out strings.Builder
 	for line := range strings.Lines(string(script)) {
 		command, rest := cut(line)
 		if words := strings.Fields(command); len(words) > 1 && words[0] == "kernel" {
-			command = edited(command, remove, add)
+			command = edited(command, o.Remove, o.Append)
 		}
 		out.WriteString(command + rest)
 	}

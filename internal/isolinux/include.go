@@ -3,26 +3,12 @@ package isolinux
 import (
 	"fmt"
 	"strings"
+
+	"mkbuild/internal/bootmenu"
 )
 
 // maxIncludes bounds the files of one configuration; more than a dozen are a circle.
 const maxIncludes = 64
-
-// Includes lists the files that the INCLUDE and MENU INCLUDE lines of a configuration name, as
-// written.
-func Includes(cfg []byte) ([]string, error) {
-	f, err := parse(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read isolinux configuration: %w", err)
-	}
-	var out []string
-	for i := range f.lines {
-		if name := f.lines[i].include(); name != "" {
-			out = append(out, name)
-		}
-	}
-	return out, nil
-}
 
 // include is the file that an INCLUDE or MENU INCLUDE line names, or "".
 func (l *line) include() string {
@@ -36,15 +22,8 @@ func (l *line) include() string {
 	return ""
 }
 
-// Expand returns a configuration with the files that it includes in the places of the lines that
-// name them, as isolinux reads it. open returns a file's text, nil for one that is not there:
-// isolinux passes over it.
-func Expand(cfg []byte, open func(name string) ([]byte, error)) ([]byte, error) {
-	left := maxIncludes
-	return expand(cfg, open, &left)
-}
-
-func expand(cfg []byte, open func(name string) ([]byte, error), left *int) ([]byte, error) {
+// expand returns a configuration with the files that it includes. left is how many more these may be.
+func expand(cfg []byte, open bootmenu.Open, left *int) ([]byte, error) {
 	f, err := parse(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read isolinux configuration: %w", err)

@@ -4,50 +4,29 @@
 // matter to both, without regard to case, and leaves every byte that it does not have to change:
 // comments, menus, includes, blank lines, tabs and line ends.
 //
-// The format is that of syslinux's doc/syslinux.txt. What INCLUDE lines name is the caller's to
-// read ([Includes], [Expand]); "config" lines are not followed, and what the package does not know
-// it does not check.
-//
-// Start reading at [Edit].
+// The format is that of syslinux's doc/syslinux.txt. "config" lines are not followed, and what the package
+// does not know it does not check. Start reading at [Read].
 package isolinux
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
 )
 
 // maxConfig is the largest configuration that is accepted; real ones have a few kilobytes.
 const maxConfig = 1 << 20
 
-// ErrNoLabel is returned if a configuration boots no kernel, so that there is nothing to append to.
-var ErrNoLabel = errors.New("isolinux configuration boots no kernel")
-
 // ErrInvalid is returned for input, or options, that cannot be an isolinux configuration.
 var ErrInvalid = fail.New(fail.Verification, "invalid isolinux configuration", "")
 
-// Options say what [Edit] changes.
-type Options struct {
-	// Remove is taken away from the end of the kernel arguments, where it stands there: what an
-	// earlier edit has appended.
-	Remove string
-	// Append is put behind the kernel arguments of every label that boots a kernel.
-	Append string
-	// TimeoutTenths is the time in tenths of a second after which the default label boots, up
-	// to 35996. Zero and less leave what the file says: a machine without a keyboard must never
-	// be made to wait forever, which a TIMEOUT of 0 means.
-	TimeoutTenths int
-	// Part says that the file is one of several that INCLUDE lines join: it may have no label,
-	// and a timeout is changed where there is one and never added.
-	Part bool
-}
-
-// validate refuses options that would change the meaning of other lines.
-func (o Options) validate() error {
+// validate refuses an edit that would change the meaning of other lines.
+func validate(o bootmenu.Edit) error {
 	if strings.ContainsAny(o.Append, "\r\n\x00") || strings.TrimSpace(o.Append) == "-" { // "APPEND -" means none
 		return fmt.Errorf("%w: kernel arguments %q", ErrInvalid, o.Append)
 	}
@@ -57,11 +36,32 @@ func (o Options) validate() error {
 	return nil
 }
 
+// Read returns what a configuration boots, the files that it includes in the places of the lines that name
+// them. Of what INCLUDE and MENU INCLUDE name and open does not have, isolinux passes over it.
+func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
+	left := maxIncludes
+	cfg, err := expand(cfg, open, &left)
+	if err != nil {
+		return nil, err
+	}
+	f, err := parse(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read isolinux configuration: %w", err)
+	}
+	out := &bootmenu.Menu{}
+	for _, s := range f.labels() {
+		if s.bootsKernel(f) {
+			out.Entries = append(out.Entries, s.entry(f))
+		}
+	}
+	return out, nil
+}
+
 // Edit returns cfg with the changes of o. Every label that boots a Linux kernel gets the
 // arguments, on its APPEND line or on a new one; labels for the local disk, for .c32 modules and
 // for other boot sectors are left alone. With nothing to change it returns cfg's own bytes.
-func Edit(cfg []byte, o Options) ([]byte, error) {
-	if err := o.validate(); err != nil {
+func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
+	if err := validate(o); err != nil {
 		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
 	}
 	f, err := parse(cfg)
@@ -72,66 +72,26 @@ func Edit(cfg []byte, o Options) ([]byte, error) {
 		f.removeArgs(args)
 	}
 	if args := strings.TrimSpace(o.Append); args != "" {
-		if err := f.appendArgs(args); err != nil && !o.Part {
-			return nil, fmt.Errorf("edit isolinux configuration: %w", err)
-		}
+		f.appendArgs(args)
 	}
 	if o.TimeoutTenths > 0 {
-		f.setTimeout(o.TimeoutTenths, !o.Part)
+		f.setTimeout(o)
 	}
 	return f.bytes(), nil
 }
 
-// Label is one entry of a configuration that boots a Linux kernel.
-type Label struct {
-	// Name is the label's name; "" for arguments in front of all labels.
-	Name string
-	// Kernel is the kernel's path as written.
-	Kernel string
-	// Initrds are the paths of the INITRD line or of initrd= in order.
-	Initrds []string
-	// Append are the kernel arguments, initrd= and those behind the kernel's path included.
-	Append string
-	// Default reports whether the DEFAULT line, or MENU DEFAULT, names the label.
-	Default bool
-}
-
-// Labels returns the labels that boot a Linux kernel, in the order of the file.
-func Labels(cfg []byte) ([]Label, error) {
-	f, err := parse(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read isolinux configuration: %w", err)
-	}
-	var out []Label
-	for _, s := range f.labels() {
-		if s.bootsKernel(f) {
-			out = append(out, s.label(f))
-		}
-	}
-	return out, nil
-}
-
 // appendArgs adds arguments to every label that boots a kernel. It works from the end, so that
 // the line numbers in front stay right.
-func (f *file) appendArgs(args string) error {
-	labels := f.labels()
-	found := false
-	for i := len(labels) - 1; i >= 0; i-- {
-		s := labels[i]
-		if !s.bootsKernel(f) {
-			continue
-		}
-		found = true
-		if s.append >= 0 {
+func (f *file) appendArgs(args string) {
+	for _, s := range slices.Backward(f.labels()) {
+		switch {
+		case !s.bootsKernel(f):
+		case s.append >= 0:
 			f.lines[s.append].addValue(args)
-			continue
+		default:
+			f.insert(s.kernel+1, f.lines[s.kernel].like("append", s.inherited(f, args)))
 		}
-		f.insert(s.kernel+1, f.lines[s.kernel].like("append", s.inherited(f, args)))
 	}
-	if !found {
-		return ErrNoLabel
-	}
-	return nil
 }
 
 // removeArgs takes arguments away from the end of those of every label that boots a kernel.
@@ -145,8 +105,8 @@ func (f *file) removeArgs(args string) {
 
 // setTimeout changes the last TIMEOUT line, which is the one that counts, or adds one in front
 // of the first label.
-func (f *file) setTimeout(tenths int, add bool) {
-	value := strconv.Itoa(tenths)
+func (f *file) setTimeout(o bootmenu.Edit) {
+	value := strconv.Itoa(o.TimeoutTenths)
 	at := -1
 	for i, l := range f.lines {
 		if l.is("timeout") {
@@ -154,10 +114,12 @@ func (f *file) setTimeout(tenths int, add bool) {
 		}
 	}
 	if at >= 0 {
-		f.lines[at].setValue(value)
+		if now, err := strconv.Atoi(f.lines[at].value); !o.AtMost || err == nil && now > o.TimeoutTenths {
+			f.lines[at].setValue(value)
+		}
 		return
 	}
-	if !add {
+	if o.AtMost || o.Part {
 		return
 	}
 	model := line{end: f.lineEnd()}

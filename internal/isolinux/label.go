@@ -3,6 +3,8 @@ package isolinux
 import (
 	"path"
 	"strings"
+
+	"mkbuild/internal/bootmenu"
 )
 
 // section is what a LABEL line and those up to the next one say. The numbers are lines of the
@@ -93,9 +95,9 @@ func (s *section) inherited(f *file, args string) string {
 	return l.value
 }
 
-// label makes the exported form of a section that boots a kernel.
-func (s *section) label(f *file) Label {
-	out := Label{Name: s.name, Default: s.isDefault(f)}
+// entry is what a section that boots a kernel says.
+func (s *section) entry(f *file) bootmenu.Entry {
+	out := bootmenu.Entry{Name: s.name, Default: s.isDefault(f)}
 	out.Kernel, out.Append = f.lines[s.kernel].fileArgs()
 	at := s.append
 	if at < 0 {

@@ -29,7 +29,17 @@ func menuISO(t *testing.T, menu string) (string, []byte) {
 	return name, image
 }
 
-func TestCopyWithArguments(t *testing.T) {
+func opened(t *testing.T, name string) *Medium {
+	t.Helper()
+	m, err := OpenISO(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func TestWriteForOneBoot(t *testing.T) {
 	const menu = "default a\nlabel a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz quiet\n"
 	for _, tc := range []struct{ name, menu, want string }{
 		{"arguments", menu, strings.Replace(menu, "quiet", "quiet console=ttyS0 a=b", 1)},
@@ -40,7 +50,7 @@ func TestCopyWithArguments(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			name, image := menuISO(t, tc.menu)
 			var out bytes.Buffer
-			if err := CopyWithArguments(t.Context(), &out, name, "console=ttyS0 a=b"); err != nil {
+			if err := opened(t, name).WriteForOneBoot(t.Context(), &out, "console=ttyS0 a=b"); err != nil {
 				t.Fatal(err)
 			}
 			copied, err := ReadISO(bytes.NewReader(out.Bytes()), int64(out.Len()), "copy.iso")
@@ -66,18 +76,18 @@ func TestCopyWithArguments(t *testing.T) {
 	}
 }
 
-func TestCopyWithArgumentsRefuses(t *testing.T) {
+func TestWriteForOneBootRefuses(t *testing.T) {
 	name, _ := menuISO(t, "label a\n localboot 0x80\n")
-	if err := CopyWithArguments(t.Context(), &bytes.Buffer{}, name, "a"); !errors.Is(err, ErrNoMenu) {
+	if err := opened(t, name).WriteForOneBoot(t.Context(), &bytes.Buffer{}, "a"); !errors.Is(err, ErrNoMenu) {
 		t.Errorf("no kernel in the menu: %v", err)
 	}
 	name, _ = menuISO(t, "label a\n kernel /boot/vmlinuz\n")
-	if err := CopyWithArguments(t.Context(), &bytes.Buffer{}, name, "a\nb"); err == nil {
+	if err := opened(t, name).WriteForOneBoot(t.Context(), &bytes.Buffer{}, "a\nb"); err == nil {
 		t.Error("an argument with a line break was taken")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := CopyWithArguments(ctx, &bytes.Buffer{}, name, "a"); !errors.Is(err, context.Canceled) {
+	if err := opened(t, name).WriteForOneBoot(ctx, &bytes.Buffer{}, "a"); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -6,33 +6,34 @@ import (
 	"fmt"
 	"slices"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fat"
 )
 
-// Edit says what to change in every boot menu.
-type Edit struct {
-	// Remove is taken away from the end of the kernel arguments of each entry, where it stands there;
-	// Append is put behind them.
-	Remove, Append string
-	// TimeoutTenths is the time in tenths of a second after which the default entry boots; 0 leaves
-	// what the menu says.
-	TimeoutTenths int
-}
-
 // Edit returns a copy of the medium with each copy of each menu changed, the changed files dated mtime.
 // Files of the copy can be replaced without a change of m.
-func (m *Medium) Edit(e Edit, mtime int64) (*Medium, error) {
-	out, err := m.copied()
-	if err != nil {
+func (m *Medium) Edit(e bootmenu.Edit, mtime int64) (*Medium, error) {
+	return m.edit(e, mtime, func(*menu) bool { return true })
+}
+
+// edit is Edit for some of the menus.
+func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Medium, error) {
+	out, img := *m, *m.ISO
+	img.Files, img.Boot = *m.Files.Clone(), slices.Clone(m.ISO.Boot)
+	out.ISO, out.Files = &img, &img.Files
+	if m.Form == Initrd {
+		return &out, nil
+	}
+	if err := out.readMenus(); err != nil { // its EFI images are its own now
 		return nil, err
 	}
 	for i := range out.menus {
 		x := &out.menus[i]
-		if !x.boots {
+		if !x.boots || !which(x) {
 			continue
 		}
-		err := m.editMenu(out, x, e, mtime)
+		err := m.editMenu(&out, x, e, mtime)
 		if errors.Is(err, fat.ErrFull) {
 			return nil, &fail.Error{Class: fail.Usage, What: "config boot.append: edit " + x.name(), Hint: "shorten the kernel arguments", Err: err}
 		}
@@ -40,61 +41,34 @@ func (m *Medium) Edit(e Edit, mtime int64) (*Medium, error) {
 			return nil, fmt.Errorf("edit %s in %s: %w", x.name(), m.Name, err)
 		}
 	}
-	for i, x := range out.efi {
-		if !bytes.Equal(x.bytes, m.efi[i].bytes) {
-			x.store(out.ISO, mtime)
+	for _, x := range out.efi {
+		if x.changed {
+			x.store(&img, mtime)
 		}
 	}
-	if m.Form == Initrd {
-		return out, nil
-	}
-	return out, out.readMenus()
-}
-
-// copied returns a copy whose files and EFI images can be changed.
-func (m *Medium) copied() (*Medium, error) {
-	out, img := *m, *m.ISO
-	img.Files, img.Boot = *m.Files.Clone(), slices.Clone(m.ISO.Boot)
-	out.ISO, out.Files, out.menus, out.efi = &img, &img.Files, slices.Clone(m.menus), slices.Clone(m.efi)
-	for i, x := range m.efi {
-		c, err := x.clone()
-		if err != nil {
-			return nil, err
-		}
-		out.efi[i] = c
-		for j := range out.menus {
-			if out.menus[j].efi == x {
-				out.menus[j].efi = c
-			}
-		}
-	}
-	return &out, nil
+	return &out, out.readMenus()
 }
 
 // editMenu changes one menu of out, and what is part of it. Texts come from m: two menus may share a part.
-func (m *Medium) editMenu(out *Medium, x *menu, e Edit, mtime int64) error {
+func (m *Medium) editMenu(out *Medium, x *menu, e bootmenu.Edit, mtime int64) error {
 	text, err := m.menuText(x)
 	if err != nil {
 		return err
 	}
-	at := wholeMenu
-	if len(x.parts) > 0 {
-		at = menuWithParts
-	}
-	changed, err := x.dialect.edit(text, e, at)
-	switch {
-	case err != nil:
+	changed, err := x.dialect.edit(text, e)
+	if err != nil {
 		return err
-	case x.efi != nil && !bytes.Equal(text, changed):
-		return x.efi.fs.Replace(x.path, changed)
-	case x.efi == nil:
-		out.putText(x.path, text, changed, mtime)
 	}
+	if x.efi != nil {
+		return x.efi.replace(x.path, text, changed)
+	}
+	out.putText(x.path, text, changed, mtime)
+	e.Part = true
 	for _, name := range x.parts {
 		if text, err = m.text(name); err != nil {
 			return err
 		}
-		if changed, err = x.dialect.edit(text, e, menuPart); err != nil {
+		if changed, err = x.dialect.edit(text, e); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		out.putText(name, text, changed, mtime)

@@ -24,13 +24,14 @@ type efiImage struct {
 	fs      *fat.FS
 	bytes   []byte
 	files   []string
+	changed bool
 }
 
-// findEFI reads the boot images of all UEFI entries. One that cannot be read is left out, and kept as it is.
-func (m *Medium) findEFI() []*efiImage {
+// efiImages reads the boot images of all UEFI entries. One that cannot be read is left out, and kept as it is.
+func efiImages(img *iso9660.Image) []*efiImage {
 	var out []*efiImage
-	for i := range m.ISO.Boot {
-		e := &m.ISO.Boot[i]
+	for i := range img.Boot {
+		e := &img.Boot[i]
 		if e.Platform != iso9660.PlatformUEFI {
 			continue
 		}
@@ -38,7 +39,7 @@ func (m *Medium) findEFI() []*efiImage {
 			out[at].entries = append(out[at].entries, i)
 			continue
 		}
-		if x := m.readEFI(e); x != nil {
+		if x := readEFI(img, e); x != nil {
 			x.entries = []int{i}
 			out = append(out, x)
 		}
@@ -46,9 +47,9 @@ func (m *Medium) findEFI() []*efiImage {
 	return out
 }
 
-func (m *Medium) readEFI(e *iso9660.BootEntry) *efiImage {
+func readEFI(img *iso9660.Image, e *iso9660.BootEntry) *efiImage {
 	x := &efiImage{name: cmp.Or(e.Path, "the EFI boot image"), path: e.Path}
-	f := m.ISO.BootImage(e)
+	f := img.BootImage(e)
 	if f == nil {
 		return nil
 	}
@@ -74,13 +75,13 @@ func (x *efiImage) has(name string) bool {
 	return slices.ContainsFunc(x.files, func(f string) bool { return strings.EqualFold(f, name) })
 }
 
-// clone copies the image, so that an edit leaves the source as it is.
-func (x *efiImage) clone() (*efiImage, error) {
-	c := *x
-	c.bytes = bytes.Clone(x.bytes)
-	var err error
-	c.fs, err = fat.Open(c.bytes)
-	return &c, err
+// replace gives a file of the file system new content, unless it is the same.
+func (x *efiImage) replace(name string, old, text []byte) error {
+	if bytes.Equal(old, text) {
+		return nil
+	}
+	x.changed = true
+	return x.fs.Replace(name, text)
 }
 
 // store puts the image into img, which has its own list of boot entries.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 )
@@ -16,7 +17,7 @@ func ExampleMedium_Edit() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	edited, err := m.Edit(medium.Edit{Append: "console=ttyS0"}, 0)
+	edited, err := m.Edit(bootmenu.Edit{Append: "console=ttyS0"}, 0)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
 )
@@ -56,7 +57,7 @@ func TestFolderThereAndBack(t *testing.T) {
 	if wrong := m.WrongSums(); len(wrong) > 0 {
 		t.Errorf("wrong: %q", wrong)
 	}
-	edited, err := m.Edit(Edit{Append: "site=1"}, 0)
+	edited, err := m.Edit(bootmenu.Edit{Append: "site=1"}, 0)
 	if err == nil {
 		err = edited.Write(t.Context(), dir) // in its own place
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
@@ -77,7 +78,7 @@ func (s *scratch) rebuild(size int64) error {
 		_, err = m.Tree()
 	}
 	if err == nil {
-		m, err = m.Edit(Edit{Append: "x"}, 0)
+		m, err = m.Edit(bootmenu.Edit{Append: "x"}, 0)
 	}
 	if err != nil {
 		return err

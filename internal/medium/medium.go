@@ -1,23 +1,23 @@
-// Package medium reads what a boot medium boots: an ISO, or a folder for a network boot server (PXE).
-// It finds the boot menus and follows them to the kernel, the initrds and the kernel arguments of each
-// entry, and it edits the menus, each copy of them in the same way.
+// Package medium reads what a boot medium boots: an ISO, a folder for a network boot server (PXE), or an
+// initrd alone. It finds the boot menus and follows them to the kernel, the initrds and the kernel
+// arguments of each entry; it edits the menus, each copy of them in the same way; and it writes a medium in
+// its form.
 //
-// It takes nothing apart that a menu does not name, builds nothing, and changes no file: an edit
-// is a new [Medium]. Any tool may have made a medium, so every byte of it is untrusted.
+// It takes nothing apart that a menu does not name, and it never changes a file: an edit is a new [Medium].
+// Any tool may have made a medium, so every byte of it is untrusted.
 //
-// Start reading at [Medium]. What a boot loader's menu looks like is known to the packages isolinux
-// and grub alone; dialect.go lists them, and a further loader goes there.
+// Start reading at [Medium]. What a boot loader's menu looks like is known to the packages isolinux, grub
+// and ipxe alone; dialect.go lists them, and a further loader goes there.
 package medium
 
 import (
-	"context"
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"mkbuild/internal/fail"
@@ -26,7 +26,6 @@ import (
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/wholefile"
 )
 
 // ErrNoMenu is returned when no boot menu boots a kernel with an initrd.
@@ -64,11 +63,8 @@ type Medium struct {
 	menus  []menu
 	efi    []*efiImage
 	folded map[string]string // paths by their lower-case form
-	file   io.Closer
+	file   *os.File          // nil if nothing has to be closed
 }
-
-// RazorMetadata is where Razor's image service looks: in an ISO's root, in lower case.
-const RazorMetadata = "iso-metadata.yaml"
 
 // Entry is one entry of a boot menu that boots a kernel.
 type Entry struct {
@@ -85,79 +81,20 @@ type Entry struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
-// Open reads an ISO, a PXE folder or an initrd, whatever it boots. The caller closes it.
-func Open(name string) (*Medium, error) {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return OpenFolder(name)
-	}
-	return openFile(name, func(f *os.File, size int64) (*Medium, error) {
-		if isISO(f) {
-			return ReadISO(f, size, name)
-		}
-		return initrdAlone(f, size, name)
-	})
+// Paths of files that mean something to more than boot loaders.
+const (
+	// RazorMetadata is where Razor's image service looks: in an ISO's root, in lower case.
+	RazorMetadata = "iso-metadata.yaml"
+	// PXESums lists the files of a PXE folder with their SHA-256.
+	PXESums = "SHA256SUMS"
+)
+
+// ManifestPath is where a medium made here has its manifest, "" if its form has none.
+func (m *Medium) ManifestPath() string {
+	return map[Form]string{ISO: manifest.Name, PXE: manifest.FolderName}[m.Form]
 }
 
-// OpenISO reads an ISO that boots a kernel with an initrd. The caller closes it.
-func OpenISO(name string) (*Medium, error) {
-	return openFile(name, func(f *os.File, size int64) (*Medium, error) {
-		m, err := ReadISO(f, size, name)
-		if err == nil {
-			err = m.Bootable()
-		}
-		return m, err
-	})
-}
-
-func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium, error) {
-	f, err := os.Open(name) //nolint:gosec // the user's own choice
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close() //nolint:errcheck,gosec // only read
-		return nil, err
-	}
-	m, err := read(f, info.Size())
-	if err != nil {
-		f.Close() //nolint:errcheck,gosec // only read
-		return nil, err
-	}
-	m.file = f
-	return m, nil
-}
-
-// isISO looks for the primary volume descriptor (ECMA-119 8.4).
-func isISO(r io.ReaderAt) bool {
-	var b [5]byte
-	_, err := r.ReadAt(b[:], 0x8001)
-	return err == nil && string(b[:]) == "CD001"
-}
-
-// initrdAlone makes a medium of an initrd.
-func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
-	m := &Medium{Name: name, Form: Initrd, ISO: &iso9660.Image{}, Files: &overlay.Tree{}, Initrds: []string{filepath.Base(name)}}
-	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
-	return m, m.Files.Put(overlay.Entry{Path: m.Initrds[0], Mode: overlay.TypeRegular | 0o444, Size: size, Open: open})
-}
-
-// ReadISO reads an ISO of size bytes, whatever it boots. r must stay open as long as files are read.
-// name is for people.
-func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
-	defer fail.Recover(name, &err)
-	img, err := iso9660.Open(r, size)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	m := &Medium{Name: name, ISO: img, Files: &img.Files}
-	if err := m.findMenus(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return m, m.readMenus()
-}
-
-// Close releases the file that [OpenISO] opened.
+// Close releases the file that [Open] or [OpenISO] opened.
 func (m *Medium) Close() error {
 	if m.file == nil {
 		return nil
@@ -173,31 +110,13 @@ func (m *Medium) Bootable() error {
 	return nil
 }
 
-// Write writes the medium in its form, a folder with its SHA256SUMS. It appears whole or not at all.
-func (m *Medium) Write(ctx context.Context, name string) error {
-	write := m.ISO.Write
-	switch m.Form {
-	case PXE:
-		return m.writeFolder(ctx, name)
-	case Initrd:
-		write = m.Files.Get(m.LastInitrd()).CopyTo
-	}
-	return wholefile.Write(name, func(w io.Writer) error {
-		if err := write(wholefile.Interruptible(ctx, w)); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-		return nil
-	})
-}
-
-// ManifestPath is where a medium made here has its manifest, "" if its form has none.
-func (m *Medium) ManifestPath() string {
-	return map[Form]string{ISO: manifest.Name, PXE: manifest.FolderName}[m.Form]
-}
-
-// Open reads a file of the medium, which must have it.
+// Open reads a file of the medium.
 func (m *Medium) Open(name string) (io.ReadCloser, error) {
-	open := m.Files.Get(name).Open
+	e := m.Files.Get(name)
+	if e == nil {
+		return nil, fmt.Errorf("read %s in %s: %w", name, m.Name, fs.ErrNotExist)
+	}
+	open := e.Open
 	if open == nil { // it is empty
 		open = overlay.Bytes(nil)
 	}
@@ -206,6 +125,20 @@ func (m *Medium) Open(name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", name, m.Name, err)
 	}
 	return r, nil
+}
+
+// Sum returns the SHA-256 of a file of the medium.
+func (m *Medium) Sum(name string) (string, error) {
+	r, err := m.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return "", fmt.Errorf("read %s in %s: %w", name, m.Name, err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // maxText bounds a boot menu; real ones are below 4 KiB.
@@ -255,6 +188,12 @@ func (m *Medium) Segments() initrd.Segments {
 	return out
 }
 
+// OneInitrd is what the default entry's initrds are together, under the path of the last.
+func (m *Medium) OneInitrd() overlay.Entry {
+	all := m.Segments()
+	return overlay.Entry{Path: m.LastInitrd(), Mode: overlay.TypeRegular | 0o444, Size: all.Size(), Open: all.Open}
+}
+
 // MaxInitrd bounds an unpacked initrd; Tiny Core's largest are about 60 MB, images with big extensions have
 // some hundreds.
 const MaxInitrd = 2 << 30
@@ -275,6 +214,9 @@ func (m *Medium) Tree() (t *overlay.Tree, err error) {
 
 // KernelRelease reads the name of the default entry's kernel: "3.0.21-tinycore".
 func (m *Medium) KernelRelease() (string, error) {
+	if err := m.Bootable(); err != nil {
+		return "", err
+	}
 	r, err := m.Open(m.Kernel)
 	if err != nil {
 		return "", err
@@ -285,48 +227,4 @@ func (m *Medium) KernelRelease() (string, error) {
 		return "", fmt.Errorf("read %s in %s: %w", m.Kernel, m.Name, err)
 	}
 	return release, nil
-}
-
-// BootsUEFI reports whether the medium has a boot entry for UEFI, and whether a menu of that loader
-// was found: only such a menu can be edited.
-func (m *Medium) BootsUEFI() (boots, menu bool) {
-	for i := range m.ISO.Boot {
-		boots = boots || m.ISO.Boot[i].Platform == iso9660.PlatformUEFI
-	}
-	for i := range m.menus {
-		x := &m.menus[i]
-		menu = menu || x.boots && (x.efi != nil || x.dialect.loader == loaderGRUB)
-	}
-	return boots, menu
-}
-
-// IsMenu reports whether a file of the medium is a boot menu.
-func (m *Medium) IsMenu(name string) bool {
-	return slices.ContainsFunc(m.menus, func(x menu) bool { return x.efi == nil && x.path == name })
-}
-
-// maxBootFile bounds a kernel or an initrd held in memory, in bytes.
-const maxBootFile = 1 << 30
-
-// ReadBootFiles reads kernel and initrd of an ISO into memory; several initrds become one.
-func ReadBootFiles(name string) (kernel, initrd []byte, err error) {
-	m, err := OpenISO(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer m.Close() //nolint:errcheck // only read
-	for _, f := range []struct {
-		to   *[]byte
-		open func() (io.ReadCloser, error)
-	}{{&kernel, func() (io.ReadCloser, error) { return m.Open(m.Kernel) }}, {&initrd, m.Segments().Open}} {
-		r, err := f.open()
-		if err != nil {
-			return nil, nil, err
-		}
-		*f.to, err = io.ReadAll(&overlay.LimitedReader{R: r, Left: maxBootFile})
-		if err = errors.Join(err, r.Close()); err != nil {
-			return nil, nil, err
-		}
-	}
-	return kernel, initrd, nil
 }

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/iso9660"
 )
 
 // menu is one boot menu of a medium. The same menu stands in several of them: one for each boot
@@ -26,9 +29,11 @@ func (x *menu) name() string {
 	return x.path
 }
 
-// findMenus lists the menus of the medium and of its EFI images.
-func (m *Medium) findMenus() error {
-	m.efi = m.findEFI()
+// readMenus lists the menus of the medium and of its EFI images, follows them to further ones, and learns
+// from their entries what the medium boots.
+func (m *Medium) readMenus() error {
+	m.efi, m.menus = efiImages(m.ISO), nil
+	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others = nil, "", nil, "", nil
 	for _, f := range m.Files.Entries() {
 		if f.IsRegular() {
 			m.addMenu(f.Path, nil)
@@ -46,7 +51,12 @@ func (m *Medium) findMenus() error {
 		}
 		return x.rank < y.rank
 	})
-	return m.follow()
+	for i := 0; i < len(m.menus); i++ { // it grows
+		if err := m.readMenu(i); err != nil {
+			return fmt.Errorf("read %s: %s: %w", m.Name, m.menus[i].name(), err)
+		}
+	}
+	return nil
 }
 
 func (m *Medium) addMenu(name string, e *efiImage) {
@@ -55,23 +65,42 @@ func (m *Medium) addMenu(name string, e *efiImage) {
 	}
 }
 
-// follow adds the menus that the menus lead to, and notes the files that they include.
-func (m *Medium) follow() error {
-	for i := 0; i < len(m.menus); i++ { // it grows
-		x := &m.menus[i]
-		p, err := m.page(x)
-		if err != nil {
-			return fmt.Errorf("%s: %w", x.name(), err)
-		}
-		d := x.dialect
-		for _, name := range p.menus {
-			at := m.find("", name)
-			if at != "" && !m.IsMenu(at) {
-				m.menus = append(m.menus, menu{path: at, dialect: d})
-			}
+// readMenu takes the entries of one menu, and adds the menus that it leads to.
+func (m *Medium) readMenu(i int) error {
+	x := &m.menus[i]
+	said, err := m.parse(x)
+	if err != nil {
+		return err
+	}
+	x.boots = len(said.Entries) > 0
+	sort.SliceStable(said.Entries, func(i, j int) bool { return said.Entries[i].Default && !said.Entries[j].Default })
+	for _, e := range said.Entries {
+		m.take(x, e)
+	}
+	for _, name := range said.Menus {
+		if at := m.find("", name); at != "" && !m.IsMenu(at) {
+			m.menus = append(m.menus, menu{path: at, dialect: x.dialect})
 		}
 	}
 	return nil
+}
+
+// IsMenu reports whether a file of the medium is a boot menu.
+func (m *Medium) IsMenu(name string) bool {
+	return slices.ContainsFunc(m.menus, func(x menu) bool { return x.efi == nil && x.path == name })
+}
+
+// BootsUEFI reports whether the medium has a boot entry for UEFI, and whether a menu of that loader
+// was found: only such a menu can be edited.
+func (m *Medium) BootsUEFI() (boots, menu bool) {
+	for i := range m.ISO.Boot {
+		boots = boots || m.ISO.Boot[i].Platform == iso9660.PlatformUEFI
+	}
+	for i := range m.menus {
+		x := &m.menus[i]
+		menu = menu || x.boots && (x.efi != nil || x.dialect.loader == loaderGRUB)
+	}
+	return boots, menu
 }
 
 // menuText is a menu as it stands.
@@ -86,8 +115,8 @@ func (m *Medium) menuText(x *menu) ([]byte, error) {
 	return text, nil
 }
 
-// page reads a menu, and notes the files that are part of it.
-func (m *Medium) page(x *menu) (*page, error) {
+// parse reads a menu, and notes the files that are part of it.
+func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
 	text, err := m.menuText(x)
 	if err != nil {
 		return nil, err
@@ -107,47 +136,29 @@ func (m *Medium) page(x *menu) (*page, error) {
 	})
 }
 
-// readMenus reads the entries of all menus, and learns from them what the medium boots by default.
-func (m *Medium) readMenus() error {
-	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others = nil, "", nil, "", nil
-	for i := range m.menus {
-		x := &m.menus[i]
-		p, err := m.page(x)
-		if err != nil {
-			return fmt.Errorf("read %s: %s: %w", m.Name, x.name(), err)
-		}
-		x.boots = len(p.entries) > 0
-		for _, e := range p.entries {
-			e.Menu, e.Loader = x.name(), x.dialect.loader
-			m.take(x, &e)
-			m.Entries = append(m.Entries, e)
-		}
-	}
-	return nil
-}
-
-// take notes which of an entry's files are missing. It adopts the first entry whose kernel and initrds are
-// on the medium as the default, and notes every other one that boots without the last initrd: an image
-// with a remade initrd would start stock Tiny Core there.
-func (m *Medium) take(x *menu, e *Entry) {
+// take adds an entry, and notes which of its files are missing. It adopts the first entry whose kernel and
+// initrds are on the medium as the default, and notes every other one that boots without the last initrd: an
+// image with a remade initrd would start stock Tiny Core there.
+func (m *Medium) take(x *menu, e bootmenu.Entry) {
+	out := Entry{Menu: x.name(), Loader: x.dialect.loader, Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append}
 	dir := x.dialect.dir(x.path)
+	var found []string // of Initrds
+	for i, name := range slices.Concat([]string{e.Kernel}, e.Initrds) {
+		switch p := m.find(dir, name); {
+		case x.efi.has(name):
+		case p == "" && !strings.Contains(name, "$"):
+			out.Missing = append(out.Missing, name)
+		case p != "" && i > 0:
+			found = append(found, p)
+		}
+	}
+	m.Entries = append(m.Entries, out)
 	kernel := m.find(dir, e.Kernel)
-	var initrds []string
-	for _, name := range e.Initrds {
-		if p := m.find(dir, name); p != "" && !x.efi.has(name) {
-			initrds = append(initrds, p)
-		}
-	}
-	for _, f := range slices.Concat([]string{e.Kernel}, e.Initrds) {
-		if m.find(dir, f) == "" && !strings.Contains(f, "$") && !x.efi.has(f) {
-			e.Missing = append(e.Missing, f)
-		}
-	}
-	unclear := x.dialect.variables && strings.Contains(e.Kernel, "$") || x.efi.has(e.Kernel)
+	unclear := strings.Contains(e.Kernel, "$") || x.efi.has(e.Kernel)
 	switch {
-	case m.Kernel == "" && kernel != "" && len(initrds) > 0 && len(initrds) == len(e.Initrds) && !unclear:
-		m.Kernel, m.Initrds, m.Arguments = kernel, initrds, withoutInitrd(e.Append)
-	case unclear, kernel != "" && (m.Kernel == "" || !slices.Contains(initrds, m.LastInitrd())):
+	case m.Kernel == "" && kernel != "" && len(found) > 0 && len(found) == len(e.Initrds) && !unclear:
+		m.Kernel, m.Initrds, m.Arguments = kernel, found, withoutInitrd(e.Append)
+	case unclear, kernel != "" && (m.Kernel == "" || !slices.Contains(found, m.LastInitrd())):
 		m.Others = append(m.Others, e.Name)
 	}
 }

@@ -68,8 +68,7 @@ func (c *console) add(line string) {
 	c.grown = make(chan struct{})
 }
 
-// Log returns everything that the console has said so far, without escape sequences.
-func (c *console) Log() string {
+func (c *console) log() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.lines) == 0 {
@@ -90,6 +89,3 @@ func (c *console) since(n int) (lines []string, grown <-chan struct{}, ended boo
 	defer c.mu.Unlock()
 	return c.lines[n:], c.grown, ended
 }
-
-// Ended is closed when the machine has ended by itself: a reboot or a power-off.
-func (c *console) Ended() <-chan struct{} { return c.ended }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"mkbuild/internal/fail"
 )
 
 // BootError is an image that did not do what was expected of it.
@@ -28,6 +30,9 @@ func (e *BootError) Error() string {
 	}
 	return s
 }
+
+// Class is that of a boot test that failed.
+func (*BootError) Class() fail.Class { return fail.Boot }
 
 // Hint says what to do, and what the console said last, which says more than any summary.
 func (e *BootError) Hint() string {
@@ -87,7 +92,7 @@ var errEnded = errors.New("the machine ended")
 // follow lets j read the console as it grows.
 func (vm *VM) follow(ctx context.Context, j *judge) error {
 	for {
-		lines, grown, ended := vm.since(j.seen)
+		lines, grown, ended := vm.console.since(j.seen)
 		if err := j.read(vm, lines); err != nil || len(j.left) == 0 {
 			return err
 		}
@@ -99,7 +104,7 @@ func (vm *VM) follow(ctx context.Context, j *judge) error {
 		}
 		select {
 		case <-grown:
-		case <-vm.ended:
+		case <-vm.console.ended:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

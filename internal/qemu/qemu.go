@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mkbuild/internal/fail"
 )
 
 // Machine is what to boot.
@@ -52,7 +54,7 @@ type Machine struct {
 
 // VM is a running machine.
 type VM struct {
-	*console
+	console  *console
 	cmd      *exec.Cmd
 	cancel   context.CancelFunc
 	harmless []string
@@ -125,17 +127,23 @@ func Start(ctx context.Context, m Machine) (*VM, error) {
 	cmd.Stderr = cmd.Stdout // what QEMU itself has to say belongs to the log
 	if err := cmd.Start(); err != nil {
 		cancel()
-		return nil, &MissingError{m.program(), err}
+		return nil, missing(m.program(), err)
 	}
 	vm := &VM{console: newConsole(), cmd: cmd, cancel: cancel, harmless: m.Harmless}
-	go vm.read(out, m.Console)
+	go vm.console.read(out, m.Console)
 	return vm, nil
 }
+
+// Log returns everything that the console has said so far, without escape sequences.
+func (vm *VM) Log() string { return vm.console.log() }
+
+// Ended is closed when the machine has ended by itself: a reboot or a power-off.
+func (vm *VM) Ended() <-chan struct{} { return vm.console.ended }
 
 // Stop ends the machine and waits for it.
 func (vm *VM) Stop() {
 	vm.cancel()
-	<-vm.ended
+	<-vm.console.ended
 	vm.cmd.Wait() //nolint:errcheck,gosec // killed: its status says nothing
 }
 
@@ -154,7 +162,7 @@ func Interact(ctx context.Context, m Machine, in *os.File, out, errs io.Writer) 
 	}
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
-		return &MissingError{m.program(), err}
+		return missing(m.program(), err)
 	}
 	err := cmd.Wait()
 	if ctx.Err() != nil {
@@ -167,16 +175,8 @@ func Interact(ctx context.Context, m Machine, in *os.File, out, errs io.Writer) 
 	return err
 }
 
-// MissingError says that there is no emulator on this machine.
-type MissingError struct {
-	Program string
-	err     error
-}
-
-func (e *MissingError) Error() string { return "start " + e.Program + ": " + e.err.Error() }
-func (e *MissingError) Unwrap() error { return e.err }
-
-// Hint says how to get QEMU.
-func (*MissingError) Hint() string {
-	return "install QEMU, the only other program that this needs: apt-get install qemu-system-x86 ipxe-qemu"
+// missing is the error of a machine without the emulator.
+func missing(program string, err error) error {
+	return &fail.Error{Class: fail.Usage, What: "start " + program, Err: err,
+		Hint: "install QEMU, the only other program that this needs: apt-get install qemu-system-x86 ipxe-qemu"}
 }

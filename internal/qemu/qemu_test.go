@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/fail"
 )
 
 // program is a stand-in for the emulator: a shell script that talks like a console. What it
@@ -187,8 +188,7 @@ func TestCancelIsNotAVerdict(t *testing.T) {
 
 func TestMissingProgram(t *testing.T) {
 	_, err := Start(t.Context(), Machine{Program: "/nowhere/qemu"})
-	var hinted interface{ Hint() string }
-	if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "apt-get install qemu") {
+	if fail.ClassOf(err) != fail.Usage || !strings.Contains(fail.HintOf(err), "apt-get install qemu") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/config"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
@@ -58,8 +59,8 @@ func (i *image) remake() (*medium.Medium, error) {
 }
 
 // bootEdit says what to change in the boot menus.
-func bootEdit(c config.Boot) medium.Edit {
-	e := medium.Edit{Append: c.Append}
+func bootEdit(c config.Boot) bootmenu.Edit {
+	e := bootmenu.Edit{Append: c.Append}
 	if c.Timeout != nil {
 		e.TimeoutTenths = *c.Timeout
 	}

@@ -1,0 +1,182 @@
+package medium
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/ipxe"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/overlay"
+)
+
+// Open reads an ISO, a PXE folder or an initrd, whatever it boots. The caller closes it.
+func Open(name string) (*Medium, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return OpenFolder(name)
+	}
+	return openFile(name, func(f *os.File, size int64) (*Medium, error) {
+		if isISO(f) {
+			return ReadISO(f, size, name)
+		}
+		return initrdAlone(f, size, name)
+	})
+}
+
+// OpenISO reads an ISO, whatever it boots. The caller closes it.
+func OpenISO(name string) (*Medium, error) {
+	return openFile(name, func(f *os.File, size int64) (*Medium, error) { return ReadISO(f, size, name) })
+}
+
+func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium, error) {
+	f, err := os.Open(name) //nolint:gosec // the user's own choice
+	if err != nil {
+		return nil, err
+	}
+	var m *Medium
+	info, err := f.Stat()
+	if err == nil {
+		m, err = read(f, info.Size())
+	}
+	if err != nil {
+		f.Close() //nolint:errcheck,gosec // only read
+		return nil, err
+	}
+	m.file = f
+	return m, nil
+}
+
+// isISO looks for the primary volume descriptor (ECMA-119 8.4).
+func isISO(r io.ReaderAt) bool {
+	var b [5]byte
+	_, err := r.ReadAt(b[:], 0x8001)
+	return err == nil && string(b[:]) == "CD001"
+}
+
+// ReadISO reads an ISO of size bytes, whatever it boots. r must stay open as long as files are read.
+// name is for people.
+func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
+	defer fail.Recover(name, &err)
+	img, err := iso9660.Open(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	m := &Medium{Name: name, ISO: img, Files: &img.Files}
+	return m, m.readMenus()
+}
+
+// initrdAlone makes a medium of an initrd.
+func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
+	m := &Medium{Name: name, Form: Initrd, ISO: &iso9660.Image{}, Files: &overlay.Tree{}, Initrds: []string{filepath.Base(name)}}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
+	return m, m.Files.Put(overlay.Entry{Path: m.Initrds[0], Mode: overlay.TypeRegular | 0o444, Size: size, Open: open})
+}
+
+// ErrNotPXEFolder is returned when a folder lacks the files of a PXE boot.
+var ErrNotPXEFolder = errors.New("no folder for PXE")
+
+// maxFolder bounds what a PXE folder holds; those made here have half a dozen files.
+const maxFolder = 1000
+
+// OpenFolder reads a PXE folder, whatever tool made it: what it boots by its menus, and its regular files.
+func OpenFolder(dir string) (_ *Medium, err error) {
+	defer fail.Recover(dir, &err)
+	tree, files := &overlay.Tree{}, os.DirFS(dir)
+	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if tree.Len() == maxFolder {
+			return fmt.Errorf("read %s: %w: it has more than %d files", dir, ErrNotPXEFolder, maxFolder)
+		}
+		open := func() (io.ReadCloser, error) { return files.Open(name) }
+		return tree.Put(overlay.Entry{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: open})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return readFolder(dir, tree)
+}
+
+// readFolder reads the menus of a folder.
+func readFolder(dir string, files *overlay.Tree) (*Medium, error) {
+	m := &Medium{Name: dir, Form: PXE, ISO: &iso9660.Image{}, Files: files}
+	if err := m.readMenus(); err != nil {
+		return nil, err
+	}
+	if len(m.menus) == 0 {
+		return nil, fmt.Errorf("read %s: %w: it has no %s", dir, ErrNotPXEFolder, pxelinuxMenu)
+	}
+	return m, nil
+}
+
+// NewFolder returns a PXE folder that boots a kernel and its initrds by PXELINUX and iPXE. They get their
+// base names, changed as far as two are alike or as loaders would not take them.
+func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Medium, error) {
+	taken := []string{ipxeScript, path.Dir(pxelinuxMenu), manifest.FolderName, PXESums}
+	kernel.Path = pxeName(kernel.Path, &taken)
+	files := &overlay.Tree{}
+	err := files.Put(kernel)
+	var names []string
+	for _, e := range initrds {
+		e.Path = pxeName(e.Path, &taken)
+		err = errors.Join(err, files.Put(e))
+		names = append(names, e.Path)
+	}
+	script, badArgs := ipxe.Script(kernel.Path, names, args)
+	menu := strings.TrimRight(fmt.Sprintf("DEFAULT microkernel\nPROMPT 0\nLABEL microkernel\n\tKERNEL %s\n\tAPPEND initrd=%s %s", kernel.Path, strings.Join(names, ","), args), " ") + "\n"
+	err = errors.Join(err, badArgs, files.Put(overlay.File(ipxeScript, 0o444, script)), files.Put(overlay.File(pxelinuxMenu, 0o444, []byte(menu))))
+	if err != nil {
+		return nil, err
+	}
+	return readFolder("the PXE folder", files)
+}
+
+// pxeName returns the last part of a path with characters that TFTP servers, URLs and boot scripts all take
+// as they are, different from those that are taken.
+func pxeName(p string, taken *[]string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r) {
+			return r
+		}
+		return '_'
+	}, path.Base(p))
+	for slices.ContainsFunc(*taken, func(t string) bool { return strings.EqualFold(t, name) }) {
+		name += "_"
+	}
+	*taken = append(*taken, name)
+	return name
+}
+
+// maxBootFile bounds a kernel or an initrd held in memory, in bytes.
+const maxBootFile = 1 << 30
+
+// ReadBootFiles reads kernel and initrd of an ISO into memory; several initrds become one.
+func ReadBootFiles(name string) (kernel, initrd []byte, err error) {
+	m, err := OpenISO(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer m.Close() //nolint:errcheck // only read
+	if err := m.Bootable(); err != nil {
+		return nil, nil, err
+	}
+	if kernel, err = m.Files.Get(m.Kernel).Content(maxBootFile); err != nil {
+		return nil, nil, err
+	}
+	one := m.OneInitrd()
+	initrd, err = one.Content(maxBootFile)
+	return kernel, initrd, err
+}

@@ -1,0 +1,170 @@
+package medium
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
+)
+
+// Write writes the medium in its form, a folder with its SHA256SUMS. It appears whole or not at all.
+func (m *Medium) Write(ctx context.Context, name string) error {
+	write := m.ISO.Write
+	switch m.Form {
+	case PXE:
+		return m.writeFolder(ctx, name)
+	case Initrd:
+		write = m.Files.Get(m.LastInitrd()).CopyTo
+	}
+	return wholefile.Write(name, func(w io.Writer) error {
+		if err := write(wholefile.Interruptible(ctx, w)); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// WriteForOneBoot writes an opened ISO with further kernel arguments in every entry that a BIOS can boot. A
+// menu that boots by itself after a while does so after a second. Nothing else changes: boot loader, kernel
+// and initrd are the image's own bytes in their own places, so what boots of the copy is what would boot of
+// the image.
+func (m *Medium) WriteForOneBoot(ctx context.Context, w io.Writer, args string) error {
+	forBIOS := func(x *menu) bool { return x.efi == nil }
+	edited, err := m.edit(bootmenu.Edit{Append: args, TimeoutTenths: 10, AtMost: true}, 0, forBIOS)
+	if err != nil {
+		return fmt.Errorf("add kernel arguments to %s: %w", m.Name, err)
+	}
+	texts := map[string][]byte{}
+	for _, x := range m.menus {
+		if !forBIOS(&x) || !x.boots {
+			continue
+		}
+		for _, name := range slices.Concat(x.parts, []string{x.path}) {
+			if texts[name], err = edited.text(name); err != nil {
+				return err
+			}
+		}
+	}
+	if len(texts) == 0 {
+		return fmt.Errorf("add kernel arguments to %s: %w", m.Name, ErrNoMenu)
+	}
+	info, err := m.file.Stat()
+	if err != nil {
+		return err
+	}
+	return iso9660.Replace(wholefile.Interruptible(ctx, w), m.file, info.Size(), texts)
+}
+
+// writeFolder writes the files and their SHA256SUMS.
+func (m *Medium) writeFolder(ctx context.Context, name string) error {
+	if err := CheckFolder(name); err != nil {
+		return err
+	}
+	return wholefile.Folder(name, func(dir string) error {
+		var sums bytes.Buffer
+		for _, e := range m.Files.Entries() {
+			if e.Path == PXESums || !e.IsRegular() {
+				continue
+			}
+			sum := sha256.New()
+			if err := fillFile(ctx, dir, e, sum); err != nil {
+				return err
+			}
+			fmt.Fprintf(&sums, "%x  %s\n", sum.Sum(nil), e.Path)
+		}
+		last := overlay.File(PXESums, 0o444, sums.Bytes())
+		return fillFile(ctx, dir, &last, io.Discard)
+	})
+}
+
+// fillFile writes one file of a folder that nobody sees yet, readable by everybody.
+func fillFile(ctx context.Context, dir string, e *overlay.Entry, sum io.Writer) error {
+	name := filepath.Join(dir, filepath.FromSlash(e.Path))
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // below dir
+	if err != nil {
+		return err
+	}
+	err = e.CopyTo(wholefile.Interruptible(ctx, io.MultiWriter(f, sum)))
+	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+}
+
+// CheckFolder refuses a folder that [Medium.Write] would have to remove with files that are not its
+// own: those that its SHA256SUMS names are.
+func CheckFolder(name string) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return occupied(name, "no folder")
+	}
+	sums, err := os.ReadFile(filepath.Join(name, PXESums)) //nolint:gosec // the user's own choice
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	own := map[string]bool{PXESums: true}
+	for line := range bytes.Lines(sums) {
+		_, file, _ := cutSum(line)
+		own[file] = true
+	}
+	return filepath.WalkDir(name, func(p string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(name, p)
+		if err == nil && !own[filepath.ToSlash(rel)] {
+			err = occupied(name, rel)
+		}
+		return err
+	})
+}
+
+func occupied(folder, file string) error {
+	return fail.New(fail.Usage, fmt.Sprintf("write %s: it is there and holds %s, which is no part of a PXE folder made here", folder, file), "name another folder with -o, or remove this one")
+}
+
+// cutSum takes a line of SHA256SUMS apart.
+func cutSum(line []byte) (sum, file string, ok bool) {
+	return strings.Cut(strings.TrimRight(string(line), "\r\n"), "  ")
+}
+
+// WrongSums holds a PXE folder against its own SHA256SUMS, and returns the files that are missing or
+// different. It returns SHA256SUMS itself if that cannot be read or has a line that is not of its form.
+func (m *Medium) WrongSums() []string {
+	list := m.Files.Get(PXESums)
+	if list == nil {
+		return []string{PXESums}
+	}
+	text, err := list.Content(maxText)
+	if err != nil {
+		return []string{PXESums}
+	}
+	var wrong []string
+	for line := range bytes.Lines(text) {
+		want, name, ok := cutSum(line)
+		if !ok {
+			wrong = append(wrong, PXESums)
+		} else if sum, err := m.Sum(name); err != nil || sum != want {
+			wrong = append(wrong, name)
+		}
+	}
+	return slices.Compact(wrong)
+}
