@@ -99,9 +99,6 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*inputs.Plan, error) {
 	if len(o.mirrors) > 0 {
 		c.Mirrors = o.mirrors
 	}
-	if err := checkClient(c.Client.Settings); err != nil {
-		return nil, err
-	}
 	p, err := inputs.NewPlan(c)
 	if err != nil {
 		return nil, err

@@ -55,9 +55,6 @@ stdout is the path of OUT and nothing else.`,
 
 func runCustomize(ctx context.Context, w *world, o *customOptions, image string) error {
 	custom, err := o.request.Read()
-	if err == nil {
-		err = checkClient(custom.Settings)
-	}
 	if err != nil {
 		return err
 	}

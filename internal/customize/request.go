@@ -91,7 +91,7 @@ func (r *Request) settings() (map[string]string, error) {
 		}
 		maps.Copy(all, one)
 	}
-	return all, nil
+	return all, inputs.CheckClient(all)
 }
 
 // readNamed reads a file that a flag names.

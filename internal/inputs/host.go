@@ -1,21 +1,26 @@
 package inputs
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/mkclient/settings"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
 
-// CheckHost looks at what the configuration names on this machine: a mistake there shall not cost a
-// download first.
+// CheckHost looks at what the configuration names on this machine, and at the settings of its clients: a
+// mistake there shall not cost a download first.
 func CheckHost(c *config.Config) error {
 	for _, m := range c.Mirrors {
 		if dir, local := fetch.LocalPath(m); local {
@@ -29,7 +34,7 @@ func CheckHost(c *config.Config) error {
 			return config.Mistake("overlay", err.Error(), "name a file, or a folder of files, folders and symlinks, as `source`")
 		}
 	}
-	return nil
+	return CheckClient(c.Client.Settings)
 }
 
 // checkMirror refuses a folder that is not there: passing over it would hide a typo.
@@ -48,6 +53,25 @@ func checkMirror(address, dir string) error {
 	}
 	return fail.New(fail.Usage, "use mirror "+address+": "+why,
 		"a mirror on disk is the directory that holds 4.x/ and the like; a mirror on the network begins with http:// or https://")
+}
+
+// CheckClient holds client.settings against the client's own table: a wrong one would only be
+// noticed on machines that nobody can reach.
+func CheckClient(given map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		known := slices.ContainsFunc(settings.Table(), func(row settings.Setting) bool { return row.Has(key) })
+		if !known {
+			return config.Mistake("client.settings", fmt.Sprintf("mk-client has no setting %q", key), "docs/runtime.md lists them; here they are written without \"razor.\"")
+		}
+	}
+	text, err := json.Marshal(given)
+	if err != nil {
+		return err
+	}
+	if _, wrong := settings.Load(settings.Inputs{File: text}); len(wrong) > 0 {
+		return config.Mistake("client.settings", wrong[0].Error(), "docs/runtime.md says what each setting takes")
+	}
+	return nil
 }
 
 // AuthorizedKeys returns the public keys for dev and debug images: the configured ones, else those in
