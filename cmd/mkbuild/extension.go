@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
 	"mkbuild/internal/extension/lint"
-	"mkbuild/internal/fail"
 	"mkbuild/internal/wholefile"
 )
 
@@ -83,7 +80,7 @@ server hands out the old one meanwhile.`,
 func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string) error {
 	src, err := extension.ReadDir(dir, extension.DefaultLimits())
 	if err != nil {
-		return inputError(err, "name the directory that holds bin, lib and facts.d")
+		return extension.Named(err, "name the directory that holds bin, lib and facts.d")
 	}
 	if err := wholefile.Check(o.output); err != nil {
 		return err
@@ -98,7 +95,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	}
 	b, err := extension.Pack(ctx, src, extension.DefaultLimits())
 	if err != nil {
-		return inputError(err, "`mkbuild extension lint "+dir+"` says how to fix it")
+		return extension.Named(err, "`mkbuild extension lint "+dir+"` says how to fix it")
 	}
 	err = wholefile.Write(o.output, func(f io.Writer) error {
 		_, err := f.Write(b)
@@ -135,47 +132,4 @@ func inside(name, dir string) bool {
 	real, err2 = filepath.Abs(real)
 	rel, err := filepath.Rel(real, parent)
 	return errors.Join(err1, err2, err) == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
-}
-
-// openSource reads the directory or archive name; close releases the archive.
-func openSource(name string) (src *extension.Source, release func(), err error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, nil, inputError(err, "name a directory or a zip file")
-	}
-	if info.IsDir() {
-		src, err = extension.ReadDir(name, extension.DefaultLimits())
-		return src, func() {}, err
-	}
-	f, err := openZip(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	src, err = extension.ReadZip(name, f, info.Size(), extension.DefaultLimits())
-	if err != nil {
-		f.Close() //nolint:errcheck,gosec // only read
-		return nil, nil, inputError(fmt.Errorf("read %s: %w", name, err), "make it with `mkbuild extension pack DIR`")
-	}
-	return src, func() { f.Close() }, nil //nolint:errcheck,gosec // only read
-}
-
-// openZip opens a regular file: opening a FIFO would wait for a writer.
-func openZip(name string) (*os.File, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, inputError(err, "name a directory or a zip file")
-	}
-	if !info.Mode().IsRegular() {
-		return nil, usage("read "+name+": it is no file", "name a directory or a zip file")
-	}
-	return os.Open(name) //nolint:gosec // the user's own choice
-}
-
-// inputError makes what is wrong with the named input a usage error, and leaves alone what has
-// another cause.
-func inputError(err error, next string) error {
-	if fail.ClassOf(err) == fail.Usage || errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return fail.Wrap(fail.Usage, err, next)
-	}
-	return err
 }

@@ -59,7 +59,7 @@ func rulesText() string {
 }
 
 func runExtensionLint(ctx context.Context, w *world, o *lintOptions, name string, asJSON bool) error {
-	src, release, err := openSource(name)
+	src, release, err := extension.Read(name, extension.DefaultLimits())
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,8 +61,8 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // as the client makes it
 		return err
 	}
-	if err := unpackHere(ctx, name, dir); err != nil {
-		return inputError(err, "`mkbuild extension lint "+name+"` says how to fix it")
+	if err := extension.UnpackNamed(ctx, name, dir, extension.DefaultLimits()); err != nil {
+		return extension.Named(err, "`mkbuild extension lint "+name+"` says how to fix it")
 	}
 	fmt.Fprintln(w.stderr, "mkbuild: collecting facts twice, with and without the extension: this takes some seconds")
 	c := collectorHere(w, timeout)
@@ -116,29 +114,4 @@ func collectorHere(w *world, timeout time.Duration) *facts.Collector {
 		opt.Path = path + ":" + opt.Path // a Facter of one's own is found too
 	}
 	return facts.New(opt)
-}
-
-// unpackHere unpacks the archive, or packs the directory and unpacks that, as a client would.
-func unpackHere(ctx context.Context, name, dir string) error {
-	lim := extension.DefaultLimits()
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() {
-		b, _, err := extension.PackDir(ctx, name, lim)
-		if err != nil {
-			return err
-		}
-		return extension.Unpack(ctx, bytes.NewReader(b), int64(len(b)), dir, lim)
-	}
-	f, err := openZip(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	if err := extension.Unpack(ctx, f, info.Size(), dir, lim); err != nil {
-		return fmt.Errorf("unpack %s: %w", name, errors.Join(err, ctx.Err()))
-	}
-	return nil
 }

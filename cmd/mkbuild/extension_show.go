@@ -28,7 +28,7 @@ the client's own limits: what the client would refuse is marked. stdout is the l
 }
 
 func runExtensionShow(ctx context.Context, w *world, name string, asJSON bool) error {
-	src, release, err := openSource(name)
+	src, release, err := extension.Read(name, extension.DefaultLimits())
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -63,8 +62,8 @@ func runPlan(ctx context.Context, w *world, o *planOptions, cmd *cobra.Command) 
 	if err != nil {
 		return err
 	}
-	said := &warnings{}
-	o.wrap = func(next ui.Sink) ui.Sink { said.next = next; return said }
+	said := &inspect.Warnings{}
+	o.wrap = func(next ui.Sink) ui.Sink { said.Next = next; return said }
 	var r *inspect.Report
 	err = o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
 		p, err := b.Preview(ctx, s)
@@ -72,7 +71,7 @@ func runPlan(ctx context.Context, w *world, o *planOptions, cmd *cobra.Command) 
 			return err
 		}
 		defer p.Close() //nolint:errcheck // nothing of it is kept
-		r, err = inspect.Plan(ctx, plan.Config.ISOName(), p, said.list, o.files)
+		r, err = inspect.Plan(ctx, plan.Config.ISOName(), p, said.Findings, o.files)
 		return err
 	})
 	if err != nil {
@@ -88,27 +87,4 @@ func runPlan(ctx context.Context, w *world, o *planOptions, cmd *cobra.Command) 
 		return r.Strict()
 	}
 	return nil
-}
-
-// warnings keeps what the build warns of, for the plan: there it is printed once.
-type warnings struct {
-	mu   sync.Mutex
-	list []inspect.Finding
-	next ui.Sink
-}
-
-// Event takes warnings in and passes everything else on, but for conflicts, which the plan lists.
-func (x *warnings) Event(e ui.Event) {
-	switch {
-	case e.Level == ui.Warning:
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		text := e.Text
-		if e.Item != "" {
-			text = e.Item + ": " + text
-		}
-		x.list = append(x.list, inspect.Finding{Rule: e.Step, Severity: inspect.SeverityWarning, Text: text})
-	case e.Level != ui.Info:
-		x.next.Event(e)
-	}
 }

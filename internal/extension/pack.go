@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -142,4 +143,29 @@ func unixMode(f *File) uint32 {
 		return typeLink | perm
 	}
 	return typeFile | perm
+}
+
+// UnpackNamed unpacks the archive name into dir, or packs the directory name and unpacks that, as a
+// client would.
+func UnpackNamed(ctx context.Context, name, dir string, lim Limits) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		b, _, err := PackDir(ctx, name, lim)
+		if err != nil {
+			return err
+		}
+		return Unpack(ctx, bytes.NewReader(b), int64(len(b)), dir, lim)
+	}
+	f, err := openZip(name, info)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if err := Unpack(ctx, f, info.Size(), dir, lim); err != nil {
+		return fmt.Errorf("unpack %s: %w", name, errors.Join(err, ctx.Err()))
+	}
+	return nil
 }

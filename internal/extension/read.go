@@ -3,6 +3,7 @@ package extension
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,7 +14,48 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mkbuild/internal/fail"
 )
+
+// Read lists the directory or archive name; release closes the archive.
+func Read(name string, lim Limits) (src *Source, release func(), err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, nil, Named(err, "name a directory or a zip file")
+	}
+	if info.IsDir() {
+		src, err = ReadDir(name, lim)
+		return src, func() {}, err
+	}
+	f, err := openZip(name, info)
+	if err != nil {
+		return nil, nil, err
+	}
+	src, err = ReadZip(name, f, info.Size(), lim)
+	if err != nil {
+		f.Close() //nolint:errcheck,gosec // only read
+		return nil, nil, Named(fmt.Errorf("read %s: %w", name, err), "make it with `mkbuild extension pack DIR`")
+	}
+	return src, func() { f.Close() }, nil //nolint:errcheck,gosec // only read
+}
+
+// openZip opens a regular file: opening a FIFO would wait for a writer.
+func openZip(name string, info fs.FileInfo) (*os.File, error) {
+	if !info.Mode().IsRegular() {
+		return nil, fail.New(fail.Usage, "read "+name+": it is no file", "name a directory or a zip file")
+	}
+	return os.Open(name) //nolint:gosec // the user's own choice
+}
+
+// Named makes what is wrong with an input that the user named a usage error, and leaves alone what has
+// another cause.
+func Named(err error, hint string) error {
+	if fail.ClassOf(err) == fail.Usage || errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fail.Wrap(fail.Usage, err, hint)
+	}
+	return err
+}
 
 // ReadDir lists the directory dir. It is an error only if dir cannot be read or holds more than
 // lim.Count entries; everything else that the client would refuse is in Refused. What [Skipped] names

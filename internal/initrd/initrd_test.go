@@ -18,11 +18,6 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	must(t, err)
-}
-
 // describe renders a tree, one entry a line.
 func describe(t testing.TB, tree *overlay.Tree) string {
 	t.Helper()
@@ -33,7 +28,7 @@ func describe(t testing.TB, tree *overlay.Tree) string {
 		switch {
 		case e.IsRegular():
 			b, err := e.Content(64 << 20)
-			must(t, err)
+			testkit.Must(t, err)
 			fmt.Fprintf(&sb, " %.20q %d", b, len(b))
 		case e.IsLink():
 			fmt.Fprintf(&sb, " -> %s", e.Link)
@@ -86,11 +81,11 @@ func archive(t testing.TB, members ...member) []byte {
 	w := cpio.NewWriter(&buf)
 	for _, m := range members {
 		m.Size = int64(len(m.data))
-		must(t, w.WriteHeader(&m.Header))
+		testkit.Must(t, w.WriteHeader(&m.Header))
 		_, err := io.WriteString(w, m.data)
-		must(t, err)
+		testkit.Must(t, err)
 	}
-	must(t, w.Close())
+	testkit.Must(t, w.Close())
 	return buf.Bytes()
 }
 
@@ -99,15 +94,15 @@ func gz(t testing.TB, b []byte) []byte {
 	var buf bytes.Buffer
 	z := gzip.NewWriter(&buf)
 	_, err := z.Write(b)
-	must(t, err)
-	must(t, z.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, z.Close())
 	return buf.Bytes()
 }
 
 func zst(t testing.TB, b []byte) []byte {
 	t.Helper()
 	z, err := zstd.NewWriter(nil)
-	must(t, err)
+	testkit.Must(t, err)
 	return z.EncodeAll(b, nil)
 }
 
@@ -115,10 +110,10 @@ func lz4legacy(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var buf bytes.Buffer
 	z := lz4.NewWriter(&buf)
-	must(t, z.Apply(lz4.LegacyOption(true)))
+	testkit.Must(t, z.Apply(lz4.LegacyOption(true)))
 	_, err := z.Write(b)
-	must(t, err)
-	must(t, z.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, z.Close())
 	return buf.Bytes()
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestReadMembers(t *testing.T) {
@@ -22,7 +24,7 @@ func TestReadMembers(t *testing.T) {
 	add("gzip", four, gz(t, four), 0, 0)
 	add("lz4", one, lz4legacy(t, one), 0, 2)
 	tree, got, err := ReadMembers(bytes.NewReader(in), "x", 0)
-	must(t, err)
+	testkit.Must(t, err)
 	if !slices.Equal(got, want) || tree.Len() != 4 {
 		t.Errorf("%d entries, members\n%v\nwant\n%v", tree.Len(), got, want)
 	}

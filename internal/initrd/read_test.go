@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
@@ -36,8 +37,8 @@ func TestReadEveryMemberKindInAnyOrder(t *testing.T) {
 			if p == nil {
 				var buf bytes.Buffer
 				tree := &overlay.Tree{}
-				must(t, tree.Put(overlay.File("one", 0o644, []byte(big))))
-				must(t, WriteSegment(&buf, tree, SegmentOptions{}))
+				testkit.Must(t, tree.Put(overlay.File("one", 0o644, []byte(big))))
+				testkit.Must(t, WriteSegment(&buf, tree, SegmentOptions{}))
 				b = buf.Bytes()
 			} else {
 				b = p(one)
@@ -48,7 +49,7 @@ func TestReadEveryMemberKindInAnyOrder(t *testing.T) {
 				in = append(in, make([]byte, pad+3)...)
 				in = append(in, last(archive(t, file("three", 0o600, "3")))...)
 				tree, err := Read(bytes.NewReader(in), "x", 0)
-				must(t, err)
+				testkit.Must(t, err)
 				want := fmt.Sprintf("one 100644 0:0 %.20q %d\nthree 100600 0:0 \"3\" 1\ntwo 100600 0:0 \"2\" 1\n", big, len(big))
 				if got := describe(t, tree); got != want {
 					t.Errorf("padding %d: got\n%swant\n%s", pad, got, want)
@@ -72,7 +73,7 @@ func TestReadLZ4Program(t *testing.T) {
 		t.Errorf("an empty member: got %v", err)
 	}
 	tree, err := Read(bytes.NewReader(b[:len(b)-4]), "x", 0)
-	must(t, err)
+	testkit.Must(t, err)
 	if got, _ := tree.Get("f").Content(32 << 20); string(got) != big {
 		t.Error("content differs")
 	}
@@ -131,7 +132,7 @@ func TestReadFollowsTheKernel(t *testing.T) {
 				"segments": append(gz(t, archive(t, base...)), gz(t, add)...),
 			} {
 				tree, err := Read(bytes.NewReader(in), "x", 0)
-				must(t, err)
+				testkit.Must(t, err)
 				if got := describe(t, tree); got != tt.want {
 					t.Errorf("%s: got\n%swant\n%s", kind, got, tt.want)
 				}
@@ -181,7 +182,7 @@ func TestReadHardLinks(t *testing.T) {
 			}
 			for kind, in := range map[string][]byte{"segments": segments, "one member": gz(t, inOne), "plain": inOne} {
 				tree, err := Read(bytes.NewReader(in), "x", 0)
-				must(t, err)
+				testkit.Must(t, err)
 				if got := describe(t, tree); got != tt.want {
 					t.Errorf("%s: got\n%swant\n%s", kind, got, tt.want)
 				}
@@ -194,7 +195,7 @@ func TestReadKeepsOwnersTimesAndOrigin(t *testing.T) {
 	m := file("f", 0o4755, "x")
 	m.UID, m.GID, m.MTime = 1001, 50, 1234567890
 	tree, err := Read(bytes.NewReader(gz(t, archive(t, m))), "core.gz", 0)
-	must(t, err)
+	testkit.Must(t, err)
 	if e := tree.Get("f"); e.UID != 1001 || e.GID != 50 || e.MTime != 1234567890 || e.Origin != "core.gz" || e.Perm() != 0o4755 {
 		t.Errorf("got %+v", e)
 	}
@@ -307,7 +308,7 @@ func TestReadMemory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	tree, err := Read(bytes.NewReader(in), "x", 0)
 	runtime.ReadMemStats(&after)
-	must(t, err)
+	testkit.Must(t, err)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 70<<20 {
 		t.Errorf("%d MB allocated for %d files of 60 MB", n>>20, tree.Len())
 	}

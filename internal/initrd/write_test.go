@@ -36,7 +36,7 @@ func writtenTree(t testing.TB) *overlay.Tree {
 		{Path: "socket", Mode: overlay.TypeSocket | 0o600}, overlay.File("name with spaces and ü", 0o644, []byte("x")),
 		overlay.File("big", 0o644, []byte(mixed(3<<20))),
 	} {
-		must(t, tree.Put(e))
+		testkit.Must(t, tree.Put(e))
 	}
 	return tree
 }
@@ -44,7 +44,7 @@ func writtenTree(t testing.TB) *overlay.Tree {
 func segment(t testing.TB, tree *overlay.Tree, o SegmentOptions) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	must(t, WriteSegment(&buf, tree, o))
+	testkit.Must(t, WriteSegment(&buf, tree, o))
 	return buf.Bytes()
 }
 
@@ -53,7 +53,7 @@ func TestWriteSegmentReadsBack(t *testing.T) {
 	for _, level := range []int{0, 1, 9} {
 		b := segment(t, tree, SegmentOptions{Level: level, ModTime: 42})
 		back, err := Read(bytes.NewReader(b), "x", 0)
-		must(t, err)
+		testkit.Must(t, err)
 		if got, want := describe(t, back), describe(t, tree); got != want {
 			t.Errorf("level %d: got\n%swant\n%s", level, got, want)
 		}
@@ -70,7 +70,7 @@ func TestWriteSegmentReadsBack(t *testing.T) {
 func TestWriteSegmentShape(t *testing.T) {
 	for n := range 12 {
 		tree := &overlay.Tree{}
-		must(t, tree.Put(overlay.File("f", 0o644, []byte(mixed(n*300_000+n)))))
+		testkit.Must(t, tree.Put(overlay.File("f", 0o644, []byte(mixed(n*300_000+n)))))
 		b := segment(t, tree, SegmentOptions{})
 		if len(b)%4 != 0 {
 			t.Errorf("%d bytes are not a multiple of 4", len(b))
@@ -80,10 +80,10 @@ func TestWriteSegmentShape(t *testing.T) {
 		}
 		in := bytes.NewReader(b)
 		z, err := gzip.NewReader(in)
-		must(t, err)
+		testkit.Must(t, err)
 		z.Multistream(false)
 		plain, err := io.ReadAll(z)
-		must(t, err)
+		testkit.Must(t, err)
 		if !bytes.Contains(plain[max(0, len(plain)-700):], []byte("TRAILER!!!\x00")) {
 			t.Error("no trailer at the end")
 		}
@@ -119,17 +119,17 @@ func TestWriteSegmentGolden(t *testing.T) {
 
 func TestAppendedSegmentWins(t *testing.T) {
 	base := overlay.NewLayers(nil)
-	must(t, base.AddLastWins(writtenTree(t)))
+	testkit.Must(t, base.AddLastWins(writtenTree(t)))
 	image := segment(t, base.Merged(), SegmentOptions{ModTime: 1})
 	l := overlay.NewLayers(base.Merged())
 	added := &overlay.Tree{}
-	must(t, added.Put(overlay.File("old", 0o640, []byte("new"))))
-	must(t, added.Put(overlay.File("tmp/setup.lst", 0o664, []byte("list"))))
-	must(t, l.AddLastWins(added))
+	testkit.Must(t, added.Put(overlay.File("old", 0o640, []byte("new"))))
+	testkit.Must(t, added.Put(overlay.File("tmp/setup.lst", 0o664, []byte("list"))))
+	testkit.Must(t, l.AddLastWins(added))
 	image = append(image, segment(t, l.Added(), SegmentOptions{ModTime: 2})...)
 
 	back, err := Read(bytes.NewReader(image), "x", 0)
-	must(t, err)
+	testkit.Must(t, err)
 	if got, want := describe(t, back), describe(t, l.Merged()); got != want {
 		t.Errorf("appended\n%smerged\n%s", got, want)
 	}
@@ -171,7 +171,7 @@ func TestWriteSegmentRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tree := &overlay.Tree{}
-			must(t, tree.Put(tt.e))
+			testkit.Must(t, tree.Put(tt.e))
 			err := WriteSegment(io.Discard, tree, tt.o)
 			if err == nil || tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("got %v", err)
@@ -179,8 +179,8 @@ func TestWriteSegmentRefuses(t *testing.T) {
 		})
 	}
 	below := &overlay.Tree{}
-	must(t, below.Put(overlay.File("d", 0o644, nil)))
-	must(t, below.Put(overlay.File("d/f", 0o644, nil)))
+	testkit.Must(t, below.Put(overlay.File("d", 0o644, nil)))
+	testkit.Must(t, below.Put(overlay.File("d/f", 0o644, nil)))
 	if err := WriteSegment(io.Discard, below, SegmentOptions{}); err == nil {
 		t.Error("a file below a file was written")
 	}
@@ -216,10 +216,10 @@ func TestWriteSegmentStreams(t *testing.T) {
 	e := overlay.Entry{Path: "f", Mode: overlay.TypeRegular | 0o644, Size: size}
 	e.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeros{}, size)), nil }
 	tree := &overlay.Tree{}
-	must(t, tree.Put(e))
+	testkit.Must(t, tree.Put(e))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	must(t, WriteSegment(io.Discard, tree, SegmentOptions{Level: 1}))
+	testkit.Must(t, WriteSegment(io.Discard, tree, SegmentOptions{Level: 1}))
 	runtime.ReadMemStats(&after)
 	if n := after.HeapSys - min(after.HeapSys, before.HeapSys); n > size/2 {
 		t.Errorf("the heap grew by %d MB", n>>20)
@@ -236,7 +236,7 @@ func TestGNUCpioListsSegment(t *testing.T) {
 	cmd.Stdin = bytes.NewReader(filter(t, b, "gzip", "-dcq"))
 	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C")
 	out, err := cmd.Output()
-	must(t, err)
+	testkit.Must(t, err)
 	want := strings.Join([]string{
 		"drwxr-xr-x   2 0        0               0 Nov 14  2023 .",
 		"-rw-r--r--   1 0        0         3145728 Nov 14  2023 big",

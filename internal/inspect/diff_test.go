@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
@@ -83,7 +84,7 @@ func mediumFiles() map[string]string {
 func compared(t testing.TB, a, b *Image) []string {
 	t.Helper()
 	d, err := Compare(a, b)
-	must(t, err)
+	testkit.Must(t, err)
 	page := printed(t, d)
 	if d.Same != (len(d.Changes) == 0) || d.Same == strings.HasPrefix(page, "- ") {
 		t.Errorf("same is %v:\n%s", d.Same, page)
@@ -133,7 +134,7 @@ func TestSeededChanges(t *testing.T) {
 func TestSamePacked(t *testing.T) {
 	whole := overlay.NewLayers(oldRazor(t)).Merged()
 	var fast bytes.Buffer
-	must(t, initrd.WriteSegment(&fast, whole, initrd.SegmentOptions{Level: 1, ModTime: 9}))
+	testkit.Must(t, initrd.WriteSegment(&fast, whole, initrd.SegmentOptions{Level: 1, ModTime: 9}))
 	a, b := read(t, packed(t, whole)), read(t, fast.Bytes())
 	if a.SHA256 == b.SHA256 {
 		t.Fatal("the test packs both alike")
@@ -154,7 +155,7 @@ func TestDiffLocks(t *testing.T) {
 		}
 		l := &lock.Lock{Config: sum, Release: "4.5.2", Arch: "x86", Kernel: "3.0.21-tinycore", SourceDate: 5, Inputs: inputs}
 		b, err := l.Text()
-		must(t, err)
+		testkit.Must(t, err)
 		return read(t, b)
 	}
 	a := text(lock.Input{Name: "a.tcz", Size: 1, SHA256: sum}, lock.Input{Name: "gone.tcz", SHA256: sum})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fetch"
@@ -25,25 +26,20 @@ const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMG
 func mirror(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	must(t, tinymirror.Make(dir))
+	testkit.Must(t, tinymirror.Make(dir))
 	return dir
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	must(t, err)
 }
 
 // staged stages an image from the miniature mirror in dir, with a cache of its own.
 func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaster.Builder, *remaster.Staged) {
 	t.Helper()
 	c, err := config.Parse(filepath.Join(dir, "mkbuild.yaml"), []byte(text))
-	must(t, err)
+	testkit.Must(t, err)
 	if edit != nil {
 		edit(&c)
 	}
 	plan, err := inputs.NewPlan(c)
-	must(t, err)
+	testkit.Must(t, err)
 	b := &remaster.Builder{
 		Inputs: inputs.Options{Fetch: &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, Sink: ui.Discard{}}, Sink: ui.Discard{}},
 		Keys:   []string{rsaKey}, Version: "test",
@@ -51,7 +47,7 @@ func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaste
 		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
 	}
 	s, err := b.Stage(t.Context(), plan)
-	must(t, err)
+	testkit.Must(t, err)
 	return b, s
 }
 
@@ -60,7 +56,7 @@ func built(t testing.TB, dir, text string, edit func(*config.Config)) string {
 	t.Helper()
 	b, s := staged(t, dir, text, edit)
 	out := filepath.Join(t.TempDir(), "built.iso")
-	must(t, b.WriteISO(t.Context(), s, out))
+	testkit.Must(t, b.WriteISO(t.Context(), s, out))
 	return out
 }
 
@@ -68,20 +64,20 @@ func built(t testing.TB, dir, text string, edit func(*config.Config)) string {
 func printed(t testing.TB, r interface{ Print(io.Writer) error }) string {
 	t.Helper()
 	var out strings.Builder
-	must(t, r.Print(&out))
+	testkit.Must(t, r.Print(&out))
 	return out.String()
 }
 
 func write(t testing.TB, name string, b []byte) {
 	t.Helper()
-	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
-	must(t, os.WriteFile(name, b, 0o644))
+	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	testkit.Must(t, os.WriteFile(name, b, 0o644))
 }
 
 func opened(t testing.TB, name string) *Image {
 	t.Helper()
 	m, err := Open(name)
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { m.Close() })
 	return m
 }
@@ -90,7 +86,7 @@ func opened(t testing.TB, name string) *Image {
 func read(t testing.TB, b []byte) *Image {
 	t.Helper()
 	m, err := Read(bytes.NewReader(b), int64(len(b)), "x")
-	must(t, err)
+	testkit.Must(t, err)
 	return m
 }
 
@@ -98,7 +94,7 @@ func read(t testing.TB, b []byte) *Image {
 func packed(t testing.TB, tree *overlay.Tree) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	must(t, initrd.WriteSegment(&out, overlay.NewLayers(tree).Merged(), initrd.SegmentOptions{ModTime: tinymirror.Time}))
+	testkit.Must(t, initrd.WriteSegment(&out, overlay.NewLayers(tree).Merged(), initrd.SegmentOptions{ModTime: tinymirror.Time}))
 	return out.Bytes()
 }
 
@@ -113,13 +109,13 @@ func isoOf(t testing.TB, tree *overlay.Tree, files map[string]string) []byte {
 		all[name] = []byte(text)
 	}
 	b, err := tinymirror.ISOWith(all)
-	must(t, err)
+	testkit.Must(t, err)
 	return b
 }
 
 func put(t testing.TB, tree *overlay.Tree, es ...overlay.Entry) {
 	t.Helper()
 	for _, e := range es {
-		must(t, tree.Put(e))
+		testkit.Must(t, tree.Put(e))
 	}
 }

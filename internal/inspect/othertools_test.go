@@ -45,7 +45,7 @@ func TestSecondOpinion(t *testing.T) {
 	for what, name := range images(t) {
 		t.Run(what, func(t *testing.T) {
 			r, err := opened(t, name).Report(Options{Files: true})
-			must(t, err)
+			testkit.Must(t, err)
 			checkVolume(t, r, name)
 			checkCatalog(t, r, name)
 			kernelAndInitrd(t, r, name)
@@ -113,13 +113,13 @@ func kernelAndInitrd(t *testing.T, r *Report, name string) {
 		t.Errorf("kernel: %s, sha256sum says %s", r.Kernel.SHA256, out)
 	}
 	all, err := os.ReadFile(dir + "/initrd")
-	must(t, err)
+	testkit.Must(t, err)
 	var want []string
 	for _, s := range r.Initrd.Segments {
 		z, err := gzip.NewReader(bytes.NewReader(all[s.Offset : s.Offset+s.Size]))
-		must(t, err)
+		testkit.Must(t, err)
 		plain, err := io.ReadAll(z)
-		must(t, err)
+		testkit.Must(t, err)
 		if int64(len(plain)) != s.Unpacked {
 			t.Errorf("segment at %d: %d bytes unpacked, said %d", s.Offset, len(plain), s.Unpacked)
 		}
@@ -147,6 +147,6 @@ func cpioNames(t *testing.T, archive []byte) []string {
 	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "cpio"), "-it", "--quiet")
 	cmd.Stdin = bytes.NewReader(archive)
 	out, err := cmd.Output()
-	must(t, err)
+	testkit.Must(t, err)
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }

@@ -8,10 +8,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
 
@@ -45,6 +47,30 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 	r.Plan = &Planned{Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
 	r.Plan.Findings, err = planFindings(p, said)
 	return r, err
+}
+
+// Warnings is a sink that keeps what a build warns of, for its plan, which prints it once.
+type Warnings struct {
+	// Next takes all other events but conflicts, which the plan lists.
+	Next     ui.Sink
+	Findings []Finding
+	mu       sync.Mutex
+}
+
+// Event implements [ui.Sink].
+func (w *Warnings) Event(e ui.Event) {
+	switch {
+	case e.Level == ui.Warning:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		text := e.Text
+		if e.Item != "" {
+			text = e.Item + ": " + text
+		}
+		w.Findings = append(w.Findings, Finding{Rule: e.Step, Severity: SeverityWarning, Text: text})
+	case e.Level != ui.Info:
+		w.Next.Event(e)
+	}
 }
 
 // changes compares the image with its base.

@@ -36,25 +36,25 @@ func TestPlanIsTheImage(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			b, s := staged(t, dir, c.text, c.edit)
 			p, err := b.Preview(t.Context(), s)
-			must(t, err)
+			testkit.Must(t, err)
 			defer p.Close()
 			planned, err := Plan(t.Context(), "x.iso", p, nil, false)
-			must(t, err)
+			testkit.Must(t, err)
 			if planned.Plan == nil || len(planned.Plan.Changes) == 0 || planned.Manifest.Inputs[0].URL == "" {
 				t.Errorf("%+v", planned.Plan)
 			}
 			all, err := Plan(t.Context(), "x.iso", p, nil, true)
-			must(t, err)
+			testkit.Must(t, err)
 			secret := slices.IndexFunc(all.Files, func(f manifest.File) bool { return f.Path == mcoconfig.ServerCfg })
 			if what != "uefi" && (secret < 0 || all.Files[secret].SHA256 != "") {
 				t.Errorf("the digest of a file with secrets is in the plan, or no file: %d of %d", secret, len(all.Files))
 			}
 			out := filepath.Join(t.TempDir(), "x.iso")
-			must(t, b.WriteISO(t.Context(), s, out))
+			testkit.Must(t, b.WriteISO(t.Context(), s, out))
 			m := opened(t, out)
 			m.Name = "x.iso"
 			built, err := m.Report(Options{Sizes: true})
-			must(t, err)
+			testkit.Must(t, err)
 			if what == "own files" {
 				if strings.Contains(told(t, planned), "s3cret") || !strings.Contains(told(t, built), "s3cret") {
 					t.Error("a line of the user's own script is in the plan")
@@ -62,7 +62,7 @@ func TestPlanIsTheImage(t *testing.T) {
 				built.Services = planned.Services
 			}
 			unwritten, err := ReadMedium(p.Medium)
-			must(t, err)
+			testkit.Must(t, err)
 			if got, want := broken(t, unwritten), broken(t, m); !slices.Equal(got, want) {
 				t.Errorf("before it is written it breaks %q, after it %q", got, want)
 			}
@@ -78,7 +78,7 @@ func TestPlanIsTheImage(t *testing.T) {
 func told(t *testing.T, r *Report) string {
 	t.Helper()
 	b, err := json.MarshalIndent(r, "", "  ")
-	must(t, err)
+	testkit.Must(t, err)
 	return string(b) + printed(t, r)
 }
 
@@ -117,7 +117,7 @@ func TestPlanFindings(t *testing.T) {
 		overlay.Symlink("opt/lost", "nothing/here"), overlay.Symlink("opt/loop", "loop"), overlay.Symlink("opt/later", "/var/run/x.pid"),
 		overlay.Symlink("opt/mounted", "/tmp/x/bin"), overlay.Symlink("opt/fine", "../bin/real"), overlay.Symlink("opt/root", "/"), overlay.File("bin/new", 0o755, testkit.ELF("libnew.so")))
 	found, err := planFindings(&remaster.Preview{Base: base, System: image}, []Finding{{Rule: "fetch", Text: "slow"}})
-	must(t, err)
+	testkit.Must(t, err)
 	var got []string
 	for _, f := range found {
 		got = append(got, strings.TrimSpace(f.Rule+" "+string(f.Path)+" "+f.Origin))
@@ -167,7 +167,7 @@ func TestLimits(t *testing.T) {
 		"iso=102399K,ram=10": "plan: iso would have 104857600 bytes, 1024 more than the limit of 104856576; ram would have 209715200 bytes, 209715190 more than the limit of 10",
 	} {
 		l, err := ParseLimits(text)
-		must(t, err)
+		testkit.Must(t, err)
 		err = l.Check(r)
 		if want == "" && err != nil || want != "" && (err == nil || err.Error() != want || fail.ClassOf(err) != fail.Verification) {
 			t.Errorf("%s: %v", text, err)

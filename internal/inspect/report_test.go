@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/lock"
@@ -54,18 +55,18 @@ func TestGolden(t *testing.T) {
 	b := isoOf(t, oldRazor(t), map[string]string{"iso-metadata.yaml": oldMetadata, "cde/optional/Xorg.tcz": "x", "cde/onboot.lst": "Xorg.tcz\n"})
 	m := read(t, b)
 	r, err := m.Report(Options{Files: true, Sizes: true})
-	must(t, err)
+	testkit.Must(t, err)
 	// What a packer may do otherwise one day is not pinned.
 	r.Files, r.Size, r.SHA256, r.Initrd.Size, r.Initrd.BootRAM = r.Files[:5], 0, "", 0, 0
 	r.Initrd.Segments[0].Size, r.Initrd.Segments[0].SHA256 = 0, ""
 	got, err := json.MarshalIndent(r, "", "  ")
-	must(t, err)
+	testkit.Must(t, err)
 	for name, text := range map[string]string{"testdata/report.json": string(got) + "\n", "testdata/report.txt": printed(t, r)} {
 		if *update {
 			write(t, name, []byte(text))
 		}
 		want, err := os.ReadFile(name)
-		must(t, err)
+		testkit.Must(t, err)
 		if text != string(want) {
 			t.Errorf("%s has changed (go test -update rewrites it):\n%s", name, text)
 		}
@@ -79,7 +80,7 @@ func TestInitrdAlone(t *testing.T) {
 	first := packed(t, oldRazor(t))
 	m := read(t, append(first, packed(t, more)...))
 	r, err := m.Report(Options{})
-	must(t, err)
+	testkit.Must(t, err)
 	if r.Kind != KindInitrd || r.Volume != nil || len(r.Initrd.Segments) != 2 || r.Initrd.Segments[1].Offset != int64(len(first)) || r.Kernel != nil {
 		t.Errorf("%+v", r)
 	}
@@ -92,10 +93,10 @@ func TestLockReport(t *testing.T) {
 	sum := strings.Repeat("0a", 32)
 	l := &lock.Lock{Config: sum, Release: "4.5.2", Arch: "x86", Kernel: "3.0.21-tinycore", SourceDate: 5, Inputs: []lock.Input{{Kind: lock.TCZ, Name: "a.tcz", Size: 4, MD5: strings.Repeat("0b", 16), SHA256: sum, URL: "http://x/a.tcz", Why: []string{lock.WhyConfig}}}}
 	text, err := l.Text()
-	must(t, err)
+	testkit.Must(t, err)
 	m := read(t, text)
 	r, err := m.Report(Options{})
-	must(t, err)
+	testkit.Must(t, err)
 	if page := printed(t, r); r.Kind != KindLock || r.Lock == nil || !strings.Contains(page, "tcz a.tcz  4 bytes, sha256 "+sum+" (configuration)") {
 		t.Errorf("%+v\n%s", r, page)
 	}
@@ -106,10 +107,10 @@ func TestLockReport(t *testing.T) {
 
 func TestISOThatBootsNothing(t *testing.T) {
 	b, err := tinymirror.ISOWith(map[string][]byte{"README": []byte("text")})
-	must(t, err)
+	testkit.Must(t, err)
 	m := read(t, b)
 	r, err := m.Report(Options{Files: true, Sizes: true})
-	must(t, err)
+	testkit.Must(t, err)
 	if r.Kernel != nil || r.Initrd != nil || len(r.Boot) != 0 || r.Volume.ID == "" {
 		t.Errorf("%+v", r)
 	}
@@ -141,7 +142,7 @@ func TestCleanText(t *testing.T) {
 	put(t, tree, overlay.File("usr/bin/\x1b[31mred", 0o4755, nil), overlay.File("usr/local/tce.installed/a\nb", 0o644, nil),
 		overlay.File("opt/bootlocal.sh", 0o755, []byte("echo \x1b]0;x\x07\n")))
 	r, err := read(t, isoOf(t, tree, nil)).Report(Options{Files: true, Sizes: true})
-	must(t, err)
+	testkit.Must(t, err)
 	const evil = "a\nb\x1b[2J.tcz"
 	r.Manifest = &Summary{Manifest: &manifest.Manifest{Inputs: []lock.Input{{Kind: lock.TCZ, Name: evil, URL: evil, Why: []string{evil}}}}}
 	r.Plan = &Planned{

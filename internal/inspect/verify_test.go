@@ -24,7 +24,7 @@ import (
 func broken(t testing.TB, m *Image) []string {
 	t.Helper()
 	v, err := m.Verify()
-	must(t, err)
+	testkit.Must(t, err)
 	var out []string
 	errs := 0
 	for _, f := range v.Findings {
@@ -151,12 +151,12 @@ func usual(rule string) bool { return rule == ruleSampleSecret || rule == ruleDa
 func rewritten(t *testing.T, name string, change func(*iso9660.Image)) *Image {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	must(t, err)
+	testkit.Must(t, err)
 	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
-	must(t, err)
+	testkit.Must(t, err)
 	change(img)
 	var out bytes.Buffer
-	must(t, img.Write(&out))
+	testkit.Must(t, img.Write(&out))
 	return read(t, out.Bytes())
 }
 
@@ -164,7 +164,7 @@ func rewritten(t *testing.T, name string, change func(*iso9660.Image)) *Image {
 func content(t *testing.T, name string, edit func([]byte) []byte) func(*iso9660.Image) {
 	return func(img *iso9660.Image) {
 		b, err := img.Files.Get(name).Content(1 << 30)
-		must(t, err)
+		testkit.Must(t, err)
 		img.Files.Get(name).SetContent(edit(b), 0)
 	}
 }
@@ -181,7 +181,7 @@ func TestManifestRules(t *testing.T) {
 	}{
 		{"nothing", func(*iso9660.Image) {}, nil},
 		{"menu", content(t, cfgPath, func([]byte) []byte { return []byte(tinymirror.ISOLinuxCfg) }), []string{ruleManifestMedium}},
-		{"file added to the medium", func(img *iso9660.Image) { must(t, img.Files.Put(overlay.File("x", 0o444, nil))) }, []string{ruleManifestMedium}},
+		{"file added to the medium", func(img *iso9660.Image) { testkit.Must(t, img.Files.Put(overlay.File("x", 0o444, nil))) }, []string{ruleManifestMedium}},
 		{"file gone from the medium", func(img *iso9660.Image) { img.Files.Remove("boot/isolinux/boot.msg") }, []string{ruleManifestMedium}},
 		{"kernel", content(t, "boot/vmlinuz", func(b []byte) []byte { return append(b, 0) }), []string{ruleManifestMedium, ruleMetadataHash}},
 		{"segment added", content(t, "boot/core.gz", func(b []byte) []byte { return append(b, packed(t, more)...) }),
@@ -217,11 +217,11 @@ func TestManifestFiles(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			v, err := rewritten(t, name, content(t, "boot/core.gz", func(b []byte) []byte {
 				tree, err := initrd.Read(bytes.NewReader(b), "x", 0)
-				must(t, err)
+				testkit.Must(t, err)
 				change(tree)
 				return packed(t, tree)
 			})).Verify()
-			must(t, err)
+			testkit.Must(t, err)
 			found := slices.DeleteFunc(v.Findings, func(f Finding) bool { return f.Rule != ruleManifestFile })
 			if len(found) != 1 || !strings.HasPrefix(found[0].Text, what) {
 				t.Errorf("found %+v", found)
@@ -279,7 +279,7 @@ func TestProdRules(t *testing.T) {
 	put(t, m.Tree, overlay.File("usr/local/sbin/sshd", 0o755, nil), overlay.File("etc/inittab", 0o644, []byte("tty1::respawn:/bin/sh\n")))
 	m.Medium.Entries = []medium.Entry{{Menu: "x.cfg", Name: "a", Append: "quiet rdinit=/bin/sh"}, {Menu: "x.cfg", Name: "b", Append: "init=/sbin/init"}}
 	v, err := m.Verify()
-	must(t, err)
+	testkit.Must(t, err)
 	var got []string
 	for _, f := range v.Findings {
 		if strings.HasPrefix(f.Rule, "prod-") {
@@ -309,7 +309,7 @@ func TestManyFindings(t *testing.T) {
 		put(t, tree, overlay.Symlink(fmt.Sprintf("usr/x%d", i), "nowhere"))
 	}
 	v, err := read(t, isoOf(t, tree, nil)).Verify()
-	must(t, err)
+	testkit.Must(t, err)
 	if page := printed(t, v); strings.Count(page, "warning: dangling-link /usr/x") != 20 || !strings.Contains(page, "dangling-link: and 10 more; --json has all\n") || len(v.Findings) != 30 {
 		t.Error(page)
 	}

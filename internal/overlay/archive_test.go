@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // treeOf builds a tree out of entries.
@@ -11,7 +13,7 @@ func treeOf(t testing.TB, entries ...Entry) *Tree {
 	t.Helper()
 	tree := &Tree{}
 	for _, e := range entries {
-		must(t, tree.Put(e))
+		testkit.Must(t, tree.Put(e))
 	}
 	return tree
 }
@@ -54,7 +56,7 @@ func TestStripTop(t *testing.T) {
 func TestInstalled(t *testing.T) {
 	got, err := treeOf(t, owned(Dir(".", 0o777), 7, 7), owned(Dir("d", 0o2700), 7, 7), linked("g", File("d/f", 0o600, []byte("x"))),
 		linked("g", File("x", 0o4711, []byte("x"))), Symlink("d/up", "../x")).Installed()
-	must(t, err)
+	testkit.Must(t, err)
 	want := "d 40755 0:0\nd/f 100644 0:0 \"x\"\nd/up 120777 0:0 -> ../x\nx 100755 0:0 \"x\"\n"
 	if got := describe(t, got); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -81,8 +83,8 @@ func TestInstalled(t *testing.T) {
 
 func TestPutBelow(t *testing.T) {
 	tree := treeOf(t, Dir("usr/lib/a", 0o700))
-	must(t, tree.PutBelow("/usr/lib", File("usr/lib/a/b/f", 0o644, nil)))
-	must(t, tree.PutBelow("opt/gems", File("opt/gems/f", 0o644, nil)))
+	testkit.Must(t, tree.PutBelow("/usr/lib", File("usr/lib/a/b/f", 0o644, nil)))
+	testkit.Must(t, tree.PutBelow("opt/gems", File("opt/gems/f", 0o644, nil)))
 	want := "opt/gems 40755 0:0\nopt/gems/f 100644 0:0 \"\"\nusr/lib/a 40700 0:0\nusr/lib/a/b 40755 0:0\nusr/lib/a/b/f 100644 0:0 \"\"\n"
 	if got := describe(t, tree); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // hostTree writes files with their modes below a new folder.
@@ -22,16 +24,16 @@ func hostTree(t *testing.T) string {
 		{"etc/motd", 0o644}, {"etc/secret", 0o600}, {"bin/tool", 0o755 | fs.ModeSetuid}, {"bin/locked", 0o500}, {"empty", 0o640},
 	} {
 		p := filepath.Join(dir, f.name)
-		must(t, os.MkdirAll(filepath.Dir(p), 0o755))
-		must(t, os.WriteFile(p, []byte("content of "+f.name), 0o644))
-		must(t, os.Chmod(p, f.mode))
+		testkit.Must(t, os.MkdirAll(filepath.Dir(p), 0o755))
+		testkit.Must(t, os.WriteFile(p, []byte("content of "+f.name), 0o644))
+		testkit.Must(t, os.Chmod(p, f.mode))
 	}
 	for name, mode := range map[string]fs.FileMode{"drop": 0o777 | fs.ModeSticky, "shared": 0o775 | fs.ModeSetgid} {
 		p := filepath.Join(dir, name)
-		must(t, errors.Join(os.Mkdir(p, 0o755), os.Chmod(p, mode)))
+		testkit.Must(t, errors.Join(os.Mkdir(p, 0o755), os.Chmod(p, mode)))
 	}
 	for name, target := range map[string]string{"bin/alias": "tool", "bin/dangling": "/no/such/file", "bin/dir": "../etc"} {
-		must(t, os.Symlink(target, filepath.Join(dir, name)))
+		testkit.Must(t, os.Symlink(target, filepath.Join(dir, name)))
 	}
 	return dir
 }
@@ -52,7 +54,7 @@ func TestFromHostFolder(t *testing.T) {
 	t.Parallel()
 	dir := hostTree(t)
 	tree, err := FromHost(dir, "/usr/local", 7, 8)
-	must(t, err)
+	testkit.Must(t, err)
 	want := `040755 7:8 usr/local/bin
 120777 7:8 usr/local/bin/alias -> tool
 120777 7:8 usr/local/bin/dangling -> /no/such/file
@@ -140,14 +142,14 @@ func TestFromHostFileThatChanges(t *testing.T) {
 	t.Parallel()
 	dir := hostTree(t)
 	tree, err := FromHost(dir, "/", 0, 0)
-	must(t, err)
+	testkit.Must(t, err)
 	for name, now := range map[string]string{"etc/motd": "short", "bin/tool": strings.Repeat("long", 100)} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(now), 0o600))
+		testkit.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(now), 0o600))
 		if _, err := tree.Get(name).Content(1 << 20); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s changed: %v", name, err)
 		}
 	}
-	must(t, os.Remove(filepath.Join(dir, "etc/secret")))
+	testkit.Must(t, os.Remove(filepath.Join(dir, "etc/secret")))
 	if _, err := tree.Get("etc/secret").Content(1 << 20); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/fail"
 )
 
@@ -97,7 +98,7 @@ func TestAddFirstWins(t *testing.T) {
 			before := describe(t, base)
 			l := NewLayers(base)
 			conflicts, err := l.AddFirstWins(treeOf(t, from("ext", tt.layer...)...))
-			must(t, err)
+			testkit.Must(t, err)
 			var got []string
 			for _, c := range conflicts {
 				got = append(got, c.Path+" "+c.Kept)
@@ -125,7 +126,7 @@ func TestEarlierLayerWins(t *testing.T) {
 		layer := treeOf(t, from(origin, Dir("d", 0o755+uint32(i)), linked("g", File("d/f", 0o644, []byte(origin))),
 			linked("g", File(origin, 0o644, []byte(origin))))...)
 		conflicts, err := l.AddFirstWins(layer)
-		must(t, err)
+		testkit.Must(t, err)
 		if len(conflicts) != want || want == 1 && conflicts[0] != (Conflict{"d/f", "ext0", "ext1", "already there"}) {
 			t.Errorf("layer %d: conflicts %v", i, conflicts)
 		}
@@ -164,7 +165,7 @@ func TestAddLastWins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := NewLayers(stockBase(t))
-			must(t, l.AddLastWins(treeOf(t, from("user", tt.layer...)...)))
+			testkit.Must(t, l.AddLastWins(treeOf(t, from("user", tt.layer...)...)))
 			if got := describe(t, l.Added()); got != tt.added {
 				t.Errorf("added\n%swant\n%s", got, tt.added)
 			}
@@ -175,8 +176,8 @@ func TestAddLastWins(t *testing.T) {
 func TestAddLastWinsOverALayer(t *testing.T) {
 	l := NewLayers(stockBase(t))
 	_, err := l.AddFirstWins(treeOf(t, from("ext", File("f", 0o644, []byte("ext")))...))
-	must(t, err)
-	must(t, l.AddLastWins(treeOf(t, from("user", File("f", 0o600, []byte("user")))...)))
+	testkit.Must(t, err)
+	testkit.Must(t, l.AddLastWins(treeOf(t, from("user", File("f", 0o600, []byte("user")))...)))
 	if got, want := describe(t, l.Added()), ". 40755 0:0\nf 100600 0:0 \"user\"\n"; got != want {
 		t.Errorf("added\n%swant\n%s", got, want)
 	}
@@ -208,10 +209,10 @@ func TestAddLastWinsClashes(t *testing.T) {
 
 func TestMerged(t *testing.T) {
 	base := stockBase(t)
-	must(t, base.Put(owned(Dir(".", 0o777), 1001, 50)))
+	testkit.Must(t, base.Put(owned(Dir(".", 0o777), 1001, 50)))
 	l := NewLayers(base)
 	_, err := l.AddFirstWins(treeOf(t, from("ext", File("opt/f", 0o644, nil))...))
-	must(t, err)
+	testkit.Must(t, err)
 	merged := l.Merged()
 	if merged.Len() != base.Len()+1 || merged.Get("opt/f") == nil {
 		t.Errorf("%d entries, the base has %d", merged.Len(), base.Len())
@@ -227,7 +228,7 @@ func TestMerged(t *testing.T) {
 func TestLayersWithoutBase(t *testing.T) {
 	l := NewLayers(nil)
 	_, err := l.AddFirstWins(treeOf(t, File("a/f", 0o644, nil)))
-	must(t, err)
+	testkit.Must(t, err)
 	if got, want := describe(t, l.Added()), "a 40755 0:0\na/f 100644 0:0 \"\"\n"; got != want {
 		t.Errorf("added\n%swant\n%s", got, want)
 	}
@@ -243,7 +244,7 @@ func TestBaseWithoutParents(t *testing.T) {
 		t.Errorf("merged\n%swant\n%s", got, want)
 	}
 	_, err := l.AddFirstWins(treeOf(t, File("a/b/c/f", 0o644, nil)))
-	must(t, err)
+	testkit.Must(t, err)
 	want := "a 40755 0:0\na/b 40700 0:0\na/b/c 40755 0:0\na/b/c/f 100644 0:0 \"\"\n"
 	if got := describe(t, l.Added()); got != want {
 		t.Errorf("added\n%swant\n%s", got, want)

@@ -35,7 +35,7 @@ func pack(t testing.TB, format tar.Format, headers ...tar.Header) []byte {
 			}
 		}
 	}
-	must(t, w.Close())
+	testkit.Must(t, w.Close())
 	return buf.Bytes()
 }
 
@@ -46,7 +46,7 @@ func gzipped(t testing.TB, b []byte) []byte {
 	if _, err := z.Write(b); err != nil {
 		t.Fatal(err)
 	}
-	must(t, z.Close())
+	testkit.Must(t, z.Close())
 	return buf.Bytes()
 }
 
@@ -60,7 +60,7 @@ func describe(t testing.TB, tree *Tree) string {
 		switch {
 		case e.IsRegular():
 			b, err := e.Content(1 << 20)
-			must(t, err)
+			testkit.Must(t, err)
 			fmt.Fprintf(&sb, " %q", b)
 		case e.IsLink():
 			fmt.Fprintf(&sb, " -> %s", e.Link)
@@ -107,7 +107,7 @@ func TestReadTarKeepsEveryKind(t *testing.T) {
 		for kind, b := range map[string][]byte{"plain": plain, "gzip": gzipped(t, plain)} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				tree, err := ReadTar(bytes.NewReader(b), "a.tar", Limits{})
-				must(t, err)
+				testkit.Must(t, err)
 				if got := describe(t, tree); got != allKindsWant {
 					t.Errorf("got\n%swant\n%s", got, allKindsWant)
 				}
@@ -143,7 +143,7 @@ func TestReadTarLastDuplicateWins(t *testing.T) {
 		tar.Header{Typeflag: tar.TypeLink, Name: "c", Linkname: "c"},
 	)
 	tree, err := ReadTar(bytes.NewReader(b), "dup", Limits{})
-	must(t, err)
+	testkit.Must(t, err)
 	want := "a 100600 0:0 \"xx\" group 1\nb 100644 0:0 \"x\" group 2\nc 100600 0:0 \"xx\" group 1\n"
 	if got := describe(t, tree); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -253,28 +253,23 @@ func fixTarSum(h []byte) {
 
 func TestReadTarOfGNUTar(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.MkdirAll(filepath.Join(dir, "in/d"), 0o755))
-	must(t, os.WriteFile(filepath.Join(dir, "in/d/f"), []byte("hello"), 0o640))
-	must(t, os.Link(filepath.Join(dir, "in/d/f"), filepath.Join(dir, "in/d/g")))
-	must(t, os.Symlink("../x", filepath.Join(dir, "in/l")))
+	testkit.Must(t, os.MkdirAll(filepath.Join(dir, "in/d"), 0o755))
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "in/d/f"), []byte("hello"), 0o640))
+	testkit.Must(t, os.Link(filepath.Join(dir, "in/d/f"), filepath.Join(dir, "in/d/g")))
+	testkit.Must(t, os.Symlink("../x", filepath.Join(dir, "in/l")))
 	want := ". 40755 7:8\nd 40755 7:8\nd/f 100640 7:8 \"hello\" group 1\nd/g 100640 7:8 \"hello\" group 1\nl 120777 7:8 -> ../x\n"
 	for _, format := range []string{"v7", "oldgnu", "gnu", "ustar", "posix"} {
 		out := filepath.Join(dir, format+".tgz")
 		testkit.Run(t, "tar", "-czf", out, "--format="+format, "--owner=7", "--group=8", "--numeric-owner", "-C", filepath.Join(dir, "in"), ".")
 		f, err := os.Open(out)
-		must(t, err)
+		testkit.Must(t, err)
 		tree, err := ReadTar(f, format, Limits{})
-		must(t, err)
-		must(t, f.Close())
+		testkit.Must(t, err)
+		testkit.Must(t, f.Close())
 		if got := describe(t, tree); got != want {
 			t.Errorf("%s: got\n%swant\n%s", format, got, want)
 		}
 	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	must(t, err)
 }
 
 func FuzzReadTar(f *testing.F) {

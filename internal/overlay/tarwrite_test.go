@@ -35,9 +35,9 @@ func writtenTree(t testing.TB) *Tree {
 func TestWriteTarGzReadsBack(t *testing.T) {
 	tree := writtenTree(t)
 	var buf bytes.Buffer
-	must(t, WriteTarGz(&buf, tree, 42))
+	testkit.Must(t, WriteTarGz(&buf, tree, 42))
 	back, err := ReadTar(bytes.NewReader(buf.Bytes()), "back", Limits{})
-	must(t, err)
+	testkit.Must(t, err)
 	if got, want := describe(t, back), describe(t, tree); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
@@ -50,7 +50,7 @@ func TestWriteTarGzReadsBack(t *testing.T) {
 
 func TestWriteTarGzHeaderHoldsNoTimeOrName(t *testing.T) {
 	var buf bytes.Buffer
-	must(t, WriteTarGz(&buf, writtenTree(t), 42))
+	testkit.Must(t, WriteTarGz(&buf, writtenTree(t), 42))
 	h := buf.Bytes()
 	if h[3] != 0 || binary.LittleEndian.Uint32(h[4:8]) != 0 {
 		t.Errorf("gzip header % x has flags or a time", h[:10])
@@ -64,20 +64,20 @@ func TestWriteTarGzSameBytesEverywhere(t *testing.T) {
 		content[i] = byte(rnd.Intn(7))
 	}
 	tree := writtenTree(t)
-	must(t, tree.Put(File("big", 0o644, content)))
+	testkit.Must(t, tree.Put(File("big", 0o644, content)))
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	sums := map[string]bool{}
 	for _, n := range []int{1, 2, 8} {
 		runtime.GOMAXPROCS(n)
 		h := sha256.New()
-		must(t, WriteTarGz(h, tree, 42))
+		testkit.Must(t, WriteTarGz(h, tree, 42))
 		sums[fmt.Sprintf("%x", h.Sum(nil))] = true
 	}
 	if len(sums) != 1 {
 		t.Errorf("%d different outputs", len(sums))
 	}
 	h := sha256.New()
-	must(t, WriteTarGz(h, tree, 43))
+	testkit.Must(t, WriteTarGz(h, tree, 43))
 	if sums[fmt.Sprintf("%x", h.Sum(nil))] {
 		t.Error("another mtime gives the same bytes: this test cannot fail")
 	}
@@ -123,9 +123,9 @@ func (w failWriter) Write([]byte) (int, error) { return 0, w.err }
 func TestWriteTarGzSecondOpinions(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "o.tar.gz")
 	f, err := os.Create(out)
-	must(t, err)
-	must(t, WriteTarGz(f, writtenTree(t), 1700000000))
-	must(t, f.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, WriteTarGz(f, writtenTree(t), 1700000000))
+	testkit.Must(t, f.Close())
 	gnu := testkit.Run(t, "tar", "--utc", "--full-time", "--numeric-owner", "-tvzf", out)
 	for _, want := range []string{
 		"drwxr-xr-x 0/0               0 2023-11-14 22:13:20 ./",

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 func TestCleanPath(t *testing.T) {
@@ -72,7 +74,7 @@ func TestCloneIsApart(t *testing.T) {
 	tree := treeOf(t, File("f", 0o644, []byte("x")))
 	c := tree.Clone()
 	c.Get("f").Mode = TypeRegular | 0o600
-	must(t, c.Put(File("g", 0o644, nil)))
+	testkit.Must(t, c.Put(File("g", 0o644, nil)))
 	if got, want := describe(t, tree), "f 100644 0:0 \"x\"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
