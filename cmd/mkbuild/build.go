@@ -185,6 +185,7 @@ func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*rema
 	}
 	b.Inputs.Lock, err = o.loadLock()
 	b.Inputs.Strict = o.locked
+	b.Inputs.Fetch.TrustIndex = b.Inputs.Lock == nil
 	return b, err
 }
 

@@ -8,7 +8,7 @@
 //   - A request with a digest whose content is in the store never uses the network.
 //   - A request without a digest is served from the store when one of its addresses is known
 //     there, unless it is Fresh: then the mirror is asked whether the file has changed.
-//   - Digests are computed from the content, never taken from the store.
+//   - Digests are computed from the content, but for an MD5 with TrustIndex.
 //   - Files on disk are copied into the store and are noticed when they change.
 //   - An http address is asked over https if its host answers there.
 //   - With Offline nothing is ever dialled.
@@ -37,6 +37,10 @@ type Client struct {
 	// RequireHTTPS refuses what comes over plain http, from the store too, unless a SHA-256 of the
 	// request vouches for it there. Files on disk are fine.
 	RequireHTTPS bool
+	// TrustIndex takes an MD5 that the store remembers, instead of computing it each time. An image that is
+	// built without a lock trusts the store's index anyway: for what an address gave, and for what was
+	// made of it. Whatever pins content, such as a lock, must not.
+	TrustIndex bool
 	// Sink hears about progress, and about mirrors that were passed over; nil drops it all.
 	Sink ui.Sink
 	// HTTP tunes the transfers; the zero value is right outside tests.

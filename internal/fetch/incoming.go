@@ -73,7 +73,7 @@ func (in *incoming) keep(ctx context.Context, r record) (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.sha256 = sha256
+	r.sha256, r.MD5 = sha256, j.MD5
 	return &Blob{Blob: b, URL: in.src.shown, Source: in.src.index, plain: j.plain(in.src, &r)}, j.record(ctx, in.src, r)
 }
 

@@ -28,6 +28,9 @@ type record struct {
 	// TLS is true if the answer came over https, even to an http address.
 	TLS bool `json:"tls,omitempty"`
 
+	// MD5 is what was asked for when the content came. See [Client.TrustIndex].
+	MD5 string `json:"md5,omitempty"`
+
 	// sha256 is empty if the source does not have the file.
 	sha256 string
 }
@@ -91,6 +94,9 @@ func (j *job) stored(ctx context.Context, s source, r *record) *Blob {
 		return nil
 	}
 	sum := j.md5()
+	if j.client.TrustIndex && r.MD5 == j.MD5 {
+		sum = nil
+	}
 	b, err := j.client.Store.Get(ctx, r.sha256, sum)
 	if errors.Is(err, store.ErrDamaged) {
 		j.lost = "its cached copy was damaged and has been removed"
@@ -110,7 +116,8 @@ func (j *job) md5() hash.Hash {
 	return md5.New() //nolint:gosec // see the import
 }
 
-// check holds content of a source against the request. sum is what [job.md5] was.
+// check holds content of a source against the request. sum is what [job.md5] was; nil if the MD5 is as good
+// as checked.
 func (j *job) check(s source, sha256 string, sum hash.Hash, content io.Reader) error {
 	if j.Check != nil {
 		head, err := io.ReadAll(io.LimitReader(content, HeadSize))

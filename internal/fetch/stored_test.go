@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -187,6 +188,28 @@ func TestPoisonedStore(t *testing.T) {
 		if want(t, c, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}, "right"); count() != 1 {
 			t.Errorf("%s: %d requests", name, count())
 		}
+	}
+}
+
+// TestTrustIndex: with it the word of the store is taken for an MD5 that it remembers, and for no other.
+func TestTrustIndex(t *testing.T) {
+	t.Parallel()
+	url, count := serve(t, static("right"))
+	c := newClient(t)
+	want(t, c, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}, "right")
+	e, err := c.Store.Entry(store.KindDownload, url)
+	must(t, err)
+	e.About = bytes.ReplaceAll(e.About, []byte(md5hex("right")), []byte(md5hex("other")))
+	must(t, c.Store.Put(t.Context(), store.KindDownload, e))
+	trusting := again(c)
+	trusting.TrustIndex = true
+	want(t, trusting, Request{Name: "x", URLs: []string{url}, MD5: md5hex("other")}, "right")
+	if _, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{url}, MD5: md5hex("other")}); !isA[*ChecksumError](err) {
+		t.Error(err)
+	}
+	want(t, trusting, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}, "right")
+	if count() != 2 {
+		t.Errorf("%d requests", count())
 	}
 }
 

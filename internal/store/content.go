@@ -65,6 +65,11 @@ type content struct {
 	tags   []byte // authentication codes of the pieces of file
 }
 
+// bufferSize is what is hashed at once: a multiple of pieceSize, and no less than inMemory.
+const bufferSize = 4 * pieceSize
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 // errChanged is returned by reads of a file that is no longer what was hashed.
 var errChanged = errors.New("it was changed while it was in use")
 
@@ -80,9 +85,10 @@ func hashFile(f *os.File, owner io.Closer, also hash.Hash) (*content, error) {
 	if c.key, err = cipher.NewGCM(block); err != nil {
 		return nil, err
 	}
-	buf := make([]byte, 16*pieceSize)
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
 	for {
-		n, err := f.ReadAt(buf, c.size)
+		n, err := f.ReadAt(buf[:], c.size)
 		c.add(buf[:n], sum, also)
 		if errors.Is(err, io.EOF) {
 			break
@@ -104,10 +110,11 @@ func (c *content) add(b []byte, sum, also hash.Hash) {
 	if also != nil {
 		other.Go(func() { also.Write(b) })
 	}
-	sum.Write(b)
+	tag := make([]byte, 0, c.key.Overhead()) // Seal would copy all tags to add one
 	for at := 0; at < len(b); at += pieceSize {
 		piece := b[at:min(at+pieceSize, len(b))]
-		c.tags = c.key.Seal(c.tags, c.nonce(c.size), nil, piece)
+		sum.Write(piece)
+		c.tags = append(c.tags, c.key.Seal(tag[:0], c.nonce(c.size), nil, piece)...)
 		c.size += int64(len(piece))
 	}
 	other.Wait()
@@ -124,7 +131,7 @@ func (c *content) ReadAt(b []byte, off int64) (n int, err error) {
 		return bytes.NewReader(c.text).ReadAt(b, off)
 	}
 	for n < len(b) && off < c.size {
-		m, err := c.readPiece(b[n:], off)
+		m, err := c.readSome(b[n:], off)
 		if err != nil {
 			return n, fmt.Errorf("read %s: %w", c.file.Name(), err)
 		}
@@ -136,33 +143,40 @@ func (c *content) ReadAt(b []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// pieces are buffers for pieces of which only a part is wanted.
-var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
-
-// readPiece reads from off to the end of its piece, or until b is full.
-func (c *content) readPiece(b []byte, off int64) (int, error) {
+// readSome reads the whole pieces from off on that b has room for, or else a part of one.
+func (c *content) readSome(b []byte, off int64) (int, error) {
 	start := off - off%pieceSize
-	size := min(pieceSize, c.size-start)
-	if off == start && int64(len(b)) >= size { // no copy
-		return int(size), c.authentic(b[:size], start)
+	if room := min(int64(len(b)), c.size-off); off == start {
+		if off+room < c.size {
+			room -= room % pieceSize
+		}
+		if room > 0 {
+			return int(room), c.authentic(b[:room], start)
+		}
 	}
 	buf := pieces.Get().(*[pieceSize]byte)
 	defer pieces.Put(buf)
-	if err := c.authentic(buf[:size], start); err != nil {
+	piece := buf[:min(pieceSize, c.size-start)]
+	if err := c.authentic(piece, start); err != nil {
 		return 0, err
 	}
-	return copy(b, buf[off-start:size]), nil
+	return copy(b, piece[off-start:]), nil
 }
 
-// authentic fills b with the piece at start, if it still is what was hashed.
+// pieces are buffers for pieces of which only a part is wanted.
+var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+
+// authentic fills b with the pieces from start on, if they still are what was hashed.
 func (c *content) authentic(b []byte, start int64) error {
 	if _, err := c.file.ReadAt(b, start); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	size := int64(c.key.Overhead())
-	at := start / pieceSize * size
-	if _, err := c.key.Open(nil, c.nonce(start), c.tags[at:at+size], b); err != nil {
-		return errChanged
+	for tag := int64(c.key.Overhead()); len(b) > 0; start += pieceSize {
+		at, piece := start/pieceSize*tag, b[:min(pieceSize, len(b))]
+		if _, err := c.key.Open(nil, c.nonce(start), c.tags[at:at+tag], piece); err != nil {
+			return errChanged
+		}
+		b = b[len(piece):]
 	}
 	return nil
 }
