@@ -4,7 +4,7 @@
 // server.cfg holds secrets: the pre-shared key of all machines and the password of the message
 // broker. The package never logs or prints them; [Rendered] prints as REDACTED. It does not write
 // facts.yaml, which the client inside the image renews before each check-in. Start reading at [Default],
-// [Config.Render] and [Stage].
+// [Config.Render], [Stage] and [Lint].
 package mcoconfig
 
 import (
@@ -16,6 +16,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"mkbuild/internal/overlay"
 )
 
 // The secrets that MCollective's and Razor's documentation print, known to everybody.
@@ -149,14 +151,28 @@ func (c *Config) Apply(values map[string]*string) error {
 	return nil
 }
 
+// Fit leaves out keys of the document that the MCollective in src, a source archive, ignores or does not
+// know; those that the user set stay.
+func (c *Config) Fit(src *overlay.Tree) {
+	known := readConfigRB(source(src, "lib/mcollective/config.rb"), nil)
+	if known == nil {
+		return
+	}
+	for key := range c.values {
+		if rule := known.takes(key); !c.own[key] && (rule == nil || rule.ignored) {
+			delete(c.values, key)
+		}
+	}
+}
+
 // connector returns the name of the connector in lower case: MCollective ignores case there.
 func (c *Config) connector() string { return strings.ToLower(c.values["connector"]) }
 
-// Values returns the keys and values that are rendered. With another connector than stomp, the
-// document's plugin.stomp.* are not among them; those that the user set are.
+// Values returns the keys and values that are rendered. With another connector than stomp, or with a
+// pool of brokers, the document's plugin.stomp.* are not among them; those that the user set are.
 func (c *Config) Values() map[string]string {
 	out := maps.Clone(c.values)
-	if c.connector() == "stomp" {
+	if _, pooled := c.values["plugin.stomp.pool.size"]; c.connector() == "stomp" && !pooled {
 		return out
 	}
 	for key := range c.values {

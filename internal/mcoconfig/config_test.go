@@ -135,6 +135,29 @@ plugin.X.vhost = /mcollective
 	}
 }
 
+// TestRenderPoolOf1 has the brokers of a pool as MCollective 1.x calls them.
+func TestRenderPoolOf1(t *testing.T) {
+	t.Parallel()
+	got := string(apply(t, "plugin.stomp.pool.size=2", "plugin.stomp.pool.host2=b", "plugin.stomp.pool.password1=p", "plugin.stomp.pool.user1=u",
+		"plugin.stomp.pool.host1=a", "plugin.stomp.pool.port1=1", "plugin.stomp.pool.host10=j", "plugin.stomp.pool.randomize=1").Render())
+	want := `connector = stomp
+
+plugin.stomp.pool.size = 2
+plugin.stomp.pool.host1 = a
+plugin.stomp.pool.port1 = 1
+plugin.stomp.pool.user1 = u
+plugin.stomp.pool.password1 = p
+plugin.stomp.pool.host2 = b
+plugin.stomp.pool.host10 = j
+plugin.stomp.pool.randomize = 1
+
+# Facts
+`
+	if !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
+	}
+}
+
 func TestRenderOwnStompKeysStay(t *testing.T) {
 	t.Parallel()
 	got := string(apply(t, "connector=rabbitmq", "plugin.stomp.host=mine").Render())
@@ -185,6 +208,8 @@ func TestIsSample(t *testing.T) {
 		{[]string{"plugin.psk=mine", "plugin.stomp.password=mine"}, false},
 		{[]string{"plugin.psk", "plugin.stomp.password"}, false},
 		{[]string{"plugin.psk=mine", "connector=rabbitmq"}, false},
+		{[]string{"plugin.psk=mine", "plugin.stomp.pool.size=1"}, false}, // the password of the document is not read
+		{[]string{"plugin.psk=mine", "plugin.stomp.pool.size=1", "plugin.stomp.password=" + samplePassword}, true},
 		{[]string{"plugin.psk=mine", "connector=rabbitmq", "plugin.rabbitmq.pool.1.password=" + samplePassword}, true},
 	}
 	for _, tc := range tests {

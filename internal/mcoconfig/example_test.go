@@ -13,10 +13,8 @@ func Example() {
 		return
 	}
 	fmt.Println(c.Render())
-	for _, f := range c.Lint(nil) {
-		fmt.Println(f)
-	}
+	fmt.Println(c.IsSample(), c.Values()["plugin.stomp.host"])
 	// Output:
 	// REDACTED
-	// plugin.stomp.password: is the password that the documentation publishes
+	// true ubuntu-server
 }

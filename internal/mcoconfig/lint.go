@@ -1,9 +1,12 @@
 package mcoconfig
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"path"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mkbuild/internal/overlay"
@@ -16,7 +19,7 @@ const maxPool = 64
 type Finding struct {
 	// Key is the key that the finding is about.
 	Key string
-	// Text is a sentence, without the key.
+	// Text is what is wrong with it, and what to do about it; without the key.
 	Text string
 	// Sample marks the use of a published secret.
 	Sample bool
@@ -25,110 +28,185 @@ type Finding struct {
 // String returns "key: text".
 func (f Finding) String() string { return f.Key + ": " + f.Text }
 
-// Lint looks for secrets that everybody knows, keys that the connector needs or does not read, and a
-// libdir that the image does not have. image is a tree with MCollective in it, such as [Stage] returns;
-// nil leaves that check out. Findings come in a fixed order.
-func (c *Config) Lint(image *overlay.Tree) []Finding {
-	values := c.Values()
-	out := lintSecrets(values)
-	out = append(out, c.lintConnector(values)...)
-	return append(out, lintLibdir(values["libdir"], image)...)
+// Lint judges the server.cfg of an image by the MCollective in the same image: its config.rb says which
+// keys it knows and how it reads them, its folders which plugins there are, and those what they ask for.
+// has reports whether Ruby finds a library there; nil leaves libraries out.
+//
+// What a daemon stumbles on is a finding, and so is what cannot be judged. Findings come in a fixed
+// order. An image without MCollective or server.cfg has none.
+func Lint(image *overlay.Tree, has func(feature string) bool) []Finding {
+	home, err := image.Resolve(linkPath)
+	if e := image.Get(home); err != nil || e == nil || !e.IsDir() {
+		return nil
+	}
+	l := &linter{
+		image: image, home: home, has: has, values: map[string]string{},
+		version: "MCollective " + strings.TrimPrefix(path.Base(home), "mcollective-"), visited: map[string]bool{},
+	}
+	cfg := source(image, ServerCfg)
+	if cfg == "" {
+		return nil
+	}
+	l.boolean = readTruth(methodBody(source(image, home+"/lib/mcollective/util.rb"), "str_to_bool"))
+	l.config = readConfigRB(source(image, home+"/lib/mcollective/config.rb"), l.boolean)
+	keys := l.readCfg(cfg)
+	l.secrets()
+	l.libdir()
+	if l.config == nil {
+		l.add("server.cfg", "its keys and plugins are not judged: %s of %s lists no keys in a form that mkbuild can read; compare them with the documentation of that version",
+			"lib/mcollective/config.rb", l.version)
+		return l.found
+	}
+	for _, key := range keys {
+		l.key(key)
+	}
+	l.plugins()
+	l.pluginKeys(keys)
+	return l.found
 }
 
-func lintSecrets(values map[string]string) []Finding {
-	var out []Finding
-	psk, set := values["plugin.psk"]
-	switch {
-	case psk == samplePSK:
-		out = append(out, Finding{Key: "plugin.psk", Text: "is the key that the documentation publishes: anyone can command these machines", Sample: true})
-	case !set && strings.EqualFold(values["securityprovider"], "psk"):
-		out = append(out, Finding{Key: "plugin.psk", Text: "is missing: mcollectived does not start with securityprovider psk"})
-	}
-	var passwords []string
-	for key, v := range values {
-		if strings.HasSuffix(key, ".password") && v == samplePassword {
-			passwords = append(passwords, key)
-		}
-	}
-	slices.Sort(passwords)
-	for _, key := range passwords {
-		out = append(out, Finding{Key: key, Text: "is the password that the documentation publishes", Sample: true})
-	}
-	return out
+// linter judges one server.cfg.
+type linter struct {
+	image   *overlay.Tree
+	home    string // of MCollective: "usr/local/tce.installed/mcollective-1.2.1"
+	version string // "MCollective 1.2.1"
+	has     func(string) bool
+	config  *configRB
+	boolean *truth            // of str_to_bool
+	values  map[string]string // of server.cfg and of the files in plugin.d
+	dirs    []string          // where plugins and libraries are looked for
+	visited map[string]bool   // files and libraries whose needs were looked at
+	found   []Finding
 }
 
-// lintConnector checks that the connector finds what it reads.
-func (c *Config) lintConnector(values map[string]string) []Finding {
-	name := c.connector()
-	if name == "" {
-		return []Finding{{Key: "connector", Text: "is missing: MCollective takes activemq then"}}
-	}
-	if !slices.Contains(connectors(), name) {
-		return []Finding{{Key: "connector", Text: "is none of " + strings.Join(connectors(), ", ") + ": its keys are not checked"}}
-	}
-	out := lintPools(name, values)
-	var unread []string
-	for key := range values {
-		for _, other := range connectors() {
-			if other != name && strings.HasPrefix(key, "plugin."+other+".") {
-				unread = append(unread, key)
+func (l *linter) add(key, format string, args ...any) {
+	l.found = append(l.found, Finding{Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// settingLine is what MCollective takes for a setting; lines that begin with "#" are comments.
+var settingLine = regexp.MustCompile(`^(.+?)\s*=\s*(.+)$`)
+
+// readCfg reads server.cfg, and returns its keys in order. Files in plugin.d add the settings of the
+// plugin that they are named for.
+func (l *linter) readCfg(cfg string) []string {
+	var keys []string
+	take := func(text, prefix string) {
+		for line := range strings.Lines(text) {
+			line = strings.TrimRight(line, " \t\r\n\f\v")
+			if m := settingLine.FindStringSubmatch(line); m != nil && line[0] != '#' {
+				if l.config == nil || l.config.strips || prefix != "" {
+					m[1] = strings.TrimSpace(m[1])
+				}
+				l.values[prefix+m[1]] = m[2]
+				if prefix == "" && !slices.Contains(keys, m[1]) {
+					keys = append(keys, m[1])
+				}
 			}
 		}
 	}
-	slices.Sort(unread)
-	for _, key := range unread {
-		out = append(out, Finding{Key: key, Text: "is not read: the connector is " + name})
+	take(cfg, "")
+	for _, e := range l.image.Children(configDir + "/plugin.d") {
+		if name, ok := strings.CutSuffix(path.Base(e.Path), ".cfg"); ok {
+			take(source(l.image, e.Path), "plugin."+name+".")
+		}
 	}
-	return out
+	slices.Sort(keys)
+	return keys
 }
 
-// lintPools checks the brokers. The stomp connector takes a single one or a pool, the others a pool.
-// The port has a default.
-func lintPools(name string, values map[string]string) []Finding {
-	prefix := "plugin." + name + "."
-	size, pooled := values[prefix+"pool.size"]
-	if name == "stomp" && !pooled {
-		return missing(values, prefix, "host", "user", "password")
+func (l *linter) secrets() {
+	if l.values["plugin.psk"] == samplePSK {
+		l.found = append(l.found, Finding{Key: "plugin.psk", Text: "is the key that the documentation publishes: anyone can command these machines; set it from {env: NAME} or {file: PATH}", Sample: true})
 	}
-	n, err := strconv.Atoi(size)
-	if err != nil || n < 1 || n > maxPool {
-		text := fmt.Sprintf("is no number from 1 to %d: the connector %s takes its brokers from a pool", maxPool, name)
-		return []Finding{{Key: prefix + "pool.size", Text: text}}
+	for _, key := range slices.Sorted(maps.Keys(l.values)) {
+		if strings.HasSuffix(key, ".password") && l.values[key] == samplePassword {
+			l.found = append(l.found, Finding{Key: key, Text: "is the password that the documentation publishes; set it from {env: NAME} or {file: PATH}", Sample: true})
+		}
 	}
-	var out []Finding
-	for i := 1; i <= n; i++ {
-		out = append(out, missing(values, fmt.Sprintf("%spool.%d.", prefix, i), "host", "user", "password")...)
-	}
-	return out
 }
 
-func missing(values map[string]string, prefix string, keys ...string) []Finding {
-	var out []Finding
-	for _, key := range keys {
-		if values[prefix+key] == "" {
-			out = append(out, Finding{Key: prefix + key, Text: "is missing: the connector needs it"})
+// libdir looks up each directory of libdir, which may be several with ":" between them.
+func (l *linter) libdir() {
+	value := l.values["libdir"]
+	if value == "" {
+		l.add("libdir", "is missing: mcollectived finds no plugins; set it to /usr/local/mcollective/plugins")
+	}
+	for _, dir := range strings.Split(value, ":") {
+		e, err := l.image.Lookup(dir)
+		switch {
+		case dir == "":
+		case !strings.HasPrefix(dir, "/"):
+			l.add("libdir", "has %q, which is not absolute; write it with a / in front", dir)
+		case err != nil || !e.IsDir():
+			l.add("libdir", "has %s, which is no directory of the image; set it to /usr/local/mcollective/plugins, or add the directory by `overlay`", dir)
+		default:
+			l.dirs = append(l.dirs, e.Path)
 		}
 	}
-	return out
+	l.dirs = append(l.dirs, l.home+"/lib")
 }
 
-// lintLibdir looks up each directory of libdir, which may be several with ":" between them.
-func lintLibdir(libdir string, image *overlay.Tree) []Finding {
-	if libdir == "" {
-		return []Finding{{Key: "libdir", Text: "is missing: mcollectived finds no plugins"}}
+// key judges one key by config.rb.
+func (l *linter) key(key string) {
+	rule, value := l.config.takes(key), l.values[key]
+	switch {
+	case rule == nil && l.config.closed:
+		l.add(key, "is unknown to %s, which ends at it; correct its name under mcollective.server, or remove it", l.version)
+	case rule == nil:
+		l.add(key, "is unknown to %s; correct its name under mcollective.server, or remove it", l.version)
+	case rule.ignored:
+		l.add(key, "is ignored by %s; remove it from mcollective.server", l.version)
+	case rule.truth != nil:
+		l.boolValue(key, rule.truth)
+	case key == "loglevel" && !slices.Contains(logLevels, value):
+		l.add(key, "is none of %s: everything is logged; choose one of them", strings.Join(logLevels, ", "))
+	case rule.number != noNumber && !numberForms[rule.number].MatchString(value):
+		if rule.number == looseNumber {
+			l.add(key, "is no whole number: %s reads its first digits, or 0; write digits alone", l.version)
+		} else {
+			l.add(key, "is no number: %s ends at it; write digits alone", l.version)
+		}
 	}
-	var out []Finding
-	for _, dir := range strings.Split(libdir, ":") {
-		if !strings.HasPrefix(dir, "/") {
-			out = append(out, Finding{Key: "libdir", Text: fmt.Sprintf("has %q, which is not absolute", dir)})
-			continue
-		}
-		if image == nil {
-			continue
-		}
-		if e, err := image.Lookup(dir); err != nil || !e.IsDir() {
-			out = append(out, Finding{Key: "libdir", Text: fmt.Sprintf("has %s, which is no directory of the image", dir)})
-		}
+}
+
+// logLevels are those of every release.
+var logLevels = []string{"fatal", "error", "warn", "info", "debug"}
+
+// numberForms are what Ruby's to_i takes whole, and what Integer and Float take at all.
+var numberForms = map[numberRule]*regexp.Regexp{
+	looseNumber: regexp.MustCompile(`^[+-]?[0-9]+$`),
+	strictInt:   regexp.MustCompile(`^[+-]?(0|[1-9](_?[0-9])*|0_?[0-7](_?[0-7])*|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+)$`),
+	strictFloat: regexp.MustCompile(`^[+-]?[0-9](_?[0-9])*(\.[0-9](_?[0-9])*)?([eE][+-]?[0-9]+)?$`),
+}
+
+// intents are what people mean by the values of booleans.
+var intents = map[string]bool{
+	"1": true, "y": true, "yes": true, "t": true, "true": true, "on": true,
+	"0": false, "n": false, "no": false, "f": false, "false": false, "off": false,
+}
+
+// boolValue judges the value of a boolean: is it read as it is meant?
+func (l *linter) boolValue(key string, t *truth) {
+	value := l.values[key]
+	meant, clear := intents[strings.ToLower(value)]
+	got := t.yes.MatchString(value)
+	switch {
+	case !got && t.no != nil && !t.no.MatchString(value) && t.raises:
+		l.add(key, "is neither true nor false to %s, which ends at it; write 1 or 0", l.version)
+	case !got && t.no != nil && !t.no.MatchString(value):
+		l.add(key, "is neither true nor false to %s, which takes its default then; write 1 or 0", l.version)
+	case !clear || meant != got:
+		l.add(key, "is read as %t by %s; write 1 or 0", got, l.version)
 	}
-	return out
+}
+
+// on reports whether a boolean key is set and read as true.
+func (l *linter) on(key string) bool {
+	rule := l.config.takes(key)
+	return rule != nil && rule.truth != nil && rule.truth.yes.MatchString(l.values[key])
+}
+
+// setting returns a value in lower case, or the default of config.rb.
+func (l *linter) setting(key string) string {
+	return strings.ToLower(cmp.Or(l.values[key], l.config.defaults[key]))
 }

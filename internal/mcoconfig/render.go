@@ -102,7 +102,10 @@ func rankOf(name string) rank {
 	}
 	r := rank{pool: last - 1, part: last}
 	if rest, ok := strings.CutPrefix(name, "pool."); ok {
-		number, part, _ := strings.Cut(rest, ".")
+		number, part, _ := strings.Cut(rest, ".") // 1.host in 2.x, host1 in 1.x
+		if letters := strings.TrimRight(rest, "0123456789"); part == "" {
+			number, part = rest[len(letters):], letters
+		}
 		if n, err := strconv.Atoi(number); err == nil && n > 0 && n < last-1 {
 			r.pool, name = n, part
 		}

@@ -36,8 +36,9 @@ var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]{0,63}$`)
 //	/usr/local/etc/mcollective/server.cfg               cfg, 0640
 //
 // The daemon is mcollectived.rb in 1.x and bin/mcollectived in 2.x; with neither Stage fails with
-// [ErrNotMCollective]. Plugins lie in plugins/mcollective of either, so that the libdir
-// /usr/local/mcollective/plugins fits both. facts.yaml is not made: the client writes it.
+// [ErrNotMCollective]. Plugins lie in plugins/mcollective, so that the libdir /usr/local/mcollective/plugins
+// fits; from 2.8 on they lie in lib, and the folder is made, for those of the user. facts.yaml is not made:
+// the client writes it.
 func Stage(src *overlay.Tree, version string, cfg []byte) (*overlay.Tree, error) {
 	if !versionForm.MatchString(version) {
 		return nil, fmt.Errorf("stage mcollective: version %.64q cannot name a directory", version)
@@ -51,12 +52,16 @@ func Stage(src *overlay.Tree, version string, cfg []byte) (*overlay.Tree, error)
 	if err := copySource(out, src, home, daemon); err != nil {
 		return nil, fmt.Errorf("stage mcollective %s: %w", version, err)
 	}
-	for _, e := range []overlay.Entry{
+	own := []overlay.Entry{
 		overlay.Symlink(linkPath, "/"+home),
 		overlay.Symlink(daemonLink, "/"+linkPath+"/"+daemon),
 		overlay.Dir(configDir, 0o755),
 		overlay.File(ServerCfg, 0o640, slices.Clone(cfg)),
-	} {
+	}
+	if src.Get("plugins") == nil {
+		own = append(own, overlay.Dir(home+"/plugins", 0o755), overlay.Dir(home+"/plugins/mcollective", 0o755))
+	}
+	for _, e := range own {
 		e.Origin = "mkbuild"
 		if err := out.Put(e); err != nil {
 			return nil, fmt.Errorf("stage mcollective %s: %w", version, err)

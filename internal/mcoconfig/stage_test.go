@@ -84,6 +84,9 @@ func TestStage2(t *testing.T) {
 	if e, err := tree.Lookup("usr/local/sbin/mcollectived"); err != nil || e.Perm() != 0o755 {
 		t.Errorf("the daemon is not executable: %v", err)
 	}
+	if e, err := tree.Lookup("usr/local/mcollective/plugins/mcollective"); err != nil || !e.IsDir() || e.Perm() != 0o755 {
+		t.Errorf("the folder that libdir names is missing: %v", err)
+	}
 }
 
 func TestStageErrors(t *testing.T) {
@@ -112,58 +115,5 @@ func TestStageErrors(t *testing.T) {
 				t.Errorf("got %v, %v, want %v with %q", tree, err, tc.want, tc.text)
 			}
 		})
-	}
-}
-
-func TestLint(t *testing.T) {
-	t.Parallel()
-	image, err := Stage(sourceTree(t, overlay.File("mcollectived.rb", 0o755, nil), overlay.Dir("plugins", 0o755)), "1.2.1", nil)
-	testkit.Must(t, err)
-	good := []string{"plugin.psk=hunter2", "plugin.stomp.password=hunter2"}
-	rabbit := append(good[:1:1], "connector=RabbitMQ", "plugin.rabbitmq.pool.size=1", "plugin.rabbitmq.pool.1.host=mq",
-		"plugin.rabbitmq.pool.1.user=u", "plugin.rabbitmq.pool.1.password=hunter2")
-	tests := []struct {
-		name     string
-		settings []string
-		want     []string // keys
-	}{
-		{"document", nil, []string{"plugin.psk", "plugin.stomp.password"}},
-		{"good", good, nil},
-		{"good rabbitmq", rabbit, nil},
-		{"no psk", append(good[:2:2], "plugin.psk"), []string{"plugin.psk"}},
-		{"other security", append(good[:2:2], "plugin.psk", "securityprovider=ssl"), nil},
-		{"stomp keys", append(good[:2:2], "plugin.stomp.host", "plugin.stomp.user", "plugin.stomp.port"), []string{"plugin.stomp.host", "plugin.stomp.user"}},
-		{"no pool", append(good[:1:1], "connector=activemq"), []string{"plugin.activemq.pool.size"}},
-		{"huge pool", append(rabbit[:6:6], "plugin.rabbitmq.pool.size=999999999"), []string{"plugin.rabbitmq.pool.size"}},
-		{
-			"second broker", append(rabbit[:6:6], "plugin.rabbitmq.pool.size=2"),
-			[]string{"plugin.rabbitmq.pool.2.host", "plugin.rabbitmq.pool.2.user", "plugin.rabbitmq.pool.2.password"},
-		},
-		{"unread", append(rabbit[:6:6], "plugin.stomp.host=x"), []string{"plugin.stomp.host"}},
-		{"unknown connector", append(good[:1:1], "connector=nats"), []string{"connector"}},
-		{"no connector", append(good[:1:1], "connector"), []string{"connector"}},
-		{"no libdir", append(good[:2:2], "libdir"), []string{"libdir"}},
-		{"wrong libdir", append(good[:2:2], "libdir=/usr/local/mcollective/plugins:/usr/share/x:y"), []string{"libdir", "libdir"}},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			var keys []string
-			for _, f := range apply(t, tc.settings...).Lint(image) {
-				keys = append(keys, f.Key)
-				if strings.Contains(f.String(), "hunter2") {
-					t.Errorf("shows a secret: %s", f)
-				}
-				if f.Sample != strings.Contains(f.Text, "publishes") {
-					t.Errorf("%s: Sample is %v", f, f.Sample)
-				}
-			}
-			if fmt.Sprint(keys) != fmt.Sprint(tc.want) {
-				t.Errorf("got %v, want %v", keys, tc.want)
-			}
-		})
-	}
-	if got := apply(t, append(good[:2:2], "libdir=/nowhere")...).Lint(nil); len(got) != 0 {
-		t.Errorf("without an image: got %v", got)
 	}
 }

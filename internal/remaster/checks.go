@@ -92,8 +92,11 @@ func (l *layering) sayOfBase(level ui.Level, text string) {
 	l.b.Inputs.Sink.Event(ui.Event{Level: level, Step: "base", Item: l.out.base.Name, Text: text})
 }
 
-// check holds the finished tree against what its profile promises.
+// check holds the finished tree against what its profile promises, and warns of what will not start.
 func (l *layering) check(context.Context) error {
+	if err := l.lintMCollective(); err != nil {
+		return err
+	}
 	if l.out.Plan.Config.Profile != "prod" {
 		return nil
 	}

@@ -178,6 +178,65 @@ func TestMCollective2(t *testing.T) {
 	}
 }
 
+// TestMCollectiveIsJudgedByItsVersion holds the warnings of whole builds: what counts is the archive, the gems
+// and the server.cfg of the finished image.
+func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
+	t.Parallel()
+	dir, own := mirror(t), t.TempDir()
+	writeFile(t, dir+"/archives/mcollective-2.12.5.tgz", tinymirror.Archive("marionette-collective-2.12.5", tinymirror.MCollective("2.12.5")))
+	writeFile(t, own+"/usr/local/etc/mcollective/server.cfg", []byte("libdir = /usr/local/mcollective/plugins\nttl = 60\ntopicprefix = /topic/\n"+
+		"plugin.psk = own\nplugin.yaml = /f\nplugin.stomp.host = h\nplugin.stomp.user = u\nplugin.stomp.password = own\n"))
+	secrets := serverValue(t, "plugin.psk: own, plugin.stomp.password: own")
+	onlyDaemons := func(c *config.Config) { c.Gems.Install = c.Gems.Install[:1] }
+	two := func(c *config.Config) {
+		c.MCollective.Version, c.MCollective.URL = "2.12.5", config.URLs{dir + "/archives/mcollective-{version}.tgz"}
+	}
+	const noStomp = "mcollective server.cfg: connector: /" + mcoHome + "/plugins/mcollective/connector/stomp.rb requires stomp, which neither Ruby nor a gem in the image has: " +
+		"mcollectived ends at once; add the gem stomp to gems.install, or an extension that brings it\n"
+	tests := []struct {
+		name  string
+		edits []func(*config.Config)
+		want  string
+	}{
+		{"good", []func(*config.Config){secrets}, ""},
+		{"gems installed while booting", []func(*config.Config){secrets, func(c *config.Config) { c.Gems.Mode = "boot" }}, ""},
+		{"no gem stomp", []func(*config.Config){secrets, onlyDaemons}, noStomp},
+		{"no gem stomp while booting", []func(*config.Config){secrets, onlyDaemons, func(c *config.Config) { c.Gems.Mode = "boot" }}, noStomp},
+		{
+			"no Ruby", []func(*config.Config){secrets, func(c *config.Config) { c.Extensions, c.RubyGems, c.Gems.Install = []string{"bash"}, nil, nil }},
+			"mcollective mcollectived: it runs on Ruby: find ruby in ",
+		},
+		{
+			"a key of 2.x", []func(*config.Config){serverValue(t, "plugin.psk: own, plugin.stomp.password: own, direct_addressing: 1")},
+			"mcollective server.cfg: direct_addressing: is unknown to MCollective 1.2.1, which ends at it",
+		},
+		{
+			"server.cfg of the user's own", []func(*config.Config){func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: own, Target: "/", Owner: "0:0"}} }},
+			"mcollective server.cfg: ttl: is unknown to MCollective 1.2.1, which ends at it; correct its name under mcollective.server, or remove it\n",
+		},
+		{
+			"2.x", []func(*config.Config){serverValue(t, "plugin.psk: own, connector: rabbitmq, plugin.rabbitmq.pool.size: 1, plugin.rabbitmq.pool.1.host: h, "+
+				"plugin.rabbitmq.pool.1.user: u, plugin.rabbitmq.pool.1.password: own"), two},
+			"mcollective server.cfg: mcollectived: /usr/local/tce.installed/mcollective-2.12.5/lib/mcollective.rb requires json, which neither Ruby nor a gem in the image has: " +
+				"mcollectived ends at once; add the gem json_pure to gems.install\n",
+		},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, _, rec := staged(t, plan(t, dir, append([]func(*config.Config){few}, tc.edits...)...))
+			got := rec.texts(ui.Warning)
+			if strings.HasSuffix(tc.want, "\n") || tc.want == "" {
+				if got != tc.want {
+					t.Errorf("got\n%s\nwant\n%s", got, tc.want)
+				}
+			} else if !strings.HasPrefix(got, tc.want) || strings.Count(got, "\n") != 1 {
+				t.Errorf("got\n%s\nwant one line that begins with\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
 // TestRootOfExtensionIsIgnored: the root of most real extensions is tc's, of some it is 0777.
 func TestRootOfExtensionIsIgnored(t *testing.T) {
 	t.Parallel()

@@ -103,6 +103,7 @@ func (l *layering) mcollective(ctx context.Context) error {
 		return err
 	}
 	staged, err := l.fromArchive(ctx, lock.MCollective, func(src *overlay.Tree) (*overlay.Tree, error) {
+		cfg.Fit(src)
 		return mcoconfig.Stage(src, m.Version, cfg.Render())
 	})
 	if err != nil {
@@ -116,10 +117,27 @@ func (l *layering) mcollective(ctx context.Context) error {
 	if err := l.place("mcollective-"+m.Version, true, staged); err != nil {
 		return err
 	}
-	if err := l.out.layers.AddLastWins(secrets); err != nil {
+	return l.out.layers.AddLastWins(secrets)
+}
+
+// lintMCollective warns of what mcollectived would stumble on in the finished image.
+func (l *layering) lintMCollective() error {
+	if l.out.Plan.Config.MCollective == nil {
+		return nil
+	}
+	gems, err := l.out.inputs.Gems()
+	if err != nil {
 		return err
 	}
-	for _, f := range cfg.Lint(l.out.layers.Merged()) {
+	all := l.out.layers.Merged()
+	var has func(string) bool
+	ruby, err := rubygems.FindRuby(all)
+	if err == nil {
+		has = func(feature string) bool { return ruby.Provides(all, gems, feature) }
+	} else {
+		l.b.say(ui.Warning, "mcollective", "mcollectived", fmt.Sprintf("it runs on Ruby: %v; %s", err, fail.HintOf(err)))
+	}
+	for _, f := range mcoconfig.Lint(all, has) {
 		l.b.say(ui.Warning, "mcollective", "server.cfg", f.String())
 	}
 	return nil

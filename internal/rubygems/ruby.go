@@ -31,6 +31,8 @@ type Ruby struct {
 	SiteLib string
 	// GemDir is RubyGems' default directory: "/usr/local/lib/ruby/gems/1.8".
 	GemDir string
+	// LoadPath are the directories of its libraries: "/usr/local/lib/ruby/1.8/i686-linux".
+	LoadPath []string
 	// RubyGems is the version of RubyGems in the image. When it is empty,
 	// required_rubygems_version of gems is not checked.
 	RubyGems string
@@ -57,6 +59,7 @@ func FindRuby(t *overlay.Tree) (*Ruby, error) {
 			problems = append(problems, fmt.Sprintf("/%s: %v", e.Path, err))
 			continue
 		}
+		ruby.LoadPath = append(ruby.LoadPath, "/"+path.Dir(e.Path)) // of the libraries in C
 		found = append(found, ruby)
 	}
 	return oneRuby(t, found, problems)
@@ -106,9 +109,51 @@ func rubyOf(t *overlay.Tree, c rbconfig) (*Ruby, error) {
 	if e, err := t.Lookup(strings.TrimPrefix(r.Bin, "/")); err != nil || !e.IsRegular() {
 		return nil, fmt.Errorf("its interpreter %s is missing", r.Bin)
 	}
+	for _, key := range []string{
+		"sitelibdir", "sitearchdir", "sitedir", "vendorlibdir", "vendorarchdir", "vendordir", "rubylibdir", "rubyarchdir", "archdir",
+	} {
+		if dir := c.dir(key); dir != "" && !slices.Contains(r.LoadPath, dir) {
+			r.LoadPath = append(r.LoadPath, dir)
+		}
+	}
 	r.GemDir = path.Join(r.RubyLibPrefix, "gems", r.Version)
 	r.Gems = presentGems(t, r.GemDir)
 	return r, nil
+}
+
+// builtIn are libraries without a file: the interpreter of Ruby 1.9 and later has them inside.
+var builtIn = []string{"thread", "enumerator", "rational", "complex", "fiber"}
+
+// Provides reports whether `require feature` ("stomp", "digest/md5") finds a file on the booted system: in
+// Ruby's own directories, in a gem that t, the whole image, holds, or in one of gems, which are installed
+// later. It does not look for what the file itself needs.
+func (r *Ruby) Provides(t *overlay.Tree, gems []*Gem, feature string) bool {
+	in := func(t *overlay.Tree, dir string) bool {
+		for _, ext := range []string{".rb", ".so"} {
+			if e, err := t.Lookup(path.Join(dir, feature+ext)); err == nil && e.IsRegular() {
+				return true
+			}
+		}
+		return false
+	}
+	for _, dir := range r.LoadPath {
+		if in(t, dir) {
+			return true
+		}
+	}
+	for _, home := range t.Children(strings.TrimPrefix(r.GemDir, "/") + "/gems") {
+		if in(t, home.Path+"/lib") {
+			return true
+		}
+	}
+	for _, g := range gems {
+		for _, dir := range g.Metadata.RequirePaths {
+			if in(g.Files, dir) {
+				return true
+			}
+		}
+	}
+	return !strings.HasPrefix(r.Release, "1.8") && slices.Contains(builtIn, feature)
 }
 
 // shebangPath is what the kernel reads from a #! line as one path, and a shell as one word.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,8 +175,45 @@ func TestFindRubyLikeRuby(t *testing.T) {
 			t.Errorf("got %q, Ruby says %q", s, said[i+1])
 		}
 	}
+	for _, dir := range strings.Fields(testkit.Run(t, "ruby", "--disable-gems", "-e", "puts $LOAD_PATH")) {
+		if !slices.Contains(got.LoadPath, dir) {
+			t.Errorf("Ruby looks into %s, which is missing in %q", dir, got.LoadPath)
+		}
+	}
 	if len(got.Gems) != 1 || got.Gems[0].String() != "json-2.6.1" {
 		t.Errorf("default gems: got %v, want json-2.6.1", got.Gems)
+	}
+}
+
+func TestProvides(t *testing.T) {
+	t.Parallel()
+	tree := rubyTree(t, "usr/local/lib/ruby/1.8/i686-linux/rbconfig.rb", rbconfig18, "usr/local/bin/ruby")
+	for _, name := range []string{
+		"usr/local/lib/ruby/1.8/singleton.rb", "usr/local/lib/ruby/1.8/i686-linux/digest/md5.so", "usr/local/lib/ruby/site_ruby/1.8/rubygems.rb",
+		"usr/local/lib/ruby/gems/1.8/gems/baked-1/lib/baked.rb", "usr/local/lib/ruby/1.8/rss/stomp.rb", "home/tc/lib/elsewhere.rb",
+	} {
+		testkit.Must(t, tree.Put(overlay.File(name, 0o644, nil)))
+	}
+	testkit.Must(t, tree.Put(overlay.Symlink("usr/local/lib/ruby/1.8/linked.rb", "singleton.rb")))
+	testkit.Must(t, tree.Put(overlay.Symlink("usr/local/lib/ruby/1.8/dangling.rb", "gone.rb")))
+	testkit.Must(t, tree.Put(overlay.Dir("usr/local/lib/ruby/1.8/folder.rb", 0o755)))
+	testkit.Must(t, tree.Put(overlay.Dir("usr/local/lib/ruby/gems/1.8/gems/baked-1", 0o755)))
+	gems := []*Gem{
+		mustGem(t, meta("later", "1"), gemFile{name: "lib/later/part.rb"}, gemFile{name: "ext/inner.rb"}),
+		mustGem(t, strings.Replace(meta("odd", "1"), "- lib\n", "- code\n", 1), gemFile{name: "code/odd.rb"}, gemFile{name: "lib/stomp.rb"}),
+	}
+	ruby, err := FindRuby(tree)
+	testkit.Must(t, err)
+	for feature, want := range map[string]bool{
+		"singleton": true, "digest/md5": true, "rubygems": true, "baked": true, "linked": true, "later/part": true, "odd": true,
+		"stomp": false, "elsewhere": false, "dangling": false, "folder": false, "inner": false, "digest": false, "thread": false, "": false,
+	} {
+		if got := ruby.Provides(tree, gems, feature); got != want {
+			t.Errorf("%q: got %v, want %v", feature, got, want)
+		}
+	}
+	if ruby.Release = "1.9.3"; !ruby.Provides(tree, nil, "thread") || ruby.Provides(tree, nil, "later/part") {
+		t.Error("1.9 has thread inside, and no gem")
 	}
 }
 

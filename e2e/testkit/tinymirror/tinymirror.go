@@ -66,8 +66,8 @@ func Make(dir string) error {
 	files := map[string][]byte{
 		"4.x/x86/archive/4.5.2/Core-4.5.2.iso":    core,
 		"4.x/x86/release/Core-4.7.7.iso":          core,
-		"archives/rubygems-1.8.15.tgz":            archive("rubygems-1.8.15", map[string]string{"setup.rb": "# setup\n", "bin/gem": "#!/usr/bin/env ruby\nrequire 'rubygems'\n", "lib/rubygems.rb": "module Gem\n  VERSION = '1.8.15'\nend\n", "lib/rubygems/version.rb": "# v\n"}),
-		"archives/mcollective-1.2.1.tgz":          archive("mcollective-1.2.1", map[string]string{"mcollectived.rb": "#!/usr/bin/env ruby\n", "lib/mcollective.rb": "# m\n", "plugins/mcollective/agent/rpcutil.rb": "# a\n"}),
+		"archives/rubygems-1.8.15.tgz":            Archive("rubygems-1.8.15", map[string]string{"setup.rb": "# setup\n", "bin/gem": "#!/usr/bin/env ruby\nrequire 'rubygems'\n", "lib/rubygems.rb": "module Gem\n  VERSION = '1.8.15'\nend\n", "lib/rubygems/version.rb": "# v\n"}),
+		"archives/mcollective-1.2.1.tgz":          Archive("mcollective-1.2.1", MCollective("1.2.1")),
 		"archives/daemons-1.1.8.gem":              Gem("daemons", "1.1.8", nil),
 		"archives/stomp-1.2.0.gem":                Gem("stomp", "1.2.0", []string{"stompcat"}),
 		"mkbuild.yaml":                            []byte(Config),
@@ -256,8 +256,8 @@ func ISOWith(files map[string][]byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// archive is a gzip'd tarball with one top folder, owned by somebody of the world outside.
-func archive(top string, files map[string]string) []byte {
+// Archive is a gzip'd tarball with one top folder, owned by somebody of the world outside.
+func Archive(top string, files map[string]string) []byte {
 	names := make([]string, 0, len(files))
 	for n := range files {
 		names = append(names, n)

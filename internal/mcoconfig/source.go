@@ -1,0 +1,260 @@
+package mcoconfig
+
+import (
+	"regexp"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+// This file reads MCollective's own Ruby files, as far as they follow the forms of its releases 1.0 to
+// 2.12: what it cannot read, it does not know, and [Lint] says so.
+
+// maxSource bounds one file; MCollective's largest has 30 KiB.
+const maxSource = 1 << 20
+
+// source returns the text of a file in a tree, or "".
+func source(t *overlay.Tree, name string) string {
+	e, err := t.Lookup(name)
+	if err != nil || !e.IsRegular() {
+		return ""
+	}
+	b, err := e.Content(maxSource)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// configRB is what MCollective's lib/mcollective/config.rb does with the lines of a server.cfg.
+type configRB struct {
+	keys     map[string]*keyRule
+	forms    []*regexp.Regexp  // keys that are taken by their form: plugin.*
+	closed   bool              // any other key ends the daemon
+	strips   bool              // blanks before a key are dropped
+	defaults map[string]string // values of keys that are not set: "connector" is "Stomp"; "" is one that is no text
+}
+
+// keyRule is how the value of a key is read.
+type keyRule struct {
+	truth   *truth // of a boolean
+	number  numberRule
+	ignored bool // read and thrown away, with a warning in the daemon's log
+}
+
+type numberRule int
+
+const (
+	noNumber    numberRule = iota
+	looseNumber            // digits at the start count, else it is 0
+	strictInt              // anything else ends the daemon
+	strictFloat
+)
+
+var (
+	whenForm    = regexp.MustCompile(`^([ \t]*)when[ \t]+(\S.*)$`)
+	literalForm = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|/((?:[^/\\]|\\.)+)/([a-z]*)`)
+	defaultForm = regexp.MustCompile(`^[ \t]*@(\w+)[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|(\S.*))$`)
+	defForm     = regexp.MustCompile(`^([ \t]*)def[ \t]+(?:self\.)?([\w?!]+)`)
+)
+
+// readConfigRB reads config.rb; boolean is how str_to_bool reads a value, or nil. It returns nil for a text
+// that has no list of keys.
+func readConfigRB(text string, boolean *truth) *configRB {
+	c := &configRB{keys: map[string]*keyRule{}, defaults: map[string]string{}, strips: strings.Contains(text, "key = $1.strip")}
+	rule, indent, other := (*keyRule)(nil), "", false
+	for _, line := range methodBody(text, "loadconfig") {
+		switch m := whenForm.FindStringSubmatch(line); {
+		case m != nil && (indent == "" || m[1] == indent):
+			rule, indent = &keyRule{}, m[1]
+			c.take(m[2], rule)
+		case rule != nil && line == indent+"else":
+			rule, other = nil, true
+		case rule != nil:
+			rule.learn(line, boolean)
+		case other && strings.TrimSpace(line) != "":
+			c.closed, other = strings.Contains(line, "raise"), false
+		}
+	}
+	if len(c.keys) == 0 {
+		return nil
+	}
+	for _, line := range methodBody(text, "set_config_defaults") {
+		if m := defaultForm.FindStringSubmatch(line); m != nil && m[4] != "nil" {
+			c.defaults[m[1]] = m[2] + m[3]
+		}
+	}
+	return c
+}
+
+// take adds the literals of a when line: texts, and regular expressions.
+func (c *configRB) take(list string, rule *keyRule) {
+	for _, m := range literalForm.FindAllStringSubmatch(list, -1) {
+		if m[3] == "" {
+			c.keys[m[1]+m[2]] = rule
+		} else if re := rubyRegexp(m[3], m[4]); re != nil {
+			c.forms = append(c.forms, re)
+		}
+	}
+}
+
+// learn takes what a line below a when line says about the value.
+func (r *keyRule) learn(line string, boolean *truth) {
+	switch m := literalForm.FindStringSubmatch(line); {
+	case strings.Contains(line, "deprecated"):
+		r.ignored = true
+	case strings.Contains(line, "str_to_bool("):
+		r.truth = boolean
+	case m != nil && m[3] != "" && strings.Contains(line, "=~") && strings.Contains(line, "= true"):
+		r.truth = &truth{yes: rubyRegexp(m[3], m[4])}
+	case strings.Contains(line, "Integer("):
+		r.number = strictInt
+	case strings.Contains(line, "Float("):
+		r.number = strictFloat
+	case strings.Contains(line, ".to_i"):
+		r.number = looseNumber
+	}
+}
+
+// takes returns the rule of a key, or nil for one that config.rb does not know.
+func (c *configRB) takes(key string) *keyRule {
+	if r := c.keys[key]; r != nil {
+		return r
+	}
+	for _, re := range c.forms {
+		if re.MatchString(key) {
+			return &keyRule{}
+		}
+	}
+	return nil
+}
+
+// truth is how a piece of Ruby reads a boolean.
+type truth struct {
+	yes, no *regexp.Regexp // no is nil where everything else is false
+	raises  bool           // what is neither ends the daemon; otherwise the default counts
+}
+
+// readTruth reads a method that holds its argument against a regular expression for true and another one
+// for false. It returns nil when it finds no two.
+func readTruth(body []string) *truth {
+	t := &truth{}
+	var last *regexp.Regexp
+	for _, line := range body {
+		if m := literalForm.FindStringSubmatch(line); m != nil && m[3] != "" {
+			last = rubyRegexp(m[3], m[4])
+		}
+		switch strings.Join(strings.Fields(line), " ") {
+		case "return true":
+			t.yes = last
+		case "return false":
+			t.no = last
+		}
+		t.raises = t.raises || strings.Contains(line, "raise")
+	}
+	if t.yes == nil || t.no == nil {
+		return nil
+	}
+	return t
+}
+
+// rubyRegexp compiles a regular expression of Ruby, or returns nil for one that Go does not know.
+func rubyRegexp(body, options string) *regexp.Regexp {
+	flags := "m" // ^ and $ are those of a line
+	switch options {
+	case "":
+	case "i":
+		flags += "i"
+	default:
+		return nil
+	}
+	re, err := regexp.Compile("(?" + flags + ")" + body)
+	if err != nil {
+		return nil
+	}
+	return re
+}
+
+// methodBody returns the lines of a method: those up to an end as far to the left as its def.
+func methodBody(text, name string) []string {
+	var body []string
+	indent, inside := "", false
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \t\r\n")
+		if m := defForm.FindStringSubmatch(line); m != nil && !inside {
+			indent, inside = m[1], m[2] == name
+			continue
+		}
+		if inside && line == indent+"end" {
+			return body
+		}
+		if inside && !strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") {
+			body = append(body, line)
+		}
+	}
+	return body
+}
+
+// option is a plugin.* setting that a file of MCollective asks for, without "plugin.".
+type option struct {
+	name     string // "stomp.pool.host#{poolnum}"
+	form     *regexp.Regexp
+	needed   bool // a call that fails without it
+	boolean  bool
+	prompted bool // a login whose default is what the user typed in: nothing, in a daemon
+}
+
+var (
+	optionForm  = regexp.MustCompile(`get_(env_or_|bool_)?option\(\s*(?:["'][A-Z_]+["']\s*,\s*)?["']([^"']+)["']\s*([,)])\s*(\w*)`)
+	settingForm = regexp.MustCompile(`pluginconf(?:\[\s*|\.\w+\??[ (]\s*)["']([^"']+)["']\s*(\]\s*=[^=~])?`)
+	insertForm  = regexp.MustCompile(`#\{[^}]*\}`)
+	raiseForm   = regexp.MustCompile(`raise.*\bunless\b.*pluginconf\.include\?[ (]\s*["']([^"']+)["']`)
+	requireForm = regexp.MustCompile(`(?m)^require[ (]\s*["']([^"'#]+)["']`)
+)
+
+// readOptions lists the settings that a Ruby file asks for.
+func readOptions(text string) []option {
+	var out []option
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") || !strings.Contains(line, "pluginconf") && !strings.Contains(line, "option(") {
+			continue
+		}
+		for _, m := range optionForm.FindAllStringSubmatch(line, -1) {
+			out = append(out, option{
+				name: m[2], needed: m[1] != "bool_" && m[3] == ")", boolean: m[1] == "bool_",
+				prompted: strings.HasPrefix(m[4], "middleware_"),
+			})
+		}
+		for _, m := range settingForm.FindAllStringSubmatch(line, -1) {
+			if m[2] == "" {
+				out = append(out, option{name: m[1]})
+			}
+		}
+		if m := raiseForm.FindStringSubmatch(line); m != nil {
+			out = append(out, option{name: m[1], needed: true})
+		}
+	}
+	for i := range out {
+		pieces := insertForm.Split(out[i].name, -1)
+		for j := range pieces {
+			pieces[j] = regexp.QuoteMeta(pieces[j])
+		}
+		out[i].form = regexp.MustCompile(`^` + strings.Join(pieces, `[^.]+`) + `$`)
+	}
+	return out
+}
+
+// at returns the option's name for one broker of a pool.
+func (o *option) at(broker string) string { return insertForm.ReplaceAllLiteralString(o.name, broker) }
+
+// pooled reports whether the option is one of each broker.
+func (o *option) pooled() bool { return insertForm.MatchString(o.name) }
+
+// readRequires lists what a Ruby file needs before it does anything: its require lines at the left margin.
+func readRequires(text string) []string {
+	var out []string
+	for _, m := range requireForm.FindAllStringSubmatch(text, -1) {
+		out = append(out, strings.TrimSuffix(m[1], ".rb"))
+	}
+	return out
+}
