@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -16,4 +17,19 @@ func WriteFile(t testing.TB, name, content string, perm os.FileMode) {
 	if err := os.WriteFile(name, []byte(content), perm); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Put writes a file, and the folders that it needs.
+func Put(t testing.TB, name string, content []byte) {
+	t.Helper()
+	Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	Must(t, os.WriteFile(name, content, 0o644))
+}
+
+// Read reads a file that has to be there.
+func Read(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	Must(t, err)
+	return b
 }

@@ -6,18 +6,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/events"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/store"
-	"mkbuild/internal/ui"
 )
 
 // isoPath and tczDir are where the miniature mirror keeps its files.
@@ -30,28 +29,7 @@ const (
 // own costs a sync to disk.
 var pristine, warm string // made by TestMain
 
-func TestMain(m *testing.M) { os.Exit(withPristine(m.Run)) }
-
-func withPristine(run func() int) int {
-	dir, err := os.MkdirTemp("", "inputs-*")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	pristine, warm = filepath.Join(dir, "mirror"), filepath.Join(dir, "cache")
-	if err := tinymirror.Make(pristine); err != nil {
-		panic(err)
-	}
-	return run()
-}
-
-// mirror writes a fresh miniature mirror, for a test to break.
-func mirror(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	testkit.Must(t, tinymirror.Make(dir))
-	return dir
-}
+func TestMain(m *testing.M) { os.Exit(tinymirror.Main(m, &pristine, &warm)) }
 
 // edit changes a configuration.
 type edit = func(*config.Config)
@@ -94,34 +72,9 @@ func profileOf(name string) edit { return func(c *config.Config) { c.Profile = n
 
 func missing(names ...string) edit { return func(c *config.Config) { c.Missing = names } }
 
-// recorder keeps events.
-type recorder struct {
-	mu     sync.Mutex
-	events []ui.Event
-}
-
-func (r *recorder) Event(e ui.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-}
-
-// texts returns what was said at a level.
-func (r *recorder) texts(l ui.Level) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var b strings.Builder
-	for _, e := range r.events {
-		if e.Level == l && e.Text != "" {
-			fmt.Fprintf(&b, "%s %s: %s\n", e.Step, e.Item, e.Text)
-		}
-	}
-	return b.String()
-}
-
 // options are those of a cache, quick to give up.
-func options(cache string) (Options, *recorder) {
-	rec := &recorder{}
+func options(cache string) (Options, *events.Recorder) {
+	rec := &events.Recorder{}
 	client := &fetch.Client{Store: &store.Store{Dir: cache}, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}}
 	return Options{Fetch: client, Sink: rec}, rec
 }
@@ -207,19 +160,6 @@ func hintOf(t testing.TB, err error) string {
 	return h
 }
 
-func readFile(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	testkit.Must(t, err)
-	return b
-}
-
-func writeFile(t testing.TB, name string, b []byte) {
-	t.Helper()
-	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
-	testkit.Must(t, os.WriteFile(name, b, 0o644))
-}
-
 // remove takes files away from a mirror.
 func remove(t testing.TB, dir string, names ...string) {
 	t.Helper()
@@ -231,5 +171,5 @@ func remove(t testing.TB, dir string, names ...string) {
 // update gives a file of a mirror other bytes, and the digest that belongs to them.
 func update(t testing.TB, dir, name string) {
 	t.Helper()
-	tinymirror.Publish(t, dir, name, append(readFile(t, filepath.Join(dir, name)), make([]byte, 4096)...))
+	tinymirror.Publish(t, dir, name, append(testkit.Read(t, filepath.Join(dir, name)), make([]byte, 4096)...))
 }

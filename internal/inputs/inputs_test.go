@@ -45,7 +45,7 @@ func TestInputs(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	for _, in := range r.Lock.Inputs {
-		b := readFile(t, in.URL)
+		b := testkit.Read(t, in.URL)
 		if got := fmt.Sprintf("%x", sha256.Sum256(b)); got != in.SHA256 || in.Size != int64(len(b)) || filepath.Base(in.URL) != in.Name {
 			t.Errorf("%+v: the file has %s and %d bytes", in, got, len(b))
 		}
@@ -117,7 +117,7 @@ func TestArchivesOfMirrorOnNetwork(t *testing.T) {
 // another time.
 func TestISOsMirrorComesFirst(t *testing.T) {
 	t.Parallel()
-	other := mirror(t)
+	other := tinymirror.New(t)
 	testkit.Must(t, os.RemoveAll(filepath.Join(other, "4.x/x86/archive")))
 	update(t, other, tczDir+"/dmidecode.tcz")
 	tinymirror.Publish(t, other, tczDir+"/extra.tcz", sqfs.Image([]sqfs.File{sqfs.Reg("usr/local/bin/extra", 0o755, "only there\n")}))
@@ -137,9 +137,9 @@ func TestISOsMirrorComesFirst(t *testing.T) {
 // The 64-bit edition's ISO has another name.
 func TestX86_64(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	testkit.Must(t, os.Rename(filepath.Join(dir, "4.x/x86"), filepath.Join(dir, "4.x/x86_64")))
-	tinymirror.Publish(t, dir, "4.x/x86_64/release/CorePure64-4.5.2.iso", readFile(t, filepath.Join(dir, "4.x/x86_64/archive/4.5.2/Core-4.5.2.iso")))
+	tinymirror.Publish(t, dir, "4.x/x86_64/release/CorePure64-4.5.2.iso", testkit.Read(t, filepath.Join(dir, "4.x/x86_64/archive/4.5.2/Core-4.5.2.iso")))
 	o, _ := options(t.TempDir())
 	r := gathered(t, plan(t, dir, func(c *config.Config) { c.Arch = "x86_64" }), o)
 	if r.Lock.Find(lock.ISO, "CorePure64-4.5.2.iso") == nil || r.Lock.Arch != "x86_64" {
@@ -151,8 +151,8 @@ func TestX86_64(t *testing.T) {
 // is the newest, is never asked for.
 func TestArchivedRelease(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	wrong := append(readFile(t, filepath.Join(dir, isoPath)), make([]byte, 2048)...)
+	dir := tinymirror.New(t)
+	wrong := append(testkit.Read(t, filepath.Join(dir, isoPath)), make([]byte, 2048)...)
 	for _, n := range []string{"release/Core-current.iso", "archive/4.5.2/Core-current.iso", "release/Core-4.7.7.iso"} {
 		tinymirror.Publish(t, dir, "4.x/x86/"+n, wrong)
 	}

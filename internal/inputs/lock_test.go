@@ -39,8 +39,8 @@ func TestResolve(t *testing.T) {
 // The time of a lock is not that of what only another profile has.
 func TestLockHasTheTimeOfItsProfile(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	image := readFile(t, filepath.Join(dir, tczDir, "openssh.tcz"))
+	dir := tinymirror.New(t)
+	image := testkit.Read(t, filepath.Join(dir, tczDir, "openssh.tcz"))
 	binary.LittleEndian.PutUint32(image[8:], 1500000000) // squashfs' superblock: when it was made
 	tinymirror.Publish(t, dir, tczDir+"/openssh.tcz", image)
 	for profile, want := range map[string]int64{"prod": tinymirror.Time, "dev": 1500000000, "debug": 1500000000} {
@@ -55,11 +55,11 @@ func TestLockHasTheTimeOfItsProfile(t *testing.T) {
 // Where the mirror has no ssh server, a prod configuration is locked without it.
 func TestResolveWithoutSSH(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	remove(t, dir, tczDir+"/openssh.tcz", tczDir+"/openssh.tcz.md5.txt")
 	o, rec := options(t.TempDir())
 	l := locked(t, plan(t, dir), o).Lock
-	said := rec.texts(ui.Warning)
+	said := rec.Texts(ui.Warning)
 	if l.Find(lock.TCZ, "openssh.tcz") != nil || l.Find(lock.TCZ, "bash.tcz") == nil || !strings.Contains(said, "resolve openssh.tcz: ") || !strings.Contains(said, "without what the profiles dev and debug need") {
 		t.Errorf("%q, warnings:\n%s", described(l.Inputs), said)
 	}
@@ -71,7 +71,7 @@ func TestResolveWithoutSSH(t *testing.T) {
 // A second lock keeps the pins of the first, whatever upstream has now.
 func TestResolveKeepsPins(t *testing.T) {
 	t.Parallel()
-	dir, cache := mirror(t), t.TempDir()
+	dir, cache := tinymirror.New(t), t.TempDir()
 	o, _ := options(cache)
 	first := locked(t, plan(t, dir, bare("bash", "lshw")), o)
 	update(t, dir, tczDir+"/bash.tcz")
@@ -98,7 +98,7 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	dep := func(file, text string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
-			writeFile(t, filepath.Join(dir, tczDir, file+".dep"), []byte(text))
+			testkit.Put(t, filepath.Join(dir, tczDir, file+".dep"), []byte(text))
 		}
 	}
 	without := func(names ...string) func(*testing.T, string) {
@@ -126,15 +126,15 @@ func TestCheck(t *testing.T) {
 		{"archive gone", without("archives/rubygems-1.8.15.tgz"), nil, []string{"rubygems-1.8.15.tgz: input: locked HASH, now on no mirror"}},
 		{"archive", func(t *testing.T, dir string) {
 			name := filepath.Join(dir, "archives", "mcollective-1.2.1.tgz")
-			text := readFile(t, name)
+			text := testkit.Read(t, name)
 			text[4]++ // gzip's own time
-			writeFile(t, name, text)
+			testkit.Put(t, name, text)
 		}, nil, []string{"mcollective-1.2.1.tgz: sha256"}},
 		{"configuration", func(*testing.T, string) {}, func(c *config.Config) { c.Gems.Install = c.Gems.Install[:1] }, []string{"configuration: digest", "stomp-1.2.0.gem: input: locked HASH, now none"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			dir := mirror(t)
+			dir := tinymirror.New(t)
 			o, _ := options(t.TempDir())
 			o.Lock = locked(t, plan(t, dir), o).Lock
 			tt.change(t, dir)
@@ -163,7 +163,7 @@ func TestCheck(t *testing.T) {
 // An archive that no upstream digest speaks for is asked for again, cached or not, when a lock is made.
 func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	srv := tinymirror.ServeDir(t, dir)
 	p := planAt(t, srv.URL, bare(), func(c *config.Config) {
 		c.Gems.Install = []config.Gem{{Name: "stomp", Version: "1.2.0"}}
@@ -171,7 +171,7 @@ func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	o, _ := options(t.TempDir())
 	first := locked(t, p, o)
 	name := filepath.Join(dir, "archives", "stomp-1.2.0.gem")
-	writeFile(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
+	testkit.Put(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
 	later := time.Unix(2000000000, 0) // Last-Modified counts seconds
 	testkit.Must(t, os.Chtimes(name, later, later))
 	again, _ := options(o.Fetch.Store.Dir)
@@ -190,9 +190,9 @@ func TestLockIsReproducible(t *testing.T) {
 		if _, err := lockOf(t, plan(t, dir)).Save(name); err != nil {
 			t.Fatal(err)
 		}
-		return readFile(t, name)
+		return testkit.Read(t, name)
 	}
-	first := mirror(t)
+	first := tinymirror.New(t)
 	want := text(first)
 	second := t.TempDir()
 	var names []string
@@ -201,7 +201,7 @@ func TestLockIsReproducible(t *testing.T) {
 	}
 	slices.Sort(names)
 	for _, name := range slices.Backward(names) {
-		writeFile(t, filepath.Join(second, name), readFile(t, filepath.Join(first, name)))
+		testkit.Put(t, filepath.Join(second, name), testkit.Read(t, filepath.Join(first, name)))
 	}
 	for _, procs := range []int{1, 8} {
 		before := runtime.GOMAXPROCS(procs)

@@ -23,7 +23,7 @@ func TestMissingExtension(t *testing.T) {
 		o, rec := options(warm)
 		r := gathered(t, plan(t, pristine, bare("bash", "broken-dep"), missing(name)), o)
 		want := "resolve nowhere.tcz: no mirror has it (asked for by broken-dep.tcz → middle.tcz)"
-		if got := rec.texts(ui.Warning); !strings.Contains(got, want) {
+		if got := rec.Texts(ui.Warning); !strings.Contains(got, want) {
 			t.Errorf("warnings:\n%swant %q", got, want)
 		}
 		if want := []string{"ncurses-common.tcz", "ncurses.tcz", "bash.tcz", "middle.tcz", "broken-dep.tcz"}; !slices.Equal(r.Extensions, want) {
@@ -59,7 +59,7 @@ func TestMissingExtensionWithDigest(t *testing.T) {
 // A release that is there, without the digest beside it, is no unknown release.
 func TestISOWithoutDigest(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	remove(t, dir, isoPath+".md5.txt")
 	for name, p := range map[string]*Plan{"disk": plan(t, dir), "http": planAt(t, tinymirror.ServeDir(t, dir).URL)} {
 		err := gatherFails(t, p)
@@ -74,7 +74,7 @@ func TestISOWithoutDigest(t *testing.T) {
 
 func TestUnknownRelease(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	for _, d := range []string{"4.x/x86/archive/4.9", "4.x/x86/archive/4.10", "4.x/x86/archive/4.10rc2", "4.x/x86/archive/4.6"} {
 		testkit.Must(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 	}
@@ -117,7 +117,7 @@ func TestNoAddressTwice(t *testing.T) {
 		if _, err := gather(t, planAt(t, srv.URL, bare("bash"), edit), o); !errors.Is(err, fetch.ErrUnreachable) {
 			t.Errorf("got %v", err)
 		}
-		if got := rec.texts(ui.Warning); strings.Contains(got, "next source") {
+		if got := rec.Texts(ui.Warning); strings.Contains(got, "next source") {
 			t.Errorf("warnings:\n%s", got)
 		}
 	}

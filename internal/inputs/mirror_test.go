@@ -63,7 +63,7 @@ func TestWriteMirrorTwice(t *testing.T) {
 	if d := locked(t, plan(t, dir), o).Lock.DriftFrom(r.Lock); len(d) > 0 {
 		t.Errorf("the mirror differs: %v", d)
 	}
-	writeFile(t, filepath.Join(dir, "mkbuild.yaml"), []byte("release: 4.5.2\n"))
+	testkit.Put(t, filepath.Join(dir, "mkbuild.yaml"), []byte("release: 4.5.2\n"))
 	if _, err := r.WriteMirror(t.Context(), dir); !errors.Is(err, ErrOccupied) {
 		t.Errorf("over somebody's own configuration: %v", err)
 	}

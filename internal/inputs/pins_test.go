@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
@@ -36,7 +37,7 @@ func TestLocked(t *testing.T) {
 				t.Errorf("%s: asked for %s", profile, path)
 			}
 		}
-		if w := rec.texts(ui.Warning); strings.Contains(w, "lock") {
+		if w := rec.Texts(ui.Warning); strings.Contains(w, "lock") {
 			t.Errorf("%s: warnings:\n%s", profile, w)
 		}
 	}
@@ -45,8 +46,8 @@ func TestLocked(t *testing.T) {
 // The order of loading, which decides conflicts, is that of the .dep files.
 func TestLockedOrder(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	writeFile(t, filepath.Join(dir, tczDir, "bash.tcz.dep"), []byte("ncurses\nlshw\nncurses-KERNEL\nlshw\n dmidecode\nncurses.tcz"))
+	dir := tinymirror.New(t)
+	testkit.Put(t, filepath.Join(dir, tczDir, "bash.tcz.dep"), []byte("ncurses\nlshw\nncurses-KERNEL\nlshw\n dmidecode\nncurses.tcz"))
 	p := plan(t, dir, bare("bash"), missing("ncurses-KERNEL"))
 	o, _ := options(warm)
 	want := gathered(t, p, o).Extensions
@@ -104,7 +105,7 @@ func TestStaleLock(t *testing.T) {
 	o.Lock = l
 	gathered(t, planAt(t, srv.URL, bare("bash", "lshw")), o)
 	for _, want := range []string{"mkbuild.lock: it was made for another configuration", "lshw.tcz: the lock has none"} {
-		if got := rec.texts(ui.Warning); !strings.Contains(got, want) {
+		if got := rec.Texts(ui.Warning); !strings.Contains(got, want) {
 			t.Errorf("no warning %q in\n%s", want, got)
 		}
 	}
@@ -120,9 +121,9 @@ func TestOtherBytes(t *testing.T) {
 	t.Parallel()
 	l := lockOf(t, plan(t, pristine))
 	l.Find(lock.TCZ, "bash.tcz").URL = "" // else that place comes first
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	name := filepath.Join(dir, tczDir, "bash.tcz")
-	writeFile(t, name, append(readFile(t, name), 0))
+	testkit.Put(t, name, append(testkit.Read(t, name), 0))
 	o, rec := options(t.TempDir())
 	o.Lock = l
 	_, err := gather(t, plan(t, dir), o)
@@ -135,7 +136,7 @@ func TestOtherBytes(t *testing.T) {
 		o.Strict = strict
 		gathered(t, both, o)
 	}
-	if got := rec.texts(ui.Warning); !strings.Contains(got, "wrong sha256") {
+	if got := rec.Texts(ui.Warning); !strings.Contains(got, "wrong sha256") {
 		t.Errorf("warnings:\n%s", got)
 	}
 }
@@ -167,7 +168,7 @@ func TestLockedWithoutTheMissing(t *testing.T) {
 	if asked := strings.Join(srv.Requests()[before:], "\n"); strings.Contains(asked, "nowhere") {
 		t.Errorf("asked for\n%s", asked)
 	}
-	if got := rec.texts(ui.Warning); !strings.Contains(got, "nowhere.tcz: no mirror has it") {
+	if got := rec.Texts(ui.Warning); !strings.Contains(got, "nowhere.tcz: no mirror has it") {
 		t.Errorf("warnings:\n%s", got)
 	}
 }
@@ -175,12 +176,12 @@ func TestLockedWithoutTheMissing(t *testing.T) {
 // A hash that the user wrote into mkbuild.yaml after the lock was made decides.
 func TestOwnHashIsYoungerThanTheLock(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	o, _ := options(t.TempDir())
 	o.Lock = lockOf(t, plan(t, dir))
 	name := filepath.Join(dir, "archives", "stomp-1.2.0.gem")
-	writeFile(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
-	sum := fmt.Sprintf("%x", sha256.Sum256(readFile(t, name)))
+	testkit.Put(t, name, tinymirror.Gem("stomp", "1.2.0", []string{"another"}))
+	sum := fmt.Sprintf("%x", sha256.Sum256(testkit.Read(t, name)))
 	p := plan(t, dir, func(c *config.Config) { c.Gems.Install[1].SHA256 = strings.ToUpper(sum) })
 	if got := gathered(t, p, o).Lock.Find(lock.Gem, "stomp-1.2.0.gem").SHA256; got != sum {
 		t.Errorf("the image has the gem %s, not %s", got, sum)
@@ -190,8 +191,8 @@ func TestOwnHashIsYoungerThanTheLock(t *testing.T) {
 // The edges of an extension that was only picked from are not in the lock.
 func TestPickedBecomesWanted(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	writeFile(t, filepath.Join(dir, tczDir, "util-linux.tcz.dep"), []byte("ncurses.tcz\n"))
+	dir := tinymirror.New(t)
+	testkit.Put(t, filepath.Join(dir, tczDir, "util-linux.tcz.dep"), []byte("ncurses.tcz\n"))
 	o, _ := options(t.TempDir())
 	picked := func(c *config.Config) {
 		c.Picks = []config.Pick{{Extension: "util-linux", Files: []string{"usr/local/bin/lscpu"}}}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
@@ -27,7 +28,7 @@ func BenchmarkStage(b *testing.B) {
 // BenchmarkWriteISO writes an image whose additions are a few megabytes: with all segments kept, with
 // none, and as one archive.
 func BenchmarkWriteISO(b *testing.B) {
-	dir := mirror(b)
+	dir := tinymirror.New(b)
 	bulky(b, dir)
 	for _, tc := range []struct {
 		name, layout string

@@ -186,7 +186,7 @@ func TestProdTexts(t *testing.T) {
 	if s.Epoch != tinymirror.Time {
 		t.Errorf("the image's time is %d, its newest input's is %d", s.Epoch, tinymirror.Time)
 	}
-	conflicts := rec.texts(ui.Info)
+	conflicts := rec.Texts(ui.Info)
 	for _, want := range []string{
 		"conflict: /etc/passwd of Core-4.5.2.iso stays, that of bash.tcz is left out",
 		"conflict: /usr/local/bin/rbash of ncurses.tcz stays, that of bash.tcz is left out",
@@ -199,8 +199,8 @@ func TestProdTexts(t *testing.T) {
 		t.Errorf("%d conflicts, want 2:\n%s", got, conflicts)
 	}
 	for _, want := range []string{"plugin.psk", "plugin.stomp.password"} {
-		if !strings.Contains(rec.texts(ui.Warning), want) {
-			t.Errorf("no warning of the published %s:\n%s", want, rec.texts(ui.Warning))
+		if !strings.Contains(rec.Texts(ui.Warning), want) {
+			t.Errorf("no warning of the published %s:\n%s", want, rec.Texts(ui.Warning))
 		}
 	}
 }
@@ -278,7 +278,7 @@ func TestGemsAtBoot(t *testing.T) {
 	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) { c.Gems.Mode = "boot" }))
 	added := s.Added()
 	for _, g := range []string{"daemons-1.1.8.gem", "stomp-1.2.0.gem"} {
-		if got, want := text(t, added, "opt/gems/"+g), string(readFile(t, dir+"/archives/"+g)); got != want {
+		if got, want := text(t, added, "opt/gems/"+g), string(testkit.Read(t, dir+"/archives/"+g)); got != want {
 			t.Errorf("/opt/gems/%s is not the file that was fetched", g)
 		}
 	}
@@ -309,7 +309,7 @@ func TestServerCfgIsConfigurable(t *testing.T) {
 	if got := text(t, s.Added(), "usr/local/etc/mcollective/server.cfg"); got != want {
 		t.Errorf("server.cfg:\n%s\nwant\n%s", got, want)
 	}
-	if w := rec.texts(ui.Warning); strings.Contains(w, "plugin.psk") || strings.Contains(w, "secret") {
+	if w := rec.Texts(ui.Warning); strings.Contains(w, "plugin.psk") || strings.Contains(w, "secret") {
 		t.Errorf("warnings:\n%s", w)
 	}
 }

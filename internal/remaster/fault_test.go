@@ -76,7 +76,7 @@ func TestBadBase(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			dir := mirror(t)
+			dir := tinymirror.New(t)
 			tinymirror.Publish(t, dir, isoPath, tc.iso)
 			failCleanly(t, plan(t, dir), tc.class, tc.names...)
 		})
@@ -134,7 +134,7 @@ func TestBadExtensions(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			dir := mirror(t)
+			dir := tinymirror.New(t)
 			tinymirror.Publish(t, dir, tczDir+"/dmidecode.tcz", tc.file)
 			failCleanly(t, plan(t, dir), tc.class, "dmidecode.tcz")
 		})
@@ -211,8 +211,8 @@ func TestBadGems(t *testing.T) {
 		for _, mode := range []string{"baked", "boot"} {
 			t.Run(tc.name+" "+mode, func(t *testing.T) {
 				t.Parallel()
-				dir := mirror(t)
-				writeFile(t, dir+"/archives/stomp-1.2.0.gem", editGem(t, tinymirror.Gem("stomp", "1.2.0", nil), tc.old, tc.now))
+				dir := tinymirror.New(t)
+				testkit.Put(t, dir+"/archives/stomp-1.2.0.gem", editGem(t, tinymirror.Gem("stomp", "1.2.0", nil), tc.old, tc.now))
 				class := tc.class
 				if class == nil {
 					class = func(err error) bool { return err != nil }
@@ -226,11 +226,11 @@ func TestBadGems(t *testing.T) {
 // TestGemWithoutItsExecutable builds, and warns, as `gem install` does.
 func TestGemWithoutItsExecutable(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	writeFile(t, dir+"/archives/stomp-1.2.0.gem", editGem(t, tinymirror.Gem("stomp", "1.2.0", nil), "executables: []", "executables: [gone]"))
+	dir := tinymirror.New(t)
+	testkit.Put(t, dir+"/archives/stomp-1.2.0.gem", editGem(t, tinymirror.Gem("stomp", "1.2.0", nil), "executables: []", "executables: [gone]"))
 	for _, mode := range []string{"baked", "boot"} {
 		_, s, rec := staged(t, plan(t, dir, few, func(c *config.Config) { c.Gems.Mode = mode }))
-		if got := rec.texts(ui.Warning); strings.Count(got, "bin/gone") != 1 || !strings.Contains(got, "stomp-1.2.0.gem") {
+		if got := rec.Texts(ui.Warning); strings.Count(got, "bin/gone") != 1 || !strings.Contains(got, "stomp-1.2.0.gem") {
 			t.Errorf("%s: warned %q", mode, got)
 		}
 		if s.Added().Get("usr/local/bin/gone") != nil {

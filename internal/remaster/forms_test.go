@@ -45,7 +45,7 @@ func folder(t *testing.T, dir string) map[string][]byte {
 			return err
 		}
 		rel, err := filepath.Rel(dir, p)
-		out[filepath.ToSlash(rel)] = readFile(t, p)
+		out[filepath.ToSlash(rel)] = testkit.Read(t, p)
 		return err
 	})
 	testkit.Must(t, err)
@@ -85,7 +85,7 @@ func TestFormsOfSeveralInitrds(t *testing.T) {
 func members(t *testing.T, name string) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
-	r := tar.NewReader(bytes.NewReader(readFile(t, name)))
+	r := tar.NewReader(bytes.NewReader(testkit.Read(t, name)))
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -110,7 +110,7 @@ func TestFormsAreTheSameAgain(t *testing.T) {
 	all(t, plan(t, pristine, profileOf("dev")), dir)
 	over := all(t, plan(t, pristine), dir)
 	for _, f := range []Form{FormISO, FormRazor, FormTar} {
-		if !bytes.Equal(readFile(t, first[f]), readFile(t, again[f])) || !bytes.Equal(readFile(t, over[f]), readFile(t, again[f])) {
+		if !bytes.Equal(testkit.Read(t, first[f]), testkit.Read(t, again[f])) || !bytes.Equal(testkit.Read(t, over[f]), testkit.Read(t, again[f])) {
 			t.Errorf("%s differs", f)
 		}
 	}
@@ -148,23 +148,23 @@ func TestInterruptedForms(t *testing.T) {
 // TestUSBNote: where the source is a hybrid the result is one, and says nothing; else it says so.
 func TestUSBNote(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	hybrid := filepath.Join(t.TempDir(), "hybrid.iso")
 	tree := t.TempDir()
 	for name, b := range isoFiles(t) {
-		writeFile(t, filepath.Join(tree, name), b)
+		testkit.Put(t, filepath.Join(tree, name), b)
 	}
 	const lib = "/usr/lib/ISOLINUX/"
 	if _, err := os.Stat(lib + "isohdpfx.bin"); err != nil {
 		testkit.Tool(t, lib+"isohdpfx.bin")
 	}
-	writeFile(t, filepath.Join(tree, "boot/isolinux/isolinux.bin"), readFile(t, lib+"isolinux.bin"))
+	testkit.Put(t, filepath.Join(tree, "boot/isolinux/isolinux.bin"), testkit.Read(t, lib+"isolinux.bin"))
 	testkit.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", hybrid, "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-isohybrid-mbr", lib+"isohdpfx.bin", tree)
-	tinymirror.Publish(t, dir, isoPath, readFile(t, hybrid))
+	tinymirror.Publish(t, dir, isoPath, testkit.Read(t, hybrid))
 	b, rec := builder(t, warm)
 	name := build(t, b, plan(t, dir))
-	if i := rec.texts(ui.Info); strings.Contains(i, "hybrid") {
+	if i := rec.Texts(ui.Info); strings.Contains(i, "hybrid") {
 		t.Errorf("a hybrid image is said to be none:\n%s", i)
 	}
 	if out := testkit.Run(t, "xorriso", "-indev", name, "-report_system_area", "plain"); !strings.Contains(out, "isohybrid") {
@@ -172,7 +172,7 @@ func TestUSBNote(t *testing.T) {
 	}
 	b, rec = builder(t, warm)
 	build(t, b, plan(t, pristine))
-	if i := rec.texts(ui.Info); !strings.Contains(i, "not a hybrid image") {
+	if i := rec.Texts(ui.Info); !strings.Contains(i, "not a hybrid image") {
 		t.Errorf("info:\n%s", i)
 	}
 }

@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/events"
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
@@ -39,28 +38,7 @@ const (
 // neither of their own, and each file of them costs a sync to disk.
 var pristine, warm string // made by TestMain
 
-func TestMain(m *testing.M) { os.Exit(withPristine(m.Run)) }
-
-func withPristine(run func() int) int {
-	dir, err := os.MkdirTemp("", "remaster-*")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	pristine, warm = filepath.Join(dir, "mirror"), filepath.Join(dir, "cache")
-	if err := tinymirror.Make(pristine); err != nil {
-		panic(err)
-	}
-	return run()
-}
-
-// mirror writes a fresh miniature mirror, for a test to break.
-func mirror(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	testkit.Must(t, tinymirror.Make(dir))
-	return dir
-}
+func TestMain(m *testing.M) { os.Exit(tinymirror.Main(m, &pristine, &warm)) }
 
 // plan is that of the mirror's own mkbuild.yaml, changed by edits.
 func plan(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Plan {
@@ -85,37 +63,10 @@ func profileOf(name string) func(*config.Config) {
 	return func(c *config.Config) { c.Profile = name }
 }
 
-// recorder keeps the events of a build.
-type recorder struct {
-	mu     sync.Mutex
-	events []ui.Event
-}
-
-var _ ui.Sink = (*recorder)(nil)
-
-func (r *recorder) Event(e ui.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-}
-
-// texts returns what was said at a level.
-func (r *recorder) texts(l ui.Level) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var b strings.Builder
-	for _, e := range r.events {
-		if e.Level == l && e.Text != "" {
-			fmt.Fprintf(&b, "%s %s: %s\n", e.Step, e.Item, e.Text)
-		}
-	}
-	return b.String()
-}
-
 // builder is one with a cache of its own, quick to give up.
-func builder(t testing.TB, cache string) (*Builder, *recorder) {
+func builder(t testing.TB, cache string) (*Builder, *events.Recorder) {
 	t.Helper()
-	rec := &recorder{}
+	rec := &events.Recorder{}
 	kept := &store.Store{Dir: cache, Warn: func(kind, text string) { rec.Event(ui.Event{Level: ui.Warning, Item: kind, Text: text}) }}
 	return &Builder{
 		Inputs:  inputs.Options{Fetch: &fetch.Client{Store: kept, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}}, Sink: rec},
@@ -126,7 +77,7 @@ func builder(t testing.TB, cache string) (*Builder, *recorder) {
 }
 
 // staged stages a plan that has to work.
-func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *recorder) {
+func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *events.Recorder) {
 	t.Helper()
 	b, rec := builder(t, warm)
 	s, err := b.Stage(t.Context(), p)
@@ -168,19 +119,6 @@ func try(t testing.TB, b *Builder, p *inputs.Plan, name string) error {
 	return b.WriteISO(t.Context(), s, name)
 }
 
-func readFile(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	testkit.Must(t, err)
-	return b
-}
-
-func writeFile(t testing.TB, name string, b []byte) {
-	t.Helper()
-	testkit.Must(t, os.MkdirAll(filepath.Dir(name), 0o755))
-	testkit.Must(t, os.WriteFile(name, b, 0o644))
-}
-
 func publishTCZ(t testing.TB, dir, name string, files ...sqfs.File) {
 	t.Helper()
 	tinymirror.Publish(t, dir, tczDir+"/"+name+".tcz", sqfs.Image(files))
@@ -213,7 +151,7 @@ func publishISO(t testing.TB, dir string, files map[string][]byte) {
 // openISO reads an image back.
 func openISO(t testing.TB, name string) *iso9660.Image {
 	t.Helper()
-	b := readFile(t, name)
+	b := testkit.Read(t, name)
 	img, err := iso9660.Open(bytes.NewReader(b), int64(len(b)))
 	testkit.Must(t, err)
 	return img

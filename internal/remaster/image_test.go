@@ -26,7 +26,7 @@ func TestAppendKeepsTheBaseInitrdByteForByte(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, warm)
 	// Lengths that need each number of padding bytes: NULs behind a gzip member are part of the base.
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	for extra := range 4 {
 		files := isoFiles(t)
 		base := append(files["boot/core.gz"], make([]byte, extra)...)
@@ -105,7 +105,7 @@ func TestLayoutsBootTheSameTree(t *testing.T) {
 
 func TestISOKeepsTheSourceByteForByte(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	files := isoFiles(t)
 	files["cde/optional/extra.tcz"] = bytes.Repeat([]byte("x"), 5000)
 	files["empty"] = nil
@@ -193,7 +193,7 @@ func TestBootArguments(t *testing.T) {
 // TestOtherDialect: an image of 7.x and later, whose labels are upper-case with an INITRD line.
 func TestOtherDialect(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	files := isoFiles(t)
 	files["boot/isolinux/isolinux.cfg"] = []byte("UI menu.c32\r\nLABEL mc\r\n\tKERNEL /boot/vmlinuz\r\n\tINITRD /boot/CORE.GZ\r\n\tAPPEND loglevel=3\r\n")
 	publishISO(t, dir, files)
@@ -250,7 +250,7 @@ var timestamp = regexp.MustCompile(`\niso_build_time: \d{4}-\d\d-\d\d[ \t]+\d\d:
 
 func TestEpoch(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	given := int64(1700000000)
 	b, _ := builder(t, warm)
 	b.Inputs.Epoch = &given
@@ -264,7 +264,7 @@ func TestEpoch(t *testing.T) {
 	}
 	// Without one the newest input decides, unless no format could hold its time.
 	for _, tc := range []struct{ input, want int64 }{{tinymirror.Time + 1000, tinymirror.Time + 1000}, {1 << 32, tinymirror.Time}} {
-		writeFile(t, dir+"/archives/mcollective-1.2.1.tgz", tgz(t, tc.input, "m/mcollectived.rb"))
+		testkit.Put(t, dir+"/archives/mcollective-1.2.1.tgz", tgz(t, tc.input, "m/mcollectived.rb"))
 		_, s, _ := staged(t, plan(t, dir))
 		if s.Epoch != tc.want {
 			t.Errorf("an input of %d: the image's time is %d, want %d", tc.input, s.Epoch, tc.want)
@@ -279,8 +279,8 @@ func TestOverlayArchive(t *testing.T) {
 	for _, name := range []string{"a.tar.gz", "b.tar.gz"} {
 		testkit.Must(t, b.WriteOverlay(t.Context(), s, filepath.Join(dir, name)))
 	}
-	a := readFile(t, filepath.Join(dir, "a.tar.gz"))
-	if !bytes.Equal(a, readFile(t, filepath.Join(dir, "b.tar.gz"))) {
+	a := testkit.Read(t, filepath.Join(dir, "a.tar.gz"))
+	if !bytes.Equal(a, testkit.Read(t, filepath.Join(dir, "b.tar.gz"))) {
 		t.Error("two archives of one image differ")
 	}
 	es, err := os.ReadDir(dir)

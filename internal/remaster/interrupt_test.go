@@ -141,7 +141,7 @@ func TestUnwritableOutput(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "file"), nil)
+	testkit.Put(t, filepath.Join(dir, "file"), nil)
 	testkit.Must(t, os.Mkdir(filepath.Join(dir, "folder"), 0o755))
 	for _, name := range []string{"nowhere/x.iso", "file/x.iso", "folder"} {
 		p := filepath.Join(dir, filepath.FromSlash(name))
@@ -165,12 +165,12 @@ func TestOldOutputStaysWhenABuildFails(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))
 	name := filepath.Join(t.TempDir(), "x.iso")
-	writeFile(t, name, []byte("yesterday's image"))
+	testkit.Put(t, name, []byte("yesterday's image"))
 	testkit.Must(t, putLast(s, overlay.Entry{Path: "zzz", Mode: overlay.TypeRegular | 0o644, Size: 10, Open: overlay.Bytes(nil)}))
 	if err := b.WriteISO(t.Context(), s, name); err == nil {
 		t.Fatal("no error")
 	}
-	if got := string(readFile(t, name)); got != "yesterday's image" {
+	if got := string(testkit.Read(t, name)); got != "yesterday's image" {
 		t.Errorf("the old output is now %q", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
@@ -20,7 +21,7 @@ import (
 func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 	t.Helper()
 	text := content(t, openISO(t, name).Files.Get(manifest.Name))
-	if !bytes.Equal(text, readFile(t, manifest.Beside(name))) {
+	if !bytes.Equal(text, testkit.Read(t, manifest.Beside(name))) {
 		t.Error("the manifest beside the image is another")
 	}
 	m, err := manifest.Parse(text)
@@ -98,13 +99,13 @@ func TestManifestHasNoSecrets(t *testing.T) {
 	b, _ := builder(t, warm)
 	b.Secrets = config.Sources{Getenv: func(string) string { return "hunter2-env" }, ReadFile: os.ReadFile}
 	own := t.TempDir()
-	writeFile(t, filepath.Join(own, "private"), []byte("hunter2-own"))
-	writeFile(t, filepath.Join(own, "shadow"), []byte("root:hunter2-hash:1::::::\n"))
+	testkit.Put(t, filepath.Join(own, "private"), []byte("hunter2-own"))
+	testkit.Put(t, filepath.Join(own, "shadow"), []byte("root:hunter2-hash:1::::::\n"))
 	testkit.Must(t, os.Chmod(filepath.Join(own, "private"), 0o600))
 	testkit.Must(t, os.Mkdir(filepath.Join(own, "folder"), 0o755))
-	writeFile(t, filepath.Join(own, "folder", "motd"), []byte("public"))
+	testkit.Put(t, filepath.Join(own, "folder", "motd"), []byte("public"))
 	file := filepath.Join(own, "pw")
-	writeFile(t, file, []byte("hunter2-file\n"))
+	testkit.Put(t, file, []byte("hunter2-file\n"))
 	p := planOf(t, filepath.Join(pristine, "mkbuild.yaml"), strings.Replace(`mirrors: [.]
 profile: dev
 rubygems: null
@@ -142,7 +143,7 @@ boot: {append: razor.token=hunter2-arg}
 func TestManifestIsTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	var texts []string
-	for _, dir := range []string{pristine, mirror(t)} {
+	for _, dir := range []string{pristine, tinymirror.New(t)} {
 		b, _ := builder(t, t.TempDir())
 		name := build(t, b, plan(t, dir))
 		_, text := manifestOf(t, name)

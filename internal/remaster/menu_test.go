@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
@@ -20,7 +21,7 @@ import (
 // withMenu is a mirror whose ISO has another isolinux.cfg, and one file more.
 func withMenu(t *testing.T, menu, name string, b []byte) string {
 	t.Helper()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	files := isoFiles(t)
 	files["boot/isolinux/isolinux.cfg"] = []byte(menu)
 	if name != "" {
@@ -72,7 +73,7 @@ func TestLabelThatBootsStockTinyCore(t *testing.T) {
 	dir := withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel stock\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\n", "boot/stock.gz", second(t))
 	failCleanly(t, plan(t, dir), is(profile.ErrOpen), "stock", "boot/core.gz")
 	_, _, rec := staged(t, plan(t, dir, profileOf("dev")))
-	if w := rec.texts(ui.Warning); !strings.Contains(w, "stock") {
+	if w := rec.Texts(ui.Warning); !strings.Contains(w, "stock") {
 		t.Errorf("warnings:\n%s", w)
 	}
 	// The same initrd with other arguments is no other way.
@@ -99,7 +100,7 @@ func TestNoWarningOfModulesWithNozswap(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"menu", "config"} {
 		args := map[string]string{"menu": " nozswap"}[how]
-		dir := mirror(t)
+		dir := tinymirror.New(t)
 		files := isoFiles(t)
 		files["boot/isolinux/isolinux.cfg"] = []byte("label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz" + args + "\n")
 		tree := baseWithout(t, "lib/modules")
@@ -110,7 +111,7 @@ func TestNoWarningOfModulesWithNozswap(t *testing.T) {
 				c.Boot.Append = "quiet nozswap"
 			}
 		}))
-		if w := rec.texts(ui.Warning); strings.Contains(w, "zram") {
+		if w := rec.Texts(ui.Warning); strings.Contains(w, "zram") {
 			t.Errorf("in the %s: %s", how, w)
 		}
 	}

@@ -54,7 +54,7 @@ func compareCopy(t *testing.T, img *iso9660.Image, dir string) {
 		if !f.IsRegular() || f.Path == img.CatalogPath {
 			continue
 		}
-		if got := readFile(t, filepath.Join(dir, filepath.FromSlash(f.Path))); !bytes.Equal(got, content(t, f)) {
+		if got := testkit.Read(t, filepath.Join(dir, filepath.FromSlash(f.Path))); !bytes.Equal(got, content(t, f)) {
 			t.Errorf("%s: another program reads other bytes", f.Path)
 		}
 	}
@@ -114,7 +114,7 @@ func TestCpioListsTheSegments(t *testing.T) {
 func cpioList(t *testing.T, segment []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "segment")
-	writeFile(t, file, segment)
+	testkit.Put(t, file, segment)
 	return testkit.Run(t, "sh", "-c", "set -e; gzip -dc "+file+" 2>/dev/null >"+file+".cpio || [ $? = 2 ]; cpio --quiet -itv <"+file+".cpio")
 }
 
@@ -124,7 +124,7 @@ func TestCpioExtractsMerged(t *testing.T) {
 	testkit.Tool(t, "cpio")
 	made, tree := initrdOf(t, openISO(t, written(t, func(c *config.Config) { c.Initrd.Layout = "merged" })))
 	file, dir := filepath.Join(t.TempDir(), "core.gz"), t.TempDir()
-	writeFile(t, file, made)
+	testkit.Put(t, file, made)
 	// Without root there are no devices and no foreign owners; names, contents and modes remain.
 	testkit.Run(t, "sh", "-c", fmt.Sprintf("cd %s && { gzip -dc %s 2>/dev/null || [ $? = 2 ]; } | cpio --quiet -idm --no-absolute-filenames --no-preserve-owner -f 'dev/*'", dir, file))
 	for _, e := range tree.Entries() {
@@ -134,7 +134,7 @@ func TestCpioExtractsMerged(t *testing.T) {
 		case strings.HasPrefix(e.Path, "dev/"):
 		case err != nil:
 			t.Error(err)
-		case e.IsRegular() && string(readFile(t, p)) != text(t, tree, e.Path):
+		case e.IsRegular() && string(testkit.Read(t, p)) != text(t, tree, e.Path):
 			t.Errorf("/%s: cpio reads other bytes", e.Path)
 		case !e.IsLink() && uint32(info.Mode().Perm()) != e.Perm()&0o777:
 			t.Errorf("/%s: mode %o, want %o", e.Path, info.Mode().Perm(), e.Perm())
@@ -163,7 +163,7 @@ func TestRubyReadsTheMetadata(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "ruby")
 	file := filepath.Join(t.TempDir(), "iso-metadata.yaml")
-	writeFile(t, file, content(t, openISO(t, written(t)).Files.Get("iso-metadata.yaml")))
+	testkit.Put(t, file, content(t, openISO(t, written(t)).Files.Get("iso-metadata.yaml")))
 	out := testkit.Run(t, "ruby", "-ryaml", "-rtime", "-e", `
 m = YAML.respond_to?(:unsafe_load) ? YAML.unsafe_load(File.read(ARGV[0])) : YAML.load(File.read(ARGV[0]))
 puts m.keys.join(" "), m.values.map { |v| v.class }.join(" "), m["iso_build_time"].to_i

@@ -26,7 +26,7 @@ func userFiles(t *testing.T) string {
 		"etc/motd": 0o644, "usr/local/bin/tool": 0o755, "opt/bootsync.sh": 0o700, "usr/local/bin/bash": 0o755, "etc/secret": 0o600,
 	} {
 		p := filepath.Join(dir, name)
-		writeFile(t, p, []byte("the user's "+name+"\n"))
+		testkit.Put(t, p, []byte("the user's "+name+"\n"))
 		testkit.Must(t, os.Chmod(p, mode))
 	}
 	testkit.Must(t, os.Symlink("tool", filepath.Join(dir, "usr/local/bin/alias")))
@@ -82,11 +82,11 @@ func TestUserOverlayErrors(t *testing.T) {
 	if err := over(filepath.Join(own, "etc/motd"), "/usr/local"); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "usr/local") {
 		t.Errorf("a file in the place of a folder: %v", err)
 	}
-	writeFile(t, filepath.Join(own, "shadow/etc/shadow"), []byte("root::0:0:99999:7:::\ntc:*:0:0:99999:7:::\n"))
+	testkit.Put(t, filepath.Join(own, "shadow/etc/shadow"), []byte("root::0:0:99999:7:::\ntc:*:0:0:99999:7:::\n"))
 	if err := over(filepath.Join(own, "shadow"), "/"); !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "root") {
 		t.Errorf("a prod image with an open account: %v", err)
 	}
-	writeFile(t, filepath.Join(own, "ssh/usr/sbin/dropbear"), []byte("x"))
+	testkit.Put(t, filepath.Join(own, "ssh/usr/sbin/dropbear"), []byte("x"))
 	if err := over(filepath.Join(own, "ssh"), "/"); !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "/usr/sbin/dropbear") {
 		t.Errorf("a prod image with an ssh server: %v", err)
 	}
@@ -133,7 +133,7 @@ func TestPick(t *testing.T) {
 // TestPickFollowsLinks: what is copied is the file, as cp does, with root as owner.
 func TestPickFollowsLinks(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	real := sqfs.Reg("usr/local/lib/real", 0o4711, "real\n")
 	real.UID, real.GID = 1001, 50
 	publishTCZ(t, dir, "util-linux", sqfs.Symlink("usr/local/bin/lscpu", "../lib/real"), real, sqfs.Reg("usr/local/sbin/sfdisk", 0o755, "s"))
@@ -150,8 +150,8 @@ func TestPickFollowsLinks(t *testing.T) {
 // TestMCollective2 has the daemon where the archives of 2.x keep it, under a top folder of GitHub's.
 func TestMCollective2(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
-	writeFile(t, dir+"/archives/mcollective-2.12.5.tgz", tgz(t, tinymirror.Time, "marionette-collective-2.12.5/bin/mcollectived", "marionette-collective-2.12.5/lib/mcollective.rb"))
+	dir := tinymirror.New(t)
+	testkit.Put(t, dir+"/archives/mcollective-2.12.5.tgz", tgz(t, tinymirror.Time, "marionette-collective-2.12.5/bin/mcollectived", "marionette-collective-2.12.5/lib/mcollective.rb"))
 	_, s, _ := staged(t, plan(t, dir, func(c *config.Config) {
 		c.MCollective.Version, c.MCollective.URL = "2.12.5", config.URLs{dir + "/archives/mcollective-{version}.tgz"}
 	}))
@@ -169,7 +169,7 @@ func TestMCollective2(t *testing.T) {
 	if err != nil || daemon.Perm()&0o111 == 0 {
 		t.Errorf("the daemon cannot be run: %v", err)
 	}
-	writeFile(t, dir+"/archives/mcollective-3.tgz", tgz(t, tinymirror.Time, "something-else/README"))
+	testkit.Put(t, dir+"/archives/mcollective-3.tgz", tgz(t, tinymirror.Time, "something-else/README"))
 	b, _ := builder(t, warm)
 	if _, err := b.Stage(t.Context(), plan(t, dir, func(c *config.Config) {
 		c.MCollective.Version, c.MCollective.URL = "3", config.URLs{dir + "/archives/mcollective-3.tgz"}
@@ -182,9 +182,9 @@ func TestMCollective2(t *testing.T) {
 // and the server.cfg of the finished image.
 func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 	t.Parallel()
-	dir, own := mirror(t), t.TempDir()
-	writeFile(t, dir+"/archives/mcollective-2.12.5.tgz", tinymirror.Archive("marionette-collective-2.12.5", tinymirror.MCollective("2.12.5")))
-	writeFile(t, own+"/usr/local/etc/mcollective/server.cfg", []byte("libdir = /usr/local/mcollective/plugins\nttl = 60\ntopicprefix = /topic/\n"+
+	dir, own := tinymirror.New(t), t.TempDir()
+	testkit.Put(t, dir+"/archives/mcollective-2.12.5.tgz", tinymirror.Archive("marionette-collective-2.12.5", tinymirror.MCollective("2.12.5")))
+	testkit.Put(t, own+"/usr/local/etc/mcollective/server.cfg", []byte("libdir = /usr/local/mcollective/plugins\nttl = 60\ntopicprefix = /topic/\n"+
 		"plugin.psk = own\nplugin.yaml = /f\nplugin.stomp.host = h\nplugin.stomp.user = u\nplugin.stomp.password = own\n"))
 	secrets := serverValue(t, "plugin.psk: own, plugin.stomp.password: own")
 	onlyDaemons := func(c *config.Config) { c.Gems.Install = c.Gems.Install[:1] }
@@ -225,7 +225,7 @@ func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			_, _, rec := staged(t, plan(t, dir, append([]func(*config.Config){few}, tc.edits...)...))
-			got := rec.texts(ui.Warning)
+			got := rec.Texts(ui.Warning)
 			if strings.HasSuffix(tc.want, "\n") || tc.want == "" {
 				if got != tc.want {
 					t.Errorf("got\n%s\nwant\n%s", got, tc.want)
@@ -240,7 +240,7 @@ func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 // TestRootOfExtensionIsIgnored: the root of most real extensions is tc's, of some it is 0777.
 func TestRootOfExtensionIsIgnored(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	root, local := sqfs.Dir(".", 0o777), sqfs.Dir("usr/local", 0o777)
 	root.UID, root.GID, local.UID, local.GID = 1001, 50, 1001, 50
 	publishTCZ(t, dir, "dmidecode", root, local, sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "d"), sqfs.Dir("usr/local/var", 0o2775))
@@ -259,7 +259,7 @@ func TestRootOfExtensionIsIgnored(t *testing.T) {
 // replace it.
 func TestExtensionBelowASymlink(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	publishTCZ(t, dir, "dmidecode", sqfs.Reg("lib/modules/"+tinymirror.Kernel+"/kernel.tclocal/y.ko.gz", 0o644, "y"))
 	_, s, _ := staged(t, plan(t, dir))
 	added := s.Added()
@@ -273,13 +273,13 @@ func TestExtensionBelowASymlink(t *testing.T) {
 
 func TestMissingModulesAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	files := isoFiles(t)
 	files["boot/vmlinuz"] = tinymirror.VMLinuz("9.9.9-tinycore")
 	publishISO(t, dir, files)
 	_, s, rec := staged(t, plan(t, dir, func(c *config.Config) { c.Extensions = []string{"ruby"} }))
-	if s.Kernel != "9.9.9-tinycore" || !strings.Contains(rec.texts(ui.Warning), "nozswap") {
-		t.Errorf("kernel %q, warnings:\n%s", s.Kernel, rec.texts(ui.Warning))
+	if s.Kernel != "9.9.9-tinycore" || !strings.Contains(rec.Texts(ui.Warning), "nozswap") {
+		t.Errorf("kernel %q, warnings:\n%s", s.Kernel, rec.Texts(ui.Warning))
 	}
 	if s.Added().Get("etc/sysconfig/newmodules") != nil {
 		t.Error("newmodules without new modules")
@@ -304,10 +304,10 @@ func TestClientMissing(t *testing.T) {
 
 func TestClientCA(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	const cert = "-----BEGIN CERTIFICATE-----\nMAo=\n-----END CERTIFICATE-----\n"
 	ca := filepath.Join(dir, "ca.pem")
-	writeFile(t, ca, []byte(cert))
+	testkit.Put(t, ca, []byte(cert))
 	withCA := func(c *config.Config) { c.Client.CA = ca }
 	_, s, _ := staged(t, plan(t, dir, withCA))
 	if text(t, s.Added(), clientCA) != cert || !strings.Contains(text(t, s.Added(), profile.ClientConfig), `"ca": "/etc/mkbuild/ca.pem"`) {
@@ -317,7 +317,7 @@ func TestClientCA(t *testing.T) {
 	for name, pem := range map[string]string{
 		"no PEM": "hello\n", "a private key": cert + "-----BEGIN PRIVATE KEY-----\nMAo=\n-----END PRIVATE KEY-----\n",
 	} {
-		writeFile(t, ca, []byte(pem))
+		testkit.Put(t, ca, []byte(pem))
 		if _, err := b.Stage(t.Context(), plan(t, dir, withCA)); fail.ClassOf(err) != fail.Usage || strings.Contains(err.Error(), "MAo") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -45,7 +45,7 @@ func everything(t *testing.T, cache string, p *inputs.Plan) []byte {
 		}
 		files++
 		name, err := filepath.Rel(dir, p)
-		fmt.Fprintf(&out, "\n%s\n%s", name, readFile(t, p))
+		fmt.Fprintf(&out, "\n%s\n%s", name, testkit.Read(t, p))
 		return err
 	})
 	if err != nil || files < 8 {
@@ -64,7 +64,7 @@ func ownFiles(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, n := range names {
-		writeFile(t, filepath.Join(dir, n), []byte("file "+n))
+		testkit.Put(t, filepath.Join(dir, n), []byte("file "+n))
 	}
 	return dir
 }
@@ -72,7 +72,7 @@ func ownFiles(t *testing.T, names ...string) string {
 // TestSameInputSameBytes changes the process's surroundings one by one. It is not parallel: they are
 // the whole process's.
 func TestSameInputSameBytes(t *testing.T) {
-	dir, own := mirror(t), ownFiles(t, "a", "b/c", "d", "e")
+	dir, own := tinymirror.New(t), ownFiles(t, "a", "b/c", "d", "e")
 	cache := t.TempDir()
 	bulky(t, dir)
 	here := func() *inputs.Plan { return plan(t, dir, withFiles(own)) }
@@ -190,21 +190,21 @@ func unsteady(h http.Handler) http.Handler {
 // TestOtherInputOtherBytes proves that the comparison above can fail: one byte of one input shows.
 func TestOtherInputOtherBytes(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	own := filepath.Join(t.TempDir(), "motd")
-	writeFile(t, own, []byte("a"))
+	testkit.Put(t, own, []byte("a"))
 	withMotd := func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: own, Target: "/etc/motd"}} }
 	seen := map[string]string{}
 	add := func(what string, p *inputs.Plan) {
 		b, _ := builder(t, warm)
-		got := string(readFile(t, build(t, b, p)))
+		got := string(testkit.Read(t, build(t, b, p)))
 		if seen[got] != "" {
 			t.Errorf("%s gives the same bytes as %s", what, seen[got])
 		}
 		seen[got] = what
 	}
 	add("the reference", plan(t, dir, withMotd))
-	writeFile(t, own, []byte("b"))
+	testkit.Put(t, own, []byte("b"))
 	add("another byte", plan(t, dir, withMotd))
 	testkit.Must(t, os.Chmod(own, 0o600))
 	add("another mode", plan(t, dir, withMotd))
@@ -234,7 +234,7 @@ func TestTwoBuildsShareACache(t *testing.T) {
 		if errs[i] != nil {
 			t.Fatal(errs[i])
 		}
-		if !bytes.Equal(readFile(t, name), readFile(t, names[0])) {
+		if !bytes.Equal(testkit.Read(t, name), testkit.Read(t, names[0])) {
 			t.Errorf("build %d gives other bytes", i)
 		}
 	}
@@ -269,20 +269,20 @@ func TestBuildsToOneOutput(t *testing.T) {
 func TestDamagedCache(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, t.TempDir())
-	want := readFile(t, build(t, b, plan(t, pristine)))
+	want := testkit.Read(t, build(t, b, plan(t, pristine)))
 	blobs, err := filepath.Glob(filepath.Join(b.Inputs.Fetch.Store.Dir, "sha256", "*", "*"))
 	if err != nil || len(blobs) < 10 {
 		t.Fatalf("%d blobs, %v", len(blobs), err)
 	}
 	for _, p := range blobs {
-		blob := readFile(t, p)
+		blob := testkit.Read(t, p)
 		if len(blob) > 0 {
 			blob[len(blob)/2] ^= 0x10
 		}
-		writeFile(t, p, blob)
+		testkit.Put(t, p, blob)
 	}
 	b, _ = builder(t, b.Inputs.Fetch.Store.Dir)
-	if got := readFile(t, build(t, b, plan(t, pristine))); !bytes.Equal(got, want) {
+	if got := testkit.Read(t, build(t, b, plan(t, pristine))); !bytes.Equal(got, want) {
 		t.Error("other bytes from a damaged cache")
 	}
 	testkit.CheckCache(t, b.Inputs.Fetch.Store.Dir)

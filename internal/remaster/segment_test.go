@@ -16,6 +16,7 @@ import (
 
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/sqfs"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/overlay"
@@ -85,7 +86,7 @@ func checkFileDigests(t *testing.T, rd *Initrd, tree *overlay.Tree) {
 // the tree that was staged, whichever layer an entry came with.
 func TestKernelSeesTheMergedTree(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	publishTCZ(t, dir, "bash", // shares names with others, and hard links of its own
 		sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "not this one"))
 	b, s, _ := staged(t, plan(t, dir))
@@ -111,7 +112,7 @@ func TestKernelSeesTheMergedTree(t *testing.T) {
 func TestOnlyTheChangedSegmentIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	count := func(edits ...func(*config.Config)) int {
 		b, _ := builder(t, cache)
 		build(t, b, plan(t, dir, edits...))
@@ -148,9 +149,9 @@ func TestSecretsStayOutOfTheCache(t *testing.T) {
 	t.Parallel()
 	cache, own := t.TempDir(), t.TempDir()
 	private, public, closed := filepath.Join(own, "private"), filepath.Join(own, "public"), filepath.Join(own, "tree/closed")
-	writeFile(t, private, []byte("private-marker"))
-	writeFile(t, public, []byte("public-marker"))
-	writeFile(t, filepath.Join(closed, "file"), []byte("closed-marker"))
+	testkit.Put(t, private, []byte("private-marker"))
+	testkit.Put(t, public, []byte("public-marker"))
+	testkit.Put(t, filepath.Join(closed, "file"), []byte("closed-marker"))
 	for name, mode := range map[string]os.FileMode{private: 0o600, closed: 0o700} {
 		testkit.Must(t, os.Chmod(name, mode))
 	}
@@ -181,7 +182,7 @@ func keptContents(t *testing.T, cache string) []string {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		b := readFile(t, p)
+		b := testkit.Read(t, p)
 		out = append(out, string(b))
 		tree, err := initrd.Read(bytes.NewReader(b), p, 0)
 		if err != nil && tree == nil {
@@ -214,27 +215,27 @@ func TestDamagedSegmentIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
 	b, _ := builder(t, cache)
-	want := readFile(t, build(t, b, plan(t, pristine)))
+	want := testkit.Read(t, build(t, b, plan(t, pristine)))
 	blobs, err := filepath.Glob(filepath.Join(cache, "sha256", "*", "*"))
 	if err != nil || len(blobs) < 20 {
 		t.Fatalf("%d blobs, %v", len(blobs), err)
 	}
 	for i, name := range blobs { // a third cut off, a third changed, a third left
-		b := readFile(t, name)
+		b := testkit.Read(t, name)
 		switch {
 		case i%3 == 0:
-			writeFile(t, name, b[:len(b)/2])
+			testkit.Put(t, name, b[:len(b)/2])
 		case i%3 == 1 && len(b) > 0:
 			b[len(b)/2] ^= 1
-			writeFile(t, name, b)
+			testkit.Put(t, name, b)
 		}
 	}
 	b, rec := builder(t, cache)
-	if !bytes.Equal(want, readFile(t, build(t, b, plan(t, pristine)))) {
+	if !bytes.Equal(want, testkit.Read(t, build(t, b, plan(t, pristine)))) {
 		t.Error("a damaged cache gives other bytes")
 	}
-	if !strings.Contains(rec.texts(ui.Warning), "damaged") {
-		t.Errorf("no word of the damage: %s", rec.texts(ui.Warning))
+	if !strings.Contains(rec.Texts(ui.Warning), "damaged") {
+		t.Errorf("no word of the damage: %s", rec.Texts(ui.Warning))
 	}
 	testkit.CheckCache(t, cache)
 }
@@ -243,13 +244,13 @@ func TestDamagedSegmentIsMadeAgain(t *testing.T) {
 func TestWarmBuildsSayTheSame(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	publishTCZ(t, dir, "bash", sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/bin/ruby", 0o755, "not this one"))
 	said := func() string {
 		b, rec := builder(t, cache)
 		b.Inputs.Fetch.Sink = nil // it tells of transfers
 		build(t, b, plan(t, dir))
-		return rec.texts(ui.Warning) + rec.texts(ui.Info)
+		return rec.Texts(ui.Warning) + rec.Texts(ui.Info)
 	}
 	cold := said()
 	if !strings.Contains(cold, "conflict") || !strings.Contains(cold, "server.cfg") {

@@ -23,7 +23,7 @@ func plan64(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Pla
 
 // A later series: other names, several labels, a UEFI entry, a set of extensions and gems of its own.
 func TestModernSeries(t *testing.T) {
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	b, said := builder(t, filepath.Join(dir, "cache"))
 	s, err := b.Stage(t.Context(), plan64(t, dir))
 	testkit.Must(t, err)
@@ -51,14 +51,14 @@ func TestModernSeries(t *testing.T) {
 	if tree.Get("usr/local/mcollective") != nil || tree.Get("tmp/tcloop/util-linux") != nil {
 		t.Error("MCollective or picked files are in it")
 	}
-	if got := said.texts(ui.Info); strings.Count(got, "see `mkbuild releases`") != 1 || !strings.Contains(got, "for 15.x x86_64, where you chose nothing else: extensions ruby bash") || !strings.Contains(got, "no MCollective") {
+	if got := said.Texts(ui.Info); strings.Count(got, "see `mkbuild releases`") != 1 || !strings.Contains(got, "for 15.x x86_64, where you chose nothing else: extensions ruby bash") || !strings.Contains(got, "no MCollective") {
 		t.Errorf("said: %s", got)
 	}
 }
 
 // A series that the table lacks is asked for by the names of the nearest one.
 func TestUnknownSeries(t *testing.T) {
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	iso, err := tinymirror.ISO64()
 	testkit.Must(t, err)
 	tinymirror.Publish(t, dir, "18.x/x86_64/release/CorePure64-18.1.iso", iso)
@@ -66,7 +66,7 @@ func TestUnknownSeries(t *testing.T) {
 	b, said := builder(t, filepath.Join(dir, "cache"))
 	_, err = b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1" }))
 	testkit.Must(t, err)
-	if got := said.texts(ui.Info); !strings.Contains(got, "for 18.x x86_64, where you chose nothing else: extensions ruby bash") {
+	if got := said.Texts(ui.Info); !strings.Contains(got, "for 18.x x86_64, where you chose nothing else: extensions ruby bash") {
 		t.Errorf("said: %s", got)
 	}
 }
@@ -74,7 +74,7 @@ func TestUnknownSeries(t *testing.T) {
 // An initrd that the kernels of 4.x panic over is not carried on, but it may be packed anew.
 func TestCompressorOfTheBase(t *testing.T) {
 	testkit.Tool(t, "xz")
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	var core bytes.Buffer
 	testkit.Must(t, initrd.WriteSegment(&core, tinymirror.Base(), initrd.SegmentOptions{ModTime: tinymirror.Time}))
 	files := isoFiles(t)
@@ -96,15 +96,15 @@ func TestCompressorOfTheBase(t *testing.T) {
 func xzOf(t *testing.T, gz []byte) []byte {
 	t.Helper()
 	dir := t.TempDir()
-	writeFile(t, dir+"/core.gz", gz)
+	testkit.Put(t, dir+"/core.gz", gz)
 	testkit.Run(t, "gzip", "-d", dir+"/core.gz")
 	testkit.Run(t, "xz", "--check=crc32", dir+"/core")
-	return readFile(t, dir+"/core.xz")
+	return testkit.Read(t, dir+"/core.xz")
 }
 
 // Gems are installed at boot by the RubyGems that Ruby brings along, where it does.
 func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	atBoot := func(c *config.Config) { c.Gems.Mode = "boot" }
 	b, _ := builder(t, filepath.Join(dir, "cache"))
 	s, err := b.Stage(t.Context(), plan64(t, dir, atBoot))
@@ -112,7 +112,7 @@ func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
 	if got := describe(s.Added().Get("opt/gems/facter-4.10.0.gem")); got != "f 0644 0:0" {
 		t.Errorf("the repository has %s", got)
 	}
-	tinymirror.Publish(t, dir, "15.x/x86_64/tcz/ruby.tcz", readFile(t, dir+"/4.x/x86/tcz/ruby.tcz")) // a Ruby without gem
+	tinymirror.Publish(t, dir, "15.x/x86_64/tcz/ruby.tcz", testkit.Read(t, dir+"/4.x/x86/tcz/ruby.tcz")) // a Ruby without gem
 	b, _ = builder(t, filepath.Join(dir, "cache"))
 	if _, err := b.Stage(t.Context(), plan64(t, dir, atBoot)); err == nil || !strings.Contains(err.Error(), "the ruby extension has no /usr/local/bin/gem") {
 		t.Errorf("without a gem program: %v", err)

@@ -25,15 +25,15 @@ func efiImage(t testing.TB, files map[string]string) []byte {
 	mkfs := testkit.Tool(t, "mkfs.fat")
 	dir := t.TempDir()
 	name := filepath.Join(dir, "efi.img")
-	writeFile(t, name, make([]byte, 1440<<10))
+	testkit.Put(t, name, make([]byte, 1440<<10))
 	testkit.Run(t, mkfs, "-i", "12345678", name)
 	testkit.Run(t, "mmd", "-i", name, "::/EFI", "::/EFI/BOOT", "::/boot")
 	for to, text := range files {
 		from := filepath.Join(dir, "x")
-		writeFile(t, from, []byte(text))
+		testkit.Put(t, from, []byte(text))
 		testkit.Run(t, "mcopy", "-o", "-i", name, from, "::/"+to)
 	}
-	return readFile(t, name)
+	return testkit.Read(t, name)
 }
 
 // publishUEFI replaces the mirror's source image by one that boots by UEFI, too; hidden means
@@ -78,7 +78,7 @@ func edited(c *config.Config) {
 func TestEveryCopyOfEveryMenu(t *testing.T) {
 	t.Parallel()
 	for _, hidden := range []bool{false, true} {
-		dir := mirror(t)
+		dir := tinymirror.New(t)
 		efi := efiImage(t, map[string]string{"EFI/BOOT/grub.cfg": grubMenu, "EFI/BOOT/BOOTX64.EFI": "loader"})
 		publishUEFI(t, dir, efi, hidden, map[string]string{
 			"boot/grub/grub.cfg":         grubMenu + "source /boot/grub/more.cfg\n",
@@ -100,13 +100,13 @@ func TestEveryCopyOfEveryMenu(t *testing.T) {
 			}
 		}
 		checkEFI(t, efiOf(t, img), len(efi))
-		if w := rec.texts(ui.Warning); strings.Contains(w, "UEFI") {
+		if w := rec.Texts(ui.Warning); strings.Contains(w, "UEFI") {
 			t.Errorf("warnings:\n%s", w)
 		}
-		if i := rec.texts(ui.Info); strings.Contains(i, "BIOS only") {
+		if i := rec.Texts(ui.Info); strings.Contains(i, "BIOS only") {
 			t.Errorf("an image that boots by UEFI is said not to:\n%s", i)
 		}
-		if again := build(t, b, plan(t, dir, edited)); !bytes.Equal(readFile(t, name), readFile(t, again)) {
+		if again := build(t, b, plan(t, dir, edited)); !bytes.Equal(testkit.Read(t, name), testkit.Read(t, again)) {
 			t.Error("two builds differ")
 		}
 	}
@@ -119,7 +119,7 @@ func checkEFI(t *testing.T, efi []byte, size int) {
 		t.Errorf("the EFI image has %d bytes, had %d", len(efi), size)
 	}
 	name := filepath.Join(t.TempDir(), "efi.img")
-	writeFile(t, name, efi)
+	testkit.Put(t, name, efi)
 	testkit.Run(t, "fsck.fat", "-n", name)
 	got := testkit.Run(t, "mtype", "-i", name, "::/EFI/BOOT/grub.cfg")
 	if !strings.Contains(got, "quiet console=ttyS0 mk=1\n") || !strings.Contains(got, "timeout=11\n") {
@@ -133,7 +133,7 @@ func checkEFI(t *testing.T, efi []byte, size int) {
 // TestXorrisoSeesBothEntries: another reader finds both boot entries in what we write.
 func TestXorrisoSeesBothEntries(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	publishUEFI(t, dir, efiImage(t, map[string]string{"EFI/BOOT/grub.cfg": grubMenu}), false, nil)
 	b, _ := builder(t, warm)
 	out := testkit.Run(t, "xorriso", "-indev", build(t, b, plan(t, dir, edited)), "-report_el_torito", "plain")
@@ -154,12 +154,12 @@ func TestUEFIMenuThatBootsStockTinyCore(t *testing.T) {
 		"its own kernel":          {"EFI/BOOT/grub.cfg": strings.ReplaceAll(grubMenu, `"core"`, "stock"), "boot/vmlinuz": "stock"},
 		"one that cannot be told": {"EFI/BOOT/grub.cfg": grubMenu + "menuentry stock { linux $where/vmlinuz\n}\n"},
 	} {
-		dir := mirror(t)
+		dir := tinymirror.New(t)
 		publishUEFI(t, dir, efiImage(t, efi), false, map[string]string{"boot/stock.gz": "stock"})
 		t.Run(name, func(t *testing.T) {
 			failCleanly(t, plan(t, dir), is(profile.ErrOpen), "stock", "boot/core.gz")
 			_, _, rec := staged(t, plan(t, dir, profileOf("dev")))
-			if w := rec.texts(ui.Warning); !strings.Contains(w, "stock") {
+			if w := rec.Texts(ui.Warning); !strings.Contains(w, "stock") {
 				t.Errorf("warnings:\n%s", w)
 			}
 		})
@@ -169,14 +169,14 @@ func TestUEFIMenuThatBootsStockTinyCore(t *testing.T) {
 func TestUEFIWithoutAMenu(t *testing.T) {
 	t.Parallel()
 	for _, efi := range [][]byte{[]byte(strings.Repeat("no FAT ", 1000)), efiImage(t, map[string]string{"EFI/BOOT/BOOTX64.EFI": "loader"})} {
-		dir := mirror(t)
+		dir := tinymirror.New(t)
 		publishUEFI(t, dir, efi, false, nil)
 		b, rec := builder(t, warm)
 		img := openISO(t, build(t, b, plan(t, dir, edited)))
 		if !bytes.Equal(efiOf(t, img), efi) {
 			t.Error("the EFI image has changed")
 		}
-		if w := rec.texts(ui.Warning); !strings.Contains(w, "BIOS boots alone") {
+		if w := rec.Texts(ui.Warning); !strings.Contains(w, "BIOS boots alone") {
 			t.Errorf("warnings:\n%s", w)
 		}
 	}
@@ -185,7 +185,7 @@ func TestUEFIWithoutAMenu(t *testing.T) {
 func TestBIOSOnlyIsSaid(t *testing.T) {
 	t.Parallel()
 	_, _, rec := staged(t, plan(t, pristine))
-	if i := rec.texts(ui.Info); !strings.Contains(i, "BIOS only") {
+	if i := rec.Texts(ui.Info); !strings.Contains(i, "BIOS only") {
 		t.Errorf("info:\n%s", i)
 	}
 }
@@ -196,7 +196,7 @@ func TestUEFIAlone(t *testing.T) {
 	files := isoFiles(t)
 	delete(files, "boot/isolinux/isolinux.cfg")
 	files["EFI/BOOT/grub.cfg"] = []byte(grubMenu)
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	publishISO(t, dir, files)
 	f, err := medium.OpenISO(filepath.Join(dir, isoPath))
 	testkit.Must(t, err)
@@ -208,7 +208,7 @@ func TestUEFIAlone(t *testing.T) {
 
 func TestNoRoomInTheEFIImage(t *testing.T) {
 	t.Parallel()
-	dir := mirror(t)
+	dir := tinymirror.New(t)
 	efi := efiImage(t, map[string]string{"EFI/BOOT/grub.cfg": grubMenu, "EFI/BOOT/BOOTX64.EFI": strings.Repeat("filler ", 200_000)})
 	publishUEFI(t, dir, efi, false, nil)
 	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = strings.Repeat("x", 100_000) }), ofClass(fail.Usage), "boot.append", "EFI/BOOT/efiboot.img")

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/store"
 )
 
@@ -44,7 +45,7 @@ func TestFullDiskChild(t *testing.T) {
 	if place == "" {
 		return // runs as a child of TestFullDisk
 	}
-	dir, out, cache := mirror(t), t.TempDir(), t.TempDir()
+	dir, out, cache := tinymirror.New(t), t.TempDir(), t.TempDir()
 	b, _ := builder(t, cache)
 	p := plan(t, dir)
 	if place == "cache" {

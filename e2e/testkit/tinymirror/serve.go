@@ -16,13 +16,35 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
+// Main runs the tests of a package, whose TestMain it is, with a mirror that no test changes and a
+// cache that no test looks into: each file of one's own costs a sync to disk.
+func Main(m *testing.M, mirror, cache *string) (status int) {
+	dir, err := os.MkdirTemp("", "tinymirror-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	*mirror, *cache = filepath.Join(dir, "mirror"), filepath.Join(dir, "cache")
+	if err := Make(*mirror); err != nil {
+		panic(err)
+	}
+	return m.Run()
+}
+
+// New makes a mirror of its own for a test to break.
+func New(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	testkit.Must(t, Make(dir))
+	return dir
+}
+
 // Publish puts a file with its right md5 into a mirror on disk.
 func Publish(t testing.TB, dir, name string, b []byte) {
 	t.Helper()
 	p := filepath.Join(dir, filepath.FromSlash(name))
 	for file, text := range map[string][]byte{p: b, p + ".md5.txt": fmt.Appendf(nil, "%x  %s\n", md5.Sum(b), filepath.Base(p))} {
-		testkit.Must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		testkit.Must(t, os.WriteFile(file, text, 0o644))
+		testkit.Put(t, file, text)
 	}
 }
 
