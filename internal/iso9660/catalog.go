@@ -115,32 +115,3 @@ func (e *BootEntry) encode(b []byte, lba uint32) {
 	binary.LittleEndian.PutUint32(b[8:], lba)
 	copy(b[12:catalogEntry], e.criteria[:])
 }
-
-// patchTables writes the tables into a boot file that tell it where it lies.
-func (b *blob) patchTables(data []byte) {
-	le := binary.LittleEndian
-	if b.grubInfo {
-		// mkisofs --grub2-boot-info: the 512-byte block behind the first five.
-		le.PutUint64(data[grubInfoAt:], uint64(b.lba)*blocksPerSec+5)
-	}
-	if !b.infoTable {
-		return
-	}
-	// mkisofs(8), "EL TORITO BOOT INFORMATION TABLE".
-	clear(data[8:infoTableEnd])
-	le.PutUint32(data[8:], systemSectors)
-	le.PutUint32(data[12:], b.lba)
-	le.PutUint32(data[16:], uint32(len(data)))
-	le.PutUint32(data[20:], sumWords(data[infoTableEnd:]))
-}
-
-// sumWords adds up 32-bit words; the last is filled up with zeros.
-func sumWords(b []byte) uint32 {
-	var sum uint32
-	for ; len(b) >= 4; b = b[4:] {
-		sum += le32(b)
-	}
-	var last [4]byte
-	copy(last[:], b)
-	return sum + le32(last[:])
-}

@@ -7,30 +7,6 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// job is a directory still to be read.
-type job struct {
-	file  int // index of its entry in tree.files
-	lba   uint32
-	size  int64
-	depth int
-	self  bool // its attributes are in its own "." record: the root, and what a CL field leads to
-}
-
-// tree reads the directory hierarchy.
-type tree struct {
-	src       *source
-	rockRidge bool
-	joliet    bool
-	skip      int // bytes before the system use fields (SUSP 5.3)
-	files     []overlay.Entry
-	lbas      []uint32 // first sector of each entry's data, parallel to files
-	seen      map[uint32]bool
-	stored    map[extent]bool // files' data, counted once however many names it has
-	dataLeft  int64           // bytes of files still allowed: extents of an honest image do not overlap
-	pathBytes int
-	jobs      []job
-}
-
 // readTree reads all directories: Rock Ridge where there is any, else Joliet, else plain names.
 func (s *source) readTree(vol volume) (*tree, error) {
 	t := &tree{src: s, seen: make(map[uint32]bool), stored: make(map[extent]bool), dataLeft: s.size}
@@ -93,12 +69,6 @@ func (t *tree) detectRockRidge(lba uint32) error {
 		}
 	}
 	return nil
-}
-
-func (t *tree) push(f overlay.Entry, lba uint32) int {
-	t.files = append(t.files, f)
-	t.lbas = append(t.lbas, lba)
-	return len(t.files) - 1
 }
 
 // dirReader reads one directory.

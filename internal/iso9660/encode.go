@@ -6,49 +6,9 @@ import (
 	"unicode/utf16"
 )
 
-// maxRecord is the longest directory record: its length is an even byte.
-const maxRecord = 254
-
-// baseRecord encodes a directory record without a system use area (ECMA-119 9.1).
-func baseRecord(id []byte, lba, size uint32, mtime int64, dir bool) []byte {
-	r := make([]byte, 33+len(id)+(len(id)+1)%2)
-	both32(r[2:], lba)
-	both32(r[10:], size)
-	copy(r[18:], shortDate(mtime))
-	if dir {
-		r[25] = flagDir
-	}
-	both16(r[28:], 1)
-	r[32] = byte(len(id))
-	copy(r[33:], id)
-	r[0] = byte(len(r))
-	return r
-}
-
-// dirBuilder packs records into sectors, which no record crosses.
-type dirBuilder struct{ bytes []byte }
-
-func (d *dirBuilder) add(r []byte) {
-	if used := len(d.bytes) % sectorSize; used+len(r) > sectorSize {
-		d.bytes = padded(d.bytes)
-	}
-	d.bytes = append(d.bytes, r...)
-}
-
-// extentOf returns where the primary hierarchy finds an entry.
-func (n *node) extentOf() (lba, size uint32) {
-	if n.file.IsDir() {
-		return n.primary.lba, n.primary.size
-	}
-	if n.data == nil {
-		return 0, 0
-	}
-	return n.data.lba, uint32(n.data.file.Size)
-}
-
 // encodeDir encodes a directory of the primary hierarchy with Rock Ridge fields, and the
 // continuation areas that lie right behind it.
-func (l *layout) encodeDir(d *node) (dir, more []byte) {
+func encodeDir(d *node) (dir, more []byte) {
 	var b dirBuilder
 	c := &continuations{base: d.primary.lba + sectors(int64(d.primary.size))}
 	b.add(c.record(baseRecord([]byte{0}, d.primary.lba, d.primary.size, d.file.MTime, true), selfFields(d)))
@@ -62,7 +22,7 @@ func (l *layout) encodeDir(d *node) (dir, more []byte) {
 }
 
 // encodeJoliet encodes a directory of the Joliet hierarchy.
-func (l *layout) encodeJoliet(d *node) []byte {
+func encodeJoliet(d *node) []byte {
 	var b dirBuilder
 	p := d.parent
 	b.add(baseRecord([]byte{0}, d.second.lba, d.second.size, d.file.MTime, true))
@@ -77,15 +37,11 @@ func (l *layout) encodeJoliet(d *node) []byte {
 	return padded(b.bytes)
 }
 
-// pathTable encodes a path table (ECMA-119 9.4) in either byte order.
-func (l *layout) pathTable(joliet, big bool) []byte {
+// pathTable encodes a path table (ECMA-119 9.4) of one hierarchy in either byte order.
+func pathTable(dirs []*node, joliet, big bool) []byte {
 	var order binary.AppendByteOrder = binary.LittleEndian
 	if big {
 		order = binary.BigEndian
-	}
-	dirs := l.dirs
-	if joliet {
-		dirs = l.jdirs
 	}
 	var b []byte
 	for _, d := range dirs {
@@ -103,7 +59,7 @@ func (l *layout) pathTable(joliet, big bool) []byte {
 }
 
 // descriptor encodes the primary or the Joliet volume descriptor (ECMA-119 8.4, 8.5).
-func (l *layout) descriptor(joliet bool) []byte {
+func descriptor(l *layout, joliet bool) []byte {
 	b := make([]byte, sectorSize)
 	copy(b, "\x01"+vdMagic+"\x01")
 	table, tableSize, place := l.tableL, l.tableSize, l.root.primary
@@ -120,7 +76,7 @@ func (l *layout) descriptor(joliet bool) []byte {
 	binary.LittleEndian.PutUint32(b[140:], table)
 	binary.BigEndian.PutUint32(b[148:], table+sectors(int64(tableSize)))
 	copy(b[156:], baseRecord([]byte{0}, place.lba, place.size, l.root.file.MTime, true))
-	l.img.putTexts(b, joliet)
+	putTexts(b, l.img, joliet)
 	copy(b[813:], longDate(l.img.Created, l.img.CreatedCentis))
 	copy(b[830:], longDate(l.img.Modified, l.img.ModifiedCentis))
 	copy(b[847:], noDate())
@@ -130,7 +86,7 @@ func (l *layout) descriptor(joliet bool) []byte {
 }
 
 // putTexts fills in the identifiers of a volume descriptor.
-func (img *Image) putTexts(b []byte, joliet bool) {
+func putTexts(b []byte, img *Image, joliet bool) {
 	put := putText
 	if joliet {
 		put = putJolietText

@@ -2,8 +2,11 @@ package iso9660
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
+	"unicode/utf16"
 )
 
 // Layout of a master boot record as isohybrid images have it (syslinux doc/isolinux.txt,
@@ -133,71 +136,79 @@ func (img *Image) geometry() (heads, perHead uint64) {
 	return 0, 0
 }
 
-// systemArea returns the system area for the new layout and the backup GPT for its end. The
+// moveSystemArea returns the system area for a layout and the backup GPT for its end. The
 // boot code stays as it is; the addresses in it are moved to where things are now.
-func (l *layout) systemArea() (head, backup []byte) {
+func moveSystemArea(l *layout) (head, backup []byte) {
 	head = make([]byte, systemSectors*sectorSize)
 	copy(head, l.img.System)
 	if !l.img.hybrid() {
 		return head, nil
 	}
-	l.moveBootPointer(head)
+	m := &mover{l.img, l.boot, uint64(l.total) * blocksPerSec}
+	m.bootPointer(head)
 	for i := range 4 {
-		l.movePartition(head[mbrTable+i*mbrEntry:][:mbrEntry])
+		m.partition(head[mbrTable+i*mbrEntry:][:mbrEntry])
 	}
 	for _, off := range applePartitions(head) {
 		clear(head[off : off+blockSize])
 	}
-	return head, l.moveGPT(head)
+	return head, m.gpt(head)
 }
 
-// moveBootPointer mends the address that isohybrid's boot code loads isolinux from. GRUB's
+// mover changes addresses to where the new layout has things.
+type mover struct {
+	img   *Image
+	boot  []*blob // parallel to img.Boot
+	total uint64  // blocks of the new image
+}
+
+// bootPointer changes the address that isohybrid's boot code loads isolinux from. GRUB's
 // code has it at the same place and 4 blocks further.
-func (l *layout) moveBootPointer(head []byte) {
+func (m *mover) bootPointer(head []byte) {
 	at := le64(head[mbrPointer:])
-	for i := range l.img.Boot {
-		old := uint64(l.img.Boot[i].lba) * blocksPerSec
+	for i := range m.img.Boot {
+		old := uint64(m.img.Boot[i].lba) * blocksPerSec
 		if old == 0 || at != old && at != old+blocksPerSec {
 			continue
 		}
-		moved := uint64(l.boot[i].lba)*blocksPerSec + at - old
+		moved := uint64(m.boot[i].lba)*blocksPerSec + at - old
 		binary.LittleEndian.PutUint64(head[mbrPointer:], moved)
 		return
 	}
 }
 
 // moved returns where a partition is now.
-func (l *layout) moved(p partition) (partition, fate) {
-	f, i := l.img.fate(p)
+func (m *mover) moved(p partition) (partition, fate) {
+	f, i := m.img.fate(p)
 	switch f {
 	case fateBoot:
-		return partition{uint64(l.boot[i].lba) * blocksPerSec, uint64(blocks(l.boot[i].file.Size))}, f
+		return partition{uint64(m.boot[i].lba) * blocksPerSec, uint64(blocks(m.boot[i].file.Size))}, f
 	case fateVolume:
-		return partition{p.start, uint64(l.total)*blocksPerSec - p.start}, f
+		return partition{p.start, m.total - p.start}, f
 	}
 	return partition{}, f
 }
 
-// movePartition mends one entry of the MBR's table. A volume that began behind the system area
+// partition changes one entry of the MBR's table. A volume that began behind the system area
 // had a second set of structures for that; the new one begins at 0 (or 1, for a protective
 // entry, as UEFI 5.2.3 wants it).
-func (l *layout) movePartition(e []byte) {
+func (m *mover) partition(e []byte) {
 	old := mbrPart(e)
 	if old.size == 0 {
 		return
 	}
-	if f, _ := l.img.fate(old); f == fateVolume && old.start > 1 {
+	if f, _ := m.img.fate(old); f == fateVolume && old.start > 1 {
 		old.start = 0
 		copy(e[1:4], []byte{0, 1, 0})
 	}
-	p, f := l.moved(old)
+	p, f := m.moved(old)
 	if f == fateDrop {
 		clear(e)
 		return
 	}
 	binary.LittleEndian.PutUint32(e[8:], uint32(min(p.start, 1<<32-1)))
 	binary.LittleEndian.PutUint32(e[12:], uint32(min(p.size, 1<<32-1)))
-	heads, perHead := l.img.geometry()
+	heads, perHead := m.img.geometry()
 	if f == fateBoot || heads == 0 || perHead == 0 || e[4] == mbrGPT {
 		if f == fateBoot {
 			copy(e[1:4], []byte{0xfe, 0xff, 0xff})
@@ -224,4 +235,122 @@ func applePartitions(head []byte) []int {
 		}
 	}
 	return at
+}
+
+// Layout of a GUID partition table (UEFI 2.10, 5.3).
+const (
+	gptMagic      = "EFI PART"
+	gptHeaderAt   = blockSize
+	gptHeaderSize = 92
+	gptEntry      = 128
+)
+
+// gpt is the GUID partition table in a system area. Its slices are parts of that area.
+type gpt struct {
+	header  []byte // 92 bytes
+	entries []byte // count × 128 bytes
+	at      int    // byte offset of entries
+}
+
+// parseGPT finds a table. It returns nil without an error when there is none.
+func parseGPT(head []byte) (*gpt, error) {
+	h := head[gptHeaderAt:][:gptHeaderSize]
+	if string(h[:8]) != gptMagic {
+		return nil, nil
+	}
+	if le32(h[12:]) != gptHeaderSize || le32(h[84:]) != gptEntry {
+		return nil, errors.New("unusual sizes")
+	}
+	start, count := le64(h[72:]), uint64(le32(h[80:]))
+	limit := uint64(len(head))
+	if start < 2 || start > limit/blockSize || count == 0 || count > (limit-start*blockSize)/gptEntry {
+		return nil, errors.New("the entries are outside of the system area")
+	}
+	g := &gpt{header: h, at: int(start) * blockSize}
+	g.entries = head[g.at:][:count*gptEntry]
+	if headerSum(h) != le32(h[16:]) || crc32.ChecksumIEEE(g.entries) != le32(h[88:]) {
+		return nil, errors.New("wrong checksum")
+	}
+	return g, nil
+}
+
+// headerSum is the header's CRC, computed with the field itself at zero.
+func headerSum(h []byte) uint32 {
+	c := append([]byte(nil), h...)
+	clear(c[16:20])
+	return crc32.ChecksumIEEE(c)
+}
+
+func (g *gpt) count() int { return len(g.entries) / gptEntry }
+
+func (g *gpt) entry(i int) []byte { return g.entries[i*gptEntry:][:gptEntry] }
+
+// partition returns an entry; its size is 0 when the entry is unused or inverted.
+func (g *gpt) partition(i int) partition {
+	e := g.entry(i)
+	first, last := le64(e[32:]), le64(e[40:])
+	if [16]byte(e[:16]) == [16]byte{} || last < first || last > 1<<40 {
+		return partition{}
+	}
+	return partition{first, last - first + 1}
+}
+
+// isGap reports whether xorriso made an entry only to fill the space between others: it names
+// these Gap0, Gap1 …
+func (g *gpt) isGap(i int) bool {
+	units := make([]uint16, 3)
+	for k := range units {
+		units[k] = le16(g.entry(i)[56+2*k:])
+	}
+	return string(utf16.Decode(units)) == "Gap"
+}
+
+// gpt rewrites a GUID partition table for the new layout, so that UEFI still finds the
+// system partition of a USB stick, and returns the backup that belongs at the image's end. A
+// table that is not right already is cleared: half a table is worse than none.
+func (m *mover) gpt(head []byte) (backup []byte) {
+	g, err := parseGPT(head)
+	if err != nil {
+		clear(head[gptHeaderAt:][:blockSize])
+	}
+	if g == nil {
+		return nil
+	}
+	last := m.total - 1 // the backup header's block
+	usable := last - uint64(blocks(int64(len(g.entries)))) - 1
+	for i := range g.count() {
+		m.gptEntry(g, i, usable)
+	}
+	le := binary.LittleEndian
+	le.PutUint64(g.header[24:], 1)
+	le.PutUint64(g.header[32:], last)
+	le.PutUint64(g.header[48:], usable)
+	le.PutUint32(g.header[88:], crc32.ChecksumIEEE(g.entries))
+	le.PutUint32(g.header[16:], headerSum(g.header))
+	return g.backup(last, usable+1)
+}
+
+func (m *mover) gptEntry(g *gpt, i int, usable uint64) {
+	old := g.partition(i)
+	p, f := m.moved(old)
+	if old.size == 0 || f == fateDrop {
+		clear(g.entry(i))
+		return
+	}
+	end := min(p.start+p.size-1, usable)
+	binary.LittleEndian.PutUint64(g.entry(i)[32:], p.start)
+	binary.LittleEndian.PutUint64(g.entry(i)[40:], end)
+}
+
+// backup returns the copy of the table: entries first, then a header that says so.
+func (g *gpt) backup(last, entriesAt uint64) []byte {
+	b := make([]byte, int(last+1-entriesAt)*blockSize)
+	copy(b, g.entries)
+	h := b[len(b)-blockSize:][:gptHeaderSize]
+	copy(h, g.header)
+	binary.LittleEndian.PutUint64(h[24:], last)
+	binary.LittleEndian.PutUint64(h[32:], 1)
+	binary.LittleEndian.PutUint64(h[72:], entriesAt)
+	binary.LittleEndian.PutUint32(h[16:], headerSum(h))
+	return b
 }

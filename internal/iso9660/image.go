@@ -17,6 +17,7 @@ package iso9660
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
@@ -87,4 +88,64 @@ type Image struct {
 	Notes []string
 
 	sectors uint32 // the source's volume size in sectors; 0 for a new image
+}
+
+// Platforms of El Torito boot entries.
+const (
+	PlatformBIOS = 0x00
+	PlatformPPC  = 0x01
+	PlatformMac  = 0x02
+	PlatformUEFI = 0xef
+)
+
+// Media types of El Torito boot entries: none means that the file itself is the program.
+const (
+	MediaNone      = 0
+	MediaFloppy12  = 1
+	MediaFloppy144 = 2
+	MediaFloppy288 = 3
+	MediaHardDisk  = 4
+)
+
+// BootEntry is one boot image of the El Torito catalog.
+type BootEntry struct {
+	// Platform is the firmware it is for: [PlatformBIOS], [PlatformUEFI] …
+	Platform byte
+	// Bootable is false for an entry that firmware is to skip.
+	Bootable bool
+	// Media is the emulated drive, [MediaNone] for isolinux and UEFI.
+	Media byte
+	// LoadSegment is the real-mode segment to load to; 0 means 0x7c0.
+	LoadSegment uint16
+	// SystemType is the partition type of an emulated hard disk.
+	SystemType byte
+	// LoadSectors counts the 512-byte sectors that firmware loads: 4 for isolinux.
+	LoadSectors uint16
+	// ID is the text of the entry's section header, up to 28 bytes. The default entry has none.
+	ID string
+
+	// Path is the boot image in the tree. It is "" for a hidden image, which Size and Open hold.
+	Path string
+	// Size is the length of a hidden image in bytes.
+	Size int64
+	// Open gives the content of a hidden image.
+	Open func() (io.ReadCloser, error)
+
+	// InfoTable asks for a boot-info-table (bytes 8 to 63), which isolinux needs to find
+	// itself. [Open] sets it when the source had one that was right.
+	InfoTable bool
+	// GrubInfo asks for the position at byte 2548 that GRUB's cdboot reads.
+	GrubInfo bool
+
+	criteria [20]byte // selection criteria of a section entry, kept as they are
+	lba      uint32   // where the source had it; 0 for a new entry
+}
+
+// BootImage returns what e boots: the file at its path, or a file that only the catalog leads to. It is
+// nil if the image has no such file.
+func (img *Image) BootImage(e *BootEntry) *overlay.Entry {
+	if e.Path != "" {
+		return img.Files.Get(e.Path)
+	}
+	return &overlay.Entry{Path: "hidden boot image", Mode: overlay.TypeRegular, Size: e.Size, Open: e.Open}
 }

@@ -17,7 +17,7 @@ const (
 )
 
 // nameFiles gives every file its two identifiers and sorts the directories by them.
-func (l *layout) nameFiles() error {
+func nameFiles(l *layout) {
 	l.root.iso, l.root.joliet = []byte{0}, []byte{0}
 	for _, n := range l.nodes {
 		// By name first, so that which of two alike names is numbered depends on nothing else.
@@ -25,7 +25,6 @@ func (l *layout) nameFiles() error {
 		nameJoliet(n)
 		nameISO(n.kids)
 	}
-	return nil
 }
 
 // isoName is a plain identifier before its parts are joined.

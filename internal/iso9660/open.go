@@ -7,60 +7,6 @@ import (
 	"strings"
 )
 
-// Limits of the reader. They are far above any boot medium and keep hostile images cheap.
-const (
-	maxDescriptors = 64       // volume descriptors before the terminator
-	maxDirBytes    = 16 << 20 // one directory's extent
-	maxFiles       = 1 << 18  // entries of a tree
-	maxPathBytes   = 64 << 20 // all paths together
-	maxPath        = 4095     // one path: PATH_MAX
-	maxDepth       = 256      // directories inside each other
-)
-
-// source is the image being read. It bounds every access.
-type source struct {
-	r    io.ReaderAt
-	size int64
-	// metaLeft is how many bytes of directories and continuation areas may still be read. In an
-	// honest image these do not overlap, so all together are smaller than the image.
-	metaLeft int64
-}
-
-// read returns n bytes that start off bytes into a sector.
-func (s *source) read(lba uint32, off, n int64) ([]byte, error) {
-	start := int64(lba)*sectorSize + off
-	if n < 0 || off < 0 || start > s.size || n > s.size-start {
-		return nil, corruptf("%d bytes at sector %d lie beyond the end of the image", n, lba)
-	}
-	b := make([]byte, n)
-	if got, err := s.r.ReadAt(b, start); int64(got) < n {
-		return nil, fmt.Errorf("read %d bytes at offset %d: %w", n, start, err)
-	}
-	return b, nil
-}
-
-// meta is read for structures, of which there is a limited amount.
-func (s *source) meta(lba uint32, off, n int64) ([]byte, error) {
-	if s.metaLeft -= n; s.metaLeft < 0 {
-		return nil, corruptf("directories overlap")
-	}
-	return s.read(lba, off, n)
-}
-
-// section returns an opener for a part of the image.
-func (s *source) section(extents []extent) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) {
-		parts := make([]io.Reader, len(extents))
-		for i, e := range extents {
-			parts[i] = io.NewSectionReader(s.r, int64(e.lba)*sectorSize, e.size)
-		}
-		if len(parts) == 1 {
-			return io.NopCloser(parts[0]), nil
-		}
-		return io.NopCloser(io.MultiReader(parts...)), nil
-	}
-}
-
 // Open reads the structures of an image of size bytes. Files' contents are read through r when
 // they are opened, so r must stay valid as long as the Image is used.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
@@ -70,7 +16,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 		return nil, err
 	}
 	img := &Image{}
-	if err := img.setVolume(vol.primary); err != nil {
+	if err := setVolume(img, vol.primary); err != nil {
 		return nil, err
 	}
 	if want := int64(img.sectors) * sectorSize; want > size {
@@ -88,7 +34,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	}
 	img.RockRidge, img.Joliet = tree.rockRidge, vol.joliet != nil
 	if vol.hasCatalog {
-		if err := img.readCatalog(s, tree, vol.catalog); err != nil {
+		if err := readCatalog(img, s, tree, vol.catalog); err != nil {
 			return nil, err
 		}
 	}
@@ -186,7 +132,7 @@ func (v *volume) add(b []byte) {
 }
 
 // setVolume takes the fields of the primary volume descriptor (ECMA-119 8.4).
-func (img *Image) setVolume(b []byte) error {
+func setVolume(img *Image, b []byte) error {
 	if n := le16(b[128:]); n != sectorSize {
 		return corruptf("blocks of %d bytes are not supported", n)
 	}

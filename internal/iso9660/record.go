@@ -63,3 +63,32 @@ func decodeUCS2(s string) string {
 	}
 	return string(utf16.Decode(u))
 }
+
+// maxRecord is the longest directory record: its length is an even byte.
+const maxRecord = 254
+
+// baseRecord encodes a directory record without a system use area (ECMA-119 9.1).
+func baseRecord(id []byte, lba, size uint32, mtime int64, dir bool) []byte {
+	r := make([]byte, 33+len(id)+(len(id)+1)%2)
+	both32(r[2:], lba)
+	both32(r[10:], size)
+	copy(r[18:], shortDate(mtime))
+	if dir {
+		r[25] = flagDir
+	}
+	both16(r[28:], 1)
+	r[32] = byte(len(id))
+	copy(r[33:], id)
+	r[0] = byte(len(r))
+	return r
+}
+
+// dirBuilder packs records into sectors, which no record crosses.
+type dirBuilder struct{ bytes []byte }
+
+func (d *dirBuilder) add(r []byte) {
+	if used := len(d.bytes) % sectorSize; used+len(r) > sectorSize {
+		d.bytes = padded(d.bytes)
+	}
+	d.bytes = append(d.bytes, r...)
+}

@@ -1,8 +1,6 @@
 package iso9660
 
-import (
-	"strings"
-)
+import "strings"
 
 // Lengths of what is split over several fields; a field is shorter than 256 bytes.
 const (

@@ -1,6 +1,10 @@
 package iso9660
 
-import "mkbuild/internal/overlay"
+import (
+	"encoding/binary"
+
+	"mkbuild/internal/overlay"
+)
 
 // HasTables reports whether [Image.Write] writes tables into a file that say where it lies: a
 // boot-info-table, or GRUB's own position.
@@ -56,4 +60,33 @@ func (img *Image) CheckTables(e *BootEntry) (wrong string, err error) {
 		return "its checksum is not that of the file", nil
 	}
 	return "", nil
+}
+
+// patchTables writes the tables into a boot file that tell it where it lies.
+func (b *blob) patchTables(data []byte) {
+	le := binary.LittleEndian
+	if b.grubInfo {
+		// mkisofs --grub2-boot-info: the 512-byte block behind the first five.
+		le.PutUint64(data[grubInfoAt:], uint64(b.lba)*blocksPerSec+5)
+	}
+	if !b.infoTable {
+		return
+	}
+	// mkisofs(8), "EL TORITO BOOT INFORMATION TABLE".
+	clear(data[8:infoTableEnd])
+	le.PutUint32(data[8:], systemSectors)
+	le.PutUint32(data[12:], b.lba)
+	le.PutUint32(data[16:], uint32(len(data)))
+	le.PutUint32(data[20:], sumWords(data[infoTableEnd:]))
+}
+
+// sumWords adds up 32-bit words; the last is filled up with zeros.
+func sumWords(b []byte) uint32 {
+	var sum uint32
+	for ; len(b) >= 4; b = b[4:] {
+		sum += le32(b)
+	}
+	var last [4]byte
+	copy(last[:], b)
+	return sum + le32(last[:])
 }

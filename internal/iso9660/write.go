@@ -68,24 +68,24 @@ func (s *stream) skip(off int64) {
 }
 
 func (l *layout) write(out *stream) {
-	head, backup := l.systemArea()
+	head, backup := moveSystemArea(l)
 	out.put(0, head)
 	l.writeDescriptors(out)
 	for _, joliet := range []bool{false, true} {
-		at, size := l.tableL, l.tableSize
+		dirs, at, size := l.dirs, l.tableL, l.tableSize
 		if joliet {
-			at, size = l.jtabL, l.jtabSize
+			dirs, at, size = l.jdirs, l.jtabL, l.jtabSize
 		}
-		out.sector(at, l.pathTable(joliet, false))
-		out.sector(at+sectors(int64(size)), l.pathTable(joliet, true))
+		out.sector(at, pathTable(dirs, joliet, false))
+		out.sector(at+sectors(int64(size)), pathTable(dirs, joliet, true))
 	}
 	for _, d := range l.dirs {
-		dir, more := l.encodeDir(d)
+		dir, more := encodeDir(d)
 		out.sector(d.primary.lba, dir)
 		out.put(out.pos, more)
 	}
 	for _, d := range l.jdirs {
-		out.sector(d.second.lba, l.encodeJoliet(d))
+		out.sector(d.second.lba, encodeJoliet(d))
 	}
 	for _, b := range l.blobs {
 		l.writeBlob(out, b)
@@ -103,7 +103,7 @@ func (l *layout) writeDescriptors(out *stream) {
 		out.sector(lba, b)
 		lba++
 	}
-	put(l.descriptor(false))
+	put(descriptor(l, false))
 	if l.catalog != nil {
 		// El Torito 2.0: the boot record lies at sector 17 and nowhere else.
 		b := make([]byte, sectorSize)
@@ -111,7 +111,7 @@ func (l *layout) writeDescriptors(out *stream) {
 		binary.LittleEndian.PutUint32(b[0x47:], l.catalog.lba)
 		put(b)
 	}
-	put(l.descriptor(true))
+	put(descriptor(l, true))
 	end := make([]byte, sectorSize)
 	copy(end, "\xff"+vdMagic+"\x01")
 	put(end)
