@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // upstream publishes nothing else
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/store"
@@ -206,4 +208,48 @@ func (j *job) fromSource(ctx context.Context, s source) (*Blob, error) {
 		return nil, ErrOffline
 	}
 	return j.fromWeb(ctx, s)
+}
+
+// verdict turns what came of each source, with its address in front, into the one error of the request.
+// Content that was there but wrong says more than a dead mirror, and that more than an absence, so it
+// goes first.
+func (j *job) verdict(attempts []error) error {
+	for _, wrong := range []func(error) bool{isA[*ChecksumError], is(ErrContent), is(ErrTooLarge)} {
+		if i := slices.IndexFunc(attempts, wrong); i >= 0 {
+			return errors.Unwrap(attempts[i])
+		}
+	}
+	count := func(kind error) int { return len(attempts) - len(slices.DeleteFunc(slices.Clone(attempts), is(kind))) }
+	urls := make([]string, len(j.sources))
+	for i, s := range j.sources {
+		urls[i] = s.shown
+	}
+	all := strings.Join(urls, ", ")
+	switch missing, insecure := count(ErrNotFound), count(ErrInsecure); {
+	case missing == len(attempts):
+		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrNotFound, all)
+	case count(ErrOffline) > 0:
+		return fmt.Errorf("fetch %s: %w and %s: %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache"), all)
+	case insecure > 0 && insecure+missing == len(attempts):
+		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrInsecure, all)
+	}
+	return unreachable(j.Name, attempts)
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+// unreachable joins what came of every source. A source that answered "not found" next to one that did
+// not answer proves no absence, and a cancelled attempt is no interrupt of the user: both are named, but
+// are not among the causes.
+func unreachable(name string, attempts []error) error {
+	err, sep := error(ErrUnreachable), ": "
+	for _, a := range attempts {
+		if isAny(a, ErrNotFound, context.Canceled) {
+			a = errors.New(a.Error())
+		}
+		err, sep = fmt.Errorf("%w%s%w", err, sep, a), "; "
+	}
+	return fmt.Errorf("fetch %s: %w", name, err)
 }

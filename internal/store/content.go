@@ -16,38 +16,6 @@ import (
 	"sync"
 )
 
-// Blob is verified content. Its bytes never change.
-type Blob struct {
-	// SHA256 is the hex digest by which the store has it.
-	SHA256 string
-	// Size is the length in bytes; that of derived content is without its description.
-	Size int64
-	// Cached is true for content that was there before it was asked for.
-	Cached bool
-
-	store   *Store
-	content *content
-}
-
-// Reader reads the content from its beginning. It may be used until the store is closed.
-func (b *Blob) Reader() *io.SectionReader { return io.NewSectionReader(b.content, 0, b.Size) }
-
-// ReadAll returns the content.
-func (b *Blob) ReadAll() ([]byte, error) {
-	text := make([]byte, b.Size)
-	_, err := io.ReadFull(b.Reader(), text)
-	return text, err
-}
-
-// Discard removes the content from the store. It is for content that no digest vouched for and that
-// turned out to be unusable. What cannot be removed stays, and is refused again.
-func (b *Blob) Discard() {
-	b.store.mu.Lock()
-	defer b.store.mu.Unlock()
-	delete(b.store.known, b.SHA256)
-	os.Remove(b.store.path(b.SHA256)) //nolint:errcheck,gosec // see above
-}
-
 // inMemory is the size up to which content is held in memory, rather than in an open file.
 const inMemory = 64 << 10
 
@@ -68,8 +36,6 @@ type content struct {
 // bufferSize is what is hashed at once: a multiple of pieceSize, and no less than inMemory.
 const bufferSize = 4 * pieceSize
 
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
-
 // errChanged is returned by reads of a file that is no longer what was hashed.
 var errChanged = errors.New("it was changed while it was in use")
 
@@ -85,10 +51,9 @@ func hashFile(f *os.File, owner io.Closer, also hash.Hash) (*content, error) {
 	if c.key, err = cipher.NewGCM(block); err != nil {
 		return nil, err
 	}
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
+	buf := make([]byte, bufferSize)
 	for {
-		n, err := f.ReadAt(buf[:], c.size)
+		n, err := f.ReadAt(buf, c.size)
 		c.add(buf[:n], sum, also)
 		if errors.Is(err, io.EOF) {
 			break

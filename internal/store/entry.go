@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"mkbuild/internal/wholefile"
 )
@@ -85,9 +84,4 @@ func parseEntry(r io.Reader) (e Entry, err error) {
 		return e, fmt.Errorf("bad index entry: schema %q, sha256 %q", e.Schema, e.SHA256)
 	}
 	return e, nil
-}
-
-// isSHA256 reports whether s is a digest in the form in which content is named.
-func isSHA256(s string) bool {
-	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
 }

@@ -28,12 +28,15 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -79,6 +82,38 @@ var (
 
 	errNoDir = errors.New("no cache directory given")
 )
+
+// Blob is verified content. Its bytes never change.
+type Blob struct {
+	// SHA256 is the hex digest by which the store has it.
+	SHA256 string
+	// Size is the length in bytes; that of derived content is without its description.
+	Size int64
+	// Cached is true for content that was there before it was asked for.
+	Cached bool
+
+	store   *Store
+	content *content
+}
+
+// Reader reads the content from its beginning. It may be used until the store is closed.
+func (b *Blob) Reader() *io.SectionReader { return io.NewSectionReader(b.content, 0, b.Size) }
+
+// ReadAll returns the content.
+func (b *Blob) ReadAll() ([]byte, error) {
+	text := make([]byte, b.Size)
+	_, err := io.ReadFull(b.Reader(), text)
+	return text, err
+}
+
+// Discard removes the content from the store. It is for content that no digest vouched for and that
+// turned out to be unusable. What cannot be removed stays, and is refused again.
+func (b *Blob) Discard() {
+	b.store.mu.Lock()
+	defer b.store.mu.Unlock()
+	delete(b.store.known, b.SHA256)
+	os.Remove(b.store.path(b.SHA256)) //nolint:errcheck,gosec // see above
+}
 
 // Get returns the content of a hex SHA-256, after it has been hashed. also, if not nil, hashes it at the
 // same time. The error is [ErrMissing], [ErrDamaged], or wraps that of ctx.
@@ -201,4 +236,72 @@ func (s *Store) writeError(err error) error {
 // readOnly reports whether the folder cannot be written because nobody may.
 func readOnly(err error) bool {
 	return errors.Is(err, ErrWrite) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS))
+}
+
+// isSHA256 reports whether s is a digest in the form in which content is named.
+func isSHA256(s string) bool {
+	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// hold locks the folder until the Store is closed, together with all others that use it. Processes that
+// are killed lose their locks. A folder that does not exist needs none.
+func (s *Store) hold(ctx context.Context) (err error) {
+	if s.Dir == "" {
+		return errNoDir
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used != nil {
+		return nil
+	}
+	s.used, err = s.lock(ctx, false)
+	if ctx.Err() == nil {
+		return nil // a folder that cannot be opened fails where it is read or written
+	}
+	return err
+}
+
+// Close lets others remove what this process may have been about to read, and ends the use of all
+// blobs. The end of the process does the same.
+func (s *Store) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used.Close() //nolint:errcheck,gosec // only locked, if at all
+	for _, c := range s.known {
+		c.owner.Close() //nolint:errcheck,gosec // only read
+	}
+	s.used, s.known = nil, nil
+}
+
+// alone calls f while nobody else uses the folder, this Store included.
+func (s *Store) alone(ctx context.Context, f func() error) error {
+	s.Close()
+	d, err := s.lock(ctx, true)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // only locked, if it exists
+	return f()
+}
+
+// lockPause is how long to wait before asking again for a lock that others hold.
+const lockPause = 20 * time.Millisecond
+
+// lock waits for the lock of the folder. The caller closes it.
+func (s *Store) lock(ctx context.Context, alone bool) (*os.File, error) {
+	d, err := os.Open(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for waited := false; !wholefile.TryLock(d, alone); waited = true {
+		if alone && !waited && s.Waiting != nil {
+			s.Waiting()
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for the lock of %s: %w", s.Dir, ctx.Err()), d.Close())
+		case <-time.After(lockPause):
+		}
+	}
+	return d, nil
 }

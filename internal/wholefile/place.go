@@ -1,6 +1,7 @@
 package wholefile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,17 +51,6 @@ func holds(f *os.File) bool {
 	return err == nil && os.SameFile(there, st)
 }
 
-// Sweep removes the files that killed processes have left waiting in dir, see [CreateIn], and
-// returns their paths. What a living process holds stays.
-func Sweep(dir string) []string {
-	f, err := open(waiting(dir))
-	if err != nil {
-		return nil
-	}
-	defer f.Close() //nolint:errcheck // nothing is in it
-	return f.place.sweep(f.File)
-}
-
 // abandoned is how long nobody has written to what counts as dead where locks do not work.
 const abandoned = 24 * time.Hour
 
@@ -103,4 +93,23 @@ func dead(f, fresh *os.File) bool {
 	st, err := f.Stat()
 	now, nerr := fresh.Stat()
 	return err == nil && nerr == nil && st.ModTime().Before(now.ModTime().Add(-abandoned))
+}
+
+// ErrNotRegular is returned for a link, a pipe, a device or a folder in the place of a file.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// OpenRegular opens a file for reading in a folder that others may write to: it neither follows a link
+// nor waits for a pipe.
+func OpenRegular(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|carefully, 0)
+	if err != nil {
+		if st, lerr := os.Lstat(name); lerr == nil && !st.Mode().IsRegular() {
+			err = ErrNotRegular
+		}
+		return nil, err
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(ErrNotRegular, f.Close())
+	}
+	return f, nil
 }

@@ -77,6 +77,17 @@ func open(p place) (*File, error) {
 	return &File{File: f, place: p, path: f.Name()}, nil
 }
 
+// Sweep removes the files that killed processes have left waiting in dir, see [CreateIn], and
+// returns their paths. What a living process holds stays.
+func Sweep(dir string) []string {
+	f, err := open(waiting(dir))
+	if err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // nothing is in it
+	return f.place.sweep(f.File)
+}
+
 // CommitAs makes the file appear under name, readable by everybody. With durable it is on the disk
 // then; without, a power cut may leave an empty file. It stays open, except on Windows, which renames
 // no open files.
@@ -158,23 +169,4 @@ func syncDir(dir string) {
 		d.Sync()  //nolint:errcheck,gosec // see above
 		d.Close() //nolint:errcheck,gosec // only read
 	}
-}
-
-// ErrNotRegular is returned for a link, a pipe, a device or a folder in the place of a file.
-var ErrNotRegular = errors.New("it is not a regular file")
-
-// OpenRegular opens a file for reading in a folder that others may write to: it neither follows a link
-// nor waits for a pipe.
-func OpenRegular(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|carefully, 0)
-	if err != nil {
-		if st, lerr := os.Lstat(name); lerr == nil && !st.Mode().IsRegular() {
-			err = ErrNotRegular
-		}
-		return nil, err
-	}
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, errors.Join(ErrNotRegular, f.Close())
-	}
-	return f, nil
 }
