@@ -98,7 +98,7 @@ func (o *cacheOptions) printItems(w *world, dir, schema, sum string, items []sto
 		fmt.Fprintln(t, "KIND\tSIZE\tLAST USE\tSHA256\tNAME")
 	}
 	for _, i := range items {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", i.Kind, ui.Bytes(i.Size), i.Used.Format("2006-01-02 15:04"), i.SHA256, itemName(i))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", ui.Clean(i.Kind), ui.Bytes(i.Size), i.Used.Format("2006-01-02 15:04"), i.SHA256, itemName(i))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
+
+var must = testkit.Must
 
 // quick are limits for mirrors that answer, one way or another: no long pauses, but patience
 // enough for a machine under load.
@@ -156,9 +159,10 @@ func (r *recorder) warnings() []string {
 	return out
 }
 
-func must(t testing.TB, err error) {
+// fails fetches what cannot be had.
+func fails(t *testing.T, c *Client, r Request, want error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+	if _, err := c.Get(t.Context(), r); !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
 	}
 }

@@ -59,9 +59,7 @@ func TestLocalChangesAreNoticed(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, os.Remove(name))
-	if _, err := c.Get(t.Context(), r); !errors.Is(err, ErrNotFound) {
-		t.Error(err)
-	}
+	fails(t, c, r, ErrNotFound)
 }
 
 func TestLocalFailures(t *testing.T) {

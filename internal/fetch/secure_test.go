@@ -169,22 +169,16 @@ func TestRequireHTTPS(t *testing.T) {
 	}
 	pinned := plainURL
 	pinned.MD5 = md5hex("right")
-	if _, err := strict.Get(t.Context(), pinned); !errors.Is(err, ErrInsecure) {
-		t.Errorf("an md5 is no proof: %v", err)
-	}
+	fails(t, strict, pinned, ErrInsecure)
 	pinned.SHA256 = sha("right")
 	want(t, strict, pinned, "right")
 	want(t, strict, Request{Name: "x", URLs: []string{"http://plain.test/x", "http://m.test/x"}}, "right")
-	if _, err := strict.Get(t.Context(), Request{Name: "y", URLs: []string{"http://m.test/y"}}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("https said that it is not there: %v", err)
-	}
+	fails(t, strict, Request{Name: "y", URLs: []string{"http://m.test/y"}}, ErrNotFound)
 	both := []string{"http://plain.test/y", "https://down.test/y"}
 	if _, err := strict.Get(t.Context(), Request{Name: "y", URLs: both}); !errors.Is(err, ErrUnreachable) || fail.ClassOf(err) != fail.Network {
 		t.Errorf("a dead https mirror is a matter of the network: %v", err)
 	}
-	if _, err := strict.Get(t.Context(), Request{Name: "y", URLs: []string{dir + "/none"}}); !errors.Is(err, ErrNotFound) {
-		t.Error(err)
-	}
+	fails(t, strict, Request{Name: "y", URLs: []string{dir + "/none"}}, ErrNotFound)
 	if _, err := strict.List(t.Context(), "http://plain.test/"); !errors.Is(err, ErrInsecure) {
 		t.Errorf("list: %v", err)
 	}
@@ -213,9 +207,7 @@ func TestRequireHTTPSForgetsPlainAnswers(t *testing.T) {
 	fresh := Request{Name: "x", URLs: []string{"http://m.test/x"}, Fresh: true}
 	dep := Request{Name: "dep", URLs: []string{"http://m.test/dep"}, Fresh: true, Optional: true}
 	want(t, c, fresh, "evil")
-	if _, err := c.Get(t.Context(), dep); !errors.Is(err, ErrNotFound) {
-		t.Fatal(err)
-	}
+	fails(t, c, dep, ErrNotFound)
 	n.hosts["https://m.test"] = func(w http.ResponseWriter, r *http.Request) {
 		if w.Header().Set("ETag", `"1"`); r.Header.Get("If-None-Match") == `"1"` {
 			w.WriteHeader(304)
@@ -225,9 +217,7 @@ func TestRequireHTTPSForgetsPlainAnswers(t *testing.T) {
 	}
 	strict := again(c)
 	strict.RequireHTTPS, strict.Offline = true, true
-	if _, err := strict.Get(t.Context(), dep); !errors.Is(err, ErrOffline) {
-		t.Errorf("offline: %v", err)
-	}
+	fails(t, strict, dep, ErrOffline)
 	strict = again(c)
 	strict.RequireHTTPS = true
 	want(t, strict, fresh, "right")

@@ -93,9 +93,7 @@ func TestFreshRevalidates(t *testing.T) {
 				t.Errorf("%d requests, %d bodies", count(), bodies)
 			}
 			up = false
-			if _, err := c.Get(t.Context(), r); !errors.Is(err, ErrUnreachable) {
-				t.Error(err)
-			}
+			fails(t, c, r, ErrUnreachable)
 			want(t, offline(t, c), r, "two")
 		})
 	}
@@ -113,27 +111,18 @@ func TestOptionalAbsenceIsRemembered(t *testing.T) {
 	})
 	c := newClient(t)
 	opt := Request{Name: "ruby.tcz.dep", URLs: []string{url + "/dep"}, Optional: true, Fresh: true}
-	if _, err := c.Get(t.Context(), opt); !errors.Is(err, ErrNotFound) {
-		t.Fatal(err)
-	}
-	must, more := opt, opt
-	must.Optional = false
+	fails(t, c, opt, ErrNotFound)
+	needed, more := opt, opt
+	needed.Optional = false
 	more.URLs = []string{url + "/dep", "http://new-mirror.test/dep"}
-	for name, tt := range map[string]struct {
-		r    Request
-		want error
-	}{"optional": {opt, ErrNotFound}, "not optional": {must, ErrOffline}, "a mirror never asked": {more, ErrOffline}} {
-		if _, err := offline(t, c).Get(t.Context(), tt.r); !errors.Is(err, tt.want) {
-			t.Errorf("offline, %s: %v", name, err)
-		}
-	}
+	fails(t, offline(t, c), opt, ErrNotFound)
+	fails(t, offline(t, c), needed, ErrOffline)
+	fails(t, offline(t, c), more, ErrOffline)
 	there = true
 	want(t, c, opt, "libffi.tcz\n")
 	want(t, offline(t, c), opt, "libffi.tcz\n")
 	there = false
-	if _, err := c.Get(t.Context(), opt); !errors.Is(err, ErrNotFound) {
-		t.Fatalf("gone again: %v", err)
-	}
+	fails(t, c, opt, ErrNotFound)
 }
 
 // TestDamagedContent is fetched again by the next process.

@@ -6,10 +6,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
+
+var must = testkit.Must
 
 func newStore(t testing.TB) *Store { return &Store{Dir: filepath.Join(t.TempDir(), "cache")} }
 
@@ -85,9 +90,5 @@ func files(t *testing.T, s *Store) (out []string) {
 // large is content that is not held in memory, of no round size.
 var large = strings.Repeat("0123456789abcdef", inMemory/16) + strings.Repeat("tail", pieceSize/2) + "."
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+// mkfifo makes a pipe, on systems that have them in folders.
+func mkfifo(name string) error { return exec.Command("mkfifo", name).Run() }

@@ -8,7 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
+
+var must = testkit.Must
 
 func names(t *testing.T, dir string) string {
 	t.Helper()
@@ -138,12 +142,5 @@ func TestWritersAtOnce(t *testing.T) {
 	}
 	if got := names(t, dir); got != "out" {
 		t.Errorf("left: %s", got)
-	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -1,5 +1,0 @@
-package store
-
-import "errors"
-
-func mkfifo(string) error { return errors.ErrUnsupported }
