@@ -36,6 +36,7 @@ type Config struct {
 	OpenSSH     OpenSSH     `yaml:"openssh"`
 	Client      Client      `yaml:"client"`
 	Boot        Boot        `yaml:"boot"`
+	Services    Services    `yaml:"services"`
 	Overlay     []UserFiles `yaml:"overlay"`
 	Initrd      Initrd      `yaml:"initrd"`
 	Image       Image       `yaml:"image"`
@@ -126,6 +127,14 @@ type Boot struct {
 	Append string `yaml:"append"`
 	// Timeout is isolinux's own, in tenths of a second; nil keeps the source's.
 	Timeout *int `yaml:"timeout"`
+	// AllowInittab are lines of /etc/inittab that a prod image may have beside Tiny Core's own.
+	AllowInittab []string `yaml:"allow_inittab"`
+}
+
+// Services are what may let somebody into a prod image all the same.
+type Services struct {
+	// Allow are files of the image, from "/": servers, archives that hold one, scripts that start one.
+	Allow []string `yaml:"allow"`
 }
 
 // UserFiles puts a file or the content of a folder into the image.

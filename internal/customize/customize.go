@@ -143,6 +143,11 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 	if err != nil {
 		return nil, nil, err
 	}
+	if site != nil && img.manifest != nil && img.manifest.Profile == "prod" {
+		if err := checkProd(site.tree, img.manifest); err != nil {
+			return nil, nil, err
+		}
+	}
 	made, err := img.medium.Edit(edit, date)
 	if err != nil {
 		return nil, nil, err
@@ -164,6 +169,15 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 		made.Files.Get(made.ManifestPath()).SetContent(text, date)
 	}
 	return made, text, err
+}
+
+// checkProd refuses a prod image with a way in: what a site adds is held to the promise of the build.
+func checkProd(t *overlay.Tree, m *manifest.Manifest) error {
+	c, err := config.Parse("the manifest", m.Config)
+	if err != nil {
+		return err
+	}
+	return profile.Closed(t, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }
 
 // edit takes the arguments of an earlier run out of the menus, and puts the new ones in. It refuses

@@ -262,6 +262,30 @@ func treeOf(t *testing.T, files ...overlay.Entry) *overlay.Tree {
 
 // TestForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in the form that it
 // has, and an image whose metadata cannot follow is refused.
+// TestProdStaysClosed: what a site brings is held to the promise of a prod image, and nothing is written.
+func TestProdStaysClosed(t *testing.T) {
+	iso, _ := built(t, "prod")
+	out := filepath.Join(t.TempDir(), "custom.iso")
+	for name, want := range map[string]string{"bin/sshd": "/bin/sshd", "lib/../bin/in.telnetd": "", "facts.d/a.sh": ""} {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		h := &zip.FileHeader{Name: name}
+		h.SetMode(0o755)
+		_, err := z.CreateHeader(h)
+		check(t, err)
+		check(t, z.Close())
+		err = Run(t.Context(), iso, out, Changes{Extension: b.Bytes()})
+		_, wrote := os.Stat(out)
+		switch {
+		case name == "facts.d/a.sh":
+			check(t, err)
+		case err == nil || wrote == nil || !strings.Contains(err.Error(), want) || want != "" && !errors.Is(err, profile.ErrOpen):
+			t.Errorf("%s: %v", name, err)
+		}
+		os.Remove(out)
+	}
+}
+
 func TestForeignMetadata(t *testing.T) {
 	t.Parallel()
 	old := strings.Repeat("Ab", 32)

@@ -110,6 +110,7 @@ type site struct {
 	files   overlay.Tree
 	secret  bool          // mk-client's settings hold secrets
 	added   *overlay.Tree // files, and the directories above them
+	tree    *overlay.Tree // the booted system with them
 	segment []byte
 }
 
@@ -133,7 +134,7 @@ func newSite(tree *overlay.Tree, c Changes, date int64) (*site, error) {
 	if err := layers.AddLastWins(&s.files); err != nil {
 		return nil, fmt.Errorf("place the customization: %w", err)
 	}
-	s.added = layers.Added()
+	s.added, s.tree = layers.Added(), layers.Merged()
 	var segment bytes.Buffer
 	err := initrd.WriteSegment(&segment, s.added, initrd.SegmentOptions{Level: 9, ModTime: date})
 	s.segment = segment.Bytes()
@@ -182,7 +183,7 @@ func (s *site) keys(tree *overlay.Tree, want []string) error {
 		return nil
 	}
 	e := tree.Get(profile.KeyFile)
-	if e == nil || len(profile.ServerPaths(tree)) == 0 {
+	if e == nil || !profile.HasServer(tree) {
 		return config.Mistake("authorized keys", "the image has no ssh server: a prod image has no way in", "build an image with --profile dev, and customize that")
 	}
 	text, err := e.Content(maxText)

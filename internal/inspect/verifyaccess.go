@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
@@ -60,18 +61,21 @@ func checkSecrets(t *overlay.Tree, f findings) {
 
 // checkProd holds a prod image to the promise of its profile.
 func checkProd(m *Image, f findings) error {
-	for _, s := range profile.ServerPaths(m.Tree) {
-		name, _, _ := strings.Cut(s, " (")
-		f.add(ruleProdServer, strings.TrimPrefix(name, "/"), "it lets people in")
-	}
 	for _, e := range m.Medium.Entries {
 		for _, way := range profile.OpenArguments(e.Append) {
 			f.add(ruleProdOpen, mediumPrefix+e.Menu, "%s of the entry %s", way, cmp.Or(e.Name, "(no name)"))
 		}
 	}
-	open, err := profile.WaysIn(m.Tree)
-	for _, way := range open {
-		f.add(ruleProdOpen, "", "%s", way)
+	c, err := config.Parse("the manifest", m.Manifest.Config)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, way := range profile.WaysIn(m.Tree, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow}) {
+		rule := ruleProdOpen
+		if way.Server {
+			rule = ruleProdServer
+		}
+		f.add(rule, way.Path, "%s", way.What)
+	}
+	return nil
 }

@@ -8,6 +8,9 @@ import (
 // ClientPath is where the image keeps mk-client.
 const ClientPath = "usr/local/sbin/mk-client"
 
+// clientLine starts mk-client.
+const clientLine = "::respawn:/" + ClientPath + " run"
+
 // ClientConfig is where mk-client looks for its settings.
 const ClientConfig = "etc/razor-mk-client.conf"
 
@@ -20,7 +23,7 @@ func console(e *edit) error {
 			ls = slices.DeleteFunc(ls, startsLogin)
 		}
 		if e.Client {
-			ls = append(ls, "::respawn:/"+ClientPath+" run")
+			ls = append(ls, clientLine)
 		}
 		return ls, nil
 	})

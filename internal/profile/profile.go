@@ -16,7 +16,7 @@ import (
 // Apply returns the entries that make the profile out of t, the image so far.
 func Apply(t *overlay.Tree, o Options) (*overlay.Tree, error) {
 	e := &edit{Options: o, tree: t, out: &overlay.Tree{}}
-	for _, part := range []func(*edit) error{accounts, console, bootsync, service, dmidecode, version, sshServer, sshUser} {
+	for _, part := range []func(*edit) error{accounts, console, bootsync, service, dmidecode, version, maskServers, sshServer, sshUser} {
 		if err := part(e); err != nil {
 			return nil, err
 		}

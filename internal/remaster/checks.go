@@ -100,17 +100,9 @@ func (l *layering) check(context.Context) error {
 	if l.out.Plan.Config.Profile != "prod" {
 		return nil
 	}
-	all := l.out.layers.Merged()
-	if servers := profile.ServerPaths(all); len(servers) > 0 {
-		return fmt.Errorf("%w: it would hold an ssh or telnet server: %s", profile.ErrOpen, strings.Join(servers, ", "))
-	}
-	open, err := profile.WaysIn(all)
-	if err != nil {
-		return err
-	}
-	open = append(open, profile.OpenArguments(l.out.Plan.Config.Boot.Append)...)
-	if len(open) > 0 {
+	c := &l.out.Plan.Config
+	if open := profile.OpenArguments(c.Boot.Append); len(open) > 0 {
 		return fmt.Errorf("%w: it would have a way in: %s", profile.ErrOpen, strings.Join(open, ", "))
 	}
-	return nil
+	return profile.Closed(l.out.layers.Merged(), profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }

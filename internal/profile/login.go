@@ -1,0 +1,221 @@
+package profile
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mkbuild/internal/overlay"
+)
+
+// Allow is what mkbuild.yaml lets a prod image have all the same.
+type Allow struct {
+	Inittab  []string // lines of /etc/inittab: boot.allow_inittab
+	Services []string // files: services.allow
+}
+
+// Way is one way into an image, or a file that decides on that and cannot be judged.
+type Way struct {
+	Path   string // in the booted system
+	What   string // what lets somebody in
+	Server bool   // it is a server, or may bring one
+	Origin string // who brings it, where that is known
+}
+
+// String is the way in one line.
+func (w Way) String() string {
+	if w.Origin != "" {
+		return "/" + w.Path + " (" + w.Origin + "): " + w.What
+	}
+	return "/" + w.Path + ": " + w.What
+}
+
+// judge collects the ways into one tree.
+type judge struct {
+	Allow
+	tree *overlay.Tree
+	ways []Way
+}
+
+// WaysIn lists how somebody could log in to a finished image. A prod image must have none, whatever the
+// user's own files do. What may be there is named, by Tiny Core's own files, by mkbuild and by a: what
+// else is there, and what cannot be read, is a way in.
+func WaysIn(t *overlay.Tree, a Allow) []Way {
+	j := &judge{Allow: a, tree: t}
+	j.lines("etc/inittab", true, j.inittab)
+	j.lines("etc/passwd", true, j.passwd)
+	j.lines("etc/shadow", true, j.shadow)
+	for _, name := range []string{"etc/shadow-", "etc/gshadow", "etc/securetty", "etc/profile"} {
+		j.lines(name, false, func(string, []string) {})
+	}
+	j.lines("etc/group", false, j.group)
+	for _, name := range []string{"etc/sudoers", "usr/local/etc/sudoers"} {
+		j.lines(name, false, j.sudoers)
+		for _, e := range t.Children(name + ".d") {
+			j.lines(e.Path, false, j.sudoers)
+		}
+	}
+	j.programs()
+	j.startup()
+	return j.ways
+}
+
+// Closed fails with [ErrOpen] if a prod image would have a way in.
+func Closed(t *overlay.Tree, a Allow) error {
+	var all []string
+	for _, w := range WaysIn(t, a) {
+		all = append(all, w.String())
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: it would have a way in: %s", ErrOpen, strings.Join(all, "; "))
+}
+
+func (j *judge) add(name, format string, args ...any) {
+	j.ways = append(j.ways, Way{Path: name, What: fmt.Sprintf(format, args...)})
+}
+
+// lines gives the lines of a file to a judge. What is there and no file of text is a way in, since nobody
+// knows what the machine will make of it; so is a file that must be there and is not.
+func (j *judge) lines(name string, must bool, do func(name string, ls []string)) {
+	_, err := j.tree.Lookup(name)
+	if err != nil && j.tree.Get(name) == nil {
+		if must {
+			j.add(name, "it is missing, and without it Tiny Core decides otherwise on who may log in")
+		}
+		return
+	}
+	e, ls, err := readLines(j.tree, name)
+	switch {
+	case e == nil:
+		j.add(name, "it is a symlink that leads nowhere")
+	case !e.IsRegular():
+		j.add(name, "it is no regular file")
+	case err != nil:
+		j.add(name, "it cannot be read: %v", err)
+	case slices.ContainsFunc(ls, func(l string) bool { return strings.ContainsAny(l, "\x00\r") }):
+		j.add(name, "it is no text with Unix line ends")
+	default:
+		do(name, ls)
+	}
+}
+
+// inittabLines are the lines of Tiny Core's /etc/inittab that let nobody in, in all its releases, and
+// mkbuild's own. busybox init takes the actions that stand here and respawn, askfirst, wait, once (init.c).
+func inittabLines() []string {
+	return []string{
+		"::sysinit:/etc/init.d/rcS", "::restart:/etc/init.d/rc.shutdown", "::restart:/sbin/init",
+		"::ctrlaltdel:/sbin/reboot", "::shutdown:/etc/init.d/rc.shutdown",
+		"::shutdown:/sbin/swapoff -a", "::shutdown:/bin/umount -a -r", clientLine,
+	}
+}
+
+// inittab takes the lines that are known and those that the user names. A commented line with an action
+// counts: the boot code multivt takes the mark away (Tiny Core's /init).
+func (j *judge) inittab(name string, ls []string) {
+	known := append(inittabLines(), j.Inittab...)
+	sysinit := false
+	for i, l := range ls {
+		bare := strings.TrimLeft(l, "# \t")
+		comment := strings.HasPrefix(l, "#") && strings.Count(bare, ":") < 3
+		sysinit = sysinit || strings.HasPrefix(l, "::sysinit:")
+		if strings.TrimSpace(l) == "" || comment || slices.Contains(known, strings.TrimRight(l, " \t")) || slices.Contains(j.Inittab, bare) {
+			continue
+		}
+		j.add(name, "line %d, %q, is neither Tiny Core's nor mkbuild's, and may start a login: take it out, or name it in `boot: {allow_inittab: [...]}`", i+1, l)
+	}
+	if !sysinit {
+		j.add(name, "it has no line ::sysinit:/etc/init.d/rcS, and without one busybox opens consoles of its own")
+	}
+}
+
+// number is a uid or gid as every C library reads it alike.
+var number = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
+
+// passwd wants passwd(5), one account of uid 0, and no password in the file.
+func (j *judge) passwd(name string, ls []string) {
+	for i, l := range ls {
+		f := strings.Split(l, ":")
+		switch {
+		case l == "":
+		case len(f) != 7 || !accountName.MatchString(f[0]) || !number.MatchString(f[2]) || !number.MatchString(f[3]):
+			j.add(name, "line %d is no account that can be judged", i+1)
+		case f[2] == "0" && f[0] != "root":
+			j.add(name, "account %s has the uid 0, which is root's", f[0])
+		case f[1] != "x":
+			j.password(name, f)
+		}
+	}
+}
+
+var accountName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?$`)
+
+func (j *judge) shadow(name string, ls []string) {
+	for i, l := range ls {
+		f := strings.Split(l, ":")
+		switch {
+		case l == "":
+		case len(f) < 2 || !accountName.MatchString(f[0]):
+			j.add(name, "line %d is no account that can be judged", i+1)
+		default:
+			j.password(name, f)
+		}
+	}
+}
+
+// password takes what matches no hash (shadow(5)).
+func (j *judge) password(name string, f []string) {
+	switch {
+	case f[1] == "":
+		j.add(name, "account %s needs no password", f[0])
+	case !strings.HasPrefix(f[1], "*") && !strings.HasPrefix(f[1], "!"):
+		j.add(name, "account %s has a password", f[0])
+	}
+}
+
+func (j *judge) group(name string, ls []string) {
+	for i, l := range ls {
+		if f := strings.Split(l, ":"); l != "" && (len(f) < 3 || !number.MatchString(f[2])) {
+			j.add(name, "line %d is no group that can be judged", i+1)
+		}
+	}
+}
+
+// sudoers takes no rule without a password but Tiny Core's: root's, tc's, who is locked, and one of all
+// accounts for a few commands that write logs.
+func (j *judge) sudoers(name string, ls []string) {
+	for i := 0; i < len(ls); i++ {
+		at, l := i+1, ls[i]
+		for strings.HasSuffix(l, `\`) && i+1 < len(ls) {
+			i++
+			l = strings.TrimSuffix(l, `\`) + ls[i]
+		}
+		if what := opensSudo(strings.TrimSpace(l)); what != "" {
+			j.add(name, "line %d %s", at, what)
+		}
+	}
+}
+
+var sudoStock = regexp.MustCompile(`^((root|tc)\s+[^,\s]|ALL\s+ALL\s*=\s*\(ALL\)\s*NOPASSWD:\s*WRITE_CMDS$)`)
+
+// opensSudo says how a line of sudoers(5) is more than Tiny Core's.
+func opensSudo(l string) string {
+	include := strings.HasPrefix(l, "#include") || strings.HasPrefix(l, "@include")
+	fields := strings.FieldsFunc(l, func(r rune) bool { return strings.ContainsRune(" \t,=:", r) })
+	switch {
+	case include && !slices.Contains([]string{"/etc/sudoers.d", "/usr/local/etc/sudoers.d"}, fields[len(fields)-1]):
+		return "brings other rules in, which are not judged"
+	case include || l == "" || strings.HasPrefix(l, "#") && !number.MatchString(strings.Fields(l[1:] + " x")[0]):
+		return ""
+	case strings.Contains(l, "!authenticate"), strings.Contains(l, "NOPASSWD") && !sudoStock.MatchString(l):
+		return "makes somebody root without a password, beyond Tiny Core's own rules"
+	case strings.HasPrefix(l, "Cmnd_Alias") && slices.Contains(fields, "ALL"):
+		return "names all commands by another word"
+	case !strings.HasPrefix(l, "Defaults") && !strings.Contains(l, "="):
+		return "is no rule that can be judged: " + strconv.Quote(l)
+	}
+	return ""
+}

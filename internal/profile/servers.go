@@ -1,0 +1,138 @@
+package profile
+
+import (
+	"bytes"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/tcz"
+)
+
+// serverName matches the base names of programs that let somebody in over the network, of all makers and
+// with what they add to them ("sshd-session", "telnetd.netkit"). inetd and tcpsvd start any program.
+var serverName = regexp.MustCompile(`^(in\.[a-z0-9]+d|[a-z]*telnetd|[a-z]*sshd|tinyssh|dropbear(multi)?|k?r(login|sh|exec)d|x?inetd|tcpsvd|ttyd|gotty|shellinaboxd|mosh-server|x11vnc|Xvnc)([-.].*)?$`)
+
+// isServerName leaves out scripts and texts that are named after a server.
+func isServerName(base string) bool {
+	return serverName.MatchString(base) && !slices.Contains([]string{".sh", ".rb", ".py", ".pl", ".txt", ".conf", ".json", ".yaml", ".example"}, path.Ext(base))
+}
+
+// masked is where a link leads that takes a name away: it cannot be run.
+const masked = "/dev/null"
+
+// maskServers takes the names of servers away that the base's own busybox has in prod images.
+func maskServers(e *edit) error {
+	for _, f := range e.tree.Entries() {
+		if e.Profile != "prod" || !f.IsLink() || !isServerName(path.Base(f.Path)) || strings.HasPrefix(f.Path, "usr/local/") {
+			continue
+		}
+		if at, err := e.tree.Resolve(f.Path); err == nil && slices.Contains([]string{"bin/busybox", "bin/busybox.suid"}, at) {
+			if err := e.out.Put(overlay.Symlink(f.Path, masked)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// HasServer reports whether an image has an ssh server, or another one.
+func HasServer(t *overlay.Tree) bool { return slices.ContainsFunc(t.Entries(), isServer) }
+
+// isServer goes by the name of a program: of one that can be run, or lies where programs do.
+func isServer(e *overlay.Entry) bool {
+	if !isServerName(path.Base(e.Path)) || e.IsDir() || e.Link == masked {
+		return false
+	}
+	parts := strings.Split(path.Dir(e.Path), "/")
+	if slices.ContainsFunc(parts, func(p string) bool { return slices.Contains([]string{"share", "doc", "init.d", "tce.installed"}, p) }) {
+		return false
+	}
+	programs := slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(p, "bin") || p == "libexec" })
+	return programs || e.IsRegular() && e.Perm()&0o111 != 0
+}
+
+// maxArchive bounds what is opened of the archives inside an image.
+const maxArchive = 256 << 20
+
+// programs looks for servers by name, in the tree and in the archives that Tiny Core and mk-client unpack.
+func (j *judge) programs() {
+	for _, e := range j.tree.Entries() {
+		if slices.Contains(j.Services, "/"+e.Path) {
+			continue
+		}
+		inside, what := (*overlay.Tree)(nil), ""
+		var err error
+		switch dir := path.Dir(e.Path); {
+		case isServer(e):
+			what = "it is a server by its name, which lets people in"
+		case e.IsDir():
+		case path.Base(e.Path) == "mydata.tgz", dir == "tmp/builtin" && strings.HasSuffix(e.Path, "gz"):
+			what = "Tiny Core unpacks it over everything while booting, and it is not judged"
+		case strings.HasSuffix(e.Path, ".tcz") && e.IsLink():
+			continue // it leads to another extension of the image, which is judged, or nowhere
+		case strings.HasSuffix(e.Path, ".tcz"):
+			inside, err = openTCZ(e)
+		case dir == "usr/lib/mk-client" && strings.HasSuffix(e.Path, ".zip"):
+			inside, err = openZip(e)
+		}
+		if err != nil {
+			what = "it cannot be opened to be judged: " + err.Error()
+		}
+		if what == "" && inside != nil {
+			what = j.inside(inside)
+		}
+		if what != "" {
+			j.ways = append(j.ways, Way{e.Path, what + ": leave it out, or name /" + e.Path + " in `services: {allow: [...]}`", true, e.Origin})
+		}
+	}
+}
+
+// inside names the first way in that an archive brings.
+func (j *judge) inside(t *overlay.Tree) string {
+	in := &judge{Allow: j.Allow, tree: t}
+	in.programs()
+	in.startup()
+	if len(in.ways) == 0 {
+		return ""
+	}
+	return "in it, /" + in.ways[0].Path + " would let people in"
+}
+
+func openTCZ(e *overlay.Entry) (*overlay.Tree, error) {
+	b, err := e.Content(maxArchive)
+	if err != nil {
+		return nil, err
+	}
+	t, _, err := tcz.ReadTree(bytes.NewReader(b), int64(len(b)), path.Base(e.Path))
+	return t, err
+}
+
+// openZip lists a runtime extension. Its contents stay unread: lint looks at them.
+func openZip(e *overlay.Entry) (*overlay.Tree, error) {
+	b, err := e.Content(maxArchive)
+	if err != nil {
+		return nil, err
+	}
+	s, err := extension.ReadZip(path.Base(e.Path), bytes.NewReader(b), int64(len(b)), extension.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	t := &overlay.Tree{}
+	for _, f := range s.Files {
+		if f.IsDir() || f.Refused != "" {
+			continue // mk-client takes no zip with what it refuses
+		}
+		entry := overlay.File(f.Path, uint32(f.Mode.Perm()), nil)
+		if f.IsLink() {
+			entry = overlay.Symlink(f.Path, f.Link)
+		}
+		if err := t.Put(entry); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,205 @@
+package profile
+
+import (
+	"archive/zip"
+	"bytes"
+	"strings"
+	"testing"
+
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/sqfs"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/overlay"
+)
+
+// prod is the tree of a prod image that nobody can log in to.
+func prod(t *testing.T) *overlay.Tree {
+	t.Helper()
+	tree := base(t)
+	testkit.Must(t, tree.Put(overlay.File("bin/busybox", 0o4755, []byte("x"))))
+	for link, to := range map[string]string{"sbin/init": "../bin/busybox", "bin/sh": "busybox", "usr/sbin/telnetd": "../../bin/busybox"} {
+		testkit.Must(t, tree.Put(overlay.Symlink(link, to)))
+	}
+	with(t, tree, "etc/group", "root:x:0:\nlp:x:7:lp\n")
+	with(t, tree, "init", "#!/bin/sh\ngrep -qw multivt /proc/cmdline && sed -i s/^#tty/tty/ /etc/inittab\nexec /sbin/init\n")
+	out, err := Apply(tree, Options{Profile: "prod", Version: "1.0", Client: true})
+	testkit.Must(t, err)
+	return finished(t, tree, out)
+}
+
+// zipped is a runtime extension with one executable file.
+func zipped(t *testing.T, name string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	h := &zip.FileHeader{Name: name}
+	h.SetMode(0o755)
+	w, err := z.CreateHeader(h)
+	testkit.Must(t, err)
+	_, err = w.Write([]byte("x"))
+	testkit.Must(t, err)
+	testkit.Must(t, z.Close())
+	return b.String()
+}
+
+// squashed is an extension of Tiny Core with one executable file.
+func squashed(name, text string) string {
+	return string(sqfs.Image([]sqfs.File{sqfs.Reg(name, 0o755, text)}))
+}
+
+const inittabText = "::sysinit:/etc/init.d/rcS\n::ctrlaltdel:/sbin/reboot\n"
+
+// TestWaysIntoProd tries one change after the other on a closed image: each is refused, with its reason.
+func TestWaysIntoProd(t *testing.T) {
+	const stockPasswd = "root:x:0:0:root:/root:/bin/sh\ntc:x:1001:50::/home/tc:/bin/sh\n"
+	inittab := func(line string) overlay.Entry {
+		return overlay.File("etc/inittab", 0o644, []byte(inittabText+line+"\n"))
+	}
+	file := func(name, text string) overlay.Entry { return overlay.File(name, 0o755, []byte(text)) }
+	const notStock = "is neither Tiny Core's nor mkbuild's"
+	for _, tc := range []struct {
+		name string
+		put  overlay.Entry // no path: what is named is taken away
+		want string
+	}{
+		{"no inittab", overlay.Entry{Link: "etc/inittab"}, "it is missing"},
+		{"dangling inittab", overlay.Symlink("etc/inittab", "/opt/none"), "leads nowhere"},
+		{"inittab in a circle", overlay.Symlink("etc/inittab", "inittab"), "leads nowhere"},
+		{"inittab is a folder", overlay.Dir("etc/inittab", 0o755), "no regular file"},
+		{"inittab is a device", overlay.Entry{Path: "etc/inittab", Mode: overlay.TypeChar | 0o644, Major: 1, Minor: 3}, "no regular file"},
+		{"empty inittab", file("etc/inittab", ""), "consoles of its own"},
+		{"inittab with a zero byte", inittab("\x00"), "no text"},
+		{"inittab of DOS", file("etc/inittab", "::sysinit:/etc/init.d/rcS\r\n"), "no text"},
+		{"getty", inittab("tty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1"), notStock},
+		{"getty that multivt uncomments", inittab("#tty2::respawn:/sbin/getty 38400 tty2"), notStock},
+		{"askfirst", inittab("ttyS0::askfirst:-/bin/sh"), notStock},
+		{"ctrlaltdel", inittab("::ctrlaltdel:/bin/sh"), notStock},
+		{"sysinit", inittab("::sysinit:/bin/ash"), notStock},
+		{"restart", inittab("::restart:/bin/busybox sh"), notStock},
+		{"shutdown", inittab("::shutdown:su -"), notStock},
+		{"wait", inittab("::wait:setsid cttyhack ash"), notStock},
+		{"once", inittab("::once:/opt/my-own"), notStock},
+		{"a line in two halves", inittab("::once:/bin/s\\\nh"), notStock},
+		{"known line with more behind", inittab("::sysinit:/etc/init.d/rcS; sh"), notStock},
+		{"no passwd", overlay.Entry{Link: "etc/passwd"}, "it is missing"},
+		{"passwd without a password", file("etc/passwd", stockPasswd+"bob::1002:50::/:/bin/sh\n"), "bob needs no password"},
+		{"passwd with a hash", file("etc/passwd", stockPasswd+"bob:$1$a$b:1002:50::/:/bin/sh\n"), "bob has a password"},
+		{"a second root", file("etc/passwd", stockPasswd+"toor:x:0:0::/:/bin/sh\n"), "has the uid 0"},
+		{"uid 00", file("etc/passwd", stockPasswd+"toor:x:00:0::/:/bin/sh\n"), "no account that can be judged"},
+		{"uid that wraps", file("etc/passwd", stockPasswd+"toor:x:4294967296:0::/:/bin/sh\n"), "no account that can be judged"},
+		{"NIS", file("etc/passwd", stockPasswd+"+::::::\n"), "no account that can be judged"},
+		{"passwd with too few fields", file("etc/passwd", stockPasswd+"bob:x:5\n"), "line 3"},
+		{"no shadow", overlay.Entry{Link: "etc/shadow"}, "it is missing"},
+		{"dangling shadow", overlay.Symlink("etc/shadow", "/tmp/shadow"), "leads nowhere"},
+		{"root without a password", file("etc/shadow", "root::13525:0:99999:7:::\n"), "root needs no password"},
+		{"tc with the published password", file("etc/shadow", "root:*:1::::::\ntc:$1$x$y:1::::::\n"), "tc has a password"},
+		{"shadow that is no shadow", file("etc/shadow", "root\n"), "line 1"},
+		{"group is a link to nothing", overlay.Symlink("etc/group", "x"), "leads nowhere"},
+		{"group that is none", file("etc/group", "root:x:zero:\n"), "no group"},
+		{"securetty is a FIFO", overlay.Entry{Path: "etc/securetty", Mode: overlay.TypeFIFO | 0o644}, "no regular file"},
+		{"sudo without a password", file("etc/sudoers", "bob ALL=NOPASSWD: ALL\n"), "root without a password"},
+		{"sudo, in two lines", file("etc/sudoers", "bob ALL = \\\n NOPASSWD: ALL\n"), "root without a password"},
+		{"sudo, for tc and somebody", file("etc/sudoers", "tc , bob ALL=NOPASSWD: ALL\n"), "root without a password"},
+		{"sudo, Defaults", file("etc/sudoers", "Defaults:bob !authenticate\n"), "root without a password"},
+		{"sudo, by number", file("etc/sudoers", "#1002 ALL=NOPASSWD: ALL\n"), "root without a password"},
+		{"sudo, stock's alias for everything", file("etc/sudoers", "Cmnd_Alias WRITE_CMDS = ALL\n"), "all commands"},
+		{"sudo, another file", file("etc/sudoers", "#include /opt/rules\n"), "other rules"},
+		{"sudo, no rule", file("etc/sudoers", "bob\n"), "no rule"},
+		{"sudoers.d", file("etc/sudoers.d/bob", "%bob ALL=(ALL) NOPASSWD: ALL\n"), "root without a password"},
+		{"sshd", file("usr/local/sbin/sshd", ""), "a server by its name"},
+		{"sshd in libexec", file("usr/local/libexec/sshd-session", ""), "a server by its name"},
+		{"telnetd in libexec", file("usr/libexec/telnetd", ""), "a server by its name"},
+		{"sshd where no programs lie", file("opt/x/sshd", ""), "a server by its name"},
+		{"tinysshd", file("usr/bin/tinysshd", ""), "a server by its name"},
+		{"utelnetd", file("bin/utelnetd", ""), "a server by its name"},
+		{"rlogind", file("usr/sbin/rlogind", ""), "a server by its name"},
+		{"in.rshd", file("usr/sbin/in.rshd", ""), "a server by its name"},
+		{"rexecd", file("usr/sbin/rexecd", ""), "a server by its name"},
+		{"dropbear", file("usr/local/bin/dropbearmulti", ""), "a server by its name"},
+		{"inetd", file("usr/sbin/inetd", ""), "a server by its name"},
+		{"telnetd of Debian", file("usr/sbin/telnetd.netkit", ""), "a server by its name"},
+		{"telnetd, a link to the base's busybox", overlay.Symlink("usr/local/bin/telnetd", "/bin/busybox"), "a server by its name"},
+		{"the base's own link is back", overlay.Symlink("usr/sbin/telnetd", "../../bin/busybox"), "a server by its name"},
+		{"sshd, a link to a busybox elsewhere", overlay.Symlink("usr/sbin/sshd", "/opt/busybox-full"), "a server by its name"},
+		{"sshd, a link to nothing yet", overlay.Symlink("usr/sbin/sshd", "/tmp/x"), "a server by its name"},
+		{"TCZ with sshd", file("tmp/builtin/optional/openssh.tcz", squashed("sshd", "")), "in it, /sshd"},
+		{"TCZ whose script starts a login", file("opt/tce/optional/x.tcz", squashed("usr/local/tce.installed/x", "getty 38400 tty1\n")), "in it, /usr/local/tce.installed/x"},
+		{"TCZ that is none", file("tmp/builtin/optional/x.tcz", "hello"), "cannot be opened"},
+		{"builtin cpio", file("tmp/builtin/more.gz", ""), "not judged"},
+		{"backup of Tiny Core", file("tmp/tce/mydata.tgz", ""), "not judged"},
+		{"zip with sshd", file("usr/lib/mk-client/mk-extension.zip", zipped(t, "bin/sshd")), "in it, /bin/sshd"},
+		{"zip that is none", file("usr/lib/mk-client/mk-extension.zip", "PK"), "cannot be opened"},
+		{"bootlocal.sh starts telnetd of busybox", file("opt/bootlocal.sh", "#!/bin/sh\nbusybox telnetd -l /bin/sh &\n"), "line 2 starts the server telnetd"},
+		{"start-stop-daemon", file("opt/bootsync.sh", "start-stop-daemon --start --exec /opt/b/telnetd\n"), "the server telnetd"},
+		{"a shell on a console", file("opt/bootlocal.sh", "if true; then setsid sh -c 'exec ash </dev/tty2 >/dev/tty2 2>&1' & fi\n"), "the shell ash"},
+		{"a shell by cttyhack", file("etc/init.d/rcS", "setsid cttyhack sh\n"), "the shell sh"},
+		{"openvt", file("usr/local/tce.installed/x", "openvt -c 2 -- /bin/bash\n"), "the shell bash"},
+		{"su in a script", file("opt/bootlocal.sh", "su - tc </dev/ttyS0\n"), "a shell by su"},
+		{"serial login of Tiny Core", file("opt/bootlocal.sh", "/usr/sbin/startserialtty &\n"), "the login startserialtty"},
+		{"nc", file("opt/bootlocal.sh", "nc -lk -p 99 -e /bin/sh\n"), "nc, which listens"},
+		{"init is a shell", overlay.Symlink("init", "/bin/bash"), "leads nowhere"},
+		{"init that starts one", file("init", "#!/bin/sh\nmount -t proc proc /proc\nexec /bin/sh\n"), "the shell sh"},
+		{"sbin/init is another", overlay.File("sbin/init", 0o755, []byte("x")), "not Tiny Core's busybox"},
+		{"script that is no text", file("etc/init.d/rcS", "\x7fELF\x00"), "no text"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tree := prod(t)
+			if tc.put.Path == "" {
+				tree.Remove(tc.put.Link)
+			} else {
+				testkit.Must(t, tree.Put(tc.put))
+			}
+			err := Closed(tree, Allow{})
+			if fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestHarmlessNeighbours are near to what is refused, and let nobody in.
+func TestHarmlessNeighbours(t *testing.T) {
+	allow := Allow{Inittab: []string{"ttyS0::respawn:/opt/menu", "tty2::once:/opt/report"}, Services: []string{"/usr/local/sbin/sshd", "/opt/bootlocal.sh", "/tmp/tce/mydata.tgz"}}
+	for name, put := range map[string]overlay.Entry{
+		"as built":                   overlay.File("etc/motd", 0o644, nil),
+		"prose in inittab":           overlay.File("etc/inittab", 0o644, []byte("# what init starts: getty\n#\n\n"+inittabText+"::restart:/sbin/init\n::shutdown:/etc/init.d/rc.shutdown \n")),
+		"inittab is a link":          overlay.Symlink("etc/inittab", "/opt/inittab"),
+		"allowed lines":              overlay.File("etc/inittab", 0o644, []byte(inittabText+"ttyS0::respawn:/opt/menu\n#tty2::once:/opt/report\n")),
+		"stock sudoers":              overlay.File("etc/sudoers", 0o440, []byte("# rules\nCmnd_Alias WRITE_CMDS = /usr/bin/tee /etc/sysconfig/backup, /usr/local/bin/wr_logs\nALL     ALL=PASSWD: ALL\nroot\tALL=(ALL) ALL\ntc\tALL=NOPASSWD: ALL\nALL     ALL=(ALL) NOPASSWD: WRITE_CMDS\nDefaults env_reset\n#includedir /etc/sudoers.d\n")),
+		"locked with a mark":         overlay.File("etc/shadow", 0o640, []byte("root:!:1::::::\ntc:!!:1::::::\nbob:*LK*:1:0:99999:7:::\n")),
+		"old groups":                 overlay.File("etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n\n")),
+		"allowed server":             overlay.File("usr/local/sbin/sshd", 0o755, nil),
+		"allowed script":             overlay.File("opt/bootlocal.sh", 0o755, []byte("telnetd\n")),
+		"allowed backup":             overlay.File("tmp/tce/mydata.tgz", 0o644, nil),
+		"script of an allowed one":   overlay.File("opt/bootsync.sh", 0o755, []byte("/usr/local/sbin/sshd\n")),
+		"clients":                    overlay.File("usr/bin/telnet", 0o755, nil),
+		"ssh":                        overlay.File("usr/local/bin/ssh", 0o755, nil),
+		"completion":                 overlay.File("usr/local/share/bash-completion/completions/sshd", 0o644, nil),
+		"configuration":              overlay.File("etc/ssh/sshd_config", 0o644, nil),
+		"manual":                     overlay.File("usr/local/share/man/man8/in.tftpd.8", 0o644, nil),
+		"folder":                     overlay.Dir("usr/local/bin/sshd", 0o755),
+		"marker":                     overlay.File("usr/local/tce.installed/dropbear", 0o644, nil),
+		"masked":                     overlay.Symlink("usr/sbin/in.telnetd", "/dev/null"),
+		"klogd":                      overlay.Symlink("sbin/klogd", "../bin/busybox"),
+		"TCZ without one":            overlay.File("tmp/builtin/optional/x.tcz", 0o644, []byte(squashed("ls", ""))),
+		"zip without one":            overlay.File("usr/lib/mk-client/mk-extension.zip", 0o644, []byte(zipped(t, "facts.d/sshd.sh"))),
+		"words that start nothing":   overlay.File("opt/bootsync.sh", 0o755, []byte("#!/bin/sh\n# telnetd\nkillall telnetd\n[ -x /usr/sbin/sshd ] && rm -f /usr/sbin/sshd\necho 'no getty here' >/dev/console\nsh /opt/x.sh\nsu tc -c 'tce-load -i x'\nexec >/dev/null 2>&1\nnc -w 1 host 80 </dev/null\n/opt/bootlocal.sh &\n")),
+		"init is a link to busybox":  overlay.Symlink("init", "sbin/init"),
+		"a script of its own for sh": overlay.File("etc/init.d/rcS", 0o755, []byte("#!/bin/sh\n/bin/mount -a\n/etc/init.d/tc-config\n")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := with(t, prod(t), "opt/inittab", inittabText)
+			testkit.Must(t, tree.Put(put))
+			if err := Closed(tree, allow); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestBusyboxServersAreMasked: a stock base has telnetd as a link to its busybox.
+func TestBusyboxServersAreMasked(t *testing.T) {
+	if e := prod(t).Get("usr/sbin/telnetd"); e.Link != "/dev/null" {
+		t.Errorf("telnetd leads to %q", e.Link)
+	}
+}
