@@ -24,9 +24,7 @@ func command(t *testing.T, environ []string, args ...string) (stdout, stderr str
 
 func TestHelpListsCommandsAndSettings(t *testing.T) {
 	out, _, err := command(t, nil, "--help")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for _, want := range []string{"run", "register", "update", "facts", "config", "execute", "version", "Exit status"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing", want)
@@ -102,9 +100,7 @@ func TestImageBuilds(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", arch, err, out)
 		}
 		f, err := elf.Open(bin)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		defer f.Close()
 		for _, p := range f.Progs {
 			if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {

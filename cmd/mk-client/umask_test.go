@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"mkbuild/e2e/testkit"
 )
 
 // childVariable makes the test binary behave as mk-client itself.
@@ -21,9 +23,7 @@ func TestUmaskIsSet(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(filepath.Join(dir, "write"), []byte("#!/bin/sh\n: > "+file+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "write"), []byte("#!/bin/sh\n: > "+file+"\n"), 0o755))
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestUmaskIsSet$")
 	cmd.Env = append(os.Environ(), childVariable+"=1", "razor.commands="+dir)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -29,18 +29,14 @@ var packTree = ext.Tree{
 func source(t testing.TB, dir string) *Source {
 	t.Helper()
 	s, err := ReadDir(dir, DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return s
 }
 
 func pack(t testing.TB, dir string) []byte {
 	t.Helper()
 	b, err := Pack(t.Context(), source(t, dir), DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b
 }
 
@@ -64,9 +60,7 @@ func TestPackIsDeterministic(t *testing.T) {
 			}
 			p := filepath.Join(dir, plain)
 			stamp := time.Unix(int64(round*1e8+i), 5)
-			if err := errors.Join(os.Chmod(p, mode&^fs.FileMode(umask)), os.Chtimes(p, stamp, stamp)); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, errors.Join(os.Chmod(p, mode&^fs.FileMode(umask)), os.Chtimes(p, stamp, stamp)))
 		}
 		syscall.Umask(old)
 		if got := pack(t, dir); !bytes.Equal(got, want) {
@@ -93,9 +87,7 @@ func TestPackedBytesStay(t *testing.T) {
 func TestList(t *testing.T) {
 	b := ext.Zip(t, ext.Item("bin/x", ext.Sh, ext.File|0o4755), ext.Item("bin/y", "x", ext.Link|0o777), ext.Item("../e", "x", ext.File|0o644), ext.Item("share/", "", ext.Dir|0o700))
 	s, err := ReadZip("", bytes.NewReader(b), int64(len(b)), DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	l, err := List(t.Context(), s)
 	want := []Row{
 		{Path: "../e", Mode: "-rw-r--r--", Size: 1, Refused: "path is not clean"},
@@ -123,9 +115,7 @@ func listing(t *testing.T, dir string) (out []string) {
 		out = append(out, line)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return out
 }
 
@@ -133,9 +123,7 @@ func listing(t *testing.T, dir string) (out []string) {
 func TestPackUnpack(t *testing.T) {
 	b := pack(t, packTree.Write(t, t.TempDir()))
 	dir, err := unpack(t, b, DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := []string{
 		"drwxr-xr-x bin", "Lrwxrwxrwx bin/alias -> tool", "-rwxr-xr-x bin/tool", "drwxr-xr-x facts.d", "-rw-r--r-- facts.d/näme.txt",
 		"drwxr-xr-x lib", "Lrwxrwxrwx lib/libx.so -> libx.so.1", "-rw-r--r-- lib/libx.so.1", "drwxr-xr-x lib/ruby", "drwxr-xr-x lib/ruby/facter",
@@ -169,9 +157,7 @@ func TestPackUnpack(t *testing.T) {
 
 func TestPackRefuses(t *testing.T) {
 	fifo := ext.Tree{"bin/x*": ext.Sh}.Write(t, t.TempDir())
-	if err := syscall.Mkfifo(filepath.Join(fifo, "bin/p"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, syscall.Mkfifo(filepath.Join(fifo, "bin/p"), 0o644))
 	for want, dir := range map[string]string{
 		"special file":     fifo,
 		"absolute symlink": ext.Tree{"bin/l -> /bin/sh": ""}.Write(t, t.TempDir()),

@@ -19,9 +19,7 @@ import (
 func unpack(t testing.TB, b []byte, lim Limits) (string, error) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "gen")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Mkdir(dir, 0o700))
 	return dir, Unpack(t.Context(), bytes.NewReader(b), int64(len(b)), dir, lim)
 }
 
@@ -196,9 +194,7 @@ func TestUnpackKeepsLinksInsideTheTree(t *testing.T) {
 	dir, err := unpack(t, ext.Zip(t, append(chain(maxHops, 1),
 		ext.Item("lib/libx.so", "libx.so.1", ext.Link|0o777), ext.Item("lib/libx.so.1", "elf", ext.File|0o755),
 		ext.Item("bin/up", "../lib/libx.so", ext.Link|0o777), ext.Item("bin/none", "nowhere", ext.Link|0o777))...), DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for name, want := range map[string]string{"bin/up": "elf", "l1/x": "x"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
 			t.Errorf("through %s: %q, %v", name, got, err)
@@ -231,13 +227,9 @@ func TestUnpackArchivesOfInfoZIP(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "x.zip")
 	testkit.Run(t, "sh", "-c", "cd "+src+" && zip -q -r -y "+out+" .")
 	b, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	dir, err := unpack(t, b, DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if got, err := os.Readlink(filepath.Join(dir, "bin/alias")); err != nil || got != "tool" {
 		t.Errorf("alias: %q, %v", got, err)
 	}
@@ -255,9 +247,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		base := t.TempDir()
 		dir := filepath.Join(base, "gen")
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Mkdir(dir, 0o700))
 		err := Unpack(t.Context(), bytes.NewReader(b), int64(len(b)), dir, lim)
 		if left, _ := os.ReadDir(base); len(left) != 1 {
 			t.Fatalf("something escaped: %v", left)

@@ -30,25 +30,19 @@ func image(t testing.TB, bits, kib int) []byte {
 	testkit.Run(t, "mcopy", "-i", name, long, "::/boot/A long name of a file.cfg")
 	testkit.Run(t, "mcopy", "-i", name, cfg, "::/EFI/BOOT/BOOTX64.EFI")
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return b
 }
 
 func write(t testing.TB, name string, b []byte) {
 	t.Helper()
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, b, 0o644))
 }
 
 func open(t testing.TB, b []byte) *FS {
 	t.Helper()
 	f, err := Open(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return f
 }
 
@@ -66,9 +60,7 @@ func TestReplace(t *testing.T) {
 			}
 			for _, n := range []int{len(menu), 40_000, 513, 0, 100, 4096, 8192} {
 				want := bytes.Repeat([]byte("x\n"), n)[:n]
-				if err := f.Replace("efi/boot/GRUB.CFG", want); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, f.Replace("efi/boot/GRUB.CFG", want))
 				judge(t, b, want)
 			}
 		})

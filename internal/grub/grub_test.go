@@ -108,13 +108,9 @@ func TestScriptCheck(t *testing.T) {
 	t.Parallel()
 	check := testkit.Tool(t, "grub-script-check")
 	got, err := Edit([]byte(menu), bootmenu.Edit{Append: `it's x="a b" $y;`, TimeoutTenths: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	name := filepath.Join(t.TempDir(), "grub.cfg")
-	if err := os.WriteFile(name, got, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, got, 0o644))
 	testkit.Run(t, check, name)
 }
 
@@ -129,9 +125,7 @@ func FuzzEdit(f *testing.F) {
 			return
 		}
 		before, err := Read(cfg, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		after, err := Read(got, nil)
 		if err != nil || len(after.Entries) != len(before.Entries) {
 			t.Fatalf("%+v became %+v: %v\n%q\n%q", before, after, err, cfg, got)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/bootmenu"
 )
 
@@ -70,9 +71,7 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte, remove string) {
 		before, _ := Read(script, nil)
 		got, err := Edit(script, bootmenu.Edit{Remove: remove})
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if after, _ := Read(got, nil); len(after.Entries) > len(before.Entries) {
 			t.Errorf("%+v became %+v", before, after)
 		}

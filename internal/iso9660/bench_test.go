@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
@@ -20,8 +21,6 @@ func BenchmarkWrite(b *testing.B) {
 	b.SetBytes(32 << 20)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := img.Write(io.Discard); err != nil {
-			b.Fatal(err)
-		}
+		testkit.Must(b, img.Write(io.Discard))
 	}
 }

@@ -37,9 +37,9 @@ func serial(t *testing.T, wait time.Duration, texts []string, args ...string) st
 		"-monitor", "none", "-nic", "none", "-no-reboot"}, args...)
 	run := exec.CommandContext(ctx, testkit.Tool(t, "qemu-system-i386"), args...)
 	out, err := run.StdoutPipe()
-	must(t, err)
+	testkit.Must(t, err)
 	run.Stderr = run.Stdout // what qemu itself complains about
-	must(t, run.Start())
+	testkit.Must(t, run.Start())
 	var said strings.Builder
 	for s := bufio.NewScanner(out); s.Scan(); {
 		said.WriteString(s.Text() + "\n")

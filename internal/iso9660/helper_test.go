@@ -44,15 +44,9 @@ func coreTree(t testing.TB) string {
 	dir := t.TempDir()
 	put := func(name string, b []byte, perm os.FileMode) {
 		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(p, perm); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.MkdirAll(filepath.Dir(p), 0o755))
+		testkit.Must(t, os.WriteFile(p, b, 0o600))
+		testkit.Must(t, os.Chmod(p, perm))
 	}
 	put("boot/isolinux/isolinux.bin", debianFile(t, isolinuxDir+"/isolinux.bin"), 0o644)
 	put("boot/isolinux/isolinux.cfg", []byte("default core\nlabel core\n\tkernel /boot/vmlinuz\n\tappend initrd=/boot/core.gz quiet\n"), 0o644)
@@ -65,17 +59,10 @@ func coreTree(t testing.TB) string {
 		put(fmt.Sprintf("cde/optional/package-%03d-5.15.10-tinycore.tcz", i), fmt.Append(nil, "package ", i), 0o644)
 	}
 	put("a/b/c/d/e/f/g/h/i/j/deep", []byte("deep"), 0o644)
-	must(t, os.Symlink("../optional/package-001-5.15.10-tinycore.tcz", filepath.Join(dir, "cde/link")))
-	must(t, os.Symlink("/"+strings.Repeat("long-name/", 12)+strings.Repeat("x", 60), filepath.Join(dir, "cde/longlink")))
-	must(t, os.Link(filepath.Join(dir, "boot/vmlinuz"), filepath.Join(dir, "boot/vmlinuz.again")))
+	testkit.Must(t, os.Symlink("../optional/package-001-5.15.10-tinycore.tcz", filepath.Join(dir, "cde/link")))
+	testkit.Must(t, os.Symlink("/"+strings.Repeat("long-name/", 12)+strings.Repeat("x", 60), filepath.Join(dir, "cde/longlink")))
+	testkit.Must(t, os.Link(filepath.Join(dir, "boot/vmlinuz"), filepath.Join(dir, "boot/vmlinuz.again")))
 	return dir
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // filled returns n bytes that look like a compressed file, the same every time.
@@ -111,26 +98,26 @@ func mkisofs(t testing.TB, tool, dir string, args ...string) string {
 func openISO(t testing.TB, path string) *Image {
 	t.Helper()
 	f, err := os.Open(path)
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	st, err := f.Stat()
-	must(t, err)
+	testkit.Must(t, err)
 	img, err := Open(f, st.Size())
-	must(t, err)
+	testkit.Must(t, err)
 	return img
 }
 
 func openBytes(t testing.TB, b []byte) *Image {
 	t.Helper()
 	img, err := Open(bytes.NewReader(b), int64(len(b)))
-	must(t, err)
+	testkit.Must(t, err)
 	return img
 }
 
 func writeBytes(t testing.TB, img *Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	must(t, img.Write(&b))
+	testkit.Must(t, img.Write(&b))
 	return b.Bytes()
 }
 
@@ -138,7 +125,7 @@ func writeBytes(t testing.TB, img *Image) []byte {
 func writeISO(t testing.TB, img *Image) string {
 	t.Helper()
 	p := filepath.Join(t.TempDir(), "written.iso")
-	must(t, os.WriteFile(p, writeBytes(t, img), 0o600))
+	testkit.Must(t, os.WriteFile(p, writeBytes(t, img), 0o600))
 	return p
 }
 
@@ -156,7 +143,7 @@ func treeOf(files ...overlay.Entry) (tree overlay.Tree) {
 func contents(t testing.TB, f *overlay.Entry) string {
 	t.Helper()
 	b, err := f.Content(1 << 30)
-	must(t, err)
+	testkit.Must(t, err)
 	return string(b)
 }
 
@@ -164,9 +151,9 @@ func contents(t testing.TB, f *overlay.Entry) string {
 func readAt(t testing.TB, path string, off int64, b []byte) []byte {
 	t.Helper()
 	f, err := os.Open(path)
-	must(t, err)
+	testkit.Must(t, err)
 	defer f.Close()
 	_, err = f.ReadAt(b, off)
-	must(t, err)
+	testkit.Must(t, err)
 	return b
 }

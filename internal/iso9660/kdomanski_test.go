@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	kdomanski "github.com/kdomanski/iso9660"
+
+	"mkbuild/e2e/testkit"
 )
 
 // kdomanski/iso9660 is a second opinion on small trees. These tests keep alive why it does not
@@ -19,14 +21,14 @@ const mended = "kdomanski/iso9660 is mended: %s. Reconsider it, and change docs/
 func kdTree(t *testing.T, b []byte) map[string]*kdomanski.File {
 	t.Helper()
 	img, err := kdomanski.OpenImage(bytes.NewReader(b))
-	must(t, err)
+	testkit.Must(t, err)
 	root, err := img.RootDir()
-	must(t, err)
+	testkit.Must(t, err)
 	tree := make(map[string]*kdomanski.File)
 	var walk func(dir string, f *kdomanski.File)
 	walk = func(dir string, f *kdomanski.File) {
 		kids, err := f.GetChildren()
-		must(t, err)
+		testkit.Must(t, err)
 		for _, k := range kids {
 			tree[dir+k.Name()] = k
 			if k.IsDir() {
@@ -96,12 +98,12 @@ func TestKdomanskiReadsWrongNames(t *testing.T) {
 // cut.
 func TestKdomanskiWritesNoBootMedium(t *testing.T) {
 	w, err := kdomanski.NewWriter()
-	must(t, err)
-	t.Cleanup(func() { must(t, w.Cleanup()) })
+	testkit.Must(t, err)
+	t.Cleanup(func() { testkit.Must(t, w.Cleanup()) })
 	const name = "scsi-3.0.21-tinycore-long.tcz.md5.txt"
-	must(t, w.AddFile(strings.NewReader("x"), name))
+	testkit.Must(t, w.AddFile(strings.NewReader("x"), name))
 	var b bytes.Buffer
-	must(t, w.WriteTo(&b, "VOLUME"))
+	testkit.Must(t, w.WriteTo(&b, "VOLUME"))
 	img := openBytes(t, b.Bytes())
 	if img.Boot != nil || strings.Contains(b.String(), elTorito) {
 		t.Errorf(mended, "it writes El Torito")

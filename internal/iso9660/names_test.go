@@ -53,8 +53,8 @@ func TestISONamesOfBootFiles(t *testing.T) {
 		"boot/isolinux/isolinux.cfg", "boot/isolinux/menu.c32", "boot/isolinux/boot.msg",
 		"boot/isolinux/f2", "boot/modules_64.gz", "boot/rootfs.gz", "iso-metadata.yaml", "cde/onboot.lst",
 	} {
-		must(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755))
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+		testkit.Must(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755))
+		testkit.Must(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
 		img.Files.Put(regular(name, "x"))
 	}
 	theirs := filepath.Join(t.TempDir(), "mkisofs.iso")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/overlay"
 )
 
@@ -158,7 +159,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 			tt.damage(d)
 			_, err := Open(bytes.NewReader(d.b), int64(len(d.b)))
 			if tt.want == "" {
-				must(t, err)
+				testkit.Must(t, err)
 				return
 			}
 			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), tt.want) {
@@ -317,9 +318,7 @@ func withoutPad(b []byte) []byte {
 func FuzzOpen(f *testing.F) {
 	for _, img := range []*Image{{}, bootableImage(), everything()} {
 		var b bytes.Buffer
-		if err := img.Write(&b); err != nil {
-			f.Fatal(err)
-		}
+		testkit.Must(f, img.Write(&b))
 		f.Add(withoutPad(b.Bytes()))
 	}
 	f.Add([]byte("<html>"))

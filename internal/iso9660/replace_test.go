@@ -14,7 +14,7 @@ import (
 func replaced(t *testing.T, src []byte, contents map[string][]byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	must(t, Replace(&out, bytes.NewReader(src), int64(len(src)), contents))
+	testkit.Must(t, Replace(&out, bytes.NewReader(src), int64(len(src)), contents))
 	return out.Bytes()
 }
 
@@ -66,10 +66,10 @@ func TestReplaceRefuses(t *testing.T) {
 // plain names, in a disc that genisoimage made.
 func TestReplaceReadsAsBefore(t *testing.T) {
 	src, err := os.ReadFile(mkisofs(t, "genisoimage", coreTree(t)))
-	must(t, err)
+	testkit.Must(t, err)
 	copied := filepath.Join(t.TempDir(), "copy.iso")
 	text := []byte("other content\n")
-	must(t, os.WriteFile(copied, replaced(t, src, map[string][]byte{"boot/isolinux/isolinux.cfg": text}), 0o600))
+	testkit.Must(t, os.WriteFile(copied, replaced(t, src, map[string][]byte{"boot/isolinux/isolinux.cfg": text}), 0o600))
 	for _, args := range [][]string{
 		{"-R", "-x", "/boot/isolinux/isolinux.cfg"}, {"-J", "-x", "/boot/isolinux/isolinux.cfg"}, {"-x", "/BOOT/ISOLINUX/ISOLINUX.CFG;1"},
 	} {

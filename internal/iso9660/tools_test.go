@@ -23,7 +23,7 @@ func report(t *testing.T, iso, what, prefix string) []string {
 	var stderr bytes.Buffer
 	run.Stderr = &stderr
 	out, err := run.Output()
-	must(t, err)
+	testkit.Must(t, err)
 	if s := stderr.String(); strings.Contains(s, "WARNING") || strings.Contains(s, "SORRY") || strings.Contains(s, "FAILURE") {
 		t.Errorf("xorriso complains about %s:\n%s", iso, s)
 	}
@@ -137,14 +137,14 @@ func TestSecondOpinions(t *testing.T) {
 func compareWithDisk(t *testing.T, dir string, img *Image) {
 	t.Helper()
 	seen := 0
-	must(t, filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
+	testkit.Must(t, filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		rel, err := filepath.Rel(dir, p)
-		must(t, err)
+		testkit.Must(t, err)
 		info, err := e.Info()
-		must(t, err)
+		testkit.Must(t, err)
 		seen++
 		f := img.Files.Get(filepath.ToSlash(rel))
 		switch {
@@ -210,9 +210,9 @@ func TestToolsReadEverything(t *testing.T) {
 // TestOtherNames reads images without Rock Ridge, and without anything.
 func TestOtherNames(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(dir, "Boot"), 0o755))
-	must(t, os.WriteFile(filepath.Join(dir, "Boot", "Mixed-Case.name.txt"), []byte("x"), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "noext"), []byte("y"), 0o600))
+	testkit.Must(t, os.Mkdir(filepath.Join(dir, "Boot"), 0o755))
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "Boot", "Mixed-Case.name.txt"), []byte("x"), 0o600))
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "noext"), []byte("y"), 0o600))
 	for _, tt := range []struct{ name, flag, want string }{
 		{"Joliet", "-J", ". Boot Boot/Mixed-Case.name.txt noext"},
 		{"plain", "-l", ". boot boot/mixed_case_name.txt noext"},

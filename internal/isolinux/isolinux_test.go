@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/bootmenu"
 )
 
@@ -199,9 +200,7 @@ func TestRead(t *testing.T) {
 func entries(t *testing.T, cfg string) []bootmenu.Entry {
 	t.Helper()
 	m, err := Read([]byte(cfg), func(string) ([]byte, error) { return nil, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return m.Entries
 }
 
@@ -218,9 +217,7 @@ func TestIncludes(t *testing.T) {
 	}
 	const main = "default b\n include menu.cfg\nMenu Include title.cfg tag\ninclude none.cfg\ntext help\ninclude prose\nendtext\n"
 	m, err := Read([]byte(main), open)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if len(m.Entries) != 2 || m.Entries[0].Default || !m.Entries[1].Default {
 		t.Errorf("%+v", m.Entries)
 	}

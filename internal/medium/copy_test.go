@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 )
 
@@ -19,22 +20,16 @@ func menuISO(t *testing.T, menu string) (string, []byte) {
 		"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/core.gz": segment(t, "etc/one"),
 		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512), "boot/isolinux/isolinux.cfg": []byte(menu),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	name := filepath.Join(t.TempDir(), "x.iso")
-	if err := os.WriteFile(name, image, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, image, 0o644))
 	return name, image
 }
 
 func opened(t *testing.T, name string) *Medium {
 	t.Helper()
 	m, err := OpenISO(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(func() { m.Close() })
 	return m
 }
@@ -50,13 +45,9 @@ func TestWriteForOneBoot(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			name, image := menuISO(t, tc.menu)
 			var out bytes.Buffer
-			if err := opened(t, name).WriteForOneBoot(t.Context(), &out, "console=ttyS0 a=b"); err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, opened(t, name).WriteForOneBoot(t.Context(), &out, "console=ttyS0 a=b"))
 			copied, err := ReadISO(bytes.NewReader(out.Bytes()), int64(out.Len()), "copy.iso")
-			if err != nil {
-				t.Fatal(err)
-			}
+			testkit.Must(t, err)
 			if got, err := copied.text("boot/isolinux/isolinux.cfg"); string(got) != tc.want {
 				t.Errorf("got %q, want %q: %v", got, tc.want, err)
 			}

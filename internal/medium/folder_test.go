@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
@@ -22,22 +23,16 @@ func folderOf(t *testing.T, args, kernel string, initrds ...string) *Medium {
 		all = append(all, overlay.File(p, 0o644, []byte("content of "+p)))
 	}
 	m, err := NewFolder(overlay.File(kernel, 0o644, tinymirror.VMLinuz(tinymirror.Kernel)), all, args)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return m
 }
 
 func TestFolderThereAndBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pxe")
 	made := folderOf(t, "quiet", "boot/vmlinuz", "boot/core.gz", "more/CORE.gz", "a b/ü;x y.gz", "boot.ipxe")
-	if err := made.Write(t.Context(), dir); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, made.Write(t.Context(), dir))
 	m, err := OpenFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if want := []string{"core.gz", "CORE.gz_", "__x_y.gz", "boot.ipxe_"}; m.Kernel != "vmlinuz" || !slices.Equal(m.Initrds, want) || m.Arguments != "quiet" {
 		t.Errorf("boots %s with %q and %q, want %q", m.Kernel, m.Initrds, m.Arguments, want)
 	}
@@ -61,9 +56,7 @@ func TestFolderThereAndBack(t *testing.T) {
 	if err == nil {
 		err = edited.Write(t.Context(), dir) // in its own place
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if m, err = OpenFolder(dir); err != nil || len(m.WrongSums()) > 0 {
 		t.Fatal(err, m.WrongSums())
 	}
@@ -76,25 +69,17 @@ func TestFolderThereAndBack(t *testing.T) {
 
 func TestWrongSums(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pxe")
-	if err := folderOf(t, "", "vmlinuz", "core.gz").Write(t.Context(), dir); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, folderOf(t, "", "vmlinuz", "core.gz").Write(t.Context(), dir))
 	wrong := func() string {
 		m, err := OpenFolder(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		return strings.Join(m.WrongSums(), " ")
 	}
 	change := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	change("boot.ipxe", "#!ipxe\n")
-	if err := os.Remove(filepath.Join(dir, "core.gz")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Remove(filepath.Join(dir, "core.gz")))
 	if got := wrong(); got != "boot.ipxe core.gz" {
 		t.Errorf("wrong: %s", got)
 	}
@@ -111,9 +96,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 	if _, err := OpenFolder(dir); !errors.Is(err, ErrNotPXEFolder) || !strings.Contains(err.Error(), "it has no pxelinux.cfg/default") {
 		t.Errorf("an empty folder: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o644))
 	m := folderOf(t, "", "vmlinuz", "core.gz")
 	for _, name := range []string{dir, filepath.Join(dir, "mine.txt")} {
 		if err := m.Write(t.Context(), name); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "no part of a PXE folder made here") {

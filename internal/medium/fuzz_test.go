@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/initrd"
@@ -25,9 +26,7 @@ type scratch struct{ *os.File }
 func newScratch(t testing.TB) *scratch {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "core.iso"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return &scratch{f}
 }
@@ -92,14 +91,10 @@ func (s *scratch) rebuild(size int64) error {
 func TestFlippedBytes(t *testing.T) {
 	t.Parallel()
 	iso, err := tinymirror.ISO()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	s := newScratch(t)
 	s.fill(t, iso)
-	if err := s.use(t, int64(len(iso))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, s.use(t, int64(len(iso))))
 	worked, failed := 0, 0
 	flip := func(at int, mask byte) {
 		if _, err := s.WriteAt([]byte{iso[at] ^ mask}, int64(at)); err != nil {
@@ -134,9 +129,7 @@ func TestFlippedBytes(t *testing.T) {
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	iso, err := tinymirror.ISO()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	s := newScratch(t)
 	for size := 0; size < len(iso); size += 4099 {
 		s.fill(t, iso[:size])
@@ -151,9 +144,7 @@ func TestCutOff(t *testing.T) {
 func TestHostileSizes(t *testing.T) {
 	t.Parallel()
 	iso, err := tinymirror.ISO()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	s := newScratch(t)
 	start := time.Now()
 	root := binary.LittleEndian.Uint32(iso[16*2048+158:])
@@ -177,9 +168,7 @@ func TestHostileSizes(t *testing.T) {
 // FuzzISO gives ReadISO any file, and what it takes apart has to go together again.
 func FuzzISO(f *testing.F) {
 	iso, err := tinymirror.ISO()
-	if err != nil {
-		f.Fatal(err)
-	}
+	testkit.Must(f, err)
 	f.Add(iso)
 	f.Add(iso[:18*2048])
 	f.Add([]byte("<html>"))

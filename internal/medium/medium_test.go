@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
@@ -19,13 +20,9 @@ import (
 func segment(t *testing.T, name string) []byte {
 	t.Helper()
 	tree := tinymirror.Base()
-	if err := tree.Put(overlay.File(name, 0o644, []byte(name))); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, tree.Put(overlay.File(name, 0o644, []byte(name))))
 	var out bytes.Buffer
-	if err := initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}))
 	return out.Bytes()
 }
 
@@ -37,29 +34,21 @@ func isoWith(t *testing.T, menu string) *Medium {
 		"boot/core.gz": segment(t, "etc/one"), "boot/modules.gz": segment(t, "etc/two"),
 		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512), "boot/isolinux/isolinux.cfg": []byte(menu),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	m, err := ReadISO(bytes.NewReader(image), int64(len(image)), "x.iso")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return m
 }
 
 func TestSeveralInitrdsAreReadInOrder(t *testing.T) {
 	m := isoWith(t, "label a\n kernel /boot/vmlinuz\n initrd /boot/core.gz,/boot/modules.gz\n append quiet\n")
 	tree, err := m.Tree()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if m.LastInitrd() != "boot/modules.gz" || tree.Get("etc/one") == nil || tree.Get("etc/two") == nil {
 		t.Errorf("the last of %q is %s; one %v, two %v", m.Initrds, m.LastInitrd(), tree.Get("etc/one"), tree.Get("etc/two"))
 	}
 	r, err := m.Segments().Open()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	defer r.Close()
 	all, err := io.ReadAll(r)
 	if err != nil || len(all)%4 != 0 {
@@ -91,17 +80,11 @@ func TestLabelsThatBootSomethingElse(t *testing.T) {
 
 func TestOpenISO(t *testing.T) {
 	image, err := tinymirror.ISO()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	name := filepath.Join(t.TempDir(), "x.iso")
-	if err := os.WriteFile(name, image, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, image, 0o644))
 	m, err := OpenISO(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	if release, err := m.KernelRelease(); err != nil || release != tinymirror.Kernel || m.Arguments != "quiet" {
 		t.Errorf("kernel %q, arguments %q, %v", release, m.Arguments, err)
 	}
@@ -109,9 +92,7 @@ func TestOpenISO(t *testing.T) {
 		"boot/vmlinuz": func() (io.ReadCloser, error) { return m.Open(m.Kernel) }, "boot/core.gz": m.Segments().Open,
 	} {
 		r, err := open()
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		got, err := io.ReadAll(r)
 		want, _ := m.Files.Get(name).Content(1 << 26)
 		if err != nil || !bytes.Equal(bytes.TrimRight(got, "\x00"), bytes.TrimRight(want, "\x00")) {
@@ -125,9 +106,7 @@ func TestOpenISO(t *testing.T) {
 	if _, err := OpenISO(filepath.Join(t.TempDir(), "nowhere.iso")); !os.IsNotExist(err) {
 		t.Errorf("no file: %v", err)
 	}
-	if err := os.WriteFile(name, []byte("text"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, []byte("text"), 0o644))
 	if _, err := OpenISO(name); !errors.Is(err, iso9660.ErrNotISO) || !strings.Contains(err.Error(), "x.iso") {
 		t.Errorf("no ISO: %v", err)
 	}
@@ -136,16 +115,10 @@ func TestOpenISO(t *testing.T) {
 func TestEmptyInitrd(t *testing.T) {
 	image, err := tinymirror.ISOWith(map[string][]byte{"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/core.gz": nil,
 		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512), "boot/isolinux/isolinux.cfg": []byte("label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\n")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	m, err := ReadISO(bytes.NewReader(image), int64(len(image)), "x.iso")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	r, err := m.Segments().Open()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	r.Close()
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/facters"
 	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/clientlog"
@@ -175,9 +176,7 @@ func TestCheckinAnswers(t *testing.T) {
 func pemFile(t *testing.T, srv *httptest.Server) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644))
 	return name
 }
 

@@ -91,9 +91,7 @@ func TestSysfsStandsInForLshw(t *testing.T) {
 	disk := filepath.Join(m.base, "root/sys/block/vda")
 	m.write("root/sys/block/vda/size", "976773168\n")
 	m.write("root/sys/block/loop0/size", "0\n")
-	if err := os.Symlink(filepath.Dir(dev), filepath.Join(disk, "device")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink(filepath.Dir(dev), filepath.Join(disk, "device")))
 	got := m.wants(srv, facts.Facts{
 		"mk_hw_disk_count": "1", "mk_hw_disk0_logical_name": "/dev/vda", "mk_hw_disk0_size": "465GiB (500GB)",
 		"mk_hw_nic_count": "1", "mk_hw_nic0_logical_name": "eth0", "blockdevices": "vda", "blockdevice_vda_size": "500107862016",

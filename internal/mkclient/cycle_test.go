@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/facters"
 	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/generations"
@@ -132,9 +133,7 @@ func TestRunKillsFactsOnTermination(t *testing.T) {
 func TestOnlyOneRuns(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	unlock, err := m.lock(t.Context(), generations.LoopLock)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	second := New(m.opt, m.set)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/mkclient/settings"
 )
 
@@ -22,9 +23,7 @@ const runtimeDoc = "../../docs/runtime.md"
 func requirementsTable(t *testing.T) string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "requirements_test.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	var b strings.Builder
 	b.WriteString("| id | requirement | test |\n|---|---|---|\n")
 	next := 1
@@ -59,9 +58,7 @@ func settingsTable() string {
 // TestRuntimeDoc keeps the tables of docs/runtime.md equal to the code; -update writes them.
 func TestRuntimeDoc(t *testing.T) {
 	b, err := os.ReadFile(runtimeDoc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	want := string(b)
 	for name, table := range map[string]string{
 		"settings": settingsTable(), "requirements": requirementsTable(t),
@@ -81,7 +78,5 @@ func TestRuntimeDoc(t *testing.T) {
 	if !*update {
 		t.Fatalf("%s is out of date: run go test ./internal/mkclient -run TestRuntimeDoc -update", runtimeDoc)
 	}
-	if err := os.WriteFile(runtimeDoc, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.WriteFile(runtimeDoc, []byte(want), 0o644))
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/facters"
 	"mkbuild/e2e/testkit/standrazor"
 	"mkbuild/internal/mkclient/facts"
@@ -178,9 +179,7 @@ func TestFault_FullDisk(t *testing.T) {
 	withPrevious(t, func(t *testing.T, previous bool) {
 		srv, m := bootOn(t, standrazor.Razor, facters.Shell)
 		root := m.opt.ExtensionDir
-		if err := os.Mkdir(root, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Mkdir(root, 0o700))
 		if err := syscall.Mount("none", root, "tmpfs", 0, "size=128k,mode=700"); err != nil {
 			if errors.Is(err, syscall.EPERM) {
 				t.Skip("a small file system needs root")

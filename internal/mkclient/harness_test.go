@@ -79,9 +79,7 @@ func newMachine(t testing.TB, srv *standrazor.Server, facter string, change ...f
 		m.write("root/sys/class/net/"+name+"/type", map[bool]string{true: "772", false: "1"}[name == "lo"])
 	}
 	m.write("root/sys/class/net/eth0/device/uevent", "")
-	if err := os.Symlink("/proc", filepath.Join(root, "proc")); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, os.Symlink("/proc", filepath.Join(root, "proc")))
 	if facter != "" {
 		m.program("facter", facter)
 	}

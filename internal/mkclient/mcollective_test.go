@@ -171,9 +171,7 @@ func TestMcollectiveWithoutPlaceForItsOutput(t *testing.T) {
 	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\nlogfile = /var/log/pipe\n")
 	for _, name := range []string{mcoOutput, "/var/log/pipe"} {
-		if err := syscall.Mkfifo(filepath.Join(m.base, "root", name), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, syscall.Mkfifo(filepath.Join(m.base, "root", name), 0o600))
 	}
 	m.program("mcollectived", "exit 7")
 	if got := m.cycle(srv)["mk_mcollective_error"]; got != "start mcollectived: exit status 7" {

@@ -58,15 +58,11 @@ func withServer(t *testing.T, config, rules string) (m *machine, zip string) {
 		return p
 	}
 	cfg, err := server.LoadConfig(file("config.yaml", config), "production")
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	s, err := server.New(server.Options{
 		Config: cfg, RulesFile: file("rules.yaml", rules), DataDir: filepath.Join(dir, "data"),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	web := httptest.NewServer(s.Handler(nil))
 	t.Cleanup(func() {
 		web.Close()
@@ -84,9 +80,7 @@ func place(t *testing.T, file string, ext []byte, mtime time.Time) {
 	t.Helper()
 	tmp := file + ".new"
 	err := errors.Join(os.WriteFile(tmp, ext, 0o644), os.Chtimes(tmp, mtime, mtime), os.Rename(tmp, file))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 }
 
 // That fact can drive a rule whose policy makes the machine reboot.
@@ -105,9 +99,7 @@ policies:
 		if role != "" {
 			place(t, ext, textFact(t, "ext_role", role), t0.Add(time.Duration(i)*time.Second))
 		}
-		if err := m.Cycle(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, m.Cycle(t.Context()))
 		if _, err := os.Stat(marker); (err == nil) != (role == "web") {
 			t.Errorf("role %q: %v\n%s", role, err, m.log)
 		}
@@ -143,9 +135,7 @@ func TestE04_ConfiguredFileIsWhatClientsGet(t *testing.T) {
 		m, ext := withServer(t, config, "tags: []\n")
 		b := textFact(t, "ext_x", "from the file")
 		place(t, ext, b, t0)
-		if err := m.Cycle(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, m.Cycle(t.Context()))
 		col, err := m.Collect(t.Context())
 		if err != nil || col.Facts["ext_x"] != want {
 			t.Errorf("%s: ext_x = %v, %v\n%s", config, col.Facts["ext_x"], err, m.log)
@@ -312,9 +302,7 @@ func listing(t testing.TB, dir string) (names []string) {
 		names = append(names, p)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return names
 }
 
@@ -362,9 +350,7 @@ func compile(t *testing.T, dir, out, source string, args ...string) string {
 	testkit.WriteFile(t, src, source, 0o644)
 	testkit.Run(t, testkit.Tool(t, "cc"), append([]string{"-o", filepath.Join(dir, out), src}, args...)...)
 	b, err := os.ReadFile(filepath.Join(dir, out))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return string(b)
 }
 

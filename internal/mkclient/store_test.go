@@ -27,9 +27,7 @@ func TestForeignDirectoryIsReplaced(t *testing.T) {
 		m.write("ext/g-planted/facts.d/evil.txt", "evil=1\n")
 		m.write("ext/state.json", `{"generations":[{"dir":"g-planted","url":"`+srv.URL+`/svc/mk/extension.zip","facts":null}]}`)
 		root := m.opt.ExtensionDir
-		if err := os.Chmod(root, 0o777); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chmod(root, 0o777))
 		if err := os.Chown(root, owner, -1); err != nil {
 			t.Logf("%s: needs root: %v", name, err)
 			continue
@@ -73,13 +71,9 @@ func TestFilesAreReplacedAtOnce(t *testing.T) {
 	m.cycle(srv)
 	for i, name := range []string{filepath.Join(m.base, "root", mcoFacts), filepath.Join(m.opt.ExtensionDir, "state.json")} {
 		before, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		defer f.Close()
 		old, _ := f.Stat()
 		srv.Publish(textFact(t, "ext_x", fmt.Sprint("value ", i)), t0.Add(time.Duration(i+1)*time.Minute))
@@ -154,9 +148,7 @@ func TestUseHoldsSixGenerationsAtMost(t *testing.T) {
 		dir := filepath.Join(m.opt.ExtensionDir, name)
 		m.write(fmt.Sprintf("fake/proc/%d/environ", 100+i), "A=1\x00PATH="+dir+"/bin:/bin\x00")
 		when := t0.Add(time.Duration(i) * time.Minute)
-		if err := os.Chtimes(dir, when, when); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, os.Chtimes(dir, when, when))
 	}
 	m.cycle(srv)
 	var names []string

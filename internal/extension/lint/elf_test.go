@@ -16,9 +16,7 @@ func image(t *testing.T, arch string, entries ...overlay.Entry) *Image {
 	t.Helper()
 	tree := &overlay.Tree{}
 	for _, e := range entries {
-		if err := tree.Put(e); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, tree.Put(e))
 	}
 	return NewImage("mk.iso", arch, tree)
 }
@@ -67,9 +65,7 @@ func TestVersionsOfTheCompiler(t *testing.T) {
 	testkit.Run(t, "gcc", "-o", in("prog"), in("m.c"), in("libf.so"))
 	read := func(name string, sections bool) string {
 		b, err := os.ReadFile(in(name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if !sections { // e_shoff and the counts
 			clear(b[0x28:0x30])
 			clear(b[0x3a:0x40])
@@ -79,9 +75,7 @@ func TestVersionsOfTheCompiler(t *testing.T) {
 	for _, sections := range []bool{true, false} {
 		prog := read("prog", sections)
 		o, err := needed.Read([]byte(prog))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if !strings.Contains(o.Machine.String(), "X86_64") {
 			t.Skipf("the compiler here is for another machine: %+v", o)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/ext"
 	"mkbuild/internal/extension"
 )
@@ -18,13 +19,9 @@ type tree map[string]string
 func (tr tree) lint(t testing.TB, o Options) []Finding {
 	t.Helper()
 	s, err := extension.ReadDir(ext.Tree(tr).Write(t, t.TempDir()), extension.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	found, err := Check(t.Context(), s, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return found
 }
 
@@ -183,13 +180,9 @@ func rulesOf(found []Finding) string {
 func lintZip(t *testing.T, b []byte) string {
 	t.Helper()
 	s, err := extension.ReadZip("x.zip", bytes.NewReader(b), int64(len(b)), extension.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	found, err := Check(t.Context(), s, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	return rulesOf(found)
 }
 
@@ -245,9 +238,7 @@ func TestLintLimits(t *testing.T) {
 		lim := extension.DefaultLimits()
 		tt.lim(&lim)
 		s, err := extension.ReadDir(ext.Tree(tt.tree).Write(t, t.TempDir()), lim)
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		if found, err := Check(t.Context(), s, Options{}); err != nil || rulesOf(found) != tt.want {
 			t.Errorf("%s: %q, %v", name, rulesOf(found), err)
 		}
@@ -257,13 +248,9 @@ func TestLintLimits(t *testing.T) {
 // TestExampleIsClean: what `new` writes has neither errors nor warnings.
 func TestExampleIsClean(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "ext")
-	if err := extension.WriteExample(dir); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, extension.WriteExample(dir))
 	s, err := extension.ReadDir(dir, extension.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	found, err := Check(t.Context(), s, Options{Drops: drops})
 	if err != nil || len(found) > 0 || len(s.Files) != 13 {
 		t.Errorf("%d files, %+v, %v", len(s.Files), found, err)

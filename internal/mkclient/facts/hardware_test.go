@@ -35,9 +35,7 @@ const lshwOld = `<?xml version="1.0" standalone="yes" ?>
 func TestParseLshw(t *testing.T) {
 	for _, doc := range []string{lshwOld, "<list>" + lshwOld[strings.Index(lshwOld, "<node"):] + "</list>", "WARNING: be root\n" + lshwOld} {
 		facts, err := parseLshw([]byte(doc))
-		if err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, err)
 		for name, want := range map[string]any{
 			"mk_hw_bus_product": "X9", "mk_hw_bus_vendor": "Supermicro", "mk_hw_fw_version": "1.0c", "mk_hw_fw_size": "64KiB",
 			"mk_hw_mem_size": "16GiB", "mk_hw_mem_size_bytes": "17179869184", "mk_hw_mem_slot": "System board",
@@ -75,9 +73,7 @@ func TestParseDmidecode(t *testing.T) {
 		"Memory Device\n\tSize: 8192 MB\n\tLocator: A1\n\tSpeed: 1333 MHz\n\nMemory Device\n\tSize: No Module Installed\n\tLocator: A2\n\n" +
 		"Memory Device\n\tSize: 4 GB\n\tLocator: B1\n\tSerial Number: Not Specified\n"
 	facts, err := parseDmidecode([]byte(out))
-	if err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, err)
 	for name, want := range map[string]any{
 		"mk_hw_dmi_bios_vendor": "AMI", "mk_hw_dmi_system_serial_number": "S123", "mk_hw_dmi_system_uuid": "00020003-0004",
 		"mk_hw_dimm_count": "2", "mk_hw_dimm_slots": "3", "mk_hw_dimm0_locator": "A1", "mk_hw_dimm1_locator": "B1",

@@ -26,9 +26,7 @@ func TestStragglersSpareANumberGivenAnew(t *testing.T) {
 	// A group whose first process lives is not the one that was left.
 	other := exec.Command("/bin/sleep", "60")
 	other.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, other.Start())
 	t.Cleanup(func() {
 		other.Process.Kill()
 		other.Wait()
@@ -45,9 +43,7 @@ func TestFind(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"a/data": 0o644, "a/dir/x": 0o644, "b/data": 0o755, "b/dir": 0o755} {
 		p := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, nil, mode)); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, nil, mode)))
 	}
 	path := dir + "/a:" + dir + "/b"
 	for name, want := range map[string]string{"data": "/b/data", "dir": "/b/dir", "none": ""} {
