@@ -17,7 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec" //nolint:depguard // measuring other programs is all that it does
+	"os/exec"
 	"runtime"
 	"slices"
 	"syscall"

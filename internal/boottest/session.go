@@ -171,7 +171,7 @@ func (s *session) lookAt() (args, release string, err error) {
 	if name := path.Base(m.Entries[at].Kernel); m.Kernel == "" && m.Files.Get(name) != nil {
 		m.Kernel = name
 	}
-	release, _ = m.KernelRelease() //nolint:errcheck // booting it will show
+	release, _ = m.KernelRelease() // booting it will show
 	return m.Entries[at].Append, release, nil
 }
 
