@@ -24,7 +24,7 @@ func emulator(t *testing.T, script string) string {
 
 func put(t *testing.T, name, text string, mode os.FileMode) string {
 	t.Helper()
-	testkit.Must(t, os.WriteFile(name, []byte(text), mode))
+	testkit.WriteFile(t, name, text, mode)
 	return name
 }
 
@@ -72,6 +72,21 @@ func TestFolderIsServed(t *testing.T) {
 		if code, text := get(t, s, name); code != 404 {
 			t.Errorf("%s: %d, %q", name, code, text)
 		}
+	}
+}
+
+// TestISOIsServed: over the network an ISO is what it boots, as a PXE folder.
+func TestISOIsServed(t *testing.T) {
+	iso, err := tinymirror.ISO()
+	testkit.Must(t, err)
+	name := put(t, filepath.Join(t.TempDir(), "x.iso"), string(iso), 0o644)
+	s, err := prepare(t.Context(), Options{Image: name, Format: "pxe", Append: "a=b"})
+	testkit.Must(t, err)
+	defer s.close()
+	_, script := get(t, s, "boot.ipxe")
+	testkit.Contains(t, script, "kernel vmlinuz initrd=core.gz quiet console=ttyS0 a=b |", "initrd core.gz |")
+	if code, kernel := get(t, s, "vmlinuz"); code != 200 || kernel != string(tinymirror.VMLinuz(tinymirror.Kernel)) {
+		t.Errorf("kernel: %d, %d bytes", code, len(kernel))
 	}
 }
 

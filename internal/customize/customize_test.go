@@ -34,34 +34,29 @@ const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMG
 func built(t *testing.T, profile string) (iso, pxe string) {
 	t.Helper()
 	dir := t.TempDir()
-	check(t, tinymirror.Make(dir))
+	testkit.Must(t, tinymirror.Make(dir))
 	c, err := config.Parse(filepath.Join(dir, "mkbuild.yaml"), []byte(tinymirror.Config))
-	check(t, err)
+	testkit.Must(t, err)
 	c.Profile = profile
 	p, err := inputs.NewPlan(c)
-	check(t, err)
+	testkit.Must(t, err)
 	b := &remaster.Builder{
 		Inputs: inputs.Options{Fetch: &fetch.Client{Store: &store.Store{Dir: filepath.Join(dir, "cache")}, Sink: ui.Discard{}}, Sink: ui.Discard{}},
 		Keys:   []string{rsaKey},
 		Client: func(string) ([]byte, error) { return []byte("mk-client"), nil },
 	}
 	s, err := b.Stage(t.Context(), p)
-	check(t, err)
-	iso, pxe = filepath.Join(dir, "built.iso"), filepath.Join(dir, "built-pxe")
-	check(t, b.Write(t.Context(), s, []remaster.Output{{Form: remaster.FormISO, Path: iso}, {Form: remaster.FormPXE, Path: pxe}}))
-	return iso, pxe
-}
-
-func check(t testing.TB, err error) {
-	t.Helper()
 	testkit.Must(t, err)
+	iso, pxe = filepath.Join(dir, "built.iso"), filepath.Join(dir, "built-pxe")
+	testkit.Must(t, b.Write(t.Context(), s, []remaster.Output{{Form: remaster.FormISO, Path: iso}, {Form: remaster.FormPXE, Path: pxe}}))
+	return iso, pxe
 }
 
 // run customizes an image that has to take it, and returns the name of the copy.
 func run(t testing.TB, in string, c Changes) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "custom.iso")
-	check(t, Run(t.Context(), in, out, c))
+	testkit.Must(t, Run(t.Context(), in, out, c))
 	return out
 }
 
@@ -69,7 +64,7 @@ func run(t testing.TB, in string, c Changes) string {
 func open(t testing.TB, name string) *medium.Medium {
 	t.Helper()
 	m, err := medium.Open(name)
-	check(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { m.Close() })
 	return m
 }
@@ -81,14 +76,7 @@ func content(t testing.TB, m *medium.Medium, name string) []byte {
 		t.Fatalf("%s has no %s", m.Name, name)
 	}
 	b, err := e.Content(1 << 26)
-	check(t, err)
-	return b
-}
-
-func readFile(t testing.TB, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	check(t, err)
+	testkit.Must(t, err)
 	return b
 }
 
@@ -104,9 +92,9 @@ func siteZip(t testing.TB) []byte {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	f, err := z.Create("facts.d/site.txt")
-	check(t, err)
+	testkit.Must(t, err)
 	_, err = io.WriteString(f, "site=ams1\n")
-	check(t, errors.Join(err, z.Close()))
+	testkit.Must(t, errors.Join(err, z.Close()))
 	return out.Bytes()
 }
 
@@ -130,10 +118,10 @@ func TestRun(t *testing.T) {
 		t.Error("the volume is another one")
 	}
 	tree, err := now.Tree()
-	check(t, err)
+	testkit.Must(t, err)
 	checkTree(t, tree)
 	name := filepath.Join(t.TempDir(), "segment.gz")
-	check(t, os.WriteFile(name, made[len(old):], 0o600))
+	testkit.Must(t, os.WriteFile(name, made[len(old):], 0o600))
 	testkit.Tool(t, "cpio")
 	out := testkit.Run(t, "sh", "-c", "gzip -dc <'"+name+"' 2>/dev/null | cpio -it")
 	for _, want := range []string{recordPath, extensionPath, profile.ClientConfig, profile.KeyFile} {
@@ -148,7 +136,7 @@ func checkTree(t *testing.T, tree *overlay.Tree) {
 	t.Helper()
 	text := func(name string) string {
 		b, err := tree.Get(name).Content(1 << 20)
-		check(t, err)
+		testkit.Must(t, err)
 		return string(b)
 	}
 	if got := text(profile.ClientConfig); !strings.Contains(got, `"server": "razor.ams1:8150"`) {
@@ -174,12 +162,12 @@ func TestManifest(t *testing.T) {
 	c := everything(t)
 	c.Append = "razor.token=s3cret site=1"
 	name := run(t, iso, c)
-	img, text := open(t, name), readFile(t, manifest.Beside(name))
+	img, text := open(t, name), testkit.Read(t, manifest.Beside(name))
 	if !bytes.Equal(text, content(t, img, manifest.Name)) {
 		t.Error("the manifest beside the image is not the one in it")
 	}
 	m, err := manifest.Parse(text)
-	check(t, err)
+	testkit.Must(t, err)
 	for _, f := range m.Boot {
 		if sum, err := img.Sum(f.Path); err != nil || !f.InfoTable && f.SHA256 != sum {
 			t.Errorf("%s: another digest, %v", f.Path, err)
@@ -190,7 +178,7 @@ func TestManifest(t *testing.T) {
 		t.Errorf("last segment %+v of %d bytes", last, len(made))
 	}
 	tree, err := img.Tree()
-	check(t, err)
+	testkit.Must(t, err)
 	if len(m.Files) != tree.Len() {
 		t.Errorf("%d files are described, the system has %d", len(m.Files), tree.Len())
 	}
@@ -202,7 +190,7 @@ func TestManifest(t *testing.T) {
 	if bytes.Contains(text, []byte("s3cret")) || m.Customization.Append != "razor.token=REDACTED site=1" {
 		t.Errorf("record %+v", m.Customization)
 	}
-	if back := run(t, run(t, name, Changes{Append: "x"}), Changes{}); !bytes.Equal(readFile(t, back), readFile(t, iso)) {
+	if back := run(t, run(t, name, Changes{Append: "x"}), Changes{}); !bytes.Equal(testkit.Read(t, back), testkit.Read(t, iso)) {
 		t.Error("the image as built does not come back")
 	}
 }
@@ -238,16 +226,16 @@ func isoWith(t *testing.T, files map[string][]byte) string {
 		all[name] = b
 	}
 	b, err := tinymirror.ISOWith(all)
-	check(t, err)
+	testkit.Must(t, err)
 	name := filepath.Join(t.TempDir(), "foreign.iso")
-	check(t, os.WriteFile(name, b, 0o600))
+	testkit.Must(t, os.WriteFile(name, b, 0o600))
 	return name
 }
 
 func archive(t *testing.T, tree *overlay.Tree) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	check(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}))
+	testkit.Must(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}))
 	return out.Bytes()
 }
 
@@ -255,13 +243,11 @@ func treeOf(t *testing.T, files ...overlay.Entry) *overlay.Tree {
 	t.Helper()
 	tree := &overlay.Tree{}
 	for _, e := range files {
-		check(t, tree.Put(e))
+		testkit.Must(t, tree.Put(e))
 	}
 	return tree
 }
 
-// TestForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in the form that it
-// has, and an image whose metadata cannot follow is refused.
 // TestProdStaysClosed: what a site brings is held to the promise of a prod image, and nothing is written.
 func TestProdStaysClosed(t *testing.T) {
 	iso, _ := built(t, "prod")
@@ -272,13 +258,13 @@ func TestProdStaysClosed(t *testing.T) {
 		h := &zip.FileHeader{Name: name}
 		h.SetMode(0o755)
 		_, err := z.CreateHeader(h)
-		check(t, err)
-		check(t, z.Close())
+		testkit.Must(t, err)
+		testkit.Must(t, z.Close())
 		err = Run(t.Context(), iso, out, Changes{Extension: b.Bytes()})
 		_, wrote := os.Stat(out)
 		switch {
 		case name == "facts.d/a.sh":
-			check(t, err)
+			testkit.Must(t, err)
 		case err == nil || wrote == nil || !strings.Contains(err.Error(), want) || want != "" && !errors.Is(err, profile.ErrOpen):
 			t.Errorf("%s: %v", name, err)
 		}
@@ -286,6 +272,8 @@ func TestProdStaysClosed(t *testing.T) {
 	}
 }
 
+// TestForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in the form that it
+// has, and an image whose metadata cannot follow is refused.
 func TestForeignMetadata(t *testing.T) {
 	t.Parallel()
 	old := strings.Repeat("Ab", 32)
@@ -305,7 +293,7 @@ func TestForeignMetadata(t *testing.T) {
 		}
 		m := open(t, out)
 		sum, err := m.Sum("boot/core.gz")
-		check(t, err)
+		testkit.Must(t, err)
 		if got := string(content(t, m, medium.RazorMetadata)); got != fmt.Sprintf(want, sum) {
 			t.Errorf("%q became %q", line, got)
 		}
@@ -327,15 +315,15 @@ func TestSeveralInitrds(t *testing.T) {
 		t.Error("the last initrd does not begin with its own bytes")
 	}
 	tree, err := now.Tree()
-	check(t, err)
+	testkit.Must(t, err)
 	if tree.Get("etc/two") == nil || tree.Get(recordPath) == nil || tree.Get("etc/inittab") == nil {
 		t.Error("a part of the system is gone")
 	}
 	folder, err := medium.NewFolder(*was.Files.Get("boot/vmlinuz"), []overlay.Entry{*was.Files.Get("boot/core.gz"), *was.Files.Get("boot/two.gz")}, "quiet")
-	check(t, err)
+	testkit.Must(t, err)
 	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
-	check(t, folder.Write(t.Context(), in))
-	check(t, Run(t.Context(), in, out, Changes{Append: "site=1"}))
+	testkit.Must(t, folder.Write(t.Context(), in))
+	testkit.Must(t, Run(t.Context(), in, out, Changes{Append: "site=1"}))
 	if pxe := open(t, out); !bytes.Equal(content(t, pxe, "core.gz"), content(t, now, "boot/core.gz")) || len(content(t, pxe, "two.gz")) != len(made) {
 		t.Error("the PXE folder's initrds are not those of the ISO")
 	}
@@ -350,7 +338,7 @@ func TestRecordInABuild(t *testing.T) {
 	old := append(archive(t, tinymirror.Base()), mine...)
 	m := open(t, run(t, isoWith(t, map[string][]byte{"boot/core.gz": old}), Changes{Append: "site=1"}))
 	tree, err := m.Tree()
-	check(t, err)
+	testkit.Must(t, err)
 	if !bytes.HasPrefix(content(t, m, "boot/core.gz"), old) || tree.Get("etc/mine") == nil {
 		t.Error("a part of the build is gone")
 	}

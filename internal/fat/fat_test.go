@@ -3,7 +3,6 @@ package fat
 import (
 	"bytes"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,22 +20,15 @@ func image(t testing.TB, bits, kib int) []byte {
 	mkfs := testkit.Tool(t, "mkfs.fat")
 	dir := t.TempDir()
 	name, cfg, long := filepath.Join(dir, "efi.img"), filepath.Join(dir, "grub.cfg"), filepath.Join(dir, "A long name of a file.cfg")
-	write(t, name, make([]byte, kib<<10))
-	write(t, cfg, []byte(menu))
-	write(t, long, bytes.Repeat([]byte("long "), 3000))
+	testkit.Put(t, name, make([]byte, kib<<10))
+	testkit.Put(t, cfg, []byte(menu))
+	testkit.Put(t, long, bytes.Repeat([]byte("long "), 3000))
 	testkit.Run(t, mkfs, "-F", strconv.Itoa(bits), "-i", "12345678", name)
 	testkit.Run(t, "mmd", "-i", name, "::/EFI", "::/EFI/BOOT", "::/boot")
 	testkit.Run(t, "mcopy", "-i", name, cfg, "::/EFI/BOOT/grub.cfg")
 	testkit.Run(t, "mcopy", "-i", name, long, "::/boot/A long name of a file.cfg")
 	testkit.Run(t, "mcopy", "-i", name, cfg, "::/EFI/BOOT/BOOTX64.EFI")
-	b, err := os.ReadFile(name)
-	testkit.Must(t, err)
-	return b
-}
-
-func write(t testing.TB, name string, b []byte) {
-	t.Helper()
-	testkit.Must(t, os.WriteFile(name, b, 0o644))
+	return testkit.Read(t, name)
 }
 
 func open(t testing.TB, b []byte) *FS {
@@ -60,7 +52,9 @@ func TestReplace(t *testing.T) {
 			}
 			for _, n := range []int{len(menu), 40_000, 513, 0, 100, 4096, 8192} {
 				want := bytes.Repeat([]byte("x\n"), n)[:n]
-				testkit.Must(t, f.Replace("efi/boot/GRUB.CFG", want))
+				if err := f.Replace("efi/boot/GRUB.CFG", want); err != nil {
+					t.Fatal(err)
+				}
 				judge(t, b, want)
 			}
 		})
@@ -71,7 +65,7 @@ func TestReplace(t *testing.T) {
 func judge(t *testing.T, b, want []byte) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "out.img")
-	write(t, name, b)
+	testkit.Put(t, name, b)
 	testkit.Run(t, "fsck.fat", "-n", name) // fails on any difference
 	if got := testkit.Run(t, "mtype", "-i", name, "::/EFI/BOOT/grub.cfg"); got != string(want) {
 		t.Errorf("mtype: %d bytes, want %d", len(got), len(want))

@@ -1,14 +1,13 @@
 package iso9660
 
 import (
-	"bufio"
 	"context"
-	"os/exec"
-	"strings"
+	"regexp"
 	"testing"
 	"time"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/qemu"
 )
 
 const bootMarker = "MKBUILD-ISOLINUX-WAS-HERE"
@@ -28,37 +27,18 @@ func bootableCore(t *testing.T) *Image {
 	return img
 }
 
-// serial boots a machine and returns what it says until one of the texts, or until the time is up.
-func serial(t *testing.T, wait time.Duration, texts []string, args ...string) string {
+// boots reports whether a machine's console shows the marker.
+func boots(t *testing.T, wait time.Duration, m qemu.Machine) bool {
 	t.Helper()
+	m.Program, m.MemoryMiB = testkit.Tool(t, "qemu-system-i386"), 64
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
-	args = append([]string{"-accel", "tcg", "-m", "64", "-display", "none", "-serial", "stdio",
-		"-monitor", "none", "-nic", "none", "-no-reboot"}, args...)
-	run := exec.CommandContext(ctx, testkit.Tool(t, "qemu-system-i386"), args...)
-	out, err := run.StdoutPipe()
+	vm, err := qemu.Start(ctx, m)
 	testkit.Must(t, err)
-	run.Stderr = run.Stdout // what qemu itself complains about
-	testkit.Must(t, run.Start())
-	var said strings.Builder
-	for s := bufio.NewScanner(out); s.Scan(); {
-		said.WriteString(s.Text() + "\n")
-		if containsAny(said.String(), texts) {
-			break
-		}
-	}
-	cancel()
-	_ = run.Wait() // it was killed
-	return said.String()
-}
-
-func containsAny(s string, texts []string) bool {
-	for _, text := range texts {
-		if strings.Contains(s, text) {
-			return true
-		}
-	}
-	return false
+	defer vm.Stop()
+	err = vm.Expect(ctx, regexp.MustCompile(bootMarker))
+	t.Logf("%v\n%s", err, vm.Log())
+	return err == nil
 }
 
 // TestBIOSBoots lets a BIOS load isolinux from the image as a CD and as a USB stick. isolinux
@@ -68,15 +48,10 @@ func TestBIOSBoots(t *testing.T) {
 		t.Skip("boots a machine")
 	}
 	iso := writeISO(t, bootableCore(t))
-	for name, args := range map[string][]string{
-		"CD":  {"-cdrom", iso, "-boot", "d"},
-		"USB": {"-drive", "format=raw,snapshot=on,file=" + iso},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if s := serial(t, 40*time.Second, []string{bootMarker}, args...); !strings.Contains(s, bootMarker) {
-				t.Errorf("no marker in %q", s)
-			}
-		})
+	for _, m := range []qemu.Machine{{CDROM: iso}, {Stick: iso}} {
+		if !boots(t, 40*time.Second, m) {
+			t.Errorf("%+v does not boot", m)
+		}
 	}
 }
 
@@ -88,7 +63,7 @@ func TestBIOSNeedsInfoTable(t *testing.T) {
 	img := bootableCore(t)
 	img.Boot[0].InfoTable = false
 	iso := writeISO(t, img)
-	if s := serial(t, 4*time.Second, []string{bootMarker}, "-cdrom", iso, "-boot", "d"); strings.Contains(s, bootMarker) {
-		t.Errorf("it boots without a fresh boot-info-table: %q", s)
+	if boots(t, 4*time.Second, qemu.Machine{CDROM: iso}) {
+		t.Error("it boots without a fresh boot-info-table")
 	}
 }

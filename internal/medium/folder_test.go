@@ -75,9 +75,7 @@ func TestWrongSums(t *testing.T) {
 		testkit.Must(t, err)
 		return strings.Join(m.WrongSums(), " ")
 	}
-	change := func(name, text string) {
-		testkit.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
-	}
+	change := func(name, text string) { testkit.Put(t, filepath.Join(dir, name), []byte(text)) }
 	change("boot.ipxe", "#!ipxe\n")
 	testkit.Must(t, os.Remove(filepath.Join(dir, "core.gz")))
 	if got := wrong(); got != "boot.ipxe core.gz" {
@@ -96,7 +94,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 	if _, err := OpenFolder(dir); !errors.Is(err, ErrNotPXEFolder) || !strings.Contains(err.Error(), "it has no pxelinux.cfg/default") {
 		t.Errorf("an empty folder: %v", err)
 	}
-	testkit.Must(t, os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o644))
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o600))
 	m := folderOf(t, "", "vmlinuz", "core.gz")
 	for _, name := range []string{dir, filepath.Join(dir, "mine.txt")} {
 		if err := m.Write(t.Context(), name); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "no part of a PXE folder made here") {

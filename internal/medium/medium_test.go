@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,109 +17,141 @@ import (
 	"mkbuild/internal/overlay"
 )
 
+const (
+	cfg     = "boot/isolinux/isolinux.cfg"
+	stock   = "default a\nlabel a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz quiet\n"
+	grubCfg = "set timeout=5\nmenuentry core {\n  linux /boot/vmlinuz quiet\n  initrd /boot/core.gz\n}\n"
+)
+
 // segment is a small initrd with one file.
-func segment(t *testing.T, name string) []byte {
+func segment(t testing.TB, name string) string {
 	t.Helper()
 	tree := tinymirror.Base()
 	testkit.Must(t, tree.Put(overlay.File(name, 0o644, []byte(name))))
 	var out bytes.Buffer
 	testkit.Must(t, initrd.WriteSegment(&out, tree, initrd.SegmentOptions{}))
-	return out.Bytes()
+	return out.String()
 }
 
-// isoWith reads an image with the given boot menu, two kernels and two initrds.
-func isoWith(t *testing.T, menu string) *Medium {
+// isoBytes is an ISO with two kernels, two initrds and a menu; files come over these.
+func isoBytes(t testing.TB, files map[string]string) []byte {
 	t.Helper()
-	image, err := tinymirror.ISOWith(map[string][]byte{
-		"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/vmlinuz64": tinymirror.VMLinuz("3.0.21-tinycore64"),
+	all := map[string]string{
+		"boot/vmlinuz": string(tinymirror.VMLinuz(tinymirror.Kernel)), "boot/vmlinuz64": string(tinymirror.VMLinuz("3.0.21-tinycore64")),
 		"boot/core.gz": segment(t, "etc/one"), "boot/modules.gz": segment(t, "etc/two"),
-		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512), "boot/isolinux/isolinux.cfg": []byte(menu),
-	})
+		"boot/isolinux/isolinux.bin": strings.Repeat("isolinux", 512), cfg: stock,
+	}
+	maps.Copy(all, files)
+	contents := map[string][]byte{}
+	for name, text := range all {
+		contents[name] = []byte(text)
+	}
+	b, err := tinymirror.ISOWith(contents)
 	testkit.Must(t, err)
-	m, err := ReadISO(bytes.NewReader(image), int64(len(image)), "x.iso")
+	return b
+}
+
+// isoWith reads such an ISO.
+func isoWith(t testing.TB, files map[string]string) *Medium {
+	t.Helper()
+	return readBytes(t, isoBytes(t, files))
+}
+
+func readBytes(t testing.TB, b []byte) *Medium {
+	t.Helper()
+	m, err := ReadISO(bytes.NewReader(b), int64(len(b)), "x.iso")
 	testkit.Must(t, err)
 	return m
 }
 
+// textOf is the content of a file of a medium.
+func textOf(t testing.TB, m *Medium, name string) string {
+	t.Helper()
+	text, err := m.Files.Get(name).Content(1 << 26)
+	testkit.Must(t, err)
+	return string(text)
+}
+
+func TestOpenISO(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.iso")
+	testkit.Put(t, name, isoBytes(t, nil))
+	for _, open := range []func(string) (*Medium, error){OpenISO, Open} {
+		m, err := open(name)
+		testkit.Must(t, err)
+		if release, err := m.KernelRelease(); err != nil || release != tinymirror.Kernel || m.Arguments != "quiet" {
+			t.Errorf("kernel %q, arguments %q, %v", release, m.Arguments, err)
+		}
+		r, err := m.Open(m.Kernel)
+		testkit.Must(t, err)
+		if got, err := io.ReadAll(r); err != nil || string(got) != textOf(t, m, "boot/vmlinuz") {
+			t.Errorf("the kernel: %v, or other bytes", err)
+		}
+		testkit.Must(t, errors.Join(r.Close(), m.Close()))
+	}
+	kernel, rd, err := ReadBootFiles(name)
+	if m := isoWith(t, nil); err != nil || string(kernel) != textOf(t, m, "boot/vmlinuz") || !strings.HasPrefix(string(rd), textOf(t, m, "boot/core.gz")) {
+		t.Errorf("other boot files: %v", err)
+	}
+	if _, err := OpenISO(filepath.Join(t.TempDir(), "nowhere.iso")); !os.IsNotExist(err) {
+		t.Errorf("no file: %v", err)
+	}
+	testkit.Put(t, name, []byte("text"))
+	if _, err := OpenISO(name); !errors.Is(err, iso9660.ErrNotISO) || !strings.Contains(err.Error(), "x.iso") {
+		t.Errorf("no ISO: %v", err)
+	}
+	if m, err := Open(name); err != nil || m.Form != Initrd || textOf(t, m, "x.iso") != "text" {
+		t.Errorf("an initrd: %+v, %v", m, err)
+	}
+}
+
 func TestSeveralInitrdsAreReadInOrder(t *testing.T) {
-	m := isoWith(t, "label a\n kernel /boot/vmlinuz\n initrd /boot/core.gz,/boot/modules.gz\n append quiet\n")
+	m := isoWith(t, map[string]string{cfg: "label a\n kernel /boot/vmlinuz\n initrd /boot/core.gz,/boot/modules.gz\n append quiet\n"})
 	tree, err := m.Tree()
 	testkit.Must(t, err)
 	if m.LastInitrd() != "boot/modules.gz" || tree.Get("etc/one") == nil || tree.Get("etc/two") == nil {
 		t.Errorf("the last of %q is %s; one %v, two %v", m.Initrds, m.LastInitrd(), tree.Get("etc/one"), tree.Get("etc/two"))
 	}
-	r, err := m.Segments().Open()
-	testkit.Must(t, err)
-	defer r.Close()
-	all, err := io.ReadAll(r)
-	if err != nil || len(all)%4 != 0 {
-		t.Errorf("%d bytes, %v", len(all), err)
+	if one := m.OneInitrd(); one.Size%4 != 0 {
+		t.Errorf("together they have %d bytes", one.Size)
+	}
+	if _, err := isoWith(t, map[string]string{"boot/core.gz": ""}).Segments().Open(); err != nil {
+		t.Errorf("an empty initrd: %v", err)
 	}
 }
 
-func TestLabelsThatBootSomethingElse(t *testing.T) {
-	tests := []struct{ name, menu, want string }{
-		{"all use it", "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\nlabel b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz nozswap\n", ""},
-		{"local disk and modules", "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\nlabel hd\n localboot 0x80\nlabel m\n kernel menu.c32\n", ""},
-		{"it and another", "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\nlabel b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz,/boot/modules.gz\n", ""},
-		{"another initrd", "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\nlabel mc64\n kernel /boot/vmlinuz64\n append initrd=/boot/modules.gz\n", "mc64"},
-		{"no initrd at all", "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\nlabel bare\n kernel /boot/vmlinuz\n", "bare"},
-		{"before the default one", "default b\nlabel a\n kernel /boot/vmlinuz64\n append initrd=/boot/modules.gz\nlabel b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\n", "a"},
+// TestMenus: which entry a medium boots by default, and which ones go another way.
+func TestMenus(t *testing.T) {
+	const one, other = "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\n", "label %s\n kernel /boot/vmlinuz64\n append initrd=/boot/modules.gz\n"
+	tests := []struct {
+		name, menu, others string
+	}{
+		{"all use it", one + "label b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz nozswap\n", ""},
+		{"local disk and modules", one + "label hd\n localboot 0x80\nlabel m\n kernel menu.c32\n", ""},
+		{"it and another", one + "label b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz,/boot/modules.gz\n", ""},
+		{"another initrd", one + strings.Replace(other, "%s", "mc64", 1), "mc64"},
+		{"no initrd at all", one + "label bare\n kernel /boot/vmlinuz\n", "bare"},
+		{"before the default one", "default a\n" + strings.Replace(other, "%s", "b", 1) + one, "b"},
+		{"names in any case", "label a\n kernel \\BOOT\\VMLINUZ\n append initrd=/BOOT/CORE.GZ\n", ""},
 	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			m := isoWith(t, tc.menu)
-			if m.LastInitrd() != "boot/core.gz" {
-				t.Fatalf("the default boots %s", m.LastInitrd())
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := isoWith(t, map[string]string{cfg: tt.menu})
+			if m.LastInitrd() != "boot/core.gz" || m.Kernel != "boot/vmlinuz" {
+				t.Fatalf("the default boots %s with %s", m.Kernel, m.LastInitrd())
 			}
-			if got := strings.Join(m.Others, " "); got != tc.want {
-				t.Errorf("others %q, want %q", got, tc.want)
+			if got := strings.Join(m.Others, " "); got != tt.others {
+				t.Errorf("others %q, want %q", got, tt.others)
 			}
 		})
 	}
-}
-
-func TestOpenISO(t *testing.T) {
-	image, err := tinymirror.ISO()
-	testkit.Must(t, err)
-	name := filepath.Join(t.TempDir(), "x.iso")
-	testkit.Must(t, os.WriteFile(name, image, 0o644))
-	m, err := OpenISO(name)
-	testkit.Must(t, err)
-	if release, err := m.KernelRelease(); err != nil || release != tinymirror.Kernel || m.Arguments != "quiet" {
-		t.Errorf("kernel %q, arguments %q, %v", release, m.Arguments, err)
+	m := isoWith(t, map[string]string{cfg: "label a\n kernel /boot/nowhere\n append initrd=/boot/core.gz,/gone\n"})
+	if got := strings.Join(m.Entries[0].Missing, " "); got != "/boot/nowhere /gone" {
+		t.Errorf("missing %q", got)
 	}
-	for name, open := range map[string]func() (io.ReadCloser, error){
-		"boot/vmlinuz": func() (io.ReadCloser, error) { return m.Open(m.Kernel) }, "boot/core.gz": m.Segments().Open,
-	} {
-		r, err := open()
-		testkit.Must(t, err)
-		got, err := io.ReadAll(r)
-		want, _ := m.Files.Get(name).Content(1 << 26)
-		if err != nil || !bytes.Equal(bytes.TrimRight(got, "\x00"), bytes.TrimRight(want, "\x00")) {
-			t.Errorf("%s: %v, or other bytes", name, err)
-		}
-		r.Close()
+	if err := m.Bootable(); !errors.Is(err, ErrNoMenu) {
+		t.Errorf("nothing boots: %v", err)
 	}
-	if err := m.Close(); err != nil {
-		t.Error(err)
+	if _, err := m.KernelRelease(); !errors.Is(err, ErrNoMenu) {
+		t.Errorf("no kernel: %v", err)
 	}
-	if _, err := OpenISO(filepath.Join(t.TempDir(), "nowhere.iso")); !os.IsNotExist(err) {
-		t.Errorf("no file: %v", err)
-	}
-	testkit.Must(t, os.WriteFile(name, []byte("text"), 0o644))
-	if _, err := OpenISO(name); !errors.Is(err, iso9660.ErrNotISO) || !strings.Contains(err.Error(), "x.iso") {
-		t.Errorf("no ISO: %v", err)
-	}
-}
-
-func TestEmptyInitrd(t *testing.T) {
-	image, err := tinymirror.ISOWith(map[string][]byte{"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/core.gz": nil,
-		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512), "boot/isolinux/isolinux.cfg": []byte("label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\n")})
-	testkit.Must(t, err)
-	m, err := ReadISO(bytes.NewReader(image), int64(len(image)), "x.iso")
-	testkit.Must(t, err)
-	r, err := m.Segments().Open()
-	testkit.Must(t, err)
-	r.Close()
 }

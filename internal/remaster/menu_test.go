@@ -2,17 +2,15 @@ package remaster
 
 import (
 	"bytes"
-	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/e2e/vfat"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
-	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
@@ -80,19 +78,28 @@ func TestLabelThatBootsStockTinyCore(t *testing.T) {
 	staged(t, plan(t, withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel vga\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz vga=normal\nlabel local\nlocalboot 0x80\n", "", nil)))
 }
 
-// TestDefaultLabelDecides which kernel and initrd are meant, not the first one.
-func TestDefaultLabelDecides(t *testing.T) {
+// TestFirmwareIsSaid: what an image cannot boot on, and what its boot arguments do not reach.
+func TestFirmwareIsSaid(t *testing.T) {
 	t.Parallel()
-	dir := withMenu(t, "default right\nlabel wrong\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\nlabel right\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz one=1\n", "boot/stock.gz", second(t))
-	f, err := medium.OpenISO(filepath.Join(dir, isoPath))
+	efi, err := vfat.Image(map[string][]byte{"EFI/BOOT/GRUB.CFG": []byte(tinymirror.GrubCfg64)}, 4096)
 	testkit.Must(t, err)
-	defer f.Close()
-	if f.Arguments != "one=1" {
-		t.Errorf("arguments %q", f.Arguments)
-	}
-	b, _ := builder(t, warm)
-	if _, err := b.Stage(t.Context(), plan(t, dir)); !errors.Is(err, profile.ErrOpen) || !strings.Contains(err.Error(), "wrong") {
-		t.Errorf("got %v", err)
+	for _, tt := range []struct {
+		name, efi, info, warning string
+	}{
+		{"no UEFI entry", "", "BIOS only", ""},
+		{"an entry without a menu", strings.Repeat("no FAT ", 1000), "", "BIOS boots alone"},
+		{"an entry with a menu", string(efi), "", ""},
+	} {
+		dir, files := tinymirror.New(t), isoFiles(t)
+		if tt.efi != "" {
+			files[tinymirror.EFIImage] = []byte(tt.efi)
+		}
+		publishISO(t, dir, files)
+		_, _, rec := staged(t, plan(t, dir, profileOf("dev"), func(c *config.Config) { c.Boot.Append = "mk=1" }))
+		info, warnings := rec.Texts(ui.Info), rec.Texts(ui.Warning)
+		if strings.Contains(info, "BIOS only") != (tt.info != "") || strings.Contains(warnings, "BIOS boots alone") != (tt.warning != "") {
+			t.Errorf("%s:\n%s\n%s", tt.name, info, warnings)
+		}
 	}
 }
 
