@@ -53,7 +53,7 @@ func WaysIn(t *overlay.Tree, a Allow) []Way {
 	j.lines("etc/group", false, j.group)
 	for _, name := range []string{"etc/sudoers", "usr/local/etc/sudoers"} {
 		j.lines(name, false, j.sudoers)
-		for _, e := range t.Children(name + ".d") {
+		for _, e := range j.children(name + ".d") {
 			j.lines(e.Path, false, j.sudoers)
 		}
 	}
@@ -132,8 +132,11 @@ func (j *judge) inittab(name string, ls []string) {
 	}
 }
 
-// number is a uid or gid as every C library reads it alike.
-var number = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
+// isNumber takes a uid or gid as every C library reads it alike.
+func isNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 32)
+	return err == nil && strconv.FormatUint(n, 10) == s
+}
 
 // passwd wants passwd(5), one account of uid 0, and no password in the file.
 func (j *judge) passwd(name string, ls []string) {
@@ -141,7 +144,7 @@ func (j *judge) passwd(name string, ls []string) {
 		f := strings.Split(l, ":")
 		switch {
 		case l == "":
-		case len(f) != 7 || !accountName.MatchString(f[0]) || !number.MatchString(f[2]) || !number.MatchString(f[3]):
+		case len(f) != 7 || !accountName.MatchString(f[0]) || !isNumber(f[2]) || !isNumber(f[3]):
 			j.add(name, "line %d is no account that can be judged", i+1)
 		case f[2] == "0" && f[0] != "root":
 			j.add(name, "account %s has the uid 0, which is root's", f[0])
@@ -178,7 +181,7 @@ func (j *judge) password(name string, f []string) {
 
 func (j *judge) group(name string, ls []string) {
 	for i, l := range ls {
-		if f := strings.Split(l, ":"); l != "" && (len(f) < 3 || !number.MatchString(f[2])) {
+		if f := strings.Split(l, ":"); l != "" && (len(f) < 3 || !isNumber(f[2])) {
 			j.add(name, "line %d is no group that can be judged", i+1)
 		}
 	}
@@ -208,7 +211,7 @@ func opensSudo(l string) string {
 	switch {
 	case include && !slices.Contains([]string{"/etc/sudoers.d", "/usr/local/etc/sudoers.d"}, fields[len(fields)-1]):
 		return "brings other rules in, which are not judged"
-	case include || l == "" || strings.HasPrefix(l, "#") && !number.MatchString(strings.Fields(l[1:] + " x")[0]):
+	case include || l == "" || strings.HasPrefix(l, "#") && !isNumber(strings.Fields(l[1:] + " x")[0]):
 		return ""
 	case strings.Contains(l, "!authenticate"), strings.Contains(l, "NOPASSWD") && !sudoStock.MatchString(l):
 		return "makes somebody root without a password, beyond Tiny Core's own rules"

@@ -16,12 +16,12 @@ func base(t *testing.T) *overlay.Tree {
 	t.Helper()
 	tree := &overlay.Tree{}
 	for name, text := range map[string]string{
-		"etc/shadow":        "root:*:13525:0:99999:7:::\nlp:*:13510:0:99999:7:::\ntc::13646:0:99999:7:::\n",
-		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nguest::5:5::/:/bin/sh\ntc:x:1001:50:Linux User,,,:/home/tc:/bin/sh\n",
-		"etc/inittab":       "# comment\n::sysinit:/etc/init.d/rcS\ntty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1\n#tty2::respawn:/sbin/getty 38400 tty2\n#tty4::askfirst:/sbin/getty 38400 tty4\n::ctrlaltdel:/sbin/reboot\n",
-		"opt/bootsync.sh":   "#!/bin/sh\n# put other system startup commands here\n/usr/bin/sethostname box\n/opt/bootlocal.sh &\n",
-		"usr/local/sbin/x":  "",
-		"usr/sbin/telnetd2": "",
+		"etc/shadow":          "root:*:13525:0:99999:7:::\nlp:*:13510:0:99999:7:::\ntc::13646:0:99999:7:::\n",
+		"etc/passwd":          "root:x:0:0:root:/root:/bin/sh\nguest::5:5::/:/bin/sh\ntc:x:1001:50:Linux User,,,:/home/tc:/bin/sh\n",
+		"etc/inittab":         "# comment\n::sysinit:/etc/init.d/rcS\ntty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1\n#tty2::respawn:/sbin/getty 38400 tty2\n#tty4::askfirst:/sbin/getty 38400 tty4\n::ctrlaltdel:/sbin/reboot\n",
+		"opt/bootsync.sh":     "#!/bin/sh\n# put other system startup commands here\n/usr/bin/sethostname box\n/opt/bootlocal.sh &\n",
+		"usr/local/sbin/x":    "",
+		"usr/sbin/telnetdump": "",
 	} {
 		e := overlay.File(name, 0o644, []byte(text))
 		switch name {

@@ -14,7 +14,7 @@ import (
 
 // serverName matches the base names of programs that let somebody in over the network, of all makers and
 // with what they add to them ("sshd-session", "telnetd.netkit"). inetd and tcpsvd start any program.
-var serverName = regexp.MustCompile(`^(in\.[a-z0-9]+d|[a-z]*telnetd|[a-z]*sshd|tinyssh|dropbear(multi)?|k?r(login|sh|exec)d|x?inetd|tcpsvd|ttyd|gotty|shellinaboxd|mosh-server|x11vnc|Xvnc)([-.].*)?$`)
+var serverName = regexp.MustCompile(`^(in\.[a-z0-9]+d|[a-z]*telnetd|[a-z]*sshd|tinyssh|dropbear(multi)?|k?r(login|sh|exec)d|x?inetd|tcpsvd|ttyd|gotty|shellinaboxd|mosh-server|lshd|rexd|gdbserver|x11vnc|Xvnc|x0vncserver|xrdp)[0-9]*([-.].*)?$`)
 
 // isServerName leaves out scripts and texts that are named after a server.
 func isServerName(base string) bool {
@@ -60,6 +60,8 @@ const maxArchive = 256 << 20
 
 // programs looks for servers by name, in the tree and in the archives that Tiny Core and mk-client unpack.
 func (j *judge) programs() {
+	builtin, _ := j.tree.Resolve("tmp/builtin")      // a circle of links is no folder
+	client, _ := j.tree.Resolve("usr/lib/mk-client") // where mk-client looks
 	for _, e := range j.tree.Entries() {
 		if slices.Contains(j.Services, "/"+e.Path) {
 			continue
@@ -70,13 +72,13 @@ func (j *judge) programs() {
 		case isServer(e):
 			what = "it is a server by its name, which lets people in"
 		case e.IsDir():
-		case path.Base(e.Path) == "mydata.tgz", dir == "tmp/builtin" && strings.HasSuffix(e.Path, "gz"):
+		case path.Base(e.Path) == "mydata.tgz", dir == builtin && strings.HasSuffix(e.Path, "gz"):
 			what = "Tiny Core unpacks it over everything while booting, and it is not judged"
 		case strings.HasSuffix(e.Path, ".tcz") && e.IsLink():
 			continue // it leads to another extension of the image, which is judged, or nowhere
 		case strings.HasSuffix(e.Path, ".tcz"):
 			inside, err = openTCZ(e)
-		case dir == "usr/lib/mk-client" && strings.HasSuffix(e.Path, ".zip"):
+		case dir == client && strings.HasSuffix(e.Path, ".zip"):
 			inside, err = openZip(e)
 		}
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/tcz"
 )
 
 // startup looks at what runs as root while Tiny Core boots: init, its scripts, the user's, and those of
@@ -26,24 +27,47 @@ func (j *judge) startup() {
 			j.add(name, "it is not Tiny Core's script, but /%s", e.Path)
 		}
 	}
-	for _, e := range j.tree.Entries() {
-		if startsAtBoot(e) && !slices.Contains(j.Services, "/"+e.Path) {
-			j.lines(e.Path, false, j.script)
+	for _, name := range j.scripts() {
+		if !slices.Contains(j.Services, "/"+name) {
+			j.lines(name, false, j.script)
 		}
 	}
 }
 
-// startsAtBoot reports whether a file is one that Tiny Core runs while it boots.
-func startsAtBoot(e *overlay.Entry) bool {
-	switch path.Dir(e.Path) {
-	case ".":
-		return e.Path == "init" && e.IsRegular()
-	case "etc/init.d", "etc/init.d/services", "usr/local/etc/init.d":
-		return !e.IsDir()
-	case "usr/local/tce.installed":
-		return e.IsRegular() && e.Perm()&0o111 != 0
+// scripts names what Tiny Core runs while it boots. A folder may be a link to another one.
+func (j *judge) scripts() []string {
+	out := []string{"opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "tmp/onpre.sh"}
+	if e := j.tree.Get("init"); e != nil && e.IsRegular() {
+		out = append(out, "init")
 	}
-	return slices.Contains([]string{"opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "tmp/onpre.sh"}, e.Path)
+	for _, dir := range []string{"etc/init.d", "etc/init.d/services", "usr/local/etc/init.d", tcz.InstalledDir} {
+		for _, e := range j.children(dir) {
+			if end, err := j.tree.Lookup(e.Path); dir == tcz.InstalledDir && (err != nil || end.Perm()&0o111 == 0) {
+				continue // a marker
+			}
+			if !e.IsDir() {
+				out = append(out, e.Path)
+			}
+		}
+	}
+	j.lines("tmp/setup.lst", false, func(_ string, ls []string) {
+		for _, l := range ls {
+			if name, err := overlay.CleanPath(strings.TrimSpace(l)); err == nil && name != "." {
+				out = append(out, name)
+			}
+		}
+	})
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// children are the entries of a folder, which may be reached by a link.
+func (j *judge) children(dir string) []*overlay.Entry {
+	at, err := j.tree.Resolve(dir)
+	if err != nil {
+		return nil
+	}
+	return j.tree.Children(at)
 }
 
 // apart is what ends a command in a script; keyword is what stands before one.
@@ -91,11 +115,18 @@ func (j *judge) opens(words []string) string {
 		if slices.ContainsFunc(rest, func(w string) bool { return ncListens.MatchString(w) }) {
 			return program + ", which listens"
 		}
-	case "sh", "ash", "bash", "dash", "hush", "-sh", "-ash", "-bash":
-		if !slices.ContainsFunc(rest, func(w string) bool { return !strings.HasPrefix(w, "-") }) {
+	case ".", "source":
+		if len(rest) > 0 && strings.HasPrefix(rest[0], "/dev/") {
+			return "what is typed at " + rest[0]
+		}
+	case "sh", "ash", "bash", "dash", "hush", "ksh", "mksh", "zsh", "csh", "tcsh", "rbash", "-sh", "-ash", "-bash":
+		script := func(w string) bool {
+			return !strings.HasPrefix(w, "-") && !strings.HasPrefix(w, "+") && !strings.HasPrefix(w, "/dev/")
+		}
+		if slices.Contains(rest, "-i") || !slices.ContainsFunc(rest, script) {
 			return "the shell " + program + " on the console"
 		}
-	case "busybox", "busybox.suid", "exec", "setsid", "cttyhack", "nohup", "env", "nice", "sudo", "chroot", "start-stop-daemon", "openvt", "timeout", "time", "command", "eval":
+	case "busybox", "busybox.suid", "exec", "setsid", "cttyhack", "nohup", "env", "nice", "sudo", "chroot", "start-stop-daemon", "openvt", "timeout", "time", "eval":
 		isCommand = true
 	}
 	if isServerName(program) {

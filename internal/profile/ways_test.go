@@ -137,6 +137,14 @@ func TestWaysIntoProd(t *testing.T) {
 		{"su in a script", file("opt/bootlocal.sh", "su - tc </dev/ttyS0\n"), "a shell by su"},
 		{"serial login of Tiny Core", file("opt/bootlocal.sh", "/usr/sbin/startserialtty &\n"), "the login startserialtty"},
 		{"nc", file("opt/bootlocal.sh", "nc -lk -p 99 -e /bin/sh\n"), "nc, which listens"},
+		{"a shell by its option", file("opt/bootlocal.sh", "bash --rcfile /etc/x -i\n"), "the shell bash"},
+		{"a shell that reads a console", file("opt/bootlocal.sh", "sh +m /dev/ttyS0\n"), "the shell sh"},
+		{"what is typed", file("opt/bootlocal.sh", ". /dev/tty1\n"), "typed at /dev/tty1"},
+		{"script that setup.lst names", file("opt/x.sh", "getty 38400 tty1\n"), "/opt/x.sh: line 1 starts the login getty"},
+		{"rules behind a link", overlay.Symlink("etc/sudoers.d", "/opt/rules"), "/opt/rules/bob: line 1"},
+		{"scripts behind a link", overlay.Symlink("usr/local/etc/init.d", "/opt/rules"), "line 2 starts the shell sh"},
+		{"builtin behind a link", overlay.Symlink("tmp/builtin", "/opt/rules"), "/opt/rules/more.gz"},
+		{"sshd2", file("usr/sbin/sshd2", ""), "a server by its name"},
 		{"init is a shell", overlay.Symlink("init", "/bin/bash"), "leads nowhere"},
 		{"init that starts one", file("init", "#!/bin/sh\nmount -t proc proc /proc\nexec /bin/sh\n"), "the shell sh"},
 		{"sbin/init is another", overlay.File("sbin/init", 0o755, []byte("x")), "not Tiny Core's busybox"},
@@ -144,9 +152,16 @@ func TestWaysIntoProd(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tree := prod(t)
-			if tc.put.Path == "" {
+			switch {
+			case tc.put.Path == "":
 				tree.Remove(tc.put.Link)
-			} else {
+			case strings.HasSuffix(tc.name, "behind a link"):
+				with(t, tree, "opt/rules/bob", "bob ALL=NOPASSWD: ALL\n( sh )\n")
+				with(t, tree, "opt/rules/more.gz", "")
+				tree.Remove(tc.put.Path)
+				fallthrough
+			default:
+				with(t, tree, "tmp/setup.lst", "/opt/x.sh\n")
 				testkit.Must(t, tree.Put(tc.put))
 			}
 			err := Closed(tree, Allow{})
