@@ -1,16 +1,16 @@
-// Package remaster makes a microkernel image out of the inputs of a Tiny Core image. It is the one thing
-// that this product is, and tells the story of an image in order:
+// Package remaster makes a microkernel image out of the inputs of a Tiny Core image. It is the heart of the
+// product, and tells the story of an image in order:
 //
 //  1. Layers: what each input brings is placed on the files of the source image, as trees in memory
-//     (layers.go, ruby.go, client.go; checks.go refuses what would not boot or would not be safe).
+//     (layers.go, pick.go, ruby.go, client.go; checks.go refuses what would not boot or would not be safe).
 //     The result is a [Staged] image.
 //  2. Segments: the layers of one input become one segment of the initrd, which the store keeps
 //     (segments.go, unpacked.go). Segments in load order are an [Initrd] (initrd.go).
-//  3. Forms: kernel, initrd and boot menus become an ISO, a PXE folder or Razor's tar (forms.go,
-//     iso.go, razor.go), with a manifest of everything in it (manifest.go).
+//  3. Forms: kernel, initrd and boot menus become an ISO, a PXE folder or Razor's tar (forms.go
+//     names them; image.go, iso.go, netboot.go), with a manifest of everything in it (manifest.go).
 //
-// It knows no mirror, no lock file and no other image: inputs come from the package inputs, and what an
-// image boots is read and edited by the package medium. It never unpacks anything onto the host.
+// It asks no mirror and reads no file of a lock: inputs come from the package inputs. What an image boots
+// is read and edited by the package medium. It never unpacks anything onto the host.
 //
 // Start reading at [Builder].
 package remaster
@@ -47,7 +47,7 @@ func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
 	}
 	l.unpackedBase = sync.OnceValues(func() (*overlay.Tree, error) { return l.unpackBase(ctx) })
 	go l.unpackedBase()    //nolint:errcheck // asked where it is needed
-	defer l.unpackedBase() //nolint:errcheck // it must have ended
+	defer l.unpackedBase() //nolint:errcheck // on an error it is cancelled first, and has ended when Stage returns
 	defer cancel()
 	if l.out.inputs, err = g.Finish(ctx); err != nil {
 		return nil, err
