@@ -36,6 +36,7 @@ func (w Way) String() string {
 type judge struct {
 	Allow
 	tree *overlay.Tree
+	left *int64 // bytes of archives that may be opened yet
 	ways []Way
 }
 
@@ -43,7 +44,8 @@ type judge struct {
 // user's own files do. What may be there is named, by Tiny Core's own files, by mkbuild and by a: what
 // else is there, and what cannot be read, is a way in.
 func WaysIn(t *overlay.Tree, a Allow) []Way {
-	j := &judge{Allow: a, tree: t}
+	left := int64(maxArchives)
+	j := &judge{Allow: a, tree: t, left: &left}
 	j.lines("etc/inittab", true, j.inittab)
 	j.lines("etc/passwd", true, j.passwd)
 	j.lines("etc/shadow", true, j.shadow)

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -55,8 +56,9 @@ func isServer(e *overlay.Entry) bool {
 	return programs || e.IsRegular() && e.Perm()&0o111 != 0
 }
 
-// maxArchive bounds what is opened of the archives inside an image.
-const maxArchive = 256 << 20
+// maxArchives bounds what is opened of the archives inside an image, and in those: each counts at least
+// minArchive, so that a small one that holds itself, or thousands, comes to an end.
+const maxArchives, minArchive = 1 << 30, 1 << 20
 
 // programs looks for servers by name, in the tree and in the archives that Tiny Core and mk-client unpack.
 func (j *judge) programs() {
@@ -77,9 +79,9 @@ func (j *judge) programs() {
 		case strings.HasSuffix(e.Path, ".tcz") && e.IsLink():
 			continue // it leads to another extension of the image, which is judged, or nowhere
 		case strings.HasSuffix(e.Path, ".tcz"):
-			inside, err = openTCZ(e)
+			inside, err = j.openTCZ(e)
 		case dir == client && strings.HasSuffix(e.Path, ".zip"):
-			inside, err = openZip(e)
+			inside, err = j.openZip(e)
 		}
 		if err != nil {
 			what = "it cannot be opened to be judged: " + err.Error()
@@ -95,7 +97,7 @@ func (j *judge) programs() {
 
 // inside names the first way in that an archive brings.
 func (j *judge) inside(t *overlay.Tree) string {
-	in := &judge{Allow: j.Allow, tree: t}
+	in := &judge{Allow: j.Allow, tree: t, left: j.left}
 	in.programs()
 	in.startup()
 	if len(in.ways) == 0 {
@@ -104,8 +106,16 @@ func (j *judge) inside(t *overlay.Tree) string {
 	return "in it, /" + in.ways[0].Path + " would let people in"
 }
 
-func openTCZ(e *overlay.Entry) (*overlay.Tree, error) {
-	b, err := e.Content(maxArchive)
+// content reads an archive, as long as there is something left of the bound.
+func (j *judge) content(e *overlay.Entry) ([]byte, error) {
+	if *j.left -= max(e.Size, minArchive); *j.left < 0 {
+		return nil, fmt.Errorf("the archives of the image hold more than %d bytes", maxArchives)
+	}
+	return e.Content(e.Size)
+}
+
+func (j *judge) openTCZ(e *overlay.Entry) (*overlay.Tree, error) {
+	b, err := j.content(e)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +124,8 @@ func openTCZ(e *overlay.Entry) (*overlay.Tree, error) {
 }
 
 // openZip lists a runtime extension. Its contents stay unread: lint looks at them.
-func openZip(e *overlay.Entry) (*overlay.Tree, error) {
-	b, err := e.Content(maxArchive)
+func (j *judge) openZip(e *overlay.Entry) (*overlay.Tree, error) {
+	b, err := j.content(e)
 	if err != nil {
 		return nil, err
 	}

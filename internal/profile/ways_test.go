@@ -3,6 +3,8 @@ package profile
 import (
 	"archive/zip"
 	"bytes"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -216,5 +218,25 @@ func TestHarmlessNeighbours(t *testing.T) {
 func TestBusyboxServersAreMasked(t *testing.T) {
 	if e := prod(t).Get("usr/sbin/telnetd"); e.Link != "/dev/null" {
 		t.Errorf("telnetd leads to %q", e.Link)
+	}
+}
+
+// TestArchivesInArchives: small ones that unpack to much, or many, come to an end and are refused.
+func TestArchivesInArchives(t *testing.T) {
+	tree := prod(t)
+	opened := 0
+	for i := range 2000 {
+		e := overlay.File(fmt.Sprintf("opt/tce/%d.tcz", i), 0o644, nil)
+		e.Open = func() (io.ReadCloser, error) {
+			opened++
+			return io.NopCloser(strings.NewReader(squashed("x.tcz", ""))), nil
+		}
+		testkit.Must(t, tree.Put(e))
+	}
+	if ways := WaysIn(tree, Allow{}); len(ways) != 2000 || opened > 1024 || !strings.Contains(ways[1999].What, "more than") {
+		t.Errorf("%d ways in, %d archives opened", len(ways), opened)
+	}
+	if err := Closed(with(t, prod(t), "opt/a.tcz", squashed("b.tcz", squashed("c.tcz", squashed("bin/sshd", "")))), Allow{}); err == nil || !strings.Contains(err.Error(), "/opt/a.tcz") {
+		t.Errorf("three deep: %v", err)
 	}
 }
