@@ -158,6 +158,8 @@ func (l *linter) key(key string) {
 		l.add(key, "is ignored by %s; remove it from mcollective.server", l.version)
 	case rule.truth != nil:
 		l.boolValue(key, rule.truth)
+	case key == "identity" && l.config.identity != nil && !l.config.identity.MatchString(value):
+		l.add(key, "is none that %s takes, which ends at it; write letters, digits, dots and hyphens alone", l.version)
 	case key == "loglevel" && !slices.Contains(logLevels, value):
 		l.add(key, "is none of %s: everything is logged; choose one of them", strings.Join(logLevels, ", "))
 	case rule.number != noNumber && !numberForms[rule.number].MatchString(value):

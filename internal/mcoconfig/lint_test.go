@@ -128,6 +128,9 @@ func TestLint(t *testing.T) {
 		{"authorization that is off", "1.2.1", with(good1, "rpcauthprovider=action_policy"), "", ""},
 		{"no psk", "1.2.1", with(good1, "plugin.psk"), "", "plugin.psk: is missing: securityprovider psk needs it; set it\n"},
 		{"no facts", "1.2.1", with(good1, "plugin.yaml"), "", "plugin.yaml: is missing: factsource yaml needs it; set it to /usr/local/etc/mcollective/facts.yaml\n"},
+		{"facts elsewhere", "1.2.1", with(good1, "plugin.yaml=/usr/local/etc/mcollective//facts.yaml:/etc/facts.yaml:/usr/local/etc/mcollective/server.cfg"), "",
+			"plugin.yaml: has /etc/facts.yaml, which the image lacks and mk-client does not write: there are no facts; set it to /usr/local/etc/mcollective/facts.yaml\n"},
+		{"any identity", "1.2.1", with(good1, "identity=rack 7"), "", ""},
 		{"no topicprefix", "1.2.1", with(good1, "topicprefix"), "", "topicprefix: is missing, and MCollective 1.2.1 has no default for it: no node hears anything; set it to /topic/\n"},
 		{"no libdir", "1.2.1", with(good1, "libdir=/usr/local/mcollective/plugins:/usr/share/x:y"), "",
 			"libdir: has /usr/share/x, which is no directory of the image; set it to /usr/local/mcollective/plugins, or add the directory by `overlay`\n" +
@@ -155,6 +158,8 @@ func TestLint(t *testing.T) {
 		{"no numbers", "2.12.5", with(good2, "ttl=60s", "registerinterval=08", "default_batch_sleep_time=.5"), "",
 			"default_batch_sleep_time: is no number: MCollective 2.12.5 ends at it; write digits alone\n" +
 				"registerinterval: is no number: MCollective 2.12.5 ends at it; write digits alone\nttl: is no number: MCollective 2.12.5 ends at it; write digits alone\n"},
+		{"identity", "2.12.5", with(good2, "identity=rack-7.example"), "", ""},
+		{"no identity", "2.12.5", with(good2, "identity=rack 7"), "", "identity: is none that MCollective 2.12.5 takes, which ends at it; write letters, digits, dots and hyphens alone\n"},
 		{"no pool", "2.12.5", with(good1[:1], "connector=activemq"), "",
 			"plugin.activemq.pool.size: is no number from 1 to 64: the connector activemq takes its brokers from a pool; set it to how many there are\n"},
 		{"huge pool", "2.12.5", with(good2, "plugin.rabbitmq.pool.size=999999999"), "",
@@ -183,7 +188,7 @@ func TestLintReadsTheImage(t *testing.T) {
 	t.Parallel()
 	good := []string{"plugin.psk=hunter2", "plugin.stomp.password=hunter2"}
 	cfg := func(text string) overlay.Entry { return overlay.File(ServerCfg, 0o640, []byte(text)) }
-	const head = "libdir = /usr/local/mcollective/plugins\ntopicprefix = /topic/\nplugin.psk = hunter2\nplugin.yaml = /f\n" +
+	const head = "libdir = /usr/local/mcollective/plugins\ntopicprefix = /topic/\nplugin.psk = hunter2\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\n" +
 		"plugin.stomp.host = h\nplugin.stomp.user = u\nplugin.stomp.password = hunter2\n"
 	tests := []struct {
 		name    string
@@ -208,12 +213,12 @@ func TestLintReadsTheImage(t *testing.T) {
 			"plugin.stomp.password: is not read: the connector is redis; remove it from mcollective.server\n" +
 			"plugin.stomp.user: is not read: the connector is redis; remove it from mcollective.server\n"},
 		{"a connector that says nothing", "1.2.1", []overlay.Entry{
-			cfg("libdir = /usr/local/mcollective/plugins\ntopicprefix = /topic/\nplugin.psk = hunter2\nplugin.yaml = /f\nconnector = nats\n"),
+			cfg("libdir = /usr/local/mcollective/plugins\ntopicprefix = /topic/\nplugin.psk = hunter2\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\nconnector = nats\n"),
 			overlay.File(linkTarget("1.2.1")+"/plugins/mcollective/connector/nats.rb", 0o644, []byte("# settings come from elsewhere\n")),
 		}, "connector: the settings of nats are not judged: its file asks for none in a form that mkbuild can read; compare them with its documentation\n"},
 		{"another config.rb", "1.2.1", []overlay.Entry{cfg(head), overlay.File(linkTarget("1.2.1")+"/lib/mcollective/config.rb", 0o644, []byte("class Config; end\n"))},
 			"server.cfg: its keys and plugins are not judged: lib/mcollective/config.rb of MCollective 1.2.1 lists no keys in a form that mkbuild can read; compare them with the documentation of that version\n"},
-		{"blanks before a key", "2.12.5", []overlay.Entry{cfg("libdir = /usr/local/mcollective/plugins\nplugin.psk = hunter2\nplugin.yaml = /f\nconnector = rabbitmq\n\tplugin.rabbitmq.pool.size = 1\n" +
+		{"blanks before a key", "2.12.5", []overlay.Entry{cfg("libdir = /usr/local/mcollective/plugins\nplugin.psk = hunter2\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\nconnector = rabbitmq\n\tplugin.rabbitmq.pool.size = 1\n" +
 			"plugin.rabbitmq.pool.1.host = h\nplugin.rabbitmq.pool.1.user = u\nplugin.rabbitmq.pool.1.password = p\n")}, ""},
 		{"an agent that needs no RubyGems", "1.2.1", []overlay.Entry{cfg(head), overlay.File(linkTarget("1.2.1")+"/lib/mcollective.rb", 0o644, nil)}, ""},
 	}
@@ -303,7 +308,7 @@ func TestLintAgreesWithMCollective(t *testing.T) {
 		"ttl=60", "ttl=60s", "ttl=1_0", "ttl=08", "ttl=0x1f", "registerinterval=1.5", "default_batch_sleep_time=0.5", "default_batch_sleep_time=x",
 		"daemonize=1", "daemonize=y", "daemonize=True", "daemonize=on", "daemonize=11", "rpcaudit=f", "rpcaudit=maybe", "color=enabled",
 		"direct_addressing=no", "direct_address=1", "topicprefix=/topic/", "helptemplatedir=/x", "queueprefix=/q", "plugin.psk=x", "plugins=x", "pluginx=x",
-		"loglevel=infoo", "logfacility=user", "identity=me", "ssl_cipher=x", "activate_agents=false", "soft_shutdown=1", "threaded=t", "publish_timeout=5",
+		"loglevel=infoo", "logfacility=user", "identity=me", "identity=m e", "identity=m_e.x-1", "ssl_cipher=x", "activate_agents=false", "soft_shutdown=1", "threaded=t", "publish_timeout=5",
 		"connector=stomp", "connector=ActiveMQ", "securityprovider=ssl", "securityprovider=sslx", "factsource=facter", "registration=Agentlist", "registration=meta",
 	}
 	dir, said, args := t.TempDir(), "", []string{"-W0", "-e", readEach}

@@ -44,8 +44,22 @@ func (l *linter) plugins() {
 	if rule := l.config.takes("topicprefix"); rule != nil && !rule.ignored && !defaulted && l.values["topicprefix"] == "" {
 		l.add("topicprefix", "is missing, and %s has no default for it: no node hears anything; set it to /topic/", l.version)
 	}
-	if l.setting("factsource") == "yaml" && l.values["plugin.yaml"] == "" {
-		l.add("plugin.yaml", "is missing: factsource yaml needs it; set it to /%s/facts.yaml", configDir)
+	if l.setting("factsource") == "yaml" {
+		l.factFiles(l.values["plugin.yaml"])
+	}
+}
+
+// factFiles looks for the files of factsource yaml, which may be several with ":" between them.
+func (l *linter) factFiles(files string) {
+	const written = "/" + configDir + "/facts.yaml" // by mk-client
+	if files == "" {
+		l.add("plugin.yaml", "is missing: factsource yaml needs it; set it to %s", written)
+		return
+	}
+	for _, file := range strings.Split(files, ":") {
+		if _, err := l.image.Lookup(file); err != nil && path.Clean(file) != written {
+			l.add("plugin.yaml", "has %s, which the image lacks and mk-client does not write: there are no facts; set it to %s", file, written)
+		}
 	}
 }
 

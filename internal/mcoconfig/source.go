@@ -31,6 +31,7 @@ type configRB struct {
 	keys     map[string]*keyRule
 	forms    []*regexp.Regexp  // keys that are taken by their form: plugin.*
 	closed   bool              // any other key ends the daemon
+	identity *regexp.Regexp    // what an identity has to look like; nil is anything
 	strips   bool              // blanks before a key are dropped
 	defaults map[string]string // values of keys that are not set: "connector" is "Stomp"; "" is one that is no text
 }
@@ -78,6 +79,11 @@ func readConfigRB(text string, boolean *truth) *configRB {
 	}
 	if len(c.keys) == 0 {
 		return nil
+	}
+	if _, check, ok := strings.Cut(text, "unless @identity.match("); ok {
+		if m := literalForm.FindStringSubmatch(check); m != nil {
+			c.identity = rubyRegexp(m[3], m[4])
+		}
 	}
 	for _, line := range methodBody(text, "set_config_defaults") {
 		if m := defaultForm.FindStringSubmatch(line); m != nil && m[4] != "nil" {

@@ -185,7 +185,7 @@ func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 	dir, own := tinymirror.New(t), t.TempDir()
 	testkit.Put(t, dir+"/archives/mcollective-2.12.5.tgz", tinymirror.Archive("marionette-collective-2.12.5", tinymirror.MCollective("2.12.5")))
 	testkit.Put(t, own+"/usr/local/etc/mcollective/server.cfg", []byte("libdir = /usr/local/mcollective/plugins\nttl = 60\ntopicprefix = /topic/\n"+
-		"plugin.psk = own\nplugin.yaml = /f\nplugin.stomp.host = h\nplugin.stomp.user = u\nplugin.stomp.password = own\n"))
+		"plugin.psk = own\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\nplugin.stomp.host = h\nplugin.stomp.user = u\nplugin.stomp.password = own\n"))
 	secrets := serverValue(t, "plugin.psk: own, plugin.stomp.password: own")
 	onlyDaemons := func(c *config.Config) { c.Gems.Install = c.Gems.Install[:1] }
 	two := func(c *config.Config) {

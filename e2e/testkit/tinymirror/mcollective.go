@@ -185,6 +185,7 @@ end
               end
         end
       end
+      raise 'Identities can only match /\w\.\-/' unless @identity.match(/^[\w\.\-]+$/)
     end
 
     def set_config_defaults(file)
