@@ -109,6 +109,8 @@ func TestLint(t *testing.T) {
 		{"any y is true", "1.2.1", with(good1, "color=never ever, really"), "", "color: is read as true by MCollective 1.2.1; write 1 or 0\n"},
 		{"boolean of the connector", "1.2.1", with(good1, "plugin.stomp.base64=y"), "",
 			"plugin.stomp.base64: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
+		{"boolean of all brokers", "1.2.1", with(pool1, "plugin.stomp.base64=on"), "",
+			"plugin.stomp.base64: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
 		{"boolean of a broker", "1.2.1", with(pool1, "plugin.stomp.pool.ssl2=on", "plugin.stomp.pool.ssl1=true"), "",
 			"plugin.stomp.pool.ssl2: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
 		{"number", "1.2.1", with(good1, "registerinterval=5m"), "",
@@ -148,7 +150,8 @@ func TestLint(t *testing.T) {
 			"connector: MCollective 2.12.5 has no plugin stomp (it has activemq, rabbitmq); choose another one, or add mcollective/connector/stomp.rb to a directory of libdir by `overlay`\n"},
 		{"keys of 2.x", "2.12.5", with(good2, "direct_addressing=1", "ttl=60", "default_batch_sleep_time=0.5", "plugin.rpcutil.activate_agent=0", "plugin.rabbitmq.vhost=/v"), "", ""},
 		{"misspelt key", "2.12.5", with(good2, "daemonise=1"), "", "daemonise: " + fmt.Sprintf(unknown, "2.12.5")},
-		{"key of 1.x", "2.12.5", with(good2, "topicprefix=/topic/"), "", "topicprefix: is ignored by MCollective 2.12.5; remove it from mcollective.server\n"},
+		{"keys of 1.x", "2.12.5", with(good2, "topicprefix=/topic/", "topicsep=."), "", "topicprefix: is ignored by MCollective 2.12.5; remove it from mcollective.server\n" +
+			"topicsep: is ignored by MCollective 2.12.5; remove it from mcollective.server\n"},
 		{"booleans", "2.12.5", with(good2, "daemonize=true", "direct_addressing=T", "rpcaudit=no"), "", ""},
 		{"no boolean", "2.12.5", with(good2, "daemonize=on", "direct_addressing=11", "plugin.rabbitmq.pool.1.ssl=enabled"), "",
 			"daemonize: is neither true nor false to MCollective 2.12.5, which ends at it; write 1 or 0\n" +
@@ -204,9 +207,9 @@ func TestLintReadsTheImage(t *testing.T) {
 			overlay.File(configDir+"/plugin.d/stomp.cfg", 0o640, []byte("user = u\n")),
 		}, ""},
 		{"a plugin of the user's own", "1.2.1", []overlay.Entry{
-			cfg(head + "connector = Redis\nplugin.redis.host = h\nplugin.redis.port = 1\nplugin.redis.databse = 2\n"),
+			cfg(head + "connector = Redis\nplugin.redis.host = h\nplugin.redis.port = 1\nplugin.redis.a = 1\nplugin.redis.databse = 2\n"),
 			overlay.File(linkTarget("1.2.1")+"/plugins/mcollective/connector/redis.rb", 0o644,
-				[]byte("host = get_option(\"redis.host\")\npool = get_option(\"redis.key\")\nport = config.pluginconf.fetch(\"redis.port\", 6379)\n")),
+				[]byte("host, key = get_option(\"redis.host\"), get_option(\"redis.key\")\nport = config.pluginconf[\"redis.a\"] || config.pluginconf.fetch(\"redis.port\", 6379)\n")),
 		}, "plugin.redis.key: is missing: the connector needs it; set it\n" +
 			"plugin.redis.databse: is not read by any file of MCollective 1.2.1 or its plugins in the image; correct its name under mcollective.server, or remove it\n" +
 			"plugin.stomp.host: is not read: the connector is redis; remove it from mcollective.server\n" +
@@ -220,6 +223,9 @@ func TestLintReadsTheImage(t *testing.T) {
 			"server.cfg: its keys and plugins are not judged: lib/mcollective/config.rb of MCollective 1.2.1 lists no keys in a form that mkbuild can read; compare them with the documentation of that version\n"},
 		{"blanks before a key", "2.12.5", []overlay.Entry{cfg("libdir = /usr/local/mcollective/plugins\nplugin.psk = hunter2\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\nconnector = rabbitmq\n\tplugin.rabbitmq.pool.size = 1\n" +
 			"plugin.rabbitmq.pool.1.host = h\nplugin.rabbitmq.pool.1.user = u\nplugin.rabbitmq.pool.1.password = p\n")}, ""},
+		{"a daemon that needs more", "1.2.1", []overlay.Entry{cfg(head), overlay.File(linkTarget("1.2.1")+"/mcollectived.rb", 0o755, []byte("require 'mcollective/runner'\n"))},
+			"mcollectived: /usr/local/tce.installed/mcollective-1.2.1/mcollectived.rb requires mcollective/runner, which neither Ruby nor a gem in the image has: " +
+				"mcollectived ends at once; the archive lacks it: give another one as mcollective.url\n"},
 		{"an agent that needs no RubyGems", "1.2.1", []overlay.Entry{cfg(head), overlay.File(linkTarget("1.2.1")+"/lib/mcollective.rb", 0o644, nil)}, ""},
 	}
 	for _, tc := range tests {
@@ -251,6 +257,18 @@ func TestLintOfNothing(t *testing.T) {
 	image = imageWith(t, miniature(t, "1.2.1"), "1.2.1", "plugin.psk=a", "plugin.stomp.password=b")
 	if got := Lint(image, nil); len(got) != 0 {
 		t.Errorf("without libraries: got %v", got)
+	}
+	// With one, a plugin may lie among its libraries.
+	image = imageWith(t, miniature(t, "1.2.1"), "1.2.1", "plugin.psk=a", "connector=redis")
+	if got := Lint(image, func(string) bool { return true }); len(got) != 0 {
+		t.Errorf("with a plugin among Ruby's libraries: got %v", got)
+	}
+	if got := Lint(image, nil); len(got) != 1 || got[0].Key != "connector" {
+		t.Errorf("without a Ruby: got %v", got)
+	}
+	image = imageWith(t, miniature(t, "1.2.1"), "1.2.1", "plugin.psk=a", "plugin.stomp.pool.size=64")
+	if got := Lint(image, nil); len(got) != 3*64 {
+		t.Errorf("a pool of 64 without hosts: %d findings, want 3 for each", len(got))
 	}
 }
 

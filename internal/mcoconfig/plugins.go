@@ -138,6 +138,8 @@ func bringing(feature string) string {
 	switch gem, _, _ := strings.Cut(feature, "/"); {
 	case feature == "rubygems":
 		return "set `rubygems` in mkbuild.yaml"
+	case gem == "mcollective":
+		return "the archive lacks it: give another one as mcollective.url"
 	case gem == "ssh":
 		return "add the gem sshkeyauth to gems.install"
 	case gem == "json":
