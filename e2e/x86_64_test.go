@@ -23,11 +23,11 @@ func TestBootUEFIFromAStick(t *testing.T) {
 	}
 	f.configName = "mkbuild-x86_64.yaml"
 	built, image := f.image(t, with("")), filepath.Join(t.TempDir(), "site.iso")
-	if out, stderr, err := f.run(t, "customize", built, "-o", image, "--append", "site=ams1"); err != nil || out != image+"\n" {
+	if out, stderr, err := f.run(t, "customize", built, "-o", image, "--append", "razor.site=ams1"); err != nil || out != image+"\n" {
 		t.Fatalf("%q, %v\n%s", out, err, stderr)
 	}
 	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", MemoryMiB: 768, Stick: image, Firmware: firmware})
-	wantLines(t, log, "PROBE firmware UEFI, arguments: ", "console=ttyS0 loglevel=3 site=ams1\n", "PROBE sshd not running; installed: no", "MK loaded: v0.1.0")
+	wantLines(t, log, "PROBE firmware UEFI, arguments: ", "console=ttyS0 loglevel=3 razor.site=ams1\n", "PROBE sshd not running; installed: no", "MK loaded: v0.1.0")
 }
 
 // TestBoot64BitSeries boots a prod image of the 64-bit series by BIOS: its boot menu has several labels and

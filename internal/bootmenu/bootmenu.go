@@ -9,10 +9,15 @@ type Menu struct {
 	Entries []Entry
 	// Menus are the names of further menus that it leads to, as written.
 	Menus []string
+	// Doubts are what it leads to besides, as far as that is no local disk and no switch-off.
+	Doubts []Doubt
 }
 
 // Entry boots a Linux kernel.
 type Entry struct {
+	Place
+	// Implied says that the menu may mean no file at all: a label without a kernel is one by its name.
+	Implied bool
 	// Name is what people choose, "" if there is none.
 	Name string
 	// Kernel and Initrds are paths as the menu names them, Append are the kernel arguments.
@@ -38,4 +43,17 @@ type Edit struct {
 	AtMost bool
 	// Part says that the text is one of several that make a menu: a timeout is changed and never added.
 	Part bool
+}
+
+// Doubt is a place of a menu that leads somewhere nobody can follow.
+type Doubt struct {
+	Place
+	// Text says what it is, for people.
+	Text string
+}
+
+// Place is a line of a menu, or of a file that is part of it: that one's name is as written.
+type Place struct {
+	File string
+	Line int
 }

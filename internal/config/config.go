@@ -125,6 +125,8 @@ type Client struct {
 type Boot struct {
 	// Append is added to the kernel arguments of every label.
 	Append string `yaml:"append"`
+	// Allow are kernel arguments that a prod image may have though they are not known to be harmless.
+	Allow []string `yaml:"allow,omitempty"`
 	// Timeout is isolinux's own, in tenths of a second; nil keeps the source's.
 	Timeout *int `yaml:"timeout"`
 	// AllowInittab are lines of /etc/inittab that a prod image may have beside Tiny Core's own.

@@ -88,7 +88,7 @@ func TestValidate(t *testing.T) {
 		{"octal version", func(c *Config) { c.Image.Version = "1.08" }, "cannot sort"},
 		{"four digits", func(c *Config) { c.Image.Version = "1.2015" }, "cannot sort"},
 		{"too long for the volume id", func(c *Config) { c.Image.Version = "1.2.3.4.5.6.7.8.9.10.11.12" }, "cannot sort"},
-		{"append with a newline", func(c *Config) { c.Boot.Append = "a\nb" }, "one line"},
+		{"append with a newline", func(c *Config) { c.Boot.Append = "a\nb" }, "line break"},
 		{"append with an initrd", func(c *Config) { c.Boot.Append = "quiet INITRD=/x.gz" }, "another initrd"},
 		{"unpinned gem", func(c *Config) { c.Gems.Install = []Gem{{Name: "x"}} }, "unpinned"},
 		{"gem twice", func(c *Config) { c.Gems.Install = append(c.Gems.Install, c.Gems.Install[0]) }, "twice"},

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/cmdline"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -78,13 +80,14 @@ func prune(v any, under string) {
 
 // RedactArguments hides the values of kernel arguments that look like secrets.
 func RedactArguments(args string) string {
-	words := strings.Fields(args)
-	for i, w := range words {
-		if key, value, ok := strings.Cut(w, "="); ok && looksSecret(key, value) {
-			words[i] = key + "=" + redacted
+	var out []string
+	for _, a := range cmdline.Split(args) {
+		if a.Valued && looksSecret(a.Name, a.Value) {
+			a.Text = a.Name + "=" + redacted
 		}
+		out = append(out, a.Text)
 	}
-	return strings.Join(words, " ")
+	return strings.Join(out, " ")
 }
 
 // HasSecrets reports whether some client setting looks like a secret.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/tcz"
 )
 
@@ -163,13 +164,13 @@ func checkSum(where, sum string) error {
 // CheckArguments refuses kernel arguments that no boot menu can hold, or that a boot loader takes for its
 // own. where is their place, for the error.
 func CheckArguments(where, args string) error {
-	if strings.ContainsAny(args, "\r\n\x00") {
-		return Mistake(where, "kernel arguments are one line", "")
+	if err := cmdline.Check("config "+where, args); err != nil {
+		return err
 	}
 	if strings.TrimSpace(args) == "-" {
 		return Mistake(where, "isolinux takes - for no arguments at all", "leave it out")
 	}
-	for _, arg := range strings.Fields(args) {
+	for _, arg := range strings.FieldsFunc(args, func(r rune) bool { return r == '"' || r <= ' ' }) { // loaders know no quotes
 		if strings.HasPrefix(strings.ToLower(arg), "initrd=") {
 			return Mistake(where, fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), "put your files into `overlay` instead")
 		}
@@ -180,6 +181,11 @@ func CheckArguments(where, args string) error {
 func (c *Config) checkBoot() error {
 	if err := CheckArguments("boot.append", c.Boot.Append); err != nil {
 		return err
+	}
+	for _, a := range c.Boot.Allow {
+		if len(cmdline.Split(a)) != 1 {
+			return Mistake("boot.allow", fmt.Sprintf("%q is not one kernel argument", a), "write a name, such as cde, or a whole argument, such as user=bob")
+		}
 	}
 	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
 		return Mistake("boot.timeout", fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t), "")

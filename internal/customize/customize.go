@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
@@ -152,6 +153,9 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := img.checkMenus(made); err != nil {
+		return nil, nil, err
+	}
 	all := initrd.Segments{img.last.segment}
 	if site != nil {
 		all = initrd.Segments{img.last.segment.Padded(), {Size: int64(len(site.segment)), Open: overlay.Bytes(site.segment)}}
@@ -194,8 +198,8 @@ func (img *image) edit(c Changes) (bootmenu.Edit, error) {
 	if img.medium.Form == medium.Initrd {
 		return e, config.Mistake("kernel arguments", "an initrd has none", "customize the ISO or the PXE folder, or set them where the initrd is booted")
 	}
-	if open := profile.OpenArguments(e.Append); len(open) > 0 && img.manifest != nil && img.manifest.Profile == "prod" {
-		return e, fmt.Errorf("%w: it would have a way in: %s", profile.ErrOpen, strings.Join(open, ", "))
+	if err := img.checkProd(e.Append); err != nil {
+		return e, err
 	}
 	have := " " + img.medium.Arguments
 	if e.Remove != "" {
@@ -205,6 +209,38 @@ func (img *image) edit(c Changes) (bootmenu.Edit, error) {
 		return e, config.Mistake("kernel arguments", fmt.Sprintf("the image boots with %q as it was built", e.Append), "leave them out")
 	}
 	return e, nil
+}
+
+// checkProd refuses kernel arguments that a prod image may not have.
+func (img *image) checkProd(args string) error {
+	allow, err := img.allowed()
+	if bad := cmdline.WaysIn(args, allow); err == nil && img.isProd() && len(bad) > 0 {
+		return fail.Wrap(fail.Usage, fmt.Errorf("%w: %s", profile.ErrOpen, strings.Join(bad, ", ")), "leave it out, or build the image with it under `boot: allow` in mkbuild.yaml")
+	}
+	return err
+}
+
+// checkMenus refuses a prod image whose menus have a way in: somebody has changed them since the build.
+func (img *image) checkMenus(made *medium.Medium) error {
+	allow, err := img.allowed()
+	if ways := made.WaysIn(allow); err == nil && img.isProd() && len(ways) > 0 {
+		return fail.Wrap(fail.Verification, fmt.Errorf("%w: %s", profile.ErrOpen, ways[0].String()), "build the image again")
+	}
+	return err
+}
+
+func (img *image) isProd() bool { return img.manifest != nil && img.manifest.Profile == "prod" }
+
+// allowed are the kernel arguments that the image was built to allow.
+func (img *image) allowed() ([]string, error) {
+	if !img.isProd() {
+		return nil, nil
+	}
+	c, err := config.Parse(img.medium.Name, img.manifest.Config)
+	if err != nil {
+		return nil, err
+	}
+	return c.Boot.Allow, nil
 }
 
 // date is the time of what is made here: the image's own, or else that of its newest file.

@@ -208,7 +208,7 @@ func TestRefusedArguments(t *testing.T) {
 				t.Errorf("%s takes %q", in, args)
 			}
 		}
-		if err := Run(cancelled, in, out, Changes{Append: "site=1"}); !errors.Is(err, context.Canceled) {
+		if err := Run(cancelled, in, out, Changes{Append: "razor.fact.site=1"}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", in, err)
 		}
 		if left, err := os.ReadDir(filepath.Dir(out)); err != nil || len(left) > 0 {
@@ -285,7 +285,7 @@ func TestForeignMetadata(t *testing.T) {
 		"kernel_hash: " + old + "\n":              "",
 	} {
 		out := filepath.Join(t.TempDir(), "custom.iso")
-		if err := Run(t.Context(), isoWith(t, map[string][]byte{medium.RazorMetadata: []byte(line)}), out, Changes{Append: "site=1"}); (err == nil) != (want != "") {
+		if err := Run(t.Context(), isoWith(t, map[string][]byte{medium.RazorMetadata: []byte(line)}), out, Changes{Append: "razor.fact.site=1"}); (err == nil) != (want != "") {
 			t.Errorf("%q: %v", line, err)
 		}
 		if want == "" {
@@ -306,7 +306,7 @@ func TestSeveralInitrds(t *testing.T) {
 	two := append(archive(t, treeOf(t, overlay.Dir("etc", 0o755), overlay.File("etc/two", 0o644, []byte("two")))), 0, 0)
 	iso := isoWith(t, map[string][]byte{"boot/two.gz": two, "boot/isolinux/isolinux.cfg": []byte("label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/two.gz quiet\n")})
 	was := open(t, iso)
-	now := open(t, run(t, iso, Changes{Append: "site=1"}))
+	now := open(t, run(t, iso, Changes{Append: "razor.fact.site=1"}))
 	if !bytes.Equal(content(t, was, "boot/core.gz"), content(t, now, "boot/core.gz")) {
 		t.Error("the first initrd has changed")
 	}
@@ -323,7 +323,7 @@ func TestSeveralInitrds(t *testing.T) {
 	testkit.Must(t, err)
 	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
 	testkit.Must(t, folder.Write(t.Context(), in))
-	testkit.Must(t, Run(t.Context(), in, out, Changes{Append: "site=1"}))
+	testkit.Must(t, Run(t.Context(), in, out, Changes{Append: "razor.fact.site=1"}))
 	if pxe := open(t, out); !bytes.Equal(content(t, pxe, "core.gz"), content(t, now, "boot/core.gz")) || len(content(t, pxe, "two.gz")) != len(made) {
 		t.Error("the PXE folder's initrds are not those of the ISO")
 	}
@@ -336,7 +336,7 @@ func TestRecordInABuild(t *testing.T) {
 	mine := archive(t, treeOf(t, overlay.Dir("etc", 0o755), overlay.Dir("etc/mkbuild", 0o755),
 		overlay.File(recordPath, 0o644, []byte("{\"append\": \"quiet\"}\n")), overlay.File("etc/mine", 0o644, []byte("mine\n"))))
 	old := append(archive(t, tinymirror.Base()), mine...)
-	m := open(t, run(t, isoWith(t, map[string][]byte{"boot/core.gz": old}), Changes{Append: "site=1"}))
+	m := open(t, run(t, isoWith(t, map[string][]byte{"boot/core.gz": old}), Changes{Append: "razor.fact.site=1"}))
 	tree, err := m.Tree()
 	testkit.Must(t, err)
 	if !bytes.HasPrefix(content(t, m, "boot/core.gz"), old) || tree.Get("etc/mine") == nil {

@@ -3,6 +3,8 @@ package grub
 import (
 	"sort"
 	"strings"
+
+	"mkbuild/internal/cmdline"
 )
 
 // editor gathers replacements of parts of a file, to be made at once.
@@ -18,11 +20,16 @@ type edit struct {
 
 // arguments changes what stands behind the kernel of a "linux" command.
 func (e *editor) arguments(c command, remove, add string) {
-	last := c.words[len(c.words)-1].end
 	if len(c.words) < 2 {
 		return
 	}
-	from := c.words[1].end
+	from, last := c.words[1].end, c.words[len(c.words)-1].end
+	for i, w := range c.words[2:] {
+		if w.text == "--" { // the kernel looks for nothing behind it
+			last = c.words[i+1].end
+			break
+		}
+	}
 	args := e.cfg[from:last]
 	had := args
 	if remove != "" {
@@ -83,7 +90,8 @@ const special = "\\'\"$;{}#&|<>()*?[]~!` \t"
 // around an argument with blanks when it hands it to the kernel.
 func quoteArgs(args string) string {
 	var out []string
-	for _, a := range splitArgs(args) {
+	for _, arg := range cmdline.Split(args) {
+		a := strings.ReplaceAll(arg.Text, `"`, "")
 		if a == "" { // a pair of quotes alone says nothing to a kernel
 			continue
 		}
@@ -93,31 +101,4 @@ func quoteArgs(args string) string {
 		out = append(out, a)
 	}
 	return strings.Join(out, " ")
-}
-
-// splitArgs splits a kernel command line as the kernel does (lib/cmdline.c, next_arg): at blanks
-// outside of double quotes, which it drops.
-func splitArgs(s string) []string {
-	var out []string
-	var arg strings.Builder
-	begun, quoted := false, false
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"':
-			quoted, begun = !quoted, true
-		case !quoted && (c == ' ' || c == '\t'):
-			if begun {
-				out = append(out, arg.String())
-				arg.Reset()
-			}
-			begun = false
-		default:
-			arg.WriteByte(c)
-			begun = true
-		}
-	}
-	if begun {
-		out = append(out, arg.String())
-	}
-	return out
 }

@@ -4,7 +4,8 @@
 // change.
 //
 // It runs no script: conditions are not decided (what stands in either branch counts), and of
-// variables only those are known that the file itself sets to plain text. The format is that of the
+// variables only those are known that the file itself sets, each to one text. Commands that are not known to
+// be harmless are doubts. The format is that of the
 // GRUB manual, "Writing full configuration files directly". Start reading at [Read].
 package grub
 
@@ -36,46 +37,4 @@ func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
 		e.timeout(commands, strconv.Itoa((o.TimeoutTenths+9)/10))
 	}
 	return e.bytes(), nil
-}
-
-// Read returns what a configuration boots: every "linux" command with the "initrd" command that belongs to
-// it. Paths come without GRUB's device in front, and as written if they take a variable that the file does
-// not set. Menus are what "source" and "configfile" commands name, as far as the file itself says where they
-// are.
-func Read(cfg []byte, _ bootmenu.Open) (*bootmenu.Menu, error) {
-	commands, err := parse(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read GRUB configuration: %w", err)
-	}
-	vars := variables(commands)
-	out := &bootmenu.Menu{}
-	open := false // the last entry may still get its initrd
-	for _, c := range commands {
-		switch {
-		case c.is("menuentry", "submenu"):
-			open = false
-		case c.isLinux() && len(c.words) > 1:
-			out.Entries = append(out.Entries, bootmenu.Entry{Name: c.entry, Kernel: vars.path(c.words[1]), Append: texts(c.words[2:])})
-			open = true
-		case c.is("initrd", "initrdefi", "initrd16") && open:
-			e := &out.Entries[len(out.Entries)-1]
-			for _, w := range c.words[1:] {
-				e.Initrds = append(e.Initrds, vars.path(w))
-			}
-			open = false
-		case c.is("source", "configfile", ".") && len(c.words) == 2:
-			if p := vars.path(c.words[1]); !strings.Contains(p, "$") {
-				out.Menus = append(out.Menus, p)
-			}
-		}
-	}
-	return out, nil
-}
-
-func texts(words []word) string {
-	out := make([]string, 0, len(words))
-	for _, w := range words {
-		out = append(out, w.text)
-	}
-	return strings.Join(out, " ")
 }

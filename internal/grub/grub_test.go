@@ -37,12 +37,16 @@ source /boot/grub/more.cfg
 configfile ${prefix}/x.cfg
 `
 
+// none is a medium without other files.
+func none(string) ([]byte, error) { return nil, nil }
+
 func TestRead(t *testing.T) {
-	got, err := Read([]byte(menu), nil)
-	want := &bootmenu.Menu{Menus: []string{"/boot/grub/more.cfg"}, Entries: []bootmenu.Entry{
-		{Name: "Boot CorePure64; really", Kernel: "/boot/vmlinuz64", Initrds: []string{"/boot/corepure64.gz"}, Append: "loglevel=3"},
-		{Name: "two", Kernel: "/boot/vmlinuz64", Initrds: []string{"/boot/corepure64.gz", "/boot/modules64.gz"}, Append: "loglevel=3 a b"},
-		{Name: "unknown", Kernel: "${isofile}/vmlinuz"},
+	got, err := Read([]byte(menu), none)
+	at := func(line int) bootmenu.Place { return bootmenu.Place{Line: line} }
+	want := &bootmenu.Menu{Menus: []string{"${prefix}/x.cfg"}, Entries: []bootmenu.Entry{
+		{Place: at(10), Name: "Boot CorePure64; really", Kernel: "/boot/vmlinuz64", Initrds: []string{"/boot/corepure64.gz"}, Append: "loglevel=3"},
+		{Place: at(13), Name: "two", Kernel: "/boot/vmlinuz64", Initrds: []string{"/boot/corepure64.gz", "/boot/modules64.gz"}, Append: "loglevel=3 \"a b\""},
+		{Place: at(17), Name: "unknown", Kernel: "${isofile}/vmlinuz"},
 	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
@@ -69,6 +73,9 @@ func TestEdit(t *testing.T) {
 		{"waits forever", "timeout=-1\n", bootmenu.Edit{TimeoutTenths: 100}, [][2]string{{"-1", "10"}}},
 		{"both branches", "if true; then\n set timeout=1\nelse\n  set timeout=\"-1\"\nfi\n", bootmenu.Edit{TimeoutTenths: 30},
 			[][2]string{{"timeout=1", "timeout=3"}, {`timeout="-1"`, "timeout=3"}}},
+		{"backslash at the end", "linux /k \\", bootmenu.Edit{Append: "a"}, [][2]string{{"/k", "/k a"}}},
+		{"backslash at the end of a word", "linux /k b\\", bootmenu.Edit{Append: "a"}, [][2]string{{"k b", "k b a"}}},
+		{"in front of --", "linux /k b -- y", bootmenu.Edit{Append: "a"}, [][2]string{{"k b", "k b a"}}},
 		{"quotes", "linux /k", bootmenu.Edit{Append: "it's $x;"}, [][2]string{{"/k", `/k 'it'\''s' '$x;'`}}},
 	} {
 		want := tt.cfg
@@ -124,9 +131,9 @@ func FuzzEdit(f *testing.F) {
 		if err != nil {
 			return
 		}
-		before, err := Read(cfg, nil)
+		before, err := Read(cfg, none)
 		testkit.Must(t, err)
-		after, err := Read(got, nil)
+		after, err := Read(got, none)
 		if err != nil || len(after.Entries) != len(before.Entries) {
 			t.Fatalf("%+v became %+v: %v\n%q\n%q", before, after, err, cfg, got)
 		}

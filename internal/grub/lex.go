@@ -3,10 +3,10 @@ package grub
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
 )
 
@@ -27,6 +27,8 @@ type word struct {
 type command struct {
 	words []word
 	entry string // title of the menu entry around it
+	fn    string // name of the function around it
+	place bootmenu.Place
 }
 
 func (c *command) is(names ...string) bool { return slices.Contains(names, c.words[0].text) }
@@ -65,9 +67,14 @@ type lexer struct {
 	at       int
 	words    []word
 	commands []command
-	titles   []string // of the braces that are open; "" for those of functions
-	quote    byte     // one that was left open
+	braces   []brace // that are open
+	line     int     // of the place counted, from 0
+	counted  int
+	quote    byte // one that was left open
 }
+
+// brace is what an open brace belongs to: a menu entry with its title, a function with its name, or neither.
+type brace struct{ title, fn string }
 
 // next takes one word or separator; it reports false at the end.
 func (l *lexer) next() bool {
@@ -91,15 +98,17 @@ func (l *lexer) next() bool {
 		} else {
 			l.at = len(l.s)
 		}
+	case c == '\\' && l.at+1 == len(l.s): // a line that goes on behind the end of the file
+		l.at++
 	case c == '{':
-		title := l.title()
+		b := l.opened()
 		l.flush()
-		l.titles = append(l.titles, title)
+		l.braces = append(l.braces, b)
 		l.at++
 	case c == '}':
 		l.flush()
-		if n := len(l.titles); n > 0 {
-			l.titles = l.titles[:n-1]
+		if n := len(l.braces); n > 0 {
+			l.braces = l.braces[:n-1]
 		}
 		l.at++
 	default:
@@ -108,19 +117,25 @@ func (l *lexer) next() bool {
 	return true
 }
 
-// title is that of the menu entry whose brace opens, or of the one around it.
-func (l *lexer) title() string {
-	if len(l.words) > 1 && (l.words[0].text == "menuentry" || l.words[0].text == "submenu") {
-		return l.words[1].text
+// opened is what a brace that opens belongs to: the menu entry or function in front of it, or what is around.
+func (l *lexer) opened() brace {
+	b := l.inside()
+	if len(l.words) > 1 {
+		switch l.words[0].text {
+		case "menuentry", "submenu":
+			b.title = l.words[1].text
+		case "function":
+			b.fn = l.words[1].text
+		}
 	}
-	return l.inside()
+	return b
 }
 
-func (l *lexer) inside() string {
-	if n := len(l.titles); n > 0 {
-		return l.titles[n-1]
+func (l *lexer) inside() brace {
+	if n := len(l.braces); n > 0 {
+		return l.braces[n-1]
 	}
-	return ""
+	return brace{}
 }
 
 // flush ends a command.
@@ -129,7 +144,10 @@ func (l *lexer) flush() {
 		l.words = l.words[1:]
 	}
 	if len(l.words) > 0 {
-		l.commands = append(l.commands, command{l.words, l.inside()})
+		b := l.inside()
+		l.line += strings.Count(l.s[l.counted:l.words[0].start], "\n")
+		l.counted = l.words[0].start
+		l.commands = append(l.commands, command{l.words, b.title, b.fn, bootmenu.Place{Line: l.line + 1}})
 	}
 	l.words = nil
 }
@@ -141,6 +159,10 @@ func (l *lexer) word() {
 	for l.at < len(l.s) {
 		c := l.s[l.at]
 		switch {
+		case c == '\\' && l.at+1 == len(l.s):
+			w.text, w.end = text.String(), l.at
+			l.words = append(l.words, w)
+			return
 		case c == '\'' || c == '"':
 			l.quoted(c, &w, &text)
 			continue
@@ -189,51 +211,4 @@ func (l *lexer) quoted(q byte, w *word, text *strings.Builder) {
 		text.WriteByte(c)
 	}
 	l.quote = q
-}
-
-// values are the variables that a file sets to plain text, each once or always alike.
-type values map[string]string
-
-var assignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
-
-func variables(commands []command) values {
-	out, unclear := values{}, map[string]bool{}
-	for _, c := range commands {
-		w := c.words[0]
-		if c.is("set") && len(c.words) == 2 {
-			w = c.words[1]
-		}
-		m := assignment.FindStringSubmatch(w.text)
-		if m == nil {
-			continue
-		}
-		old, known := out[m[1]]
-		out[m[1]] = m[2]
-		unclear[m[1]] = unclear[m[1]] || !w.literal || known && old != m[2]
-	}
-	for name, bad := range unclear {
-		if bad {
-			delete(out, name)
-		}
-	}
-	return out
-}
-
-var (
-	variable = regexp.MustCompile(`\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))`)
-	device   = regexp.MustCompile(`^\([^)]*\)`)
-)
-
-// path is a word as a path on the boot medium: variables filled in, the device in front dropped.
-func (v values) path(w word) string {
-	text := w.text
-	if !w.literal {
-		text = variable.ReplaceAllStringFunc(text, func(s string) string {
-			if value, ok := v[strings.Trim(s, "${}")]; ok {
-				return value
-			}
-			return s
-		})
-	}
-	return device.ReplaceAllString(text, "")
 }

@@ -37,6 +37,8 @@ const (
 	ruleBootTable       = "boot-info-table"
 	ruleBootFiles       = "boot-files"
 	ruleBootNothing     = "boot-nothing"
+	ruleBootArguments   = "boot-arguments"
+	ruleBootUnclear     = "boot-unclear"
 	ruleKernelModules   = "kernel-modules"
 	ruleDanglingLink    = "dangling-link"
 	ruleMountLink       = "mount-link"
@@ -94,6 +96,12 @@ func bootRules() []Rule {
 		{ruleBootNothing, SeverityError, "nothing on the medium boots",
 			"There is no El Torito entry, or no entry of a boot menu that boots a kernel with an initrd, so that a machine has nothing to start.",
 			"Make it from a Tiny Core ISO with mkbuild iso."},
+		{ruleBootArguments, SeverityError, "a kernel command line is longer than the boot loader or the kernel takes",
+			"ISOLINUX hangs before its prompt when a label has more than some 1,950 bytes of arguments; a kernel on x86 cuts its line at 2,047 bytes, what the loader adds included.",
+			"Shorten the arguments. What mk-client is to know needs none: `client: settings` in mkbuild.yaml, or mkbuild customize --client-setting."},
+		{ruleBootUnclear, SeverityWarning, "a boot menu leads to what mkbuild cannot follow",
+			"It starts a boot sector, a module or a command of which nobody can say what it boots, or takes its files from variables that are set elsewhere. Kernel arguments of mkbuild do not reach it, and a prod image must not have it.",
+			"Leave the entry out of the source ISO."},
 		{ruleKernelModules, SeverityWarning, "the initrd has no modules for the kernel",
 			"Tiny Core's boot script waits forever for /dev/zram0, which a module provides, unless it boots with the kernel argument nozswap; network cards have no drivers.",
 			"Take kernel and initrd of one release, or boot with nozswap."},

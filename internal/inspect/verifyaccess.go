@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"cmp"
 	"path"
 	"strings"
 
@@ -61,14 +60,12 @@ func checkSecrets(t *overlay.Tree, f findings) {
 
 // checkProd holds a prod image to the promise of its profile.
 func checkProd(m *Image, f findings) error {
-	for _, e := range m.Medium.Entries {
-		for _, way := range profile.OpenArguments(e.Append) {
-			f.add(ruleProdOpen, mediumPrefix+e.Menu, "%s of the entry %s", way, cmp.Or(e.Name, "(no name)"))
-		}
-	}
 	c, err := config.Parse("the manifest", m.Manifest.Config)
 	if err != nil {
 		return err
+	}
+	for _, d := range m.Medium.WaysIn(c.Boot.Allow) {
+		f.add(ruleProdOpen, mediumPrefix+d.Menu, "%s", d.InMenu())
 	}
 	for _, way := range profile.WaysIn(m.Tree, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow}) {
 		rule := ruleProdOpen

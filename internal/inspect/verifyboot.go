@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/medium"
 )
@@ -90,6 +90,12 @@ func checkBoot(m *Image, f findings) error {
 	if m.Medium.Kernel == "" {
 		f.add(ruleBootNothing, "", "no menu has an entry that boots a kernel with an initrd")
 	}
+	for _, d := range m.Medium.TooLong() {
+		f.add(ruleBootArguments, mediumPrefix+d.Menu, "%s", d.InMenu())
+	}
+	for _, d := range m.Medium.Doubts {
+		f.add(ruleBootUnclear, mediumPrefix+d.Menu, "%s", d.InMenu())
+	}
 	for _, e := range m.Medium.Entries {
 		for _, name := range e.Missing {
 			f.add(ruleBootFiles, mediumPrefix+e.Menu, "the entry %s names %s", cmp.Or(e.Name, "(no name)"), name)
@@ -114,7 +120,7 @@ func checkTable(iso *iso9660.Image, e *iso9660.BootEntry, f findings) error {
 // checkModules looks for the trap that leaves a booting machine waiting forever.
 func checkModules(m *Image, f findings) {
 	if m.Kernel == "" || m.Tree == nil || m.Tree.Get("lib/modules/"+m.Kernel) != nil ||
-		slices.Contains(strings.Fields(m.Medium.Arguments), "nozswap") {
+		cmdline.Has(m.Medium.Arguments, "nozswap") {
 		return
 	}
 	if m.Tree.Get("sbin/tc-config") == nil && m.Tree.Get("etc/init.d/tc-config") == nil && len(m.Tree.Children("lib/modules")) == 0 {

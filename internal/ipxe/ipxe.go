@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/fail"
 )
 
@@ -117,11 +118,5 @@ func Edit(script []byte, o bootmenu.Edit) ([]byte, error) {
 }
 
 func edited(command, remove, add string) string {
-	if remove != "" {
-		command = strings.TrimSuffix(command, " "+remove)
-	}
-	if add != "" && !strings.HasSuffix(command, " "+add) { // not again when it is edited again
-		command += " " + add
-	}
-	return command
+	return cmdline.Add(cmdline.Remove(command, remove), add)
 }

@@ -22,31 +22,34 @@ func (l *line) include() string {
 	return ""
 }
 
-// expand returns a configuration with the files that it includes. left is how many more these may be.
-func expand(cfg []byte, open bootmenu.Open, left *int) ([]byte, error) {
+// expand returns a configuration with the lines of the files that it includes. name is what it was included
+// by, left is how many more files these may be.
+func expand(cfg []byte, name string, open bootmenu.Open, left *int) (*file, error) {
 	f, err := parse(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("read isolinux configuration: %w", err)
 	}
-	var out []byte
+	out := &file{}
 	for i := range f.lines {
 		l := &f.lines[i]
-		name := l.include()
-		if name == "" {
-			out = append(out, l.String()...)
+		l.at = bootmenu.Place{File: name, Line: i + 1}
+		part := l.include()
+		if part == "" {
+			out.lines = append(out.lines, *l)
 			continue
 		}
 		if *left--; *left < 0 {
 			return nil, fmt.Errorf("read isolinux configuration: %w: more than %d files are included", ErrInvalid, maxIncludes)
 		}
-		text, err := open(name)
+		text, err := open(part)
 		if err != nil {
 			return nil, err
 		}
-		if text, err = expand(text, open, left); err != nil {
+		more, err := expand(text, part, open, left)
+		if err != nil {
 			return nil, err
 		}
-		out = append(append(out, text...), '\n')
+		out.lines = append(out.lines, more.lines...)
 	}
 	return out, nil
 }

@@ -4,8 +4,9 @@
 // matter to both, without regard to case, and leaves every byte that it does not have to change:
 // comments, menus, includes, blank lines, tabs and line ends.
 //
-// The format is that of syslinux's doc/syslinux.txt. "config" lines are not followed, and what the package
-// does not know it does not check. Start reading at [Read].
+// The format is that of syslinux's doc/syslinux.txt and doc/menu.txt. Modules and boot sectors are not looked
+// into: a label that starts one which is not known to boot the local disk, or nothing, is a doubt. Start
+// reading at [Read].
 package isolinux
 
 import (
@@ -40,20 +41,16 @@ func validate(o bootmenu.Edit) error {
 // them. Of what INCLUDE and MENU INCLUDE name and open does not have, isolinux passes over it.
 func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
 	left := maxIncludes
-	cfg, err := expand(cfg, open, &left)
+	f, err := expand(cfg, "", open, &left)
 	if err != nil {
 		return nil, err
 	}
-	f, err := parse(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read isolinux configuration: %w", err)
-	}
 	out := &bootmenu.Menu{}
-	for _, s := range f.labels() {
-		if s.bootsKernel(f) {
-			out.Entries = append(out.Entries, s.entry(f))
-		}
+	labels := f.labels()
+	for i := range labels {
+		labels[i].read(f, out)
 	}
+	f.readCommands(labels, out)
 	return out, nil
 }
 
@@ -83,19 +80,29 @@ func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
 // appendArgs adds arguments to every label that boots a kernel. It works from the end, so that
 // the line numbers in front stay right.
 func (f *file) appendArgs(args string) {
+	for _, i := range f.commandLines() {
+		f.lines[i].addValue(args)
+	}
 	for _, s := range slices.Backward(f.labels()) {
 		switch {
 		case !s.bootsKernel(f):
 		case s.append >= 0:
 			f.lines[s.append].addValue(args)
 		default:
-			f.insert(s.kernel+1, f.lines[s.kernel].like("append", s.inherited(f, args)))
+			at := s.kernel
+			if at < 0 {
+				at = s.initrd
+			}
+			f.insert(at+1, f.lines[at].like("append", s.inherited(f, args)))
 		}
 	}
 }
 
 // removeArgs takes arguments away from the end of those of every label that boots a kernel.
 func (f *file) removeArgs(args string) {
+	for _, i := range f.commandLines() {
+		f.lines[i].dropValue(args)
+	}
 	for _, s := range f.labels() {
 		if s.bootsKernel(f) && s.append >= 0 {
 			f.lines[s.append].dropValue(args)
@@ -124,7 +131,7 @@ func (f *file) setTimeout(o bootmenu.Edit) {
 	}
 	model := line{end: f.lineEnd()}
 	for i, l := range f.lines {
-		if l.is("label") {
+		if l.is("label") || l.is("text") { // behind a TEXT that nothing closes it would be text
 			f.insert(i, l.like("timeout", value))
 			return
 		}

@@ -111,7 +111,7 @@ func TestEdit(t *testing.T) {
 		{"all arguments", "label a\nkernel k\nappend x y\n", bootmenu.Edit{Remove: "x y", Append: "z"}, [][2]string{{"x y", "z"}}},
 		{"removed", "label a\nkernel k\nappend x y\n", bootmenu.Edit{Remove: "y"}, [][2]string{{"x y", "x"}}},
 		{"not removed", "label a\nkernel k\nappend xy\n", bootmenu.Edit{Remove: "y"}, nil},
-		{"no kernel", "label a\nlocalboot 0\nkernel k\nlabel b\nkernel\nappend x\n", bootmenu.Edit{Append: "a"}, nil},
+		{"no kernel", "label a\nkernel k\nlocalboot 0\nlabel b\nkernel\nappend x\n", bootmenu.Edit{Append: "a"}, nil},
 		{"at most: longer", "timeout 300\n", bootmenu.Edit{TimeoutTenths: 9, AtMost: true}, [][2]string{{"300", "9"}}},
 		{"at most: shorter", "timeout 3\n", bootmenu.Edit{TimeoutTenths: 9, AtMost: true}, nil},
 		{"at most: forever", "timeout 0\n", bootmenu.Edit{TimeoutTenths: 9, AtMost: true}, nil},
@@ -185,7 +185,7 @@ func TestRead(t *testing.T) {
 		{"both initrds", "label a\nkernel k\ninitrd one\nappend initrd=two,three x", []bootmenu.Entry{
 			{Name: "a", Kernel: "k", Initrds: []string{"two", "three"}, Append: "initrd=two,three x"}}},
 		{"global", "append g\ndefault A x\nlabel a\nkernel k\nlabel b\nkernel k\nappend -\n", []bootmenu.Entry{
-			{Name: "a", Kernel: "k", Append: "g", Default: true}, {Name: "b", Kernel: "k"}}},
+			{Name: "a", Kernel: "k", Append: "g x", Default: true}, {Name: "a", Kernel: "k", Append: "g", Default: true}, {Name: "b", Kernel: "k"}}},
 		{"arguments behind the kernel", "label a\nkernel /boot/vmlinuz\tcom1=9600,8n1 initrd=one\nappend x\nlabel b\nKERNEL k  y\nlabel c\nkernel menu.c32 k\n", []bootmenu.Entry{
 			{Name: "a", Kernel: "/boot/vmlinuz", Initrds: []string{"one"}, Append: "com1=9600,8n1 initrd=one x"}, {Name: "b", Kernel: "k", Append: "y"}}},
 		{"none", "# nothing\n", nil},
@@ -201,6 +201,9 @@ func entries(t *testing.T, cfg string) []bootmenu.Entry {
 	t.Helper()
 	m, err := Read([]byte(cfg), func(string) ([]byte, error) { return nil, nil })
 	testkit.Must(t, err)
+	for i := range m.Entries {
+		m.Entries[i].Place = bootmenu.Place{} // the tests of medium look at it
+	}
 	return m.Entries
 }
 
@@ -257,4 +260,18 @@ func FuzzEdit(f *testing.F) {
 			t.Errorf("edited twice: %v\n%q\n%q", err, got, again)
 		}
 	})
+}
+
+// TestUnclosedHelp: nothing is added behind a TEXT that nothing closes, where it would be text, and added again.
+func TestUnclosedHelp(t *testing.T) {
+	o := bootmenu.Edit{Append: "a", TimeoutTenths: 9}
+	for _, cfg := range []string{"text help\nx", "label a\nkernel k\ntext help\nx", "default x\ntext help\n"} {
+		once, err := Edit([]byte(cfg), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if twice, err := Edit(once, o); err != nil || string(twice) != string(once) || !strings.Contains(string(once), "timeout 9") {
+			t.Errorf("%q: %q, then %q, %v", cfg, once, twice, err)
+		}
+	}
 }

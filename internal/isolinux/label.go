@@ -1,18 +1,21 @@
 package isolinux
 
 import (
+	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
 )
 
 // section is what a LABEL line and those up to the next one say. The numbers are lines of the
 // file, -1 for what it does not have; of repeated lines the last one counts.
 type section struct {
-	name                           string
-	kernel, append, initrd, global int
-	menuDefault, other             bool
+	name                                  string
+	at, kernel, append, initrd, global    int
+	menuDefault, local, sector, configure bool
 }
 
 // labels returns the sections of all labels. Lines in front of the first label are global: an
@@ -23,7 +26,7 @@ func (f *file) labels() []section {
 	for i := range f.lines {
 		l := &f.lines[i]
 		if l.is("label") {
-			out = append(out, section{name: l.value, kernel: -1, append: -1, initrd: -1, global: -1})
+			out = append(out, section{name: l.value, at: i, kernel: -1, append: -1, initrd: -1, global: -1})
 			continue
 		}
 		if len(out) == 0 {
@@ -40,17 +43,21 @@ func (f *file) labels() []section {
 	return out
 }
 
-// take notes a line of the section.
+// take notes a line of the section. Of lines that say what to start, the last one counts.
 func (s *section) take(i int, l *line) {
 	switch {
-	case l.is("kernel"), l.is("linux"):
-		s.kernel = i
+	case l.is("kernel"), l.is("linux"), l.is("com32"):
+		s.kernel, s.local, s.sector, s.configure = i, false, false, false
 	case l.is("append"):
 		s.append = i
 	case l.is("initrd"):
 		s.initrd = i
-	case l.is("localboot"), l.is("com32"), l.is("boot"), l.is("bss"), l.is("pxe"), l.is("fdimage"), l.is("config"):
-		s.other = true
+	case l.is("localboot"):
+		s.kernel, s.local, s.sector, s.configure = i, true, false, false
+	case l.is("boot"), l.is("bss"), l.is("pxe"), l.is("fdimage"):
+		s.kernel, s.local, s.sector, s.configure = i, false, true, false
+	case l.is("config"):
+		s.kernel, s.local, s.sector, s.configure = i, false, false, true
 	case l.is("menu"):
 		s.menuDefault = s.menuDefault || strings.EqualFold(l.value, "default")
 	}
@@ -63,15 +70,21 @@ var otherTypes = map[string]bool{
 	".0": true, ".img": true,
 }
 
+func isKernel(file string) bool { return !otherTypes[strings.ToLower(path.Ext(file))] }
+
 // bootsKernel reports whether the section starts a Linux kernel. LINUX says so whatever the
-// file is called; KERNEL goes by the file's name.
+// file is called; KERNEL goes by the file's name. A label without either is a kernel by its own name; there it
+// is taken for one if it has an initrd.
 func (s *section) bootsKernel(f *file) bool {
-	if s.other || s.kernel < 0 || f.lines[s.kernel].value == "" {
+	if s.local || s.sector || s.configure {
 		return false
+	}
+	if s.kernel < 0 {
+		return isKernel(s.name) && s.name != "" && len(s.entry(f).Initrds) > 0
 	}
 	k := &f.lines[s.kernel]
 	file, _ := k.fileArgs()
-	return k.is("linux") || !otherTypes[strings.ToLower(path.Ext(file))]
+	return file != "" && (k.is("linux") || !k.is("com32") && isKernel(file))
 }
 
 // fileArgs splits the value of a KERNEL line: arguments may stand behind the file, and isolinux puts
@@ -95,27 +108,48 @@ func (s *section) inherited(f *file, args string) string {
 	return l.value
 }
 
-// entry is what a section that boots a kernel says.
+// entry makes the exported form of a section that boots a kernel.
 func (s *section) entry(f *file) bootmenu.Entry {
-	out := bootmenu.Entry{Name: s.name, Default: s.isDefault(f)}
-	out.Kernel, out.Append = f.lines[s.kernel].fileArgs()
+	out := bootmenu.Entry{Name: s.name, Kernel: s.name, Default: s.isDefault(f), Place: f.lines[s.at].at, Implied: s.kernel < 0}
+	if s.kernel >= 0 {
+		out.Kernel, out.Append = f.lines[s.kernel].fileArgs()
+	}
+	out.Append = strings.TrimSpace(out.Append + " " + s.options(f))
+	if s.initrd >= 0 {
+		out.Initrds = splitList(f.lines[s.initrd].value)
+	}
+	takeInitrds(&out)
+	return out
+}
+
+// file is what the section starts, as written.
+func (s *section) file(f *file) string {
+	if s.kernel < 0 {
+		return s.name
+	}
+	name, _ := f.lines[s.kernel].fileArgs()
+	return name
+}
+
+// options are the arguments of the section's APPEND, or of the global one.
+func (s *section) options(f *file) string {
 	at := s.append
 	if at < 0 {
 		at = s.global
 	}
-	if at >= 0 && f.lines[at].value != "-" {
-		out.Append = strings.TrimSpace(out.Append + " " + f.lines[at].value)
+	if at < 0 || f.lines[at].value == "-" {
+		return ""
 	}
-	if s.initrd >= 0 {
-		out.Initrds = splitList(f.lines[s.initrd].value)
-	}
-	for _, arg := range strings.Fields(out.Append) {
-		// The last initrd= counts, and counts more than INITRD.
-		if list, ok := strings.CutPrefix(arg, "initrd="); ok {
-			out.Initrds = splitList(list)
+	return f.lines[at].value
+}
+
+// takeInitrds looks for initrd=: the last one counts, and counts more than INITRD. The loader knows no quotes.
+func takeInitrds(e *bootmenu.Entry) {
+	for _, arg := range strings.Fields(e.Append) {
+		if name, list, ok := strings.Cut(arg, "="); ok && strings.EqualFold(strings.TrimLeft(name, `"`), "initrd") {
+			e.Initrds = splitList(strings.TrimRight(list, `"`))
 		}
 	}
-	return out
 }
 
 // splitList splits paths at commas.
@@ -142,4 +176,125 @@ func (s *section) isDefault(f *file) bool {
 		}
 	}
 	return name != "" && strings.EqualFold(name, s.name)
+}
+
+// read tells what the section starts.
+func (s *section) read(f *file, out *bootmenu.Menu) {
+	switch {
+	case s.bootsKernel(f):
+		out.Entries = append(out.Entries, s.entry(f))
+	case s.local:
+	case s.kernel < 0 && isKernel(s.name): // a kernel without an initrd, or a line of the menu that starts nothing
+		if s.name != "" {
+			out.Entries = append(out.Entries, s.entry(f))
+		}
+	case s.configure:
+		out.Menus = append(out.Menus, s.file(f))
+	default:
+		file, args := s.name, ""
+		if s.kernel >= 0 {
+			file, args = f.lines[s.kernel].fileArgs()
+		}
+		at := f.lines[s.at].at
+		if s.sector {
+			out.Doubts = append(out.Doubts, bootmenu.Doubt{Place: at, Text: fmt.Sprintf("label %s starts the boot sector %s", s.name, file)})
+			return
+		}
+		start(file, args+" "+s.options(f), at, "label "+s.name, out)
+	}
+}
+
+// start tells what a module starts. The menus' modules show the files that they are given; what else is known
+// reboots, switches off, shows the hardware, or boots the local disk.
+func start(file, args string, at bootmenu.Place, who string, out *bootmenu.Menu) {
+	if file == "" {
+		return
+	}
+	name := strings.ToLower(path.Base(strings.ReplaceAll(file, "\\", "/")))
+	switch {
+	case name == "menu.c32", name == "vesamenu.c32":
+		for _, more := range strings.Fields(args) {
+			if more != "~" && more != "-" {
+				out.Menus = append(out.Menus, more)
+			}
+		}
+		return
+	case slices.Contains([]string{"reboot.c32", "poweroff.c32", "poweroff.com", "hdt.c32"}, name):
+		return
+	case name == "chain.c32" && !strings.ContainsAny(args, "/="):
+		return
+	}
+	out.Doubts = append(out.Doubts, bootmenu.Doubt{Place: at, Text: fmt.Sprintf("%s starts %s, of which mkbuild cannot say what it boots", who, strings.TrimSpace(file+" "+args))})
+}
+
+// isCommand reports whether a line has a command line like those that people type at the prompt: a label or a
+// kernel, and arguments.
+func (l *line) isCommand() bool {
+	return l.is("default") || l.is("ontimeout") || l.is("onerror") || l.is("ui")
+}
+
+// commandLines are the lines with the command line of a kernel that has an initrd.
+func (f *file) commandLines() []int {
+	var out []int
+	for i := range f.lines {
+		if l := &f.lines[i]; l.isCommand() && !l.is("ui") {
+			e := f.command(l)
+			if isKernel(e.Kernel) && len(e.Initrds) > 0 && f.label(e.Kernel) == nil {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
+}
+
+func (f *file) label(name string) *section {
+	for _, s := range f.labels() {
+		if strings.EqualFold(s.name, name) {
+			return &s
+		}
+	}
+	return nil
+}
+
+// command reads a command line as that of a kernel.
+func (f *file) command(l *line) bootmenu.Entry {
+	e := bootmenu.Entry{Name: l.keyword, Place: l.at, Implied: true, Default: l.is("default")}
+	e.Kernel, e.Append = l.fileArgs()
+	takeInitrds(&e)
+	return e
+}
+
+// readCommands tells what boots without a label: by itself, after a while, or after a mistake. With the name
+// of a label, a command line adds to its arguments.
+func (f *file) readCommands(labels []section, out *bootmenu.Menu) {
+	for i := range f.lines {
+		l := &f.lines[i]
+		if l.is("kernel") && (len(labels) == 0 || i < labels[0].at) {
+			out.Doubts = append(out.Doubts, bootmenu.Doubt{Place: l.at, Text: "a KERNEL line in front of all labels"})
+		}
+		if !l.isCommand() || l.value == "" {
+			continue
+		}
+		e := f.command(l)
+		at := slices.IndexFunc(labels, func(s section) bool { return strings.EqualFold(s.name, e.Kernel) })
+		switch {
+		case at >= 0 && !l.is("ui"):
+			if s := &labels[at]; e.Append != "" && s.bootsKernel(f) {
+				known := s.entry(f)
+				known.Place, known.Append, known.Default = l.at, cmdline.Add(known.Append, e.Append), l.is("default")
+				takeInitrds(&known)
+				out.Entries = append([]bootmenu.Entry{known}, out.Entries...)
+			} else if e.Append != "" {
+				start(s.file(f), e.Append, l.at, l.keyword, out)
+			}
+		case isKernel(e.Kernel) && !l.is("ui"):
+			if len(labels) > 0 && labels[0].global >= 0 {
+				e.Append = cmdline.Add(f.lines[labels[0].global].value, e.Append)
+				takeInitrds(&e)
+			}
+			out.Entries = append(out.Entries, e)
+		default:
+			start(e.Kernel, e.Append, l.at, l.keyword, out)
+		}
+	}
 }

@@ -1,6 +1,11 @@
 package isolinux
 
-import "strings"
+import (
+	"strings"
+
+	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
+)
 
 // file is a configuration, line by line; the lines together are the file's bytes.
 type file struct {
@@ -10,6 +15,7 @@ type file struct {
 // line is one line in parts that add up to it.
 type line struct {
 	indent, keyword, space, value, end string
+	at                                 bootmenu.Place
 }
 
 // parseLine takes a line apart; end holds trailing blanks and the line end.
@@ -55,20 +61,12 @@ func (l *line) addValue(text string) {
 	case "-":
 		l.value = text
 	default:
-		if !strings.HasSuffix(" "+l.value, " "+text) { // not again when it is edited again
-			l.value += " " + text
-		}
+		l.value = cmdline.Add(l.value, text)
 	}
 }
 
 // dropValue takes text away from the end of the value.
-func (l *line) dropValue(text string) {
-	if l.value == text {
-		l.value = ""
-		return
-	}
-	l.value = strings.TrimSuffix(l.value, " "+text)
-}
+func (l *line) dropValue(text string) { l.value = cmdline.Remove(l.value, text) }
 
 // setValue replaces the value.
 func (l *line) setValue(text string) {
@@ -87,7 +85,7 @@ func (l *line) like(keyword, value string) line {
 	if space == "" {
 		space = " "
 	}
-	return line{l.indent, keyword, space, value, l.lineBreak()}
+	return line{indent: l.indent, keyword: keyword, space: space, value: value, end: l.lineBreak()}
 }
 
 // lineEnd returns the file's line end.

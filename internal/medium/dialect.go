@@ -9,6 +9,7 @@ import (
 	"mkbuild/internal/grub"
 	"mkbuild/internal/ipxe"
 	"mkbuild/internal/isolinux"
+	"mkbuild/internal/sdboot"
 )
 
 // dialect is the menu language of a boot loader: where its menus are, how one is read, and how one is
@@ -19,14 +20,13 @@ type dialect struct {
 	// their paths in a PXE folder.
 	names  []string
 	folder bool
+	// isMenu tells menus that have no fixed names.
+	isMenu func(name string) bool
 	// fromRoot says that names in a menu are relative to the medium's root, not to the menu's folder.
 	fromRoot bool
 	read     func(text []byte, open bootmenu.Open) (*bootmenu.Menu, error)
 	edit     func(text []byte, e bootmenu.Edit) ([]byte, error)
 }
-
-// loaderGRUB is the only loader here that boots by UEFI.
-const loaderGRUB = "grub"
 
 // Where the menus of a PXE folder are, relative to the folder of pxelinux.0.
 const (
@@ -39,7 +39,8 @@ const (
 func dialects() []*dialect {
 	return []*dialect{
 		{loader: "isolinux", names: []string{"isolinux.cfg", "syslinux.cfg", "extlinux.conf", "syslx64.cfg", "syslia32.cfg"}, read: isolinux.Read, edit: isolinux.Edit},
-		{loader: loaderGRUB, names: []string{"grub.cfg", "loopback.cfg"}, fromRoot: true, read: grub.Read, edit: grub.Edit},
+		{loader: "grub", names: []string{"grub.cfg", "loopback.cfg"}, fromRoot: true, read: grub.Read, edit: grub.Edit},
+		{loader: "systemd-boot", isMenu: sdboot.IsEntry, fromRoot: true, read: sdboot.Read, edit: sdboot.Edit},
 		{loader: "pxelinux", folder: true, names: []string{pxelinuxMenu}, fromRoot: true, read: isolinux.Read, edit: isolinux.Edit},
 		{loader: "ipxe", folder: true, names: []string{ipxeScript}, fromRoot: true, read: ipxe.Read, edit: ipxe.Edit},
 	}
@@ -48,17 +49,30 @@ func dialects() []*dialect {
 // dialectOf returns the dialect of a file that is a boot menu by its name, and a number that sorts menus by
 // dialect and name; nil for other files.
 func dialectOf(name string, folder bool) (*dialect, int) {
+	short := name
 	if !folder {
-		name = path.Base(name)
+		short = path.Base(name)
 	}
 	rank := 0
 	for _, d := range dialects() {
-		if i := slices.Index(d.names, strings.ToLower(name)); i >= 0 && d.folder == folder {
+		i := slices.Index(d.names, strings.ToLower(short))
+		if d.isMenu != nil && d.isMenu(name) {
+			i = 0
+		}
+		if i >= 0 && d.folder == folder {
 			return d, rank + i
 		}
-		rank += len(d.names)
+		rank += len(d.names) + 1
 	}
 	return nil, 0
+}
+
+// isForeign reports whether a file is a menu of a boot loader that is not known here, or a kernel with arguments
+// of its own that systemd-boot offers.
+func isForeign(name string) bool {
+	name = strings.ToLower(name)
+	return slices.Contains([]string{"menu.lst", "grub.conf", "refind.conf", "limine.conf", "limine.cfg", "elilo.conf", "lilo.conf", "burg.cfg", "clover.plist"}, path.Base(name)) ||
+		path.Dir(name) == "efi/linux" && path.Ext(name) == ".efi"
 }
 
 // dir returns the folder that names in the menu at a path are relative to.

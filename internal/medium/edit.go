@@ -46,7 +46,10 @@ func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Me
 			x.store(&img, mtime)
 		}
 	}
-	return &out, out.readMenus()
+	if err := out.readMenus(); err != nil {
+		return nil, err
+	}
+	return &out, out.checkLength()
 }
 
 // editMenu changes one menu of out, and what is part of it. Texts come from m: two menus may share a part.

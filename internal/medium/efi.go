@@ -67,12 +67,18 @@ func readEFI(img *iso9660.Image, e *iso9660.BootEntry) *efiImage {
 }
 
 // has reports whether the file system holds a file that a menu names; a nil one holds none.
-func (x *efiImage) has(name string) bool {
+func (x *efiImage) has(name string) bool { return x.find(name) != "" }
+
+// find returns the path of a file that a menu names, or "".
+func (x *efiImage) find(name string) string {
 	if x == nil {
-		return false
+		return ""
 	}
 	name = strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(name, "\\", "/")), "/")
-	return slices.ContainsFunc(x.files, func(f string) bool { return strings.EqualFold(f, name) })
+	if i := slices.IndexFunc(x.files, func(f string) bool { return strings.EqualFold(f, name) }); i >= 0 {
+		return x.files[i]
+	}
+	return ""
 }
 
 // replace gives a file of the file system new content, unless it is the same.

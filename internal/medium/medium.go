@@ -57,8 +57,9 @@ type Medium struct {
 	Kernel    string
 	Initrds   []string
 	Arguments string
-	// Others are the names of entries that boot a kernel without the last of Initrds.
-	Others []string
+	// Others are entries that boot something else than Initrds; Doubts are places of menus that lead to what
+	// nobody can follow.
+	Others, Doubts []Doubt
 
 	menus  []menu
 	efi    []*efiImage
@@ -70,7 +71,8 @@ type Medium struct {
 type Entry struct {
 	// Menu is the menu's path on the medium; one inside an EFI boot image says so.
 	Menu string `json:"menu"`
-	// Loader is "isolinux", "grub", "pxelinux" or "ipxe".
+	Line int    `json:"line,omitempty"`
+	// Loader is "isolinux", "grub", "systemd-boot", "pxelinux" or "ipxe".
 	Loader string `json:"loader"`
 	Name   string `json:"label"`
 	// Kernel and Initrds are as the menu names them, Append are the kernel arguments.
@@ -104,10 +106,15 @@ func (m *Medium) Close() error {
 
 // Bootable returns an [ErrNoMenu] if no entry boots a kernel with an initrd.
 func (m *Medium) Bootable() error {
-	if m.Kernel == "" {
-		return fmt.Errorf("read %s: %w", m.Name, ErrNoMenu)
+	if m.Kernel != "" {
+		return nil
 	}
-	return nil
+	for _, e := range m.Entries {
+		if len(e.Missing) > 0 {
+			return fail.New(fail.Verification, fmt.Sprintf("read %s: %s:%d: %s names %s, which is not on the medium", m.Name, e.Menu, e.Line, e.title(), strings.Join(e.Missing, ", ")), "correct the menu, or put the file where it says")
+		}
+	}
+	return fmt.Errorf("read %s: %w", m.Name, ErrNoMenu)
 }
 
 // Open reads a file of the medium.

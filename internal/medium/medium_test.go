@@ -127,10 +127,10 @@ func TestMenus(t *testing.T) {
 	}{
 		{"all use it", one + "label b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz nozswap\n", ""},
 		{"local disk and modules", one + "label hd\n localboot 0x80\nlabel m\n kernel menu.c32\n", ""},
-		{"it and another", one + "label b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz,/boot/modules.gz\n", ""},
-		{"another initrd", one + strings.Replace(other, "%s", "mc64", 1), "mc64"},
-		{"no initrd at all", one + "label bare\n kernel /boot/vmlinuz\n", "bare"},
-		{"before the default one", "default a\n" + strings.Replace(other, "%s", "b", 1) + one, "b"},
+		{"it and another", one + "label b\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz,/boot/modules.gz\n", "label b boots"},
+		{"another initrd", one + strings.Replace(other, "%s", "mc64", 1), "label mc64 boots"},
+		{"no initrd at all", one + "label bare\n kernel /boot/vmlinuz\n", "label bare boots"},
+		{"before the default one", "default a\n" + strings.Replace(other, "%s", "b", 1) + one, "label b boots"},
 		{"names in any case", "label a\n kernel \\BOOT\\VMLINUZ\n append initrd=/BOOT/CORE.GZ\n", ""},
 	}
 	for _, tt := range tests {
@@ -139,7 +139,7 @@ func TestMenus(t *testing.T) {
 			if m.LastInitrd() != "boot/core.gz" || m.Kernel != "boot/vmlinuz" {
 				t.Fatalf("the default boots %s with %s", m.Kernel, m.LastInitrd())
 			}
-			if got := strings.Join(m.Others, " "); got != tt.others {
+			if got := othersOf(m); !strings.HasPrefix(got, tt.others) || tt.others == "" && got != "" {
 				t.Errorf("others %q, want %q", got, tt.others)
 			}
 		})
@@ -148,10 +148,19 @@ func TestMenus(t *testing.T) {
 	if got := strings.Join(m.Entries[0].Missing, " "); got != "/boot/nowhere /gone" {
 		t.Errorf("missing %q", got)
 	}
-	if err := m.Bootable(); !errors.Is(err, ErrNoMenu) {
+	if err := m.Bootable(); err == nil || !strings.Contains(err.Error(), cfg+":1: label a names /boot/nowhere, /gone") {
 		t.Errorf("nothing boots: %v", err)
 	}
-	if _, err := m.KernelRelease(); !errors.Is(err, ErrNoMenu) {
-		t.Errorf("no kernel: %v", err)
+	if _, err := m.KernelRelease(); err == nil {
+		t.Error("it has a kernel")
 	}
+}
+
+// othersOf tells which entries boot something else.
+func othersOf(m *Medium) string {
+	var out []string
+	for _, d := range m.Others {
+		out = append(out, d.Text)
+	}
+	return strings.Join(out, "; ")
 }

@@ -1,12 +1,15 @@
 package medium
 
 import (
+	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"sort"
 	"strings"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/iso9660"
 )
 
@@ -17,6 +20,7 @@ type menu struct {
 	efi     *efiImage // the EFI image that it is in; nil for the medium itself
 	dialect *dialect
 	rank    int      // among the menus of the medium
+	dir     string   // what names in it are relative to
 	parts   []string // files of the medium that are part of it
 	boots   bool     // it has entries that boot a kernel
 }
@@ -33,7 +37,7 @@ func (x *menu) name() string {
 // from their entries what the medium boots.
 func (m *Medium) readMenus() error {
 	m.efi, m.menus = efiImages(m.ISO), nil
-	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others = nil, "", nil, "", nil
+	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others, m.Doubts = nil, "", nil, "", nil, nil
 	for _, f := range m.Files.Entries() {
 		if f.IsRegular() {
 			m.addMenu(f.Path, nil)
@@ -60,8 +64,13 @@ func (m *Medium) readMenus() error {
 }
 
 func (m *Medium) addMenu(name string, e *efiImage) {
-	if d, rank := dialectOf(name, m.Form == PXE); d != nil {
-		m.menus = append(m.menus, menu{path: name, efi: e, dialect: d, rank: rank})
+	d, rank := dialectOf(name, m.Form == PXE)
+	switch {
+	case d != nil:
+		m.menus = append(m.menus, menu{path: name, efi: e, dialect: d, rank: rank, dir: d.dir(name)})
+	case m.Form == ISO && isForeign(name):
+		x := menu{path: name, efi: e}
+		m.Doubts = append(m.Doubts, Doubt{Menu: x.name(), Text: "it is of a boot loader whose menus mkbuild does not read"})
 	}
 }
 
@@ -75,14 +84,49 @@ func (m *Medium) readMenu(i int) error {
 	x.boots = len(said.Entries) > 0
 	sort.SliceStable(said.Entries, func(i, j int) bool { return said.Entries[i].Default && !said.Entries[j].Default })
 	for _, e := range said.Entries {
-		m.take(x, e)
+		m.take(i, e)
+	}
+	for _, d := range said.Doubts {
+		m.Doubts = append(m.Doubts, Doubt{m.partName(i, d.File), d.Line, d.Text})
 	}
 	for _, name := range said.Menus {
-		if at := m.find("", name); at != "" && !m.IsMenu(at) {
-			m.menus = append(m.menus, menu{path: at, dialect: x.dialect})
-		}
+		m.lead(i, name)
 	}
 	return nil
+}
+
+// maxMenus bounds the menus of a medium.
+const maxMenus = 1000
+
+// lead adds a menu that another one leads to, unless it is known.
+func (m *Medium) lead(from int, name string) {
+	x := m.menus[from]
+	name = x.placed(name)
+	if at := m.find(x.dir, name); at != "" && len(m.menus) < maxMenus && !m.IsMenu(at) {
+		m.menus = append(m.menus, menu{path: at, dialect: x.dialect, dir: x.dir})
+	}
+	if at := x.efi.find(name); at != "" && !slices.ContainsFunc(m.menus, func(y menu) bool { return y.efi == x.efi && y.path == at }) {
+		m.menus = append(m.menus, menu{path: at, efi: x.efi, dialect: x.dialect, dir: x.dir})
+	}
+}
+
+// placed fills in the variables that GRUB sets to the folder of its menu.
+func (x *menu) placed(name string) string {
+	dir := "/" + path.Dir(x.path)
+	return strings.NewReplacer("${prefix}", dir, "$prefix", dir, "${config_directory}", dir, "$config_directory", dir).Replace(name)
+}
+
+// partName is the name of a menu, or of a file that is part of it.
+func (m *Medium) partName(i int, file string) string {
+	x := &m.menus[i]
+	if file == "" {
+		return x.name()
+	}
+	file = x.placed(file)
+	if at := m.find(x.dir, file); at != "" {
+		return at
+	}
+	return file
 }
 
 // IsMenu reports whether a file of the medium is a boot menu.
@@ -98,7 +142,7 @@ func (m *Medium) BootsUEFI() (boots, menu bool) {
 	}
 	for i := range m.menus {
 		x := &m.menus[i]
-		menu = menu || x.boots && (x.efi != nil || x.dialect.loader == loaderGRUB)
+		menu = menu || x.boots && (x.efi != nil || x.dialect.loader == "grub" || x.dialect.loader == "systemd-boot")
 	}
 	return boots, menu
 }
@@ -122,11 +166,12 @@ func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
 		return nil, err
 	}
 	return x.dialect.read(text, func(name string) ([]byte, error) {
-		if x.efi != nil {
-			return nil, nil
+		name = x.placed(name)
+		if at := x.efi.find(name); at != "" && at != x.path {
+			return x.efi.fs.ReadFile(at, maxText) // an edit does not reach it
 		}
-		p := m.find(x.dialect.dir(x.path), name)
-		if p == "" || p == x.path {
+		p := m.find(x.dir, name)
+		if p == "" || x.efi == nil && p == x.path {
 			return nil, nil
 		}
 		if !slices.Contains(x.parts, p) {
@@ -136,15 +181,62 @@ func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
 	})
 }
 
+// Doubt is a place of a menu that a prod image must not have: it leads to something else than the image, or
+// to what nobody can say.
+type Doubt struct {
+	Menu string
+	Line int
+	Text string
+}
+
+func (d *Doubt) String() string {
+	if d.Line == 0 {
+		return d.Menu + ": " + d.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", d.Menu, d.Line, d.Text)
+}
+
+// InMenu is the doubt for whoever knows the menu's name.
+func (d *Doubt) InMenu() string {
+	if d.Line == 0 {
+		return d.Text
+	}
+	return fmt.Sprintf("line %d: %s", d.Line, d.Text)
+}
+
+// WaysIn lists what a prod image must not have in its menus: entries that boot something else, what mkbuild
+// cannot follow, and kernel arguments that are neither known to be harmless nor allowed.
+func (m *Medium) WaysIn(allow []string) []Doubt {
+	out := slices.Concat(m.Others, m.Doubts)
+	for _, e := range m.Entries {
+		for _, way := range cmdline.WaysIn(cmdline.Without(e.Append, "initrd"), allow) {
+			out = append(out, Doubt{e.Menu, e.Line, fmt.Sprintf("%s has the %s", e.title(), way)})
+		}
+	}
+	return out
+}
+
+// title names an entry for people.
+func (e *Entry) title() string {
+	if e.Name == "" {
+		return "the entry without a name"
+	}
+	return "label " + e.Name
+}
+
 // take adds an entry, and notes which of its files are missing. It adopts the first entry whose kernel and
-// initrds are on the medium as the default, and notes every other one that boots without the last initrd: an
+// initrds are on the medium as the default, and notes every other one that boots anything but these initrds: an
 // image with a remade initrd would start stock Tiny Core there.
-func (m *Medium) take(x *menu, e bootmenu.Entry) {
-	out := Entry{Menu: x.name(), Loader: x.dialect.loader, Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append}
-	dir := x.dialect.dir(x.path)
+func (m *Medium) take(i int, e bootmenu.Entry) {
+	x := &m.menus[i]
+	out := Entry{Menu: m.partName(i, e.File), Line: e.Line, Loader: x.dialect.loader, Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append}
+	kernel := m.find(x.dir, e.Kernel)
+	if e.Implied && kernel == "" && !x.efi.has(e.Kernel) {
+		return
+	}
 	var found []string // of Initrds
 	for i, name := range slices.Concat([]string{e.Kernel}, e.Initrds) {
-		switch p := m.find(dir, name); {
+		switch p := m.find(x.dir, name); {
 		case x.efi.has(name):
 		case p == "" && !strings.Contains(name, "$"):
 			out.Missing = append(out.Missing, name)
@@ -153,19 +245,37 @@ func (m *Medium) take(x *menu, e bootmenu.Entry) {
 		}
 	}
 	m.Entries = append(m.Entries, out)
-	kernel := m.find(dir, e.Kernel)
-	unclear := strings.Contains(e.Kernel, "$") || x.efi.has(e.Kernel)
+	whole := kernel != "" && len(found) > 0 && len(found) == len(e.Initrds) && !strings.Contains(e.Kernel, "$") && !x.efi.has(e.Kernel)
 	switch {
-	case m.Kernel == "" && kernel != "" && len(found) > 0 && len(found) == len(e.Initrds) && !unclear:
-		m.Kernel, m.Initrds, m.Arguments = kernel, found, withoutInitrd(e.Append)
-	case unclear, kernel != "" && (m.Kernel == "" || !slices.Contains(found, m.LastInitrd())):
-		m.Others = append(m.Others, e.Name)
+	case m.Kernel == "" && whole:
+		m.Kernel, m.Initrds, m.Arguments = kernel, found, cmdline.Without(e.Append, "initrd")
+	case whole && m.sameSystem(found):
+	case slices.Contains(out.Missing, e.Kernel):
+		if at := m.withExtension(x.dir, e.Kernel); at != "" {
+			m.Doubts = append(m.Doubts, Doubt{out.Menu, out.Line, fmt.Sprintf("%s starts %s, which is found as %s", out.title(), e.Kernel, at)})
+		}
+	default:
+		m.Others = append(m.Others, Doubt{out.Menu, out.Line, fmt.Sprintf("%s boots %s with %s", out.title(), e.Kernel, cmp.Or(strings.Join(e.Initrds, ","), "no initrd"))})
 	}
 }
 
-// withoutInitrd drops what isolinux itself takes out of the arguments.
-func withoutInitrd(args string) string {
-	return strings.Join(slices.DeleteFunc(strings.Fields(args), func(a string) bool {
-		return strings.HasPrefix(strings.ToLower(a), "initrd=")
-	}), " ")
+// withExtension returns the file that isolinux takes for a kernel that is not there: it tries its own types
+// (syslinux.txt, KERNEL).
+func (m *Medium) withExtension(dir, name string) string {
+	for _, ext := range []string{".com", ".cbt", ".c32", ".bss", ".bs", ".bin", ".0"} {
+		if at := m.find(dir, name+ext); at != "" {
+			return at
+		}
+	}
+	return ""
+}
+
+// sameSystem reports whether initrds are those of the default entry, without others between or behind them.
+func (m *Medium) sameSystem(initrds []string) bool {
+	for _, name := range initrds {
+		if !slices.Contains(m.Initrds, name) {
+			return false
+		}
+	}
+	return initrds[len(initrds)-1] == m.LastInitrd()
 }

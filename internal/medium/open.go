@@ -141,7 +141,11 @@ func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Med
 	if err != nil {
 		return nil, err
 	}
-	return readFolder("the PXE folder", files)
+	m, err := readFolder("the PXE folder", files)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.checkLength()
 }
 
 // pxeName returns the last part of a path with characters that TFTP servers, URLs and boot scripts all take

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
 )
@@ -55,7 +57,7 @@ func (l *layering) checkCompressor() error {
 // checkModules warns if a booting machine would wait forever: its kernel's modules are not in the
 // initrd. args are the kernel arguments that the image will boot with.
 func (l *layering) checkModules(args string) {
-	if l.out.baseTree.Get("lib/modules/"+l.out.Kernel) != nil || slices.Contains(strings.Fields(args), "nozswap") {
+	if l.out.baseTree.Get("lib/modules/"+l.out.Kernel) != nil || cmdline.Has(args, "nozswap") {
 		return
 	}
 	l.sayOfBase(ui.Warning, fmt.Sprintf(
@@ -65,15 +67,43 @@ func (l *layering) checkModules(args string) {
 // checkLabels holds the boot menu against the profile: a label that boots without the
 // remade initrd starts stock Tiny Core, with its open console, from what should be a prod image.
 func (l *layering) checkLabels() error {
-	if len(l.out.base.Others) == 0 {
+	base := l.out.base
+	if c := &l.out.Plan.Config; c.Profile == "prod" {
+		if err := openMenus(base.WaysIn(c.Boot.Allow)); err != nil {
+			return err
+		}
+		if bad := cmdline.WaysIn(c.Boot.Append, c.Boot.Allow); len(bad) > 0 {
+			return fail.Wrap(fail.Usage, fmt.Errorf("%w: boot.append has the %s", profile.ErrOpen, strings.Join(bad, ", ")), argumentHint)
+		}
 		return nil
 	}
-	what := fmt.Sprintf("the boot menu of %s has labels that do not use %s and would start stock Tiny Core: %s", l.out.base.Name, l.out.base.LastInitrd(), strings.Join(l.out.base.Others, ", "))
-	if l.out.Plan.Config.Profile == "prod" {
-		return fmt.Errorf("%w: %s", profile.ErrOpen, what)
+	if len(base.Others) > 0 {
+		l.sayOfBase(ui.Warning, fmt.Sprintf("its boot menus have entries that do not use %s and would start stock Tiny Core: %s", base.LastInitrd(), tell(base.Others)))
 	}
-	l.sayOfBase(ui.Warning, what)
+	if len(base.Doubts) > 0 {
+		l.sayOfBase(ui.Warning, "its boot menus lead to what mkbuild cannot follow: "+tell(base.Doubts))
+	}
 	return nil
+}
+
+// argumentHint says what to do about a kernel argument that a prod image may not have.
+const argumentHint = "leave it out, name it under `boot: allow` in mkbuild.yaml, or build with --profile dev"
+
+// openMenus refuses the menus of a prod image.
+func openMenus(ways []medium.Doubt) error {
+	if len(ways) == 0 {
+		return nil
+	}
+	return fail.Wrap(fail.Usage, fmt.Errorf("%w: it may boot itself and nothing else: %s", profile.ErrOpen, tell(ways)),
+		"use another source ISO, name harmless arguments under `boot: allow` in mkbuild.yaml, or build with --profile dev")
+}
+
+func tell(ways []medium.Doubt) string {
+	var out []string
+	for i := range ways {
+		out = append(out, ways[i].String())
+	}
+	return strings.Join(out, "; ")
 }
 
 // checkFirmware says which firmware the image boots on, and warns of a boot path that mkbuild
@@ -101,8 +131,5 @@ func (l *layering) check(context.Context) error {
 		return nil
 	}
 	c := &l.out.Plan.Config
-	if open := profile.OpenArguments(c.Boot.Append); len(open) > 0 {
-		return fmt.Errorf("%w: it would have a way in: %s", profile.ErrOpen, strings.Join(open, ", "))
-	}
 	return profile.Closed(l.out.layers.Merged(), profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }

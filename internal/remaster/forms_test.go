@@ -57,18 +57,18 @@ func folder(t *testing.T, dir string) map[string][]byte {
 func TestFormsOfSeveralInitrds(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
-	paths := all(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = "mk=1" }), t.TempDir())
+	paths := all(t, plan(t, dir, func(c *config.Config) { c.Boot.Append = "razor.mk=1" }), t.TempDir())
 	img, pxe := openISO(t, paths[FormISO]), folder(t, paths[FormPXE])
 	one, two := content(t, img.Files.Get("boot/core.gz")), content(t, img.Files.Get("boot/second.gz"))
 	if !bytes.Equal(pxe["core.gz"], one) || !bytes.Equal(pxe["second.gz"], two) {
 		t.Error("the folder's initrds are not those of the ISO")
 	}
 	m, err := medium.OpenFolder(paths[FormPXE])
-	if err != nil || m.Kernel != "vmlinuz" || !slices.Equal(m.Initrds, []string{"core.gz", "second.gz"}) || m.Arguments != "quiet mk=1" {
+	if err != nil || m.Kernel != "vmlinuz" || !slices.Equal(m.Initrds, []string{"core.gz", "second.gz"}) || m.Arguments != "quiet razor.mk=1" {
 		t.Errorf("it boots %+v, %v", m, err)
 	}
 	script := string(pxe["boot.ipxe"])
-	if !strings.Contains(script, "kernel vmlinuz initrd=core.gz initrd=second.gz quiet mk=1 |") || !strings.Contains(script, "initrd core.gz || goto error\ninitrd second.gz |") {
+	if !strings.Contains(script, "kernel vmlinuz initrd=core.gz initrd=second.gz quiet razor.mk=1 |") || !strings.Contains(script, "initrd core.gz || goto error\ninitrd second.gz |") {
 		t.Errorf("boot.ipxe:\n%s", script)
 	}
 	want := append(append(one, make([]byte, -len(one)&3)...), two...)

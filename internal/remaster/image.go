@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/manifest"
 )
 
@@ -37,9 +38,5 @@ func (i *image) Close() error { return i.initrd.Close() }
 // kernelArgs are the arguments that the image boots with: those of the source's default entry, then
 // the configuration's.
 func (s *Staged) kernelArgs() string {
-	args, add := s.base.Arguments, strings.TrimSpace(s.Plan.Config.Boot.Append)
-	if add == "" || strings.HasSuffix(" "+args, " "+add) {
-		return args
-	}
-	return strings.TrimSpace(args + " " + add)
+	return strings.TrimSpace(cmdline.Add(s.base.Arguments, strings.TrimSpace(s.Plan.Config.Boot.Append)))
 }

@@ -198,8 +198,8 @@ func TestOtherDialect(t *testing.T) {
 	files["boot/isolinux/isolinux.cfg"] = []byte("UI menu.c32\r\nLABEL mc\r\n\tKERNEL /boot/vmlinuz\r\n\tINITRD /boot/CORE.GZ\r\n\tAPPEND loglevel=3\r\n")
 	publishISO(t, dir, files)
 	b, _ := builder(t, warm)
-	img := openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "x=1" })))
-	if cfg := string(content(t, img.Files.Get("boot/isolinux/isolinux.cfg"))); !strings.Contains(cfg, "\tAPPEND loglevel=3 x=1\r\n") {
+	img := openISO(t, build(t, b, plan(t, dir, func(c *config.Config) { c.Boot.Append = "razor.x=1" })))
+	if cfg := string(content(t, img.Files.Get("boot/isolinux/isolinux.cfg"))); !strings.Contains(cfg, "\tAPPEND loglevel=3 razor.x=1\r\n") {
 		t.Errorf("isolinux.cfg:\n%q", cfg)
 	}
 	if _, tree := initrdOf(t, img); tree.Get("tmp/mk-version.yaml") == nil {

@@ -69,7 +69,7 @@ func TestSeveralInitrds(t *testing.T) {
 func TestLabelThatBootsStockTinyCore(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel stock\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\n", "boot/stock.gz", second(t))
-	failCleanly(t, plan(t, dir), is(profile.ErrOpen), "stock", "boot/core.gz")
+	failCleanly(t, plan(t, dir), is(profile.ErrOpen), "isolinux.cfg:4: label stock boots /boot/vmlinuz with /boot/stock.gz")
 	_, _, rec := staged(t, plan(t, dir, profileOf("dev")))
 	if w := rec.Texts(ui.Warning); !strings.Contains(w, "stock") {
 		t.Errorf("warnings:\n%s", w)

@@ -1,0 +1,253 @@
+package grub
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/bootmenu"
+)
+
+// maxSteps bounds how many commands are followed, and how deep functions may call each other.
+const (
+	maxSteps = 10000
+	maxDepth = 16
+	maxFiles = 64
+)
+
+// reader follows the commands of a configuration in their order. Conditions are not decided: what stands in
+// either branch counts.
+type reader struct {
+	open      bootmenu.Open
+	vars      map[string]variable
+	functions map[string][]command
+	files     map[string][]command // that "source" runs
+	out       *bootmenu.Menu
+	last      bool // the last entry may still get its initrd
+	steps     int
+}
+
+// variable is one that the file sets to text, always to the same; clear says that nothing else sets it.
+type variable struct {
+	text    string
+	literal bool
+	clear   bool
+}
+
+// Read returns what a configuration boots: every "linux" command with the "initrd" command that belongs to
+// it. Paths come without GRUB's device in front, and as written if they take a variable that the file does
+// not set. What "source" names is part of it; menus are what "configfile" and "normal" name.
+func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
+	r := &reader{open: open, vars: map[string]variable{}, functions: map[string][]command{}, files: map[string][]command{}, out: &bootmenu.Menu{}}
+	main, err := r.load(cfg, "")
+	if err != nil {
+		return nil, err
+	}
+	r.run(main, nil, 0)
+	return r.out, nil
+}
+
+// load reads a file, its functions apart, and what it sources.
+func (r *reader) load(cfg []byte, name string) ([]command, error) {
+	commands, err := parse(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read GRUB configuration: %w", err)
+	}
+	var main []command
+	for _, c := range commands {
+		c.place.File = name
+		r.learn(&c)
+		if c.fn != "" {
+			r.functions[c.fn] = append(r.functions[c.fn], c)
+		} else {
+			main = append(main, c)
+		}
+	}
+	for i := range commands {
+		if c := &commands[i]; c.is("source", ".") && len(c.words) == 2 {
+			if err := r.source(device.ReplaceAllString(r.expand(c.words[1], nil, 0), "")); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return main, nil
+}
+
+// source reads a file that a command runs, once.
+func (r *reader) source(name string) error {
+	if _, known := r.files[name]; known || strings.Contains(withoutPlace(name), "$") {
+		return nil
+	}
+	if len(r.files) >= maxFiles {
+		return fmt.Errorf("read GRUB configuration: %w: more than %d files are run", ErrInvalid, maxFiles)
+	}
+	r.files[name] = nil
+	text, err := r.open(name)
+	if err != nil || text == nil {
+		return err
+	}
+	r.files[name], err = r.load(text, name)
+	return err
+}
+
+var assignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(?s:(.*))$`)
+
+// learn notes which variables a command sets.
+func (r *reader) learn(c *command) {
+	set := func(name string, v variable) {
+		if old, known := r.vars[name]; known && (old.text != v.text || !old.clear) {
+			v.clear = false
+		}
+		r.vars[name] = v
+	}
+	for i, w := range c.words {
+		m := assignment.FindStringSubmatch(w.text)
+		name, option := strings.CutPrefix(w.text, "--set")
+		switch {
+		case m != nil && (i == 0 || i == 1 && c.is("set")):
+			if m[1] == "root" { // GRUB takes the parentheses off, and puts them on where it shows it
+				m[2] = strings.Trim(m[2], "()")
+			}
+			set(m[1], variable{m[2], w.literal, true})
+		case option && name != "":
+			set(name[max(strings.LastIndexAny(name, "=:"), 0)+1:], variable{})
+		case i > 0 && slices.Contains([]string{"--set", "-s"}, c.words[i-1].text), i == 1 && c.is("for", "read", "unset"):
+			set(w.text[strings.LastIndex(w.text, ":")+1:], variable{})
+		}
+	}
+}
+
+// run follows commands. args are those of the function that they stand in.
+func (r *reader) run(commands []command, args []string, depth int) {
+	for i := range commands {
+		c := &commands[i]
+		if r.steps++; r.steps > maxSteps || depth > maxDepth {
+			r.doubt(c, "more commands than anybody follows")
+			return
+		}
+		switch {
+		case c.is("menuentry", "submenu"):
+			r.last = false
+		case c.isLinux() && len(c.words) > 1:
+			r.linux(c, args)
+		case c.is("initrd", "initrdefi", "initrd16"):
+			if !r.last {
+				r.doubt(c, "an initrd without a kernel in front of it")
+				continue
+			}
+			e := &r.out.Entries[len(r.out.Entries)-1]
+			for _, w := range c.words[1:] {
+				e.Initrds = append(e.Initrds, r.path(c, w, args))
+			}
+			r.last = false
+		case c.is("source", "configfile", ".", "normal") && len(c.words) == 2:
+			switch p := r.path(c, c.words[1], args); {
+			case c.is("configfile", "normal") && !strings.Contains(withoutPlace(p), "$"):
+				r.out.Menus = append(r.out.Menus, p)
+			case r.files[p] != nil:
+				r.run(r.files[p], args, depth+1)
+			case strings.Contains(withoutPlace(p), "$") || args != nil:
+				r.doubt(c, "the menu "+c.words[1].text)
+			}
+		default:
+			r.other(c, args, depth)
+		}
+	}
+}
+
+// withoutPlace drops the variables that GRUB itself sets to where a menu lies.
+func withoutPlace(p string) string {
+	return strings.NewReplacer("${prefix}", "", "$prefix", "", "${config_directory}", "", "$config_directory", "").Replace(p)
+}
+
+func (r *reader) doubt(c *command, what string) {
+	r.out.Doubts = append(r.out.Doubts, bootmenu.Doubt{Place: c.place, Text: what})
+}
+
+func (r *reader) linux(c *command, args []string) {
+	e := bootmenu.Entry{Place: c.place, Name: c.entry, Kernel: r.path(c, c.words[1], args)}
+	var words []string
+	for _, w := range c.words[2:] {
+		text := r.expand(w, args, 0)
+		if strings.ContainsAny(text, " \t") { // GRUB puts quotes around it
+			text = `"` + text + `"`
+		}
+		words = append(words, text)
+		if list, ok := strings.CutPrefix(text, "initrd="); ok { // for the kernel's own EFI stub
+			e.Initrds = append(e.Initrds, strings.Split(list, ",")...)
+		}
+	}
+	e.Append = strings.Join(words, " ")
+	r.out.Entries = append(r.out.Entries, e)
+	r.last = true
+}
+
+// harmlessCommands start nothing that is on the medium.
+func harmlessCommands() []string {
+	return strings.Fields(`set export unset insmod rmmod loadfont search search.file search.fs_label search.fs_uuid search_label search_fs_uuid
+		terminal_output terminal_input terminal serial echo true false sleep play background_image background_color clear test [ [[
+		videoinfo vbeinfo lsmod ls cat probe regexp read for function return break continue shift pager keystatus keymap gptsync
+		reboot halt exit fwsetup normal normal_exit password password_pbkdf2 authenticate save_env cpuid hdparm lspci date devicetree`)
+}
+
+func (r *reader) other(c *command, args []string, depth int) {
+	name := c.words[0]
+	body, called := r.functions[name.text]
+	switch {
+	case called:
+		var values []string
+		for _, w := range c.words[1:] {
+			values = append(values, r.expand(w, args, 0))
+		}
+		r.run(body, values, depth+1)
+	case c.is("chainloader") && len(c.words) > 1 && strings.Contains(c.words[len(c.words)-1].text, "+1") && !strings.Contains(c.words[len(c.words)-1].text, "/"):
+	case c.is("set") && len(c.words) == 2 && odd(c.words[1].text):
+		r.doubt(c, "the device "+c.words[1].text)
+	case name.literal && (assignment.MatchString(name.text) || slices.Contains(harmlessCommands(), name.text)):
+	default:
+		r.doubt(c, "the command "+name.text)
+	}
+}
+
+// odd reports whether a text names a device that is neither the medium nor a disk: a file, the network, or
+// the loader's own memory.
+func odd(text string) bool { return oddDevice.MatchString(text) }
+
+var (
+	oddDevice = regexp.MustCompile(`^(?:root=)?\(?(?:loop|memdisk|tftp|http|pxe|crypto|lvm|md/|host|nbd|proc)|^root=.*\$`)
+	named     = regexp.MustCompile(`\$(?:\{([^}]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?]))`)
+	device    = regexp.MustCompile(`^\([^)]*\)`)
+)
+
+// path is a word as a path on the boot medium: variables filled in, the device in front dropped.
+func (r *reader) path(c *command, w word, args []string) string {
+	text := r.expand(w, args, 0)
+	if odd(text) && strings.HasPrefix(text, "(") {
+		r.doubt(c, "the device of "+text)
+	}
+	return device.ReplaceAllString(text, "")
+}
+
+// expand fills in the variables of a word.
+func (r *reader) expand(w word, args []string, depth int) string {
+	if w.literal || depth > maxDepth {
+		return w.text
+	}
+	return named.ReplaceAllStringFunc(w.text, func(s string) string {
+		name := strings.Trim(s, "${}")
+		if n := strings.IndexAny(name, "0123456789"); n == 0 && len(name) == 1 && name != "0" {
+			if at := int(name[0] - '1'); at < len(args) {
+				return args[at]
+			}
+			return s
+		}
+		if name == "@" || name == "*" {
+			return strings.Join(args, " ")
+		}
+		if v, ok := r.vars[name]; ok && v.clear {
+			return r.expand(word{text: v.text, literal: v.literal}, nil, depth+1)
+		}
+		return s
+	})
+}

@@ -1,0 +1,96 @@
+package medium
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+
+	"mkbuild/internal/fail"
+)
+
+const (
+	// maxISOLINUX is the longest line of arguments that ISOLINUX 3.82 and 4.05 were seen to take, initrd= among
+	// them: with 2011 bytes they hang before their prompt.
+	maxISOLINUX = 1951
+	// maxKernel is what a kernel takes that does not say: COMMAND_LINE_SIZE of x86 without its NUL.
+	maxKernel = 2047
+	// maxDevice is room for the device that GRUB puts in front of a kernel's path.
+	maxDevice = 16
+)
+
+// TooLong lists entries whose kernel command line is longer than their boot loader or kernel takes, what the
+// loader adds included.
+func (m *Medium) TooLong() []Doubt {
+	limits := map[string]int{}
+	var out []Doubt
+	for _, e := range m.Entries {
+		args, whole := e.commandLine()
+		limit, known := limits[e.Kernel]
+		if !known {
+			limit = m.kernelLimit(e.Kernel)
+			limits[e.Kernel] = limit
+		}
+		what := ""
+		switch {
+		case (e.Loader == "isolinux" || e.Loader == "pxelinux") && args > maxISOLINUX:
+			what = fmt.Sprintf("%d bytes of kernel arguments, ISOLINUX takes %d", args, maxISOLINUX)
+		case whole > limit:
+			what = fmt.Sprintf("a kernel command line of %d bytes, its kernel takes %d", whole, limit)
+		default:
+			continue
+		}
+		out = append(out, Doubt{e.Menu, e.Line, e.title() + " has " + what})
+	}
+	return out
+}
+
+// commandLine returns the length of the arguments as the loader reads them, and of the line as it makes it.
+func (e *Entry) commandLine() (args, whole int) {
+	args = len(e.Append)
+	list := " initrd=" + strings.Join(e.Initrds, ",")
+	switch has := strings.Contains(e.Append, "initrd="); e.Loader {
+	case "isolinux", "pxelinux":
+		if !has && len(e.Initrds) > 0 {
+			args += len(list)
+		}
+		return args, args + len("BOOT_IMAGE= ") + len(e.Kernel)
+	case "grub":
+		return args, args + len("BOOT_IMAGE= ") + len(e.Kernel) + maxDevice
+	case "systemd-boot":
+		return args, args + len(list) + len(e.Initrds)*len("initrd=")
+	}
+	return args, args
+}
+
+// kernelLimit reads how long a command line the kernel of an entry takes: cmdline_size, since version 2.06 of
+// the boot protocol (Documentation/x86/boot.rst).
+func (m *Medium) kernelLimit(name string) int {
+	file := m.find("", name)
+	if file == "" {
+		return maxKernel
+	}
+	r, err := m.Open(file)
+	if err != nil {
+		return maxKernel
+	}
+	defer r.Close() //nolint:errcheck // only read
+	head := make([]byte, 0x23c)
+	if _, err := io.ReadFull(r, head); err != nil || string(head[0x202:0x206]) != "HdrS" || binary.LittleEndian.Uint16(head[0x206:]) < 0x206 {
+		return maxKernel
+	}
+	if n := binary.LittleEndian.Uint32(head[0x238:]); n > 0 && n < maxKernel {
+		return int(n)
+	}
+	return maxKernel
+}
+
+// checkLength refuses a medium with an entry that is too long.
+func (m *Medium) checkLength() error {
+	long := m.TooLong()
+	if len(long) == 0 {
+		return nil
+	}
+	return fail.New(fail.Usage, "kernel arguments: "+long[0].String(),
+		"shorten them; what mk-client is to know needs no kernel arguments: `client: settings` in mkbuild.yaml, or mkbuild customize --client-setting KEY=VALUE")
+}
