@@ -1,12 +1,13 @@
 // Package inputs turns a configuration, and a lock if there is one, into the files that images are
 // made of. The result is one value, [Resolved]: a lock, and the content of each of its inputs.
 //
-// Mirrors, what they publish next to a file, and what a lock pins are known here and nowhere above.
+// Only this package and lower ones know mirrors, the small files next to an extension (.dep, .md5.txt, .info)
+// and what a lock pins.
 // The package makes nothing of the inputs: that is remaster's part.
 //
 // Start reading at [Begin], which gets the inputs of one image, and [Lock], which gets those of every
-// profile. extensions.go follows dependencies, source.go holds mirrors against a lock, and lookup.go
-// asks mirrors.
+// profile. extensions.go follows dependencies, source.go compares mirrors with the lock and chooses what
+// to fetch, and lookup.go asks mirrors: a mirror's quirk is met there.
 package inputs
 
 import (

@@ -1,9 +1,9 @@
 // Package medium reads what a boot medium boots: an ISO, a folder for a network boot server (PXE), or an
 // initrd alone. It finds the boot menus and follows them to the kernel, the initrds and the kernel
-// arguments of each entry; it edits the menus, each copy of them in the same way; and it writes a medium in
+// arguments of each entry; it edits the menus, every copy of a menu alike; and it writes a medium in
 // its form.
 //
-// It takes nothing apart that a menu does not name, and it never changes a file: an edit is a new [Medium].
+// It opens only files that a menu names, and it never changes a file: an edit is a new [Medium].
 // Any tool may have made a medium, so every byte of it is untrusted.
 //
 // Start reading at [Medium]. What a boot loader's menu looks like is known to the packages isolinux, grub

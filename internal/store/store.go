@@ -12,15 +12,17 @@
 // killed one leaves nothing behind. Only [Store.Prune] and [Store.Verify] wait for others before they
 // remove entries.
 //
+// A second place for content would be asked in Store.read, when the folder lacks a digest, and written to in
+// [Writer.Commit].
+//
 // # Trust
 //
 // The folder is not trusted. Content is hashed before its first use in each process, and a [Blob] hands
 // out the bytes that were hashed or an error: small content is held in memory; of larger content the
 // file stays open and an authentication code of each piece, under a key that exists in this process
-// alone, is kept in memory and checked on every read. So it does not help to replace the file after it
-// was hashed, nor to write to it in place, nor to change it through a mapping that leaves all times as
-// they were: whoever can do that can make reads fail, no more. Only regular files are opened, without
-// blocking on pipes and without following links.
+// alone, is kept in memory and checked on every read. Anyone who replaces the file after it was hashed,
+// writes to it in place, or changes it through a mapping can make reads fail, and no more. Only regular
+// files are opened, without blocking on pipes and without following links.
 //
 // What entries say is not verified: someone who can write to the folder can let a key lead to other
 // content. Callers that know a digest must ask for it by [Store.Get].
