@@ -1,5 +1,7 @@
 package iso9660
 
+import "mkbuild/internal/overlay"
+
 // Sizes in the boot catalog and the tables inside boot files.
 const (
 	catalogEntry = 32
@@ -122,7 +124,10 @@ func (e *BootEntry) locate(s *source, t *tree, catalog, end uint32) error {
 	e.GrubInfo = len(head) >= grubInfoAt+8 && le64(head[grubInfoAt:]) == uint64(e.lba)*blocksPerSec+5
 	if f := t.at(e.lba); f != nil {
 		e.Path = f.Path
-		return nil
+		if !e.InfoTable {
+			e.InfoTable, err = hasTable(f, head)
+		}
+		return err
 	}
 	gap := t.after(e.lba, max(end, e.lba+1))
 	if catalog > e.lba {
@@ -132,6 +137,16 @@ func (e *BootEntry) locate(s *source, t *tree, catalog, end uint32) error {
 	e.Size = min(size, s.size-int64(e.lba)*sectorSize)
 	e.Open = s.section([]extent{{e.lba, e.Size}})
 	return nil
+}
+
+// hasTable reports whether a boot-info-table says of a file what is true: its length and checksum. Its first
+// field may be another than sector 16, where a later session has its descriptor (xorriso -boot_image patch).
+func hasTable(f *overlay.Entry, head []byte) (bool, error) {
+	if len(head) < infoTableEnd || f.Size < infoTableEnd || f.Size > maxBootFile || int64(le32(head[16:])) != f.Size {
+		return false, nil
+	}
+	b, err := f.Content(maxBootFile)
+	return err == nil && le32(head[20:]) == sumWords(b[infoTableEnd:]), err
 }
 
 // hiddenSize tells how long an image without a directory record is: by what it says about
