@@ -2,10 +2,15 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
@@ -116,4 +121,170 @@ func itemName(i store.Item) string {
 		return ui.Clean(i.Names[0])
 	}
 	return fmt.Sprintf("%s (and %d more)", ui.Clean(i.Names[0]), len(i.Names)-1)
+}
+
+// pruneAge is how long a file may lie unused where nothing else is said.
+const pruneAge = 30 * 24 * time.Hour
+
+// pruneOptions are the flags of cache prune.
+type pruneOptions struct {
+	cacheOptions
+	olderThan string
+	segments  bool
+	locks     []string
+	dryRun    bool
+}
+
+func cachePruneCommand(w *world) *cobra.Command {
+	o := &pruneOptions{}
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove from the cache what is not used any more",
+		Long: `Remove what no build has used for 30 days, or for as long as --older-than says: 12h, 90d; 0 is everything.
+
+With --segments only what was made of downloads goes, of any age: it is made again when it is needed.
+With --keep-lock all downloads go that the lock does not name, of any age, and what was made of
+downloads after 30 days. --older-than limits both to what is older.
+
+It waits until no build uses the cache. stdout lists what was removed.`,
+		Example: `  mkbuild cache prune --dry-run
+  mkbuild cache prune --older-than 90d
+  mkbuild cache prune --keep-lock mkbuild.lock
+  mkbuild cache prune --segments`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runPrune(cmd, w, o) },
+	}
+	o.addFlags(c)
+	f := c.Flags()
+	f.StringVar(&o.olderThan, "older-than", "", "remove only what was not used for this `time`, such as 36h or 90d (default 30d)")
+	f.BoolVar(&o.segments, "segments", false, "remove only what was made of downloads")
+	f.StringArrayVar(&o.locks, "keep-lock", nil, "keep what this lock `file` names; may be repeated")
+	f.BoolVar(&o.dryRun, "dry-run", false, "only list what would be removed")
+	return c
+}
+
+func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
+	s, err := o.store(w)
+	if err != nil {
+		return err
+	}
+	what, err := o.selection()
+	if err != nil {
+		return err
+	}
+	gone, err := s.Prune(cmd.Context(), what)
+	if err != nil {
+		return err
+	}
+	sum := "removed"
+	if o.dryRun {
+		sum = "would be removed"
+	}
+	return o.printItems(w, s.Dir, "mkbuild.cache-prune/v1", sum, gone)
+}
+
+// selection turns the flags into what goes.
+func (o *pruneOptions) selection() (store.PruneOptions, error) {
+	what := store.PruneOptions{Downloads: pruneAge, Derived: pruneAge, KeepDownloads: o.segments, DryRun: o.dryRun, Keep: map[string]bool{}}
+	if o.segments {
+		what.Derived = 0
+	}
+	for _, name := range o.locks {
+		l, err := lock.Load(name, "")
+		if err != nil {
+			return what, err
+		}
+		for _, in := range l.Inputs {
+			what.Keep[in.SHA256] = true
+		}
+		what.Downloads = 0
+	}
+	if o.olderThan != "" {
+		age, err := parseAge(o.olderThan)
+		if err != nil {
+			return what, err
+		}
+		what.Downloads, what.Derived = age, age
+	}
+	return what, nil
+}
+
+// parseAge reads a duration of Go, or a number of days: 90d.
+func parseAge(text string) (time.Duration, error) {
+	age, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		age = time.Duration(n) * 24 * time.Hour //nolint:gosec // 16 bits
+	}
+	if err != nil || age < 0 {
+		return 0, usage(fmt.Sprintf("--older-than: %q is not a time", text), "for example: --older-than 36h, or --older-than 90d")
+	}
+	return age, nil
+}
+
+func cacheVerifyCommand(w *world) *cobra.Command {
+	o := &cacheOptions{}
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Read the whole cache and hold it against its hashes",
+		Long: `Hash every file in the cache again, follow every entry, and look for what killed processes have left.
+What is damaged, leads nowhere or was left behind is removed, and the next build fetches it again; files
+that are not mkbuild's own are named and left alone. Builds may go on meanwhile; only to remove
+something the command waits for them to end.
+
+The exit status is 5 if content was damaged: a disk or a person has changed it.`,
+		Example: `  mkbuild cache verify
+  mkbuild cache verify --json | jq '.damaged | length'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := o.store(w)
+			if err != nil {
+				return err
+			}
+			h, err := s.Verify(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := o.printHealth(w, s.Dir, h); err != nil {
+				return err
+			}
+			if len(h.Damaged) == 0 {
+				return nil
+			}
+			return fail.New(fail.Verification, fmt.Sprintf("verify cache %s: %d of %d files were damaged and have been removed", s.Dir, len(h.Damaged), h.Blobs),
+				"the next build, or mkbuild fetch, gets them again; if it happens again, look at that disk")
+		},
+	}
+	o.addFlags(c)
+	return c
+}
+
+func (o *cacheOptions) printHealth(w *world, dir string, h *store.Health) error {
+	if o.json {
+		return printJSON(w.stdout, struct {
+			Schema string `json:"schema"`
+			Dir    string `json:"dir"`
+			Clean  bool   `json:"clean"`
+			*store.Health
+		}{"mkbuild.cache-verify/v1", dir, h.Clean(), h})
+	}
+	for _, i := range h.Damaged {
+		fmt.Fprintf(w.stdout, "damaged, removed: %s (%s)\n", i.SHA256, itemName(i))
+	}
+	for _, f := range h.Dangling {
+		fmt.Fprintf(w.stdout, "leads nowhere, removed: %s: %s\n", ui.Clean(f.Path), ui.Clean(f.What))
+	}
+	for _, f := range h.Stray {
+		fmt.Fprintf(w.stdout, "left by a killed process, removed: %s\n", ui.Clean(f))
+	}
+	for _, f := range h.Foreign {
+		fmt.Fprintf(w.stdout, "not mkbuild's, left alone: %s\n", ui.Clean(f))
+	}
+	verdict := "clean"
+	if !h.Clean() {
+		verdict = fmt.Sprintf("%d damaged, %d leading nowhere, %d left behind, %d foreign", len(h.Damaged), len(h.Dangling), len(h.Stray), len(h.Foreign))
+	}
+	_, err := fmt.Fprintf(w.stdout, "%s, %s, in %s: %s\n", ui.Plural(h.Blobs, "file"), ui.Bytes(h.Size), ui.Clean(dir), verdict)
+	return err
 }

@@ -196,7 +196,7 @@ func TestOwnFilesAreNotSwept(t *testing.T) {
 func TestNewTemp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f, err := NewTemp(filepath.Join(dir, "out"))
+	f, err := temp(beside(filepath.Join(dir, "out")))
 	must(t, err)
 	io.WriteString(f, "scratch")
 	b := make([]byte, 7)
@@ -221,7 +221,7 @@ func TestNewTemp(t *testing.T) {
 	if _, err := NewTempIn(filepath.Join(dir, "nowhere")); err == nil {
 		t.Error("a folder that is not there")
 	}
-	if _, err := NewTemp(filepath.Join(dir, "nowhere", "out")); err == nil || !strings.Contains(err.Error(), "write ") {
+	if err := Check(filepath.Join(dir, "nowhere", "out")); err == nil || !strings.Contains(err.Error(), "write ") {
 		t.Error(err)
 	}
 }

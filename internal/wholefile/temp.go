@@ -9,17 +9,8 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// NewTemp opens a work file on the file system of the output name. It is gone once it is closed, or its
-// process is.
-func NewTemp(name string) (*File, error) {
-	f, err := temp(beside(name))
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", name, err)
-	}
-	return f, nil
-}
-
-// NewTempIn opens a work file in dir, or in the system's own place if dir is empty.
+// NewTempIn opens a work file in dir, or in the system's own place if dir is empty. It is gone once it is
+// closed, or its process is.
 func NewTempIn(dir string) (*File, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -43,9 +34,9 @@ func Check(name string) error {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return fail.New(fail.Usage, "write "+name+": it is a folder", "name a file: -o "+filepath.Join(name, "image.iso"))
 	}
-	probe, err := NewTemp(name)
+	probe, err := temp(beside(name))
 	if err != nil {
-		return fail.Wrap(fail.Usage, err, "choose a place that you may write to with -o FILE")
+		return fail.Wrap(fail.Usage, fmt.Errorf("write %s: %w", name, err), "choose a place that you may write to with -o FILE")
 	}
 	return probe.Close()
 }

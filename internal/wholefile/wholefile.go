@@ -9,6 +9,7 @@ package wholefile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -169,4 +170,19 @@ func syncDir(dir string) {
 		d.Sync()  //nolint:errcheck,gosec // see above
 		d.Close() //nolint:errcheck,gosec // only read
 	}
+}
+
+// Interruptible returns a writer to w that fails once ctx is done.
+func Interruptible(ctx context.Context, w io.Writer) io.Writer { return interruptible{ctx, w} }
+
+type interruptible struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (i interruptible) Write(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.w.Write(p)
 }
