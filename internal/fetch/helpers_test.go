@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,20 +46,13 @@ func again(c *Client) *Client { return &Client{Store: storeIn(c.Store.Dir), HTTP
 // serve starts a mirror and counts the requests it gets.
 func serve(t *testing.T, h http.HandlerFunc) (url string, count func() int) {
 	t.Helper()
-	var mu sync.Mutex
-	n := 0
+	var n atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		n++
-		mu.Unlock()
+		n.Add(1)
 		h(w, r)
 	}))
 	t.Cleanup(s.Close)
-	return s.URL, func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return n
-	}
+	return s.URL, func() int { return int(n.Load()) }
 }
 
 func static(body string) http.HandlerFunc {

@@ -3,12 +3,10 @@ package fetch
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"mkbuild/internal/fail"
@@ -199,32 +197,6 @@ func TestTrustIndex(t *testing.T) {
 	want(t, trusting, Request{Name: "x", URLs: []string{url}, MD5: md5hex("right")}, "right")
 	if count() != 2 {
 		t.Errorf("%d requests", count())
-	}
-}
-
-func TestTwoClientsShareAStore(t *testing.T) {
-	t.Parallel()
-	body := noise(300_000)
-	url, _ := serve(t, static(body))
-	dir := filepath.Join(t.TempDir(), "cache")
-	var wg sync.WaitGroup
-	for range 4 {
-		c := &Client{Store: storeIn(dir), HTTP: quick}
-		for i := range 6 {
-			wg.Go(func() {
-				// The same content under three addresses: content and entries both collide.
-				b, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{fmt.Sprintf("%s/%d", url, i%3)}, Fresh: i > 2})
-				if err != nil {
-					t.Error(err)
-				} else if data, err := b.ReadAll(); err != nil || string(data) != body {
-					t.Errorf("%d bytes, %v", len(data), err)
-				}
-			})
-		}
-	}
-	wg.Wait()
-	if got := files(t, dir); len(got) != 4 {
-		t.Errorf("one file of content and three entries expected: %v", got)
 	}
 }
 
