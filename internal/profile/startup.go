@@ -75,7 +75,25 @@ var (
 	apart    = regexp.MustCompile("[;&|(){}`]+")
 	keyword  = regexp.MustCompile(`^(if|then|else|elif|while|until|do|!|[A-Za-z_][A-Za-z0-9_]*=.*)$`)
 	redirect = regexp.MustCompile(`[0-9]*(>>|<>|>|<)(&?[0-9-]|\s*[^\s<>]+)`)
+	// printed is quoted text that echo or printf prints; substitution is what the shell runs inside of it.
+	printed      = regexp.MustCompile("\\b(echo|printf)(\\s+-[a-zA-Z]+)*(\\s+(\"[^\"]*\"|'[^']*'))+")
+	substitution = regexp.MustCompile("\\$\\([^()]*\\)|`[^`]*`")
 )
+
+// withoutPrinted takes text out of a line that is only printed, and keeps the commands in it. Text with
+// substitutions inside of substitutions stays.
+func withoutPrinted(line string) string {
+	return printed.ReplaceAllStringFunc(line, func(text string) string {
+		commands := strings.Join(substitution.FindAllString(text, -1), ";")
+		if strings.Count(text, "$(") != strings.Count(commands, "$(") || strings.Count(text, "`") != strings.Count(commands, "`") {
+			return text
+		}
+		return "echo;" + commands
+	})
+}
+
+// countsBy are programs whose -c counts or chooses, and brings no command.
+var countsBy = []string{"grep", "egrep", "fgrep", "zgrep", "wc", "stat", "sort", "uniq", "head", "tail", "cut", "tr", "gzip", "ping"}
 
 // script looks at each command of a script.
 func (j *judge) script(name string, ls []string) {
@@ -83,7 +101,7 @@ func (j *judge) script(name string, ls []string) {
 		if l = strings.TrimSpace(l); strings.HasPrefix(l, "#") {
 			continue
 		}
-		l = strings.NewReplacer(`"`, " ", `'`, " ", `\`, " ").Replace(redirect.ReplaceAllString(l, " "))
+		l = strings.NewReplacer(`"`, " ", `'`, " ", `\`, " ").Replace(redirect.ReplaceAllString(withoutPrinted(l), " "))
 		for _, command := range apart.Split(l, -1) {
 			words := strings.Fields(command)
 			for len(words) > 0 && keyword.MatchString(words[0]) {
@@ -103,7 +121,7 @@ func (j *judge) opens(words []string) string {
 		return ""
 	}
 	program, rest := path.Base(words[0]), words[1:]
-	isCommand := slices.Contains(rest, "-c")
+	isCommand := slices.Contains(rest, "-c") && !slices.Contains(countsBy, program)
 	switch program {
 	case "getty", "agetty", "mingetty", "login", "sulogin", "autologin", "startserialtty":
 		return "the login " + program
