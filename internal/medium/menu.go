@@ -207,6 +207,9 @@ func (d *Doubt) InMenu() string {
 // WaysIn lists what a prod image must not have in its menus: entries that boot something else, what mkbuild
 // cannot follow, and kernel arguments that are neither known to be harmless nor allowed.
 func (m *Medium) WaysIn(allow []string) []Doubt {
+	if m.Files.Get("cde") == nil && m.Files.Get("CDE") == nil {
+		allow = append(slices.Clone(allow), "cde") // there is nothing that it would load
+	}
 	out := slices.Concat(m.Others, m.Doubts)
 	for _, e := range m.Entries {
 		for _, way := range cmdline.WaysIn(cmdline.Without(e.Append, "initrd"), allow) {

@@ -54,6 +54,7 @@ func TestWaysIn(t *testing.T) {
 		"default, a label with more": {"default core rdinit=/bin/sh\n", nil, "isolinux.cfg:5: label core has the kernel argument rdinit=/bin/sh"},
 		"default, other initrd":      {"default core initrd=/boot/modules.gz\n", nil, "isolinux.cfg:2: label core boots"},
 		"label is the kernel":        {"label /boot/vmlinuz\nappend initrd=/boot/modules.gz\n", nil, "isolinux.cfg:5: label /boot/vmlinuz boots"},
+		"extensions on the medium":   {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz cde\n", files{"cde/optional/openssh.tcz": "x"}, "isolinux.cfg:5: label x has the kernel argument cde"},
 		"label alone":                {"label /boot/vmlinuz\n", nil, "isolinux.cfg:5: label /boot/vmlinuz boots /boot/vmlinuz with no initrd"},
 		"one more initrd":            {"label x\nkernel /boot/vmlinuz\ninitrd /boot/core.gz,/boot/modules.gz\n", nil, "isolinux.cfg:5: label x boots"},
 		"arguments on KERNEL":        {"label x\nkernel /boot/vmlinuz rdinit=/bin/sh\ninitrd /boot/core.gz\n", nil, "isolinux.cfg:5: label x has the kernel argument rdinit=/bin/sh"},
@@ -114,14 +115,15 @@ func TestNoWayIn(t *testing.T) {
 		more  string
 		files files
 	}{
-		"nothing more":    {"", nil},
-		"local disk":      {"label hd\nlocalboot 0x80\nlabel c\nkernel chain.c32\nappend hd0\nlabel off\nkernel poweroff.c32\nlabel r\ncom32 reboot.c32\n", nil},
-		"menu":            {"ui menu.c32\nmenu title x\nlabel -\nmenu separator\nmenu begin\nlabel a\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\nappend nozswap\nmenu end\n", nil},
-		"other menus":     {"label m\nkernel menu.c32\nappend more.cfg\n", files{"boot/isolinux/more.cfg": good}},
-		"command line":    {"ontimeout /boot/vmlinuz initrd=/boot/core.gz\nonerror core\n", nil},
-		"grub":            {"", files{"boot/grub/grub.cfg": "insmod all_video\nset timeout=5\nif loadfont x; then set gfxmode=auto; fi\nset root='(hd0,msdos1)'\nmenuentry a {\nlinux ($root)/boot/vmlinuz quiet\ninitrd ($root)/boot/core.gz\n}\nif [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\nmenuentry disk { set root=(hd0); chainloader +1; }\nmenuentry off { halt; }\n"}},
-		"grub, functions": {"", files{"boot/grub/grub.cfg": "set d=/boot\nset k=$d/vmlinuz\nfunction b {\nlinux $k quiet\ninitrd $1\n}\nsubmenu s { menuentry a { b /boot/core.gz; } }\n"}},
-		"systemd-boot":    {"", files{"loader/loader.conf": "timeout 3\n", "loader/entries/core.conf": "title Core\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\noptions quiet\n"}},
+		"nothing more":           {"", nil},
+		"cde, and no folder cde": {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz cde\n", nil},
+		"local disk":             {"label hd\nlocalboot 0x80\nlabel c\nkernel chain.c32\nappend hd0\nlabel off\nkernel poweroff.c32\nlabel r\ncom32 reboot.c32\n", nil},
+		"menu":                   {"ui menu.c32\nmenu title x\nlabel -\nmenu separator\nmenu begin\nlabel a\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\nappend nozswap\nmenu end\n", nil},
+		"other menus":            {"label m\nkernel menu.c32\nappend more.cfg\n", files{"boot/isolinux/more.cfg": good}},
+		"command line":           {"ontimeout /boot/vmlinuz initrd=/boot/core.gz\nonerror core\n", nil},
+		"grub":                   {"", files{"boot/grub/grub.cfg": "insmod all_video\nset timeout=5\nif loadfont x; then set gfxmode=auto; fi\nset root='(hd0,msdos1)'\nmenuentry a {\nlinux ($root)/boot/vmlinuz quiet\ninitrd ($root)/boot/core.gz\n}\nif [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\nmenuentry disk { set root=(hd0); chainloader +1; }\nmenuentry off { halt; }\n"}},
+		"grub, functions":        {"", files{"boot/grub/grub.cfg": "set d=/boot\nset k=$d/vmlinuz\nfunction b {\nlinux $k quiet\ninitrd $1\n}\nsubmenu s { menuentry a { b /boot/core.gz; } }\n"}},
+		"systemd-boot":           {"", files{"loader/loader.conf": "timeout 3\n", "loader/entries/core.conf": "title Core\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\noptions quiet\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
