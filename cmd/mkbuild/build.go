@@ -1,19 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
@@ -34,6 +38,7 @@ type buildOptions struct {
 	timings                bool
 	epoch                  string
 	lockFlags
+	reads hostfile.Reads // what the command reads
 	// wrap, when set, listens to what the build reports.
 	wrap func(ui.Sink) ui.Sink
 }
@@ -70,8 +75,9 @@ func (o *buildOptions) addFetchFlags(c *cobra.Command) {
 }
 
 // plan reads the configuration and puts the flags over it.
-func (o *buildOptions) plan(flags *pflag.FlagSet) (*inputs.Plan, error) {
-	c, err := o.load()
+func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
+	flags := cmd.Flags()
+	c, err := o.load(cmd.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +112,14 @@ func (o *buildOptions) plan(flags *pflag.FlagSet) (*inputs.Plan, error) {
 	return p, inputs.CheckHost(&p.Config)
 }
 
-func (o *buildOptions) load() (config.Config, error) {
+// load reads the configuration, which may be a pipe.
+func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 	name := o.config
 	if name == "" {
 		name = defaultConfig
 	}
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	o.reads.Add("the configuration", name)
+	text, err := hostfile.ReadPiped(ctx, name, hostfile.MaxText)
 	switch {
 	case err == nil:
 		c, err := config.Parse(name, text)
@@ -122,7 +130,7 @@ func (o *buildOptions) load() (config.Config, error) {
 	case o.config == "" && errors.Is(err, fs.ErrNotExist):
 		return config.Default(), nil
 	}
-	return config.Config{}, usage("read config: "+err.Error(), "mkbuild init writes a mkbuild.yaml")
+	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: cmp.Or(fail.HintOf(err), "mkbuild init writes a mkbuild.yaml"), Err: err}
 }
 
 // withSink runs do with what shows progress, whose output ends before the command's own does.
@@ -148,12 +156,15 @@ func collectLess(getenv func(string) string) {
 	}
 }
 
-// build stages the plan and hands the result to write.
-func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, write func(*remaster.Builder, *remaster.Staged) error) error {
+// build stages the plan and hands the result to write, which writes to places.
+func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, places []hostfile.Place, write func(*remaster.Builder, *remaster.Staged) error) error {
 	collectLess(w.getenv)
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
 		b, err := o.builder(w, plan, sink)
 		if err != nil {
+			return err
+		}
+		if err := o.allow(ctx, w, plan, b.Inputs.Lock, places); err != nil {
 			return err
 		}
 		timings := ui.NewTimings()
@@ -177,6 +188,20 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, w
 	})
 }
 
+// allow refuses places that cannot be written, or that are what the command reads.
+func (o *buildOptions) allow(ctx context.Context, w *world, plan *inputs.Plan, l *lock.Lock, places []hostfile.Place) error {
+	plan.Reads(&o.reads, l)
+	cache, err := cacheDir(w, o.cacheDir)
+	if err != nil {
+		return err
+	}
+	o.reads.Add("the cache", cache)
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		o.reads.Add("what "+name+" names", w.getenv(name))
+	}
+	return o.reads.Allow(ctx, places...)
+}
+
 // builder is what images are built with.
 func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*remaster.Builder, error) {
 	b, err := o.unlocked(w, plan, sink)
@@ -196,12 +221,20 @@ func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*rem
 		return nil, err
 	}
 	b := &remaster.Builder{
-		Inputs: in, Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: w.getenv}, Client: w.client, Version: versionText(),
+		Inputs: in, Secrets: config.Sources{ReadFile: readSecret, Getenv: w.getenv}, Client: w.client, Version: versionText(),
 	}
 	home, _ := os.UserHomeDir() // without one there are no keys
+	if plan.Config.HasSSH() && home != "" {
+		o.reads.Add("the folder of your keys", filepath.Join(home, ".ssh"))
+	}
 	b.Keys, err = inputs.AuthorizedKeys(&plan.Config, home, sink)
 	return b, err
 }
+
+// maxSecret bounds what {file: …} names in the configuration, in bytes.
+const maxSecret = 64 << 10
+
+func readSecret(name string) ([]byte, error) { return hostfile.Read(name, maxSecret) }
 
 // sourceDate returns the time that the user gave, if any
 // (https://reproducible-builds.org/specs/source-date-epoch/).

@@ -7,7 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/customize"
-	"mkbuild/internal/remaster"
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/wholefile"
 )
 
@@ -16,6 +17,7 @@ type customOptions struct {
 	request customize.Request
 	output  string
 	reset   bool
+	reads   hostfile.Reads
 }
 
 func customizeCommand(w *world) *cobra.Command {
@@ -43,7 +45,7 @@ stdout is the path of OUT and nothing else.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runCustomize(cmd.Context(), w, o, args[0]) },
 	}
 	f := c.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "output `file`, or folder for a PXE folder")
+	f.StringVarP(&o.output, "output", "o", "", "output `file`, - for stdout, or folder for a PXE folder")
 	f.StringVar(&o.request.Append, "append", "", "kernel `arguments` to add to every boot label")
 	f.StringArrayVar(&o.request.Settings, "client-setting", nil, "setting of mk-client, `KEY=VALUE`, as below client.settings in mkbuild.yaml; may be repeated")
 	f.StringVar(&o.request.SettingsFile, "client-config", "", "`file` of settings of mk-client, as below client.settings in mkbuild.yaml or as JSON")
@@ -54,26 +56,31 @@ stdout is the path of OUT and nothing else.`,
 }
 
 func runCustomize(ctx context.Context, w *world, o *customOptions, image string) error {
-	custom, err := o.request.Read()
+	custom, err := o.request.Read(ctx)
 	if err != nil {
 		return err
 	}
 	if custom.IsZero() != o.reset {
 		return usage("customize "+image+": name what to change, or --reset alone", "for example: mkbuild customize "+image+" -o OUT --append 'console=ttyS0'")
 	}
-	if err := checkCustomOutput(image, o.output); err != nil {
+	out := wholefile.Output{Name: o.output}
+	form := medium.ISO // for an initrd, too: a manifest next to it would be in nobody's way
+	if info, err := os.Stat(image); err == nil && info.IsDir() {
+		form = medium.PXE
+	}
+	if form == medium.PXE && o.output == toStdout {
+		return usage("-o -: a PXE folder cannot go to stdout", "name a folder with -o DIR")
+	}
+	if out.Stream, err = w.stream(o.output); err != nil {
 		return err
 	}
-	if err := customize.Run(ctx, image, o.output, custom); err != nil {
+	o.request.Reads(&o.reads)
+	o.reads.Add("the image itself", image)
+	if err := o.reads.Allow(ctx, form.Places(out)...); err != nil {
+		return err
+	}
+	if err := customize.Run(ctx, image, out, custom); err != nil {
 		return err
 	}
 	return printPath(w, o.output)
-}
-
-// checkCustomOutput refuses a place that cannot be written.
-func checkCustomOutput(image, out string) error {
-	if info, err := os.Stat(image); err == nil && info.IsDir() && out != "" {
-		return remaster.Output{Form: remaster.FormPXE, Path: out}.Check()
-	}
-	return wholefile.Check(out)
 }

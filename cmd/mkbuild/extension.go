@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/extension"
 	"mkbuild/internal/extension/lint"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/wholefile"
 )
 
@@ -41,7 +39,14 @@ func extensionNewCommand(w *world) *cobra.Command {
 extension can hold, each with the rules for it. stdout is DIR.`,
 		Example: `  mkbuild extension new site`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var reads hostfile.Reads // none
+			if err := reads.Allow(cmd.Context(), hostfile.Tree(args[0], "mkbuild extension new DIR", nil)); err != nil {
+				return err
+			}
+			if err := hostfile.MakeTree(args[0]); err != nil {
+				return err
+			}
 			if err := extension.WriteExample(args[0]); err != nil {
 				return err
 			}
@@ -52,6 +57,7 @@ extension can hold, each with the rules for it. stdout is DIR.`,
 
 type packOptions struct {
 	lintOptions
+	reads  hostfile.Reads
 	output string
 	noLint bool
 }
@@ -71,7 +77,7 @@ server hands out the old one meanwhile.`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runExtensionPack(cmd.Context(), w, o, args[0]) },
 	}
-	c.Flags().StringVarP(&o.output, "output", "o", "mk-extension.zip", "`file` to write")
+	c.Flags().StringVarP(&o.output, "output", "o", "mk-extension.zip", "`file` to write, - for stdout")
 	c.Flags().BoolVar(&o.noLint, "no-lint", false, "do not check it first")
 	o.addFlags(c)
 	return c
@@ -82,11 +88,16 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	if err != nil {
 		return extension.Named(err, "name the directory that holds bin, lib and facts.d")
 	}
-	if err := wholefile.Check(o.output); err != nil {
+	out := wholefile.Output{Name: o.output}
+	if out.Stream, err = w.stream(o.output); err != nil {
 		return err
 	}
-	if inside(o.output, dir) {
-		return usage(fmt.Sprintf("write %s: it lies in %s, and would be packed the next time", o.output, dir), "choose another place with -o FILE")
+	if out.Stream == nil {
+		o.reads.Add("the extension", dir)
+		o.reads.Add("what --image names", o.image)
+		if err := o.reads.Allow(ctx, hostfile.File(o.output, "-o FILE")); err != nil {
+			return err
+		}
 	}
 	if !o.noLint {
 		if err := o.checkBeforePack(ctx, w, src); err != nil {
@@ -97,7 +108,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	if err != nil {
 		return extension.Named(err, "`mkbuild extension lint "+dir+"` says how to fix it")
 	}
-	err = wholefile.Write(o.output, func(f io.Writer) error {
+	err = out.Write(func(f io.Writer) error {
 		_, err := f.Write(b)
 		return err
 	})
@@ -119,17 +130,4 @@ func (o *packOptions) checkBeforePack(ctx context.Context, w *world, src *extens
 		return usage(fmt.Sprintf("pack %s: %s", src.Name, lint.CountText(found)), "fix the errors, or pack it as it is with --no-lint")
 	}
 	return nil
-}
-
-// inside reports whether a file will lie in dir, through links too.
-func inside(name, dir string) bool {
-	parent, err1 := filepath.EvalSymlinks(filepath.Dir(name))
-	real, err2 := filepath.EvalSymlinks(dir)
-	if err1 != nil || err2 != nil {
-		return false // reported where it is used
-	}
-	parent, err1 = filepath.Abs(parent)
-	real, err2 = filepath.Abs(real)
-	rel, err := filepath.Rel(real, parent)
-	return errors.Join(err1, err2, err) == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }

@@ -20,6 +20,7 @@ import (
 	"mkbuild/internal/mkclient/clientlog"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/razor"
+	"mkbuild/internal/wholefile"
 )
 
 func extensionRunCommand(w *world) *cobra.Command {
@@ -52,11 +53,11 @@ Programs of the extension run here, as you. stdout is the facts.`,
 }
 
 func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Duration, asJSON bool) error {
-	tmp, err := os.MkdirTemp("", "mkbuild-extension-")
+	tmp, release, err := wholefile.TempFolder()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // best effort
+	defer release()
 	dir := filepath.Join(tmp, "extension")
 	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // as the client makes it
 		return err

@@ -3,26 +3,10 @@ package main
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"mkbuild/e2e/testkit"
 )
-
-func TestInside(t *testing.T) {
-	dir := t.TempDir()
-	testkit.Must(t, os.MkdirAll(filepath.Join(dir, "site/bin"), 0o755))
-	testkit.Must(t, os.Symlink("site/bin", filepath.Join(dir, "link")))
-	for name, want := range map[string]bool{
-		"site/x.zip": true, "site/bin/x.zip": true, "link/x.zip": true, "site/../x.zip": false, "x.zip": false, "site-x.zip": false,
-	} {
-		if got := inside(dir+"/"+name, filepath.Join(dir, "site")); got != want {
-			t.Errorf("%s: %t", name, got)
-		}
-	}
-}
 
 // TestRulesAreInTheHelp: the help text comes from the code.
 func TestRulesAreInTheHelp(t *testing.T) {

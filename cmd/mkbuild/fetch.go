@@ -30,12 +30,12 @@ stdout stays empty.`,
 }
 
 func runFetch(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command) error {
-	plan, err := o.plan(cmd.Flags())
+	plan, err := o.plan(cmd)
 	if err != nil {
 		return err
 	}
 	return o.withInputs(w, func(in inputs.Options) error {
-		r, err := o.resolve(ctx, in, plan)
+		r, err := o.resolve(ctx, w, in, plan)
 		if err != nil {
 			return err
 		}

@@ -1,13 +1,15 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
+	"context"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/wholefile"
 )
 
 func initCommand(w *world) *cobra.Command {
@@ -18,32 +20,33 @@ func initCommand(w *world) *cobra.Command {
 An existing file is left alone.`,
 		Example: `  mkbuild init`,
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			name := defaultConfig
 			if len(args) > 0 {
 				name = args[0]
 			}
-			return runInit(w, name)
+			return runInit(cmd.Context(), w, name)
 		},
 	}
 }
 
-func runInit(w *world, name string) error {
-	if name == "-" {
+func runInit(ctx context.Context, w *world, name string) error {
+	if name == toStdout {
 		_, err := w.stdout.Write(config.Template)
 		return err
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a config file to share
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Stat(name); err == nil {
 		return usage("write "+name+": it exists already", "edit it, or name another file: mkbuild init other.yaml")
 	}
+	var reads hostfile.Reads // none
+	if err := reads.Allow(ctx, hostfile.File(name, "mkbuild init FILE")); err != nil {
+		return err
+	}
+	err := wholefile.Write(name, func(f io.Writer) error {
+		_, err := f.Write(config.Template)
+		return err
+	})
 	if err != nil {
-		return usage("write "+name+": "+err.Error(), "name a file in a folder that exists and that you may write to: mkbuild init FILE")
-	}
-	if _, err := f.Write(config.Template); err != nil {
-		return errors.Join(err, f.Close(), os.Remove(name))
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	return printPath(w, name)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/store"
@@ -67,9 +68,13 @@ func cacheDir(w *world, flag string) (string, error) {
 	return filepath.Join(dir, "mkbuild"), nil
 }
 
-// resolve fetches everything that the lock has, or that the configuration selects without one.
-func (o *buildOptions) resolve(ctx context.Context, in inputs.Options, plan *inputs.Plan) (*inputs.Resolved, error) {
+// resolve fetches everything that the lock has, or that the configuration selects without one. The
+// command will write to places.
+func (o *buildOptions) resolve(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, places ...hostfile.Place) (*inputs.Resolved, error) {
 	l, err := o.loadLock()
+	if err == nil {
+		err = o.allow(ctx, w, plan, l, places)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +112,7 @@ func (o *buildOptions) lockName() string {
 
 // loadLock reads the lock to build from. A missing one is an error only if one is demanded.
 func (o *buildOptions) loadLock() (*lock.Lock, error) {
+	o.reads.Add("the lock", o.lockName())
 	l, err := lock.Load(o.lockName(), o.lockCommand())
 	if errors.Is(err, lock.ErrMissing) && !o.locked && o.lockfile == "" {
 		return nil, nil //nolint:nilnil // no lock is a normal answer

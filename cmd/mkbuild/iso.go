@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/sbom"
 )
 
 // isoOptions are those of a build, and the forms that it writes.
@@ -36,13 +39,15 @@ those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read when it exists;
   tar    what the image adds to Tiny Core, as mkbuild overlay writes it
 
 With one form, -o names it. With several, -o names the ISO, and the others are called after it:
--o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, also where no ISO is among the forms.
+-o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, also where no ISO is among the forms. -o -
+writes one form, iso, razor or tar, to stdout, and nothing else there.
 
 An ISO has its manifest beside it, OUTPUT.manifest.json; a PXE folder has it inside.
 
 stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
 Each form appears whole or not at all. A PXE folder that is there is replaced as a whole; one that
-holds other files is left alone, and the build fails.
+holds other files is left alone, and the build fails. A link is followed. Devices, pipes and what the
+build itself reads are refused before anything is fetched. The umask decides who may read the result.
 
 ` + "`mkbuild build`" + ` is the same command.`,
 		Example: `  mkbuild iso --release 4.5.2
@@ -51,22 +56,22 @@ holds other files is left alone, and the build fails.
   mkbuild build --format iso,pxe,razor -o nightly.iso
   mkbuild build --format pxe -o /srv/tftp/microkernel`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd.Flags()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
 	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
-	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
+	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
 }
 
-func runISO(ctx context.Context, w *world, o *isoOptions, flags *pflag.FlagSet) error {
-	plan, err := o.plan(flags)
+func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) error {
+	plan, err := o.plan(cmd)
 	if err != nil {
 		return err
 	}
-	given := flags.Changed("output") || o.output != ""
+	given := cmd.Flags().Changed("output") || o.output != ""
 	if !given {
 		o.output = plan.Config.ISOName()
 	}
@@ -77,7 +82,37 @@ func runISO(ctx context.Context, w *world, o *isoOptions, flags *pflag.FlagSet) 
 	if o.bill != "" && o.bill != "spdx" {
 		return usage(fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx")
 	}
-	return o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
+	if outputs[0].Stream, err = o.stream(w, outputs); err != nil {
+		return err
+	}
+	return o.writeForms(ctx, w, plan, outputs)
+}
+
+// stream is where the one form goes that -o - sends to stdout, or nil.
+func (o *isoOptions) stream(w *world, outputs []remaster.Output) (io.Writer, error) {
+	switch {
+	case o.output != toStdout:
+		return nil, nil
+	case len(outputs) > 1:
+		return nil, usage("-o -: stdout takes one form", "name one: --format iso, razor or tar")
+	case outputs[0].Form == remaster.FormPXE:
+		return nil, usage("-o -: a PXE folder cannot go to stdout", "name a folder with -o DIR, or another form: --format iso, razor or tar")
+	case o.bill != "":
+		return nil, usage("--sbom: there is no file next to stdout", "leave --sbom out, or name a file with -o FILE")
+	}
+	return w.stream(o.output)
+}
+
+// writeForms builds an image and writes it.
+func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan, outputs []remaster.Output) error {
+	var places []hostfile.Place
+	for _, out := range outputs {
+		places = append(places, out.Places()...)
+	}
+	if o.bill != "" {
+		places = append(places, hostfile.File(sbom.FileName(outputs[0].Path), "-o FILE"))
+	}
+	return o.build(ctx, w, plan, places, func(b *remaster.Builder, s *remaster.Staged) error {
 		if err := b.Write(ctx, s, outputs); err != nil {
 			return err
 		}

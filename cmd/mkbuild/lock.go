@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/ui"
-	"mkbuild/internal/wholefile"
 )
 
 // everything is what --update stands for without a name.
@@ -73,18 +73,18 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 	if o.check && len(o.update) > 0 {
 		return usage("--check and --update exclude each other", "look first with --check, then accept with --update=NAME")
 	}
-	plan, err := o.plan(cmd.Flags())
-	if err != nil {
-		return err
-	}
-	old, err := o.oldLock()
+	plan, err := o.plan(cmd)
 	if err != nil {
 		return err
 	}
 	if !o.check {
-		if err := wholefile.Check(o.lockName()); err != nil {
+		if err := o.allow(ctx, w, plan, nil, []hostfile.Place{hostfile.File(o.lockName(), "--lockfile FILE")}); err != nil {
 			return err
 		}
+	}
+	old, err := o.oldLock()
+	if err != nil {
+		return err
 	}
 	return o.withInputs(w, func(in inputs.Options) error {
 		if o.check {

@@ -22,6 +22,7 @@ import (
 type world struct {
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one, and takes more than lines
+	onScreen       bool // stdout is a terminal
 	getenv         func(string) string
 	client         func(arch string) ([]byte, error) // the mk-client that images get
 	transfers      fetch.Options                     // limits and network of the builder; zero is the real one
@@ -29,15 +30,25 @@ type world struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped()
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
-	w := &world{stdout: os.Stdout, stderr: os.Stderr, terminal: terminal && os.Getenv("TERM") != "dumb", getenv: os.Getenv, client: clientbin.Program}
+	w := &world{stdout: os.Stdout, stderr: os.Stderr, terminal: terminal && os.Getenv("TERM") != "dumb", onScreen: term.IsTerminal(int(os.Stdout.Fd())), getenv: os.Getenv, client: clientbin.Program}
 	if ui.WantsColor(os.Getenv, terminal) {
 		w.stderr = ui.NewColor(os.Stderr)
 	}
 	code := run(ctx, w, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// untilStopped returns a context that ends when somebody stops mkbuild. A terminal that is closed stops it
+// as well, unless it was started to outlive that: nohup(1) ignores the signal.
+func untilStopped() (context.Context, context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(context.Background(), signals...)
 }
 
 // run is main for tests: it returns the exit code.

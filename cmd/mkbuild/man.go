@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/wholefile"
 )
 
@@ -26,21 +27,38 @@ else of the commit that mkbuild was built from. stdout is the path of each page.
 		Example: `  mkbuild man man1
   man man1/mkbuild-iso.1`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runMan(w, o, cmd.Root(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runMan(cmd.Context(), w, o, cmd.Root(), args[0]) },
 	}
 	c.Flags().StringVar(&o.epoch, "source-date-epoch", "", "date of the pages, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the commit's)")
 	return c
 }
 
-func runMan(w *world, o *buildOptions, root *cobra.Command, dir string) error {
+func runMan(ctx context.Context, w *world, o *buildOptions, root *cobra.Command, dir string) error {
 	date, err := o.manDate(w)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // manual pages are for everybody
+	var reads hostfile.Reads // none
+	if err := reads.Allow(ctx, hostfile.Tree(dir, "mkbuild man DIR", nil)); err != nil {
+		return err
+	}
+	if err := hostfile.MakeTree(dir); err != nil {
 		return usage(err.Error(), "name a folder that you may write to: mkbuild man DIR")
 	}
-	return writeMan(w, root, date, dir)
+	pages := withPages(root)
+	var places []hostfile.Place
+	for _, c := range pages {
+		places = append(places, hostfile.File(manPath(dir, c), "mkbuild man DIR"))
+	}
+	if err := reads.Allow(ctx, places...); err != nil {
+		return err
+	}
+	for _, c := range pages {
+		if err := writeMan(w, c, date, manPath(dir, c)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *buildOptions) manDate(w *world) (time.Time, error) {
@@ -57,22 +75,29 @@ func (o *buildOptions) manDate(w *world) (time.Time, error) {
 	return time.Time{}, usage("date the manual pages: this mkbuild does not know its commit", "give a date: --source-date-epoch 1700000000")
 }
 
-// writeMan writes the page of c and of the commands below it.
-func writeMan(w *world, c *cobra.Command, date time.Time, dir string) error {
-	name := filepath.Join(dir, manName(c)+".1")
+// withPages returns c and the commands below it that have a page.
+func withPages(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, sub := range c.Commands() {
+		if hasPage(sub) {
+			all = append(all, withPages(sub)...)
+		}
+	}
+	return all
+}
+
+func manPath(dir string, c *cobra.Command) string { return filepath.Join(dir, manName(c)+".1") }
+
+// writeMan writes the page of a command.
+func writeMan(w *world, c *cobra.Command, date time.Time, name string) error {
 	err := wholefile.Write(name, func(f io.Writer) error {
 		_, err := io.WriteString(f, manPage(c, date))
 		return err
 	})
-	if err == nil {
-		err = printPath(w, name)
+	if err != nil {
+		return err
 	}
-	for _, sub := range c.Commands() {
-		if err == nil && hasPage(sub) {
-			err = writeMan(w, sub, date, dir)
-		}
-	}
-	return err
+	return printPath(w, name)
 }
 
 func manName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }

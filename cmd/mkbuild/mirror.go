@@ -36,15 +36,12 @@ stdout is DIR.`,
 }
 
 func runMirror(ctx context.Context, w *world, o *buildOptions, cmd *cobra.Command, dir string) error {
-	plan, err := o.plan(cmd.Flags())
+	plan, err := o.plan(cmd)
 	if err != nil {
 		return err
 	}
-	if err := inputs.CheckMirror(dir); err != nil {
-		return err
-	}
 	return o.withInputs(w, func(in inputs.Options) error {
-		r, err := o.resolve(ctx, in, plan)
+		r, err := o.resolve(ctx, w, in, plan, inputs.MirrorPlace(dir))
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,26 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// printPath prints the name of what a command has made, with slashes.
+// toStdout is the name of an output that stands for stdout.
+const toStdout = "-"
+
+// stream returns stdout for an output of that name, else nil. A terminal is refused: an image there helps
+// nobody.
+func (w *world) stream(name string) (io.Writer, error) {
+	if name == toStdout && w.onScreen {
+		return nil, usage("write to stdout: it is a terminal", "redirect it with > FILE, or name a file with -o FILE")
+	}
+	if name == toStdout {
+		return w.stdout, nil
+	}
+	return nil, nil
+}
+
+// printPath prints the name of what a command has made, with slashes. What went to stdout has none.
 func printPath(w *world, name string) error {
+	if name == toStdout {
+		return nil
+	}
 	_, err := fmt.Fprintln(w.stdout, filepath.ToSlash(name))
 	return err
 }

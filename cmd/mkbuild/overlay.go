@@ -11,9 +11,9 @@ func overlayCommand(w *world) *cobra.Command {
 modes and devices: the snapshot of the manual procedure, without the virtual machine.`,
 		Example: `  mkbuild overlay -o overlay.tar.gz`,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd.Flags()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}
 	o.addFlags(c)
-	c.Flags().StringVarP(&o.output, "output", "o", "overlay.tar.gz", "output `file`")
+	c.Flags().StringVarP(&o.output, "output", "o", "overlay.tar.gz", "output `file`, - for stdout")
 	return c
 }

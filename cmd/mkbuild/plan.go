@@ -58,14 +58,14 @@ func runPlan(ctx context.Context, w *world, o *planOptions, cmd *cobra.Command) 
 			return &fail.Error{Class: fail.Usage, What: "--max-size", Hint: "for example: --max-size iso=64M,initrd=48M", Err: err}
 		}
 	}
-	plan, err := o.plan(cmd.Flags())
+	plan, err := o.plan(cmd)
 	if err != nil {
 		return err
 	}
 	said := &inspect.Warnings{}
 	o.wrap = func(next ui.Sink) ui.Sink { said.Next = next; return said }
 	var r *inspect.Report
-	err = o.build(ctx, w, plan, func(b *remaster.Builder, s *remaster.Staged) error {
+	err = o.build(ctx, w, plan, nil, func(b *remaster.Builder, s *remaster.Staged) error {
 		p, err := b.Preview(ctx, s)
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 
 	"mkbuild/internal/extension"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/razor"
 	"mkbuild/internal/razor/page"
@@ -73,7 +74,7 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 	if err != nil {
 		return serveError(err)
 	}
-	token, err := o.token()
+	token, err := o.token(ctx)
 	if err != nil {
 		return serveError(err)
 	}
@@ -98,11 +99,11 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 }
 
 // token is what allows changes: a random one, or that of the user's file.
-func (o *serveOptions) token() (string, error) {
+func (o *serveOptions) token(ctx context.Context) (string, error) {
 	if o.tokenFile == "" {
 		return page.NewToken(), nil
 	}
-	b, err := os.ReadFile(o.tokenFile)
+	b, err := hostfile.ReadPiped(ctx, o.tokenFile, maxSecret)
 	return strings.TrimSpace(string(b)), err
 }
 
@@ -145,6 +146,13 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 		return fail.New(fail.Usage, "--image, or --kernel together with --initrd", "name the ISO, or both files")
 	}
 	if o.kernel != "" {
+		for _, name := range []string{o.kernel, o.initrd} {
+			f, _, err := hostfile.Open(name)
+			if err != nil {
+				return err
+			}
+			f.Close() //nolint:errcheck,gosec // only looked at
+		}
 		opts.Kernel, opts.Initrd = razor.FileBoot(o.kernel), razor.FileBoot(o.initrd)
 	}
 	if o.image == "" {

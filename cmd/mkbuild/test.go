@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/boottest"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/qemu"
 )
 
@@ -73,6 +74,13 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 	opts, err := o.options(w, image)
 	if err != nil {
 		return err
+	}
+	if opts.Log != "" {
+		var reads hostfile.Reads
+		reads.Add("the image itself", image)
+		if err := reads.Allow(ctx, hostfile.File(opts.Log, "--log FILE")); err != nil {
+			return err
+		}
 	}
 	for _, e := range o.expect {
 		re, err := regexp.Compile(e)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
 )
 
 type verifyOptions struct {
@@ -81,15 +81,15 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	if m.Manifest == nil {
 		return fmt.Errorf("rebuild %s: %w", m.Name, inspect.ErrNoManifest)
 	}
-	plan, err := o.planOf(m.Manifest)
+	plan, err := o.planOf(ctx, m.Manifest)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "mkbuild-rebuild-")
+	dir, release, err := wholefile.TempFolder()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // best effort
+	defer release()
 	if m.Manifest.Customization != nil {
 		if m, err = asBuilt(ctx, m.Name, filepath.Join(dir, "built.iso")); err != nil {
 			return err
@@ -117,7 +117,7 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 
 // asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.
 func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
-	if err := customize.Run(ctx, image, out, customize.Changes{}); err != nil {
+	if err := customize.Run(ctx, image, wholefile.Output{Name: out}, customize.Changes{}); err != nil {
 		return nil, err
 	}
 	return openImage(out)
@@ -125,8 +125,8 @@ func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
 
 // planOf is the plan that the manifest is of. What it does not say (mirrors, secrets, the user's own
 // files) comes from the configuration and the flags.
-func (o *verifyOptions) planOf(m *manifest.Manifest) (*inputs.Plan, error) {
-	own, err := o.load()
+func (o *verifyOptions) planOf(ctx context.Context, m *manifest.Manifest) (*inputs.Plan, error) {
+	own, err := o.load(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"mkbuild/internal/qemu"
+	"mkbuild/internal/wholefile"
 )
 
 // Marker is what an image's own script prints when it has booted.
@@ -100,7 +101,10 @@ func (o *Options) keepLog(log string, err error) error {
 	if name == "" {
 		name = strings.TrimRight(o.Image, `/\`) + ".console.log"
 	}
-	werr := os.WriteFile(name, []byte(log), 0o644) //nolint:gosec // a log for everybody to read
+	werr := wholefile.Write(name, func(w io.Writer) error {
+		_, err := io.WriteString(w, log)
+		return err
+	})
 	if werr != nil && o.Log == "" {
 		name, werr = temporaryLog(log)
 	}

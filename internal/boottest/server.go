@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +13,7 @@ import (
 	"mkbuild/internal/medium"
 	"mkbuild/internal/qemu"
 	"mkbuild/internal/razor"
+	"mkbuild/internal/wholefile"
 )
 
 // guestAddress is this machine's loopback as QEMU's guests see it.
@@ -45,6 +46,7 @@ func serve(ctx context.Context, withRazor bool) (*server, error) {
 	s.cleanup = append(s.cleanup, s.http.Close)
 	if withRazor {
 		if err := s.addRazor(); err != nil {
+			s.close()
 			return nil, errors.Join(err, l.Close())
 		}
 	}
@@ -54,10 +56,11 @@ func serve(ctx context.Context, withRazor bool) (*server, error) {
 
 // addRazor adds the check-in server, with a database that lives as long as the test.
 func (s *server) addRazor() error {
-	dir, err := os.MkdirTemp("", "mkbuild-razor-")
+	dir, release, err := wholefile.TempFolder()
 	if err != nil {
 		return err
 	}
+	s.cleanup = append(s.cleanup, func() error { release(); return nil })
 	r, err := razor.New(razor.Options{
 		Config: razor.DefaultConfig(), DataDir: dir,
 		CheckedIn: func(node string, facts map[string]any) {
@@ -68,15 +71,15 @@ func (s *server) addRazor() error {
 		},
 	})
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
+		return err
 	}
-	s.cleanup = append(s.cleanup, r.Close, func() error { return os.RemoveAll(dir) })
+	s.cleanup = append(s.cleanup, r.Close)
 	s.mux.Handle("/svc/", r.Handler(nil))
 	return nil
 }
 
 func (s *server) close() {
-	for _, f := range s.cleanup {
+	for _, f := range slices.Backward(s.cleanup) {
 		f() //nolint:errcheck,gosec // nothing is kept of it
 	}
 }

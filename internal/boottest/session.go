@@ -18,6 +18,7 @@ import (
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
+	"mkbuild/internal/wholefile"
 )
 
 // scriptName is the iPXE script of a folder for PXE, and of the server.
@@ -196,12 +197,12 @@ func (s *session) fromCD(ctx context.Context, args string) error {
 	if args == "" {
 		return nil
 	}
-	f, err := os.CreateTemp("", "mkbuild-boot-*.iso")
+	f, err := wholefile.NewNamedTemp() // open, and so locked, as long as QEMU reads it
 	if err != nil {
 		return err
 	}
-	s.cleanup = append(s.cleanup, func() { os.Remove(f.Name()) }) //nolint:errcheck,gosec // best effort
-	err = errors.Join(s.medium.WriteForOneBoot(ctx, f, args), f.Close())
+	s.cleanup = append(s.cleanup, func() { f.Close() }) //nolint:errcheck,gosec // best effort
+	err = s.medium.WriteForOneBoot(ctx, f, args)
 	if errors.Is(err, medium.ErrNoMenu) {
 		s.note("%s has no isolinux.cfg: it boots as it is, without %s", image, args)
 		return nil

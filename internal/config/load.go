@@ -97,44 +97,53 @@ func ParseSettings(name string, text []byte) (map[string]string, error) {
 	return out, nil
 }
 
-// eachPath replaces every path of the configuration, but those of authorized keys, by what fn
-// makes of it. isURL says that it may be a URL instead.
-func (c *Config) eachPath(fn func(p string, isURL bool) string) {
-	put := func(p *string, isURL bool) {
+// EachFile calls fn with every path of the configuration and its key, but those of authorized keys. isURL
+// says that it may be a URL instead.
+func (c *Config) EachFile(fn func(key, path string, isURL bool)) {
+	c.eachPath(func(key, p string, isURL bool) string {
+		fn(key, p, isURL)
+		return p
+	})
+}
+
+// eachPath replaces the paths of [Config.EachFile] by what fn makes of them.
+func (c *Config) eachPath(fn func(key, p string, isURL bool) string) {
+	put := func(key string, p *string, isURL bool) {
 		if *p != "" {
-			*p = fn(*p, isURL)
+			*p = fn(key, *p, isURL)
 		}
 	}
-	lists := []URLs{c.Mirrors, c.Gems.Source}
+	urls := func(key string, list URLs) {
+		for i := range list {
+			put(key, &list[i], true)
+		}
+	}
+	urls("mirrors", c.Mirrors)
+	urls("gems.source", c.Gems.Source)
 	if c.RubyGems != nil {
-		lists = append(lists, c.RubyGems.URL)
+		urls("rubygems.url", c.RubyGems.URL)
 	}
 	if c.MCollective != nil {
-		lists = append(lists, c.MCollective.URL)
-		for _, v := range c.MCollective.Server {
+		urls("mcollective.url", c.MCollective.URL)
+		for name, v := range c.MCollective.Server {
 			if v != nil {
-				put(&v.file, false)
+				put("mcollective.server."+name, &v.file, false)
 			}
 		}
 	}
 	for _, g := range c.Gems.Install {
-		lists = append(lists, g.URL)
-	}
-	for _, l := range lists {
-		for i := range l {
-			put(&l[i], true)
-		}
+		urls("gems.install", g.URL)
 	}
 	for i := range c.Overlay {
-		put(&c.Overlay[i].Source, false)
+		put("overlay", &c.Overlay[i].Source, false)
 	}
-	put(&c.Client.CA, false)
+	put("client.ca", &c.Client.CA, false)
 }
 
 // relocate makes the paths of a config file absolute: they are relative to its folder.
 func (c *Config) relocate(dir string) {
 	c.OpenSSH.dir = dir
-	c.eachPath(func(p string, isURL bool) string {
+	c.eachPath(func(_, p string, isURL bool) string {
 		if isURL && strings.Contains(p, "://") {
 			return p
 		}
@@ -159,7 +168,7 @@ func (c *Config) ExpandHome(home string) {
 		}
 		return p
 	}
-	c.eachPath(func(p string, _ bool) string { return expand(p) })
+	c.eachPath(func(_, p string, _ bool) string { return expand(p) })
 	for i, k := range c.OpenSSH.AuthorizedKeys {
 		c.OpenSSH.AuthorizedKeys[i] = expand(k) // no key begins so
 	}

@@ -11,9 +11,10 @@ package customize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"regexp"
 	"strings"
 
@@ -30,15 +31,15 @@ import (
 )
 
 // Run writes a copy of the image in with the changes of c to out, in the form that the image has.
-func Run(ctx context.Context, in, out string, c Changes) (err error) {
+func Run(ctx context.Context, in string, out wholefile.Output, c Changes) (err error) {
 	defer fail.Recover(in, &err)
 	if err := config.CheckArguments("kernel arguments", c.Append); err != nil {
 		return err
 	}
-	if err := checkPaths(in, out); err != nil {
-		return err
-	}
 	m, err := medium.Open(in)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.Mistake(in, err.Error(), "name an image: mkbuild iso makes one")
+	}
 	if err != nil {
 		return err
 	}
@@ -51,24 +52,13 @@ func Run(ctx context.Context, in, out string, c Changes) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := made.Write(ctx, out); err != nil || text == nil || made.Form != medium.ISO {
+	if err := made.Write(ctx, out); err != nil || text == nil || made.Form != medium.ISO || out.Stream != nil {
 		return err
 	}
-	return wholefile.Write(manifest.Beside(out), func(w io.Writer) error {
+	return wholefile.Write(manifest.Beside(out.Name), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})
-}
-
-func checkPaths(in, out string) error {
-	info, err := os.Stat(in)
-	if err != nil {
-		return config.Mistake(in, err.Error(), "name an image: mkbuild iso makes one")
-	}
-	if to, err := os.Stat(out); err == nil && os.SameFile(info, to) {
-		return config.Mistake(out, "it is the image itself", "name another output with -o")
-	}
-	return nil
 }
 
 // image is an image as it was built.

@@ -26,6 +26,7 @@ import (
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
 )
 
 const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMGdLubx+xZnBO7fWA9Rb0oVwgDT0J8XyvNtJTzbrNGvMYr3zoc52YhJQ982Pz6wWiv8ck8a1VQKt7D8DMt3zmzVJUcUkTogWKSe18kZeK3ax6f1O7I2V8srs+EdrfQmCT+sXmGYOTw1GDFi4b5CQ== a@b"
@@ -56,7 +57,7 @@ func built(t *testing.T, profile string) (iso, pxe string) {
 func run(t testing.TB, in string, c Changes) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "custom.iso")
-	testkit.Must(t, Run(t.Context(), in, out, c))
+	testkit.Must(t, Run(t.Context(), in, wholefile.Output{Name: out}, c))
 	return out
 }
 
@@ -204,11 +205,11 @@ func TestRefusedArguments(t *testing.T) {
 	for _, in := range []string{iso, pxe} {
 		out := filepath.Join(t.TempDir(), "x")
 		for _, args := range []string{"a\nb", "-", "quiet initrd=/boot/other.gz", "rdinit=/bin/sh"} {
-			if err := Run(t.Context(), in, out, Changes{Append: args}); err == nil {
+			if err := Run(t.Context(), in, wholefile.Output{Name: out}, Changes{Append: args}); err == nil {
 				t.Errorf("%s takes %q", in, args)
 			}
 		}
-		if err := Run(cancelled, in, out, Changes{Append: "razor.fact.site=1"}); !errors.Is(err, context.Canceled) {
+		if err := Run(cancelled, in, wholefile.Output{Name: out}, Changes{Append: "razor.fact.site=1"}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", in, err)
 		}
 		if left, err := os.ReadDir(filepath.Dir(out)); err != nil || len(left) > 0 {
@@ -260,7 +261,7 @@ func TestProdStaysClosed(t *testing.T) {
 		_, err := z.CreateHeader(h)
 		testkit.Must(t, err)
 		testkit.Must(t, z.Close())
-		err = Run(t.Context(), iso, out, Changes{Extension: b.Bytes()})
+		err = Run(t.Context(), iso, wholefile.Output{Name: out}, Changes{Extension: b.Bytes()})
 		_, wrote := os.Stat(out)
 		switch {
 		case name == "facts.d/a.sh":
@@ -285,7 +286,7 @@ func TestForeignMetadata(t *testing.T) {
 		"kernel_hash: " + old + "\n":              "",
 	} {
 		out := filepath.Join(t.TempDir(), "custom.iso")
-		if err := Run(t.Context(), isoWith(t, map[string][]byte{medium.RazorMetadata: []byte(line)}), out, Changes{Append: "razor.fact.site=1"}); (err == nil) != (want != "") {
+		if err := Run(t.Context(), isoWith(t, map[string][]byte{medium.RazorMetadata: []byte(line)}), wholefile.Output{Name: out}, Changes{Append: "razor.fact.site=1"}); (err == nil) != (want != "") {
 			t.Errorf("%q: %v", line, err)
 		}
 		if want == "" {
@@ -322,8 +323,8 @@ func TestSeveralInitrds(t *testing.T) {
 	folder, err := medium.NewFolder(*was.Files.Get("boot/vmlinuz"), []overlay.Entry{*was.Files.Get("boot/core.gz"), *was.Files.Get("boot/two.gz")}, "quiet")
 	testkit.Must(t, err)
 	in, out := filepath.Join(t.TempDir(), "in"), filepath.Join(t.TempDir(), "out")
-	testkit.Must(t, folder.Write(t.Context(), in))
-	testkit.Must(t, Run(t.Context(), in, out, Changes{Append: "razor.fact.site=1"}))
+	testkit.Must(t, folder.Write(t.Context(), wholefile.Output{Name: in}))
+	testkit.Must(t, Run(t.Context(), in, wholefile.Output{Name: out}, Changes{Append: "razor.fact.site=1"}))
 	if pxe := open(t, out); !bytes.Equal(content(t, pxe, "core.gz"), content(t, now, "boot/core.gz")) || len(content(t, pxe, "two.gz")) != len(made) {
 		t.Error("the PXE folder's initrds are not those of the ISO")
 	}

@@ -1,13 +1,15 @@
 package customize
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"maps"
-	"os"
 	"strings"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/profile"
 )
@@ -41,14 +43,14 @@ type Request struct {
 	Extension string
 }
 
-// Read returns the changes, after reading and checking the files that r names.
-func (r *Request) Read() (c Changes, err error) {
+// Read returns the changes, after reading and checking the files that r names. They may be pipes.
+func (r *Request) Read(ctx context.Context) (c Changes, err error) {
 	c.Append = strings.TrimSpace(r.Append)
-	if c.Settings, err = r.settings(); err != nil {
+	if c.Settings, err = r.settings(ctx); err != nil {
 		return c, err
 	}
 	for _, name := range r.KeyFiles {
-		text, err := readNamed("--authorized-key", name)
+		text, err := readNamed(ctx, "--authorized-key", name)
 		if err != nil {
 			return c, err
 		}
@@ -62,16 +64,25 @@ func (r *Request) Read() (c Changes, err error) {
 		c.Keys = append(c.Keys, keys...)
 	}
 	if r.Extension != "" {
-		c.Extension, err = readNamed("--extension", r.Extension)
+		c.Extension, err = readNamed(ctx, "--extension", r.Extension)
 	}
 	return c, err
 }
 
+// Reads adds the files that the flags name.
+func (r *Request) Reads(to *hostfile.Reads) {
+	to.Add("what --client-config names", r.SettingsFile)
+	to.Add("what --extension names", r.Extension)
+	for _, name := range r.KeyFiles {
+		to.Add("what --authorized-key names", name)
+	}
+}
+
 // settings joins those of the file and those of the command line.
-func (r *Request) settings() (map[string]string, error) {
+func (r *Request) settings(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	if r.SettingsFile != "" {
-		text, err := readNamed("--client-config", r.SettingsFile)
+		text, err := readNamed(ctx, "--client-config", r.SettingsFile)
 		if err != nil {
 			return nil, err
 		}
@@ -94,11 +105,14 @@ func (r *Request) settings() (map[string]string, error) {
 	return all, inputs.CheckClient(all)
 }
 
+// maxNamed bounds what a flag names. The largest is an extension, as zip.
+const maxNamed = 256 << 20
+
 // readNamed reads a file that a flag names.
-func readNamed(flag, name string) ([]byte, error) {
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+func readNamed(ctx context.Context, flag, name string) ([]byte, error) {
+	text, err := hostfile.ReadPiped(ctx, name, maxNamed)
 	if err != nil {
-		return nil, fail.New(fail.Usage, flag+": "+err.Error(), "name a file that is there")
+		return nil, &fail.Error{Class: fail.Usage, What: flag, Hint: cmp.Or(fail.HintOf(err), "name a file that is there"), Err: err}
 	}
 	return text, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"mkbuild/internal/fail"
 )
@@ -18,66 +19,68 @@ var exampleFiles embed.FS
 // ErrNotEmpty is returned if the directory for the example has something in it.
 var ErrNotEmpty = fail.New(fail.Usage, "directory is not empty", "name a directory that does not exist: mkbuild extension new site")
 
-// exampleMode is the mode of a file of the example tree: embedded files have none of their own.
+// exampleMode is the mode that a file of the example tree asks for: embedded files have none of their own.
 func exampleMode(name string) fs.FileMode {
 	if dir := path.Dir(name); dir == "bin" || dir == "facts.d" && path.Ext(name) == "" {
-		return 0o755
+		return 0o777
 	}
-	return 0o644
+	return 0o666
 }
 
 // WriteExample makes dir with a small extension whose comments explain each of its parts. An
 // existing directory has to be empty ([ErrNotEmpty]); on an error nothing of it is left.
 func WriteExample(dir string) (err error) {
 	entries, err := os.ReadDir(dir)
-	made := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case err != nil && !made:
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("write %s: %w", dir, err)
 	case len(entries) > 0:
 		return fmt.Errorf("write %s: %w", dir, ErrNotEmpty)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a directory to share
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // the umask decides
 		return fmt.Errorf("write %s: %w", dir, err)
 	}
-	if err := copyExample(dir); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", dir, err), removeExample(dir, made))
+	if made, err := copyExample(dir); err != nil {
+		for _, name := range slices.Backward(made) {
+			os.Remove(name) //nolint:errcheck,gosec // best effort
+		}
+		return fmt.Errorf("write %s: %w", dir, err)
 	}
 	return nil
 }
 
-func copyExample(dir string) error {
+// copyExample returns what it made, also when it fails: somebody else may write there, too.
+func copyExample(dir string) (made []string, err error) {
 	tree, err := fs.Sub(exampleFiles, "example")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+	return made, fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == "." {
 			return err
 		}
 		to := filepath.Join(dir, filepath.FromSlash(name))
 		if d.IsDir() {
-			return os.Mkdir(to, 0o755) //nolint:gosec // a directory to share
+			err = os.Mkdir(to, 0o777) //nolint:gosec // the umask decides
+		} else {
+			err = copyFile(tree, name, to)
 		}
-		b, err := fs.ReadFile(tree, name)
-		if err != nil {
-			return err
+		if !errors.Is(err, fs.ErrExist) {
+			made = append(made, to)
 		}
-		if err := os.WriteFile(to, b, 0o600); err != nil {
-			return err
-		}
-		return os.Chmod(to, exampleMode(name)) // past the umask
+		return err
 	})
 }
 
-// removeExample takes back what copyExample began in a directory that was empty before.
-func removeExample(dir string, made bool) error {
-	if made {
-		return os.RemoveAll(dir)
+func copyFile(from fs.FS, name, to string) error {
+	b, err := fs.ReadFile(from, name)
+	if err != nil {
+		return err
 	}
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, exampleMode(name)) //nolint:gosec // the umask decides
+	if err != nil {
+		return err
 	}
-	return err
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
 }

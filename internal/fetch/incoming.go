@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
@@ -93,16 +94,10 @@ func unchanged(s source, r *record) bool {
 // fromFile copies a file of this machine into the store. Copying, rather than using it in place,
 // is what lets a build read it twice and see the same bytes.
 func (j *job) fromFile(ctx context.Context, s source) (*Blob, error) {
-	st, err := os.Stat(s.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	f, st, err := hostfile.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: no such file", ErrNotFound)
-	case err != nil:
-		return nil, err
-	case !st.Mode().IsRegular():
-		return nil, errors.New("it is not a regular file")
 	}
-	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/lock"
 	"mkbuild/internal/mkclient/settings"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
@@ -28,6 +30,16 @@ func CheckHost(c *config.Config) error {
 				return err
 			}
 		}
+	}
+	var special error
+	c.EachFile(func(key, path string, isURL bool) {
+		// A file that is not there is an error where it is needed: a lock needs no secrets.
+		if info, err := os.Stat(path); err == nil && !isURL && !info.Mode().IsRegular() && key != "overlay" && special == nil {
+			special = config.Mistake(key, fmt.Sprintf("%s is %s", path, hostfile.Kind(info.Mode())), "name a regular file")
+		}
+	})
+	if special != nil {
+		return special
 	}
 	for _, o := range c.Overlay {
 		if _, err := overlay.FromHost(o.Source, o.Target, 0, 0); err != nil {
@@ -74,6 +86,40 @@ func CheckClient(given map[string]string) error {
 	return nil
 }
 
+// Reads adds the files and folders of this machine that a build of the plan reads by the lock, which may
+// be nil. Of a mirror these are the folders with its files, and its own configuration: an image may lie in
+// the mirror's top folder.
+func (p *Plan) Reads(r *hostfile.Reads, l *lock.Lock) {
+	add := func(what, address string) {
+		if path, local := fetch.LocalPath(address); local {
+			r.Add(what, path)
+		}
+	}
+	for _, m := range p.Mirrors {
+		for _, folder := range []string{m.Release, m.Archive, m.TCZ, m.Archives} {
+			add("a folder of the mirror", folder)
+		}
+	}
+	p.Config.EachFile(func(key, path string, _ bool) {
+		if key != "mirrors" {
+			add("what "+key+" names", path)
+		} else if base, local := fetch.LocalPath(path); local {
+			r.Add("the mirror's configuration", filepath.Join(base, mirrorConfig))
+		}
+	})
+	for _, k := range p.Config.OpenSSH.AuthorizedKeys {
+		if !profile.IsKeyText(k) {
+			r.Add("what openssh.authorized_keys names", p.Config.OpenSSH.KeyFile(k))
+		}
+	}
+	if l == nil {
+		return
+	}
+	for _, in := range l.Inputs {
+		add("the locked "+in.Name, in.URL)
+	}
+}
+
 // AuthorizedKeys returns the public keys for dev and debug images: the configured ones, else those in
 // home/.ssh/*.pub. It warns when the image's own server knows none of them.
 func AuthorizedKeys(c *config.Config, home string, sink ui.Sink) ([]string, error) {
@@ -107,7 +153,7 @@ func namedKeys(c *config.Config, entry string) ([]string, error) {
 		return profile.ParseKeys([]byte(entry), "in openssh.authorized_keys")
 	}
 	name := c.OpenSSH.KeyFile(entry)
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	text, err := hostfile.Read(name, hostfile.MaxText)
 	if err != nil {
 		return nil, &fail.Error{Class: fail.Usage, What: "read authorized keys", Hint: "name a file of public keys in openssh.authorized_keys", Err: err}
 	}
@@ -137,14 +183,7 @@ func ownKeys(home string, sink ui.Sink) (out []string, why string) {
 
 // ownFile reads a file that a pattern found: anything may be there, a pipe too.
 func ownFile(name string) ([]string, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a file")
-	}
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own key
+	text, err := hostfile.Read(name, hostfile.MaxText)
 	if err != nil {
 		return nil, err
 	}

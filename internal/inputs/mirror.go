@@ -16,6 +16,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/wholefile"
@@ -27,20 +28,50 @@ const (
 	mirrorMark   = "# Written by `mkbuild mirror`"
 )
 
-// ErrOccupied is returned for a folder that holds the user's own configuration.
-var ErrOccupied = fail.New(fail.Usage, "is there and not of a mirror that mkbuild wrote", "name a folder of its own: mkbuild mirror DIR")
+// ErrOccupied is returned for a folder that holds something which a mirror would replace.
+var ErrOccupied = fail.New(fail.Usage, "not of a mirror that mkbuild wrote", "name a folder of its own: mkbuild mirror DIR")
 
-// CheckMirror refuses a folder whose mkbuild.yaml is not that of a mirror: see [ErrOccupied].
-func CheckMirror(dir string) error {
-	name := filepath.Join(dir, mirrorConfig)
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+// MirrorPlace is the folder of a mirror. One that is there holds no configuration of somebody's own, and
+// only files and folders where a mirror has its files.
+func MirrorPlace(dir string) hostfile.Place {
+	return hostfile.Tree(dir, "mkbuild mirror DIR", isMirror)
+}
+
+// isMirror refuses a folder that a mirror cannot be written into.
+func isMirror(files fs.FS) error {
+	series, err := fs.Glob(files, "*.x")
+	if err != nil {
+		return err
+	}
+	for _, top := range append(series, "archives", mirrorConfig, lock.FileName) {
+		err := fs.WalkDir(files, top, func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil
+			case err == nil && d.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0:
+				return fmt.Errorf("%s is %s, and %w", name, hostfile.Kind(d.Type()), ErrOccupied)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	info, err := fs.Stat(files, mirrorConfig)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case err != nil:
-		return fmt.Errorf("write mirror: %w", err)
-	case !bytes.HasPrefix(text, []byte(mirrorMark)):
-		return fmt.Errorf("write mirror: %s %w", name, ErrOccupied)
+	}
+	if err != nil {
+		return err
+	}
+	var text []byte
+	if info.Mode().IsRegular() && info.Size() <= hostfile.MaxText {
+		if text, err = fs.ReadFile(files, mirrorConfig); err != nil {
+			return err
+		}
+	}
+	if !bytes.HasPrefix(text, []byte(mirrorMark)) {
+		return fmt.Errorf("%s is there and %w", mirrorConfig, ErrOccupied)
 	}
 	return nil
 }
@@ -49,8 +80,11 @@ func CheckMirror(dir string) error {
 // belong to it, then a configuration and a lock for it. Files that are there already stay; each file
 // appears whole. notes says what the mirror does not hold.
 func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string, err error) {
-	if err := CheckMirror(dir); err != nil {
-		return nil, err
+	if err := hostfile.Look(dir, isMirror); err != nil {
+		return nil, fmt.Errorf("write mirror %s: %w", dir, err)
+	}
+	if err := hostfile.MakeTree(dir); err != nil {
+		return nil, fmt.Errorf("write mirror: %w", err)
 	}
 	folders, err := newMirror(dir, &r.plan.Config)
 	if err != nil {
@@ -104,7 +138,7 @@ func (r *Resolved) copyTo(ctx context.Context, name string, in lock.Input) error
 	if sum, err := sha256Of(ctx, name); err == nil && sum == in.SHA256 {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return fmt.Errorf("write mirror: %w", err)
 	}
 	return wholefile.Write(name, func(out io.Writer) error {
@@ -140,7 +174,7 @@ func writeSidecars(name string, in lock.Input) error {
 }
 
 func sha256Of(ctx context.Context, name string) (string, error) {
-	f, err := os.Open(name) //nolint:gosec // inside the mirror
+	f, _, err := hostfile.Open(name)
 	if err != nil {
 		return "", err
 	}

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
@@ -84,18 +85,11 @@ func Open(name string) (*Image, error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return openFolder(name)
 	}
-	f, err := os.Open(name) //nolint:gosec // the user's own choice
+	f, info, err := hostfile.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("read %s: %w: it is not a file", name, ErrKind)
-	}
-	var m *Image
-	if err == nil {
-		m, err = Read(f, info.Size(), name)
-	}
+	m, err := Read(f, info.Size(), name)
 	if err != nil {
 		f.Close() //nolint:errcheck,gosec // only read
 		return nil, err

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/wholefile"
 )
 
@@ -52,12 +52,7 @@ func Load(name, writes string) (*Lock, error) {
 
 // load makes the paths among the URLs absolute: in the file they are relative to its folder.
 func load(name string) (*Lock, error) {
-	f, err := os.Open(name) //nolint:gosec // the user's own choice
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	text, err := hostfile.Read(name, maxFile)
 	if err != nil {
 		return nil, err
 	}

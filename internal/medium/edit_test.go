@@ -17,6 +17,7 @@ import (
 	"mkbuild/internal/fat"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
 )
 
 // efiOf is a FAT file system with files and room for some bytes more.
@@ -111,7 +112,7 @@ func TestXorrisoSeesBothEntries(t *testing.T) {
 	made, err := m.Edit(bootmenu.Edit{Append: "mk=1"}, 1)
 	testkit.Must(t, err)
 	name := filepath.Join(t.TempDir(), "x.iso")
-	testkit.Must(t, made.Write(t.Context(), name))
+	testkit.Must(t, made.Write(t.Context(), wholefile.Output{Name: name}))
 	testkit.Contains(t, testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain"), "BIOS", "UEFI", "/"+tinymirror.EFIImage)
 }
 

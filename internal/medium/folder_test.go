@@ -13,6 +13,7 @@ import (
 	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
 )
 
 // folderOf is a PXE folder of a kernel and initrds with these paths.
@@ -30,7 +31,7 @@ func folderOf(t *testing.T, args, kernel string, initrds ...string) *Medium {
 func TestFolderThereAndBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pxe")
 	made := folderOf(t, "quiet", "boot/vmlinuz", "boot/core.gz", "more/CORE.gz", "a b/ü;x y.gz", "boot.ipxe")
-	testkit.Must(t, made.Write(t.Context(), dir))
+	testkit.Must(t, made.Write(t.Context(), wholefile.Output{Name: dir}))
 	m, err := OpenFolder(dir)
 	testkit.Must(t, err)
 	if want := []string{"core.gz", "CORE.gz_", "__x_y.gz", "boot.ipxe_"}; m.Kernel != "vmlinuz" || !slices.Equal(m.Initrds, want) || m.Arguments != "quiet" {
@@ -54,7 +55,7 @@ func TestFolderThereAndBack(t *testing.T) {
 	}
 	edited, err := m.Edit(bootmenu.Edit{Append: "site=1"}, 0)
 	if err == nil {
-		err = edited.Write(t.Context(), dir) // in its own place
+		err = edited.Write(t.Context(), wholefile.Output{Name: dir}) // in its own place
 	}
 	testkit.Must(t, err)
 	if m, err = OpenFolder(dir); err != nil || len(m.WrongSums()) > 0 {
@@ -69,7 +70,7 @@ func TestFolderThereAndBack(t *testing.T) {
 
 func TestWrongSums(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pxe")
-	testkit.Must(t, folderOf(t, "", "vmlinuz", "core.gz").Write(t.Context(), dir))
+	testkit.Must(t, folderOf(t, "", "vmlinuz", "core.gz").Write(t.Context(), wholefile.Output{Name: dir}))
 	wrong := func() string {
 		m, err := OpenFolder(dir)
 		testkit.Must(t, err)
@@ -96,8 +97,8 @@ func TestFoldersThatAreRefused(t *testing.T) {
 	}
 	testkit.Must(t, os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o600))
 	m := folderOf(t, "", "vmlinuz", "core.gz")
-	for _, name := range []string{dir, filepath.Join(dir, "mine.txt")} {
-		if err := m.Write(t.Context(), name); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "no part of a PXE folder made here") {
+	for name, want := range map[string]string{dir: "mine.txt, which is no part of a PXE folder made here", filepath.Join(dir, "mine.txt"): "not a folder"} {
+		if err := m.Write(t.Context(), wholefile.Output{Name: name}); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

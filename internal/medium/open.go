@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/ipxe"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
@@ -37,15 +38,11 @@ func OpenISO(name string) (*Medium, error) {
 }
 
 func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium, error) {
-	f, err := os.Open(name) //nolint:gosec // the user's own choice
+	f, info, err := hostfile.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	var m *Medium
-	info, err := f.Stat()
-	if err == nil {
-		m, err = read(f, info.Size())
-	}
+	m, err := read(f, info.Size())
 	if err != nil {
 		f.Close() //nolint:errcheck,gosec // only read
 		return nil, err

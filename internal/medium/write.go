@@ -7,33 +7,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"mkbuild/internal/bootmenu"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/wholefile"
 )
 
 // Write writes the medium in its form, a folder with its SHA256SUMS. It appears whole or not at all.
-func (m *Medium) Write(ctx context.Context, name string) error {
+func (m *Medium) Write(ctx context.Context, out wholefile.Output) error {
 	write := m.ISO.Write
 	switch m.Form {
 	case PXE:
-		return m.writeFolder(ctx, name)
+		return m.writeFolder(ctx, out.Name)
 	case Initrd:
 		write = m.Files.Get(m.LastInitrd()).CopyTo
 	}
-	return wholefile.Write(name, func(w io.Writer) error {
+	return out.Write(func(w io.Writer) error {
 		if err := write(wholefile.Interruptible(ctx, w)); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+			return fmt.Errorf("write %s: %w", out.Name, err)
 		}
 		return nil
 	})
+}
+
+// Places returns the files and folders that a medium of a form is written to: an ISO has its manifest next
+// to it.
+func (f Form) Places(out wholefile.Output) []hostfile.Place {
+	switch {
+	case out.Stream != nil:
+		return nil
+	case f == PXE:
+		return []hostfile.Place{hostfile.Folder(out.Name, "-o DIR", isPXEFolder)}
+	case f == ISO:
+		return []hostfile.Place{hostfile.File(out.Name, "-o FILE"), hostfile.File(manifest.Beside(out.Name), "-o FILE")}
+	}
+	return []hostfile.Place{hostfile.File(out.Name, "-o FILE")}
 }
 
 // WriteForOneBoot writes an opened ISO with further kernel arguments in every entry that a BIOS can boot. A
@@ -89,56 +107,57 @@ func (m *Medium) writeFolder(ctx context.Context, name string) error {
 	})
 }
 
-// fillFile writes one file of a folder that nobody sees yet, readable by everybody.
+// fillFile writes one file of a folder that nobody sees yet. The umask decides who may read it.
 func fillFile(ctx context.Context, dir string, e *overlay.Entry, sum io.Writer) error {
 	name := filepath.Join(dir, filepath.FromSlash(e.Path))
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // below dir
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // below dir
 	if err != nil {
 		return err
 	}
 	err = e.CopyTo(wholefile.Interruptible(ctx, io.MultiWriter(f, sum)))
-	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// CheckFolder refuses a folder that [Medium.Write] would have to remove with files that are not its
-// own: those that its SHA256SUMS names are.
+// CheckFolder refuses a folder that [Medium.Write] would have to remove with files that are not its own.
 func CheckFolder(name string) error {
-	info, err := os.Stat(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	if err := hostfile.Look(name, isPXEFolder); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
+	return nil
+}
+
+// isPXEFolder refuses a folder with files that are not those of a PXE folder made here: its SHA256SUMS
+// names them, the boot scripts among them.
+func isPXEFolder(files fs.FS) error {
+	sums, err := sumsOf(files)
 	if err != nil {
 		return err
 	}
-	if !info.IsDir() {
-		return occupied(name, "no folder")
-	}
-	sums, err := os.ReadFile(filepath.Join(name, PXESums)) //nolint:gosec // the user's own choice
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	own := map[string]bool{PXESums: true}
+	own := map[string]bool{}
 	for line := range bytes.Lines(sums) {
-		_, file, _ := cutSum(line)
-		own[file] = true
-	}
-	return filepath.WalkDir(name, func(p string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+		if _, file, ok := cutSum(line); ok {
+			own[file], own[path.Dir(file)] = true, true
 		}
-		rel, err := filepath.Rel(name, p)
-		if err == nil && !own[filepath.ToSlash(rel)] {
-			err = occupied(name, rel)
+	}
+	own[PXESums] = own[ipxeScript] && own[pxelinuxMenu]
+	return fs.WalkDir(files, ".", func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && name != "." && !(own[name] && own[PXESums]) {
+			err = fail.New(fail.Usage, fmt.Sprintf("it is there and holds %s, which is no part of a PXE folder made here", name), "name another folder with -o, or remove this one")
 		}
 		return err
 	})
 }
 
-func occupied(folder, file string) error {
-	return fail.New(fail.Usage, fmt.Sprintf("write %s: it is there and holds %s, which is no part of a PXE folder made here", folder, file), "name another folder with -o, or remove this one")
+// sumsOf reads SHA256SUMS, if that is a file.
+func sumsOf(files fs.FS) ([]byte, error) {
+	info, err := fs.Stat(files, PXESums)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxText {
+		return nil, nil //nolint:nilerr // then nothing in the folder is known
+	}
+	return fs.ReadFile(files, PXESums)
 }
 
 // cutSum takes a line of SHA256SUMS apart.

@@ -57,6 +57,7 @@ type VM struct {
 	console  *console
 	cmd      *exec.Cmd
 	cancel   context.CancelFunc
+	release  func() // see startBound
 	harmless []string
 }
 
@@ -125,11 +126,12 @@ func Start(ctx context.Context, m Machine) (*VM, error) {
 		return nil, err
 	}
 	cmd.Stderr = cmd.Stdout // what QEMU itself has to say belongs to the log
-	if err := cmd.Start(); err != nil {
+	release, err := startBound(cmd)
+	if err != nil {
 		cancel()
 		return nil, missing(m.program(), err)
 	}
-	vm := &VM{console: newConsole(), cmd: cmd, cancel: cancel, harmless: m.Harmless}
+	vm := &VM{console: newConsole(), cmd: cmd, cancel: cancel, release: release, harmless: m.Harmless}
 	go vm.console.read(out, m.Console)
 	return vm, nil
 }
@@ -145,6 +147,7 @@ func (vm *VM) Stop() {
 	vm.cancel()
 	<-vm.console.ended
 	vm.cmd.Wait() //nolint:errcheck,gosec // killed: its status says nothing
+	vm.release()
 }
 
 // Interact boots m with its serial console on the three streams until the machine ends, the user
@@ -160,11 +163,13 @@ func Interact(ctx context.Context, m Machine, in *os.File, out, errs io.Writer) 
 		}
 		return nil
 	}
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
+	cmd.WaitDelay = time.Second
+	release, err := startBound(cmd)
+	if err != nil {
 		return missing(m.program(), err)
 	}
-	err := cmd.Wait()
+	defer release()
+	err = cmd.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -4,11 +4,21 @@ import (
 	"bytes"
 	"net/http"
 	"sync"
+
+	"mkbuild/internal/hostfile"
 )
 
 // FileBoot serves a kernel or an initrd that is a file of its own.
 func FileBoot(path string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, st, err := hostfile.Open(path)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer f.Close() //nolint:errcheck // only read
+		http.ServeContent(w, r, "", st.ModTime(), f)
+	})
 }
 
 // ImageBoot serves kernel and initrd out of an image. read takes both out of the file; it is called

@@ -2,13 +2,13 @@ package razor
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/razor/rules"
 )
 
@@ -102,7 +102,7 @@ func DefaultConfig() Config {
 // ("production", …) is laid key by key. As in Razor the merge is shallow: a `microkernel:` map of
 // the environment replaces the whole map of "all".
 func LoadConfig(file, environment string) (Config, error) {
-	b, err := os.ReadFile(file)
+	b, err := hostfile.Read(file, hostfile.MaxText)
 	if err != nil {
 		return Config{}, fmt.Errorf("read Razor configuration: %w", err)
 	}

@@ -2,12 +2,13 @@ package razor
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
 	"os"
 	"regexp"
 	"time"
+
+	"mkbuild/internal/hostfile"
 )
 
 // extension hands out the runtime extension.
@@ -17,19 +18,15 @@ type extension struct{ opts *Options }
 // Razor. A folder is packed on the fly, a convenience that Razor does not have.
 func (e *extension) open() (io.ReadSeekCloser, time.Time, error) {
 	path := e.opts.Config.Microkernel.ExtensionZip
-	st, err := os.Stat(path)
-	switch {
-	case err == nil && st.IsDir() && e.opts.PackDir != nil:
+	if st, err := os.Stat(path); err == nil && st.IsDir() && e.opts.PackDir != nil {
 		b, mtime, err := e.opts.PackDir(path)
 		return packed{bytes.NewReader(b)}, mtime, err
-	case err == nil && !st.Mode().IsRegular(): // opening a FIFO would wait forever
-		err = errors.New("not a regular file")
 	}
+	f, st, err := hostfile.Open(path)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	f, err := os.Open(path)
-	return f, st.ModTime(), err
+	return f, st.ModTime(), nil
 }
 
 // packed is a zip file in memory.

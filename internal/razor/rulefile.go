@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/razor/rules"
 )
 
@@ -60,7 +61,7 @@ func (f *ruleFile) current() (*rules.Rules, error) {
 }
 
 func loadRules(name string) (*rules.Rules, error) {
-	b, err := os.ReadFile(name)
+	b, err := hostfile.Read(name, hostfile.MaxText)
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}

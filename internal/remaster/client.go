@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 
 	"github.com/klauspost/compress/gzip"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 )
@@ -139,7 +139,7 @@ func clientTree(packed []byte, c config.Config) (*overlay.Tree, error) {
 
 // readCA reads a PEM file and makes sure that it holds certificates and nothing private.
 func readCA(name string) ([]byte, error) {
-	text, err := os.ReadFile(name) //nolint:gosec // the user's own choice
+	text, err := hostfile.Read(name, hostfile.MaxText)
 	if err != nil {
 		return nil, fmt.Errorf("read client.ca: %w", err)
 	}

@@ -2,11 +2,13 @@ package remaster
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/wholefile"
 )
@@ -33,11 +35,12 @@ func Forms() []Form { return []Form{FormISO, FormPXE, FormRazor, FormTar} }
 type Output struct {
 	Form Form
 	Path string
+	// Stream, if set, takes the content, and Path is for messages. A folder has none.
+	Stream io.Writer
 }
 
 // Outputs reads the names of forms and gives each its place: that of OutputPath for an ISO called name,
-// or name itself if it is given for the only form. A place that cannot be written is an error before
-// anything is fetched.
+// or name itself if it is given for the only form.
 func Outputs(forms []string, name string, given bool) ([]Output, error) {
 	const next = "for example: --format iso,pxe"
 	if len(forms) == 0 {
@@ -54,24 +57,26 @@ func Outputs(forms []string, name string, given bool) ([]Output, error) {
 		case !given || len(forms) > 1:
 			o.Path = OutputPath(o.Form, name)
 		}
-		if err := o.Check(); err != nil {
-			return nil, err
-		}
 		out = append(out, o)
 	}
 	return out, nil
 }
 
-// Check refuses a place that cannot be written.
-func (o Output) Check() error {
-	if o.Form != FormPXE || o.Path == "" {
-		return wholefile.Check(o.Path)
+// Places returns the files and folders that the output is written to.
+func (o Output) Places() []hostfile.Place {
+	switch o.Form {
+	case FormISO:
+		return medium.ISO.Places(o.to())
+	case FormPXE:
+		return medium.PXE.Places(o.to())
 	}
-	if err := medium.CheckFolder(o.Path); err != nil {
-		return err
+	if o.Stream != nil {
+		return nil
 	}
-	return wholefile.Check(filepath.Clean(o.Path) + ".part") // what has to be writable is the folder around it
+	return []hostfile.Place{hostfile.File(o.Path, "-o FILE")}
 }
+
+func (o Output) to() wholefile.Output { return wholefile.Output{Name: o.Path, Stream: o.Stream} }
 
 // OutputPath derives the name of a form from that of the ISO: "x.iso" becomes "x-pxe",
 // "x.razor.tar" and "x.overlay.tar.gz".

@@ -30,7 +30,7 @@ func all(t *testing.T, p *inputs.Plan, dir string) map[Form]string {
 	var outputs []Output
 	for _, f := range Forms() {
 		paths[f] = OutputPath(f, filepath.Join(dir, "x.iso"))
-		outputs = append(outputs, Output{f, paths[f]})
+		outputs = append(outputs, Output{Form: f, Path: paths[f]})
 	}
 	testkit.Must(t, b.Write(t.Context(), s, outputs))
 	return paths
@@ -138,7 +138,7 @@ func TestInterruptedForms(t *testing.T) {
 			}
 			return func() {}
 		}
-		if err := b.Write(ctx, s, []Output{{form, name}}); !errors.Is(err, context.Canceled) {
+		if err := b.Write(ctx, s, []Output{{Form: form, Path: name}}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", at, err)
 		}
 		checkEmpty(t, out)

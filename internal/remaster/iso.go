@@ -18,8 +18,8 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// writeISO writes the ISO around an initrd.
-func (i *image) writeISO(ctx context.Context, name string) error {
+// writeISO writes the ISO around an initrd, and next to a file its manifest.
+func (i *image) writeISO(ctx context.Context, out wholefile.Output) error {
 	defer i.b.step("iso")()
 	made, err := i.remake()
 	if err != nil {
@@ -30,10 +30,10 @@ func (i *image) writeISO(ctx context.Context, name string) error {
 		return err
 	}
 	i.noteUSB(made.ISO)
-	if err := made.Write(ctx, name); err != nil {
+	if err := made.Write(ctx, out); err != nil || out.Stream != nil {
 		return err
 	}
-	return wholefile.Write(manifest.Beside(name), func(w io.Writer) error {
+	return wholefile.Write(manifest.Beside(out.Name), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

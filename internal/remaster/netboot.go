@@ -33,7 +33,7 @@ func (i *image) writePXE(ctx context.Context, name string) error {
 	if _, err := i.putManifest(ctx, folder); err != nil {
 		return err
 	}
-	return folder.Write(ctx, name)
+	return folder.Write(ctx, wholefile.Output{Name: name})
 }
 
 // razorFolder is the one folder of the archive that razor-server unpacks into its repository
@@ -46,10 +46,10 @@ const (
 )
 
 // writeRazor writes the archive for razor-server: a plain tar with one folder.
-func (i *image) writeRazor(ctx context.Context, name string) error {
+func (i *image) writeRazor(ctx context.Context, out wholefile.Output) error {
 	defer i.b.step("razor")()
 	if args := i.staged.Plan.Config.Boot.Append; args != "" {
-		i.b.say(ui.Info, "razor", name, "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server")
+		i.b.say(ui.Info, "razor", out.Name, "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server")
 	}
 	// The server has a place for one initrd only.
 	all := i.staged.base.Segments()
@@ -57,10 +57,10 @@ func (i *image) writeRazor(ctx context.Context, name string) error {
 	one := overlay.Entry{Path: razorInitrd, Mode: overlay.TypeRegular, Size: all.Size(), Open: all.Open}
 	kernel := *i.staged.base.Files.Get(i.staged.base.Kernel)
 	kernel.Path = razorKernel
-	return wholefile.Write(name, func(w io.Writer) error {
+	return out.Write(func(w io.Writer) error {
 		err := razorTar(wholefile.Interruptible(ctx, w), []overlay.Entry{one, kernel}, i.staged.Epoch)
 		if err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+			return fmt.Errorf("write %s: %w", out.Name, err)
 		}
 		return nil
 	})

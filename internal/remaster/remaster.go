@@ -106,24 +106,29 @@ func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error 
 func (b *Builder) writeForm(ctx context.Context, s *Staged, i *image, o Output) error {
 	switch o.Form {
 	case FormISO:
-		return i.writeISO(ctx, o.Path)
+		return i.writeISO(ctx, o.to())
 	case FormPXE:
 		return i.writePXE(ctx, o.Path)
 	case FormRazor:
-		return i.writeRazor(ctx, o.Path)
+		return i.writeRazor(ctx, o.to())
 	case FormTar:
-		return b.WriteOverlay(ctx, s, o.Path)
+		return b.writeOverlay(ctx, s, o.to())
 	}
 	return fmt.Errorf("write %s: no form %q", o.Path, o.Form)
 }
 
-// WriteOverlay writes everything that the image adds to its base as a gzip'd tar archive: the
-// snapshot of the manual procedure.
+// WriteOverlay writes the overlay alone.
 func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) error {
+	return b.Write(ctx, s, []Output{{Form: FormTar, Path: name}})
+}
+
+// writeOverlay writes everything that the image adds to its base as a gzip'd tar archive: the
+// snapshot of the manual procedure.
+func (b *Builder) writeOverlay(ctx context.Context, s *Staged, out wholefile.Output) error {
 	defer b.step("write")()
-	return wholefile.Write(name, func(w io.Writer) error {
+	return out.Write(func(w io.Writer) error {
 		if err := overlay.WriteTarGz(wholefile.Interruptible(ctx, w), s.Added(), s.Epoch); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+			return fmt.Errorf("write %s: %w", out.Name, err)
 		}
 		return nil
 	})
@@ -131,7 +136,7 @@ func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) erro
 
 // WriteISO writes the image as an ISO alone, and its manifest beside it as [manifest.Beside] says.
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
-	return b.Write(ctx, s, []Output{{FormISO, name}})
+	return b.Write(ctx, s, []Output{{Form: FormISO, Path: name}})
 }
 
 // Preview makes an image up to the moment when [Builder.WriteISO] would write it. Like that, it leaves

@@ -34,7 +34,7 @@ func everything(t *testing.T, cache string, p *inputs.Plan) []byte {
 	dir := t.TempDir()
 	var outputs []Output
 	for form, name := range map[Form]string{FormISO: "x.iso", FormPXE: "x-pxe", FormRazor: "x.razor.tar", FormTar: "x.tar.gz"} {
-		outputs = append(outputs, Output{form, filepath.Join(dir, name)})
+		outputs = append(outputs, Output{Form: form, Path: filepath.Join(dir, name)})
 	}
 	testkit.Must(t, b.Write(t.Context(), s, outputs))
 	var out bytes.Buffer

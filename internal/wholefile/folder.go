@@ -7,16 +7,35 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"mkbuild/internal/fail"
 )
 
 // Folder calls fill with an empty folder next to name. When fill succeeds, the folder takes the name,
 // in place of a folder that has it: on Linux in one step, elsewhere in two. Otherwise it goes away,
-// and what was there stays. What killed processes have left of name is removed.
+// and what was there stays. A link is followed: its target is replaced. The umask decides who may read
+// it, as in [Write]. What killed processes have left of name is removed. Of several processes that write
+// one folder at once each succeeds, and the last one's stays.
 func Folder(name string, fill func(dir string) error) error {
-	p := beside(name)
+	if err := folder(filepath.Clean(name), fill); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+func folder(name string, fill func(dir string) error) error {
+	target, before, err := follow(name)
+	if err != nil {
+		return err
+	}
+	if before != nil && !before.IsDir() {
+		return fail.Wrap(fail.Usage, ErrNotFolder, otherPlace)
+	}
+	p := beside(target)
+	p.perm = 0o777
 	dir, lock, err := p.folder()
 	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+		return err
 	}
 	defer lock.Close()      //nolint:errcheck // only held
 	defer os.RemoveAll(dir) //nolint:errcheck // the next sweep tries again
@@ -24,28 +43,53 @@ func Folder(name string, fill func(dir string) error) error {
 	if err := fill(dir); err != nil {
 		return err
 	}
+	if err := narrow(lock, before); err != nil {
+		return err
+	}
 	syncDir(dir)
 	if runtime.GOOS == "windows" { // cannot rename what is open
 		lock.Close() //nolint:errcheck,gosec // only held
 	}
-	if err := p.swap(dir, name); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := swap(dir, target, p.over); err != nil {
+		return err
 	}
 	syncDir(p.dir)
 	return nil
+}
+
+// ErrNotFolder is returned by [Folder] for a name that something else has.
+var ErrNotFolder = errors.New("it is not a folder")
+
+// TempFolder makes a folder to work in, in the system's own place, for this user alone. release removes
+// it. What killed processes have left there is removed.
+func TempFolder() (dir string, release func(), err error) {
+	p := waiting(os.TempDir())
+	p.perm = 0o700
+	dir, lock, err := p.folder()
+	if err != nil {
+		return "", nil, err
+	}
+	p.sweep(lock)
+	p.sweepFolders(lock)
+	return dir, func() {
+		os.RemoveAll(dir) //nolint:errcheck,gosec // the next sweep tries again
+		lock.Close()      //nolint:errcheck,gosec // only held
+	}, nil
 }
 
 // folder makes a folder under a name of its own, and locks it. Between the two a sweep may take it
 // away; then there is another try.
 func (p place) folder() (string, *os.File, error) {
 	for {
-		dir, err := os.MkdirTemp(p.dir, p.prefix+"*")
-		if err != nil {
+		dir := p.name()
+		if err := os.Mkdir(dir, p.perm); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
 			return "", nil, err
 		}
-		f, err := os.Open(dir)
+		f, err := os.Open(dir) //nolint:gosec // made just now
 		if err == nil && TryLock(f, true) && holds(f) {
-			return dir, f, os.Chmod(dir, 0o755)
+			return dir, f, nil
 		}
 		if err == nil {
 			f.Close() //nolint:errcheck,gosec // another takes its place
@@ -55,32 +99,51 @@ func (p place) folder() (string, *os.File, error) {
 	}
 }
 
-// swap gives dir the name. What had the name before is dir then, or gone.
-func (p place) swap(dir, name string) error {
-	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-		return os.Rename(dir, name)
+// maxSwaps bounds how often [swap] yields to other processes that write the same folder.
+const maxSwaps = 1000
+
+// swap gives dir the name, by over if a folder has it. What had the name before is dir then, or gone. Between
+// two steps other processes may put a folder there or take one away; then it begins again.
+func swap(dir, name string, over func(dir, name string) error) (err error) {
+	for range maxSwaps {
+		if _, lerr := os.Lstat(name); errors.Is(lerr, fs.ErrNotExist) {
+			err = os.Rename(dir, name)
+		} else {
+			err = over(dir, name)
+		}
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	if exchange(dir, name) == nil {
-		return nil
+	return err
+}
+
+// over gives dir the name of another folder: in one step where the system can.
+func (p place) over(dir, name string) error {
+	err := exchange(dir, name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return p.replace(dir, name)
 }
 
 // replace gives dir the name in two steps, between which nothing has it.
 func (p place) replace(dir, name string) error {
-	holder, err := os.MkdirTemp(p.dir, p.prefix+"*")
+	holder, lock, err := p.folder()
 	if err != nil {
 		return err
 	}
+	defer lock.Close()         //nolint:errcheck // only held
 	defer os.RemoveAll(holder) //nolint:errcheck // the next sweep tries again
 	old := filepath.Join(holder, "old")
 	if err := os.Rename(name, old); err != nil {
 		return err
 	}
-	if err := os.Rename(dir, name); err != nil {
+	err = os.Rename(dir, name)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // where another process has put its folder, ours comes after it
 		return errors.Join(err, os.Rename(old, name))
 	}
-	return nil
+	return err
 }
 
 // sweepFolders removes the folders that killed processes have left. fresh was made just now.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -76,4 +78,82 @@ func TestFolderSweeps(t *testing.T) {
 	})
 	must(t, err)
 	only(t, dir, "out", "b", "2")
+}
+
+// TestFoldersAtOnce: all writers of one folder succeed, whether it is there or not.
+func TestFoldersAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for round := range 100 {
+		name := filepath.Join(dir, strconv.Itoa(round/2))
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if err := Folder(name, put("a", "1")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if b, err := os.ReadFile(filepath.Join(name, "a")); err != nil || string(b) != "1" {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %q, %v", left, err)
+	}
+}
+
+// TestFoldersAtOnceWithoutExchange takes the way of systems that cannot let names change places.
+func TestFoldersAtOnceWithoutExchange(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "out")
+	p := beside(name)
+	p.perm = 0o777
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 30 {
+				made, lock, err := p.folder()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				err = errors.Join(put("a", "1")(made), swap(made, name, p.replace))
+				if err := errors.Join(err, lock.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	only(t, dir, "out", "a", "1")
+}
+
+func TestTempFolder(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	dead := filepath.Join(os.TempDir(), ".mkbuild-tmp-12")
+	if err := errors.Join(os.MkdirAll(filepath.Join(dead, "x"), 0o755), os.WriteFile(dead+"3", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	dir, release, err := TempFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := NewNamedTemp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st, err)
+	}
+	if st, err := os.Stat(f.Name()); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st, err)
+	}
+	release()
+	f.Close()
+	if got := names(t, os.TempDir()); got != "" {
+		t.Errorf("left: %q", got)
+	}
 }

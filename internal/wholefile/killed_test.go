@@ -196,7 +196,7 @@ func TestOwnFilesAreNotSwept(t *testing.T) {
 func TestNewTemp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f, err := temp(beside(filepath.Join(dir, "out")))
+	f, err := NewTempIn(dir)
 	must(t, err)
 	io.WriteString(f, "scratch")
 	b := make([]byte, 7)
@@ -212,16 +212,7 @@ func TestNewTemp(t *testing.T) {
 	if got := names(t, dir); got != "" {
 		t.Errorf("left: %q", got)
 	}
-	if f, err = NewTempIn(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil || names(t, dir) != "" {
-		t.Errorf("%v, left: %q", err, names(t, dir))
-	}
 	if _, err := NewTempIn(filepath.Join(dir, "nowhere")); err == nil {
 		t.Error("a folder that is not there")
-	}
-	if err := Check(filepath.Join(dir, "nowhere", "out")); err == nil || !strings.Contains(err.Error(), "write ") {
-		t.Error(err)
 	}
 }

@@ -2,22 +2,37 @@ package wholefile
 
 import (
 	"errors"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// place is where a file waits: a folder, and how the names of waiting files begin.
-type place struct{ dir, prefix string }
+// place is where a file waits: a folder, how the names of waiting files begin, and the permissions that
+// a new file asks for. The system takes those of the umask away.
+type place struct {
+	dir, prefix string
+	perm        fs.FileMode
+}
+
+// outputPerm is what an output asks for, as those of other programs do: the umask decides.
+const outputPerm = 0o666
 
 // beside is the place of the files that wait for name.
 func beside(name string) place {
-	return place{filepath.Dir(name), "." + filepath.Base(name) + ".tmp-"}
+	return place{filepath.Dir(name), "." + filepath.Base(name) + ".tmp-", outputPerm}
 }
 
-// waiting is the place of files that have no final name yet.
-func waiting(dir string) place { return place{dir, ".mkbuild-tmp-"} }
+// waiting is the place of files that have no final name yet. Nobody else reads them until then.
+func waiting(dir string) place { return place{dir, ".mkbuild-tmp-", 0o600} }
+
+// name returns a name of the place that is hardly taken.
+func (p place) name() string {
+	return filepath.Join(p.dir, p.prefix+strconv.FormatUint(uint64(rand.Uint32()), 10)) //nolint:gosec // no secret
+}
 
 // IsWaiting reports whether a file of that name is one that waits, see [CreateIn].
 func IsWaiting(name string) bool { return waiting("").owns(name) }
@@ -32,7 +47,10 @@ func (p place) owns(name string) bool {
 // away; then there is another try.
 func (p place) named() (*os.File, error) {
 	for {
-		f, err := os.CreateTemp(p.dir, p.prefix+"*")
+		f, err := os.OpenFile(p.name(), os.O_RDWR|os.O_CREATE|os.O_EXCL, p.perm) //nolint:gosec // the place decides
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
 		if err != nil || TryLock(f, true) && holds(f) {
 			return f, err
 		}

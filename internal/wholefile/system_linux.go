@@ -3,7 +3,6 @@ package wholefile
 import (
 	"errors"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 // anonymous opens a file in a place that has no name (O_TMPFILE of open(2)), or fails where the file
 // system cannot, or /proc is missing, which is needed to give it a name.
 func anonymous(p place) (*os.File, error) {
-	fd, err := unix.Open(p.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Open(p.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(p.perm))
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: p.dir, Err: err}
 	}
@@ -40,7 +39,7 @@ func link(f *os.File, name string) error {
 // linked gives an anonymous file a name of its place. It is locked since it was opened.
 func linked(p place, f *os.File) (string, error) {
 	for {
-		name := filepath.Join(p.dir, p.prefix+strconv.FormatUint(uint64(rand.Uint32()), 10)) //nolint:gosec // no secret
+		name := p.name()
 		if err := link(f, name); !errors.Is(err, fs.ErrExist) {
 			return name, err
 		}

@@ -17,12 +17,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"mkbuild/internal/fail"
 )
 
-// Write calls fill with a file that takes the name once fill succeeds, readable by everybody as a plain
-// output is, and on the disk. What killed processes have left of it is removed.
+// Write calls fill with a file that takes the name once fill succeeds, and is on the disk then. A link is
+// followed: its target is written. The umask decides who may read the file, and those who could not
+// read the one before it cannot read this one. What killed processes have left of it is removed.
 func Write(name string, fill func(io.Writer) error) error {
-	f, err := create(beside(name))
+	target, before, err := follow(name)
+	if err == nil && before != nil && !before.Mode().IsRegular() {
+		err = fail.Wrap(fail.Usage, ErrNotRegular, otherPlace)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	f, err := create(beside(target))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
@@ -30,21 +40,58 @@ func Write(name string, fill func(io.Writer) error) error {
 	if err := fill(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.CommitAs(name, true), f.Close()); err != nil {
+	if err = narrow(f.File, before); err == nil {
+		err = f.commit(target, true)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }
 
+// otherPlace is the hint where something else has the place of an output.
+const otherPlace = "choose another place for the output"
+
+// Output is a file that is written as [Write] does, or a stream in its place.
+type Output struct {
+	// Name is the file's, or what messages call the stream.
+	Name string
+	// Stream, if set, takes the content as it comes.
+	Stream io.Writer
+}
+
+// Write calls fill with the output.
+func (o Output) Write(fill func(io.Writer) error) error {
+	if o.Stream != nil {
+		return fill(o.Stream)
+	}
+	return Write(o.Name, fill)
+}
+
 // Update writes a file with a text, unless the file has that text already. It reports whether it wrote.
 func Update(name string, text []byte) (changed bool, err error) {
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) { //nolint:gosec // the caller's choice
+	if hasText(name, text) {
 		return false, nil
 	}
 	return true, Write(name, func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})
+}
+
+// hasText reports whether a regular file, or the one that a link leads to, has a text.
+func hasText(name string, text []byte) bool {
+	target, err := Target(name)
+	if err != nil {
+		return false
+	}
+	f, err := OpenRegular(target)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	old, err := io.ReadAll(io.LimitReader(f, int64(len(text))+1))
+	return err == nil && bytes.Equal(old, text)
 }
 
 // File is an output that has no name before [File.CommitAs], or is gone once it is closed.
@@ -93,11 +140,14 @@ func Sweep(dir string) []string {
 // then; without, a power cut may leave an empty file. It stays open, except on Windows, which renames
 // no open files.
 func (f *File) CommitAs(name string, durable bool) error {
-	err := f.Chmod(0o644)
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = nil // a file system without modes
+	if err := chmod(f.File, 0o644); err != nil {
+		return err
 	}
-	if err == nil && durable {
+	return f.commit(name, durable)
+}
+
+func (f *File) commit(name string, durable bool) (err error) {
+	if durable {
 		err = f.Sync()
 	}
 	if err == nil {
@@ -142,7 +192,10 @@ func (f *File) copied() error {
 		return err
 	}
 	_, err = io.Copy(c, io.NewSectionReader(f, 0, 1<<62))
-	err = errors.Join(err, c.Chmod(0o644), c.Sync(), f.File.Close())
+	if st, serr := f.Stat(); serr == nil {
+		err = errors.Join(err, chmod(c, st.Mode().Perm()))
+	}
+	err = errors.Join(err, c.Sync(), f.File.Close())
 	f.File, f.path = c, c.Name()
 	return err
 }
@@ -185,4 +238,28 @@ func (i interruptible) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return i.w.Write(p)
+}
+
+// chmod changes the permissions of f, where the file system has any.
+func chmod(f *os.File, perm fs.FileMode) error {
+	err := f.Chmod(perm)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// narrow takes the permissions from f that the file or folder before it did not give.
+func narrow(f *os.File, before fs.FileInfo) error {
+	if before == nil {
+		return nil
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if perm := st.Mode().Perm() & before.Mode().Perm(); perm != st.Mode().Perm() {
+		return chmod(f, perm)
+	}
+	return nil
 }

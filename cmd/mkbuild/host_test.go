@@ -1,0 +1,244 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/tinymirror"
+)
+
+// machine is a folder with a mirror, an image, and a place for temporary files, all its own.
+type machine struct{ dir, config, image, tmp string }
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	dir := t.TempDir()
+	m := &machine{dir, filepath.Join(dir, "mirror", "mkbuild.yaml"), filepath.Join(dir, "image.iso"), filepath.Join(dir, "tmp")}
+	testkit.Must(t, os.Mkdir(m.tmp, 0o755))
+	testkit.Must(t, tinymirror.Make(filepath.Join(dir, "mirror")))
+	if out, err := m.command(t, "mkbuild", "iso", "--config", m.config, "-o", m.image).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return m
+}
+
+// command runs mkbuild as a process of its own, which may stand behind other programs.
+func (m *machine) command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	testkit.Must(t, err)
+	link := filepath.Join(m.dir, "mkbuild") // the name makes it mkbuild, see TestMain
+	if err := os.Symlink(self, link); err != nil && !os.IsExist(err) {
+		t.Fatal(err)
+	}
+	c := exec.Command("env", args...)
+	c.Dir, c.WaitDelay = m.dir, 5*time.Second // a machine that lives on holds the streams
+	c.Env = append(os.Environ(), "PATH="+m.dir+":"+os.Getenv("PATH"), cacheDirEnv+"="+filepath.Join(m.dir, "cache"), "TMPDIR="+m.tmp)
+	return c
+}
+
+// start starts a command and ends it with the test.
+func start(t *testing.T, c *exec.Cmd) *bytes.Buffer {
+	t.Helper()
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	testkit.Must(t, c.Start())
+	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	return &out
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for range 1500 {
+		if so() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("never: %s", what)
+}
+
+// emulatorOf returns the process whose parent is pid and whose program is QEMU; 0 if there is none.
+func emulatorOf(pid int) int {
+	all, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range all {
+		b, _ := os.ReadFile(name)
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(pid) && bytes.Contains(b, []byte("(qemu-system")) {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			return child
+		}
+	}
+	return 0
+}
+
+// hasEnded reports whether a process has ended, whether or not somebody has asked for its status.
+func hasEnded(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err != nil || strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+}
+
+// TestEmulatorDies: a real QEMU ends with mkbuild, whatever ends that, and what a killed mkbuild leaves in
+// TMPDIR is gone after the next one.
+func TestEmulatorDies(t *testing.T) {
+	t.Parallel()
+	testkit.Tool(t, "qemu-system-i386")
+	m := newMachine(t)
+	paused := filepath.Join(m.dir, "paused") // a real QEMU that never says anything
+	put(t, paused, "#!/bin/sh\nexec qemu-system-i386 -S \"$@\"\n")
+	testkit.Must(t, os.Chmod(paused, 0o755))
+	commands := map[string][]string{
+		"boot": {"mkbuild", "boot", m.image, "--qemu", paused},
+		"test": {"mkbuild", "test", m.image, "--qemu", paused, "--timeout", "1h", "--check-in"},
+		"pxe":  {"mkbuild", "boot", m.image, "--pxe"},
+	}
+	for _, tt := range []struct {
+		command string
+		signal  syscall.Signal
+	}{
+		{"boot", syscall.SIGKILL}, {"boot", syscall.SIGHUP}, {"test", syscall.SIGKILL}, {"test", syscall.SIGTERM},
+		{"test", syscall.SIGHUP}, {"test", syscall.SIGQUIT}, {"pxe", syscall.SIGKILL}, {"boot", syscall.SIGTERM},
+	} {
+		c := m.command(t, commands[tt.command]...)
+		in, err := c.StdinPipe()
+		testkit.Must(t, err)
+		defer in.Close()
+		out := start(t, c)
+		child := 0
+		eventually(t, tt.command+" starts QEMU", func() bool { child = emulatorOf(c.Process.Pid); return child != 0 })
+		testkit.Must(t, c.Process.Signal(tt.signal))
+		begun := time.Now()
+		err = c.Wait()
+		eventually(t, fmt.Sprintf("QEMU ends with a %s that gets %v", tt.command, tt.signal), func() bool { return hasEnded(child) })
+		if d := time.Since(begun); d > 5*time.Second {
+			t.Errorf("%s, %v: it took %v", tt.command, tt.signal, d)
+		}
+		if tt.signal == syscall.SIGKILL || tt.signal == syscall.SIGQUIT {
+			continue // what is left is swept by the next one
+		}
+		if c.ProcessState.ExitCode() != exitInterrupted {
+			t.Errorf("%s, %v: %v\n%s", tt.command, tt.signal, err, out)
+		}
+		if left, err := os.ReadDir(m.tmp); err != nil || len(left) > 0 {
+			t.Errorf("%s, %v: left in TMPDIR: %v, %v", tt.command, tt.signal, left, err)
+		}
+	}
+}
+
+// TestHangup: a closed terminal stops mkbuild as SIGTERM does, and not one that was started to outlive it.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	asked := make(chan struct{}, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	put(t, m.config, tinymirror.ConfigAt(server.URL))
+	out := filepath.Join(m.dir, "out")
+	testkit.Must(t, os.Mkdir(out, 0o755))
+	args := []string{"mkbuild", "iso", "--config", m.config, "--cache-dir", filepath.Join(m.dir, "cold"), "-o", filepath.Join(out, "x.iso")}
+	for _, tt := range []struct {
+		name    string
+		before  []string
+		signals []os.Signal
+	}{
+		{"terminal", nil, []os.Signal{syscall.SIGHUP}},
+		{"nohup", []string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}},
+	} {
+		c := m.command(t, append(tt.before, args...)...)
+		said := start(t, c)
+		select {
+		case <-asked:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: no download began\n%s", tt.name, said)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		for i, s := range tt.signals {
+			testkit.Must(t, c.Process.Signal(s))
+			wait := time.Second
+			if i == len(tt.signals)-1 {
+				wait = 10 * time.Second
+			}
+			select {
+			case err := <-ended:
+				if i != len(tt.signals)-1 || c.ProcessState.ExitCode() != exitInterrupted {
+					t.Errorf("%s: %v ended it: %v\n%s", tt.name, s, err, said)
+				}
+			case <-time.After(wait):
+				if i == len(tt.signals)-1 {
+					t.Errorf("%s: %v did not end it", tt.name, s)
+				}
+			}
+		}
+		if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+			t.Errorf("%s: left %v, %v", tt.name, left, err)
+		}
+	}
+}
+
+// TestOnePXEFolderAtOnce: builds that write one folder at the same time all succeed, and the folder is whole.
+func TestOnePXEFolderAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	rounds := 30
+	if testing.Short() {
+		rounds = 5
+	}
+	for round := range rounds {
+		name := filepath.Join(m.dir, "pxe"+strconv.Itoa(round/2)) // new, then there already
+		var all sync.WaitGroup
+		for range 6 {
+			c := m.command(t, "mkbuild", "iso", "--config", m.config, "--progress", "quiet", "--format", "pxe", "-o", name)
+			all.Go(func() {
+				if out, err := c.CombinedOutput(); err != nil {
+					t.Errorf("round %d: %v\n%s", round, err, out)
+				}
+			})
+		}
+		all.Wait()
+		if t.Failed() {
+			return
+		}
+		if out, err := m.command(t, "mkbuild", "verify", name).CombinedOutput(); err != nil {
+			t.Errorf("round %d: %v\n%s", round, err, out)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(m.dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestImageOnAScreen: a terminal gets no image.
+func TestImageOnAScreen(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	for _, args := range [][]string{
+		{"iso", "--config", m.config, "-o", "-"}, {"iso", "--config", m.config, "--format", "razor", "-o", "-"},
+		{"overlay", "--config", m.config, "-o", "-"}, {"customize", m.image, "-o", "-", "--append", "site=1"},
+	} {
+		var out, errs bytes.Buffer
+		w := &world{stdout: &out, stderr: &errs, onScreen: true, getenv: os.Getenv, client: testClient}
+		if code := run(t.Context(), w, args); code != exitUsage || out.Len() > 0 || !strings.Contains(errs.String(), "stdout: it is a terminal") {
+			t.Errorf("%q: %d, %q\n%s", args, code, &out, &errs)
+		}
+	}
+}

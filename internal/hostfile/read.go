@@ -1,0 +1,165 @@
+// Package hostfile is about the files of the machine that mkbuild runs on: it reads those that the user
+// names, and it judges the places that results go to.
+//
+// What is read is a regular file, or where that is useful a pipe, and has a bound: a device or a pipe
+// that nobody writes to is an error at once. What is written takes the place of a regular file, or of a
+// folder that mkbuild made, and of nothing that the command reads. Start reading at [Reads].
+package hostfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"mkbuild/internal/fail"
+)
+
+// MaxText bounds the small files that people write: configurations, keys, secrets, rules.
+const MaxText = 4 << 20
+
+// Open opens a regular file that the user named. It follows links and does not wait for a pipe.
+func Open(name string) (*os.File, fs.FileInfo, error) {
+	return open(machine, name, fs.FileMode.IsRegular)
+}
+
+// OpenIn is [Open] for a file below a folder. It follows no link out of that.
+func OpenIn(folder *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	return open(opener{folder.Stat, folder.OpenFile}, name, fs.FileMode.IsRegular)
+}
+
+// opener finds files: all of the machine's, or those of a folder.
+type opener struct {
+	stat func(name string) (fs.FileInfo, error)
+	open func(name string, flag int, perm fs.FileMode) (*os.File, error)
+}
+
+var machine = opener{os.Stat, os.OpenFile} //nolint:gochecknoglobals // a constant
+
+// Read returns the content of a regular file of at most limit bytes.
+func Read(name string, limit int64) ([]byte, error) {
+	f, info, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if info.Size() > limit {
+		return nil, tooLarge(name, limit)
+	}
+	return whole(f, name, limit)
+}
+
+// ReadPiped is [Read] for a file that is read once: it may be a pipe, as of a shell's <(command). It
+// waits as long as the pipe is open for writing and ctx is not done.
+func ReadPiped(ctx context.Context, name string, limit int64) ([]byte, error) {
+	f, info, err := open(machine, name, func(m fs.FileMode) bool { return m.IsRegular() || m&fs.ModeNamedPipe != 0 })
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if info.Size() > limit {
+		return nil, tooLarge(name, limit)
+	}
+	if info.Mode().IsRegular() {
+		return whole(f, name, limit)
+	}
+	stop := context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) }) //nolint:errcheck // pipe looks at ctx, too
+	defer stop()
+	return whole(&pipe{ctx: ctx, f: f}, name, limit)
+}
+
+// open opens a file of a kind that is wanted.
+func open(in opener, name string, wanted func(fs.FileMode) bool) (*os.File, fs.FileInfo, error) {
+	if info, err := in.stat(name); err == nil && !wanted(info.Mode()) { // opening some devices does something
+		return nil, nil, refused(name, info.Mode())
+	}
+	f, err := in.open(name, os.O_RDONLY|noWait, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !wanted(info.Mode()) {
+		err = refused(name, info.Mode())
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+// whole reads all of r.
+func whole(r io.Reader, name string, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	case int64(len(b)) > limit:
+		return nil, tooLarge(name, limit)
+	}
+	return b, nil
+}
+
+// How often, and how many times, a pipe without a writer is looked at: a shell may be about to open it.
+const (
+	pipePause = 10 * time.Millisecond
+	pipeTries = 100
+)
+
+// pipe reads a pipe that was opened without waiting.
+type pipe struct {
+	ctx     context.Context
+	f       *os.File
+	written bool
+}
+
+func (p *pipe) Read(b []byte) (int, error) {
+	for try := 0; ; try++ {
+		n, err := p.f.Read(b)
+		p.written = p.written || n > 0
+		switch {
+		case p.ctx.Err() != nil:
+			return n, p.ctx.Err()
+		case errors.Is(err, syscall.EAGAIN): // nothing yet, on systems that cannot wait for it
+		case !errors.Is(err, io.EOF) || p.written:
+			return n, err
+		case try == pipeTries:
+			return 0, fail.New(fail.Usage, "nothing comes out of the pipe", "name a regular file, or a pipe that a program writes to: <(command)")
+		}
+		select {
+		case <-p.ctx.Done():
+		case <-time.After(pipePause):
+		}
+	}
+}
+
+func tooLarge(name string, limit int64) error {
+	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is over the limit of %d bytes", name, limit), "name the file that is meant: no real one is so large")
+}
+
+// refused is the error of what is in the place of a file that is to be read.
+func refused(name string, m fs.FileMode) error {
+	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is %s, not a regular file", name, Kind(m)), "name a regular file")
+}
+
+// Kind returns what a mode stands for, in words: "a folder", "a device".
+func Kind(m fs.FileMode) string {
+	switch {
+	case m.IsRegular():
+		return "a regular file"
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeSymlink != 0:
+		return "a link"
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something else"
+}

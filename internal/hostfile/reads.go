@@ -1,0 +1,87 @@
+package hostfile
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Reads are the files and folders that a command reads. A folder stands for everything below it. The
+// zero value is empty.
+type Reads struct{ all []input }
+
+type input struct{ what, path string }
+
+// Add adds a file or folder; what names it in messages: "the configuration". It need not be there.
+func (r *Reads) Add(what, path string) {
+	if path != "" {
+		r.all = append(r.all, input{what, path})
+	}
+}
+
+// Allow refuses places that cannot be written, that hold what a result may not replace, or that are what
+// the command reads, by whatever path or link. A command calls it before it begins its work.
+func (r *Reads) Allow(ctx context.Context, places ...Place) error {
+	taken := map[string]bool{}
+	for i := range places {
+		l, err := places[i].locate()
+		if err != nil {
+			return err
+		}
+		if taken[l.path] {
+			return l.refuse("two results would go there")
+		}
+		taken[l.path] = true
+		for _, in := range r.all {
+			if err := in.allow(ctx, l); err != nil {
+				return err
+			}
+		}
+		if err := l.probe(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// allow refuses a place that would harm the input.
+func (in *input) allow(ctx context.Context, l *located) error {
+	path := resolved(in.path)
+	info, err := os.Stat(path)
+	isFolder := err == nil && info.IsDir()
+	switch {
+	case path == l.path, err == nil && l.info != nil && os.SameFile(info, l.info):
+		return l.refuse("it is " + in.what + ", which this command reads")
+	case isFolder && within(l.path, info), err != nil && strings.HasPrefix(l.path, path+string(filepath.Separator)):
+		return l.refuse(fmt.Sprintf("it lies in %s (%s), which this command reads", in.what, in.path))
+	case l.info != nil && l.info.IsDir() && within(path, l.info):
+		return l.refuse(fmt.Sprintf("it holds %s (%s), which this command reads", in.what, in.path))
+	case isFolder && l.info != nil && l.info.Mode().IsRegular() && aliased(ctx, path, l.info):
+		return l.refuse(fmt.Sprintf("it is a file of %s (%s) by another name, which this command reads", in.what, in.path))
+	}
+	return nil
+}
+
+// aliased reports whether a folder has a file under another name: by a link in it, or by a hard link.
+func aliased(ctx context.Context, dir string, info fs.FileInfo) bool {
+	found := false
+	hard := links(info) > 1
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error { // what cannot be read is reported where it is used
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil || d.IsDir():
+			return nil
+		case d.Type()&fs.ModeSymlink != 0 || hard && d.Type().IsRegular():
+			if st, err := os.Stat(p); err == nil && os.SameFile(st, info) {
+				found = true
+				return fs.SkipAll
+			}
+		}
+		return nil
+	})
+	return found
+}

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package hostfile
+
+import "io/fs"
+
+const noWait = 0
+
+// links is not known: a file may have several names.
+func links(fs.FileInfo) uint64 { return 2 }
+
+// mounted is not known.
+func mounted(_, _ fs.FileInfo) bool { return false }
