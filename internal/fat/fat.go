@@ -19,13 +19,13 @@ import (
 
 // Errors of this package.
 var (
-	// ErrNotFAT says that the input has no FAT file system.
+	// ErrNotFAT is returned for an input without a FAT file system.
 	ErrNotFAT = errors.New("not a FAT file system")
-	// ErrCorrupt says that the file system's structures contradict themselves.
+	// ErrCorrupt is returned if the structures of a file system contradict themselves.
 	ErrCorrupt = errors.New("corrupt FAT file system")
-	// ErrFull says that a file system has no room for the new content.
+	// ErrFull is returned if a file system has no room for the new content.
 	ErrFull = errors.New("the FAT file system is full")
-	// ErrNotFound says that there is no such file.
+	// ErrNotFound is returned for a file that does not exist.
 	ErrNotFound = errors.New("no such file in the FAT file system")
 )
 

@@ -48,7 +48,7 @@ func firmwareRules() []Rule {
 		},
 		{
 			"boot-network-failed", "the network boot loader could not load the kernel or the initrd",
-			"look at the names in boot.ipxe and at the files beside it",
+			"look at the names in boot.ipxe and at the files next to it",
 			regexp.MustCompile(`No more network devices|^Could not boot|The microkernel did not boot`),
 		},
 	}
@@ -131,7 +131,7 @@ func panicRules() []Rule {
 // userlandRules are what Tiny Core's own scripts run into.
 func userlandRules() []Rule {
 	return []Rule{{
-		RuleNoModules, "the initrd has no modules for its kernel: Tiny Core waits for ever for /dev/zram0",
+		RuleNoModules, "the initrd has no modules for its kernel: Tiny Core waits forever for /dev/zram0",
 		"build kernel and initrd from the same release, or boot with the kernel argument nozswap (--append nozswap)",
 		regexp.MustCompile(`modprobe: (chdir\(|can't change directory to|FATAL: Module zram)`),
 	}}

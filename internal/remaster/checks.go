@@ -61,7 +61,7 @@ func (l *layering) checkModules(args string) {
 		return
 	}
 	l.sayOfBase(ui.Warning, fmt.Sprintf(
-		"the initrd has no lib/modules/%s for its kernel: Tiny Core waits for ever for /dev/zram0 unless it boots with the kernel argument nozswap (--append nozswap)", l.out.Kernel))
+		"the initrd has no lib/modules/%s for its kernel: Tiny Core waits forever for /dev/zram0 unless it boots with the kernel argument nozswap (--append nozswap)", l.out.Kernel))
 }
 
 // checkLabels holds the boot menu against the profile: a label that boots without the
