@@ -127,14 +127,15 @@ func TestMediumRules(t *testing.T) {
 	}
 }
 
-// TestBootTable damages each field of the boot-info-table.
+// TestBootTable damages the fields by which a boot-info-table is one. That at byte 8 may name the volume
+// descriptor of a later session.
 func TestBootTable(t *testing.T) {
 	good := isoOf(t, clean(t), nil)
 	at := bytes.Index(good, append([]byte("isolinux"), 16, 0, 0, 0))
 	if at < 0 {
 		t.Fatal("no boot-info-table")
 	}
-	for _, off := range []int{8, 12, 16, 20, 64} {
+	for _, off := range []int{12, 16, 20, 64} {
 		bad := bytes.Clone(good)
 		bad[at+off] ^= 0x55
 		if got := broken(t, read(t, bad)); !slices.Equal(got, []string{ruleBootTable}) {
