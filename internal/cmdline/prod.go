@@ -12,7 +12,7 @@ import (
 // but nobody has looked.
 func harmless() []string {
 	return strings.Fields(`
-		quiet debug loglevel ignore_loglevel earlyprintk printk.time log_buf_len console vga video fbcon nomodeset consoleblank logo.nologo vt.global_cursor_default
+		quiet debug loglevel ignore_loglevel earlyprintk printk.time log_buf_len console vga video fbcon nomodeset consoleblank com1 com2 logo.nologo vt.global_cursor_default
 		acpi noapic nolapic apic apm pci pcie_aspm irqpoll irqfixup noirqdebug edd nosmp maxcpus nr_cpus nosmt mem iommu intel_iommu amd_iommu swiotlb mce nomce mitigations
 		tsc clocksource hpet nohpet lpj idle processor.max_cstate intel_idle.max_cstate intel_pstate noreplace-smp nohz highres cpufreq.off
 		reboot panic panic_on_oops oops nmi_watchdog nowatchdog nosoftlockup softlockup_panic hung_task_panic no_timer_check random.trust_cpu
