@@ -80,7 +80,7 @@ func (t *Tree) Installed() (*Tree, error) {
 }
 
 func (t *Tree) checkInstallable(e *Entry) error {
-	for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
+	for d := parent(e.Path); d != "."; d = parent(d) {
 		if up := t.Get(d); up != nil && !up.IsDir() {
 			return fmt.Errorf("%w: %q is not a directory", ErrPath, d)
 		}

@@ -3,7 +3,6 @@ package overlay
 import (
 	"crypto/sha256"
 	"fmt"
-	"path"
 	"strconv"
 
 	"mkbuild/internal/fail"
@@ -110,7 +109,7 @@ func (l *Layers) place(e *Entry) (at string, old *Entry, reason string) {
 	if err != nil {
 		return e.Path, loopIn(l.all, e.Path), "its directory is a symlink loop"
 	}
-	for dir := path.Dir(at); dir != "."; dir = path.Dir(dir) {
+	for dir := parent(at); dir != "."; dir = parent(dir) {
 		if up := l.all.Get(dir); up != nil && !up.IsDir() {
 			return at, up, fmt.Sprintf("%s is not a directory", dir)
 		}
@@ -132,7 +131,7 @@ func (l *Layers) place(e *Entry) (at string, old *Entry, reason string) {
 // loopIn returns the first symlink on the way to p, to name the owner of a loop.
 func loopIn(t *Tree, p string) *Entry {
 	found := &Entry{}
-	for ; p != "."; p = path.Dir(p) {
+	for ; p != "."; p = parent(p) {
 		if e := t.Get(p); e != nil && e.IsLink() {
 			found = e
 		}
@@ -152,7 +151,7 @@ func typeClash(old, e *Entry) string {
 
 // put adds e at a free or cleared path and makes the directories that are missing on the way.
 func (l *Layers) put(e *Entry, at string) error {
-	for dir := path.Dir(at); dir != "."; dir = path.Dir(dir) {
+	for dir := parent(at); dir != "."; dir = parent(dir) {
 		if l.all.Get(dir) != nil {
 			continue // not the end: a base may lack a directory above one that it has
 		}
@@ -267,7 +266,7 @@ func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 			e.HardLink = ""
 		}
 		out.entries[p] = &e
-		for dir := path.Dir(p); dir != "." && out.entries[dir] == nil; dir = path.Dir(dir) {
+		for dir := parent(p); dir != "." && out.entries[dir] == nil; dir = parent(dir) {
 			parent := *l.all.entries[dir]
 			out.entries[dir] = &parent
 		}
@@ -295,7 +294,7 @@ func (l *Layers) Merged() *Tree {
 func (l *Layers) missing() map[string]string {
 	out := map[string]string{}
 	for p := range l.all.entries {
-		for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		for dir := parent(p); dir != "."; dir = parent(dir) {
 			if first, known := out[dir]; l.all.entries[dir] == nil && (!known || p < first) {
 				out[dir] = p
 			}

@@ -160,6 +160,15 @@ func CleanPath(name string) (string, error) {
 	return p, nil
 }
 
+// parent returns the directory of a clean path. path.Dir would clean it once more, which is felt in walks
+// over a whole tree.
+func parent(p string) string {
+	if i := strings.LastIndexByte(p, '/'); i > 0 {
+		return p[:i]
+	}
+	return "."
+}
+
 // Tree is a set of entries with unique paths. The zero value is an empty tree.
 // It may hold an entry for the root, ".", which says how the root itself was stored.
 type Tree struct {
@@ -229,7 +238,7 @@ func (t *Tree) Entries() []*Entry {
 func (t *Tree) Children(dir string) []*Entry {
 	var out []*Entry
 	for p, e := range t.entries {
-		if p != "." && path.Dir(p) == dir {
+		if p != "." && parent(p) == dir {
 			out = append(out, e)
 		}
 	}
@@ -263,7 +272,7 @@ func (t *Tree) Resolve(p string) (string, error) {
 		case "", ".":
 			continue
 		case "..":
-			done = path.Dir(done)
+			done = parent(done)
 			continue
 		}
 		next := path.Join(done, part)
@@ -289,7 +298,7 @@ func (t *Tree) ResolveParent(p string) (string, error) {
 	if p == "." {
 		return p, nil
 	}
-	dir, err := t.Resolve(path.Dir(p))
+	dir, err := t.Resolve(parent(p))
 	if err != nil {
 		return "", err
 	}

@@ -124,12 +124,13 @@ func (l *layering) sayOfBase(level ui.Level, text string) {
 
 // check holds the finished tree against what its profile promises, and warns of what will not start.
 func (l *layering) check(context.Context) error {
-	if err := l.lintMCollective(); err != nil {
+	all := l.out.layers.Merged()
+	if err := l.lintMCollective(all); err != nil {
 		return err
 	}
 	if l.out.Plan.Config.Profile != "prod" {
 		return nil
 	}
 	c := &l.out.Plan.Config
-	return profile.Closed(l.out.layers.Merged(), profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
+	return profile.Closed(all, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }

@@ -121,7 +121,7 @@ func (l *layering) mcollective(ctx context.Context) error {
 }
 
 // lintMCollective warns of what mcollectived would stumble on in the finished image.
-func (l *layering) lintMCollective() error {
+func (l *layering) lintMCollective(all *overlay.Tree) error {
 	if l.out.Plan.Config.MCollective == nil {
 		return nil
 	}
@@ -129,7 +129,6 @@ func (l *layering) lintMCollective() error {
 	if err != nil {
 		return err
 	}
-	all := l.out.layers.Merged()
 	var has func(string) bool
 	ruby, err := rubygems.FindRuby(all)
 	if err == nil {
