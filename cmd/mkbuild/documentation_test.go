@@ -187,7 +187,7 @@ func TestGeneratedTables(t *testing.T) {
 	const name = "../../docs/troubleshooting.md"
 	var exits, boots, lints strings.Builder
 	for _, s := range exitStatuses() {
-		fmt.Fprintf(&exits, "| %d | %s |\n", s.code, s.means)
+		fmt.Fprintf(&exits, "| %d | %s |\n", s.Code, s.Means)
 	}
 	for _, r := range qemu.Rules() {
 		fmt.Fprintf(&boots, "| `%s` | %s | %s |\n", r.Name, cell(r.Why), cell(r.Next))

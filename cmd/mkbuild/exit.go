@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/manpage"
 )
 
 // Exit codes, by class.
@@ -23,39 +24,33 @@ const (
 	exitInterrupted = 130
 )
 
-// exitStatus is one exit code in the words of help texts and manual pages.
-type exitStatus struct {
-	code  int
-	means string
-}
-
-func exitStatuses() []exitStatus {
-	return []exitStatus{
-		{exitOK, "done"},
-		{exitUnexpected, "unexpected (a full disk, for example)"},
-		{exitUsage, "usage or configuration"},
-		{exitDrift, "the lock is missing or stale, or an input is not the locked one"},
-		{exitNetwork, "network, or a file that no mirror has"},
-		{exitVerify, "a download or image that is not what it should be"},
-		{exitBoot, "a boot test that failed"},
-		{exitInterrupted, "interrupted"},
+func exitStatuses() []manpage.Status {
+	return []manpage.Status{
+		{Code: exitOK, Means: "done"},
+		{Code: exitUnexpected, Means: "unexpected (a full disk, for example)"},
+		{Code: exitUsage, Means: "usage or configuration"},
+		{Code: exitDrift, Means: "the lock is missing or stale, or an input is not the locked one"},
+		{Code: exitNetwork, Means: "network, or a file that no mirror has"},
+		{Code: exitVerify, Means: "a download or image that is not what it should be"},
+		{Code: exitBoot, Means: "a boot test that failed"},
+		{Code: exitInterrupted, Means: "interrupted"},
 	}
 }
 
 // statusesOf are the exit codes of one command: those of diff are diff(1)'s.
-func statusesOf(c *cobra.Command) []exitStatus {
+func statusesOf(c *cobra.Command) []manpage.Status {
 	if c.Name() != "diff" {
 		return exitStatuses()
 	}
-	return []exitStatus{{exitOK, "the same"}, {exitUnexpected, "different"}, {exitUsage, "any trouble"}, {exitInterrupted, "interrupted"}}
+	return []manpage.Status{{Code: exitOK, Means: "the same"}, {Code: exitUnexpected, Means: "different"}, {Code: exitUsage, Means: "any trouble"}, {Code: exitInterrupted, Means: "interrupted"}}
 }
 
 // exitHelp ends every command's long help.
-func exitHelp(statuses []exitStatus) string {
+func exitHelp(statuses []manpage.Status) string {
 	var b strings.Builder
 	b.WriteString("\nExit status:\n")
 	for _, s := range statuses {
-		fmt.Fprintf(&b, "  %3d  %s\n", s.code, s.means)
+		fmt.Fprintf(&b, "  %3d  %s\n", s.Code, s.Means)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
