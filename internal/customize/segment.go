@@ -67,7 +67,7 @@ func readFrom(s initrd.Segment, offset int64) (*overlay.Tree, []initrd.Member, e
 	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
 		return nil, nil, err
 	}
-	return initrd.ReadMembers(r, s.Name, medium.MaxInitrd)
+	return initrd.ReadMembers(r, s.Name, medium.MaxInitrd, nil)
 }
 
 // limited opens the first n bytes of a file.

@@ -23,7 +23,7 @@ func TestReadMembers(t *testing.T) {
 	add("zstd", three, zst(t, three), 0, 1)
 	add("gzip", four, gz(t, four), 0, 0)
 	add("lz4", one, lz4legacy(t, one), 0, 2)
-	tree, got, err := ReadMembers(bytes.NewReader(in), "x", 0)
+	tree, got, err := ReadMembers(bytes.NewReader(in), "x", 0, nil)
 	testkit.Must(t, err)
 	if !slices.Equal(got, want) || tree.Len() != 4 {
 		t.Errorf("%d entries, members\n%v\nwant\n%v", tree.Len(), got, want)

@@ -47,7 +47,7 @@ const (
 // It fails with [ErrNotInitrd], [ErrCorrupt] or [overlay.ErrLimit]. origin names the file in all
 // entries and in errors.
 func Read(r io.Reader, origin string, limit int64) (*overlay.Tree, error) {
-	t, _, err := ReadMembers(r, origin, limit)
+	t, _, err := ReadMembers(r, origin, limit, nil)
 	return t, err
 }
 
@@ -63,15 +63,16 @@ type Member struct {
 	Entries  int   `json:"entries"`
 }
 
-// ReadMembers is [Read] that also returns the members of the initrd, in their order.
-func ReadMembers(r io.Reader, origin string, limit int64) (*overlay.Tree, []Member, error) {
+// ReadMembers is [Read] that also returns the members of the initrd, in their order. Unless it is
+// nil, before is called with the offset of each member and the tree so far.
+func ReadMembers(r io.Reader, origin string, limit int64, before func(offset int64, t *overlay.Tree)) (*overlay.Tree, []Member, error) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
 	src := &source{r: r}
 	u := &unpacker{
 		src: src, in: bufio.NewReaderSize(src, window), left: limit,
-		root: newRootfs(origin),
+		root: newRootfs(origin), before: before,
 	}
 	if err := u.readMembers(); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", origin, u.explain(err))
@@ -103,6 +104,7 @@ type unpacker struct {
 	left    int64 // unpacked bytes still allowed
 	entries int
 	members []Member // read completely
+	before  func(offset int64, t *overlay.Tree)
 	root    *rootfs
 }
 
@@ -131,6 +133,9 @@ func (u *unpacker) readMembers() error {
 			return err
 		}
 		at := u.offset()
+		if u.before != nil {
+			u.before(at, u.root.tree)
+		}
 		left, entries := u.left, u.entries
 		packing, err := u.readMember(at)
 		if err != nil {

@@ -54,8 +54,10 @@ type Image struct {
 	Medium *medium.Medium
 	// Kernel is the kernel's release, "" if there is none or it does not say.
 	Kernel string
-	// Tree is the booted system, nil if nothing boots or for a lock.
-	Tree     *overlay.Tree
+	// Tree is the booted system, nil if nothing boots or for a lock. Base is what the initrd of the source image
+	// makes of it, before anything is added; nil if that cannot be told.
+	Tree, Base *overlay.Tree
+
 	Segments []Segment
 	Manifest *manifest.Manifest
 	// ManifestError says why the manifest that lies in the image could not be read.
@@ -209,7 +211,12 @@ func (m *Image) readInitrd(open func() (io.ReadCloser, error)) error {
 		return err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	t, members, err := initrd.ReadMembers(r, m.Name, medium.MaxInitrd)
+	end := m.baseEnd()
+	t, members, err := initrd.ReadMembers(r, m.Name, medium.MaxInitrd, func(offset int64, t *overlay.Tree) {
+		if m.Base == nil && offset >= end && t.Len() > 0 {
+			m.Base = t.Clone()
+		}
+	})
 	if err != nil && m.Kind == KindInitrd && errors.Is(err, initrd.ErrNotInitrd) {
 		return fmt.Errorf("%w: %w", err, ErrKind)
 	}
@@ -234,17 +241,30 @@ func (m *Image) readInitrd(open func() (io.ReadCloser, error)) error {
 	return nil
 }
 
-// segmentNames are the names of segments by the manifest, by their offsets. The segments that it
-// knows are those of the last initrd, which is the one that mkbuild makes.
+// baseEnd is where the bytes of the source image's initrds end: in front of the second segment by the manifest.
+// Without one the first archive is taken for the base.
+func (m *Image) baseEnd() int64 {
+	if m.Manifest == nil || len(m.Manifest.Segments) == 0 {
+		return 1
+	}
+	first := m.Manifest.Segments[0]
+	return m.lastInitrdAt() + first.Offset + first.Size
+}
+
+// lastInitrdAt is the offset of the last initrd, which is the one that mkbuild makes.
+func (m *Image) lastInitrdAt() int64 {
+	initrds := m.Medium.Segments()
+	return initrds[:len(initrds)-1].Size()
+}
+
+// segmentNames are the names of segments by the manifest, by their offsets.
 func (m *Image) segmentNames() map[int64]string {
 	out := map[int64]string{}
 	if m.Manifest == nil {
 		return out
 	}
-	initrds := m.Medium.Segments()
-	before := initrds[:len(initrds)-1].Size()
 	for _, s := range m.Manifest.Segments {
-		out[before+s.Offset] = s.Name
+		out[m.lastInitrdAt()+s.Offset] = s.Name
 	}
 	return out
 }

@@ -1,9 +1,12 @@
 package inspect
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
+	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
 )
 
@@ -122,8 +125,8 @@ func systemRules() []Rule {
 		{ruleNotExecutable, SeverityError, "a program may not be executed",
 			"It lies where programs are looked for, or where the boot starts it, and nobody has the right to run it: \"Permission denied\".",
 			"Give it mode 0755. Zip archives and Windows file systems lose the bit."},
-		{ruleDirectoryMode, SeverityError, "a directory of Tiny Core has another mode or owner",
-			"An archive that has directories of its own has taken them over. With /tmp not 1777, the user tc cannot write /tmp/setup.lst, and startup scripts of extensions do not run; with /opt not 2775 root:staff, tc cannot change what boots; with / not 0755 root:root, anybody may replace the system.",
+		{ruleDirectoryMode, SeverityError, "a directory has another mode or owner than Tiny Core gives it",
+			"An archive that has directories of its own has taken them over. With /tmp not 1777, the user tc cannot write /tmp/setup.lst, and startup scripts of extensions do not run; with /opt not 2775 root:staff, tc cannot change what boots; with / open to others, anybody may replace the system. What is right stands in the initrd of the source ISO, which an image of mkbuild begins with.",
 			"Build the image with mkbuild, which keeps the modes of the base, or leave directories out of the archive."},
 	}
 }
@@ -198,12 +201,28 @@ func (f findings) add(rule, path, format string, args ...any) {
 	f[rule] = append(f[rule], Finding{Rule: rule, Path: manifest.Text(path), Text: fmt.Sprintf(format, args...)})
 }
 
+// soften turns faults of the base's own files into warnings: nobody can correct them but its maker, and it boots.
+func (f findings) soften(m *manifest.Manifest) {
+	if m == nil {
+		return
+	}
+	base := slices.IndexFunc(m.Inputs, func(i lock.Input) bool { return i.Kind == lock.ISO })
+	origins := originsOf(m)
+	for _, rule := range []string{ruleMountLink, ruleNotExecutable, ruleShadowMode} {
+		for i := range f[rule] {
+			if x := &f[rule][i]; base >= 0 && origins[string(x.Path)] == m.Inputs[base].Name {
+				x.Severity, x.Text = SeverityWarning, x.Text+"; the source image has it so"
+			}
+		}
+	}
+}
+
 // sorted are all findings in the order of the rules, with their severities.
 func (f findings) sorted() []Finding {
 	out := []Finding{}
 	for _, r := range Rules() {
 		for _, x := range f[r.ID] {
-			x.Severity = r.Severity
+			x.Severity = cmp.Or(x.Severity, r.Severity)
 			out = append(out, x)
 		}
 	}

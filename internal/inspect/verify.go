@@ -56,6 +56,7 @@ func (m *Image) Verify() (*Verdict, error) {
 			return nil, fmt.Errorf("verify %s: %w", m.Name, err)
 		}
 	}
+	found.soften(m.Manifest)
 	v := &Verdict{Schema: VerifySchema, Name: m.Name, SHA256: m.SHA256, Manifest: m.Manifest != nil, Findings: found.sorted()}
 	for _, f := range v.Findings {
 		if f.Severity == SeverityError {

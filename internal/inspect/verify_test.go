@@ -79,8 +79,6 @@ func TestRules(t *testing.T) {
 		{ruleNotExecutable, edit(t, "init", func(e *overlay.Entry) { e.Mode = overlay.TypeRegular | 0o644 })},
 		{ruleNotExecutable, edit(t, "opt/bootsync.sh", func(e *overlay.Entry) { e.Mode = overlay.TypeRegular | 0o644 })},
 		{ruleDirectoryMode, edit(t, "tmp", func(e *overlay.Entry) { e.Mode = overlay.TypeDir | 0o755 })},
-		{ruleDirectoryMode, edit(t, "opt", func(e *overlay.Entry) { e.GID = 0 })},
-		{ruleDirectoryMode, edit(t, "usr/local/tce.installed", func(e *overlay.Entry) { e.UID = 1001 })},
 		{ruleOpenAccount, file(t, "etc/shadow", 0o640, "root:*:1\ntc::1\n")},
 		{ruleKernelModules, func(tr *overlay.Tree) {
 			tr.Remove("lib/modules/" + tinymirror.Kernel)
@@ -92,6 +90,45 @@ func TestRules(t *testing.T) {
 			tree := clean(t)
 			c.tree(tree)
 			if got := broken(t, read(t, isoOf(t, tree, nil))); !slices.Equal(got, []string{c.rule}) {
+				t.Errorf("found %q", got)
+			}
+		})
+	}
+}
+
+// TestBaseDecidesOnDirectories: an image may have the owners that its base has, whatever those are, and no others.
+func TestBaseDecidesOnDirectories(t *testing.T) {
+	type dirs map[string][3]uint32 // mode, uid, gid
+	for _, c := range []struct {
+		what       string
+		base, more dirs
+		want       []string
+	}{
+		{"4.x", dirs{"tmp": {0o1777, 0, 0}, "usr/local/tce.installed": {0o775, 0, 50}}, dirs{"usr/local/tce.installed": {0o775, 0, 50}}, nil},
+		{"8.x", dirs{"tmp": {0o1777, 0, 50}, "usr/local/tce.installed": {0o775, 0, 0}}, dirs{"tmp": {0o1777, 0, 50}}, nil},
+		{"8.x alone", dirs{"tmp": {0o1777, 0, 50}, "usr/local/tce.installed": {0o775, 0, 0}}, nil, nil},
+		{"root for all, alone", dirs{".": {0o777, 0, 0}}, nil, []string{ruleDirectoryMode}},
+		{"none of Tiny Core's", dirs{".": {0o775, 1000, 50}, "opt": {0o755, 0, 0}}, dirs{".": {0o755, 0, 0}}, nil},
+		{"owner taken over", dirs{"tmp": {0o1777, 0, 50}}, dirs{"tmp": {0o1777, 0, 0}}, []string{ruleDirectoryMode}},
+		{"mode taken over", dirs{}, dirs{"tmp": {0o755, 0, 0}}, []string{ruleDirectoryMode}},
+		{"/opt", nil, dirs{"opt": {0o2775, 0, 0}}, []string{ruleDirectoryMode}},
+		{"tce.installed", nil, dirs{"usr/local/tce.installed": {0o775, 1001, 50}}, []string{ruleDirectoryMode}},
+		{"root", nil, dirs{".": {0o775, 1001, 50}}, []string{ruleDirectoryMode}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			base, more := overlay.NewLayers(clean(t)).Merged(), &overlay.Tree{}
+			put(t, more, overlay.Dir("usr", 0o755), overlay.Dir("usr/local", 0o755))
+			for tree, ds := range map[*overlay.Tree]dirs{base: c.base, more: c.more} {
+				for name, d := range ds {
+					put(t, tree, overlay.Entry{Path: name, Mode: overlay.TypeDir | d[0], UID: d[1], GID: d[2]})
+				}
+			}
+			var all bytes.Buffer
+			testkit.Must(t, initrd.WriteSegment(&all, base, initrd.SegmentOptions{}))
+			if c.more != nil {
+				testkit.Must(t, initrd.WriteSegment(&all, more, initrd.SegmentOptions{}))
+			}
+			if got := broken(t, read(t, isoOf(t, base, map[string]string{"boot/core.gz": all.String()}))); !slices.Equal(got, c.want) {
 				t.Errorf("found %q", got)
 			}
 		})
@@ -247,6 +284,37 @@ func TestBuiltImagesAreWhole(t *testing.T) {
 	}
 }
 
+// publish makes an ISO the stock one of the mirror in dir.
+func publish(t *testing.T, dir string, iso []byte) {
+	t.Helper()
+	name := filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso")
+	write(t, name, iso)
+	write(t, name+".md5.txt", fmt.Appendf(nil, "%x  Core-4.5.2.iso\n", md5.Sum(iso)))
+}
+
+// TestBasesAsTheyAre: real bases differ in the owners of two directories, and have scripts without the right to be
+// run. What is built of them has no error.
+func TestBasesAsTheyAre(t *testing.T) {
+	for name, own := range map[string][2]uint32{"4.x": {0, 50}, "6.x": {50, 50}, "8.x": {50, 0}} {
+		for _, layout := range []string{"append", "merged"} {
+			t.Run(name+" "+layout, func(t *testing.T) {
+				dir, base := mirror(t), tinymirror.Base()
+				put(t, base, overlay.Entry{Path: "tmp", Mode: overlay.TypeDir | 0o1777, GID: own[0]}, overlay.Entry{Path: "usr/local/tce.installed", Mode: overlay.TypeDir | 0o775, GID: own[1]},
+					overlay.File("usr/bin/update-everything", 0o644, []byte("#!/bin/sh\n")), overlay.Symlink("usr/bin/x", "/tmp/x/y"), overlay.File("etc/gshadow", 0o644, []byte("root:*::\n")))
+				publish(t, dir, isoOf(t, base, nil))
+				v, err := opened(t, built(t, dir, tinymirror.Config, func(c *config.Config) { c.Initrd.Layout = layout })).Verify()
+				testkit.Must(t, err)
+				page := printed(t, v)
+				for _, want := range []string{"not-executable /usr/bin/update-everything", "mount-link /usr/bin/x", "shadow-mode /etc/gshadow"} {
+					if v.Errors > 0 || !strings.Contains(page, "warning: "+want) || !strings.Contains(page, "the source image has it so") {
+						t.Errorf("no warning %s in\n%s", want, page)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestTwoInitrds builds on an image that boots two initrds, the first of an odd size: segments are
 // found behind it.
 func TestTwoInitrds(t *testing.T) {
@@ -257,9 +325,7 @@ func TestTwoInitrds(t *testing.T) {
 	iso := isoOf(t, tinymirror.Base(), map[string]string{
 		"boot/first.gz": string(odd), cfgPath: strings.ReplaceAll(tinymirror.ISOLinuxCfg, "initrd=/boot/core.gz", "initrd=/boot/first.gz,/boot/core.gz"),
 	})
-	name := filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso")
-	write(t, name, iso)
-	write(t, name+".md5.txt", fmt.Appendf(nil, "%x  Core-4.5.2.iso\n", md5.Sum(iso)))
+	publish(t, dir, iso)
 	m := opened(t, built(t, dir, tinymirror.Config, nil))
 	var names []string
 	for _, s := range m.Segments {

@@ -24,7 +24,7 @@ func checkTree(m *Image, f findings) error {
 	for _, lib := range needed.Missing(t) {
 		f.add(ruleMissingLibrary, lib.By[0], "it needs %s", lib.String())
 	}
-	checkDirectories(t, f)
+	checkDirectories(m, f)
 	return nil
 }
 
@@ -84,24 +84,25 @@ func checkExecutable(e *overlay.Entry, f findings) error {
 	return nil
 }
 
-// checkDirectories holds the directories that archives often take over against Tiny Core's own.
-func checkDirectories(t *overlay.Tree, f findings) {
-	for _, want := range []struct {
-		path     string
-		perm     uint32
-		uid, gid uint32
-	}{{".", 0o755, 0, 0}, {"tmp", 0o1777, 0, 0}, {"opt", 0o2775, 0, 50}, {"usr/local/tce.installed", 0o775, 0, 50}} {
-		e := t.Get(want.path)
-		if e == nil || !e.IsDir() || want.gid == 50 && !isTinyCore(t) {
-			continue
-		}
-		if e.Perm() != want.perm || e.UID != want.uid || e.GID != want.gid {
-			f.add(ruleDirectoryMode, e.Path, "it is %04o %d:%d, Tiny Core has %04o %d:%d", e.Perm(), e.UID, e.GID, want.perm, want.uid, want.gid)
+// checkDirectories holds the directories that archives often take over against the base's own. Where nothing
+// says what those are, the boot must work, and nobody but root may write to the root. The root of an image of
+// mkbuild is 0755 root:root whatever the base has.
+func checkDirectories(m *Image, f findings) {
+	base := m.Base
+	if base == nil {
+		base = &overlay.Tree{}
+	}
+	for _, name := range []string{".", "tmp", "opt", "usr/local/tce.installed"} {
+		e, want := m.Tree.Get(name), base.Get(name)
+		switch {
+		case e == nil || !e.IsDir():
+		case want != nil && sameOwner(e, want), name == "." && e.Perm() == 0o755 && e.UID == 0 && e.GID == 0:
+		case want != nil:
+			f.add(ruleDirectoryMode, name, "it is %04o %d:%d, the base has %04o %d:%d", e.Perm(), e.UID, e.GID, want.Perm(), want.UID, want.GID)
+		case name == "." && e.Perm()&0o002 != 0, name == "tmp" && e.Perm() != 0o1777:
+			f.add(ruleDirectoryMode, name, "its mode is %04o", e.Perm())
 		}
 	}
 }
 
-// isTinyCore tells a system that has the user tc from others.
-func isTinyCore(t *overlay.Tree) bool {
-	return slices.ContainsFunc(lines(t, "etc/passwd"), func(l string) bool { return strings.HasPrefix(l, "tc:") })
-}
+func sameOwner(a, b *overlay.Entry) bool { return a.Mode == b.Mode && a.UID == b.UID && a.GID == b.GID }

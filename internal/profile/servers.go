@@ -27,11 +27,15 @@ const masked = "/dev/null"
 
 // maskServers takes the names of servers away that the base's own busybox has in prod images.
 func maskServers(e *edit) error {
+	box := func(f *overlay.Entry) bool {
+		return slices.Contains([]string{"bin/busybox", "bin/busybox.suid"}, f.Path)
+	}
 	for _, f := range e.tree.Entries() {
-		if e.Profile != "prod" || !f.IsLink() || !isServerName(path.Base(f.Path)) || strings.HasPrefix(f.Path, "usr/local/") {
+		if e.Profile != "prod" || !isServerName(path.Base(f.Path)) || strings.HasPrefix(f.Path, "usr/local/") {
 			continue
 		}
-		if at, err := e.tree.Resolve(f.Path); err == nil && slices.Contains([]string{"bin/busybox", "bin/busybox.suid"}, at) {
+		at, err := e.tree.Lookup(f.Path)
+		if err == nil && (box(at) || at.HardLink != "" && slices.ContainsFunc(e.tree.Entries(), func(x *overlay.Entry) bool { return box(x) && x.HardLink == at.HardLink })) {
 			if err := e.out.Put(overlay.Symlink(f.Path, masked)); err != nil {
 				return err
 			}

@@ -95,9 +95,22 @@ func withoutPrinted(line string) string {
 // countsBy are programs whose -c counts or chooses, and brings no command.
 var countsBy = []string{"grep", "egrep", "fgrep", "zgrep", "wc", "stat", "sort", "uniq", "head", "tail", "cut", "tr", "gzip", "ping"}
 
+// wrapper is a shell function that runs busybox's program of its own name, as Tiny Core's
+// /etc/init.d/busybox-aliases (5.3 to 13.x) has for every one: what calls it is judged by the name.
+var wrapper = regexp.MustCompile(`(?m)^([a-z0-9_.-]+)\(\) \{\n[ \t]*(?:sudo )?busybox ([a-z0-9_.-]+) "\$@"\n\}$`)
+
+func withoutWrappers(text string) string {
+	return wrapper.ReplaceAllStringFunc(text, func(f string) string {
+		if m := wrapper.FindStringSubmatch(f); m[1] == m[2] {
+			return "\n\n"
+		}
+		return f
+	})
+}
+
 // script looks at each command of a script.
 func (j *judge) script(name string, ls []string) {
-	for i, l := range ls {
+	for i, l := range strings.Split(withoutWrappers(strings.Join(ls, "\n")), "\n") {
 		if l = strings.TrimSpace(l); strings.HasPrefix(l, "#") {
 			continue
 		}

@@ -3,6 +3,7 @@ package profile
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -154,6 +155,8 @@ func TestWaysIntoProd(t *testing.T) {
 		{"init is a shell", overlay.Symlink("init", "/bin/bash"), "leads nowhere"},
 		{"init that starts one", file("init", "#!/bin/sh\nmount -t proc proc /proc\nexec /bin/sh\n"), "the shell sh"},
 		{"sbin/init is another", overlay.File("sbin/init", 0o755, []byte("x")), "not Tiny Core's busybox"},
+		{"a function that is another program", file("etc/init.d/x", "ls() {\n\tbusybox telnetd \"$@\"\n}\n"), "line 2 starts the server telnetd"},
+		{"a function that is called", file("etc/init.d/x", "ash() {\n\tbusybox ash \"$@\"\n}\nash\n"), "line 4 starts the shell ash"},
 		{"script that is no text", file("etc/init.d/rcS", "\x7fELF\x00"), "no text"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -206,6 +209,7 @@ func TestHarmlessNeighbours(t *testing.T) {
 		"zip without one":            overlay.File("usr/lib/mk-client/mk-extension.zip", 0o644, []byte(zipped(t, "facts.d/sshd.sh"))),
 		"text that is printed":       overlay.File("opt/bootlocal.sh", 0o755, []byte("#!/bin/sh\necho \"console $(grep -c getty /etc/inittab) login lines\" >/dev/ttyS0\nprintf '%s\\n' \"sshd; telnetd | sh\"\n")),
 		"words that start nothing":   overlay.File("opt/bootsync.sh", 0o755, []byte("#!/bin/sh\n# telnetd\nkillall telnetd\n[ -x /usr/sbin/sshd ] && rm -f /usr/sbin/sshd\necho 'no getty here' >/dev/console\nsh /opt/x.sh\nsu tc -c 'tce-load -i x'\nexec >/dev/null 2>&1\nnc -w 1 host 80 </dev/null\n/opt/bootlocal.sh &\n")),
+		"functions around busybox":   overlay.File("etc/init.d/busybox-aliases", 0o755, []byte("ash() {\n    busybox ash \"$@\"\n}\n\ninetd() {\n    sudo busybox inetd \"$@\"\n}\n")),
 		"init is a link to busybox":  overlay.Symlink("init", "sbin/init"),
 		"a script of its own for sh": overlay.File("etc/init.d/rcS", 0o755, []byte("#!/bin/sh\n/bin/mount -a\n/etc/init.d/tc-config\n")),
 	} {
@@ -219,10 +223,20 @@ func TestHarmlessNeighbours(t *testing.T) {
 	}
 }
 
-// TestBusyboxServersAreMasked: a stock base has telnetd as a link to its busybox.
+// TestBusyboxServersAreMasked: a stock base has telnetd as a link of either kind to its busybox.
 func TestBusyboxServersAreMasked(t *testing.T) {
-	if e := prod(t).Get("usr/sbin/telnetd"); e.Link != "/dev/null" {
-		t.Errorf("telnetd leads to %q", e.Link)
+	tree := base(t)
+	box := overlay.File("bin/busybox", 0o4755, []byte("x"))
+	box.HardLink = "1"
+	testkit.Must(t, tree.Put(box))
+	box.Path = "usr/sbin/inetd"
+	testkit.Must(t, errors.Join(tree.Put(box), tree.Put(overlay.Symlink("usr/sbin/telnetd", "../../bin/busybox"))))
+	out, err := Apply(tree, Options{Profile: "prod", Version: "1.0", Client: true})
+	testkit.Must(t, err)
+	for _, name := range []string{"usr/sbin/telnetd", "usr/sbin/inetd"} {
+		if e := out.Get(name); e == nil || e.Link != "/dev/null" {
+			t.Errorf("%s: %+v", name, e)
+		}
 	}
 }
 
