@@ -40,6 +40,9 @@ func badName(name string, depth int) string {
 		return "control character in the name"
 	}
 	parts := strings.Split(name, "/")
+	if strings.HasPrefix(parts[0], ".facts.d") {
+		return "mk-client keeps its own links in .facts.d: call it facts.d"
+	}
 	if len(parts) > depth {
 		return fmt.Sprintf("more than %d directories deep", depth)
 	}

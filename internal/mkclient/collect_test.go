@@ -1,6 +1,7 @@
 package mkclient
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +37,27 @@ func TestExternalFilesAreContained(t *testing.T) {
 		member{"facts.d/e", "#!/bin/sh\necho ext_e=partial\nexit 1\n", 0o755}, member{"facts.d/f.txt", big.String(), 0o644},
 		member{"facts.d/z.txt", "Ext_Z=1\n", 0o644}, member{"facts.d/zz.txt", "ext_z=second\n", 0o644}), t0)
 	m.wants(srv, facts.Facts{"ext_z": "1", "ext_e": "partial", "mk_extension_status": "active"})
+}
+
+// TestWhatFacterSays: lines in which Facter names a file of the extension are in the log, once; others are not.
+func TestWhatFacterSays(t *testing.T) {
+	srv, m := boot(t, `case "$1" in --version) echo 4.3.0 ;; *)
+for d; do :; done
+[ -e "$d/a.yaml" ] && printf '[2026-01-01 %s ] \033[31mERROR Facter - Failed to handle %s/a.yaml as facts\033[0m\nERROR: /proc\n' "$$" "$d" >&2
+echo '{"facterversion":"4.3.0"}' ;; esac`)
+	srv.Publish(pack(t, member{"facts.d/a.yaml", "a: !b c\n", 0o644}), t0)
+	m.cycle(srv)
+	m.cycle(srv)
+	if said := strings.Count(m.log.String(), "facter says: ERROR Facter - Failed to handle facts.d/a.yaml as facts\n"); said != 1 || strings.Contains(m.log.String(), "/proc") {
+		t.Errorf("said %d times:\n%s", said, m.log)
+	}
+}
+
+// TestRepeatedKeys: of a key that YAML repeats the client keeps the last one, as Facter does.
+func TestRepeatedKeys(t *testing.T) {
+	srv, m := boot(t, `exit 12`)
+	srv.Publish(pack(t, member{"facts.d/a.YAML", "ext_a: 1\next_b: {c: 1, c: 2}\next_a: 2\n", 0o644}), t0)
+	m.wants(srv, facts.Facts{"ext_a": json.Number("2")})
 }
 
 // TestCardThatComesUpMeanwhile brings a card up while Facter runs: it is in the same check-in.

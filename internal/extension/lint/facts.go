@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +20,7 @@ import (
 // its ending.
 func (f *file) factFile() {
 	base := path.Base(f.Path)
-	switch ext := path.Ext(base); {
+	switch ext := ending(f.Path); {
 	case f.dir() != "facts.d":
 		f.report(Error, "fact-subdirectory", 0, "Facter does not look into directories below facts.d/", "move it to facts.d/"+base)
 	case strings.HasPrefix(base, "."):
@@ -26,10 +28,11 @@ func (f *file) factFile() {
 	case isData(f.Path):
 		f.dataFile(ext)
 	case ext == ".yml":
-		f.report(Error, "fact-yml", 0, "Facter reads .yaml and ignores .yml", "rename it to "+strings.TrimSuffix(f.Path, ".yml")+".yaml")
+		f.report(Error, "fact-yml", 0, "Facter reads .yaml and ignores .yml", "rename it to "+strings.TrimSuffix(f.Path, path.Ext(f.Path))+".yaml")
 	case ext == ".exe" || ext == ".bat" || ext == ".cmd" || ext == ".com":
 		f.report(Error, "fact-windows", 0, "Facter on Linux ignores programs with the ending "+ext, "rename it without the ending")
 	case f.Executable():
+		f.shellName(base)
 	case !f.isELF() && !bytes.HasPrefix(f.body, []byte("#!")):
 		f.report(Warning, "fact-ignored", 0, "Facter reads .txt, .yaml, .json and executable files here, and ignores this one",
 			"give it one of these endings, or chmod +x, or move it out of facts.d/")
@@ -38,11 +41,26 @@ func (f *file) factFile() {
 	}
 }
 
-// isData reports whether Facter parses a file because of its ending.
-func isData(p string) bool {
-	ext := path.Ext(p)
-	return ext == ".txt" || ext == ".yaml" || ext == ".json"
+// shellName checks the name of a program: Facter hands its path to a shell, inside double quotes if there is a
+// blank in it, and as it is otherwise.
+func (f *file) shellName(base string) {
+	special := "\"'`$;&|<>()\\"
+	if strings.Contains(base, " ") {
+		special = "\"`$\\"
+	}
+	const fix = "rename it: letters, digits, dots, - and _ are safe"
+	if i := strings.IndexAny(base, special); i >= 0 {
+		f.report(Error, "fact-shell-name", 0, fmt.Sprintf("Facter starts it through a shell, to which the %c in its name means something: it never runs", base[i]), fix)
+	} else if i := strings.IndexAny(base, "*?["); i >= 0 {
+		f.report(Warning, "fact-shell-name", 0, fmt.Sprintf("Facter starts it through a shell, which takes the %c in its name for a pattern: another program that fits runs in its place", base[i]), fix)
+	}
 }
+
+// ending returns a file's ending in lower case, as Facter compares it.
+func ending(p string) string { return strings.ToLower(path.Ext(p)) }
+
+// isData reports whether Facter parses a file because of its ending.
+func isData(p string) bool { return slices.Contains([]string{".txt", ".yaml", ".json"}, ending(p)) }
 
 // dataFile checks a file that Facter parses.
 func (f *file) dataFile(ext string) {
@@ -57,45 +75,113 @@ func (f *file) dataFile(ext string) {
 		f.pairs()
 		return
 	}
-	names, err := factNames(f.body, ext)
-	if err != nil {
-		f.report(Error, "fact-syntax", 0, "it is no "+strings.ToUpper(ext[1:])+" mapping of fact names to values: "+err.Error(), "correct it, and try `mkbuild extension run`")
+	read := f.jsonFacts
+	if ext == ".yaml" {
+		read = f.yamlFacts
+	}
+	names, err := read()
+	switch {
+	case f.marked() || !utf8.Valid(f.body): // encoding tells
+	case err != nil:
+		f.report(Error, "fact-syntax", 0, "it is not a "+strings.ToUpper(ext[1:])+" mapping of fact names to values: "+err.Error(), "correct it, and try `mkbuild extension run`")
+	case len(names) == 0:
+		f.noFacts()
 	}
 	for _, name := range names {
 		f.fact(0, name)
 	}
 }
 
-// factNames lists the keys of the mapping that a file holds.
-func factNames(b []byte, ext string) (names []string, err error) {
-	if ext == ".json" {
-		var v map[string]json.RawMessage
-		if err = json.Unmarshal(b, &v); err == nil && v == nil {
-			err = errEmpty
-		}
-		return slices.Sorted(maps.Keys(v)), err
+func (f *file) noFacts() {
+	f.report(Warning, "fact-empty", 0, "there is no fact in it", "add one, or remove the file")
+}
+
+// jsonFacts lists the keys of the mapping in a .json file.
+func (f *file) jsonFacts() ([]string, error) {
+	var v map[string]any
+	if len(bytes.TrimSpace(f.body)) == 0 {
+		return nil, nil
 	}
+	err := json.Unmarshal(f.body, &v)
+	if err == nil && v == nil {
+		err = errNoMapping
+	}
+	return slices.Sorted(maps.Keys(v)), err
+}
+
+// yamlFacts lists the keys of the mapping in a .yaml file.
+func (f *file) yamlFacts() (names []string, err error) {
 	var doc yaml.Node
-	if err = yaml.Unmarshal(b, &doc); err != nil {
+	if err = yaml.Unmarshal(f.body, &doc); err != nil {
 		return nil, err
 	}
-	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, errEmpty
+	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
+		return nil, nil // all Facters say that it is empty, and go on
+	}
+	if doc.Content[0].Kind != yaml.MappingNode {
+		return nil, errNoMapping
 	}
 	for i, n := range doc.Content[0].Content {
 		if i%2 == 0 { // names and values take turns
 			names = append(names, n.Value)
 		}
 	}
+	f.yamlValues(&doc)
 	return names, nil
 }
 
-var errEmpty = errors.New("there is none in it")
+var errNoMapping = errors.New("it is something else")
+
+// plainTags are what Facter makes of YAML in each version: 4 loads it with Psych's safe_load, which drops a
+// file for the first value of any other class.
+func plainTags() []string {
+	return []string{"", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!binary", "!!timestamp", "!!merge", "!!omap", "!!pairs", "!"}
+}
+
+// yamlValues checks what a file is made of: tags, symbols, and numbers that have no JSON.
+func (f *file) yamlValues(n *yaml.Node) {
+	tag := n.ShortTag()
+	plain := n.Kind == yaml.ScalarNode && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	switch {
+	case n.Kind == yaml.DocumentNode || n.Kind == yaml.AliasNode:
+	case !slices.Contains(plainTags(), tag):
+		f.report(Error, "fact-yaml", n.Line, fmt.Sprintf("Facter 4 drops the whole file for the tag %s", tag), "remove the tag, or make the fact in lib/ruby/facter/*.rb")
+	case plain && len(n.Value) > 1 && n.Value[0] == ':':
+		f.report(Error, "fact-yaml", n.Line, fmt.Sprintf("%s is a Ruby symbol: Facter 4 drops the whole file for it", n.Value), "remove the colon, or put quotes around it")
+	case plain && noJSON(n):
+		f.report(Error, "fact-yaml", n.Line, fmt.Sprintf("%s cannot be written as JSON: Facter prints no facts at all", n.Value), "put quotes around it")
+	case tag == "!!timestamp" && plain:
+		f.report(Warning, "fact-yaml", n.Line, fmt.Sprintf("Facter 2 drops the fact for the date %s, which Facter 1.7 and 4 take as text", n.Value), "put quotes around it")
+	}
+	for _, inner := range n.Content {
+		f.yamlValues(inner)
+	}
+}
+
+// noJSON reports whether Ruby makes of a scalar a number that JSON cannot express.
+func noJSON(n *yaml.Node) bool {
+	var v float64
+	if n.ShortTag() == "!!float" {
+		return n.Decode(&v) == nil && (math.IsNaN(v) || math.IsInf(v, 0))
+	}
+	_, err := strconv.ParseFloat(n.Value, 64)
+	return errors.Is(err, strconv.ErrRange) && strings.Contains(n.Value, ".")
+}
 
 // pairs checks NAME=VALUE lines, of which Facter trims nothing and skips nothing that has a "=".
 func (f *file) pairs() {
+	switch {
+	case f.marked(): // encoding tells
+		return
+	case len(bytes.TrimSpace(f.body)) == 0:
+		f.noFacts()
+	}
 	for i, line := range strings.Split(string(f.body), "\n") {
 		line = strings.TrimSuffix(line, "\r")
+		if strings.Contains(line, "\r") {
+			f.report(Error, "crlf", i+1, "its lines end in \\r alone: all of them are one fact", "tr '\\r' '\\n'")
+			return
+		}
 		name, value, ok := strings.Cut(line, "=")
 		trimmed := strings.TrimSpace(line)
 		switch {
@@ -140,23 +226,37 @@ func Identity(name string) bool {
 	return strings.HasPrefix(name, "macaddress") || name == "serialnumber" || name == "uuid"
 }
 
-// encoding finds text that only its author's editor can read: neither the kernel nor Ruby knows byte
-// order marks or UTF-16, and one wrong byte in external facts can cost a machine all of its facts.
-func (f *file) encoding() {
-	mark := ""
-	for _, m := range []string{"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"} {
-		if bytes.HasPrefix(f.body, []byte(m)) {
-			mark = m
+// mark returns the name of the encoding that a file's byte order mark announces, or "".
+func (f *file) mark() string {
+	for _, m := range [][2]string{{"\xef\xbb\xbf", "UTF-8"}, {"\xff\xfe\x00\x00", "UTF-32"}, {"\x00\x00\xfe\xff", "UTF-32"}, {"\xff\xfe", "UTF-16"}, {"\xfe\xff", "UTF-16"}} {
+		if bytes.HasPrefix(f.body, []byte(m[0])) {
+			return m[1]
 		}
 	}
-	dir := f.dir()
+	return ""
+}
+
+// marked reports whether encoding says so much about a file that other rules would only repeat it.
+func (f *file) marked() bool { return f.mark() != "" || bytes.IndexByte(f.body, 0) >= 0 }
+
+// encoding finds text that only its author's editor can read: neither the kernel nor Ruby 1.8 knows byte
+// order marks, nothing knows UTF-16, and one wrong byte in external facts can cost a machine all of them.
+func (f *file) encoding() {
+	mark, dir, data := f.mark(), f.dir(), f.dir() == "facts.d" && isData(f.Path)
+	ruby := ending(f.Path) == ".rb"
 	switch {
-	case dir != "bin" && dir != "facts.d" && path.Ext(f.Path) != ".rb":
-	case len(mark) == 2:
-		f.report(Error, "encoding", 0, "it is UTF-16: nothing on a microkernel reads that", "iconv -f UTF-16 -t UTF-8, and remove the byte order mark")
-	case mark != "":
+	case dir != "bin" && dir != "facts.d" && !ruby || f.isELF():
+	case mark == "UTF-8" && ruby && !f.l.opt.Image.oldRuby():
+	case mark == "UTF-8":
 		f.report(Error, "encoding", 1, "it begins with a byte order mark, which becomes a part of the first fact's name or hides a #! line", "sed -i '1s/^\\xEF\\xBB\\xBF//'")
-	case dir == "facts.d" && isData(f.Path) && !utf8.Valid(f.body):
+	case mark != "":
+		f.report(Error, "encoding", 0, "it is "+mark+": nothing on a microkernel reads that", "iconv -f "+mark+" -t UTF-8, and remove the byte order mark")
+	case data && bytes.IndexByte(f.body, 0) >= 0:
+		f.report(Error, "encoding", 0, "there are NUL bytes in it: it is UTF-16 or not text", "iconv -f UTF-16LE -t UTF-8")
+	case utf8.Valid(f.body):
+	case data:
 		f.report(Error, "encoding", 0, "it is not UTF-8: Facter may print no facts at all", "iconv -f LATIN1 -t UTF-8")
+	case dir == "facts.d" && bytes.IndexByte(f.body, 0) < 0:
+		f.report(Warning, "encoding", 0, "it is not UTF-8: if it prints these bytes, Facter may print no facts at all", "iconv -f LATIN1 -t UTF-8")
 	}
 }

@@ -41,12 +41,17 @@ type Image struct {
 	Name   string // for people: the ISO's name
 	Arch   string // "x86" or "x86_64"
 	loader *needed.Loader
+	ruby18 bool
 }
 
 // NewImage describes the image whose initrd holds tree.
 func NewImage(name, arch string, tree *overlay.Tree) *Image {
-	return &Image{Name: name, Arch: arch, loader: needed.NewLoader(tree)}
+	_, err := tree.Lookup("usr/local/lib/ruby/1.8")
+	return &Image{Name: name, Arch: arch, loader: needed.NewLoader(tree), ruby18: err == nil}
 }
+
+// oldRuby reports whether the image's Ruby is 1.8, or may be.
+func (im *Image) oldRuby() bool { return im == nil || im.ruby18 }
 
 // linter collects the findings of one run.
 type linter struct {

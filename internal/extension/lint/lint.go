@@ -84,6 +84,9 @@ func checkFile(f *file) {
 		f.factFile()
 	}
 	f.encoding()
+	if top(f.Path) == "lib" && ending(f.Path) == ".rb" {
+		f.rubyFile()
+	}
 	switch {
 	case f.isELF():
 		f.elfFile()
@@ -115,7 +118,7 @@ func refusalFix(k extension.Kind) string {
 	case extension.Wrapped:
 		return "name the directory that holds bin, lib and facts.d to `mkbuild extension pack`, or zip from inside it"
 	case extension.Limit:
-		return "make it smaller: it is kept in the machines' memory"
+		return "leave it out or make it smaller: it is kept in the machines' memory, and what packs too well is taken for a zip bomb"
 	case extension.Damaged, extension.NotZip:
 		return "make the archive again: it is damaged"
 	case extension.Link:
@@ -170,7 +173,10 @@ func Rules() []Rule {
 		{"fact-ignored", "files in facts.d that are none of Facter's kinds"},
 		{"fact-data-script", "scripts called .txt, .yaml or .json"},
 		{"fact-data-executable", "executable .txt, .yaml and .json files"},
+		{"fact-shell-name", "programs in facts.d whose name a shell takes apart"},
 		{"fact-syntax", "YAML and JSON that does not parse or is no mapping"},
+		{"fact-yaml", "YAML tags, symbols, dates and numbers that a Facter drops or dies of"},
+		{"fact-empty", "data files without a fact"},
 		{"fact-comment", `comments with a "=" in .txt files: they are facts`},
 		{"fact-line", "lines of .txt files that are ignored"},
 		{"fact-blanks", "blanks around the = in .txt files"},
@@ -178,8 +184,9 @@ func Rules() []Rule {
 		{"identity", "facts that Razor tells machines apart by: macaddress*, serialnumber, uuid"},
 		{"dropped", "names on Razor's default blacklist"},
 		{"fact-twice", "a name in two files"},
-		{"encoding", "byte order marks, UTF-16, and external facts that are not UTF-8"},
-		{"crlf", "scripts with Windows line ends"},
+		{"encoding", "byte order marks, UTF-16, UTF-32, NUL bytes, and external facts that are not UTF-8"},
+		{"crlf", "Windows line ends of scripts, and line ends of \\r alone"},
+		{"ruby-syntax", "Ruby that an image with Ruby 1.8 cannot read"},
 		{"no-shebang", "executable text without a #! line"},
 		{"interpreter", "interpreters that the image does not have"},
 		{"elf-damaged", "broken ELF files"},

@@ -33,6 +33,8 @@ func (f *file) script() {
 	case bytes.HasSuffix(line, []byte{'\r'}):
 		f.report(Error, "crlf", 1, "it has Windows line ends: the kernel looks for an interpreter whose name ends in \\r, and the script does nothing, silently",
 			"dos2unix, or sed -i 's/\\r$//'")
+	case bytes.ContainsRune(line, '\r'):
+		f.report(Error, "crlf", 1, "its lines end in \\r alone: the kernel takes all of it for the #! line", "tr '\\r' '\\n'")
 	case f.Executable():
 		f.interpreter(strings.Fields(string(line)))
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func (c *Collector) externalFile(ctx context.Context, file, gen string) (Facts, 
 	if err != nil || !fi.Mode().IsRegular() {
 		return nil, err
 	}
-	switch filepath.Ext(file) {
+	switch strings.ToLower(filepath.Ext(file)) {
 	case ".txt":
 		return parseFile(file, func(b []byte) (Facts, error) { return parsePairs(b), nil })
 	case ".json":
@@ -120,8 +121,16 @@ func parseJSON(b []byte) (Facts, error) {
 }
 
 func parseYAML(b []byte) (Facts, error) {
-	var v any
-	if err := yaml.Unmarshal(b, &v); err != nil {
+	var (
+		doc yaml.Node
+		v   any
+	)
+	err := yaml.Unmarshal(b, &doc)
+	if err == nil {
+		lastOfEach(&doc)
+		err = doc.Decode(&v)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("it is no YAML: %w", err)
 	}
 	m, ok := jsonValue(v).(map[string]any)
@@ -129,6 +138,23 @@ func parseYAML(b []byte) (Facts, error) {
 		return nil, errors.New("it is no YAML mapping")
 	}
 	return m, nil
+}
+
+// lastOfEach keeps of keys that a mapping repeats the last one, as Ruby does. The parser refuses them.
+func lastOfEach(n *yaml.Node) {
+	if n.Kind == yaml.MappingNode {
+		seen := map[string]bool{}
+		for i := len(n.Content) - 2; i >= 0; i -= 2 {
+			key := n.Content[i].Tag + " " + n.Content[i].Value
+			if n.Content[i].Kind == yaml.ScalarNode && seen[key] {
+				n.Content = slices.Delete(n.Content, i, i+2)
+			}
+			seen[key] = true
+		}
+	}
+	for _, inner := range n.Content {
+		lastOfEach(inner)
+	}
 }
 
 // jsonValue turns what YAML can express into what JSON can.

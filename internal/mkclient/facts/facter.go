@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"mkbuild/internal/mkclient/clientlog"
 	"mkbuild/internal/mkclient/program"
 )
 
@@ -58,10 +59,35 @@ func (c *Collector) runFacter(ctx context.Context, gen string) (Facts, error) {
 	if err != nil { // the exit status alone proves nothing: Facter 4 exits 1 with good facts
 		return nil, fmt.Errorf("facter: exit status %d: %w%s", res.Code, err, res.Hint())
 	}
+	if gen != "" {
+		c.opt.Log.Changed("facter says", clientlog.Warn, "%s", complaints(res.Stderr, gen))
+	}
 	if c.facter.before(1, 7) {
 		c.addExternal(ctx, facts, gen)
 	}
 	return facts, nil
+}
+
+// maxComplaints bounds the lines of Facter's stderr that are logged.
+const maxComplaints = 5
+
+// decoration matches the colors and the time of Facter's log lines.
+var decoration = regexp.MustCompile("\x1b\\[[0-9;]*m|(?m)^\\[[0-9][^]\\n]*\\] ")
+
+// complaints returns the lines in which Facter names files of the extension in gen, one text. It drops
+// these facts and ends well.
+func complaints(stderr []byte, gen string) string {
+	var found []string
+	for line := range strings.Lines(decoration.ReplaceAllString(string(stderr), "")) {
+		if line = strings.TrimSpace(line); strings.Contains(line, gen+"/") && len(found) < maxComplaints {
+			line = strings.ReplaceAll(line, gen+"/", "")
+			found = append(found, line[:min(len(line), 300)])
+		}
+	}
+	if found == nil {
+		return ""
+	}
+	return "facter says: " + strings.Join(found, "; ")
 }
 
 // run runs a program under the facts' wall limit, in the extension's directory and environment, and
