@@ -4,20 +4,24 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/sbom"
+	"mkbuild/internal/ui"
 )
 
 // isoOptions are those of a build, and the forms that it writes.
 type isoOptions struct {
 	buildOptions
-	forms []string
-	bill  string
+	forms  []string
+	bill   string
+	strict bool
 }
 
 func isoCommand(w *world) *cobra.Command {
@@ -61,6 +65,7 @@ build itself reads are refused before anything is fetched. The umask decides who
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
+	c.Flags().BoolVar(&o.strict, "strict", false, "write nothing when there are warnings")
 	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
@@ -112,7 +117,12 @@ func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan
 	if o.bill != "" {
 		places = append(places, hostfile.File(sbom.FileName(outputs[0].Path), "-o FILE"))
 	}
+	said := &warningCount{}
+	o.wrap = func(next ui.Sink) ui.Sink { said.Sink = next; return said }
 	return o.build(ctx, w, plan, places, func(b *remaster.Builder, s *remaster.Staged) error {
+		if n := said.n.Load(); o.strict && n > 0 {
+			return fail.New(fail.Verification, fmt.Sprintf("build the image: %d warnings, and --strict allows none", n), "do what the warnings say, or leave --strict out")
+		}
 		if err := b.Write(ctx, s, outputs); err != nil {
 			return err
 		}
@@ -128,4 +138,18 @@ func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan
 		}
 		return nil
 	})
+}
+
+// warningCount is a sink that counts warnings.
+type warningCount struct {
+	ui.Sink
+	n atomic.Int32
+}
+
+// Event implements [ui.Sink].
+func (c *warningCount) Event(e ui.Event) {
+	if e.Level == ui.Warning {
+		c.n.Add(1)
+	}
+	c.Sink.Event(e)
 }

@@ -16,13 +16,9 @@ func releasesCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "releases",
 		Short: "List the release series of Tiny Core Linux",
-		Long: `List the release series of Tiny Core Linux, by major version and architecture: the name of the ISO,
-its kernels, and the extensions of a microkernel, by the names that a mirror is asked for where you
-list none.
-
-The table only says what to ask for. The mirror decides what there is, and the ISO how it is remade:
-its own kernel, initrd and boot menu count. A series that the table lacks is asked for by the names
-of the nearest one.`,
+		Long: `List the release series of Tiny Core Linux, by major version and architecture: the name of the ISO
+and its kernels. Which extensions there are, the mirror decides, and how an ISO is remade, its own kernel,
+initrd and boot menu.`,
 		Example: `  mkbuild releases
   mkbuild releases --json`,
 		Args: cobra.NoArgs,
@@ -48,9 +44,9 @@ func releasesJSON(w *world) error {
 
 func releasesText(w *world) error {
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SERIES\tISO\tKERNELS\tEXTENSIONS")
+	fmt.Fprintln(t, "SERIES\tISO\tKERNELS")
 	for _, s := range tcz.AllSeries() {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", s.Name(), s.ISO("VERSION"), strings.Join(s.Kernels, " "), strings.Join(s.Extensions, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name(), s.ISO("VERSION"), strings.Join(s.Kernels, " "))
 	}
 	return t.Flush()
 }

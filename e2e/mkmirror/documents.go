@@ -45,12 +45,6 @@ arch: %s
 mirrors:
   - .
 `, m.notFor(), m.series.config, m.series.release, m.series.arch)
-	if len(m.series.names) > 0 {
-		fmt.Fprintf(&s, "\nextensions:           # no ruby.tcz here, as on the real mirrors of %s %s\n", m.series.folder(), m.series.arch)
-		for _, name := range m.series.names {
-			fmt.Fprintf(&s, "  - %s\n", name)
-		}
-	}
 	if !m.series.rubyGems {
 		fmt.Fprintf(&s, "\nrubygems:\n  version: %q\n  url: archives/rubygems-{version}.tgz\n", m.rubygemsVersion())
 	}

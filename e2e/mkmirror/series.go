@@ -37,7 +37,6 @@ type series struct {
 	platform   platform
 	others     []platform // whose kernels have modules on the mirror, too: the ISO has the kernel of platform
 	extensions []extension
-	names      []string // extensions for the mkbuild.yaml; none: mkbuild's defaults
 	plus       []string // extensions on the CD of CorePlus; none: no such ISO
 	// uefi adds a GRUB for UEFI machines and lets the ISO start from disks.
 	uefi bool
@@ -53,7 +52,7 @@ type series struct {
 }
 
 // allSeries lists the stand-ins: the release of the microkernel's documents, one whose mirror lacks what
-// mkbuild asks for by default, and one in today's layout.
+// mkbuild asks for first, and one in today's layout.
 func allSeries() []series {
 	return []series{
 		{
@@ -65,8 +64,7 @@ func allSeries() []series {
 		{
 			release: "8.2", older: "8.1", arch: "x86", config: "mkbuild-8.x.yaml", edition: "Core", vmlinuz: "vmlinuz", initrd: "core.gz",
 			menu: "isolinux8", c32: []string{"menu.c32", "libutil.c32"}, platform: i386(), others: []platform{amd64()}, extensions: extensions8(),
-			names: []string{"ruby-2.2", "bash", "dmidecode", "lshw", "scsi-KERNEL", "util-linux", "firmware-broadcom_bnx2", "firmware-broadcom_bnx2x"},
-			suid:  "busybox.suid", rubyGems: true, tmpGID: gidStaff,
+			suid: "busybox.suid", rubyGems: true, tmpGID: gidStaff,
 		},
 		{
 			release: "15.0", older: "15.0.0", arch: "x86_64", config: "mkbuild-x86_64.yaml", edition: "CorePure64", vmlinuz: "vmlinuz64", initrd: "corepure64.gz",

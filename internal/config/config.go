@@ -22,7 +22,7 @@ type Config struct {
 	Profile string `yaml:"profile"`
 	// Mirrors are bases of Tiny Core mirrors, tried in order: URLs or directories.
 	Mirrors URLs `yaml:"mirrors"`
-	// Extensions are installed whole, with everything they depend on.
+	// Extensions are installed whole, with everything they depend on. See [Alternatives].
 	Extensions []string `yaml:"extensions"`
 	// Missing are extensions that some .dep names although they exist nowhere: the image is made
 	// without them.
@@ -180,8 +180,27 @@ func (c *Config) HasSSH() bool { return c.Profile == "dev" || c.Profile == "debu
 // AllExtensions returns the extensions of the profile, openssh included where it belongs.
 func (c *Config) AllExtensions() []string {
 	out := slices.Clone(c.Extensions)
-	if c.HasSSH() && !slices.ContainsFunc(out, func(e string) bool { return strings.TrimSuffix(e, ".tcz") == "openssh" }) {
+	isSSH := func(entry string) bool {
+		names, _ := Alternatives(entry)
+		return slices.ContainsFunc(names, func(n string) bool { return strings.TrimSuffix(n, ".tcz") == "openssh" })
+	}
+	if c.HasSSH() && !slices.ContainsFunc(out, isSSH) {
 		out = append(out, "openssh")
 	}
 	return out
+}
+
+// nothing is the last alternative of an extension that may be left out.
+const nothing = "-"
+
+// Alternatives splits an entry of the extensions, such as "ruby | ruby-2.2 | -": the names in the order in
+// which a mirror is asked for them, and whether the image may do without.
+func Alternatives(entry string) (names []string, optional bool) {
+	for name := range strings.SplitSeq(entry, "|") {
+		names = append(names, strings.TrimSpace(name))
+	}
+	if last := len(names) - 1; last > 0 && names[last] == nothing {
+		return names[:last], true
+	}
+	return names, false
 }

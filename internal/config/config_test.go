@@ -98,7 +98,9 @@ func TestValidate(t *testing.T) {
 		{"extension name", func(c *Config) { c.Extensions = []string{"../../etc"} }, "not an extension"},
 		{"sum", func(c *Config) { c.RubyGems.SHA256 = "abc" }, "64 hex"},
 		{"a compressor that is gone", func(c *Config) { c.Initrd.Compress = "best" }, "always packed with gzip"},
-		{"boot gems without RubyGems", func(c *Config) { c.RubyGems = nil; c.Gems.Mode = "boot" }, "mode boot"},
+		{"an empty alternative", func(c *Config) { c.Extensions = []string{"ruby | | ruby-2.2"} }, `"" is not an extension's name`},
+		{"nothing before the last", func(c *Config) { c.Extensions = []string{"ruby | - | ruby-2.2"} }, `"-" is not an extension's name`},
+		{"nothing alone", func(c *Config) { c.Extensions = []string{"-"} }, `"-" is not an extension's name`},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"mkbuild/internal/cmdline"
-	"mkbuild/internal/tcz"
 )
 
 var (
@@ -85,14 +84,16 @@ func (c *Config) checkSources() error {
 	if len(c.Mirrors) == 0 {
 		return Mistake("mirrors", "no mirror to fetch from", "for example: --mirror http://distro.ibiblio.org/tinycorelinux/")
 	}
-	for _, list := range []struct {
-		where string
-		names []string
-	}{{"extensions", c.Extensions}, {"missing", c.Missing}} {
-		for _, n := range list.names {
-			if !isExtension(n) {
-				return Mistake(list.where, fmt.Sprintf("%.80q is not an extension's name", n), "")
-			}
+	for _, entry := range c.Extensions {
+		names, _ := Alternatives(entry)
+		if i := slices.IndexFunc(names, func(n string) bool { return !isExtension(n) }); i >= 0 {
+			return Mistake("extensions", fmt.Sprintf("%.80q is not an extension's name", names[i]),
+				"write a name, or alternatives in the order in which they are tried: ruby | ruby-2.2; a last - leaves the extension out where no mirror has it")
+		}
+	}
+	for _, n := range c.Missing {
+		if !isExtension(n) {
+			return Mistake("missing", fmt.Sprintf("%.80q is not an extension's name", n), "")
 		}
 	}
 	for _, p := range c.Picks {
@@ -121,9 +122,6 @@ func (c *Config) checkArchives() error {
 		if err := checkArchive("mcollective", c.MCollective.Version, c.MCollective.URL, c.MCollective.SHA256); err != nil {
 			return err
 		}
-	}
-	if c.RubyGems == nil && c.Gems.Mode == "boot" && len(c.Gems.Install) > 0 && !tcz.SeriesOf(c.Release, c.Arch).OwnRubyGems {
-		return Mistake("gems", "mode boot installs with RubyGems while booting, and rubygems is null", "set gems.mode: baked, or gems.install: []")
 	}
 	seen := map[string]bool{}
 	for _, g := range c.Gems.Install {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
@@ -24,6 +25,8 @@ type extension struct {
 	dir    string   // the folder that gave the digest
 	needs  []string // names in its .dep, as they stand there
 	why    []string // as in [lock.Input]
+	// firstOf are entries of which it is the first alternative, as in [lock.Input].
+	firstOf []string
 }
 
 // extensions gets the extensions of the plan. A mirror without an ssh server is no reason not to lock a
@@ -62,7 +65,7 @@ func (g *Gathering) install(ctx context.Context, names []string) error {
 // picks looks up the extensions that only single files are taken from.
 func (g *Gathering) picks(ctx context.Context) (out []*extension, err error) {
 	for _, p := range g.plan.Config.Picks {
-		file, err := g.fileName(p.Extension)
+		file, err := tcz.FileName(p.Extension, g.Kernel)
 		if err != nil {
 			return nil, err
 		}
@@ -79,18 +82,17 @@ func (g *Gathering) picks(ctx context.Context) (out []*extension, err error) {
 	return out, nil
 }
 
-// fileName turns a wanted name into the name that mirrors have. It is the place to choose among
-// alternatives, once there are any.
-func (g *Gathering) fileName(wanted string) (string, error) { return tcz.FileName(wanted, g.Kernel) }
-
 // closure resolves wanted extensions and everything that they depend on, in load order. It is an error
 // if no mirror has one of them, unless the configuration lists it as missing.
 func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension, error) {
-	roots := make([]string, len(wanted))
-	for i, name := range wanted {
-		var err error
-		if roots[i], err = g.fileName(name); err != nil {
+	var roots []string
+	for _, entry := range wanted {
+		file, err := g.choose(ctx, entry)
+		if err != nil {
 			return nil, err
+		}
+		if file != "" {
+			roots = append(roots, file)
 		}
 	}
 	found, nowhere := map[string]*extension{}, map[string]error{}
@@ -109,7 +111,7 @@ func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension,
 	if err != nil {
 		return nil, err
 	}
-	g.setReasons(found, roots)
+	g.setReasons(found, wanted)
 	out := make([]*extension, 0, len(items))
 	for _, it := range items {
 		if e := found[it.File]; e != nil {
@@ -149,6 +151,9 @@ func (g *Gathering) digest(ctx context.Context, file string) (*extension, error)
 	if pinned != nil {
 		return &extension{pinned: pinned, md5: pinned.MD5, dir: dirs[0]}, nil
 	}
+	if x := g.asked[file]; x != nil {
+		return &extension{md5: x.md5, dir: x.dir}, nil
+	}
 	md5, dir, err := g.src.sum(ctx, dirs, file)
 	return &extension{md5: md5, dir: dir}, err
 }
@@ -160,10 +165,15 @@ func (g *Gathering) needs(ctx context.Context, e *extension, file string) ([]str
 	case errors.Is(err, fetch.ErrNotFound):
 		return nil, nil
 	case errors.Is(err, fetch.ErrForbidden):
-		return nil, fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether "+file+
-			" depends on others: name another mirror with --mirror URL, or, on a mirror of your own, put an empty "+file+".dep beside it")
+		return nil, forbidden(err, file+".dep")
 	}
 	return tcz.ParseDep(text), err
+}
+
+// forbidden is the error of a server that may mean that there is no such file.
+func forbidden(err error, file string) error {
+	return fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether there is "+file+
+		": name another mirror with --mirror URL, or, on a mirror of your own, let the server answer 404")
 }
 
 // licence reads the licence in the .info of an extension. It is part of an image's manifest, so it
@@ -177,18 +187,22 @@ func (g *Gathering) licence(ctx context.Context, e *extension) (string, error) {
 }
 
 // setReasons notes who asked for each extension of a closure.
-func (g *Gathering) setReasons(found map[string]*extension, roots []string) {
-	because := func(file, why string) {
-		if x := found[file]; x != nil {
+func (g *Gathering) setReasons(found map[string]*extension, wanted []string) {
+	because := func(file, why string) *extension {
+		x := found[file]
+		if x != nil {
 			x.why = append(x.why, why)
 		}
+		return x
 	}
-	configured := fileNames(g.plan.Config.Extensions, g.Kernel)
-	for _, root := range roots {
-		if slices.Contains(configured, root) {
-			because(root, lock.WhyConfig)
-		} else {
-			because(root, lock.WhyDev)
+	for _, entry := range wanted {
+		why := lock.WhyDev
+		if slices.Contains(g.plan.Config.Extensions, entry) {
+			why = lock.WhyConfig
+		}
+		names, _ := config.Alternatives(entry)
+		if x := because(g.chosen[entry], why); x != nil && len(names) > 1 {
+			x.firstOf = append(x.firstOf, entry)
 		}
 	}
 	for file, x := range found {
@@ -245,7 +259,7 @@ func (g *Gathering) fetchTCZ(ctx context.Context, e *extension) error {
 		return err
 	}
 	e.md5, e.dir = r.MD5, dir
-	in := lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Why: e.why, Needs: fileNames(e.needs, g.Kernel)}
+	in := lock.Input{Kind: lock.TCZ, Name: e.File, MD5: e.md5, Why: e.why, FirstOf: e.firstOf, Needs: fileNames(e.needs, g.Kernel)}
 	if e.pinned != nil {
 		in.Licence = e.pinned.Licence
 	} else if in.Licence, err = g.licence(ctx, e); err != nil {
@@ -268,4 +282,47 @@ func askedFor(it tcz.Item) string {
 		return ""
 	}
 	return " (asked for by " + strings.Join(it.Chain, " → ") + ")"
+}
+
+// checkModules refuses extensions with modules for other kernels than the image's alone: they go in without
+// a word and load never.
+func (g *Gathering) checkModules(ctx context.Context) error {
+	for _, file := range g.out.Extensions {
+		if g.out.Blob(lock.TCZ, file) == nil {
+			continue // a check found it gone
+		}
+		t, err := g.out.Tree(lock.TCZ, file)
+		if err != nil {
+			return err
+		}
+		kernels := tcz.ModuleKernels(t)
+		if len(kernels) == 0 || slices.Contains(kernels, g.Kernel) {
+			continue
+		}
+		hint := "take " + tcz.Base(file) + " out of `extensions` in mkbuild.yaml, or build from the ISO of that kernel"
+		if fits := g.forKernel(ctx, file, kernels); fits != "" {
+			hint = fits + " is for this kernel; -KERNEL at the end of a name in `extensions` of mkbuild.yaml always takes the one that fits"
+		}
+		asked := strings.Join(slices.DeleteFunc(slices.Clone(g.out.Lock.Find(lock.TCZ, file).Why), func(w string) bool { return w == lock.WhyConfig }), ", ")
+		if asked != "" {
+			asked = " (asked for by " + asked + ")"
+		}
+		return fail.New(fail.Usage, fmt.Sprintf("install %s%s: its modules are for the kernel %s, and %s boots %s", file, asked, strings.Join(kernels, ", "), g.plan.ISO, g.Kernel), hint)
+	}
+	return nil
+}
+
+// forKernel returns the extension for the image's kernel that a mirror has beside one for another, or nothing.
+func (g *Gathering) forKernel(ctx context.Context, file string, kernels []string) string {
+	for _, k := range kernels {
+		base, ok := strings.CutSuffix(tcz.Base(file), "-"+k)
+		if !ok {
+			continue
+		}
+		fits := base + "-" + g.Kernel + tcz.Suffix
+		if _, _, err := g.src.first(ctx, []string{fits}); err == nil {
+			return fits
+		}
+	}
+	return ""
 }

@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"mkbuild/internal/config"
@@ -71,6 +70,9 @@ type Gathering struct {
 	own  *Plan // what the user asked for: one profile
 	src  *source
 	out  *Resolved
+
+	chosen map[string]string     // the file of each entry of the extensions, see choose
+	asked  map[string]*extension // what mirrors said of alternatives
 }
 
 func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, error) {
@@ -78,7 +80,8 @@ func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, er
 	if err != nil {
 		return nil, err
 	}
-	g := &Gathering{plan: p, own: p, src: src, out: newResolved(p)}
+	own := *p // the Ruby that is found changes it
+	g := &Gathering{plan: &own, own: &own, src: src, out: newResolved(&own), chosen: map[string]string{}, asked: map[string]*extension{}}
 	if why != forImage {
 		g.plan = p.forEveryProfile()
 	}
@@ -145,29 +148,20 @@ func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 	return b, nil
 }
 
-// Finish gets everything but the source image. Archives and gems come from other servers than
-// extensions, at the same time.
+// Finish gets everything but the source image. Which archives and gems are of use, the Ruby among the
+// extensions decides.
 func (g *Gathering) Finish(ctx context.Context) (*Resolved, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	archives := make(chan error, 1)
-	go func() { archives <- g.archives(ctx) }()
-	err := g.extensions(ctx)
-	if err != nil {
-		cancel()
+	for _, part := range []func(context.Context) error{g.extensions, g.checkModules, g.ruby, g.archives, g.setSourceDate} {
+		if err := part(ctx); err != nil {
+			return g.out, err
+		}
 	}
-	defer g.src.step("fetch")()
-	if other := <-archives; err == nil {
-		err = other
-	}
-	if err == nil {
-		err = g.setSourceDate(ctx)
-	}
-	return g.out, err
+	return g.out, nil
 }
 
 // archives gets RubyGems, MCollective and the gems.
 func (g *Gathering) archives(ctx context.Context) error {
+	defer g.src.step("fetch")()
 	c := &g.plan.Config
 	if m := c.RubyGems; m != nil {
 		if err := g.archive(ctx, lock.RubyGems, "rubygems-"+m.Version+".tgz", m.Sources(), m.SHA256); err != nil {
@@ -269,11 +263,15 @@ func (g *Gathering) setSourceDate(ctx context.Context) (err error) {
 	case old != nil && !g.src.foreign && (g.src.purpose == forImage || len(l.DriftFrom(old)) == 0):
 		l.SourceDate = old.SourceDate
 	default:
-		roots := slices.Clone(g.own.Extensions)
+		var roots []string
 		for _, p := range g.own.Config.Picks {
 			roots = append(roots, p.Extension)
 		}
-		l.SourceDate, err = g.out.newest(ctx, fileNames(roots, g.Kernel))
+		roots = fileNames(roots, g.Kernel)
+		for _, entry := range g.own.Extensions {
+			roots = append(roots, g.chosen[entry])
+		}
+		l.SourceDate, err = g.out.newest(ctx, roots)
 	}
 	return err
 }

@@ -120,6 +120,7 @@ func TestCheck(t *testing.T) {
 		{"edge gone", without(tczDir + "/bash.tcz.dep"), nil, []string{"bash.tcz: needs", "ncurses-common.tcz: input", "ncurses.tcz: input"}},
 		{"extension gone", without(tczDir+"/lshw.tcz", tczDir+"/lshw.tcz.md5.txt"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
 		{"its file gone", without(tczDir + "/lshw.tcz"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
+		{"Ruby gone", without(tczDir+"/ruby.tcz", tczDir+"/ruby.tcz.md5.txt"), nil, []string{"ruby.tcz: input: locked HASH, now on no mirror"}},
 		{"pick gone", without(tczDir+"/util-linux.tcz", tczDir+"/util-linux.tcz.md5.txt"), nil, []string{"util-linux.tcz: input: locked HASH, now on no mirror"}},
 		{"iso gone", without(isoPath, isoPath+".md5.txt"), nil, []string{"Core-4.5.2.iso: input: locked HASH, now on no mirror"}},
 		{"gem gone", without("archives/daemons-1.1.8.gem"), nil, []string{"daemons-1.1.8.gem: input: locked HASH, now on no mirror"}},
@@ -165,7 +166,7 @@ func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
 	srv := tinymirror.ServeDir(t, dir)
-	p := planAt(t, srv.URL, bare(), func(c *config.Config) {
+	p := planAt(t, srv.URL, bare("ruby"), func(c *config.Config) {
 		c.Gems.Install = []config.Gem{{Name: "stomp", Version: "1.2.0"}}
 	})
 	o, _ := options(t.TempDir())

@@ -68,7 +68,7 @@ func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir 
 	if err != nil {
 		return "", "", err
 	}
-	b, text, err := s.index(ctx, fetch.Request{Name: name + ".md5.txt", URLs: urls, Check: checkMD5(name)})
+	b, text, err := s.index(ctx, fetch.Request{Name: name + ".md5.txt", URLs: urls, Optional: len(dirs) == 1, Check: checkMD5(name)})
 	if err != nil {
 		return "", "", err
 	}

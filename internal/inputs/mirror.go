@@ -91,6 +91,7 @@ func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string,
 		return nil, err
 	}
 	l := *r.Lock
+	l.Config = lock.Digest(&r.plan.Config) // with what the Ruby decided
 	l.Inputs = slices.Clone(l.Inputs)
 	for i := range l.Inputs {
 		in := &l.Inputs[i]

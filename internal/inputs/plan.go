@@ -16,7 +16,7 @@ type Plan struct {
 	Config config.Config
 	// Series is that of the release.
 	Series tcz.Series
-	// Followed are remarks on the defaults that [config.FollowRelease] replaced.
+	// Followed are remarks on defaults that gave way to those of the release.
 	Followed []string
 	// ISO is the source image's file name, "Core-4.5.2.iso".
 	ISO string
@@ -39,7 +39,7 @@ type Mirror struct {
 
 // NewPlan plans the images of a configuration.
 func NewPlan(c config.Config) (*Plan, error) {
-	series, followed := config.FollowRelease(&c)
+	series, followed := tcz.SeriesOf(c.Release, c.Arch), followRelease(&c)
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}

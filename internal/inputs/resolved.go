@@ -19,6 +19,8 @@ type Resolved struct {
 	Lock *lock.Lock
 	// Extensions are the file names of those that are installed whole, in load order.
 	Extensions []string
+	// LeftOut are the entries of the configuration's extensions of which no mirror has an alternative.
+	LeftOut []string
 
 	plan     *Plan
 	adding   sync.Mutex // archives come while extensions do
@@ -59,6 +61,9 @@ func (r *Resolved) lacks(name string) {
 	defer r.adding.Unlock()
 	r.gone[name] = true
 }
+
+// Plan returns the plan with what the Ruby of the image decides: RubyGems, gems, MCollective.
+func (r *Resolved) Plan() *Plan { return r.plan }
 
 // Blob returns the file of an input, or nil.
 func (r *Resolved) Blob(kind, name string) *fetch.Blob { return r.blobs[inputName{kind, name}] }

@@ -174,8 +174,13 @@ func shortened(all []Service) []Service {
 
 func (p *page) inputs(all []lock.Input) {
 	for _, in := range all {
-		p.line("  %s %s  %d bytes, sha256 %s (%s)%s", in.Kind, in.Name, in.Size, in.SHA256, strings.Join(in.Why, ", "), when(in.URL != "", "  "+in.URL))
+		p.line("  %s %s  %d bytes, sha256 %s (%s)%s", in.Kind, in.Name, in.Size, in.SHA256, strings.Join(in.Why, ", ")+firstOf(&in), when(in.URL != "", "  "+in.URL))
 	}
+}
+
+// firstOf says of which alternatives an extension is the first that there was.
+func firstOf(in *lock.Input) string {
+	return when(len(in.FirstOf) > 0, ", the first there is of "+strings.Join(in.FirstOf, " and of "))
 }
 
 func (a Amount) line() string {
@@ -187,6 +192,9 @@ func (p *page) plan(r *Report) {
 	p.title("Extensions and what they need")
 	tree := &closure{page: p, inputs: map[string]*lock.Input{}, done: map[string]bool{}}
 	tree.print(r.Manifest.Inputs)
+	for _, entry := range r.Plan.LeftOut {
+		p.line("  left out, since no mirror has it: %s", entry)
+	}
 	p.title("Changes of the source image's files")
 	p.changes(r.Plan.Changes)
 	section(p, "Conflicts", ": none", r.Plan.Conflicts, func(c overlay.Conflict) string {
@@ -217,7 +225,7 @@ func (c *closure) print(inputs []lock.Input) {
 	for i := range inputs {
 		asked := slices.DeleteFunc(slices.Clone(inputs[i].Why), func(why string) bool { return c.inputs[why] != nil })
 		if inputs[i].Kind == lock.TCZ && len(asked) > 0 {
-			c.node(inputs[i].Name, "  ", "  ("+strings.Join(asked, ", ")+")")
+			c.node(inputs[i].Name, "  ", "  ("+strings.Join(asked, ", ")+firstOf(&inputs[i])+")")
 		}
 	}
 }

@@ -44,7 +44,7 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 	r.Manifest.Inputs = p.Inputs // with their places
 	origins := originsOf(m.Manifest)
 	r.Services = slices.DeleteFunc(r.Services, func(s Service) bool { return origins[s.From] == manifest.OriginOverlay })
-	r.Plan = &Planned{Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
+	r.Plan = &Planned{LeftOut: p.LeftOut, Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
 	r.Plan.Findings, err = planFindings(p, said)
 	return r, err
 }

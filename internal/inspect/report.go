@@ -115,6 +115,8 @@ type Summary struct {
 // Planned says how an image that is not written yet comes to be. Paths are those of the booted
 // system, without the first slash.
 type Planned struct {
+	// LeftOut are extensions that may be left out, and are, since no mirror has them.
+	LeftOut []string `json:"left_out,omitempty"`
 	// Changes are the files, links and devices that are put over those of the source image.
 	Changes []FileChange `json:"changes"`
 	// Conflicts are files that were left out, since something else had their path.

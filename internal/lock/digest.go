@@ -50,11 +50,15 @@ func Digest(c *config.Config) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// names returns extensions as a set: without ".tcz", sorted, each once.
+// names returns extensions as a set: without ".tcz" and blanks around alternatives, sorted, each once.
 func names(list []string) []string {
 	out := []string{}
-	for _, n := range list {
-		out = append(out, strings.TrimSuffix(n, ".tcz"))
+	for _, entry := range list {
+		var parts []string
+		for part := range strings.SplitSeq(entry, "|") {
+			parts = append(parts, strings.TrimSuffix(strings.TrimSpace(part), ".tcz"))
+		}
+		out = append(out, strings.Join(parts, "|"))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

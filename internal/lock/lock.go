@@ -50,6 +50,9 @@ type Input struct {
 	// Why says who asked for it: one of the reasons above, or the file names of extensions that
 	// depend on it.
 	Why []string `json:"why"`
+	// FirstOf are the entries of the configuration of which it is the first alternative that a mirror
+	// had: "ruby | ruby-2.2 | ruby-2.1".
+	FirstOf []string `json:"first_of,omitempty"`
 	// Needs are the names in its own .dep in their order, as file names, KERNEL replaced.
 	Needs []string `json:"needs,omitempty"`
 	// Licence is what the .info or the gem says of it; it may be empty.
@@ -109,6 +112,7 @@ func (l *Lock) Add(in Input) {
 	if len(have.Needs) == 0 {
 		have.Needs = in.Needs
 	}
+	have.FirstOf = slices.Compact(slices.Sorted(slices.Values(append(have.FirstOf, in.FirstOf...))))
 	have.MD5, have.Licence = cmp.Or(have.MD5, in.MD5), cmp.Or(have.Licence, in.Licence)
 }
 

@@ -20,7 +20,6 @@ import (
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/medium"
-	"mkbuild/internal/rubygems"
 	"mkbuild/internal/squashfs"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
@@ -143,7 +142,8 @@ func TestBadExtensions(t *testing.T) {
 
 func TestGemsNeedRuby(t *testing.T) {
 	t.Parallel()
-	failCleanly(t, plan(t, pristine, func(c *config.Config) { c.Extensions = []string{"bash"} }), is(rubygems.ErrNoRuby))
+	usage := func(err error) bool { return fail.ClassOf(err) == fail.Usage }
+	failCleanly(t, plan(t, pristine, func(c *config.Config) { c.Extensions, c.MCollective, c.RubyGems = []string{"bash"}, nil, nil }), usage, "gems are for Ruby")
 }
 
 // editGem returns the gem with its metadata changed.

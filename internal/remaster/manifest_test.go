@@ -110,7 +110,7 @@ func TestManifestHasNoSecrets(t *testing.T) {
 profile: dev
 rubygems: null
 gems: {install: []}
-extensions: []
+extensions: [ruby]
 mcollective: {version: 1.2.1, url: archives/mcollective-1.2.1.tgz, server: {plugin.psk: hunter2-psk, plugin.stomp.password: {env: X}, plugin.stomp.user: {file: FILE}}}
 client: {settings: {register: "http://u:hunter2-url@razor/svc/checkin/1"}}
 boot: {append: razor.token=hunter2-arg}

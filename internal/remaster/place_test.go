@@ -203,10 +203,6 @@ func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 		{"no gem stomp", []func(*config.Config){secrets, onlyDaemons}, noStomp},
 		{"no gem stomp while booting", []func(*config.Config){secrets, onlyDaemons, func(c *config.Config) { c.Gems.Mode = "boot" }}, noStomp},
 		{
-			"no Ruby", []func(*config.Config){secrets, func(c *config.Config) { c.Extensions, c.RubyGems, c.Gems.Install = []string{"bash"}, nil, nil }},
-			"mcollective mcollectived: it runs on Ruby: find ruby in ",
-		},
-		{
 			"a key of 2.x", []func(*config.Config){serverValue(t, "plugin.psk: own, plugin.stomp.password: own, direct_addressing: 1")},
 			"mcollective server.cfg: direct_addressing: is unknown to MCollective 1.2.1, which ends at it",
 		},

@@ -12,6 +12,8 @@ type Preview struct {
 	Medium *medium.Medium
 	// Inputs are the files that the image is made of, with the places that they came from.
 	Inputs []lock.Input
+	// LeftOut are extensions that may be left out, and are, since no mirror has them.
+	LeftOut []string
 	// Conflicts are the files of extensions that something else had already.
 	Conflicts []overlay.Conflict
 	// Base and System are the file systems of the source image and of the image.

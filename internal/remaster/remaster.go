@@ -52,7 +52,7 @@ func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
 	if l.out.inputs, err = g.Finish(ctx); err != nil {
 		return nil, err
 	}
-	l.out.Epoch = l.out.inputs.Lock.SourceDate
+	l.out.Plan, l.out.Epoch = l.out.inputs.Plan(), l.out.inputs.Lock.SourceDate
 	return l.out, placeAll(ctx, l)
 }
 
@@ -155,7 +155,7 @@ func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
 		return nil, err
 	}
 	return &Preview{
-		Medium: made, Inputs: s.Inputs(), Conflicts: s.conflicts, Base: s.baseTree, System: s.layers.Merged(),
+		Medium: made, Inputs: s.Inputs(), LeftOut: s.inputs.LeftOut, Conflicts: s.conflicts, Base: s.baseTree, System: s.layers.Merged(),
 		Private: privateFiles(s), image: i,
 	}, nil
 }

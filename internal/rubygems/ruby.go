@@ -16,6 +16,9 @@ import (
 var ErrNoRuby = fail.New(fail.Usage, "no Ruby installation",
 	"add ruby to `extensions` in mkbuild.yaml, or leave out what needs it: `rubygems: null`, `mcollective: null`")
 
+// ErrNoRbconfig is the cause if there is no trace of a Ruby at all.
+var ErrNoRbconfig = errors.New("there is no rbconfig.rb")
+
 // Ruby is an interpreter inside an image, as its rbconfig.rb describes it. All paths are absolute
 // ones of the booted image.
 type Ruby struct {
@@ -75,7 +78,7 @@ func oneRuby(t *overlay.Tree, found []*Ruby, problems []string) (*Ruby, error) {
 	case len(problems) > 0:
 		return nil, fmt.Errorf("find ruby in %s: %w: %s", origins(t), ErrNoRuby, problems[0])
 	}
-	return nil, fmt.Errorf("find ruby in %s: %w: there is no rbconfig.rb", origins(t), ErrNoRuby)
+	return nil, fmt.Errorf("find ruby in %s: %w: %w", origins(t), ErrNoRuby, ErrNoRbconfig)
 }
 
 // rubyOf turns a configuration into a Ruby, following Gem.default_dir and setup.rb.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 
 	"mkbuild/internal/overlay"
@@ -23,16 +24,28 @@ func StartupScript(t *overlay.Tree, name string) bool {
 	return err == nil && e.IsRegular() && e.Perm()&0o111 != 0
 }
 
-// HasModules reports whether t has kernel modules for the kernel release, or for any if kernel is
-// empty. Then the image's module index has to be made anew. Modules lie in the first folder on
-// x86, in the second in some of the ARM ports.
+// moduleDirs are where kernel modules lie, in a folder of each kernel: the first on x86, the second in some
+// of the ARM ports.
+var moduleDirs = []string{"usr/local/lib/modules", "lib/modules"}
+
+// HasModules reports whether t has kernel modules for the kernel release. Then the image's module index has
+// to be made anew.
 func HasModules(t *overlay.Tree, kernel string) bool {
-	for _, dir := range []string{"usr/local/lib/modules", "lib/modules"} {
-		if e := t.Get(path.Join(dir, kernel)); e != nil && e.IsDir() && len(t.Children(e.Path)) > 0 {
-			return true
+	return slices.Contains(ModuleKernels(t), kernel)
+}
+
+// ModuleKernels returns the releases of the kernels that t has modules for, sorted.
+func ModuleKernels(t *overlay.Tree) []string {
+	var out []string
+	for _, dir := range moduleDirs {
+		for _, e := range t.Children(dir) {
+			if e.IsDir() && len(t.Children(e.Path)) > 0 {
+				out = append(out, path.Base(e.Path))
+			}
 		}
 	}
-	return false
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // maxContent bounds what one extension may unpack to: an initrd lives in memory, and cpio newc

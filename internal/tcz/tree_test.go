@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,13 +163,13 @@ func TestFacts(t *testing.T) {
 	if err := tree.Put(marker); err != nil || StartupScript(tree, "bash") {
 		t.Errorf("an empty marker is not a startup script (%v)", err)
 	}
-	for kernel, want := range map[string]bool{"3.0.21-tinycore": true, "": true, "3.0.3-tinycore": false} {
+	for kernel, want := range map[string]bool{"3.0.21-tinycore": true, "": false, "3.0.3-tinycore": false} {
 		if got := HasModules(tree, kernel); got != want {
 			t.Errorf("HasModules(%q) = %v", kernel, got)
 		}
 	}
-	if HasModules(&overlay.Tree{}, "") {
-		t.Error("an empty tree has no modules")
+	if got := ModuleKernels(tree); !slices.Equal(got, []string{"3.0.21-tinycore"}) || ModuleKernels(&overlay.Tree{}) != nil {
+		t.Errorf("modules for %q", got)
 	}
 	if got := Marker("scsi-3.0.21-tinycore.tcz"); got != "usr/local/tce.installed/scsi-3.0.21-tinycore" {
 		t.Errorf("marker %q", got)

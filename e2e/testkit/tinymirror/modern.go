@@ -3,6 +3,7 @@ package tinymirror
 import (
 	"bytes"
 	"maps"
+	"strings"
 
 	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/vfat"
@@ -117,6 +118,19 @@ const rbconfig64 = `module RbConfig
 end
 `
 
+// Ruby is an extension's Ruby of a release, such as "2.5.3"; one of 1.8 is that of the first line.
+func Ruby(release string) []sqfs.File {
+	if strings.HasPrefix(release, "1.8") {
+		return extensions()["ruby"]
+	}
+	dir := "usr/local/lib/ruby/" + release + "/x86_64-linux"
+	return []sqfs.File{
+		sqfs.Reg("usr/local/bin/ruby", 0o755, "ruby\n"), sqfs.Reg("usr/local/bin/gem", 0o755, "#!/usr/local/bin/ruby\n"),
+		sqfs.Reg(dir+"/rbconfig.rb", 0o644, strings.ReplaceAll(rbconfig64, "3.3.0", release)),
+		sqfs.Reg("usr/local/lib/ruby/gems/"+release+"/specifications/default/json-2.7.1.gemspec", 0o644, "# json\n"),
+	}
+}
+
 func extensions64() map[string][]sqfs.File {
 	reg := sqfs.Reg
 	lib := func(name string) []sqfs.File { return []sqfs.File{reg("usr/local/lib/"+name, 0o755, name+"\n")} }
@@ -124,11 +138,7 @@ func extensions64() map[string][]sqfs.File {
 		return []sqfs.File{reg("usr/local/lib/modules/"+Kernel64+"/kernel/drivers/"+name+".ko.gz", 0o644, "ko\n")}
 	}
 	return map[string][]sqfs.File{
-		"ruby": {
-			reg("usr/local/bin/ruby", 0o755, "ruby\n"), reg("usr/local/bin/gem", 0o755, "#!/usr/local/bin/ruby\n"),
-			reg("usr/local/lib/ruby/3.3.0/x86_64-linux/rbconfig.rb", 0o644, rbconfig64),
-			reg("usr/local/lib/ruby/gems/3.3.0/specifications/default/json-2.7.1.gemspec", 0o644, "# json\n"),
-		},
+		"ruby":                    Ruby("3.3.0"),
 		"bash":                    append(installed("bash"), reg("usr/local/bin/bash", 0o755, "bash\n")),
 		"readline":                lib("libreadline.so.8"),
 		"ncursesw":                lib("libncursesw.so.6"),

@@ -1,0 +1,201 @@
+package inputs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
+)
+
+// general are the extensions of a microkernel of any release but 4.x x86, for which the documents name
+// theirs. The mirror decides among alternatives. util-linux goes in whole: from 5.x on it holds the
+// libraries of lscpu and sfdisk. OpenSSL comes as a dependency.
+func general() []string {
+	return []string{
+		"ruby | ruby-2.2 | ruby-2.1 | ruby-2.0 | ruby-1.9 | -", "bash", "dmidecode | -", "lshw | -", "scsi-KERNEL", "util-linux | -",
+		"firmware-broadcom_bnx2 | firmware-bnx2 | -", "firmware-broadcom_bnx2x | -",
+	}
+}
+
+// followRelease replaces the default extensions and picks, which are the documents' for 4.5.2, where the
+// release is not of 4.x x86. What the user changed stays. It returns a remark for each that it replaced.
+func followRelease(c *config.Config) (changed []string) {
+	if s := tcz.SeriesOf(c.Release, c.Arch); s.Major == 4 && s.Arch == "x86" {
+		return nil
+	}
+	def := config.Default()
+	if slices.Equal(c.Extensions, def.Extensions) {
+		c.Extensions = general()
+		changed = append(changed, "extensions "+strings.Join(c.Extensions, ", "))
+	}
+	if reflect.DeepEqual(c.Picks, def.Picks) {
+		c.Picks = nil
+		changed = append(changed, "nothing picked out of util-linux")
+	}
+	return changed
+}
+
+// followRuby replaces the defaults that do not suit the image's Ruby, which are those for Ruby 1.8. release
+// is a Ruby's: "2.5.3", or "" for an image without one. What the user changed stays. It returns a remark
+// for each group of values that it replaced. Without a Ruby it is an error to ask for what runs on it.
+func followRuby(c *config.Config, release string) (changed []string, err error) {
+	def := config.Default()
+	own := struct{ rubygems, gems, mco bool }{
+		!reflect.DeepEqual(c.RubyGems, def.RubyGems), !reflect.DeepEqual(c.Gems.Install, def.Gems.Install), !reflect.DeepEqual(c.MCollective, def.MCollective),
+	}
+	switch {
+	case release == "" && own.mco && c.MCollective != nil:
+		return nil, config.Mistake("mcollective", "MCollective runs on Ruby, and no extension of the image is one", rubyHint)
+	case release == "" && own.rubygems && c.RubyGems != nil:
+		return nil, config.Mistake("rubygems", "RubyGems is for Ruby, and no extension of the image is one", rubyHint)
+	case release == "" && own.gems && len(c.Gems.Install) > 0:
+		return nil, config.Mistake("gems.install", "gems are for Ruby, and no extension of the image is one", rubyHint)
+	case release == "":
+		if wantsRuby(c) {
+			changed = []string{"no RubyGems, no gems, no MCollective"}
+		}
+		c.RubyGems, c.Gems.Install, c.MCollective = nil, nil, nil
+		return changed, nil
+	}
+	version, err := rubygems.ParseVersion(release)
+	if err != nil {
+		return nil, fmt.Errorf("config gems: ruby release: %w", err)
+	}
+	if own.rubygems && c.RubyGems == nil && !own.gems && len(c.Gems.Install) > 0 {
+		c.Gems.Install, own.gems = nil, true // as the comment at the key says
+		changed = append(changed, "no gems, since rubygems is null")
+	}
+	if olderThan(version, "1.9") {
+		return changed, nil
+	}
+	if !own.rubygems {
+		c.RubyGems = nil
+		changed = append(changed, "RubyGems as Ruby brings it along")
+	}
+	if !own.gems {
+		c.Gems.Install = modernGems(version)
+		changed = append(changed, "the gem "+named(c.Gems.Install))
+	}
+	return append(changed, modernMCO(c, own.mco)...), nil
+}
+
+// ruby fits the plan to the Ruby of the image.
+func (g *Gathering) ruby(context.Context) error {
+	release, err := g.rubyRelease()
+	if err != nil {
+		return err
+	}
+	c, own := &g.plan.Config, &g.own.Config
+	if release == "" && g.src.purpose == forCheck { // it has the Ruby to tell of, not all that runs on it
+		c.RubyGems, c.Gems.Install, c.MCollective = nil, nil, nil
+		for _, in := range g.src.Lock.Inputs {
+			if in.Kind != lock.ISO && in.Kind != lock.TCZ {
+				g.out.Lock.Add(in)
+			}
+		}
+		return nil
+	}
+	changed, err := followRuby(c, release)
+	if err != nil {
+		return err
+	}
+	own.RubyGems, own.Gems, own.MCollective = c.RubyGems, c.Gems, c.MCollective
+	switch {
+	case len(changed) == 0:
+	case release == "":
+		g.src.say(ui.Warning, "ruby", g.plan.ISO, "the image has no Ruby: "+strings.Join(changed, ", ")+"; mk-client reports the facts that it finds itself (add a Ruby to `extensions` in mkbuild.yaml for those of Facter)")
+	default:
+		g.src.say(ui.Info, "ruby", release, "where you chose nothing else: "+strings.Join(changed, "; "))
+	}
+	return nil
+}
+
+// rubyRelease finds the Ruby among the extensions, or in the source image. It is empty if there is none.
+func (g *Gathering) rubyRelease() (string, error) {
+	all := overlay.NewLayers(&overlay.Tree{})
+	for _, file := range g.out.Extensions {
+		if g.out.Blob(lock.TCZ, file) == nil {
+			continue // a check found it gone
+		}
+		t, err := g.out.Tree(lock.TCZ, file)
+		if err == nil {
+			_, err = all.AddFirstWins(t)
+		}
+		if err != nil {
+			return "", fmt.Errorf("find ruby in %s: %w", file, err)
+		}
+	}
+	ruby, err := rubygems.FindRuby(all.Merged())
+	if errors.Is(err, rubygems.ErrNoRbconfig) && g.Medium != nil {
+		base, berr := g.Medium.Tree()
+		if berr != nil {
+			return "", berr
+		}
+		ruby, err = rubygems.FindRuby(base)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, rubygems.ErrNoRbconfig), !wantsRuby(&g.plan.Config):
+		return "", nil
+	default:
+		return "", fail.Wrap(fail.Usage, err, rubyHint)
+	}
+	return ruby.Release, nil
+}
+
+func wantsRuby(c *config.Config) bool {
+	return c.RubyGems != nil || len(c.Gems.Install) > 0 || c.MCollective != nil
+}
+
+// rubyHint says what to do about an image without a Ruby.
+const rubyHint = "add ruby to `extensions` in mkbuild.yaml, or do without: `rubygems: null`, `gems: {install: []}` and `mcollective: null`"
+
+// modernMCO replaces MCollective 1.2.1, which is for Ruby 1.8. The project has ended: only those who ask
+// get it, and then the last one.
+func modernMCO(c *config.Config, wanted bool) []string {
+	def := config.Default().MCollective
+	switch {
+	case !wanted:
+		c.MCollective = nil
+		return []string{"no MCollective"}
+	case c.MCollective == nil || c.MCollective.Version != def.Version || c.MCollective.SHA256 != "":
+		return nil
+	}
+	const last = "2.12.5"
+	m := *c.MCollective
+	m.Version = last
+	c.MCollective = &m
+	return []string{"MCollective " + last}
+}
+
+// modernGems returns the gems for Rubies that bring RubyGems and JSON along. Facter 2.5.7 is the last
+// without dependencies. Ruby 3.2 dropped what it calls. Facter 4 needs Ruby 2.5.
+func modernGems(ruby rubygems.Version) []config.Gem {
+	if olderThan(ruby, "2.5") {
+		return []config.Gem{{Name: "facter", Version: "2.5.7"}}
+	}
+	return []config.Gem{{Name: "hocon", Version: "1.3.1"}, {Name: "thor", Version: "1.2.1"}, {Name: "facter", Version: "4.10.0"}}
+}
+
+func olderThan(v rubygems.Version, other string) bool {
+	o, err := rubygems.ParseVersion(other)
+	return err == nil && v.Compare(o) < 0
+}
+
+func named(gems []config.Gem) string {
+	names := make([]string, len(gems))
+	for i, g := range gems {
+		names[i] = g.Name + " " + g.Version
+	}
+	return strings.Join(names, ", ")
+}
