@@ -33,6 +33,7 @@ type buildOptions struct {
 	mirrors                []string
 	cacheDir               string
 	offline, requireHTTPS  bool
+	plainHTTP              bool // of registries
 	imageVersion, append   string
 	output, progress       string
 	timings                bool

@@ -40,6 +40,8 @@ func flagValues(name string) cobra.CompletionFunc {
 		return formats
 	case "sbom":
 		return fixed("spdx")
+	case "oci-form":
+		return fixed("artifact", "container")
 	case "log-format":
 		return fixed("text", "json")
 	case "config", "razor-config", "rules":

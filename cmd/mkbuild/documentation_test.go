@@ -69,6 +69,7 @@ func TestDocumentedCommands(t *testing.T) {
 type docPage struct {
 	dir, makefile string
 	env           []string
+	registry      bool // one runs for the page
 }
 
 func newPage(t *testing.T, bin, makefile string) *docPage {
@@ -76,7 +77,7 @@ func newPage(t *testing.T, bin, makefile string) *docPage {
 	dir := t.TempDir()
 	prepare(t, dir)
 	env := append(os.Environ(), "HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, ".cache"), "PATH="+bin+":"+os.Getenv("PATH"), "SOURCE_DATE_EPOCH=1700000000")
-	return &docPage{dir, makefile, env}
+	return &docPage{dir: dir, makefile: makefile, env: env}
 }
 
 func must[T any](v T, err error) T {
@@ -125,6 +126,9 @@ func (p *docPage) documented(t *testing.T, command string) {
 	want := "0"
 	if m := statusNote.FindStringSubmatch(command); m != nil {
 		want = m[1]
+	}
+	if strings.Contains(command, "$REGISTRY") && !p.registry {
+		p.registry, p.env = true, append(p.env, "REGISTRY="+testkit.Registry(t, ""))
 	}
 	c := exec.CommandContext(t.Context(), "bash", "-c", command)
 	c.Dir, c.Env = p.dir, p.env

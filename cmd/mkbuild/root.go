@@ -55,6 +55,10 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		fetchCommand(w),
 		mirrorCommand(w),
 	)
+	addGroup(root, "registry", "Registries:",
+		pushCommand(w),
+		pullCommand(w),
+	)
 	addGroup(root, "runtime", "Run time:",
 		extensionCommand(w),
 		serveCommand(w),

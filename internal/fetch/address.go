@@ -28,7 +28,7 @@ func (s source) local() bool { return s.u == nil }
 // letter is not taken for a scheme.
 func parseSource(raw string) (source, error) {
 	switch scheme := schemeOf(raw); scheme {
-	case "http", "https":
+	case "http", "https", "oci":
 		u, err := url.Parse(raw)
 		if err != nil || u.Host == "" {
 			return source{}, fmt.Errorf("%w: %q is not a web address", ErrAddress, raw)
@@ -44,7 +44,7 @@ func parseSource(raw string) (source, error) {
 	case "":
 		return pathSource(raw, raw)
 	default:
-		return source{}, fmt.Errorf("%w: %q: http, https, file or a path is supported, not %s", ErrAddress, raw, scheme)
+		return source{}, fmt.Errorf("%w: %q: http, https, oci, file or a path is supported, not %s", ErrAddress, raw, scheme)
 	}
 }
 
@@ -124,6 +124,8 @@ func Join(base string, elems ...string) (string, error) {
 	switch schemeOf(base) {
 	case "http", "https", "file":
 		return joinURL(base, names)
+	case "oci":
+		return joinURL(tagged(base), names)
 	case "":
 		if base == "" {
 			return "", fmt.Errorf("join: %w: the mirror's base is empty", ErrAddress)
@@ -132,6 +134,16 @@ func Join(base string, elems ...string) (string, error) {
 	}
 	_, err := parseSource(base)
 	return "", err
+}
+
+// tagged returns the address of a mirror in a registry with its tag or digest, behind which the names of
+// its files begin.
+func tagged(base string) string {
+	base = strings.TrimRight(base, "/")
+	if host, repo, _ := strings.Cut(base[len("oci://"):], "/"); host != "" && !strings.ContainsAny(repo, ":@") {
+		return base + ":latest"
+	}
+	return base
 }
 
 func joinURL(base string, names []string) (string, error) {

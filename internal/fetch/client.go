@@ -20,6 +20,7 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -45,6 +46,9 @@ type Client struct {
 	Sink ui.Sink
 	// HTTP tunes the transfers; the zero value is right outside tests.
 	HTTP Options
+	// OCI answers requests for oci:// addresses, as a web server would: it is that of a registry. The header
+	// Docker-Content-Digest of an answer is the digest of the whole file. Without it there are no such addresses.
+	OCI http.RoundTripper
 	// UserAgent is sent with each request; empty means "mkbuild".
 	UserAgent string
 
@@ -72,7 +76,7 @@ type Blob struct {
 // [ErrOffline], [ErrInsecure], [ErrContent], [ErrTooLarge], [ErrAddress], [store.ErrWrite] or that of
 // ctx, or is a [*ChecksumError].
 func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
-	c.once.Do(func() { c.web = newWeb(c.HTTP.withDefaults(), c.UserAgent) })
+	c.once.Do(func() { c.web = newWeb(c.HTTP.withDefaults(), c.UserAgent, c.OCI) })
 	j, err := newJob(c, r)
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.Name, err)

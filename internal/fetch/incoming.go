@@ -21,6 +21,8 @@ type incoming struct {
 	out   *store.Writer
 	total int64 // -1 if not known
 	next  int64 // where to report progress again
+	// digest is the hex SHA-256 that the source itself promises; "" for none.
+	digest string
 }
 
 // receive begins a file. The caller defers out.Abort.
@@ -65,6 +67,9 @@ func (in *incoming) keep(ctx context.Context, r record) (*Blob, error) {
 	sha256, text, err := in.out.Finish(sum)
 	if err == nil {
 		err = j.check(in.src, sha256, sum, text)
+	}
+	if err == nil && in.digest != "" && in.digest != sha256 {
+		err = &ChecksumError{Name: j.Name, URL: in.src.shown, Algorithm: "sha256", Want: in.digest, Got: sha256}
 	}
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 func (j *job) fromWeb(ctx context.Context, s source) (*Blob, error) {
 	up, host := j.client.web.secured(ctx, s)
 	if host == nil {
-		if s.u.Scheme != "https" && j.client.RequireHTTPS {
+		if s.u.Scheme == "http" && j.client.RequireHTTPS {
 			return nil, ErrInsecure
 		}
 		return j.fromHTTP(ctx, s, s.u)
@@ -50,6 +50,7 @@ type transfer struct {
 	etag, modified string
 	// resumed is true if it was put together from several answers.
 	resumed     bool
+	tls         bool // it came over https
 	notModified bool
 }
 
@@ -72,7 +73,7 @@ func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error)
 		host.down.Store(&err)
 	}
 	if j.Optional && errors.Is(err, ErrNotFound) {
-		if rerr := j.record(ctx, s, record{TLS: u.Scheme == "https"}); rerr != nil {
+		if rerr := j.record(ctx, s, record{TLS: u.Scheme == "https" || t.tls}); rerr != nil {
 			return nil, rerr
 		}
 	}
@@ -103,7 +104,7 @@ func (t *transfer) get(ctx context.Context, current *Blob) (*Blob, error) {
 		if t.notModified {
 			return current, nil
 		}
-		b, err := t.in.keep(ctx, record{ETag: t.etag, LastModified: t.modified, TLS: t.u.Scheme == "https"})
+		b, err := t.in.keep(ctx, record{ETag: t.etag, LastModified: t.modified, TLS: t.u.Scheme == "https" || t.tls})
 		if !isA[*ChecksumError](err) || !t.resumed {
 			return b, err
 		}
@@ -195,6 +196,9 @@ func (t *transfer) validator() string {
 
 // accept looks at status and headers, and prepares for the body.
 func (t *transfer) accept(resp *http.Response) error {
+	if t.u.Scheme == "oci" {
+		t.tls, t.in.digest = resp.TLS != nil, strings.TrimPrefix(resp.Header.Get("Docker-Content-Digest"), "sha256:")
+	}
 	switch resp.StatusCode {
 	case http.StatusOK: // also from a server that ignores Range
 		t.etag, t.modified, t.resumed = resp.Header.Get("ETag"), resp.Header.Get("Last-Modified"), false

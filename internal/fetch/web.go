@@ -56,11 +56,12 @@ type web struct {
 	limits Options
 	agent  string
 	client *http.Client
-	hosts  sync.Map // of *host, by scheme and name
+	oci    *http.Client // for oci:// addresses; nil for none
+	hosts  sync.Map     // of *host, by scheme and name
 }
 
 // newWeb finds proxies as all Go programs do (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
-func newWeb(o Options, agent string) *web {
+func newWeb(o Options, agent string, oci http.RoundTripper) *web {
 	t := o.Transport
 	if t == nil {
 		t = &http.Transport{
@@ -73,7 +74,11 @@ func newWeb(o Options, agent string) *web {
 			DisableCompression:  true,
 		}
 	}
-	return &web{limits: o, agent: cmp.Or(agent, "mkbuild"), client: &http.Client{Transport: t, CheckRedirect: checkRedirect}}
+	w := &web{limits: o, agent: cmp.Or(agent, "mkbuild"), client: &http.Client{Transport: t, CheckRedirect: checkRedirect}}
+	if oci != nil {
+		w.oci = &http.Client{Transport: oci, CheckRedirect: checkRedirect}
+	}
+	return w
 }
 
 // maxRedirects is what browsers of the careful kind follow.
@@ -105,7 +110,14 @@ func (w *web) get(ctx context.Context, u *url.URL, header http.Header) (*http.Re
 	// Digests are of the file as stored: a proxy must not compress it on the way.
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", w.agent)
-	resp, err := w.client.Do(req)
+	client := w.client
+	if u.Scheme == "oci" {
+		client = w.oci
+	}
+	if client == nil {
+		return nil, fmt.Errorf("%w: %s: this command takes nothing from registries", ErrAddress, redacted(u))
+	}
+	resp, err := client.Do(req)
 	if framed, ok := errors.AsType[*url.Error](err); ok {
 		err = framed.Err
 	}

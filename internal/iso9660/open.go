@@ -146,3 +146,28 @@ func setVolume(img *Image, b []byte) error {
 	img.Modified, img.ModifiedCentis = parseLongDate(b[830:847])
 	return nil
 }
+
+// Place is where the content of a file lies, in bytes from the image's beginning.
+type Place struct{ Offset, Size int64 }
+
+// Places returns where an image of size bytes has the contents of its files, by path. Files that are empty or
+// lie in several places are left out.
+func Places(r io.ReaderAt, size int64) (map[string]Place, error) {
+	s := &source{r: r, size: size, metaLeft: size}
+	vol, err := s.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.readTree(vol)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]Place{}
+	for i := range t.files {
+		f, at := &t.files[i], int64(t.lbas[i])*sectorSize
+		if f.IsRegular() && f.Size > 0 && f.Size <= 1<<32-1 && at+f.Size <= size {
+			out[f.Path] = Place{at, f.Size}
+		}
+	}
+	return out, nil
+}

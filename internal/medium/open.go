@@ -104,11 +104,11 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return readFolder(dir, tree)
+	return ReadFolder(dir, tree)
 }
 
-// readFolder reads the menus of a folder.
-func readFolder(dir string, files *overlay.Tree) (*Medium, error) {
+// ReadFolder reads the menus of a folder, whose files are given. dir is for people.
+func ReadFolder(dir string, files *overlay.Tree) (*Medium, error) {
 	m := &Medium{Name: dir, Form: PXE, ISO: &iso9660.Image{}, Files: files}
 	if err := m.readMenus(); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Med
 	if err != nil {
 		return nil, err
 	}
-	m, err := readFolder("the PXE folder", files)
+	m, err := ReadFolder("the PXE folder", files)
 	if err != nil {
 		return nil, err
 	}

@@ -127,8 +127,9 @@ func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 	return e.Perm()&0o004 == 0 || path.Dir(e.Path) == "etc" && (name == "shadow" || name == "gshadow" || name == "passwd")
 }
 
-// bootRecords describes the files of the medium but the boot catalog, which says where they lie.
-func bootRecords(ctx context.Context, rd *Initrd, m *medium.Medium) ([]manifest.BootFile, error) {
+// bootRecords describes the files of the medium but the boot catalog, which says where they lie. initrd is the
+// digest of the last initrd.
+func bootRecords(ctx context.Context, initrd string, m *medium.Medium) ([]manifest.BootFile, error) {
 	var out []manifest.BootFile
 	for _, f := range bootFiles(m) {
 		if !f.IsRegular() || f.Path == m.ISO.CatalogPath {
@@ -138,7 +139,7 @@ func bootRecords(ctx context.Context, rd *Initrd, m *medium.Medium) ([]manifest.
 		var err error
 		switch {
 		case f.Path == m.LastInitrd():
-			r.SHA256 = rd.SHA256
+			r.SHA256 = initrd
 		case m.ISO.HasTables(f.Path):
 			r.InfoTable = true
 			r.SHA256, err = digest(ctx, func(w io.Writer) error {
@@ -189,7 +190,7 @@ func role(name string, m *medium.Medium) string {
 func (i *image) putManifest(ctx context.Context, onto *medium.Medium) ([]byte, error) {
 	m, err := i.b.About(i.staged)
 	if err == nil {
-		m.Boot, err = bootRecords(ctx, i.initrd, onto)
+		m.Boot, err = bootRecords(ctx, i.initrd.SHA256, onto)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make manifest: %w", err)

@@ -9,6 +9,9 @@ import (
 	"io"
 	"time"
 
+	"mkbuild/internal/fail"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
@@ -51,19 +54,60 @@ func (i *image) writeRazor(ctx context.Context, out wholefile.Output) error {
 	if args := i.staged.Plan.Config.Boot.Append; args != "" {
 		i.b.say(ui.Info, "razor", out.Name, "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server")
 	}
-	// The server has a place for one initrd only.
 	all := i.staged.base.Segments()
 	all[len(all)-1].Size, all[len(all)-1].Open = i.initrd.Size, i.initrd.Open
-	one := overlay.Entry{Path: razorInitrd, Mode: overlay.TypeRegular, Size: all.Size(), Open: all.Open}
-	kernel := *i.staged.base.Files.Get(i.staged.base.Kernel)
+	return razorArchive(ctx, *i.staged.base.Files.Get(i.staged.base.Kernel), all, i.staged.Epoch, out)
+}
+
+// razorArchive writes the archive of a kernel and its initrds: the server has a place for one initrd only.
+func razorArchive(ctx context.Context, kernel overlay.Entry, initrds initrd.Segments, mtime int64, out wholefile.Output) error {
+	one := overlay.Entry{Path: razorInitrd, Mode: overlay.TypeRegular, Size: initrds.Size(), Open: initrds.Open}
 	kernel.Path = razorKernel
 	return out.Write(func(w io.Writer) error {
-		err := razorTar(wholefile.Interruptible(ctx, w), []overlay.Entry{one, kernel}, i.staged.Epoch)
+		err := razorTar(wholefile.Interruptible(ctx, w), []overlay.Entry{one, kernel}, mtime)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", out.Name, err)
 		}
 		return nil
 	})
+}
+
+// Convert writes an ISO that was made here in another form: the bytes are those that the build itself would have
+// given in that form. about is the ISO's manifest.
+func Convert(ctx context.Context, iso *medium.Medium, about manifest.Manifest, o Output) error {
+	switch o.Form {
+	case FormRazor:
+		return razorArchive(ctx, *iso.Files.Get(iso.Kernel), iso.Segments(), about.SourceDate, o.to())
+	case FormPXE:
+		return convertToPXE(ctx, iso, about, o.Path)
+	}
+	return fail.New(fail.Usage, fmt.Sprintf("write %s: the form %s cannot be made of an image", o.Path, o.Form), "the forms that can are pxe and razor")
+}
+
+func convertToPXE(ctx context.Context, iso *medium.Medium, about manifest.Manifest, name string) error {
+	var initrds []overlay.Entry
+	for _, p := range iso.Initrds {
+		initrds = append(initrds, *iso.Files.Get(p))
+	}
+	folder, err := medium.NewFolder(*iso.Files.Get(iso.Kernel), initrds, iso.Arguments)
+	if err != nil {
+		return err
+	}
+	sum, err := iso.Sum(iso.LastInitrd())
+	if err == nil {
+		about.Boot, err = bootRecords(ctx, sum, folder)
+	}
+	if err != nil {
+		return fmt.Errorf("make manifest: %w", err)
+	}
+	text, err := about.Render()
+	if err != nil {
+		return err
+	}
+	if err := put(folder, folder.ManifestPath(), text, about.SourceDate); err != nil {
+		return err
+	}
+	return folder.Write(ctx, wholefile.Output{Name: name})
 }
 
 // razorTar writes the archive: the same files give the same bytes.

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/registry"
+	"mkbuild/internal/remaster"
+	"mkbuild/internal/ui"
+)
+
+// pushOptions are the flags of mkbuild push.
+type pushOptions struct {
+	buildOptions
+	form string
+}
+
+func pushCommand(w *world) *cobra.Command {
+	o := &pushOptions{}
+	c := &cobra.Command{
+		Use:   "push REF IMAGE...",
+		Short: "Push images to an OCI registry",
+		Long: `Push an ISO or a PXE folder that mkbuild built to an OCI registry: REF is HOST/REPOSITORY:TAG. Several
+images, one for each architecture, become one index. What lies beside an image goes with it, as objects
+that refer to it: OUTPUT.spdx.json, OUTPUT.minisig, OUTPUT.intoto.jsonl.
+
+An image is stored as what it is made of: kernel, each segment of the initrd, the rest of the medium, and a
+layout. What the registry has already is not sent again, so a nightly costs what changed. The tag is moved
+last. mkbuild pull gives the same bytes back.
+
+--oci-form container makes an image that container runtimes unpack and Kubernetes mounts as a volume: it
+holds the files of the PXE folder, or the ISO. mkbuild pull does not take it.
+
+Credentials come from docker's config.json ($DOCKER_CONFIG, else ~/.docker) and the helpers that it names.
+A registry on this machine without TLS is asked over plain http; --plain-http is for others.
+
+stdout is the reference with the digest that the tag leads to now.`,
+		Example: `  mkbuild push registry.example:5000/razor/mk:nightly nightly.iso
+  mkbuild push registry.example:5000/razor/mk:1.0 prod.iso prod64.iso
+  mkbuild push --oci-form container registry.example:5000/razor/mk-files:1.0 prod-pxe`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), w, o, args[0], args[1:]) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.form, "oci-form", "artifact", "artifact, or container for container runtimes")
+	o.addRegistryFlags(c)
+	f.BoolVar(&o.offline, "offline", false, "ask no network, which a push cannot do without")
+	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
+	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
+	return c
+}
+
+// addRegistryFlags adds what every command has that may ask a registry.
+func (o *buildOptions) addRegistryFlags(c *cobra.Command) {
+	c.Flags().BoolVar(&o.plainHTTP, "plain-http", false, "ask registries without TLS")
+}
+
+// registry is what asks registries.
+func (o *buildOptions) registry(w *world) (*registry.Client, error) {
+	config, err := dockerConfig(w)
+	return &registry.Client{
+		PlainHTTP: o.plainHTTP, RequireHTTPS: o.requireHTTPS, DockerConfig: config, UserAgent: "mkbuild/" + versionText(),
+		Connect: w.transfers.Connect, Idle: w.transfers.Idle,
+	}, err
+}
+
+// dockerConfig is where docker and its like keep credentials.
+func dockerConfig(w *world) (string, error) {
+	dir := w.getenv("DOCKER_CONFIG")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", usage("find docker's configuration: "+err.Error(), "name its folder with DOCKER_CONFIG")
+		}
+		dir = filepath.Join(home, ".docker")
+	}
+	return filepath.Join(dir, "config.json"), nil
+}
+
+func runPush(ctx context.Context, w *world, o *pushOptions, name string, images []string) error {
+	ref, err := registry.Parse(name)
+	if err != nil {
+		return err
+	}
+	if o.form != "artifact" && o.form != "container" {
+		return usage(fmt.Sprintf("--oci-form: there is no form %q", o.form), "use --oci-form artifact or --oci-form container")
+	}
+	if o.offline {
+		return registry.Refuse("push to", ref)
+	}
+	return o.withSink(w, func(sink ui.Sink, stop func()) error {
+		client, err := o.registry(w)
+		if err != nil {
+			return err
+		}
+		pushed, err := client.Push(ctx, ref, images, registry.PushOptions{Container: o.form == "container", Sink: sink})
+		if err != nil {
+			return err
+		}
+		stop()
+		_, err = fmt.Fprintln(w.stdout, pushed)
+		return err
+	})
+}
+
+// pullOptions are the flags of mkbuild pull.
+type pullOptions struct {
+	buildOptions
+	forms []string
+}
+
+func pullCommand(w *world) *cobra.Command {
+	o := &pullOptions{}
+	c := &cobra.Command{
+		Use:   "pull REF",
+		Short: "Pull an image from an OCI registry",
+		Long: `Pull an image that mkbuild push pushed, with the same bytes: REF is HOST/REPOSITORY:TAG or
+HOST/REPOSITORY@sha256:DIGEST. With both, a tag that leads to another digest is refused.
+
+Every part is asked for by its digest and comes into the cache, so that a second pull fetches what is new,
+and a pull that broke off goes on. Nothing is written before everything is there and checked.
+
+--format names the forms to write, as for mkbuild iso: without it, the one that was pushed. A PXE folder and
+Razor's tar are made of an ISO as the build itself would have made them. Signatures and whatever else
+belongs to an image are written beside the form that was pushed.
+
+stdout is the path of each form, one a line, and nothing else.`,
+		Example: `  mkbuild pull registry.example:5000/razor/mk:nightly
+  mkbuild pull registry.example:5000/razor/mk:1.0 --arch x86_64 --format iso,pxe -o prod64.iso
+  mkbuild pull registry.example:5000/razor/mk@sha256:DIGEST -o - > mk.iso`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runPull(cmd.Context(), w, o, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
+	f.StringSliceVar(&o.forms, "format", nil, "`forms` to write, separated by commas: iso, pxe, razor (default the one that was pushed)")
+	f.StringVar(&o.arch, "arch", "", "which image of several: x86 or x86_64")
+	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
+	o.addRegistryFlags(c)
+	f.BoolVar(&o.offline, "offline", false, "use the cache alone")
+	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
+	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
+	return c
+}
+
+func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
+	ref, err := registry.Parse(name)
+	if err != nil {
+		return err
+	}
+	if o.arch != "" && o.arch != "x86" && o.arch != "x86_64" {
+		return usage(fmt.Sprintf("--arch: there is no architecture %q", o.arch), "use --arch x86 or --arch x86_64")
+	}
+	if len(o.forms) > 0 { // before the first request
+		if _, err := o.outputs(w, o.forms[0], "x.iso"); err != nil {
+			return err
+		}
+	}
+	return o.withSink(w, func(sink ui.Sink, stop func()) error {
+		in, err := o.inputOptions(w, sink)
+		if err != nil {
+			return err
+		}
+		client, err := o.registry(w)
+		if err != nil {
+			return err
+		}
+		in.Fetch.OCI = client
+		img, err := client.Pull(ctx, in.Fetch, ref, o.arch)
+		if err != nil {
+			return err
+		}
+		outputs, err := o.outputs(w, string(img.Form), img.ISOName())
+		if err != nil {
+			return err
+		}
+		if err := o.allowed(ctx, w, img, outputs); err != nil {
+			return err
+		}
+		for _, out := range outputs {
+			if err := img.Write(ctx, out); err != nil {
+				return err
+			}
+		}
+		stop()
+		for _, out := range outputs {
+			if err := printPath(w, out.Path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// outputs are what a pull writes: the form that was pushed, if no other is asked for.
+func (o *pullOptions) outputs(w *world, pushed, name string) ([]remaster.Output, error) {
+	forms, given := o.forms, o.output != ""
+	if len(forms) == 0 {
+		forms = []string{pushed}
+	}
+	if given {
+		name = o.output
+	}
+	outputs, err := remaster.Outputs(forms, name, given)
+	if err != nil {
+		return nil, err
+	}
+	for _, out := range outputs {
+		if out.Form == remaster.FormTar {
+			return nil, usage("--format: tar, what an image adds to its base, cannot be made of an image", "the forms are iso, pxe and razor")
+		}
+	}
+	outputs[0].Stream, err = (&isoOptions{buildOptions: buildOptions{output: o.output}}).stream(w, outputs)
+	return outputs, err
+}
+
+// allowed refuses places that cannot be written.
+func (o *pullOptions) allowed(ctx context.Context, w *world, img *registry.Image, outputs []remaster.Output) error {
+	cache, err := cacheDir(w, o.cacheDir)
+	if err != nil {
+		return err
+	}
+	o.reads.Add("the cache", cache)
+	var places []hostfile.Place
+	for _, out := range outputs {
+		places = append(places, out.Places()...)
+		for _, name := range img.Companions(out) {
+			places = append(places, hostfile.File(name, "-o FILE"))
+		}
+	}
+	return o.reads.Allow(ctx, places...)
+}

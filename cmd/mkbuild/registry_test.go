@@ -1,0 +1,473 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"mkbuild/e2e/testkit"
+)
+
+// wire is a proxy before a registry, which counts what goes over it and can change answers.
+type wire struct {
+	host string
+	mu   sync.Mutex
+	sent map[string]int // requests by method
+	got  int64          // bytes of blobs that were read
+	lie  func(string, http.Header, []byte) []byte
+	cut  func(*http.Request) bool // breaks the answer off
+}
+
+func newWire(t *testing.T, registry string) *wire {
+	w := &wire{sent: map[string]int{}}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})
+	proxy.ModifyResponse = func(resp *http.Response) error {
+		if resp.Request.Method != http.MethodGet {
+			return nil
+		}
+		body, err := io.ReadAll(resp.Body)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if strings.Contains(resp.Request.URL.Path, "/blobs/") {
+			w.got += int64(len(body))
+		}
+		if w.lie != nil && resp.StatusCode < 300 {
+			body = w.lie(resp.Request.URL.Path, resp.Header, body)
+			resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+			resp.ContentLength = int64(len(body))
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		return err
+	}
+	proxy.ErrorHandler = func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusBadGateway) }
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		w.sent[r.Method]++
+		cut := w.cut != nil && w.cut(r)
+		w.mu.Unlock()
+		if cut {
+			rw = &breaking{rw, 1000}
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	w.host = strings.TrimPrefix(s.URL, "http://")
+	return w
+}
+
+// breaking ends the connection after some bytes.
+type breaking struct {
+	http.ResponseWriter
+	left int
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		b.ResponseWriter.Write(p[:b.left])
+		b.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	b.left -= len(p)
+	return b.ResponseWriter.Write(p)
+}
+
+func (w *wire) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent, w.got, w.lie, w.cut = map[string]int{}, 0, nil, nil
+}
+
+// bare runs a command that takes no configuration.
+func (b *builder) bare(env map[string]string, args ...string) int {
+	b.stdout.Reset()
+	b.stderr.Reset()
+	w := &world{stdout: &b.stdout, stderr: &b.stderr, getenv: func(k string) string { return env[k] }, client: testClient, transfers: impatient()}
+	return run(b.t.Context(), w, append(args, "--progress", "plain"))
+}
+
+func (b *builder) ok(args ...string) string {
+	b.t.Helper()
+	if code := b.bare(map[string]string{cacheDirEnv: b.cache}, args...); code != exitOK {
+		b.t.Fatalf("%q: exit status %d\n%s", args, code, b.stderr.String())
+	}
+	return strings.TrimSpace(b.stdout.String())
+}
+
+// images builds an image of an architecture in all forms that go over the wire.
+func (m *mirrors) images(t *testing.T, config string) *builder {
+	b := m.builder(t)
+	put(t, b.config, config)
+	if code := b.iso("--format", "iso,pxe,razor"); code != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	return b
+}
+
+// TestPushPull: what is pulled is what was pushed, in every form and for both architectures, though the registry
+// stores none of them; and an unchanged image moves nothing.
+func TestPushPull(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, testkit.Registry(t, ""))
+	m := newMirrors(t)
+	x86 := m.images(t, strings.ReplaceAll(string(must(os.ReadFile(m.builder(t).config))), "\r", ""))
+	modern := m.images(t, modernConfig(t, m))
+	ref := w.host + "/razor/mk:1"
+	for _, suffix := range []string{".spdx.json", ".minisig", ".intoto.jsonl"} {
+		put(t, x86.out+suffix, "of the image: "+suffix)
+	}
+	pinned := x86.ok("push", ref, x86.out, modern.out)
+	if !regexp.MustCompile(`^` + regexp.QuoteMeta(ref) + `@sha256:[0-9a-f]{64}$`).MatchString(pinned) {
+		t.Errorf("pushed %q", pinned)
+	}
+	w.reset()
+	if again := x86.ok("push", ref, x86.out, modern.out); again != pinned || w.sent["POST"]+w.sent["PUT"]+w.sent["PATCH"] != 0 {
+		t.Errorf("pushed again: %q after %v", again, w.sent)
+	}
+	for arch, b := range map[string]*builder{"x86": x86, "x86_64": modern} {
+		out := filepath.Join(t.TempDir(), "image.iso")
+		if got := m.builder(t).ok("pull", pinned, "--arch", arch, "--format", "iso,pxe,razor", "-o", out); strings.Count(got, "\n") != 2 {
+			t.Errorf("%s: stdout is %q", arch, got)
+		}
+		sameFiles(t, filepath.Dir(b.out), filepath.Dir(out))
+	}
+	var x struct {
+		Manifests []struct {
+			ArtifactType string
+			Platform     struct{ Architecture string }
+		}
+	}
+	testkit.Must(t, json.Unmarshal([]byte(testkit.Run(t, "skopeo", "inspect", "--raw", "--tls-verify=false", "docker://"+ref)), &x))
+	if len(x.Manifests) != 2 || x.Manifests[0].Platform.Architecture != "386" || x.Manifests[1].Platform.Architecture != "amd64" {
+		t.Errorf("skopeo sees %+v", x)
+	}
+	if code := x86.bare(nil, "pull", ref, "--cache-dir", t.TempDir()); code != exitUsage || !strings.Contains(x86.stderr.String(), "--arch") {
+		t.Errorf("without an architecture: %d\n%s", code, x86.stderr.String())
+	}
+}
+
+// modernConfig is the configuration of the 64-bit line.
+func modernConfig(t *testing.T, m *mirrors) string {
+	text := string(must(os.ReadFile(filepath.Join(m.dir, "mkbuild64.yaml"))))
+	return strings.NewReplacer("[.]", "['"+m.good+"/']", "url: ", "url: "+m.good+"/", "source: ", "source: "+m.good+"/").Replace(text)
+}
+
+// sameFiles compares two folders.
+func sameFiles(t *testing.T, want, got string) {
+	t.Helper()
+	list := func(dir string) map[string]string {
+		out := map[string]string{}
+		testkit.Must(t, filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				out[strings.TrimPrefix(p, dir)] = string(must(os.ReadFile(p)))
+			}
+			return err
+		}))
+		return out
+	}
+	a, b := list(want), list(got)
+	for name := range a {
+		if a[name] != b[name] {
+			t.Errorf("%s: %d bytes, want %d", name, len(b[name]), len(a[name]))
+		}
+	}
+	if len(a) != len(b) || len(a) == 0 {
+		t.Errorf("%d files, want %d", len(b), len(a))
+	}
+}
+
+// TestPullForms: a PXE folder comes back as it was, and no ISO can be made of it; stdout takes one file.
+func TestPullForms(t *testing.T) {
+	t.Parallel()
+	host := testkit.Registry(t, "")
+	m := newMirrors(t)
+	b := m.images(t, string(must(os.ReadFile(m.builder(t).config))))
+	folder, ref := strings.TrimSuffix(b.out, ".iso")+"-pxe", host+"/razor/folder"
+	b.ok("push", ref, folder)
+	out := filepath.Join(t.TempDir(), "netboot")
+	b.ok("pull", ref, "-o", out)
+	sameFiles(t, folder, out)
+	razor := filepath.Join(t.TempDir(), "mk.tar")
+	b.ok("pull", ref, "--format", "razor", "-o", razor)
+	if !bytes.Equal(must(os.ReadFile(razor)), must(os.ReadFile(strings.TrimSuffix(b.out, ".iso")+".razor.tar"))) {
+		t.Error("razor's tar is another one")
+	}
+	b.fails(exitUsage, "has no ISO", "pull", ref, "--format", "iso", "-o", out+".iso")
+	b.fails(exitUsage, "cannot be made of an image", "pull", ref, "--format", "tar", "-o", out+".tar")
+	b.ok("push", ref+":iso", b.out)
+	b.ok("pull", ref+":iso", "-o", "-")
+	if want := string(must(os.ReadFile(b.out))); b.stdout.String() != want {
+		t.Errorf("stdout has %d bytes, want %d", b.stdout.Len(), len(want))
+	}
+	b.fails(exitUsage, "no manifest", "push", ref, filepath.Join(m.dir, "4.x/x86/release/Core-4.7.7.iso"))
+	b.fails(exitUsage, "before it", "push", ref, b.out, folder)
+	b.fails(exitUsage, "a digest follows", "push", ref+"@sha256:"+strings.Repeat("0", 64), b.out)
+	b.fails(exitUsage, "not a reference", "push", "Not/A Ref", b.out)
+	b.fails(exitNetwork, "not found", "pull", ref+":gone")
+	b.fails(exitNetwork, "offline", "push", ref, b.out, "--offline")
+	b.fails(exitUsage, "plain http", "push", ref, b.out, "--require-https")
+	b.fails(exitUsage, "plain http", "pull", ref, "--require-https", "-o", out)
+	b.ok("push", "--oci-form", "container", ref+":files", folder)
+	root := filepath.Join(t.TempDir(), "root")
+	testkit.Run(t, "skopeo", "copy", "--src-tls-verify=false", "--override-arch", "386", "docker://"+ref+":files", "dir:"+root)
+	unpackLayers(t, root)
+	sameFiles(t, folder, filepath.Join(root, "files"))
+	b.fails(exitVerify, "artifact type", "pull", ref+":files", "-o", out)
+}
+
+// unpackLayers is what a container runtime does with an image that skopeo wrote.
+func unpackLayers(t *testing.T, dir string) {
+	var x struct{ Layers []struct{ Digest string } }
+	testkit.Must(t, json.Unmarshal(must(os.ReadFile(filepath.Join(dir, "manifest.json"))), &x))
+	testkit.Must(t, os.Mkdir(filepath.Join(dir, "files"), 0o755))
+	for _, l := range x.Layers {
+		testkit.Run(t, "tar", "-C", filepath.Join(dir, "files"), "-xf", filepath.Join(dir, strings.TrimPrefix(l.Digest, "sha256:")))
+	}
+}
+
+// fails expects an exit status and one error, and nothing on stdout.
+func (b *builder) fails(code int, says string, args ...string) {
+	b.t.Helper()
+	got := b.bare(map[string]string{cacheDirEnv: b.cache}, args...)
+	text := b.stderr.String()
+	if got != code || !strings.Contains(text, says) || strings.Count(text, "error: ") != 1 || strings.Count(text, "hint: ") != 1 || b.stdout.Len() > 0 {
+		b.t.Errorf("%q: exit status %d, want %d and %q\n%s%s", args, got, code, says, b.stdout.String(), text)
+	}
+}
+
+// TestPullLies: whatever a registry gives in place of what was pushed, nothing is written.
+func TestPullLies(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	w := newWire(t, testkit.Registry(t, ""))
+	b := m.builder(t)
+	if code := b.iso(); code != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	ref := w.host + "/razor/mk:1"
+	put(t, b.out+".minisig", "a signature")
+	pinned := b.ok("push", ref, b.out)
+	digest := strings.TrimPrefix(pinned[strings.LastIndex(pinned, "@"):], "@")
+	other := m.builder(t)
+	if code := other.iso("--append", "quiet"); code != exitOK {
+		t.Fatal(other.stderr.String())
+	}
+	moved := other.ok("push", w.host+"/razor/mk:2", other.out)
+	flip := func(body []byte) []byte {
+		body = bytes.Clone(body)
+		body[len(body)/2] ^= 1
+		return body
+	}
+	blobs := func(do func([]byte) []byte) func(string, http.Header, []byte) []byte {
+		return func(path string, _ http.Header, body []byte) []byte {
+			if strings.Contains(path, "/blobs/") {
+				return do(body)
+			}
+			return body
+		}
+	}
+	manifests := func(honest bool, old, new string) func(string, http.Header, []byte) []byte {
+		return func(path string, h http.Header, body []byte) []byte {
+			if !strings.Contains(path, "/manifests/") {
+				return body
+			}
+			body = bytes.Replace(body, []byte(old), []byte(new), 1)
+			if honest {
+				h.Set("Docker-Content-Digest", fmt.Sprintf("sha256:%x", sha256.Sum256(body)))
+			}
+			return body
+		}
+	}
+	for name, tt := range map[string]struct {
+		ref  string
+		lie  func(string, http.Header, []byte) []byte
+		says string
+	}{
+		"a changed blob":       {ref, blobs(flip), "wrong sha256"},
+		"a truncated blob":     {ref, blobs(func(b []byte) []byte { return b[:len(b)-1] }), "wrong sha256"},
+		"a longer blob":        {ref, blobs(func(b []byte) []byte { return append(bytes.Clone(b), 0) }), "over the limit"},
+		"another blob":         {ref, blobs(func([]byte) []byte { return []byte("{}") }), "wrong sha256"},
+		"a changed manifest":   {ref, manifests(false, "mkbuild", "mkbiuld"), "wrong sha256"},
+		"a pinned manifest":    {w.host + "/razor/mk@" + digest, manifests(true, "mkbuild", "mkbiuld"), "wrong sha256"},
+		"another type":         {ref, manifests(true, "vnd.mkbuild.image.v1", "vnd.mkbuild.image.v2"), "artifact type"},
+		"another config":       {ref, manifests(true, "mkbuild.manifest.v1+json", "mkbuild.manifest.v2+json"), "its config is of the type"},
+		"another size":         {ref, manifests(true, `"size":`, `"size":1`), "descriptor says"},
+		"no layout":            {ref, manifests(true, "layout.v1+json", "layout.v9+json"), "its layout"},
+		"a tag that moved":     {w.host + "/razor/mk:2@" + digest, nil, "the tag has moved"},
+		"a digest of another":  {w.host + "/razor/mk:1" + moved[strings.LastIndex(moved, "@"):], nil, "the tag has moved"},
+		"a changed signature":  {ref, referrer(flip), "wrong sha256"},
+		"a foreign signature":  {ref, manifests(true, "vnd.mkbuild.minisig.v1\",\"config", "vnd.mkbuild.minisig.v2\",\"config"), "wrong sha256"},
+		"noise for a manifest": {ref, manifests(true, `{"schemaVersion":2`, "\x00\x01"), "not an image"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.reset()
+			w.mu.Lock()
+			w.lie = tt.lie
+			w.mu.Unlock()
+			p := m.builder(t)
+			p.t = t
+			p.fails(exitVerify, tt.says, "pull", tt.ref, "-o", p.out)
+			if files := must(os.ReadDir(filepath.Dir(p.out))); len(files) > 0 {
+				t.Errorf("left: %v", files)
+			}
+			w.reset()
+			p.ok("pull", ref, "-o", p.out) // on the cache that the liar has filled
+			if !bytes.Equal(must(os.ReadFile(p.out)), must(os.ReadFile(b.out))) {
+				t.Error("another image")
+			}
+		})
+	}
+}
+
+// referrer changes the content of a signature alone.
+func referrer(do func([]byte) []byte) func(string, http.Header, []byte) []byte {
+	return func(_ string, _ http.Header, body []byte) []byte {
+		if string(body) == "a signature" {
+			return do(body)
+		}
+		return body
+	}
+}
+
+// TestPullResumes: a pull that breaks off in every blob ends well, one that was stopped goes on, and a second
+// pull fetches what is new.
+func TestPullResumes(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	w := newWire(t, testkit.Registry(t, ""))
+	b, next := m.builder(t), m.builder(t)
+	if b.iso() != exitOK || next.iso("--append", "quiet") != exitOK {
+		t.Fatal(b.stderr.String() + next.stderr.String())
+	}
+	b.ok("push", w.host+"/mk:1", b.out)
+	b.ok("push", w.host+"/mk:2", next.out)
+	seen := map[string]int{}
+	w.cut = func(r *http.Request) bool {
+		seen[r.URL.Path]++
+		return strings.Contains(r.URL.Path, "/blobs/") && seen[r.URL.Path] == 1
+	}
+	w.got = 0
+	p := m.builder(t)
+	p.ok("pull", w.host+"/mk:1", "-o", p.out)
+	sameFiles(t, filepath.Dir(b.out), filepath.Dir(p.out))
+	first := w.got
+	w.reset()
+	p.ok("pull", w.host+"/mk:2", "-o", p.out)
+	sameFiles(t, filepath.Dir(next.out), filepath.Dir(p.out))
+	if w.got == 0 || w.got > first/2 {
+		t.Errorf("the second image cost %d bytes, the first %d", w.got, first)
+	}
+	w.reset()
+	p.ok("pull", w.host+"/mk:1", "-o", p.out, "--offline")
+	if len(w.sent) > 0 {
+		t.Errorf("offline: %v", w.sent)
+	}
+	p.fails(exitNetwork, "offline", "pull", w.host+"/mk:3", "-o", p.out, "--offline")
+}
+
+// TestPullInterrupted: a pull that is stopped leaves whole parts in the cache, and nothing else.
+func TestPullInterrupted(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	w := newWire(t, testkit.Registry(t, ""))
+	b := m.builder(t)
+	if b.iso() != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	b.ok("push", w.host+"/mk:1", b.out)
+	ctx, stop := context.WithCancel(t.Context())
+	blobs := 0
+	w.cut = func(r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			blobs++
+		}
+		if blobs == 5 {
+			stop()
+		}
+		return false
+	}
+	p := m.builder(t)
+	pw := &world{stdout: &p.stdout, stderr: &p.stderr, getenv: func(string) string { return "" }, client: testClient, transfers: impatient()}
+	if code := run(ctx, pw, []string{"pull", w.host + "/mk:1", "-o", p.out, "--cache-dir", p.cache}); code != exitInterrupted {
+		t.Errorf("exit status %d\n%s", code, p.stderr.String())
+	}
+	if files := must(os.ReadDir(filepath.Dir(p.out))); len(files) > 0 {
+		t.Errorf("left: %v", files)
+	}
+	testkit.CheckCache(t, p.cache)
+	w.reset()
+	p.ok("pull", w.host+"/mk:1", "-o", p.out)
+	sameFiles(t, filepath.Dir(b.out), filepath.Dir(p.out))
+}
+
+// TestRegistryCredentials: from docker's configuration and from a helper that it names; without, the error
+// says what to do, and no credential is printed.
+func TestRegistryCredentials(t *testing.T) {
+	t.Parallel()
+	passwords := filepath.Join(t.TempDir(), "htpasswd") // bcrypt of "s3cret"
+	put(t, passwords, "robot:"+string(must(bcrypt.GenerateFromPassword([]byte("s3cret"), bcrypt.MinCost)))+"\n")
+	host := testkit.Registry(t, fmt.Sprintf("auth: {htpasswd: {realm: here, path: %s}}\n", passwords))
+	m := newMirrors(t)
+	b := m.builder(t)
+	if b.iso() != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	ref := host + "/mk:1"
+	b.fails(exitNetwork, "other credentials", "push", ref, b.out)
+	if !strings.Contains(b.stderr.String(), "docker login") {
+		t.Error(b.stderr.String())
+	}
+	b.fails(exitNetwork, "401", "pull", ref, "-o", b.out)
+	login := func(name, config string) map[string]string {
+		dir := filepath.Join(t.TempDir(), name)
+		testkit.Must(t, os.Mkdir(dir, 0o755))
+		put(t, filepath.Join(dir, "config.json"), config)
+		return map[string]string{"DOCKER_CONFIG": dir, cacheDirEnv: filepath.Join(dir, "cache")}
+	}
+	good := login("good", `{"auths": {"`+host+`": {"auth": "cm9ib3Q6czNjcmV0"}}}`)
+	for _, args := range [][]string{{"push", ref, b.out}, {"pull", ref, "-o", filepath.Join(t.TempDir(), "x.iso")}} {
+		if code := b.bare(good, args...); code != exitOK || strings.Contains(b.stderr.String(), "s3cret") {
+			t.Errorf("%q: %d\n%s", args, code, b.stderr.String())
+		}
+	}
+	if code := b.bare(login("bad", `{"auths": {"`+host+`": {"auth": "cm9ib3Q6bm8="}}}`), "push", ref, b.out); code != exitNetwork {
+		t.Errorf("a wrong password: %d\n%s", code, b.stderr.String())
+	}
+	if code := b.bare(login("none", `{"auths": 7}`), "push", ref, b.out); code != exitUsage {
+		t.Errorf("a broken configuration: %d\n%s", code, b.stderr.String())
+	}
+}
+
+// TestPushToDeadRegistry: one error, in time.
+func TestPushToDeadRegistry(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	b := m.builder(t)
+	if b.iso() != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	begin := time.Now()
+	b.fails(exitNetwork, "push", "push", fmt.Sprintf("127.0.0.1:%d/mk:1", testkit.FreePort(t)), b.out)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(func() { silent.CloseClientConnections(); silent.Close() })
+	b.fails(exitNetwork, "nothing received", "pull", strings.TrimPrefix(silent.URL, "http://")+"/mk:1", "-o", filepath.Join(t.TempDir(), "x.iso"))
+	if took := time.Since(begin); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

@@ -1,0 +1,34 @@
+package testkit
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Registry starts Debian's docker-registry with an empty folder, which ends with the test, and returns its host
+// and port. more are lines of its configuration, at the top level.
+func Registry(t testing.TB, more string) string {
+	t.Helper()
+	program, dir := Tool(t, "docker-registry"), t.TempDir()
+	host := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	config := filepath.Join(dir, "config.yml")
+	WriteFile(t, config, fmt.Sprintf(`version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}
+http: {addr: %s}
+%s`, filepath.Join(dir, "data"), host, more), 0o644)
+	c := exec.Command(program, "serve", config)
+	Must(t, c.Start())
+	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	WaitFor(t, func() bool {
+		resp, err := http.Get("http://" + host + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	})
+	return host
+}
