@@ -3,6 +3,7 @@ module mkbuild
 go 1.26.0
 
 require (
+	aead.dev/minisign v0.3.0
 	github.com/anchore/go-lzo v0.1.1
 	github.com/cavaliercoder/go-cpio v0.0.0-20180626203310-925f9528c45e
 	github.com/chromedp/cdproto v0.159.0

@@ -27,7 +27,8 @@ Razor's config.yaml).`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(extensionNewCommand(w), extensionPackCommand(w), extensionLintCommand(w), extensionShowCommand(w), extensionRunCommand(w))
+	c.AddCommand(extensionNewCommand(w), extensionPackCommand(w), extensionLintCommand(w), extensionShowCommand(w), extensionRunCommand(w),
+		extensionSignCommand(w), extensionVerifyCommand(w))
 	return c
 }
 
@@ -57,6 +58,7 @@ extension can hold, each with the rules for it. stdout is DIR.`,
 
 type packOptions struct {
 	lintOptions
+	sealOptions
 	reads  hostfile.Reads
 	output string
 	noLint bool
@@ -73,13 +75,15 @@ are left out. DIR is checked first, as by ` + "`mkbuild extension lint`" + `: wi
 
 stdout is the path of the file and nothing else. It appears whole or not at all, also where a
 server hands out the old one meanwhile.`,
-		Example: `  mkbuild extension pack site -o /etc/razor/mk-extension.zip`,
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runExtensionPack(cmd.Context(), w, o, args[0]) },
+		Example: `  mkbuild extension pack site -o /etc/razor/mk-extension.zip
+  mkbuild extension pack site --sign site.key`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runExtensionPack(cmd.Context(), w, o, args[0]) },
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", "mk-extension.zip", "`file` to write, - for stdout")
 	c.Flags().BoolVar(&o.noLint, "no-lint", false, "do not check it first")
-	o.addFlags(c)
+	o.lintOptions.addFlags(c)
+	o.sealOptions.addFlags(c)
 	return c
 }
 
@@ -95,6 +99,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	if out.Stream == nil {
 		o.reads.Add("the extension", dir)
 		o.reads.Add("what --image names", o.image)
+		o.signOptions.reads(&o.reads)
 		if err := o.reads.Allow(ctx, hostfile.File(o.output, "-o FILE")); err != nil {
 			return err
 		}
@@ -107,6 +112,9 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	b, err := extension.Pack(ctx, src, extension.DefaultLimits())
 	if err != nil {
 		return extension.Named(err, "`mkbuild extension lint "+dir+"` says how to fix it")
+	}
+	if b, err = o.seal(ctx, w, b, dir); err != nil {
+		return err
 	}
 	err = out.Write(func(f io.Writer) error {
 		_, err := f.Write(b)

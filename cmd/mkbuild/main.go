@@ -24,15 +24,19 @@ type world struct {
 	terminal       bool // stderr is one, and takes more than lines
 	onScreen       bool // stdout is a terminal
 	getenv         func(string) string
-	client         func(arch string) ([]byte, error) // the mk-client that images get
-	transfers      fetch.Options                     // limits and network of the builder; zero is the real one
-	lines          *ui.Lines                         // what stderr goes through with --log-format json; else nil
+	password       func(ctx context.Context, prompt string) ([]byte, error) // nil: nobody can be asked
+	client         func(arch string) ([]byte, error)                        // the mk-client that images get
+	transfers      fetch.Options                                            // limits and network of the builder; zero is the real one
+	lines          *ui.Lines                                                // what stderr goes through with --log-format json; else nil
 }
 
 func main() {
 	ctx, stop := untilStopped()
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	w := &world{stdout: os.Stdout, stderr: os.Stderr, terminal: terminal && os.Getenv("TERM") != "dumb", onScreen: term.IsTerminal(int(os.Stdout.Fd())), getenv: os.Getenv, client: clientbin.Program}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		w.password = askPassword
+	}
 	if ui.WantsColor(os.Getenv, terminal) {
 		w.stderr = ui.NewColor(os.Stderr)
 	}

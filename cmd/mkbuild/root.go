@@ -62,6 +62,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	addGroup(root, "runtime", "Run time:",
 		extensionCommand(w),
 		serveCommand(w),
+		keyCommand(w),
 	)
 	addGroup(root, "self", "About mkbuild itself:",
 		cacheCommand(w),

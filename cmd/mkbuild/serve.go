@@ -30,6 +30,7 @@ type serveOptions struct {
 	hosts               []string
 	correct, dryRun     bool
 	verbose             bool
+	sign                signOptions
 }
 
 func serveCommand(w *world) *cobra.Command {
@@ -65,6 +66,7 @@ web pages of other sites. docs/rules.md describes the file that --rules names.`,
 	f.StringArrayVar(&o.hosts, "host", nil, "further host `NAME` under which a browser may ask; may be repeated")
 	f.BoolVar(&o.correct, "http-correct", false, "hand out the extension as a plain HTTP server would, without Razor's quirks")
 	f.BoolVar(&o.dryRun, "dry-run", false, "answer none always and bind nothing, but show what would happen")
+	o.sign.addFlags(c, "sign", "sign the folder that --extension names with this secret `key` whenever it has changed")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
 	return c
 }
@@ -109,13 +111,23 @@ func (o *serveOptions) token(ctx context.Context) (string, error) {
 
 // options turns flags and files into what the server takes.
 func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, error) {
+	if st, err := os.Stat(o.extension); o.sign.key != "" && (err != nil || !st.IsDir()) {
+		return razor.Options{}, usage("--sign: it is for the folder that --extension names", "sign a file once: mkbuild extension sign ZIP --sign KEY")
+	}
+	seal, err := o.sign.sealing(ctx, w, o.extension)
+	if err != nil {
+		return razor.Options{}, err
+	}
 	opts := razor.Options{
 		Config: razor.DefaultConfig(), RulesFile: o.rules, DataDir: o.data, HTTPCorrect: o.correct, DryRun: o.dryRun, Log: o.logger(w),
 		PackDir: func(dir string) ([]byte, time.Time, error) {
-			return extension.PackDir(ctx, dir, extension.DefaultLimits())
+			zip, newest, err := extension.PackDir(ctx, dir, extension.DefaultLimits())
+			if err == nil {
+				zip, err = seal(zip, newest)
+			}
+			return zip, newest, err
 		},
 	}
-	var err error
 	if o.config != "" {
 		if opts.Config, err = razor.LoadConfig(o.config, o.environment); err != nil {
 			return opts, err

@@ -30,16 +30,20 @@ type Config struct {
 	// Picks are single files taken out of extensions that are not installed.
 	Picks []Pick `yaml:"pick"`
 
-	RubyGems    *Archive    `yaml:"rubygems"`
-	Gems        Gems        `yaml:"gems"`
-	MCollective *MCO        `yaml:"mcollective"`
-	OpenSSH     OpenSSH     `yaml:"openssh"`
-	Client      Client      `yaml:"client"`
-	Boot        Boot        `yaml:"boot"`
-	Services    Services    `yaml:"services"`
-	Overlay     []UserFiles `yaml:"overlay"`
-	Initrd      Initrd      `yaml:"initrd"`
-	Image       Image       `yaml:"image"`
+	RubyGems    *Archive `yaml:"rubygems"`
+	Gems        Gems     `yaml:"gems"`
+	MCollective *MCO     `yaml:"mcollective"`
+	OpenSSH     OpenSSH  `yaml:"openssh"`
+	Client      Client   `yaml:"client"`
+	// ExtensionKeys are public keys of minisign, or files with some: the image takes runtime extensions
+	// that one of them signed, and no others. None takes all.
+	ExtensionKeys []string `yaml:"extension_keys"`
+
+	Boot     Boot        `yaml:"boot"`
+	Services Services    `yaml:"services"`
+	Overlay  []UserFiles `yaml:"overlay"`
+	Initrd   Initrd      `yaml:"initrd"`
+	Image    Image       `yaml:"image"`
 }
 
 // Pick names files of one extension: lscpu and sfdisk of util-linux.

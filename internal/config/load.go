@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/signing"
 )
 
 // Template is the commented mkbuild.yaml that `mkbuild init` writes. The defaults come from it, so that
@@ -138,6 +139,11 @@ func (c *Config) eachPath(fn func(key, p string, isURL bool) string) {
 		put("overlay", &c.Overlay[i].Source, false)
 	}
 	put("client.ca", &c.Client.CA, false)
+	for i, k := range c.ExtensionKeys {
+		if !signing.IsKey(k) {
+			put("extension_keys", &c.ExtensionKeys[i], false)
+		}
+	}
 }
 
 // relocate makes the paths of a config file absolute: they are relative to its folder.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"mkbuild/internal/signing"
 )
 
 // Mirrored returns the text of a mkbuild.yaml for dir, a mirror that holds every input. It asks for the
@@ -65,6 +67,12 @@ func (m *mirrored) config(c Config) Config {
 		}
 	}
 	c.OpenSSH.AuthorizedKeys = keys
+	c.ExtensionKeys = slices.Clone(c.ExtensionKeys)
+	for i, k := range c.ExtensionKeys {
+		if !signing.IsKey(k) {
+			c.ExtensionKeys[i] = m.path(k, "extension_keys")
+		}
+	}
 	c.Client.Settings = m.settings(c.Client.Settings)
 	return c
 }

@@ -15,6 +15,7 @@ rubygems: {version: 1.8.15, url: "~/a/{version}.tgz"}
 mcollective: {version: 1.2.1, url: [~/b.tgz, b.tgz], server: {plugin.psk: {file: ~/psk}, x: "~/not a path"}}
 gems: {source: [~/gems], install: [{name: a, version: "1", url: [~/a.gem]}]}
 openssh: {authorized_keys: [~/k.pub, k.pub, "ssh-rsa AAAA ~/x"]}
+extension_keys: [~/e.pub, e.pub, RWRRnSmZg7lBRs+tlagXU904kGXR76nQLgrEumigRsUKeT7YNtmOQ/kd]
 client: {ca: ~/ca.pem, settings: {server: "~/x"}}
 overlay: [{source: ~/files, target: /~/x}, {source: files, target: /}]
 `
@@ -41,6 +42,7 @@ func TestPaths(t *testing.T) {
 		"key file":       {c.OpenSSH.KeyFile(c.OpenSSH.AuthorizedKeys[1]), conf + "/k.pub"},
 		"key":            {c.OpenSSH.AuthorizedKeys[2], "ssh-rsa AAAA ~/x"},
 		"client.ca":      {c.Client.CA, home + "/ca.pem"},
+		"extension keys": {strings.Join(c.ExtensionKeys, " "), home + "/e.pub " + conf + "/e.pub RWRRnSmZg7lBRs+tlagXU904kGXR76nQLgrEumigRsUKeT7YNtmOQ/kd"},
 		"client setting": {c.Client.Settings["server"], "~/x"},
 		"overlay":        {c.Overlay[0].Source, home + "/files"},
 		"overlay target": {c.Overlay[0].Target, "/~/x"},

@@ -19,8 +19,7 @@ const redacted = "REDACTED"
 
 // Public returns the configuration as it may be published with an image: the members of
 // mkbuild.yaml that decide on the image's content, as JSON with sorted keys. It leaves out mirrors, URLs,
-// paths of the machine that built it, the names of outputs, and the authorized keys, which mostly
-// stand in files. Every value of server.cfg, and each client setting and kernel argument that looks
+// paths of the machine that built it, the names of outputs, and public keys, which mostly stand in files. Every value of server.cfg, and each client setting and kernel argument that looks
 // like a secret, reads REDACTED. [Parse] takes the result.
 func (c *Config) Public() (json.RawMessage, error) {
 	public := *c
@@ -65,7 +64,7 @@ func prune(v any, under string) {
 	case map[string]any:
 		for key, value := range v {
 			switch {
-			case slices.Contains([]string{"mirrors", "url", "source", "ca", "authorized_keys"}, key), key == "name" && under == "image":
+			case slices.Contains([]string{"mirrors", "url", "source", "ca", "authorized_keys", "extension_keys"}, key), key == "name" && under == "image":
 				delete(v, key)
 			case key != "server" && key != "settings": // the keys inside these are the user's
 				prune(value, key)
@@ -121,6 +120,7 @@ func (c *Config) Restore(public []byte) (Config, error) {
 		return Config{}, err
 	}
 	out.Mirrors, out.OpenSSH, out.Client.CA, out.Image.Name = c.Mirrors, c.OpenSSH, c.Client.CA, c.Image.Name
+	out.ExtensionKeys = c.ExtensionKeys
 	out.restoreURLs(c)
 	for _, part := range []func(*Config) error{out.restoreServer, out.restoreSettings, out.restoreArguments, out.restoreOverlay} {
 		if err := part(c); err != nil {

@@ -113,6 +113,7 @@ rubygems: {version: 1.8.24, url: r}
 gems: {source: g, install: [{name: a, version: "1", url: u}, {name: b, version: "2"}]}
 mcollective: {version: 1.2.1, url: x, server: {plugin.psk: hunter2, plugin.stomp.host: h, gone: null}}
 openssh: {authorized_keys: [k]}
+extension_keys: [e.pub]
 client: {settings: {server: s, fact.token: hunter2}, ca: ca.pem}
 boot: {append: "quiet x.psk=hunter2"}
 overlay: [{source: one, target: /a, owner: "1:2"}, {source: two, target: /a}]

@@ -195,6 +195,9 @@ func (c *Config) checkBoot() error {
 const maxTarget = 4095
 
 func (c *Config) checkOverlay() error {
+	if c.Client.Disabled && len(c.ExtensionKeys) > 0 {
+		return Mistake("extension_keys", "they are for mk-client, which client.disabled leaves out", "drop one of the two")
+	}
 	for _, o := range c.Overlay {
 		if o.Source == "" || !strings.HasPrefix(o.Target, "/") {
 			return Mistake("overlay", fmt.Sprintf("source %q, target %q: both are needed, the target absolute", o.Source, o.Target), "")

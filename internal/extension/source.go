@@ -166,14 +166,15 @@ type Kind int
 
 // The kinds. NotZip and Damaged may be trouble of the way that it came; all others are the archive's own.
 const (
-	NotZip  Kind = iota // no zip archive that can be read: garbage, cut off, empty
-	Damaged             // a member's bytes are not those that the archive promises
-	Wrapped             // the whole content lies in one directory, where nothing looks for it
-	Limit               // larger than the limits
-	Name                // a path that no system should unpack
-	Link                // a symlink that leads outside
-	Special             // neither a file nor a directory nor a symlink
-	Format              // what packing never writes: encryption, members that are there twice or overlap
+	NotZip    Kind = iota // no zip archive that can be read: garbage, cut off, empty
+	Damaged               // a member's bytes are not those that the archive promises
+	Wrapped               // the whole content lies in one directory, where nothing looks for it
+	Limit                 // larger than the limits
+	Name                  // a path that no system should unpack
+	Link                  // a symlink that leads outside
+	Special               // neither a file nor a directory nor a symlink
+	Signature             // not signed, or not by a key that counts, or not as it is
+	Format                // what packing never writes: encryption, members that are there twice or overlap
 )
 
 const notZip = "not a zip archive"

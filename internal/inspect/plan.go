@@ -46,6 +46,11 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 	r.Services = slices.DeleteFunc(r.Services, func(s Service) bool { return origins[s.From] == manifest.OriginOverlay })
 	r.Plan = &Planned{LeftOut: p.LeftOut, Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
 	r.Plan.Findings, err = planFindings(p, said)
+	if m.Manifest.Profile == "prod" {
+		found := findings{}
+		checkUnsigned(p.System, found)
+		r.Plan.Findings = append(r.Plan.Findings, found.sorted()...)
+	}
 	return r, err
 }
 

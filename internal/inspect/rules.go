@@ -54,6 +54,7 @@ const (
 	ruleProdServer      = "prod-server"
 	ruleProdOpen        = "prod-open"
 	ruleOpenAccount     = "open-account"
+	ruleUnsigned        = "unsigned-extensions"
 )
 
 // Rules lists all rules, in the order in which their findings are told.
@@ -151,6 +152,9 @@ func accessRules() []Rule {
 		{ruleOpenAccount, SeverityWarning, "an account needs no password",
 			"Stock Tiny Core's tc is one, and tc may become root. Whoever is at the console, or gets through by any server, is in.",
 			"Build the image with mkbuild, which locks all accounts, or lock it: replace the second field of /etc/shadow by *."},
+		{ruleUnsigned, SeverityWarning, "a prod image takes runtime extensions that nobody has signed",
+			"Whoever answers mk-client's request, which is plain HTTP unless the settings say otherwise, runs programs as root on every machine within seconds.",
+			"Name the public key under `extension_keys` in mkbuild.yaml and sign extensions with mkbuild extension sign; or turn them off: `client: {settings: {extend: off}}`."},
 	}
 }
 

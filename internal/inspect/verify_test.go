@@ -13,11 +13,13 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/extension"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/profile"
 )
 
 // broken lists the rules that an image breaks, each once.
@@ -183,7 +185,9 @@ func TestBootTable(t *testing.T) {
 
 // usual are the rules that an image of the miniature breaks: it has the published secrets, and no
 // /sbin/reboot for the client to link to.
-func usual(rule string) bool { return rule == ruleSampleSecret || rule == ruleDanglingLink }
+func usual(rule string) bool {
+	return rule == ruleSampleSecret || rule == ruleDanglingLink || rule == ruleUnsigned
+}
 
 // rewritten is a built image with a change of its ISO.
 func rewritten(t *testing.T, name string, change func(*iso9660.Image)) *Image {
@@ -379,5 +383,27 @@ func TestManyFindings(t *testing.T) {
 	testkit.Must(t, err)
 	if page := printed(t, v); strings.Count(page, "warning: dangling-link /usr/x") != 20 || !strings.Contains(page, "dangling-link: and 10 more; --json has all\n") || len(v.Findings) != 30 {
 		t.Error(page)
+	}
+}
+
+// TestUnsignedExtensions: a prod image is warned of unless it has keys, or takes no extensions.
+func TestUnsignedExtensions(t *testing.T) {
+	client := overlay.File(profile.ClientPath, 0o755, nil)
+	settings := func(text string) overlay.Entry { return overlay.File(profile.ClientConfig, 0o644, []byte(text)) }
+	for name, tt := range map[string]struct {
+		files []overlay.Entry
+		want  int
+	}{
+		"no client":      {nil, 0},
+		"no keys":        {[]overlay.Entry{client, settings("{\n  \"server\": \"off\"\n}\n")}, 1},
+		"keys":           {[]overlay.Entry{client, overlay.File(extension.KeysFile, 0o644, nil)}, 0},
+		"off":            {[]overlay.Entry{client, settings("{\n  \"extend\": \"OFF\",\n  \"x\": \"y\"\n}\n")}, 0},
+		"another server": {[]overlay.Entry{client, settings("{\n  \"extend\": \"http://off/x.zip\"\n}\n")}, 1},
+	} {
+		tree, found := &overlay.Tree{}, findings{}
+		put(t, tree, tt.files...)
+		if checkUnsigned(tree, found); len(found[ruleUnsigned]) != tt.want {
+			t.Errorf("%s: %v", name, found)
+		}
 	}
 }

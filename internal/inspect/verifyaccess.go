@@ -2,9 +2,12 @@ package inspect
 
 import (
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/extension"
 	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
@@ -58,6 +61,17 @@ func checkSecrets(t *overlay.Tree, f findings) {
 	}
 }
 
+// checkUnsigned looks at what mk-client takes from the network.
+func checkUnsigned(t *overlay.Tree, f findings) {
+	off := slices.ContainsFunc(lines(t, profile.ClientConfig), func(l string) bool { return extendOff.MatchString(l) })
+	if t.Get(profile.ClientPath) != nil && t.Get(extension.KeysFile) == nil && !off {
+		f.add(ruleUnsigned, profile.ClientPath, "the image has no extension keys: it runs what its server, or anybody in the server's place, hands out")
+	}
+}
+
+// extendOff matches the setting that turns extensions off.
+var extendOff = regexp.MustCompile(`^\s*"extend":\s*"(?i:off)",?\s*$`)
+
 // checkProd holds a prod image to the promise of its profile.
 func checkProd(m *Image, f findings) error {
 	c, err := config.Parse("the manifest", m.Manifest.Config)
@@ -74,5 +88,6 @@ func checkProd(m *Image, f findings) error {
 		}
 		f.add(rule, way.Path, "%s", way.What)
 	}
+	checkUnsigned(m.Tree, f)
 	return nil
 }

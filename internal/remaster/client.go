@@ -11,13 +11,16 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 
 	"github.com/klauspost/compress/gzip"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/extension"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
+	"mkbuild/internal/signing"
 )
 
 // profile changes the base's own files and adds mk-client.
@@ -45,10 +48,24 @@ func (l *layering) placeClient(all *overlay.Tree) error {
 		return err
 	}
 	settings.Remove(profile.ClientPath)
+	if len(l.keys) > 0 {
+		if err := l.putKeys(settings); err != nil {
+			return err
+		}
+	}
 	if err := l.place("mk-client", true, program); err != nil {
 		return err
 	}
 	return l.out.layers.AddLastWins(settings)
+}
+
+// putKeys bakes the keys of runtime extensions in. The image's own time is the lowest sequence number.
+func (l *layering) putKeys(onto *overlay.Tree) error {
+	text, err := json.Marshal(extension.Trust{Keys: l.keys, Floor: l.out.Epoch})
+	if err != nil {
+		return err
+	}
+	return putAll(onto, overlay.Dir(path.Dir(extension.KeysFile), 0o755), overlay.File(extension.KeysFile, 0o644, append(text, '\n')))
 }
 
 // readClient gets mk-client and its configuration, unless the image is to have none. A mkbuild that
@@ -60,6 +77,9 @@ func (l *layering) readClient() error {
 	}
 	program, err := l.b.Client(c.Arch)
 	if err != nil {
+		return err
+	}
+	if l.keys, err = signing.ReadKeys("extension_keys", c.ExtensionKeys...); err != nil {
 		return err
 	}
 	l.client, err = clientTree(program, c)

@@ -10,6 +10,7 @@ import (
 	"mkbuild/internal/lock"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/signing"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )
@@ -42,6 +43,7 @@ type layering struct {
 	trees    []*overlay.Tree // of the extensions, in their order
 	bootGems string          // shell text that installs gems while booting
 	client   *overlay.Tree   // mk-client and its configuration; nil for an image without
+	keys     signing.Keys    // of runtime extensions
 	// unpackedBase waits for the files of the base, which are unpacked during the downloads.
 	unpackedBase func() (*overlay.Tree, error)
 }

@@ -1,6 +1,7 @@
 package generations
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -51,7 +52,9 @@ func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target
 	if !s.pinned(g.SHA256) {
 		return s.refuse(g, refusedLooks, fmt.Errorf("sha256 of the extension is %s, razor.extend_sha256 wants %s", g.SHA256, s.Settings.ExtendSHA256))
 	}
-	err = s.adopt(ctx, f, g)
+	if err = s.unseal(f, &g); err == nil {
+		err = s.adopt(ctx, f, g)
+	}
 	why, ofArchive := errors.AsType[*extension.Error](err)
 	switch {
 	case err == nil:
@@ -155,7 +158,7 @@ func (s *Store) takeBaked(ctx context.Context) error {
 // adopt unpacks an archive into a new directory and switches to it. The CRC of every member has been
 // checked by then.
 func (s *Store) adopt(ctx context.Context, f *os.File, g generation) error {
-	src, err := extension.Open(f, g.Size, s.limits())
+	src, err := extension.Open(f, cmp.Or(g.bare, g.Size), s.limits())
 	if err != nil {
 		return fmt.Errorf("unpack extension: %w", err)
 	}
@@ -169,10 +172,11 @@ func (s *Store) adopt(ctx context.Context, f *os.File, g generation) error {
 		return fmt.Errorf("unpack extension: %w", err)
 	}
 	g.Dir = filepath.Base(dir)
-	before := s.state.Generations
-	s.state.Generations = trim(append([]generation{g}, before...))
+	before := s.state
+	s.state.Generations = trim(append([]generation{g}, before.Generations...))
+	s.state.Sequence = max(g.Sequence, before.Sequence)
 	if err := s.save(); err != nil {
-		s.state.Generations = before
+		s.state = before
 		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		return fmt.Errorf("switch to the new extension: %w", err)
 	}

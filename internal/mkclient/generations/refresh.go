@@ -45,7 +45,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	have := s.have(target)
-	resp, err := s.Web.Do(ctx, http.MethodGet, target, conditions(have, s.Settings.AnyChange), nil)
+	resp, err := s.Web.Do(ctx, http.MethodGet, target, conditions(have, s.anyChange()), nil)
 	if err != nil {
 		return err
 	}
@@ -61,10 +61,17 @@ func (s *Store) have(target string) *validators {
 	return &s.state.Generations[0].validators
 }
 
+// anyChange reports whether an older timestamp is worth a look, too: nobody has signed a timestamp, so with
+// keys the sequence number alone says what is older.
+func (s *Store) anyChange() bool {
+	t, _ := s.trust() // unseal reports the error
+	return s.Settings.AnyChange || t != nil
+}
+
 // judge acts on an answer.
 func (s *Store) judge(ctx context.Context, cancel context.CancelCauseFunc, target string, have *validators, resp *http.Response) error {
 	rep := replyOf(resp)
-	v := decide(have, rep, s.Settings.AnyChange)
+	v := decide(have, rep, s.anyChange())
 	if v != gone {
 		s.state.Gone = 0
 	}

@@ -55,6 +55,9 @@ type generation struct {
 	Note string `json:"note,omitempty"`
 	// Facts are the names that only this extension brings; nil until they are known.
 	Facts []string `json:"facts"`
+	// Sequence is the signed number; 0 for an image without keys.
+	Sequence int64 `json:"sequence,omitempty"`
+	bare     int64 // size of the archive without its signature; 0 if it has none that counts
 }
 
 // maxStrikes is how often facts may fail with a generation before it is out of use. One
@@ -89,6 +92,7 @@ type state struct {
 	Gone        int          `json:"gone,omitempty"`  // consecutive 404s
 	Error       string       `json:"error,omitempty"` // of the last attempt, in stable words
 	Reported    string       `json:"reported,omitempty"`
+	Sequence    int64        `json:"sequence,omitempty"` // the highest that was in force since the boot
 }
 
 // Files below the root. The locks are held by one cycle, and by the one loop.
@@ -131,8 +135,8 @@ func (s *Store) save() error {
 	return nil
 }
 
-// withdraw goes back to no extension.
-func (s *Store) withdraw() { s.state = state{Reported: s.state.Reported} }
+// withdraw goes back to no extension. An older one does not come back by that.
+func (s *Store) withdraw() { s.state = state{Reported: s.state.Reported, Sequence: s.state.Sequence} }
 
 // remember saves the state; a full disk only costs what was just learned.
 func (s *Store) remember() {

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mkbuild/internal/extension"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/signing"
+	"mkbuild/internal/wholefile"
+)
+
+// sealOptions are the flags of the commands that sign an extension.
+type sealOptions struct {
+	signOptions
+	name, sequence string
+}
+
+func (o *sealOptions) addFlags(c *cobra.Command) {
+	o.signOptions.addFlags(c, "sign", "sign it with this secret `key`: images with its public key under extension_keys take no other extensions")
+	c.Flags().StringVar(&o.name, "name", "", "`name` that is signed with it (default: that of the file or folder)")
+	c.Flags().StringVar(&o.sequence, "sequence", "", "`number` that says which of two extensions is newer (default: SOURCE_DATE_EPOCH, else the time in seconds since 1970)")
+}
+
+// seal signs an archive. source is the file or folder that it was made of.
+func (o *sealOptions) seal(ctx context.Context, w *world, zip []byte, source string) ([]byte, error) {
+	s, err := o.signer(ctx, w)
+	if err != nil || s == nil {
+		return zip, err
+	}
+	sequence, err := o.number(w)
+	if err != nil {
+		return nil, err
+	}
+	name := o.sealName(source)
+	zip, err = extension.Sign(ctx, zip, s, name, sequence)
+	if why, ok := errors.AsType[*extension.Error](err); ok {
+		return nil, fail.Wrap(fail.Usage, fmt.Errorf("sign %s: %w", source, why), "pack it with `mkbuild extension pack DIR --sign KEY`")
+	}
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(w.stderr, "mkbuild: signed by key %s: name %s, sequence %d\n", signing.KeyID(s.Public.ID()), name, sequence)
+	return zip, nil
+}
+
+func (o *sealOptions) sealName(source string) string {
+	if o.name != "" {
+		return o.name
+	}
+	if abs, err := filepath.Abs(source); err == nil {
+		source = abs // "." has no name
+	}
+	return strings.TrimSuffix(filepath.Base(source), ".zip")
+}
+
+func (o *sealOptions) number(w *world) (int64, error) {
+	text, from := o.sequence, "--sequence"
+	if text == "" {
+		text, from = w.getenv("SOURCE_DATE_EPOCH"), "SOURCE_DATE_EPOCH"
+	}
+	if text == "" {
+		return time.Now().Unix(), nil
+	}
+	n, err := strconv.ParseUint(text, 10, 49)
+	if err != nil {
+		return 0, usage(fmt.Sprintf("%s: %q is not a number of at most 15 digits", from, text), "for example: --sequence 1700000000")
+	}
+	return int64(n), nil //nolint:gosec // 49 bits
+}
+
+func extensionSignCommand(w *world) *cobra.Command {
+	o := &sealOptions{}
+	output := ""
+	c := &cobra.Command{
+		Use:   "sign ZIP",
+		Short: "Sign an extension",
+		Long: `Sign an extension that is packed. The signature, minisign's, stands in the archive's comment: unzip,
+razor-server and clients that know nothing of it read the archive as before. A signature that is there is
+replaced. Images with the public key under extension_keys refuse an extension whose sequence number is
+below that of the one they have. stdout is the path of the file.`,
+		Example: `  mkbuild extension sign mk-extension.zip --sign site.key
+  mkbuild extension sign mk-extension.zip --sign site.pub --sign-command ./hsm-sign.sh -o signed.zip`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if output == "" {
+				output = args[0]
+			}
+			return runExtensionSign(cmd.Context(), w, o, args[0], output)
+		},
+	}
+	o.addFlags(c)
+	c.Flags().StringVarP(&output, "output", "o", "", "`file` to write (default: ZIP itself)")
+	return c
+}
+
+func runExtensionSign(ctx context.Context, w *world, o *sealOptions, name, output string) error {
+	if o.key == "" {
+		return usage("sign "+name+": no key", "name it with --sign KEY")
+	}
+	var reads hostfile.Reads
+	o.signOptions.reads(&reads)
+	if err := reads.Allow(ctx, hostfile.File(output, "-o FILE")); err != nil {
+		return err
+	}
+	zip, err := readArchive(name)
+	if err != nil {
+		return err
+	}
+	if _, err := extension.Open(bytes.NewReader(zip), int64(len(zip)), extension.DefaultLimits()); err != nil {
+		return extension.Named(fmt.Errorf("sign %s: %w", name, err), "`mkbuild extension show "+name+"` says what the client would refuse")
+	}
+	if zip, err = o.seal(ctx, w, zip, name); err != nil {
+		return err
+	}
+	err = wholefile.Write(output, func(f io.Writer) error {
+		_, err := f.Write(zip)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return printPath(w, output)
+}
+
+func readArchive(name string) ([]byte, error) {
+	zip, err := hostfile.Read(name, extension.DefaultLimits().Compressed)
+	if err != nil {
+		return nil, extension.Named(err, "name a file of `mkbuild extension pack`")
+	}
+	return zip, nil
+}
+
+func extensionVerifyCommand(w *world) *cobra.Command {
+	var keys []string
+	c := &cobra.Command{
+		Use:   "verify ZIP",
+		Short: "Check the signature of an extension",
+		Long: `Hold an extension against public keys, as an image with them under extension_keys does: one of the keys
+signed all of its bytes, and nothing in it is what the client refuses. stdout says who signed it, its name
+and sequence number. What is wrong ends with exit status 5.`,
+		Example: `  mkbuild extension verify mk-extension.zip --key site.pub`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return runExtensionVerify(w, args[0], keys) },
+	}
+	addKeys(c, &keys)
+	return c
+}
+
+// addKeys gives a command the public keys that it holds signatures against.
+func addKeys(c *cobra.Command, keys *[]string) {
+	c.Flags().StringArrayVar(keys, "key", nil, "public `key`, or a file of some; one of several has to have signed; may be repeated")
+}
+
+func runExtensionVerify(w *world, name string, keys []string) error {
+	if len(keys) == 0 {
+		return usage("verify "+name+": no key to hold it against", "name it with --key PUB")
+	}
+	trusted, err := signing.ReadKeys("--key", keys...)
+	if err != nil {
+		return err
+	}
+	zip, err := readArchive(name)
+	if err != nil {
+		return err
+	}
+	seal, bare, err := extension.Verify(bytes.NewReader(zip), int64(len(zip)), trusted)
+	if err == nil {
+		zip = append(zip[:bare-2], 0, 0)
+		_, err = extension.Open(bytes.NewReader(zip), bare, extension.DefaultLimits())
+	}
+	if err != nil {
+		return fail.Wrap(fail.Verification, fmt.Errorf("verify %s: %w", name, err), "do not hand it out; sign it again with `mkbuild extension sign` if it is yours")
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s: signed by key %s: name %s, sequence %d\n", filepath.ToSlash(name), seal.Key(), seal.Name, seal.Sequence)
+	return err
+}
+
+// sealing returns what signs a folder that is packed for each request, and signs one state of it once. The
+// sequence number is the time of the newest file, but not before the server's start: files may be old.
+func (o *signOptions) sealing(ctx context.Context, w *world, dir string) (func([]byte, time.Time) ([]byte, error), error) {
+	s, err := o.signer(ctx, w)
+	if err != nil || s == nil {
+		return func(zip []byte, _ time.Time) ([]byte, error) { return zip, nil }, err
+	}
+	name, started := (&sealOptions{}).sealName(dir), time.Now()
+	var lock sync.Mutex
+	var last, sealed []byte
+	return func(zip []byte, newest time.Time) ([]byte, error) {
+		lock.Lock()
+		defer lock.Unlock()
+		if bytes.Equal(zip, last) {
+			return sealed, nil
+		}
+		b, err := extension.Sign(ctx, zip, s, name, max(newest.Unix(), started.Unix()))
+		if err == nil {
+			last, sealed = zip, b
+		}
+		return b, err
+	}, nil
+}

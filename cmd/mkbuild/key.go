@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/signing"
+	"mkbuild/internal/ui"
+)
+
+// signOptions are the flags of every command that signs.
+type signOptions struct {
+	key, command, passwordFile string
+}
+
+func (o *signOptions) addFlags(c *cobra.Command, flag, what string) {
+	f := c.Flags()
+	f.StringVar(&o.key, flag, "", what)
+	f.StringVar(&o.command, "sign-command", "", "sign with this `command`, which gets the bytes on stdin and prints the Ed25519 signature; --"+flag+" names its public key then")
+	o.addPassword(c)
+}
+
+func (o *signOptions) addPassword(c *cobra.Command) {
+	c.Flags().StringVar(&o.passwordFile, "password-file", "", "the key's password is the first line of this `file` (default: ask on the terminal)")
+}
+
+// signer opens the key, or returns nil when nothing is to be signed.
+func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, error) {
+	switch {
+	case o.key == "" && o.command == "" && o.passwordFile == "":
+		return nil, nil //nolint:nilnil // not to sign is a normal answer
+	case o.key == "":
+		return nil, usage("sign: no flag names a key", "name NAME.key with --sign KEY (or --attest KEY), or NAME.pub together with --sign-command")
+	case o.command != "":
+		keys, err := signing.ReadKeys("--sign", o.key)
+		if err != nil {
+			return nil, err
+		}
+		if len(keys) != 1 {
+			return nil, usage(fmt.Sprintf("sign: %s holds %d public keys", o.key, len(keys)), "name the one of --sign-command")
+		}
+		return signing.Command(o.command, keys[0])
+	}
+	s := signing.Secret{Name: o.key, Warn: func(text string) { fmt.Fprintf(w.stderr, "mkbuild: warning: %s\n", ui.Clean(text)) }}
+	if o.passwordFile != "" || w.password != nil {
+		s.Password = func() ([]byte, error) { return o.password(ctx, w, "Password of "+o.key) }
+	}
+	return s.Open()
+}
+
+// password comes from the file, or from whoever sits at the terminal.
+func (o *signOptions) password(ctx context.Context, w *world, prompt string) ([]byte, error) {
+	if o.passwordFile == "" {
+		return w.password(ctx, prompt)
+	}
+	text, err := hostfile.ReadPiped(ctx, o.passwordFile, maxSecret)
+	if err != nil {
+		return nil, fail.Wrap(fail.Usage, err, "name the file that holds the password")
+	}
+	if text = signing.FirstLine(text); len(text) == 0 {
+		return nil, usage("read "+o.passwordFile+": its first line is empty", "put the password there")
+	}
+	return text, nil
+}
+
+// reads adds what signing reads to what results may not replace.
+func (o *signOptions) reads(r *hostfile.Reads) {
+	if !signing.IsKey(o.key) {
+		r.Add("the signing key", o.key)
+	}
+	r.Add("the password's file", o.passwordFile)
+}
+
+// askPassword reads a password from a terminal, without echo.
+func askPassword(ctx context.Context, prompt string) ([]byte, error) {
+	fd := int(os.Stdin.Fd()) //nolint:gosec // a descriptor
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "%s: ", ui.Clean(prompt))
+	defer fmt.Fprintln(os.Stderr)
+	done := make(chan []byte, 1)
+	go func() {
+		b, _ := term.ReadPassword(fd) // an empty password says the same
+		done <- b
+	}()
+	select {
+	case b := <-done:
+		return b, nil
+	case <-ctx.Done():
+		term.Restore(fd, before) //nolint:errcheck,gosec // nothing is left to do
+		return nil, ctx.Err()
+	}
+}
+
+func keyCommand(w *world) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "key",
+		Short: "Make and show keys that sign extensions and images",
+		Long: `Keys are those of minisign (Ed25519): Debian's minisign reads what mkbuild writes, and mkbuild takes
+keys that minisign -G made. docs/trust.md says what each key protects against.`,
+		Example: `  mkbuild key new site
+  mkbuild key show site.pub`,
+		Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(keyNewCommand(w), keyShowCommand(w))
+	return c
+}
+
+func keyNewCommand(w *world) *cobra.Command {
+	o := &signOptions{}
+	plain := false
+	c := &cobra.Command{
+		Use:   "new NAME",
+		Short: "Make a key pair: NAME.key and NAME.pub",
+		Long: `Make a key pair. NAME.key is the secret key, readable by you alone and encrypted with a password
+(scrypt, 1 GiB of memory for a few seconds); NAME.pub is for everybody. Files that are there stay. stdout
+is the two paths.`,
+		Example: `  mkbuild key new site --no-password
+  mkbuild key new release --password-file <(pass show release)`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runKeyNew(cmd.Context(), w, o, args[0], plain) },
+	}
+	c.Flags().BoolVar(&plain, "no-password", false, "leave the secret key unencrypted: who can read the file can sign")
+	o.addPassword(c)
+	return c
+}
+
+func runKeyNew(ctx context.Context, w *world, o *signOptions, name string, plain bool) error {
+	var password []byte
+	switch {
+	case plain && o.passwordFile != "":
+		return usage("--no-password and --password-file exclude each other", "drop one of the two")
+	case plain:
+	case o.passwordFile == "" && w.password == nil:
+		return usage("make key: nobody can be asked for a password", "name its file with --password-file FILE, or leave the key unencrypted with --no-password")
+	default:
+		var err error
+		if password, err = o.newPassword(ctx, w, name); err != nil {
+			return err
+		}
+	}
+	secret, public, err := signing.NewKey(name, password)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s\n%s\n", filepath.ToSlash(secret), filepath.ToSlash(public))
+	return err
+}
+
+// newPassword asks twice: a typing error would lose the key.
+func (o *signOptions) newPassword(ctx context.Context, w *world, name string) ([]byte, error) {
+	password, err := o.password(ctx, w, "Password for "+name+".key")
+	if err != nil || o.passwordFile != "" {
+		return password, err
+	}
+	again, err := o.password(ctx, w, "Once more")
+	switch {
+	case err != nil:
+		return nil, err
+	case len(password) == 0:
+		return nil, usage("make key: the password is empty", "type one, or leave the key unencrypted with --no-password")
+	case !bytes.Equal(password, again):
+		return nil, usage("make key: the two passwords differ", "run the command again")
+	}
+	return password, nil
+}
+
+func keyShowCommand(w *world) *cobra.Command {
+	o := &signOptions{}
+	c := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Print the public key of a .pub or .key file, with its number",
+		Long: `Print the public keys of a file, each as the text of a .pub file. Of a secret key its public half is
+printed; an encrypted one asks for its password.`,
+		Example: `  mkbuild key show site.pub`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			keys, err := signing.ReadKeys("key show", args...)
+			if err != nil && strings.Contains(err.Error(), "secret key") {
+				o.key = args[0]
+				var s *signing.Signer
+				if s, err = o.signer(cmd.Context(), w); err == nil {
+					keys = append(keys, s.Public)
+				}
+			}
+			for _, k := range keys {
+				fmt.Fprintf(w.stdout, "%s", signing.PublicText(k))
+			}
+			return err
+		},
+	}
+	o.addPassword(c)
+	return c
+}

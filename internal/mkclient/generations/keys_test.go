@@ -1,0 +1,42 @@
+package generations
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/ext"
+	"mkbuild/e2e/testkit/signkit"
+	"mkbuild/internal/extension"
+	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
+	"mkbuild/internal/signing"
+)
+
+// BenchmarkUnseal is what a signature costs a check-in: the keys are read, and an extension of 100 kB that is
+// new is held against them. A check-in without a new one only reads the keys.
+func BenchmarkUnseal(b *testing.B) {
+	signer, _, _ := signkit.Key(b)
+	zip, err := extension.Sign(b.Context(), ext.Zip(b, ext.Item("bin/x", strings.Repeat("x", 100<<10), ext.File|0o755)), signer, "site", 1)
+	testkit.Must(b, err)
+	root := b.TempDir()
+	text, err := json.Marshal(extension.Trust{Keys: signing.Keys{signer.Public}})
+	testkit.Must(b, err)
+	testkit.Must(b, os.MkdirAll(filepath.Dir(filepath.Join(root, extension.KeysFile)), 0o755))
+	testkit.Put(b, filepath.Join(root, extension.KeysFile), text)
+	f, err := os.Create(filepath.Join(root, "download"))
+	testkit.Must(b, err)
+	defer f.Close()
+	s := &Store{Root: facts.Root(root), Log: &clientlog.Logger{W: b.Output(), Min: clientlog.Error}}
+	for b.Loop() {
+		b.StopTimer()
+		_, err := f.WriteAt(zip, 0)
+		testkit.Must(b, err)
+		g := generation{validators: validators{Size: int64(len(zip))}}
+		b.StartTimer()
+		testkit.Must(b, s.unseal(f, &g))
+	}
+}
