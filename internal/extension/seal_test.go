@@ -43,7 +43,7 @@ func TestSealIsReadByOthers(t *testing.T) {
 	testkit.Put(t, name, b)
 	testkit.Contains(t, testkit.Run(t, "unzip", "-p", name, "facts.d/a.txt"), "a=1")
 	testkit.Contains(t, testkit.Run(t, "busybox", "unzip", "-p", name, "facts.d/a.txt"), "a=1")
-	testkit.Contains(t, testkit.Run(t, "python3", "-c", "import sys,zipfile; print(zipfile.ZipFile(sys.argv[1]).read('facts.d/a.txt'))", name), "a=1")
+	testkit.Contains(t, testkit.Run(t, "bsdtar", "-xOf", name, "facts.d/a.txt"), "a=1")
 	testkit.Put(t, name, append(bytes.Clone(b[:bare-2]), 0, 0))
 	testkit.Put(t, name+".minisig", b[bare:])
 	testkit.Contains(t, testkit.Run(t, "minisign", "-V", "-p", public, "-m", name), "mk-extension name:site sequence:7")
