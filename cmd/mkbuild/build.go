@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +42,7 @@ type buildOptions struct {
 	epoch                  string
 	lockFlags
 	reads hostfile.Reads // what the command reads
+	using []ui.Event     // which configuration is in use, and what comes from where
 	// wrap, when set, listens to what the build reports.
 	wrap func(ui.Sink) ui.Sink
 }
@@ -105,6 +108,7 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 	}
 	if len(o.mirrors) > 0 {
 		c.Mirrors = o.mirrors
+		o.using = append(o.using, notOfMirrors(&c)...)
 	}
 	p, err := inputs.NewPlan(c)
 	if err != nil {
@@ -123,15 +127,51 @@ func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 	text, err := hostfile.ReadPiped(ctx, name, hostfile.MaxText)
 	switch {
 	case err == nil:
+		o.using = []ui.Event{{Level: ui.Info, Step: "config", Text: name}}
 		c, err := config.Parse(name, text)
 		if home, herr := os.UserHomeDir(); err == nil && herr == nil {
 			c.ExpandHome(home)
 		}
 		return c, err
 	case o.config == "" && errors.Is(err, fs.ErrNotExist):
+		o.using = []ui.Event{builtIn()}
 		return config.Default(), nil
 	}
 	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: cmp.Or(fail.HintOf(err), "mkbuild init writes a mkbuild.yaml"), Err: err}
+}
+
+// builtIn says that the built-in configuration is in use, and warns of a file that looks as if another one was meant.
+func builtIn() ui.Event {
+	for _, near := range []string{"mkbuild.yml", "mkbuild.yaml.txt", "Mkbuild.yaml", "MKBUILD.YAML", ".mkbuild.yaml", "mkbuild.json", filepath.Join("..", defaultConfig)} {
+		if info, err := os.Stat(near); err == nil && info.Mode().IsRegular() {
+			return ui.Event{Level: ui.Warning, Step: "config", Text: "the built-in defaults; " + near + " is not read: name it with --config, or call it " + defaultConfig}
+		}
+	}
+	return ui.Event{Level: ui.Info, Step: "config", Text: "the built-in defaults: there is no " + defaultConfig + " here"}
+}
+
+// notOfMirrors says what comes over the network although all mirrors are folders: they have Tiny Core's files
+// alone, and the configuration says where the others are.
+func notOfMirrors(c *config.Config) []ui.Event {
+	remote := func(u string) bool { return strings.Contains(u, "://") && !strings.HasPrefix(u, "file:") }
+	var from []string
+	c.EachFile(func(key, u string, isURL bool) {
+		needed := key != "gems.source" || len(c.Gems.Install) > 0
+		if isURL && needed && remote(u) && !slices.Contains(from, key) {
+			from = append(from, key)
+		}
+	})
+	if len(from) == 0 || slices.Contains(from, "mirrors") {
+		return nil
+	}
+	next := "a folder of archives can be named there"
+	for _, m := range c.Mirrors {
+		own := filepath.Join(strings.TrimPrefix(m, "file://"), defaultConfig)
+		if _, err := os.Stat(own); err == nil {
+			next = "this mirror brings a configuration that names its own: --config " + own
+		}
+	}
+	return []ui.Event{{Level: ui.Info, Step: "config", Text: "--mirror has Tiny Core's files; the rest comes over the network from " + strings.Join(from, ", ") + " in the configuration: " + next}}
 }
 
 // withSink runs do with what shows progress, whose output ends before the command's own does.
@@ -141,6 +181,9 @@ func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) err
 		return err
 	}
 	defer stop()
+	for _, e := range o.using {
+		sink.Event(e)
+	}
 	if o.wrap != nil {
 		sink = o.wrap(sink)
 	}

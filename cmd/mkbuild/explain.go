@@ -23,7 +23,11 @@ Without a name, list all rules.`,
 			}
 			r, ok := inspect.FindRule(args[0])
 			if !ok {
-				return fail.New(fail.Usage, "explain "+args[0]+": there is no such rule", "mkbuild explain lists all rules")
+				next := "`mkbuild explain` lists all rules"
+				if near := fail.Nearest(args[0], inspect.RuleIDs()); near != "" {
+					next = "did you mean `mkbuild explain " + near + "`?"
+				}
+				return usage("explain "+args[0]+": there is no such rule", next)
 			}
 			return r.Print(w.stdout)
 		},

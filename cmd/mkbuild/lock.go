@@ -59,14 +59,14 @@ stdout is the path of the lock.`,
 }
 
 // noArgs explains the one argument that people will try.
-func (o *lockOptions) noArgs(_ *cobra.Command, args []string) error {
+func (o *lockOptions) noArgs(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
 		return nil
 	case slices.Contains(o.update, everything):
-		return fmt.Errorf("--update takes its name behind an equals sign: --update=%s", args[0])
+		return usage("lock: --update takes its name behind an equals sign", "type `mkbuild lock --update="+args[0]+"`")
 	}
-	return fmt.Errorf("unexpected argument %q", args[0])
+	return cobra.NoArgs(cmd, args)
 }
 
 func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) error {
@@ -151,6 +151,7 @@ func checkLock(ctx context.Context, w *world, in inputs.Options, plan *inputs.Pl
 	case err != nil:
 		return err
 	case len(drifts) == 0:
+		in.Sink.Event(ui.Event{Level: ui.Info, Step: "lock", Item: name, Text: ui.Plural(len(in.Lock.Inputs), "input") + " and the configuration are as locked"})
 		return printPath(w, name)
 	case len(drifts) == 1:
 		return drifts[0]

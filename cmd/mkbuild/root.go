@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/ui"
 )
 
@@ -23,7 +27,6 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -31,9 +34,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
 	root.SetVersionTemplate("mkbuild {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(err.Error(), "see `"+cmd.CommandPath()+" --help`")
-	})
+	root.SetFlagErrorFunc(flagError)
 	addGroup(root, "image", "Images:",
 		isoCommand(w),
 		overlayCommand(w),
@@ -72,7 +73,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	)
 	addHelpers(root)
 	addLogFormat(root, w)
-	root.Args = strictArgs(noCommand)
+	root.Args = noCommand
 	addCompletions(root)
 	return root
 }
@@ -110,7 +111,7 @@ func addHelpers(root *cobra.Command) {
 func helpOn(cmd *cobra.Command, args []string) error {
 	c, rest, err := cmd.Root().Find(args)
 	if err != nil || len(rest) > 0 {
-		return usage(fmt.Sprintf("unknown command %q", strings.Join(args, " ")), "`mkbuild --help` lists the commands")
+		return noCommand(c, args[len(args)-max(len(rest), 1):])
 	}
 	c.InitDefaultHelpFlag()
 	return c.Help()
@@ -125,25 +126,75 @@ func finish(c *cobra.Command) {
 	}
 }
 
-// noCommand refuses arguments of a command that only has others below it.
-func noCommand(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("unknown command %q", args[0])
+// flagError explains a mistake in the flags, and what an unknown one was meant to be.
+func flagError(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := fail.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			return usage(err.Error(), "did you mean --"+near+"?")
+		}
 	}
-	return nil
+	return usage(err.Error(), seeHelp(cmd))
 }
 
-// strictArgs makes a wrong number of arguments a usage error.
+func seeHelp(cmd *cobra.Command) string { return "see `" + cmd.CommandPath() + " --help`" }
+
+// noCommand refuses arguments of a command that only has others below it.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	near, next := fail.Nearest(args[0], names), seeHelp(cmd)
+	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, args[0]) }); near == "" && i >= 0 {
+		near = names[i]
+	}
+	if near != "" {
+		next = "did you mean `" + cmd.CommandPath() + " " + near + "`?"
+	}
+	return usage(fmt.Sprintf("unknown command %q", args[0]), next)
+}
+
+// strictArgs makes a wrong number of arguments a usage error, which names the one that is missing or too
+// many. Errors of check that say more stay as they are.
 func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		return nil
 	}
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usage(err.Error(), "see `"+cmd.CommandPath()+" --help`")
+		need, can := argNames(cmd.Use)
+		if len(args) < len(need) {
+			return usage(fmt.Sprintf("%s: %s is missing", strings.TrimPrefix(cmd.CommandPath(), "mkbuild "), need[len(args)]),
+				fmt.Sprintf("type `%s %s`; %s", cmd.Root().Name(), strings.TrimPrefix(cmd.UseLine(), "mkbuild "), seeHelp(cmd)))
 		}
-		return nil
+		switch err := check(cmd, args); {
+		case err == nil || fail.ClassOf(err) == fail.Usage:
+			return err
+		case cmd.HasAvailableSubCommands():
+			return noCommand(cmd, args)
+		default:
+			return usage(fmt.Sprintf("%s: one argument too many: %q", strings.TrimPrefix(cmd.CommandPath(), "mkbuild "), args[len(need)+can]), seeHelp(cmd))
+		}
 	}
+}
+
+// argNames lists the arguments that a usage line demands, and counts those that it allows.
+func argNames(use string) (need []string, can int) {
+	for _, word := range strings.Fields(use)[1:] {
+		switch {
+		case strings.HasPrefix(word, "-"):
+			return need, can
+		case strings.HasPrefix(word, "["):
+			can++
+		default:
+			need = append(need, word)
+		}
+	}
+	return need, can
 }
 
 // addLogFormat gives root the flag that decides in which form all commands talk to people.

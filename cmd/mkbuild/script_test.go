@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"whole":     whole,
 			"samehead":  samehead,
 			"portable":  portable,
+			"page":      mistakes,
 		},
 	})
 }
@@ -168,12 +169,46 @@ func nonet(ts *testscript.TestScript, neg bool, args []string) {
 
 // portable FILE...: writes $WORK where a plan names the script's folder, and dots for digests.
 func portable(ts *testscript.TestScript, neg bool, args []string) {
-	digest := regexp.MustCompile(`[0-9a-f]{64}`)
 	for _, name := range args {
 		text := strings.ReplaceAll(ts.ReadFile(name), ts.Getenv("WORK"), "$WORK")
-		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(digest.ReplaceAllString(text, "…")), 0o644))
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(digests.ReplaceAllString(text, "…")), 0o644))
 	}
 }
+
+// page FILE OUT: copies a page of commands to OUT with what each prints for people now. A line "$ command" is
+// run in a shell, and what follows it up to an empty line is replaced by its lines of mkbuild's own and its
+// exit status. A line "+ command" prepares: it must succeed, and prints nothing.
+func mistakes(ts *testscript.TestScript, neg bool, args []string) {
+	var out strings.Builder
+	printed := false
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if printed = printed && line != "\n"; printed {
+			continue
+		}
+		out.WriteString(line)
+		kind, command, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if kind != "$" && kind != "+" {
+			continue
+		}
+		err := ts.Exec("sh", "-c", command)
+		if kind == "+" {
+			ts.Check(err)
+			continue
+		}
+		printed = true
+		for said := range strings.Lines(strings.ReplaceAll(ts.ReadFile("stderr"), ts.Getenv("WORK"), "$WORK")) {
+			if strings.HasPrefix(said, "mkbuild: ") {
+				out.WriteString(digests.ReplaceAllString(said, "…"))
+			}
+		}
+		if err != nil {
+			out.WriteString("exit status " + exitText(err) + "\n")
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(out.String()), 0o644))
+}
+
+var digests = regexp.MustCompile(`[0-9a-f]{64}`)
 
 // samehead PLAN REPORT: two reports begin with the same size and digest.
 func samehead(ts *testscript.TestScript, neg bool, args []string) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -26,7 +27,7 @@ var Template []byte
 // Mistake returns the error of a mistake in a config file or flag. where is the place, such as
 // "mkbuild.yaml:12" or "--release"; next is what to type next, and may be empty.
 func Mistake(where, what, next string) error {
-	return fail.New(fail.Usage, "config "+where+": "+what, cmp.Or(next, "mkbuild init writes a mkbuild.yaml with every key explained"))
+	return fail.New(fail.Usage, "config "+where+": "+what, cmp.Or(next, "`mkbuild init -` prints every key with its explanation"))
 }
 
 // Default returns the built-in configuration.
@@ -50,12 +51,19 @@ func Parse(name string, text []byte) (Config, error) {
 }
 
 func decode(text []byte, c *Config) error {
+	var doc, second yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+	if err := d.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	var second yaml.Node
+	if len(doc.Content) > 0 {
+		if err := checkShape(doc.Content[0], reflect.TypeFor[Config](), ""); err != nil {
+			return err
+		}
+		if err := doc.Decode(c); err != nil {
+			return err
+		}
+	}
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
 		return errors.New("line 1: more than one document in the file")
 	}
@@ -65,21 +73,18 @@ func decode(text []byte, c *Config) error {
 // linePrefix matches yaml.v3's positions; the library has no typed ones.
 var linePrefix = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)$`)
 
-var unknownField = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
-
 // positioned turns the decoder's first complaint into "file:line: what".
 func positioned(name string, err error) error {
+	if e, ok := errors.AsType[*shapeError](err); ok {
+		return Mistake(fmt.Sprintf("%s:%d", name, e.line), e.what, e.hint)
+	}
 	text := strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:\n")
 	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	m := linePrefix.FindStringSubmatch(first)
 	if m == nil {
 		return Mistake(name, strings.TrimPrefix(first, "yaml: "), "")
 	}
-	what := m[2]
-	if f := unknownField.FindStringSubmatch(what); f != nil {
-		what = fmt.Sprintf("unknown key %q", f[1])
-	}
-	return Mistake(name+":"+m[1], what, "")
+	return Mistake(name+":"+m[1], m[2], "")
 }
 
 // ParseSettings reads settings of mk-client from a file of their own: the lines that mkbuild.yaml has

@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -16,6 +17,10 @@ var (
 	ErrNotFound = fail.New(fail.Network, "not found", "check the name, the release and the architecture, or add a mirror that has it with --mirror URL")
 	// ErrUnreachable is returned if no source gave the file and at least one did not answer properly.
 	ErrUnreachable = fail.New(fail.Network, "no source gave it", "check the network and the proxy settings, add another mirror with --mirror URL, or build from the cache alone with --offline")
+	// ErrUnresolved is returned if the name of no server could be resolved.
+	ErrUnresolved = fail.New(fail.Network, "no name could be resolved", "is there a network, and a name server in /etc/resolv.conf? Behind a proxy set HTTPS_PROXY and HTTP_PROXY; without a network build from a folder that `mkbuild mirror` wrote: --config DIR/mkbuild.yaml")
+	// ErrCertificate is returned if a server's certificate is not trusted, and no other source has the file.
+	ErrCertificate = fail.New(fail.Network, "a certificate is not trusted", "name a file with the certificate of your own CA in SSL_CERT_FILE, or a folder of them in SSL_CERT_DIR (macOS and Windows: add it to the system's store)")
 	// ErrForbidden is the cause if a server refuses the file, 401 or 403: it may exist or not.
 	ErrForbidden = fail.New(fail.Network, "forbidden", "")
 	// ErrOffline is returned if the network would be needed and is forbidden.
@@ -55,6 +60,23 @@ func (e *ChecksumError) Class() fail.Class { return fail.Verification }
 func (e *ChecksumError) Hint() string {
 	return "the mirror may be in the middle of an update or tampered with: try another one with --mirror URL"
 }
+
+// hostError is a failure of a server as a whole: each of its files fails in the same way.
+type hostError struct {
+	err   error
+	again bool // it was told already
+}
+
+// Error names the server. That of the net package repeats the address of the name server.
+func (e *hostError) Error() string {
+	if dns, ok := errors.AsType[*net.DNSError](e.err); ok {
+		return "the name " + dns.Name + " cannot be resolved"
+	}
+	return e.err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *hostError) Unwrap() error { return e.err }
 
 // statusError is an answer other than the file.
 type statusError struct {

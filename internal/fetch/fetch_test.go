@@ -216,13 +216,29 @@ func TestTLS(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	for text, transport := range map[string]http.RoundTripper{"certificate": nil, "redirect refused: from https": s.Client().Transport} {
+	for text, transport := range map[string]http.RoundTripper{"certificate signed by unknown authority": nil, "redirect refused: from https": s.Client().Transport} {
+		kind := ErrUnreachable
+		if transport == nil {
+			kind = ErrCertificate
+		}
 		c := newClient(t)
 		c.HTTP.Transport = transport
 		_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{s.URL}})
-		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), text) || count() != 0 {
+		if !errors.Is(err, kind) || !strings.Contains(err.Error(), text) || count() != 0 || transport == nil && !strings.Contains(fail.HintOf(err), "SSL_CERT_FILE") {
 			t.Errorf("%v, %d plain requests", err, count())
 		}
+	}
+}
+
+// TestNoNames: without a network each server is named once in the warnings, and once in the error.
+func TestNoNames(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	sink := &recorder{}
+	c.Sink = sink
+	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{"http://a.invalid/1", "http://a.invalid/2", "http://b.invalid/1", "http://b.invalid/2"}})
+	if !errors.Is(err, ErrUnresolved) || !strings.HasSuffix(err.Error(), ": a.invalid; b.invalid") || len(sink.warnings()) != 2 {
+		t.Errorf("%v, %q", err, sink.warnings())
 	}
 }
 

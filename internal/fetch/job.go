@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // upstream publishes nothing else
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -157,14 +159,22 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 		if errors.Is(err, store.ErrWrite) {
 			return nil, fmt.Errorf("fetch %s: %w", j.Name, err) // no mirror helps against that
 		}
-		attempts = append(attempts, fmt.Errorf("%s: %w", s.shown, err))
+		if isA[*net.DNSError](err) {
+			attempts = append(attempts, err) // it names the server
+		} else {
+			attempts = append(attempts, fmt.Errorf("%s: %w", s.shown, err))
+		}
 		if ctx.Err() != nil {
 			break
 		}
 		if troubled(err) {
 			j.client.web.host(s).last.Store(true)
 		}
-		if n+1 < len(sources) && !isAny(err, ErrNotFound, ErrOffline, ErrInsecure) {
+		told := false
+		if e, ok := errors.AsType[*hostError](err); ok {
+			told = e.again
+		}
+		if n+1 < len(sources) && !told && !isAny(err, ErrNotFound, ErrOffline, ErrInsecure) {
 			j.say(ui.Warning, j.passedOver(s, err)+"; trying the next source")
 		}
 	}
@@ -194,6 +204,9 @@ func (j *job) passedOver(s source, err error) string {
 	if strings.Contains(text, s.shown) {
 		return text
 	}
+	if isA[*net.DNSError](err) {
+		return text
+	}
 	return s.shown + ": " + text
 }
 
@@ -220,20 +233,34 @@ func (j *job) verdict(attempts []error) error {
 		}
 	}
 	count := func(kind error) int { return len(attempts) - len(slices.DeleteFunc(slices.Clone(attempts), is(kind))) }
-	urls := make([]string, len(j.sources))
-	for i, s := range j.sources {
-		urls[i] = s.shown
-	}
-	all := strings.Join(urls, ", ")
+	all := j.places()
 	switch missing, insecure := count(ErrNotFound), count(ErrInsecure); {
 	case missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrNotFound, all)
 	case count(ErrOffline) > 0:
-		return fmt.Errorf("fetch %s: %w and %s: %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache"), all)
+		return fmt.Errorf("fetch %s: %w and %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache: "+all))
 	case insecure > 0 && insecure+missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrInsecure, all)
 	}
 	return unreachable(j.Name, attempts)
+}
+
+// maxPlaces is how many addresses an error names in full.
+const maxPlaces = 2
+
+// places names where the file was looked for: the addresses, or of many the first one and the servers.
+func (j *job) places() string {
+	var urls, hosts []string
+	for _, s := range j.sources {
+		urls = append(urls, s.shown)
+		if !s.local() && !slices.Contains(hosts, s.u.Host) {
+			hosts = append(hosts, s.u.Host)
+		}
+	}
+	if len(urls) <= maxPlaces || len(hosts) == 0 {
+		return strings.Join(urls, ", ")
+	}
+	return fmt.Sprintf("%s and %d more addresses at %s", urls[0], len(urls)-1, strings.Join(hosts, ", "))
 }
 
 func is(target error) func(error) bool {
@@ -244,10 +271,33 @@ func is(target error) func(error) bool {
 // not answer proves no absence, and a cancelled attempt is no interrupt of the user: both are named, but
 // are not among the causes.
 func unreachable(name string, attempts []error) error {
-	err, sep := error(ErrUnreachable), ": "
+	kind := ErrUnreachable
+	unresolved, untrusted := 0, false
+	for _, a := range attempts {
+		untrusted = untrusted || isA[*tls.CertificateVerificationError](a)
+		if isA[*net.DNSError](a) {
+			unresolved++
+		}
+	}
+	switch {
+	case untrusted:
+		kind = ErrCertificate
+	case unresolved == len(attempts):
+		kind = ErrUnresolved
+	}
+	err, sep, told := error(kind), ": ", []string{}
 	for _, a := range attempts {
 		if isAny(a, ErrNotFound, context.Canceled) {
 			a = errors.New(a.Error())
+		}
+		if host, ok := errors.AsType[*hostError](a); ok { // once for all files of the server
+			if slices.Contains(told, host.Error()) {
+				continue
+			}
+			told = append(told, host.Error())
+		}
+		if dns, ok := errors.AsType[*net.DNSError](a); ok && kind == ErrUnresolved {
+			a = errors.New(dns.Name)
 		}
 		err, sep = fmt.Errorf("%w%s%w", err, sep, a), "; "
 	}

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -59,7 +60,7 @@ type transfer struct {
 func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error) {
 	host := j.client.web.host(source{u: u})
 	if down := host.down.Load(); down != nil {
-		return nil, *down
+		return nil, &hostError{err: *down, again: true}
 	}
 	in, err := j.receive(ctx, s)
 	if err != nil {
@@ -69,8 +70,10 @@ func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error)
 	t := &transfer{job: j, in: in, u: u}
 	current := t.revalidate(ctx)
 	b, err := t.get(ctx, current)
-	if dialFailed(err) {
-		host.down.Store(&err)
+	if dialFailed(err) || isA[*tls.CertificateVerificationError](err) {
+		why := err
+		host.down.Store(&why)
+		err = &hostError{err: err}
 	}
 	if j.Optional && errors.Is(err, ErrNotFound) {
 		if rerr := j.record(ctx, s, record{TLS: u.Scheme == "https" || t.tls}); rerr != nil {

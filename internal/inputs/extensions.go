@@ -117,7 +117,7 @@ func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension,
 		if e := found[it.File]; e != nil {
 			e.Item = it
 			out = append(out, e)
-		} else if err := g.without(it, nowhere[it.File]); err != nil {
+		} else if err := g.without(ctx, it, nowhere[it.File]); err != nil {
 			return nil, err
 		}
 	}
@@ -213,7 +213,7 @@ func (g *Gathering) setReasons(found map[string]*extension, wanted []string) {
 }
 
 // without decides on an extension that no mirror has.
-func (g *Gathering) without(it tcz.Item, cause error) error {
+func (g *Gathering) without(ctx context.Context, it tcz.Item, cause error) error {
 	if g.mayMiss(it.File) {
 		g.src.say(ui.Warning, "resolve", it.File, "no mirror has it"+askedFor(it)+": left out, as `missing` in mkbuild.yaml allows")
 		return nil
@@ -221,7 +221,19 @@ func (g *Gathering) without(it tcz.Item, cause error) error {
 	if g.missing(cause, it.File) {
 		return nil
 	}
+	var there []string
+	for _, dir := range g.src.tczDirs() {
+		names := g.src.list(ctx, dir)
+		there = append(there, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasSuffix(name, tcz.Suffix) })...)
+		if slices.Contains(names, it.File) {
+			return fail.New(fail.Network, fmt.Sprintf("resolve %s%s: %s.md5.txt is missing beside it in %s", it.File, askedFor(it), it.File, fetch.Shown(dir)),
+				"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+it.File+" >"+it.File+".md5.txt")
+		}
+	}
 	hint := ""
+	if near := fail.Nearest(it.File, there); near != "" && len(it.Chain) == 0 {
+		hint = "; did you mean " + tcz.Base(near) + "?"
+	}
 	if len(it.Chain) > 0 {
 		hint = "; or, if it is known to exist nowhere, list " + tcz.Base(it.File) + " under `missing`"
 	}

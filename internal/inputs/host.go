@@ -71,9 +71,17 @@ func checkMirror(address, dir string) error {
 // noticed on machines that nobody can reach.
 func CheckClient(given map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
+		var keys []string
+		for _, row := range settings.Table() {
+			keys = append(keys, row.Key)
+		}
 		known := slices.ContainsFunc(settings.Table(), func(row settings.Setting) bool { return row.Has(key) })
 		if !known {
-			return config.Mistake("client.settings", fmt.Sprintf("mk-client has no setting %q", key), "docs/runtime.md lists them; here they are written without \"razor.\"")
+			next := "docs/runtime.md lists them; here they are written without \"razor.\""
+			if near := fail.Nearest(key, keys); near != "" {
+				next = "did you mean " + near + "?"
+			}
+			return config.Mistake("client.settings", fmt.Sprintf("mk-client has no setting %q", key), next)
 		}
 	}
 	text, err := json.Marshal(given)

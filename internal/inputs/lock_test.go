@@ -116,7 +116,7 @@ func TestCheck(t *testing.T) {
 		{"tcz of dev", func(t *testing.T, dir string) { update(t, dir, tczDir+"/gcc_libs.tcz") }, nil, []string{"gcc_libs.tcz: sha256"}},
 		{"new edge", dep("lshw.tcz", "bash.tcz\n"), nil, []string{"lshw.tcz: needs: locked none, now bash.tcz"}},
 		{"new dependency", dep("lshw.tcz", "middle.tcz\n"), func(c *config.Config) { c.Missing = []string{"nowhere"} },
-			[]string{"configuration: digest", "lshw.tcz: needs", "middle.tcz: input: locked none"}},
+			[]string{"configuration: it selects other inputs", "lshw.tcz: needs", "middle.tcz: input: locked none"}},
 		{"edge gone", without(tczDir + "/bash.tcz.dep"), nil, []string{"bash.tcz: needs", "ncurses-common.tcz: input", "ncurses.tcz: input"}},
 		{"extension gone", without(tczDir+"/lshw.tcz", tczDir+"/lshw.tcz.md5.txt"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
 		{"its file gone", without(tczDir + "/lshw.tcz"), nil, []string{"lshw.tcz: input: locked HASH, now on no mirror"}},
@@ -131,7 +131,7 @@ func TestCheck(t *testing.T) {
 			text[4]++ // gzip's own time
 			testkit.Put(t, name, text)
 		}, nil, []string{"mcollective-1.2.1.tgz: sha256"}},
-		{"configuration", func(*testing.T, string) {}, func(c *config.Config) { c.Gems.Install = c.Gems.Install[:1] }, []string{"configuration: digest", "stomp-1.2.0.gem: input: locked HASH, now none"}},
+		{"configuration", func(*testing.T, string) {}, func(c *config.Config) { c.Gems.Install = c.Gems.Install[:1] }, []string{"configuration: it selects other inputs", "stomp-1.2.0.gem: input: locked HASH, now none"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

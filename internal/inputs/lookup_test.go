@@ -87,7 +87,7 @@ func TestUnknownRelease(t *testing.T) {
 		release := func(c *config.Config) { c.Release = tc.release }
 		for name, p := range map[string]*Plan{"disk": plan(t, dir, release), "http": planAt(t, tinymirror.ServeDir(t, dir).URL, release)} {
 			err := gatherFails(t, p)
-			if h := hintOf(t, err); fail.ClassOf(err) != fail.Usage || !strings.HasPrefix(h, tc.want) {
+			if h := hintOf(t, err); fail.ClassOf(err) != fail.Network || !strings.HasPrefix(h, tc.want) {
 				t.Errorf("%s, %s: %v; hint %q, want %q", name, tc.release, err, h, tc.want)
 			}
 		}

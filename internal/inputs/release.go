@@ -25,7 +25,7 @@ func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 	if known := s.releases(ctx, p); len(known) > 0 {
 		hint = "the mirror has " + strings.Join(known, ", ") + ": try --release " + known[len(known)-1]
 	}
-	return &fail.Error{Class: fail.Usage, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}
+	return &fail.Error{Class: fail.Network, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}
 }
 
 // list returns the names in a folder, or nothing if it cannot be listed.

@@ -74,7 +74,7 @@ func newSource(p *Plan, o Options, why purpose) (*source, error) {
 	s.foreign = l.Arch != c.Arch || majorOf(l.Release) != majorOf(c.Release)
 	switch {
 	case s.stale && o.Strict:
-		return nil, l.Stale(digest)
+		return nil, l.Stale(c)
 	case s.stale && why == forImage:
 		s.say(ui.Warning, "lock", cmp.Or(l.File, lock.FileName), fmt.Sprintf(
 			"it was made for another configuration: what it has is used, what is new is taken as it is now; `%s` brings it up to date", cmp.Or(l.Command, "mkbuild lock")))

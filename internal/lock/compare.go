@@ -3,9 +3,11 @@ package lock
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 )
 
@@ -32,6 +34,9 @@ func (e *DriftError) Error() string { return "check " + e.Input + " against the 
 
 // Change says what differs.
 func (e *DriftError) Change() string {
+	if e.Input == Configuration {
+		return "it selects other inputs than when the lock was written"
+	}
 	return fmt.Sprintf("%s: locked %s, now %s", e.What, cmp.Or(e.Want, "none"), cmp.Or(e.Got, "none"))
 }
 
@@ -56,10 +61,90 @@ func Drifts(all []*DriftError, command string) error {
 		"if you trust them, accept all with `"+command+" --update`, or one with `"+command+" --update=NAME`")
 }
 
-// Stale returns the error of a lock that was made for another configuration than the one with the
-// digest now.
-func (l *Lock) Stale(now string) error {
-	return fail.New(fail.Drift, fmt.Sprintf("check %s: it was made for another configuration: locked %s, now %s", cmp.Or(l.File, "the lock"), l.Config, now), updates(l.Command))
+// Stale returns the error of a lock that was made for another configuration than c, and names the keys that
+// differ as far as the lock tells.
+func (l *Lock) Stale(c *config.Config) error {
+	keys := strings.Join(l.changed(c), "; ")
+	return fail.New(fail.Drift, fmt.Sprintf("check %s: the configuration has changed: %s", cmp.Or(l.File, "the lock"), cmp.Or(keys, "sha256 or missing")), updates(l.Command))
+}
+
+// changed lists the keys of c that select other inputs than the lock has.
+func (l *Lock) changed(c *config.Config) (keys []string) {
+	for _, k := range [][3]string{{"release", l.Release, c.Release}, {"arch", l.Arch, c.Arch}} {
+		if k[1] != k[2] {
+			keys = append(keys, fmt.Sprintf("%s: locked %s, now %s", k[0], k[1], k[2]))
+		}
+	}
+	dev := *c
+	dev.Profile = "dev"
+	var whole, picked, gems, archives [][]string
+	for _, entry := range dev.AllExtensions() {
+		whole = append(whole, l.files(entry))
+	}
+	for _, p := range c.Picks {
+		picked = append(picked, l.files(p.Extension))
+	}
+	for _, g := range c.Gems.Install {
+		gems = append(gems, []string{g.Name + "-" + g.Version + ".gem"})
+	}
+	if c.RubyGems != nil {
+		archives = append(archives, []string{"rubygems-" + c.RubyGems.Version + ".tgz"})
+	}
+	if c.MCollective != nil {
+		archives = append(archives, []string{"mcollective-" + c.MCollective.Version + ".tgz"})
+	}
+	because := func(why ...string) func(*Input) bool {
+		return func(in *Input) bool {
+			return in.Kind == TCZ && slices.ContainsFunc(why, func(w string) bool { return slices.Contains(in.Why, w) })
+		}
+	}
+	return slices.Concat(keys, l.moved("extensions", because(WhyConfig, WhyDev), whole), l.moved("pick", because(WhyPick), picked),
+		l.moved("rubygems or mcollective", func(in *Input) bool { return in.Kind == RubyGems || in.Kind == MCollective }, archives),
+		l.moved("gems.install", func(in *Input) bool { return in.Kind == Gem }, gems))
+}
+
+// moved compares the inputs of one key, those that has returns true for, with the files that it names now:
+// for each of its entries the alternatives, of which one is to be locked.
+func (l *Lock) moved(key string, has func(*Input) bool, entries [][]string) (changes []string) {
+	var news, lost []string
+	kept := map[string]bool{"": true}
+	for i := range l.Inputs {
+		if has(&l.Inputs[i]) {
+			kept[l.Inputs[i].Name] = false
+		}
+	}
+	for _, files := range entries {
+		at := slices.IndexFunc(files, func(name string) bool { _, locked := kept[name]; return locked })
+		if at < 0 {
+			news = append(news, files[0])
+		} else {
+			kept[files[at]] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		if !kept[name] {
+			lost = append(lost, name)
+		}
+	}
+	if news != nil {
+		changes = append(changes, key+" has "+strings.Join(news, ", ")+" now")
+	}
+	if lost != nil {
+		changes = append(changes, key+" no longer has "+strings.Join(lost, ", "))
+	}
+	return changes
+}
+
+// files are the names of the files of an entry's alternatives; "" is among them if it may stay out.
+func (l *Lock) files(entry string) (files []string) {
+	names, optional := config.Alternatives(entry)
+	for _, name := range names {
+		files = append(files, strings.Replace(strings.TrimSuffix(name, ".tcz"), "KERNEL", l.Kernel, 1)+".tcz")
+	}
+	if optional {
+		files = append(files, "")
+	}
+	return files
 }
 
 // updates is the hint to write the lock anew.

@@ -176,7 +176,7 @@ func TestDriftFrom(t *testing.T) {
 		}), nil},
 		{"hash", changed(func(l *Lock) { l.Find(TCZ, "bash.tcz").SHA256 = sumA }), []string{"check bash.tcz against the lock: sha256: locked " + sumB + ", now " + sumA}},
 		{"order of edges", changed(func(l *Lock) { slices.Reverse(l.Find(TCZ, "bash.tcz").Needs) }), []string{"check bash.tcz against the lock: needs: locked ncurses.tcz bash.tcz, now bash.tcz ncurses.tcz"}},
-		{"config", changed(func(l *Lock) { l.Config = sumA }), []string{"check configuration against the lock: digest: locked " + sumB + ", now " + sumA}},
+		{"config", changed(func(l *Lock) { l.Config = sumA }), []string{"check configuration against the lock: it selects other inputs than when the lock was written"}},
 		{"dropped and added", changed(func(l *Lock) { l.Inputs[3].Name = "new.tcz" }), []string{"check ncurses.tcz against the lock: input: locked " + sumA + ", now none", "check new.tcz against the lock: input: locked none, now " + sumA}},
 		{"another kind", changed(func(l *Lock) { l.Inputs[0].Kind = MCollective; slices.SortFunc(l.Inputs, compareInputs) }), []string{"check stomp-1.2.0.gem against the lock: input: locked " + sumA + ", now none", "check stomp-1.2.0.gem against the lock: input: locked none, now " + sumA}},
 	} {
@@ -201,10 +201,31 @@ func TestHints(t *testing.T) {
 		{&DriftError{Input: "bash.tcz", What: Presence, Got: sumB}, "`mkbuild lock` locks what is new and keeps the rest"},
 		{&DriftError{Input: Configuration, What: "digest", Want: sumA, Got: sumB}, "`mkbuild lock` locks what is new and keeps the rest"},
 		{Drifts([]*DriftError{{Input: "a"}, {Input: "b"}}, "mkbuild lock"), "if you trust them, accept all with `mkbuild lock --update`, or one with `mkbuild lock --update=NAME`"},
-		{sample("/m").Stale(sumA), "`mkbuild lock` locks what is new and keeps the rest"},
+		{sample("/m").Stale(&config.Config{}), "`mkbuild lock` locks what is new and keeps the rest"},
 	} {
 		if got := fail.HintOf(tt.err); got != tt.want || fail.ClassOf(tt.err) != fail.Drift {
 			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+// TestStaleNamesKeys: a stale lock says which keys have changed, and nothing of those that have not.
+func TestStaleNamesKeys(t *testing.T) {
+	t.Parallel()
+	same := config.Config{Release: "4.5.2", Arch: "x86", Extensions: []string{"gone | bash", "openssh | -", "lshw | -"}, Picks: []config.Pick{{Extension: "util-linux"}}, Gems: config.Gems{Install: []config.Gem{{Name: "stomp", Version: "1.2.0"}}}}
+	for want, edit := range map[string]func(*config.Config){
+		": sha256 or missing":                           func(*config.Config) {},
+		": release: locked 4.5.2, now 5.0":              func(c *config.Config) { c.Release = "5.0" },
+		": extensions has scsi-3.0.21-tinycore.tcz now": func(c *config.Config) { c.Extensions = append(c.Extensions, "scsi-KERNEL") },
+		": extensions no longer has bash.tcz":           func(c *config.Config) { c.Extensions = c.Extensions[1:] },
+		": pick no longer has util-linux.tcz; rubygems or mcollective has rubygems-1.8.tgz now": func(c *config.Config) { c.Picks, c.RubyGems = nil, &config.Archive{Version: "1.8"} },
+		": gems.install has stomp-1.3.gem now; gems.install no longer has stomp-1.2.0.gem":      func(c *config.Config) { c.Gems.Install = []config.Gem{{Name: "stomp", Version: "1.3"}} },
+	} {
+		c := same
+		c.Extensions = slices.Clone(same.Extensions)
+		edit(&c)
+		if got := sample("/m").Stale(&c).Error(); !strings.HasSuffix(got, "the configuration has changed"+want) {
+			t.Errorf("%s, want %q", got, want)
 		}
 	}
 }
