@@ -31,10 +31,16 @@ demo: tools build mirror ## build a prod ISO from the stand-in mirror and boot i
 	scripts/demo $(MIRROR) $(WORK)
 
 test: tools build ## all tests, the boot tests included where their tools are present
-	$(GO) test -timeout 25m ./...
+	$(GO) run ./e2e/testrun -timeout 90m ./...
 
-e2e: tools build ## the boot tests alone
-	$(GO) test -count=1 -timeout 25m -v ./e2e
+check: build lint ## the inner loop: format, lint, and all tests that boot nothing
+	$(GO) run ./e2e/testrun -short -timeout 30m ./...
+
+e2e: tools build ## the boot tests alone; RUN=TestCheckIn: one of them
+	$(GO) run ./e2e/testrun -count=1 -timeout 90m -run '$(RUN)' ./e2e
+
+bare-root: ## the README's two commands and .ci/run in a minimal Debian root, as root
+	scripts/bare-root $(WORK)/bare-root
 
 bench: tools build mirror ## against the classic way of remastering
 	scripts/bench
@@ -61,4 +67,4 @@ fuzz: ## every fuzz target for 10 s
 clean: ## remove what make made
 	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
 
-.PHONY: help build clients tools mirror demo test e2e bench lint numbers man release release-check fuzz clean
+.PHONY: help build clients tools mirror demo test check e2e bare-root bench lint numbers man release release-check fuzz clean

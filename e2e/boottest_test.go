@@ -16,28 +16,33 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// TestGoodImages boots a prod image by CD and a merged one over the network with `mkbuild test`:
-// the probe's report is on the console, and the node checks in with the server of the test.
-func TestGoodImages(t *testing.T) {
+// TestBootFromNetwork boots a merged image over the network with `mkbuild test`: its gems are installed while
+// it boots, the probe's report is on the console, and the node checks in with the server of the test.
+func TestBootFromNetwork(t *testing.T) {
+	t.Parallel()
 	f := setup(t)
-	for _, tc := range []struct{ format, extra string }{{"iso", ""}, {"pxe", "initrd: {layout: merged}\n"}} {
-		t.Run(tc.format, func(t *testing.T) {
-			iso := f.image(t, with(tc.extra))
-			log := filepath.Join(t.TempDir(), "console.log")
-			facts, stderr, err := f.run(t, "test", iso, "--format", tc.format, "--check-in", "--memory", "768", "--log", log,
-				"--expect", `^MK loaded: v0\.1\.0$`, "--expect", "PROBE done", "--timeout", bootTime.String())
-			b, _ := os.ReadFile(log)
-			if err != nil {
-				t.Fatalf("%v\n%s\n%s", err, stderr, b)
-			}
-			wantLines(t, string(b), "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0")
-			// Facter's own are TestCheckIn's: on a busy machine it may be too slow for the first report.
-			for _, fact := range []string{"mk_version = ", `macaddress = "52:54:00:12:34:56"`, "mk_hw_nic_count = "} {
-				if !strings.Contains("\n"+facts, "\n"+fact) {
-					t.Errorf("the node did not report %q:\n%s", fact, facts)
-				}
-			}
-		})
+	f.quick = true
+	iso := f.image(t, func(text string) string {
+		return strings.Replace(text, "\ngems:\n", "\ngems:\n  mode: boot\n", 1) + "initrd: {layout: merged}\n"
+	}, "--image-version", "1.0")
+	log := filepath.Join(t.TempDir(), "console.log")
+	facts, stderr, err := f.run(t, "test", iso, "--format", "pxe", "--check-in", "--memory", "768", "--log", log,
+		"--expect", `^MK loaded: v1\.0$`, "--expect", "PROBE done", "--timeout", aLot.String())
+	b, _ := os.ReadFile(log)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, stderr, b)
+	}
+	checkProd(t, string(b), facts)
+}
+
+// checkProd wants what the console and the first check-in of every prod image say.
+func checkProd(t *testing.T, log, facts string) {
+	t.Helper()
+	wantLines(t, log, "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0")
+	for _, fact := range []string{"mk_version = ", `macaddress = "52:54:00:12:34:56"`, "mk_hw_nic_count = ", "facterversion = "} {
+		if !strings.Contains("\n"+facts, "\n"+fact) {
+			t.Errorf("the node did not report %q:\n%s", fact, facts)
+		}
 	}
 }
 
@@ -51,6 +56,7 @@ type broken struct {
 // TestBrokenImages is the negative control of all boot tests: five broken images, each named right,
 // and one that boots and has no client.
 func TestBrokenImages(t *testing.T) {
+	t.Parallel()
 	f := setup(t)
 	core := filepath.Join(f.mirror, "4.x/x86/release/Core-4.5.2.iso")
 	for _, tc := range []broken{
@@ -69,16 +75,23 @@ func TestBrokenImages(t *testing.T) {
 				testkit.Must(t, tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\nexit 3\n"))))
 			})
 		}, nil},
-		{"no client", "boot-no-marker", func(*testing.T, *iso9660.Image) {}, []string{"--timeout", "20s"}},
+		{"no client", "boot-no-marker", func(t *testing.T, img *iso9660.Image) {
+			retree(t, img, func(tree *overlay.Tree) {
+				testkit.Must(t, tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\necho up\nexec sleep 99999\n"))))
+			})
+		}, []string{"--timeout", "20s"}}, // it can only be waited for
 	} {
-		t.Run(tc.name, func(t *testing.T) { testBroken(t, f, core, tc) })
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			testBroken(t, f, core, tc)
+		})
 	}
 }
 
 func testBroken(t *testing.T, f fixture, core string, tc broken) {
 	iso := filepath.Join(t.TempDir(), "broken.iso")
 	remake(t, core, iso, func(img *iso9660.Image) { tc.edit(t, img) })
-	stdout, stderr, err := f.run(t, append([]string{"test", iso, "--timeout", bootTime.String()}, tc.args...)...)
+	stdout, stderr, err := f.run(t, append([]string{"test", iso, "--timeout", aLot.String()}, tc.args...)...)
 	log, _ := os.ReadFile(iso + ".console.log")
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 6 || stdout != "" || !strings.Contains(stderr, "boot test: "+tc.rule+":") {

@@ -42,6 +42,7 @@ func (f fixture) inspect(t *testing.T, name string) report {
 // image built from it and on the stock ISO's files packed by xorriso; and the built one against its
 // manifest and against a second build.
 func TestLookIntoRealImages(t *testing.T) {
+	t.Parallel()
 	f := setup(t)
 	built := f.image(t, with(""))
 	stock := filepath.Join(f.mirror, "4.x/x86/release/Core-4.5.2.iso")

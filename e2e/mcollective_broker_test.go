@@ -33,7 +33,7 @@ const (
 )
 
 // startBroker starts RabbitMQ and returns when it serves STOMP.
-func startBroker(ctx context.Context, t *testing.T) *broker {
+func startBroker(t *testing.T) *broker {
 	t.Helper()
 	program, err := filepath.EvalSymlinks(testkit.Tool(t, "rabbitmq-server"))
 	testkit.Must(t, err)
@@ -52,7 +52,7 @@ func startBroker(ctx context.Context, t *testing.T) *broker {
 	// The node would start epmd by itself, as a daemon that outlives it.
 	b.start(t, testkit.Tool(t, "epmd"), "-port", fmt.Sprint(b.mapping), "-address", "127.0.0.1")
 	ended := b.start(t, b.program)
-	b.await(ctx, t, ended)
+	b.await(t, ended)
 	return b
 }
 
@@ -118,8 +118,9 @@ func (b *broker) start(t *testing.T, program string, args ...string) (ended <-ch
 }
 
 // await waits for the line that follows the definitions and the listeners.
-func (b *broker) await(ctx context.Context, t *testing.T, ended <-chan struct{}) {
+func (b *broker) await(t *testing.T, ended <-chan struct{}) {
 	t.Helper()
+	ctx := patient(t, func() int { return len(b.log(t)) })
 	for !strings.Contains(b.log(t), "Server startup complete") {
 		select {
 		case <-time.After(200 * time.Millisecond):
@@ -127,7 +128,7 @@ func (b *broker) await(ctx context.Context, t *testing.T, ended <-chan struct{})
 		case <-ended:
 			t.Fatalf("RabbitMQ has ended\n%s", b.log(t))
 		case <-ctx.Done():
-			t.Fatalf("RabbitMQ does not start: %v\n%s", ctx.Err(), b.log(t))
+			t.Fatalf("RabbitMQ does not start: %v\n%s", context.Cause(ctx), b.log(t))
 		}
 	}
 }

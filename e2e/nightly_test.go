@@ -10,10 +10,12 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// TestNightlyPipeline runs examples/ci/nightly.sh as a site would, with the real boot test: a first
-// night that fetches everything.
+// TestNightlyPipeline runs examples/ci/nightly.sh as a site would, with the real boot test of a prod image by
+// CD: a first night that fetches everything.
 func TestNightlyPipeline(t *testing.T) {
+	t.Parallel()
 	f := setup(t)
+	f.quick = true
 	dir := t.TempDir()
 	f.config(t, dir, with(""))
 	script, err := os.ReadFile(filepath.Join(root(t), "examples/ci/nightly.sh"))
@@ -22,7 +24,7 @@ func TestNightlyPipeline(t *testing.T) {
 	out := ""
 	for _, line := range []string{
 		"mkbuild lock",
-		"BOOT_TEST='mkbuild test --memory 768 --timeout " + bootTime.String() + "' ./nightly.sh",
+		`BOOT_TEST='mkbuild test --memory 768 --check-in --log console.log --expect ^MK.loaded:.v0\.1\.0$ --expect PROBE.done --timeout ` + aLot.String() + `' ./nightly.sh >facts`,
 		"cd out && sha256sum -c SHA256SUMS",
 	} {
 		c := exec.CommandContext(t.Context(), "bash", "-c", line)
@@ -34,6 +36,7 @@ func TestNightlyPipeline(t *testing.T) {
 		}
 		out = string(b)
 	}
+	checkProd(t, string(contents(t, filepath.Join(dir, "console.log"))), string(contents(t, filepath.Join(dir, "facts"))))
 	if !strings.Contains(out, "nightly.iso: OK") {
 		t.Errorf("the image has no checksum:\n%s", out)
 	}

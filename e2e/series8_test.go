@@ -14,8 +14,9 @@ import (
 // kernels and is reached over HTTP, and boots the image. Its ISO's menu has arguments behind the kernel, and
 // its base's /tmp belongs to a group. Whether the mirror lists its folders makes no difference.
 func TestBootSeries8(t *testing.T) {
+	t.Parallel()
 	f := setup(t)
-	f.configName = "mkbuild-8.x.yaml"
+	f.configName, f.args = "mkbuild-8.x.yaml", noClient
 	var images []string
 	for _, listing := range []bool{true, false} {
 		url := testkit.ServeMirror(t, f.mirror, listing)

@@ -17,25 +17,27 @@ const firmware = "/usr/share/ovmf/OVMF.fd"
 // menu inside of that.
 func TestBootUEFIFromAStick(t *testing.T) {
 	testkit.Tool(t, "qemu-system-x86_64")
+	t.Parallel()
 	f := setup(t)
 	if _, err := os.Stat(firmware); err != nil {
 		testkit.Tool(t, firmware)
 	}
-	f.configName = "mkbuild-x86_64.yaml"
+	f.configName, f.args = "mkbuild-x86_64.yaml", noClient
 	built, image := f.image(t, with("")), filepath.Join(t.TempDir(), "site.iso")
 	if out, stderr, err := f.run(t, "customize", built, "-o", image, "--append", "razor.site=ams1"); err != nil || out != image+"\n" {
 		t.Fatalf("%q, %v\n%s", out, err, stderr)
 	}
 	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", MemoryMiB: 768, Stick: image, Firmware: firmware})
-	wantLines(t, log, "PROBE firmware UEFI, arguments: ", "console=ttyS0 loglevel=3 razor.site=ams1\n", "PROBE sshd not running; installed: no", "MK loaded: v0.1.0")
+	wantLines(t, log, "PROBE firmware UEFI, arguments: ", bootArgs+noClient+" razor.site=ams1\n", "PROBE sshd not running; installed: no", "MK loaded: v0.1.0")
 }
 
 // TestBoot64BitSeries boots a prod image of the 64-bit series by BIOS: its boot menu has several labels and
-// INITRD lines, and the set of extensions and gems is the release's own.
+// INITRD lines, and the set of extensions and gems is the release's own. How that runs is TestBootUEFIFromAStick's.
 func TestBoot64BitSeries(t *testing.T) {
 	testkit.Tool(t, "qemu-system-x86_64")
+	t.Parallel()
 	f := setup(t)
-	f.configName = "mkbuild-x86_64.yaml"
+	f.configName, f.args, f.quick = "mkbuild-x86_64.yaml", noClient, true
 	_, log := boot(t, qemu.Machine{Program: "qemu-system-x86_64", CDROM: f.image(t, with(""))})
 	wantLines(t, log, "PROBE ok util-linux-whole", "PROBE ok own-rubygems", "PROBE ok no-mcollective", "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "MK loaded: v0.1.0")
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/clientbin"
 	"mkbuild/internal/store"
@@ -157,11 +158,11 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 // nonet COMMAND...: runs a command in a network namespace of its own, without even a loopback. Where
 // such a one cannot be made the command runs as it is, unless CI requires its tools.
 func nonet(ts *testscript.TestScript, neg bool, args []string) {
-	if err := ts.Exec("unshare", "-rn", "true"); err == nil {
-		args = append([]string{"unshare", "-rn"}, args...)
-	} else if os.Getenv("MKBUILD_REQUIRE_TOOLS") == "1" {
-		ts.Fatalf("unshare -rn is required here (MKBUILD_REQUIRE_TOOLS=1): %v", err)
+	words, err := testkit.NoNetwork()
+	if testkit.Required() {
+		ts.Check(err)
 	}
+	args = append(words, args...)
 	if err := ts.Exec(args[0], args[1:]...); (err != nil) != neg {
 		ts.Fatalf("without a network: %v\n%s", err, ts.ReadFile("stderr"))
 	}

@@ -57,7 +57,7 @@ func serving(t *testing.T, args ...string) (url string, log *logBuffer, stop fun
 		select {
 		case err := <-done:
 			return err
-		case <-time.After(10 * time.Second):
+		case <-time.After(testkit.Patience):
 			t.Fatal("serve does not stop")
 			return nil
 		}

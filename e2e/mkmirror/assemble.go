@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,13 @@ type mirror struct {
 
 // assemble makes the mirror in a temporary directory and renames it into place.
 func assemble(ctx context.Context, o options, sink ui.Sink) error {
+	stamp, err := o.stamp()
+	if err != nil {
+		return err
+	}
+	if b, err := os.ReadFile(filepath.Join(o.out, stampFile)); err == nil && string(b) == stamp && !o.refresh {
+		return nil
+	}
 	if err := checkTools(); err != nil {
 		return err
 	}
@@ -62,7 +70,26 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 	if err := documents(tmp, all); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(tmp, stampFile), []byte(stamp), 0o644); err != nil {
+		return fmt.Errorf("finish mirror: %w", err)
+	}
 	return replaceDir(tmp, o.out)
+}
+
+// stampFile says what made a mirror.
+const stampFile = ".made-by"
+
+// stamp is a digest of this program and of the series that it makes: a mirror with the same one is up to date.
+func (o options) stamp() (string, error) {
+	name, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	program, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	return fmt.Sprintf("%x %s\n", sha256.Sum256(program), o.only), nil
 }
 
 // collect fetches and unpacks what each series is made of. Series of one platform share its packages.

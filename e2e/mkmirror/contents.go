@@ -42,8 +42,9 @@ func contents() map[string]content {
 			title: "ssl libraries and command", from: "openssl",
 			fill: both(libraries("libssl.so.3", "libcrypto.so.3"), fillOpenssl),
 		},
-		"raid-dm-KERNEL": {title: "raid and device mapper modules", modules: []string{"kernel/drivers/md/"}},
-		"scsi-KERNEL":    {title: "scsi modules", modules: []string{"kernel/drivers/scsi/", "kernel/drivers/message/fusion/"}},
+		// A choice of each: depmod reads them all in every boot.
+		"raid-dm-KERNEL": {title: "raid and device mapper modules", modules: []string{"dm_mod", "dm_mirror", "dm_snapshot", "dm_crypt", "raid0", "raid1", "raid10", "raid456"}},
+		"scsi-KERNEL":    {title: "scsi modules", modules: []string{"kernel/drivers/message/fusion/", "megaraid_sas", "mpt3sas", "mpi3mr", "hpsa", "aacraid", "smartpqi"}},
 		"bash":           {title: "GNU Bourne Again SHell", from: "bash", fill: fillBash, script: true},
 		"ruby": {
 			title: "Ruby interpreter", from: "ruby3.1", fill: fillRuby,

@@ -26,13 +26,13 @@ series: 4.x and 8.x for x86 (i386 packages) and 15.x for x86_64 (amd64 packages)
 
 Usage: mkmirror [flags] DIR
 
-DIR is created whole, or not at all; an earlier mirror there is replaced.
+DIR is created whole, or not at all; an earlier mirror there is replaced, unless this program made it.
 
 Flags:
   --work DIR      downloads and unpacked packages, kept between runs (default: DIR.work)
   --only SERIES   make one series alone (4.x, 8.x, 15.x), or those of an architecture (x86, x86_64)
-  --refresh       ask Debian's archive for newer packages; without it, packages that were
-                  downloaded before are used again and no network is needed
+  --refresh       ask Debian's archive for newer packages and make the mirror anew; without it,
+                  packages that were downloaded before are used again and no network is needed
 
 The result is used as:  mkbuild iso --config DIR/mkbuild.yaml          (4.x)
                         mkbuild iso --config DIR/mkbuild-8.x.yaml

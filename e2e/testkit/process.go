@@ -8,14 +8,17 @@ import (
 	"time"
 )
 
-// WaitFor waits until ok, for ten seconds at most.
+// Patience is how long a test waits for what must happen. It is not how long that takes: the machine may be
+// busy with ten other things.
+const Patience = 3 * time.Minute
+
+// WaitFor waits until ok.
 func WaitFor(t testing.TB, ok func() bool) {
 	t.Helper()
-	for range 500 {
+	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("it does not happen")
 }

@@ -2,7 +2,6 @@
 package testkit
 
 import (
-	"os"
 	"os/exec"
 	"testing"
 )
@@ -16,7 +15,7 @@ func Tool(t testing.TB, name string) string {
 	if err == nil {
 		return p
 	}
-	if os.Getenv("MKBUILD_REQUIRE_TOOLS") == "1" {
+	if Required() {
 		t.Fatalf("%s is required here (MKBUILD_REQUIRE_TOOLS=1): %v", name, err)
 	}
 	t.Skipf("%s is not installed: no second opinion", name)

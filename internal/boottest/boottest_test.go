@@ -124,7 +124,11 @@ func TestNoCheckIn(t *testing.T) {
 		"echo MK loaded: v1; echo 'modprobe: chdir(x)'; echo; sleep 0.01": qemu.RuleNoModules,
 	} {
 		dir := folder(t, "kernel vmlinuz\n")
-		_, err := Test(t.Context(), Options{Image: dir, Program: emulator(t, script), CheckIn: true, Timeout: 2 * time.Second})
+		limit := testkit.Patience
+		if rule == qemu.RuleNoCheckIn {
+			limit = 5 * time.Second // it can only be waited for
+		}
+		_, err := Test(t.Context(), Options{Image: dir, Program: emulator(t, script), CheckIn: true, Timeout: limit})
 		var be *qemu.BootError
 		if !errors.As(err, &be) || be.Rule != rule {
 			t.Errorf("%s: got %v, want %s", script, err, rule)

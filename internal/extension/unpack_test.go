@@ -215,7 +215,7 @@ func TestLinksTakeLinearTime(t *testing.T) {
 	if err != nil || len(s.Refused) < 4000 {
 		t.Errorf("%v, %d refused", err, len(s.Refused))
 	}
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("took %s for %d bytes", d, len(b))
 	}
 }

@@ -49,7 +49,7 @@ func TestBIOSBoots(t *testing.T) {
 	}
 	iso := writeISO(t, bootableCore(t))
 	for _, m := range []qemu.Machine{{CDROM: iso}, {Stick: iso}} {
-		if !boots(t, 40*time.Second, m) {
+		if !boots(t, testkit.Patience, m) {
 			t.Errorf("%+v does not boot", m)
 		}
 	}

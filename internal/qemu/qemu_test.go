@@ -45,9 +45,12 @@ func TestExpect(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			vm := start(t, Machine{Program: program(t, tc.script)})
-			limit := time.Minute
+			limit := testkit.Patience
+			if strings.Contains(tc.want, "in time") {
+				testkit.WaitFor(t, func() bool { return vm.Log() != "" })
+			}
 			if strings.Contains(tc.want, "in time") || strings.Contains(tc.want, "silent") {
-				limit = 2 * time.Second // it can only be waited for
+				limit = 100 * time.Millisecond // it can only be waited for
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()

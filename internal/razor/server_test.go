@@ -33,7 +33,7 @@ func dribble(t *testing.T, address, start string) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testkit.Patience)); err != nil {
 		return err
 	}
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
+	"mkbuild/internal/mcoconfig"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/ui"
@@ -132,30 +133,6 @@ func TestProdImageHoldsThisAndNothingElse(t *testing.T) {
 	}
 }
 
-// serverCfg is the build document's text, to the byte.
-const serverCfg = `topicprefix = /topic/
-main_collective = mcollective
-collectives = mcollective
-libdir = /usr/local/mcollective/plugins
-logfile = /var/log/mcollective.log
-loglevel = info
-daemonize = 1
-
-# Plugins
-securityprovider = psk
-plugin.psk = klot2oj2ked2tayn3hu5on7l
-connector = stomp
-
-plugin.stomp.host = ubuntu-server
-plugin.stomp.port = 6163
-plugin.stomp.user = mcollective
-plugin.stomp.password = iwillchangethispassword
-
-# Facts
-factsource = yaml
-plugin.yaml = /usr/local/etc/mcollective/facts.yaml
-`
-
 func TestProdTexts(t *testing.T) {
 	t.Parallel()
 	_, s, rec := staged(t, plan(t, pristine))
@@ -165,7 +142,7 @@ func TestProdTexts(t *testing.T) {
 		"etc/sysconfig/newmodules":                    "",
 		"usr/local/bin/rbash":                         "a conflict with bash\n", // of ncurses, which is loaded first
 		"usr/local/tce.installed/ruby":                "",
-		"usr/local/etc/mcollective/server.cfg":        serverCfg,
+		"usr/local/etc/mcollective/server.cfg":        string(mcoconfig.Default().Render()),
 		"usr/local/bin/gem":                           "#!/usr/local/bin/ruby\nrequire 'rubygems'\n",
 		"tmp/mk-version.yaml":                         "---\nmk_version: \"0.1.0\"\n",
 		"etc/shadow":                                  "root:*:13525:0:99999:7:::\ntc:*:13646:0:99999:7:::\n",
@@ -305,7 +282,7 @@ func TestServerCfgIsConfigurable(t *testing.T) {
 	_, s, rec := staged(t, plan(t, pristine, func(c *config.Config) {
 		c.MCollective.Server = map[string]*config.Value{"plugin.stomp.host": &host, "plugin.psk": &psk, "plugin.stomp.user": nil}
 	}))
-	want := strings.NewReplacer("ubuntu-server", "broker.example", "klot2oj2ked2tayn3hu5on7l", "secret", "plugin.stomp.user = mcollective\n", "").Replace(serverCfg)
+	want := strings.NewReplacer("ubuntu-server", "broker.example", "klot2oj2ked2tayn3hu5on7l", "secret", "plugin.stomp.user = mcollective\n", "").Replace(string(mcoconfig.Default().Render()))
 	if got := text(t, s.Added(), "usr/local/etc/mcollective/server.cfg"); got != want {
 		t.Errorf("server.cfg:\n%s\nwant\n%s", got, want)
 	}

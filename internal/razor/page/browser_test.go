@@ -135,7 +135,7 @@ func (b *browser) eval(js string) bool {
 // until waits for a JavaScript expression to be true.
 func (b *browser) until(expr string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if b.eval("!!(" + expr + ")") {
 			return
 		}

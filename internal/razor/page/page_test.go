@@ -200,7 +200,7 @@ func TestAccess(t *testing.T) {
 
 // follow reads events until want has been seen.
 func follow(t *testing.T, r *rig, path string, ready chan<- bool, want string) error {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+path, nil)
 	if err != nil {
@@ -325,7 +325,7 @@ func TestShutDownEndsStreams(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(4 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("Serve does not end")
 	}
 }

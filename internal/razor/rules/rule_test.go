@@ -294,7 +294,7 @@ func TestEvaluationFails(t *testing.T) {
 		if want := fmt.Sprintf("tag %q: ", r.Tags[0].Name); err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		if d := time.Since(began); d > 5*time.Second {
+		if d := time.Since(began); d > time.Minute {
 			t.Errorf("%s: it took %v", name, d)
 		}
 	}

@@ -15,6 +15,9 @@ check() {
 	fi
 }
 
+# slow NAME EXPECTED COMMAND: a check that takes Ruby long, left out where /etc/probe-quick is.
+slow() { [ -e /etc/probe-quick ] || check "$@"; }
+
 echo
 echo "PROBE begin $(cat /tmp/mk-version.yaml | tr '\n' ' ') on $(uname -r)"
 echo "PROBE firmware $(test -d /sys/firmware/efi && echo UEFI || echo BIOS), arguments: $(cat /proc/cmdline)"
@@ -22,7 +25,7 @@ check release . 'cat /usr/share/doc/tc/release.txt'
 check lscpu 'Architecture' 'lscpu'
 check sfdisk 'util-linux' 'sfdisk --version'
 check ruby '^ruby ' 'ruby -v'
-check facter 'Linux' 'facter kernel'
+slow facter 'Linux' 'facter kernel'
 check gem-command 'facter' 'head -1 /usr/local/bin/facter; grep -c facter /usr/local/bin/facter >/dev/null && echo facter'
 check bash '^/usr/local/bin/bash' 'readlink /bin/bash'
 check bash-runs 'GNU bash' 'bash --version'
@@ -38,7 +41,7 @@ check shadow-mode '^640' "stat -c '%a' /etc/shadow"
 check locked '^none open' "grep -v '^[^:]*:[*!]' /etc/shadow || echo none open"
 check null-device '^1:3' "stat -c '%t:%T' /dev/null"
 check hostname '^box' 'hostname'
-[ "$series" = 15 ] || check lshw 'product\|description\|core' 'lshw -quiet -C processor'
+[ "$series" = 15 ] || slow lshw 'product\|description\|core' 'lshw -quiet -C processor'
 if [ -e /bin/busybox.suid ]; then # since 5.2
 	check gem-list 'facter.*hocon.*thor' 'gem list --local'
 	check own-rubygems '^/usr/local/lib/ruby/[0-9.]*/rubygems.rb' "ruby -e 'puts \$LOADED_FEATURES.grep(/rubygems.rb/)'"
@@ -50,7 +53,7 @@ else
 	check lscpu-link '/tmp/tcloop/util-linux/usr/local/bin/lscpu' 'readlink /usr/local/bin/lscpu'
 	check util-linux-rest '^none' 'ls /usr/local/bin/dmesg /usr/local/bin/mount /usr/local/sbin/fdisk 2>/dev/null | grep . || echo none'
 	check gem-list 'daemons.*facter.*json_pure.*stomp' 'gem list --local'
-	check mcollectived 'config' 'RUBYLIB=/usr/local/mcollective/lib mcollectived --help'
+	slow mcollectived 'config' 'RUBYLIB=/usr/local/mcollective/lib mcollectived --help'
 	check server.cfg '^640 0:0' "stat -c '%a %u:%g' /usr/local/etc/mcollective/server.cfg"
 fi
 echo "PROBE sshd $(pidof sshd >/dev/null && echo running || echo not running); installed: $(ls /usr/local/sbin/sshd 2>/dev/null || echo no)"

@@ -1,0 +1,170 @@
+// Command testrun runs `go test -json` with its own arguments. It prints a line for each package, for each
+// slow test, and, whenever there was nothing to say for a while, for what runs; and all that a failed test
+// printed. go test itself is silent about a package until all of it and of those before it is done.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	quiet = 20 * time.Second // at the most between two lines
+	slow  = 5.0              // seconds: such a test gets a line of its own
+)
+
+// event is one line of `go test -json`: see `go doc test2json`.
+type event struct {
+	Action, Package, Test, ImportPath, Output string
+	Elapsed                                   float64
+}
+
+func main() {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...) //nolint:gosec // it is for this
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testrun:", err)
+		os.Exit(1)
+	}
+	signal.Ignore(os.Interrupt) // go test gets it, too, and ends
+	newReport(os.Stdout).follow(events(out))
+	if cmd.Wait() != nil {
+		os.Exit(1)
+	}
+}
+
+// events reads until out ends. What is not JSON is passed on as output.
+func events(out io.Reader) <-chan event {
+	c := make(chan event)
+	go func() {
+		defer close(c)
+		r := bufio.NewReader(out)
+		for {
+			line, err := r.ReadString('\n')
+			var e event
+			if line != "" && json.Unmarshal([]byte(line), &e) != nil {
+				e = event{Action: "build-output", Output: line}
+			}
+			if line != "" {
+				c <- e
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// report is what has happened so far. A key is a package, or a package and a test.
+type report struct {
+	out     io.Writer
+	running map[string]time.Time
+	said    map[string][]string
+	failed  []string
+	last    time.Time // of a line
+}
+
+func newReport(out io.Writer) *report {
+	return &report{out: out, last: time.Now(), running: make(map[string]time.Time), said: make(map[string][]string)}
+}
+
+func (r *report) print(format string, args ...any) {
+	fmt.Fprintf(r.out, format, args...)
+	r.last = time.Now()
+}
+
+// follow prints until there are no more events.
+func (r *report) follow(events <-chan event) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case e, more := <-events:
+			if !more {
+				for _, key := range r.failed {
+					r.print("FAILED %s\n", key)
+				}
+				return
+			}
+			r.add(e)
+		case <-tick.C:
+			if time.Since(r.last) >= quiet {
+				r.print("%s\n", r.now())
+			}
+		}
+	}
+}
+
+// add takes an event in, and prints what is worth a line.
+func (r *report) add(e event) {
+	key := strings.TrimPrefix(strings.TrimSpace(e.Package+" "+e.Test), "mkbuild/")
+	switch e.Action {
+	case "build-output":
+		r.print("%s", e.Output)
+	case "output":
+		r.said[key] = append(r.said[key], e.Output)
+	case "start", "run", "cont":
+		r.running[key] = time.Now()
+	case "pause":
+		delete(r.running, key)
+	case "pass", "fail", "skip":
+		r.end(e, key)
+	}
+}
+
+// end prints the result of a package, of a slow test, or of one that failed.
+func (r *report) end(e event, key string) {
+	text := strings.Join(r.said[key], "")
+	switch {
+	case e.Action == "fail":
+		r.print("%sFAIL %s  %.1f s\n", text, key, e.Elapsed)
+		r.failed = append(r.failed, key)
+	case e.Test != "" && e.Elapsed >= slow:
+		r.print("  %s %s  %.1f s\n", e.Action, key, e.Elapsed)
+	case e.Test == "" && e.Action == "pass" && strings.Contains(text, "(cached)"):
+		r.print("ok %s  as before\n", key)
+	case e.Test == "" && e.Action == "pass":
+		r.print("ok %s  %.1f s\n", key, e.Elapsed)
+	}
+	delete(r.running, key)
+	delete(r.said, key)
+}
+
+// now names what has run for the longest time. A package's own entry says less than those of its tests.
+func (r *report) now() string {
+	var keys []string
+	for key := range r.running {
+		if strings.Contains(key, " ") {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return "… compiling"
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(r.running[a].Compare(r.running[b]), cmp.Compare(a, b))
+	})
+	more := ""
+	if len(keys) > 3 {
+		more = fmt.Sprintf(", and %d more", len(keys)-3)
+		keys = keys[:3]
+	}
+	for i, key := range keys {
+		keys[i] = fmt.Sprintf("%s (%.0f s)", key, time.Since(r.running[key]).Seconds())
+	}
+	return "… " + strings.Join(keys, ", ") + more
+}
