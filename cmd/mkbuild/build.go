@@ -19,6 +19,7 @@ import (
 	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
+	"mkbuild/internal/inspect"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
@@ -265,7 +266,7 @@ func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*rem
 		return nil, err
 	}
 	b := &remaster.Builder{
-		Inputs: in, Secrets: config.Sources{ReadFile: readSecret, Getenv: w.getenv}, Client: w.client, Version: versionText(),
+		Inputs: in, Secrets: config.Sources{ReadFile: readSecret, Getenv: w.getenv}, Client: w.client, Version: versionText(), Judge: inspect.Judge,
 	}
 	home, _ := os.UserHomeDir() // without one there are no keys
 	if plan.Config.HasSSH() && home != "" {

@@ -49,7 +49,7 @@ writes one form, iso, razor or tar, to stdout, and nothing else there.
 An ISO has its manifest beside it, OUTPUT.manifest.json; a PXE folder has it inside.
 
 stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
-Each form appears whole or not at all. A PXE folder that is there is replaced as a whole; one that
+Each form appears whole or not at all, and none that mkbuild verify would find an error in: exit status 5. A PXE folder that is there is replaced as a whole; one that
 holds other files is left alone, and the build fails. A link is followed. Devices, pipes and what the
 build itself reads are refused before anything is fetched. The umask decides who may read the result.
 

@@ -23,10 +23,12 @@ import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
+	"mkbuild/internal/inspect"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
+	"mkbuild/internal/remaster"
 	"mkbuild/internal/wholefile"
 )
 
@@ -155,6 +157,9 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 	if err := followMetadata(made, date); err != nil {
 		return nil, nil, err
 	}
+	if err := img.judge(made, site); err != nil {
+		return nil, nil, err
+	}
 	if img.manifest == nil {
 		return made, nil, nil
 	}
@@ -163,6 +168,24 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 		made.Files.Get(made.ManifestPath()).SetContent(text, date)
 	}
 	return made, text, err
+}
+
+// judge holds the image against the rules of mkbuild verify before it is written.
+func (img *image) judge(made *medium.Medium, s *site) error {
+	before := &remaster.Unwritten{Name: img.medium.Name, System: img.tree}
+	if img.manifest != nil {
+		about := *img.manifest
+		about.Boot = nil // its digests are those before the change
+		before.Manifest = &about
+	}
+	after := *before
+	if s != nil {
+		after.System = s.tree
+	}
+	if made.Form != medium.Initrd {
+		before.Medium, after.Medium = img.medium, made
+	}
+	return inspect.JudgeChange(before, &after)
 }
 
 // checkProd refuses a prod image with a way in: what a site adds is held to the promise of the build.

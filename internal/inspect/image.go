@@ -65,6 +65,7 @@ type Image struct {
 	Lock          *lock.Lock
 	r             io.ReaderAt
 	file          *os.File
+	sums          map[string]string // digests of files of a medium that is not written yet
 }
 
 // Segment is a part of an initrd.
@@ -303,6 +304,14 @@ func sumWithoutTables(md *medium.Medium, f *overlay.Entry) (string, error) {
 		return "", fmt.Errorf("read %s in %s: %w", f.Path, md.Name, err)
 	}
 	return sumOf(bytes.NewReader(b))
+}
+
+// sum is the digest of a file of the medium.
+func (m *Image) sum(name string) (string, error) {
+	if s := m.sums[name]; s != "" {
+		return s, nil
+	}
+	return m.Medium.Sum(name)
 }
 
 func sumEntry(e *overlay.Entry) (string, error) {

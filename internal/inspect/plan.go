@@ -44,8 +44,13 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 	r.Manifest.Inputs = p.Inputs // with their places
 	origins := originsOf(m.Manifest)
 	r.Services = slices.DeleteFunc(r.Services, func(s Service) bool { return origins[s.From] == manifest.OriginOverlay })
+	v, err := m.verdict([]check{checkBoot, checkMenus, checkAccess})
+	if err != nil {
+		return nil, err
+	}
+	refused := slices.DeleteFunc(v.Findings, func(f Finding) bool { return f.Severity != SeverityError }) // by [Judge]
 	r.Plan = &Planned{LeftOut: p.LeftOut, Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
-	r.Plan.Findings, err = planFindings(p, said)
+	r.Plan.Findings, err = planFindings(p, slices.Concat(said, refused))
 	if m.Manifest.Profile == "prod" {
 		found := findings{}
 		checkUnsigned(p.System, found)
@@ -116,7 +121,7 @@ func planFindings(p *remaster.Preview, said []Finding) ([]Finding, error) {
 		return nil, err
 	}
 	out := append([]Finding{}, said...)
-	for _, f := range append(image, shadows(p)...) {
+	for _, f := range slices.Concat(image, shadows(p)) {
 		if slices.Contains(base, f) {
 			continue
 		}

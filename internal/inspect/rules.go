@@ -95,7 +95,7 @@ func bootRules() []Rule {
 			"isolinux finds its own rest by bytes 8 to 63 of isolinux.bin, which the tool that writes an image has to patch. With a wrong table a machine stops at \"image checksum error\" or at nothing at all.",
 			"Write the image with -boot-info-table, or with mkbuild."},
 		{ruleBootFiles, SeverityError, "a boot menu names a file that is not on the medium",
-			"Whoever chooses the entry gets \"could not find kernel image\" and stays there.",
+			"Whoever chooses the entry gets \"could not find kernel image\" and stays there. It is an error of the entry that boots by itself, and a warning of others.",
 			"Correct the entry, or put the file where it says. Names are taken from the menu's own folder unless they begin with a slash."},
 		{ruleBootNothing, SeverityError, "nothing on the medium boots",
 			"There is no El Torito entry, or no entry of a boot menu that boots a kernel with an initrd, so that a machine has nothing to start.",

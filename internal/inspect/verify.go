@@ -2,11 +2,16 @@ package inspect
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/remaster"
 )
 
 // VerifySchema is the version of a verdict's JSON.
@@ -39,17 +44,23 @@ func (v *Verdict) Err(strict bool) error {
 	return fail.New(fail.Verification, fmt.Sprintf("verify %s: it breaks %d rules", v.Name, n), "mkbuild explain RULE says what a rule is for")
 }
 
-// Verify holds the image against its manifest, its metadata and the rules of a microkernel. It looks
-// at the value alone, so that it can judge an image that is not written yet. It fails only if
+// Verify holds the image against its manifest, its metadata and the rules of a microkernel. It fails only if
 // something cannot be read.
 func (m *Image) Verify() (*Verdict, error) {
 	if m.Kind == KindLock {
 		return nil, fmt.Errorf("verify %s: %w", m.Name, ErrNothingToVerify)
 	}
-	checks := []func(*Image, findings) error{checkManifest, checkSums, checkMetadata, checkBoot}
+	checks := []check{checkManifest, checkSums, checkMetadata, checkBoot}
 	if m.Tree != nil {
-		checks = append(checks, checkTree, checkAccess)
+		checks = append(checks, checkTree, checkLibraries, checkAccess, checkMenus, checkProd)
 	}
+	return m.verdict(checks)
+}
+
+// check looks for what breaks some of the rules.
+type check func(*Image, findings) error
+
+func (m *Image) verdict(checks []check) (*Verdict, error) {
 	found := findings{}
 	for _, check := range checks {
 		if err := check(m, found); err != nil {
@@ -68,10 +79,69 @@ func (m *Image) Verify() (*Verdict, error) {
 	return v, nil
 }
 
+// Judge refuses an image that is not written yet, and in which [Image.Verify] would find an error. What follows
+// from how the image is made is not looked at: its manifest describes these very values, and a prod image has been
+// held to its profile before its initrd was made.
+func Judge(u *remaster.Unwritten) error {
+	v, err := judge(u)
+	if err != nil {
+		return err
+	}
+	return v.refuse(nil)
+}
+
+// JudgeChange is [Judge] for an image that was made of another one: what that breaks already is not looked at.
+func JudgeChange(before, after *remaster.Unwritten) error {
+	v, err := judge(after)
+	if err != nil || v.Errors == 0 {
+		return err
+	}
+	old, err := judge(before)
+	if err != nil {
+		return err
+	}
+	return v.refuse(old.Findings)
+}
+
+func judge(u *remaster.Unwritten) (*Verdict, error) {
+	m := &Image{Name: u.Name, Medium: u.Medium, Tree: u.System, Base: u.Base, Manifest: u.Manifest, sums: map[string]string{}}
+	var checks []check
+	if u.Medium != nil {
+		m.Kind = map[medium.Form]string{medium.ISO: KindISO, medium.PXE: KindPXE}[u.Medium.Form]
+		checks = append(checks, checkMetadata, checkBoot, checkMenus)
+	}
+	if u.Manifest != nil {
+		for _, f := range u.Manifest.Boot {
+			if !f.InfoTable {
+				m.sums[f.Path] = f.SHA256
+			}
+		}
+	}
+	if u.System != nil {
+		checks = append(checks, checkTree, checkAccess)
+	}
+	return m.verdict(checks)
+}
+
+// refuse fails if there is an error that was not there before.
+func (v *Verdict) refuse(before []Finding) error {
+	bad := slices.DeleteFunc(slices.Clone(v.Findings), func(f Finding) bool { return f.Severity != SeverityError || slices.Contains(before, f) })
+	if len(bad) == 0 {
+		return nil
+	}
+	rule, _ := FindRule(bad[0].Rule)
+	what := fmt.Sprintf("write %s: mkbuild verify would refuse it: %s", v.Name, strings.TrimPrefix(bad[0].line(), SeverityError+": "))
+	if more := len(bad) - 1; more > 0 {
+		what += fmt.Sprintf("; and %d more", more)
+	}
+	return fail.New(fail.Verification, what, "mkbuild explain "+rule.ID+" says what the rule is for. "+rule.Fix)
+}
+
 // judgeTree holds a system against the rules that are about its files alone.
 func judgeTree(t *overlay.Tree) ([]Finding, error) {
 	found := findings{}
-	err := checkTree(&Image{Tree: t}, found)
+	m := &Image{Tree: t}
+	err := errors.Join(checkTree(m, found), checkLibraries(m, found))
 	return found.sorted(), err
 }
 

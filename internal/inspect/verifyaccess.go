@@ -27,8 +27,8 @@ func checkAccess(m *Image, f findings) error {
 		}
 	}
 	checkSecrets(t, f)
-	if m.Manifest != nil && m.Manifest.Profile == "prod" {
-		return checkProd(m, f)
+	if m.isProd() {
+		return nil
 	}
 	for _, a := range accounts(t) {
 		if a.Password == "none" {
@@ -72,14 +72,22 @@ func checkUnsigned(t *overlay.Tree, f findings) {
 // extendOff matches the setting that turns extensions off.
 var extendOff = regexp.MustCompile(`^\s*"extend":\s*"(?i:off)",?\s*$`)
 
+func (m *Image) isProd() bool { return m.Manifest != nil && m.Manifest.Profile == "prod" }
+
+// config is what a prod image was made with; nil for other images.
+func (m *Image) config() (*config.Config, error) {
+	if !m.isProd() {
+		return nil, nil //nolint:nilnil // no prod image is a normal answer
+	}
+	c, err := config.Parse("the manifest", m.Manifest.Config)
+	return &c, err
+}
+
 // checkProd holds a prod image to the promise of its profile.
 func checkProd(m *Image, f findings) error {
-	c, err := config.Parse("the manifest", m.Manifest.Config)
-	if err != nil {
+	c, err := m.config()
+	if err != nil || c == nil {
 		return err
-	}
-	for _, d := range m.Medium.WaysIn(c.Boot.Allow) {
-		f.add(ruleProdOpen, mediumPrefix+d.Menu, "%s", d.InMenu())
 	}
 	for _, way := range profile.WaysIn(m.Tree, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow}) {
 		rule := ruleProdOpen
@@ -89,5 +97,17 @@ func checkProd(m *Image, f findings) error {
 		f.add(rule, way.Path, "%s", way.What)
 	}
 	checkUnsigned(m.Tree, f)
+	return nil
+}
+
+// checkMenus looks at what a prod image boots.
+func checkMenus(m *Image, f findings) error {
+	c, err := m.config()
+	if err != nil || c == nil || m.Medium == nil {
+		return err
+	}
+	for _, d := range m.Medium.WaysIn(c.Boot.Allow) {
+		f.add(ruleProdOpen, mediumPrefix+d.Menu, "%s", d.InMenu())
+	}
 	return nil
 }

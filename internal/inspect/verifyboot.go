@@ -8,7 +8,6 @@ import (
 
 	"mkbuild/internal/cmdline"
 	"mkbuild/internal/iso9660"
-	"mkbuild/internal/medium"
 )
 
 // Forms that Razor's image service takes (its iso_version sorts numbers of three digits, and its
@@ -46,22 +45,22 @@ func checkMetadata(m *Image, f findings) error {
 		f.add(ruleMetadataForm, at, "the hashes are %s of %s bits, mkbuild knows Digest::SHA2 of 256", hash["type"], hash["bitlen"])
 		return nil
 	}
-	return checkHashes(m.Medium, text, f)
+	return checkHashes(m, text, f)
 }
 
-func checkHashes(md *medium.Medium, text func(string) string, f findings) error {
+func checkHashes(m *Image, text func(string) string, f findings) error {
 	at := mediumPrefix + metadataName
 	for _, what := range []string{"kernel", "initrd"} {
 		name, want := text(what), text(what+"_hash")
 		if name == "" || want == "" {
 			continue
 		}
-		file := md.Files.Get(strings.TrimPrefix(name, "/"))
+		file := m.Medium.Files.Get(strings.TrimPrefix(name, "/"))
 		if file == nil || !file.IsRegular() {
 			f.add(ruleMetadataHash, at, "there is no %s %s", what, name)
 			continue
 		}
-		sum, err := md.Sum(file.Path)
+		sum, err := m.sum(file.Path)
 		if err != nil {
 			return err
 		}
@@ -99,6 +98,9 @@ func checkBoot(m *Image, f findings) error {
 	for _, e := range m.Medium.Entries {
 		for _, name := range e.Missing {
 			f.add(ruleBootFiles, mediumPrefix+e.Menu, "the entry %s names %s", cmp.Or(e.Name, "(no name)"), name)
+			if last := len(f[ruleBootFiles]) - 1; !e.First {
+				f[ruleBootFiles][last].Severity = SeverityWarning
+			}
 		}
 	}
 	return nil

@@ -21,10 +21,15 @@ func checkTree(m *Image, f findings) error {
 			return err
 		}
 	}
-	for _, lib := range needed.Missing(t) {
+	checkDirectories(m, f)
+	return nil
+}
+
+// checkLibraries looks for what programs need beside themselves.
+func checkLibraries(m *Image, f findings) error {
+	for _, lib := range needed.Missing(m.Tree) {
 		f.add(ruleMissingLibrary, lib.By[0], "it needs %s", lib.String())
 	}
-	checkDirectories(m, f)
 	return nil
 }
 

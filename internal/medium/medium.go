@@ -81,6 +81,8 @@ type Entry struct {
 	Append  string   `json:"append,omitempty"`
 	// Missing are those of the files that the medium does not have.
 	Missing []string `json:"missing,omitempty"`
+	// First says that its menu boots it by itself.
+	First bool `json:"-"`
 }
 
 // Paths of files that mean something to more than boot loaders.

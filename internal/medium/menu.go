@@ -23,6 +23,7 @@ type menu struct {
 	dir     string   // what names in it are relative to
 	parts   []string // files of the medium that are part of it
 	boots   bool     // it has entries that boot a kernel
+	led     bool     // another menu leads to it
 }
 
 // name says where a menu is, for people.
@@ -83,8 +84,8 @@ func (m *Medium) readMenu(i int) error {
 	}
 	x.boots = len(said.Entries) > 0
 	sort.SliceStable(said.Entries, func(i, j int) bool { return said.Entries[i].Default && !said.Entries[j].Default })
-	for _, e := range said.Entries {
-		m.take(i, e)
+	for n, e := range said.Entries {
+		m.take(i, e, n == 0 && !x.led)
 	}
 	for _, d := range said.Doubts {
 		m.Doubts = append(m.Doubts, Doubt{m.partName(i, d.File), d.Line, d.Text})
@@ -103,10 +104,10 @@ func (m *Medium) lead(from int, name string) {
 	x := m.menus[from]
 	name = x.placed(name)
 	if at := m.find(x.dir, name); at != "" && len(m.menus) < maxMenus && !m.IsMenu(at) {
-		m.menus = append(m.menus, menu{path: at, dialect: x.dialect, dir: x.dir})
+		m.menus = append(m.menus, menu{path: at, dialect: x.dialect, dir: x.dir, led: true})
 	}
 	if at := x.efi.find(name); at != "" && !slices.ContainsFunc(m.menus, func(y menu) bool { return y.efi == x.efi && y.path == at }) {
-		m.menus = append(m.menus, menu{path: at, efi: x.efi, dialect: x.dialect, dir: x.dir})
+		m.menus = append(m.menus, menu{path: at, efi: x.efi, dialect: x.dialect, dir: x.dir, led: true})
 	}
 }
 
@@ -230,9 +231,9 @@ func (e *Entry) title() string {
 // take adds an entry, and notes which of its files are missing. It adopts the first entry whose kernel and
 // initrds are on the medium as the default, and notes every other one that boots anything but these initrds: an
 // image with a remade initrd would start stock Tiny Core there.
-func (m *Medium) take(i int, e bootmenu.Entry) {
+func (m *Medium) take(i int, e bootmenu.Entry, first bool) {
 	x := &m.menus[i]
-	out := Entry{Menu: m.partName(i, e.File), Line: e.Line, Loader: x.dialect.loader, Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append}
+	out := Entry{Menu: m.partName(i, e.File), Line: e.Line, Loader: x.dialect.loader, Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append, First: first}
 	kernel := m.find(x.dir, e.Kernel)
 	if e.Implied && kernel == "" && !x.efi.has(e.Kernel) {
 		return

@@ -3,6 +3,9 @@ package remaster
 import (
 	"mkbuild/internal/config"
 	"mkbuild/internal/inputs"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
@@ -19,6 +22,20 @@ type Builder struct {
 	Client func(arch string) ([]byte, error)
 	// Version is mkbuild's own, for the manifest.
 	Version string
+	// Judge, if set, refuses an image that must not be written.
+	Judge func(*Unwritten) error
+}
+
+// Unwritten is an image that is complete and not written: what [Builder.Judge] decides on.
+type Unwritten struct {
+	Name string
+	// Medium boots by itself; it is nil for the forms razor and tar.
+	Medium *medium.Medium
+	// Base and System are the file systems of the source image and of the image; System is nil where another
+	// form of the image was judged before.
+	Base, System *overlay.Tree
+	// Manifest describes the image. It has no Boot where there is no Medium.
+	Manifest *manifest.Manifest
 }
 
 // store keeps what is costly to make.

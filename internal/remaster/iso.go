@@ -18,25 +18,23 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// writeISO writes the ISO around an initrd, and next to a file its manifest.
-func (i *image) writeISO(ctx context.Context, out wholefile.Output) error {
-	defer i.b.step("iso")()
+// isoPiece makes the ISO around an initrd. It is written with its manifest next to a file.
+func (i *image) isoPiece(ctx context.Context, out wholefile.Output) (*piece, error) {
 	made, err := i.remake()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text, err := i.putManifest(ctx, made)
-	if err != nil {
-		return err
-	}
-	i.noteUSB(made.ISO)
-	if err := made.Write(ctx, out); err != nil || out.Stream != nil {
-		return err
-	}
-	return wholefile.Write(manifest.Beside(out.Name), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	m, text, err := i.putManifest(ctx, made)
+	return &piece{out.Name, made, m, func(ctx context.Context) error {
+		i.noteUSB(made.ISO)
+		if err := made.Write(ctx, out); err != nil || out.Stream != nil {
+			return err
+		}
+		return wholefile.Write(manifest.Beside(out.Name), func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
+	}}, err
 }
 
 // remake returns the source image with the new initrd, boot arguments, metadata and name. The

@@ -186,14 +186,14 @@ func role(name string, m *medium.Medium) string {
 	return ""
 }
 
-// putManifest puts the manifest onto a medium that is complete but for it, and returns its text.
-func (i *image) putManifest(ctx context.Context, onto *medium.Medium) ([]byte, error) {
+// putManifest puts the manifest onto a medium that is complete but for it, and returns it with its text.
+func (i *image) putManifest(ctx context.Context, onto *medium.Medium) (*manifest.Manifest, []byte, error) {
 	m, err := i.b.About(i.staged)
 	if err == nil {
 		m.Boot, err = bootRecords(ctx, i.initrd.SHA256, onto)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make manifest: %w", err)
+		return nil, nil, fmt.Errorf("make manifest: %w", err)
 	}
 	m.Files = i.files
 	offset := int64(0)
@@ -203,7 +203,7 @@ func (i *image) putManifest(ctx context.Context, onto *medium.Medium) ([]byte, e
 	}
 	text, err := m.Render()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return text, put(onto, onto.ManifestPath(), text, i.staged.Epoch)
+	return m, text, put(onto, onto.ManifestPath(), text, i.staged.Epoch)
 }

@@ -18,9 +18,8 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// writePXE writes the folder for a network boot server.
-func (i *image) writePXE(ctx context.Context, name string) error {
-	defer i.b.step("pxe")()
+// pxePiece makes the folder for a network boot server.
+func (i *image) pxePiece(ctx context.Context, name string) (*piece, error) {
 	var initrds []overlay.Entry
 	for _, p := range i.staged.base.Initrds {
 		e := *i.staged.base.Files.Get(p)
@@ -31,12 +30,10 @@ func (i *image) writePXE(ctx context.Context, name string) error {
 	}
 	folder, err := medium.NewFolder(*i.staged.base.Files.Get(i.staged.base.Kernel), initrds, i.staged.kernelArgs())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := i.putManifest(ctx, folder); err != nil {
-		return err
-	}
-	return folder.Write(ctx, wholefile.Output{Name: name})
+	m, _, err := i.putManifest(ctx, folder)
+	return &piece{name, folder, m, func(ctx context.Context) error { return folder.Write(ctx, wholefile.Output{Name: name}) }}, err
 }
 
 // razorFolder is the one folder of the archive that razor-server unpacks into its repository
@@ -50,7 +47,6 @@ const (
 
 // writeRazor writes the archive for razor-server: a plain tar with one folder.
 func (i *image) writeRazor(ctx context.Context, out wholefile.Output) error {
-	defer i.b.step("razor")()
 	if args := i.staged.Plan.Config.Boot.Append; args != "" {
 		i.b.say(ui.Info, "razor", out.Name, "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server")
 	}

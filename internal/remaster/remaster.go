@@ -23,6 +23,8 @@ import (
 	"sync"
 
 	"mkbuild/internal/inputs"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/wholefile"
 )
@@ -85,9 +87,9 @@ func placeAll(ctx context.Context, l *layering) error {
 }
 
 // Write writes an image in several forms, made of one initrd. Each appears whole or not at all, in
-// the order given.
+// the order given, after all of them were judged.
 func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error {
-	var i *image
+	i := &image{b: b, staged: s}
 	if slices.ContainsFunc(outputs, func(o Output) bool { return o.Form != FormTar }) {
 		var err error
 		if i, err = b.image(ctx, s); err != nil {
@@ -95,26 +97,84 @@ func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error 
 		}
 		defer i.Close() //nolint:errcheck // only read
 	}
+	var pieces []*piece
 	for _, o := range outputs {
-		if err := b.writeForm(ctx, s, i, o); err != nil {
+		p, err := i.piece(ctx, o)
+		if err != nil {
+			return err
+		}
+		pieces = append(pieces, p)
+	}
+	if err := i.judge(pieces); err != nil {
+		return err
+	}
+	for n, o := range outputs {
+		done := b.step(stepOf(o.Form))
+		err := pieces[n].write(ctx)
+		done()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Builder) writeForm(ctx context.Context, s *Staged, i *image, o Output) error {
+// piece is one form of an image that is ready to be written.
+type piece struct {
+	name     string
+	medium   *medium.Medium
+	manifest *manifest.Manifest
+	write    func(context.Context) error
+}
+
+// stepOf names the step of a form for the table of timings.
+func stepOf(f Form) string {
+	if f == FormTar {
+		return "write"
+	}
+	return string(f)
+}
+
+// piece makes one form of the image up to the writing.
+func (i *image) piece(ctx context.Context, o Output) (*piece, error) {
+	defer i.b.step(stepOf(o.Form))()
 	switch o.Form {
 	case FormISO:
-		return i.writeISO(ctx, o.to())
+		return i.isoPiece(ctx, o.to())
 	case FormPXE:
-		return i.writePXE(ctx, o.Path)
+		return i.pxePiece(ctx, o.Path)
 	case FormRazor:
-		return i.writeRazor(ctx, o.to())
+		return &piece{name: o.Path, write: func(ctx context.Context) error { return i.writeRazor(ctx, o.to()) }}, nil
 	case FormTar:
-		return b.writeOverlay(ctx, s, o.to())
+		return &piece{name: o.Path, write: func(ctx context.Context) error { return i.b.writeOverlay(ctx, i.staged, o.to()) }}, nil
 	}
-	return fmt.Errorf("write %s: no form %q", o.Path, o.Form)
+	return nil, fmt.Errorf("write %s: no form %q", o.Path, o.Form)
+}
+
+// judge holds the image and each medium against the rules for finished images. The system is the same in all.
+// An overlay alone is no image.
+func (i *image) judge(pieces []*piece) error {
+	if i.b.Judge == nil || i.initrd == nil {
+		return nil
+	}
+	defer i.b.step("judge")()
+	about, err := i.b.About(i.staged)
+	if err != nil {
+		return err
+	}
+	about.Files = i.files
+	u := &Unwritten{Base: i.staged.baseTree, System: i.staged.layers.Merged()}
+	for _, p := range pieces {
+		u.Name, u.Medium, u.Manifest = p.name, p.medium, p.manifest
+		if u.Manifest == nil {
+			u.Manifest = about
+		}
+		if err := i.b.Judge(u); err != nil {
+			return err
+		}
+		u.System = nil
+	}
+	return nil
 }
 
 // WriteOverlay writes the overlay alone.
@@ -125,7 +185,6 @@ func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) erro
 // writeOverlay writes everything that the image adds to its base as a gzip'd tar archive: the
 // snapshot of the manual procedure.
 func (b *Builder) writeOverlay(ctx context.Context, s *Staged, out wholefile.Output) error {
-	defer b.step("write")()
 	return out.Write(func(w io.Writer) error {
 		if err := overlay.WriteTarGz(wholefile.Interruptible(ctx, w), s.Added(), s.Epoch); err != nil {
 			return fmt.Errorf("write %s: %w", out.Name, err)
@@ -148,7 +207,7 @@ func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
 	}
 	made, err := i.remake()
 	if err == nil {
-		_, err = i.putManifest(ctx, made)
+		_, _, err = i.putManifest(ctx, made)
 	}
 	if err != nil {
 		i.Close() //nolint:errcheck,gosec // nothing of it is needed
