@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"mkbuild/internal/fail"
 )
@@ -17,13 +18,52 @@ import (
 // it, as in [Write]. What killed processes have left of name is removed. Of several processes that write
 // one folder at once each succeeds, and the last one's stays.
 func Folder(name string, fill func(dir string) error) error {
-	if err := folder(filepath.Clean(name), fill); err != nil {
+	return folder(name, fill, place.over)
+}
+
+// Grow is [Folder] for one that keeps something of the folder before it. When that is there, carry takes
+// over what is to stay of old, just before dir takes its place. Of several processes that grow one folder at
+// once each carries what the one before it has left.
+func Grow(name string, fill func(dir string) error, carry func(old, dir string) error) error {
+	return folder(name, fill, func(p place, dir, target string) error {
+		return Locked(target, func() error {
+			if err := carry(target, dir); err != nil {
+				return err
+			}
+			return p.over(dir, target)
+		})
+	})
+}
+
+// Locked calls do while no [Grow] replaces the folder name, which must be there and no link. It fails with
+// [fs.ErrNotExist] if the folder was replaced while it waited. Windows has no such locks.
+func Locked(name string, do func() error) error {
+	f, err := os.Open(name) //nolint:gosec // the caller's own
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only held
+	for !TryLock(f, true) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if !holds(f) {
+		return fmt.Errorf("%s was replaced meanwhile: %w", name, fs.ErrNotExist)
+	}
+	if runtime.GOOS == "windows" { // cannot rename what is open
+		f.Close() //nolint:errcheck,gosec // only held
+	}
+	return do()
+}
+
+// folder fills a folder and gives it the name, by over if a folder has it.
+func folder(name string, fill func(dir string) error, over func(p place, dir, target string) error) error {
+	if err := replaceBy(filepath.Clean(name), fill, over); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }
 
-func folder(name string, fill func(dir string) error) error {
+func replaceBy(name string, fill func(dir string) error, over func(p place, dir, target string) error) error {
 	target, before, err := follow(name)
 	if err != nil {
 		return err
@@ -50,7 +90,7 @@ func folder(name string, fill func(dir string) error) error {
 	if runtime.GOOS == "windows" { // cannot rename what is open
 		lock.Close() //nolint:errcheck,gosec // only held
 	}
-	if err := swap(dir, target, p.over); err != nil {
+	if err := swap(dir, target, func(dir, name string) error { return over(p, dir, name) }); err != nil {
 		return err
 	}
 	syncDir(p.dir)

@@ -1,0 +1,77 @@
+package wholefile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestGrow: many that grow one folder at once lose nothing of each other, the very first ones included.
+func TestGrow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "out")
+	var wg sync.WaitGroup
+	for n := range 20 {
+		wg.Go(func() {
+			err := Grow(name, put(fmt.Sprint(n), "x"), func(old, dir string) error {
+				entries, err := os.ReadDir(old)
+				for _, e := range entries {
+					err = errors.Join(err, os.Link(filepath.Join(old, e.Name()), filepath.Join(dir, e.Name())))
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := strings.Fields(names(t, name)); len(got) != 20 {
+		t.Errorf("%d of 20 files: %q", len(got), got)
+	}
+	if got := names(t, dir); got != "out" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// TestGrowFails: what cannot be carried leaves everything as it is.
+func TestGrowFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name, broken := filepath.Join(dir, "out"), errors.New("broken")
+	must(t, Folder(name, put("a", "1")))
+	if err := Grow(name, put("b", "2"), func(string, string) error { return broken }); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if got := names(t, dir) + " " + names(t, name); got != "out a" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// TestLocked: what waits for a folder that is replaced meanwhile learns that.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "out")
+	must(t, Folder(name, put("a", "1")))
+	entered, waited := make(chan bool), make(chan error)
+	go func() {
+		<-entered
+		waited <- Locked(name, func() error { return nil })
+	}()
+	must(t, Grow(name, put("b", "2"), func(string, string) error {
+		entered <- true
+		return nil
+	}))
+	if err := <-waited; err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := Locked(name+"-none", func() error { return nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
