@@ -38,6 +38,7 @@ type buildOptions struct {
 	offline, requireHTTPS  bool
 	plainHTTP              bool // of registries
 	imageVersion, append   string
+	layout                 string // of a PXE folder
 	output, progress       string
 	timings                bool
 	epoch                  string
@@ -98,7 +99,7 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 		from string
 	}{
 		{"release", &c.Release, o.release}, {"arch", &c.Arch, o.arch}, {"image-version", &c.Image.Version, o.imageVersion},
-		{"append", &c.Boot.Append, o.append},
+		{"append", &c.Boot.Append, o.append}, {"layout", &c.PXE.Layout, o.layout},
 	} {
 		if flags.Changed(s.flag) {
 			*s.to = s.from

@@ -38,6 +38,8 @@ func flagValues(name string) cobra.CompletionFunc {
 		return fixed(strings.Split(ui.Modes, ", ")...)
 	case "format":
 		return formats
+	case "layout":
+		return fixed(config.Choices("pxe.layout")...)
 	case "sbom":
 		return fixed("spdx")
 	case "oci-form":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,9 @@ those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read when it exists;
 
   iso    an ISO 9660 image with Razor's iso-metadata.yaml in it. It boots from a USB stick and by UEFI
          where its source does; the build says so when it does not.
-  pxe    a folder for a network boot server: kernel, initrd, boot.ipxe, pxelinux.cfg/default, SHA256SUMS
+  pxe    a folder for a network boot server: kernel, initrd, boot.ipxe, pxelinux.cfg/default, SHA256SUMS.
+         --layout segments makes kernel and each segment of the initrd a file named by its SHA-256: a build
+         into the same folder adds what is new, and nodes behind an HTTP cache fetch that alone
   razor  the tar archive that razor-server unpacks into its repository: microkernel/vmlinuz0 and
          initrd0.img. The server's own boot script decides the kernel arguments.
   tar    what the image adds to Tiny Core, as mkbuild overlay writes it
@@ -49,8 +52,9 @@ writes one form, iso, razor or tar, to stdout, and nothing else there.
 An ISO has its manifest beside it, OUTPUT.manifest.json; a PXE folder has it inside.
 
 stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
-Each form appears whole or not at all, and none that mkbuild verify would find an error in: exit status 5. A PXE folder that is there is replaced as a whole; one that
-holds other files is left alone, and the build fails. A link is followed. Devices, pipes and what the
+Each form appears whole or not at all, and none that mkbuild verify would find an error in: exit status 5.
+A PXE folder that is there is replaced as a whole, and in segments keeps those of earlier builds until
+mkbuild prune; one that holds other files is left alone, and the build fails. A link is followed. Devices, pipes and what the
 build itself reads are refused before anything is fetched. The umask decides who may read the result.
 
 ` + "`mkbuild build`" + ` is the same command.`,
@@ -58,7 +62,8 @@ build itself reads are refused before anything is fetched. The umask decides who
   mkbuild iso --release 4.5.2 --with-openssh --append 'console=ttyS0'
   mkbuild iso --mirror /srv/tinycore --offline -o nightly.iso
   mkbuild build --format iso,pxe,razor -o nightly.iso
-  mkbuild build --format pxe -o /srv/tftp/microkernel`,
+  mkbuild build --format pxe -o /srv/tftp/microkernel
+  mkbuild build --format pxe --layout segments -o /srv/boot/microkernel`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}
@@ -66,6 +71,7 @@ build itself reads are refused before anything is fetched. The umask decides who
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
 	c.Flags().BoolVar(&o.strict, "strict", false, "write nothing when there are warnings")
+	c.Flags().StringVar(&o.layout, "layout", "", "how to lay out a PXE folder: whole, or segments, which builds in one folder share (default whole)")
 	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
@@ -83,6 +89,9 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 	outputs, err := remaster.Outputs(o.forms, o.output, given)
 	if err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("layout") && !slices.ContainsFunc(outputs, func(x remaster.Output) bool { return x.Form == remaster.FormPXE }) {
+		return usage("--layout is about PXE folders, and none is written", "for example: --format pxe --layout segments")
 	}
 	if o.bill != "" && o.bill != "spdx" {
 		return usage(fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx")

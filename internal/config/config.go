@@ -43,6 +43,7 @@ type Config struct {
 	Services Services    `yaml:"services"`
 	Overlay  []UserFiles `yaml:"overlay"`
 	Initrd   Initrd      `yaml:"initrd"`
+	PXE      PXE         `yaml:"pxe"`
 	Image    Image       `yaml:"image"`
 }
 
@@ -159,6 +160,12 @@ type Initrd struct {
 	Compress string `yaml:"compress"`
 	// Level is the gzip level, 1 to 9.
 	Level int `yaml:"level"`
+}
+
+// PXE says how the folder for a network boot server is laid out.
+type PXE struct {
+	// Layout is "whole" (one kernel, one initrd) or "segments" (a file for each part, which builds share).
+	Layout string `yaml:"layout"`
 }
 
 // Image names the result.

@@ -56,6 +56,8 @@ func Choices(key string) []string {
 		return []string{"baked", "boot"}
 	case "initrd.layout":
 		return []string{"append", "merged"}
+	case "pxe.layout":
+		return []string{"whole", "segments"}
 	case "initrd.compress":
 		return []string{"normal"}
 	}
@@ -64,7 +66,7 @@ func Choices(key string) []string {
 
 func (c *Config) checkChoices() error {
 	for _, chosen := range []struct{ key, value string }{
-		{"arch", c.Arch}, {"profile", c.Profile}, {"gems.mode", c.Gems.Mode}, {"initrd.layout", c.Initrd.Layout},
+		{"arch", c.Arch}, {"profile", c.Profile}, {"gems.mode", c.Gems.Mode}, {"initrd.layout", c.Initrd.Layout}, {"pxe.layout", c.PXE.Layout},
 	} {
 		if all := Choices(chosen.key); !slices.Contains(all, chosen.value) {
 			list := strings.Join(all, ", ")

@@ -141,23 +141,21 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 			return nil, nil, err
 		}
 	}
-	made, err := img.medium.Edit(edit, date)
+	remake := img.edited
+	if medium.BlobDigest(img.medium.Kernel) != "" {
+		remake = img.inSegments
+	}
+	made, err := remake(edit, site, date)
+	if err == nil {
+		err = img.checkMenus(made)
+	}
+	if err == nil {
+		err = followMetadata(made, date)
+	}
+	if err == nil {
+		err = img.judge(made, site)
+	}
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := img.checkMenus(made); err != nil {
-		return nil, nil, err
-	}
-	all := initrd.Segments{img.last.segment}
-	if site != nil {
-		all = initrd.Segments{img.last.segment.Padded(), {Size: int64(len(site.segment)), Open: overlay.Bytes(site.segment)}}
-	}
-	f := made.Files.Get(made.LastInitrd())
-	f.Size, f.HardLink, f.Open = all.Size(), "", all.Open
-	if err := followMetadata(made, date); err != nil {
-		return nil, nil, err
-	}
-	if err := img.judge(made, site); err != nil {
 		return nil, nil, err
 	}
 	if img.manifest == nil {
@@ -186,6 +184,41 @@ func (img *image) judge(made *medium.Medium, s *site) error {
 		before.Medium, after.Medium = img.medium, made
 	}
 	return inspect.JudgeChange(before, &after)
+}
+
+// edited returns the medium with other menus, and with the site's segment behind its last initrd.
+func (img *image) edited(e bootmenu.Edit, s *site, date int64) (*medium.Medium, error) {
+	made, err := img.medium.Edit(e, date)
+	if err != nil {
+		return nil, err
+	}
+	all := initrd.Segments{img.last.segment}
+	if s != nil {
+		all = initrd.Segments{img.last.segment.Padded(), {Size: int64(len(s.segment)), Open: overlay.Bytes(s.segment)}}
+	}
+	f := made.Files.Get(made.LastInitrd())
+	f.Size, f.HardLink, f.Open = all.Size(), "", all.Open
+	return made, nil
+}
+
+// inSegments returns a PXE folder in segments anew, the site's segment being a file of its own.
+func (img *image) inSegments(e bootmenu.Edit, s *site, _ int64) (*medium.Medium, error) {
+	m := img.medium
+	var initrds []overlay.Entry
+	for _, name := range m.Initrds {
+		initrds = append(initrds, *m.Files.Get(name))
+	}
+	if img.last.record != nil {
+		initrds = initrds[:len(initrds)-1]
+	}
+	if s != nil {
+		initrds = append(initrds, overlay.File(origin, 0o444, s.segment))
+	}
+	made, err := medium.NewSegments(*m.Files.Get(m.Kernel), initrds, strings.TrimSpace(cmdline.Add(cmdline.Remove(m.Arguments, e.Remove), e.Append)))
+	if f := m.Files.Get(m.ManifestPath()); err == nil && f != nil {
+		err = made.Files.Put(*f)
+	}
+	return made, err
 }
 
 // checkProd refuses a prod image with a way in: what a site adds is held to the promise of the build.

@@ -20,6 +20,7 @@ const origin = "customization"
 
 // describe returns the manifest of a changed image. s is nil for an image as built.
 func describe(ctx context.Context, m *manifest.Manifest, made *medium.Medium, s *site) ([]byte, error) {
+	followBlobs(m, made)
 	for i := range m.Boot {
 		f := made.Files.Get(m.Boot[i].Path)
 		if f == nil || m.Boot[i].InfoTable {
@@ -33,11 +34,23 @@ func describe(ctx context.Context, m *manifest.Manifest, made *medium.Medium, s 
 	}
 	restore(m)
 	if s != nil {
-		if err := s.addTo(ctx, m, made.Files.Get(made.LastInitrd()).Size); err != nil {
+		if err := s.addTo(ctx, m, made.Made(len(m.Segments)+1).Size()); err != nil {
 			return nil, err
 		}
 	}
 	return m.Render()
+}
+
+// followBlobs puts the record of a customization that is a blob behind those of the build, in place of that of an
+// earlier run.
+func followBlobs(m *manifest.Manifest, made *medium.Medium) {
+	m.Boot = slices.DeleteFunc(m.Boot, func(b manifest.BootFile) bool {
+		return medium.BlobDigest(b.Path) != "" && made.Files.Get(b.Path) == nil
+	})
+	last := made.LastInitrd()
+	if !slices.ContainsFunc(m.Boot, func(b manifest.BootFile) bool { return b.Path == last }) && medium.BlobDigest(last) != "" {
+		m.Boot = slices.Insert(m.Boot, min(len(made.Initrds), len(m.Boot)), manifest.BootFile{Path: last, Role: manifest.RoleInitrd})
+	}
 }
 
 // restore takes the record of an earlier run out of a manifest.

@@ -36,14 +36,15 @@ type builtInitrd struct {
 	record  *manifest.Customization // what an earlier run has recorded behind it; nil if there was none
 }
 
-// asBuilt finds out where the customization of an initrd begins: it is the last member, and says so.
+// asBuilt finds out where the customization of an initrd begins: it is the last member, and says so. Where segments
+// are blobs it is one of its own, and the build has made none of it.
 func asBuilt(f *overlay.Entry) (*builtInitrd, error) {
 	out := &builtInitrd{segment: initrd.Segment{Name: f.Path, Size: f.Size, Open: f.Open}}
 	if f.Open == nil {
 		out.segment.Open = overlay.Bytes(nil)
 	}
 	tree, members, err := readFrom(out.segment, 0)
-	if err != nil || tree.Get(recordPath) == nil || len(members) < 2 {
+	if err != nil || tree.Get(recordPath) == nil || len(members) < 2 && medium.BlobDigest(f.Path) == "" {
 		return out, err
 	}
 	last := members[len(members)-1].Offset

@@ -249,13 +249,12 @@ func (m *Image) baseEnd() int64 {
 		return 1
 	}
 	first := m.Manifest.Segments[0]
-	return m.lastInitrdAt() + first.Offset + first.Size
+	return m.madeAt() + first.Offset + first.Size
 }
 
-// lastInitrdAt is the offset of the last initrd, which is the one that mkbuild makes.
-func (m *Image) lastInitrdAt() int64 {
-	initrds := m.Medium.Segments()
-	return initrds[:len(initrds)-1].Size()
+// madeAt is the offset of the initrd that mkbuild makes, which is the last.
+func (m *Image) madeAt() int64 {
+	return m.Medium.Segments().Size() - m.Medium.Made(len(m.Manifest.Segments)).Size()
 }
 
 // segmentNames are the names of segments by the manifest, by their offsets.
@@ -265,7 +264,7 @@ func (m *Image) segmentNames() map[int64]string {
 		return out
 	}
 	for _, s := range m.Manifest.Segments {
-		out[m.lastInitrdAt()+s.Offset] = s.Name
+		out[m.madeAt()+s.Offset] = s.Name
 	}
 	return out
 }

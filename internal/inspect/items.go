@@ -92,8 +92,9 @@ func menuItems(m *Image) (items, error) {
 		for n := 2; out[name].name != ""; n++ {
 			name = fmt.Sprintf("%s %s (%d)", e.Menu, e.Name, n)
 		}
-		out.put(name, "kernel", e.Kernel, "initrd", strings.Join(e.Initrds, " "), "arguments", e.Append)
-		out[name].properties[2].shown = config.RedactArguments(e.Append)
+		args := ownArguments(&e)
+		out.put(name, "kernel", e.Kernel, "initrd", initrdNames(e.Initrds), "arguments", args)
+		out[name].properties[2].shown = config.RedactArguments(args)
 	}
 	return out, nil
 }
@@ -187,8 +188,8 @@ func mediumItems(m *Image) (items, error) {
 	}
 	out := items{}
 	for _, f := range m.Medium.Files.Entries() {
-		if !f.IsRegular() || told[f.Path] {
-			continue
+		if !f.IsRegular() || told[f.Path] || m.Medium.IsMenu(f.Path) && medium.BlobDigest(m.Medium.Kernel) != "" {
+			continue // menus of segments name nothing but them
 		}
 		sum, err := sumWithoutTables(m.Medium, f)
 		if err != nil {

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/ui"
 )
@@ -111,9 +113,9 @@ func (p *page) medium(r *Report) {
 			p.title("Menu %s (%s)", e.Menu, e.Loader)
 			menu = e.Menu
 		}
-		p.line("  %s: kernel %s, initrd %s", cmp.Or(e.Name, "(no name)"), e.Kernel, cmp.Or(strings.Join(e.Initrds, " "), "none"))
-		if e.Append != "" {
-			p.line("    arguments: %s", e.Append)
+		p.line("  %s: kernel %s, initrd %s", cmp.Or(e.Name, "(no name)"), e.Kernel, cmp.Or(initrdNames(e.Initrds), "none"))
+		if args := ownArguments(&e); args != "" {
+			p.line("    arguments: %s", args)
 		}
 		if len(e.Missing) > 0 {
 			p.line("    missing on the medium: %s", strings.Join(e.Missing, " "))
@@ -122,6 +124,24 @@ func (p *page) medium(r *Report) {
 	if k := r.Kernel; k != nil {
 		p.title("Kernel %s: %s, %d bytes, sha256 %s", cmp.Or(k.Release, "(of unknown release)"), k.Path, k.Size, k.SHA256)
 	}
+}
+
+// maxNamed is how many initrds are told by their names. More than these are segments, and their names digests.
+const maxNamed = 4
+
+func initrdNames(paths []string) string {
+	if len(paths) > maxNamed {
+		return fmt.Sprintf("in %d segments", len(paths))
+	}
+	return strings.Join(paths, " ")
+}
+
+// ownArguments are the kernel arguments of an entry, without the names of its segments.
+func ownArguments(e *medium.Entry) string {
+	if len(e.Initrds) > maxNamed {
+		return cmdline.Without(e.Append, "initrd")
+	}
+	return e.Append
 }
 
 // maxScript is how much of one script people want to see here.
@@ -133,7 +153,7 @@ func (p *page) system(r *Report) {
 	if i == nil {
 		return
 	}
-	p.title("Initrd %s: %d entries, %d bytes unpacked", strings.Join(i.Paths, " "), i.Entries, i.Unpacked)
+	p.title("Initrd %s: %d entries, %d bytes unpacked", initrdNames(i.Paths), i.Entries, i.Unpacked)
 	for _, s := range i.Segments {
 		p.line("  at %d: %d bytes, %s, %d entries  %s", s.Offset, s.Size, s.Packing, s.Entries, s.Name)
 	}

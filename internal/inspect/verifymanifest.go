@@ -56,21 +56,21 @@ func checkMedium(m *Image, f findings) error {
 	return nil
 }
 
-// checkSegments reads the parts of the initrd that mkbuild made, which is the last.
+// checkSegments reads the parts of the initrd that mkbuild made.
 func checkSegments(m *Image, f findings) error {
 	if m.Medium.Kernel == "" || len(m.Manifest.Segments) == 0 {
 		return nil // told by checkBoot
 	}
-	file := m.Medium.Files.Get(m.Medium.LastInitrd())
-	r, err := m.Medium.Open(file.Path)
+	made := m.Medium.Made(len(m.Manifest.Segments))
+	r, err := made.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	at, read := mediumPrefix+file.Path, &sections{r: r}
+	at, read, size := mediumPrefix+m.Medium.LastInitrd(), &sections{r: r}, made.Size()
 	for _, s := range m.Manifest.Segments {
-		if s.Offset+s.Size > file.Size {
-			f.add(ruleManifestSegment, at, "segment %s ends at %d, the file at %d", s.Name, s.Offset+s.Size, file.Size)
+		if s.Offset+s.Size > size {
+			f.add(ruleManifestSegment, at, "segment %s ends at %d, the file at %d", s.Name, s.Offset+s.Size, size)
 			return nil
 		}
 		sum, err := read.sum(s.Offset, s.Size)
@@ -81,8 +81,8 @@ func checkSegments(m *Image, f findings) error {
 			f.add(ruleManifestSegment, at, "segment %s at %d has the sha256 %s, the manifest says %s", s.Name, s.Offset, sum, s.SHA256)
 		}
 	}
-	if read.at != file.Size {
-		f.add(ruleManifestSegment, at, "%d bytes behind the last segment that the manifest knows", file.Size-read.at)
+	if read.at != size {
+		f.add(ruleManifestSegment, at, "%d bytes behind the last segment that the manifest knows", size-read.at)
 	}
 	return nil
 }

@@ -6,8 +6,10 @@
 package ipxe
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mkbuild/internal/bootmenu"
@@ -16,25 +18,37 @@ import (
 )
 
 // Script returns a script that boots a kernel with initrds, and tries again if that fails. The kernel's own
-// UEFI stub finds its initrds by initrd=; a BIOS boot passes over that.
+// UEFI stub finds its initrds by initrd=; a BIOS boot passes over that. Those in folders are named by their
+// numbers: digests of all segments would fill the kernel's command line.
 func Script(kernel string, initrds []string, args string) ([]byte, error) {
 	if err := check(args); err != nil {
 		return nil, err
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "#!ipxe\nkernel %s", kernel)
-	for _, name := range initrds {
-		fmt.Fprintf(&out, " initrd=%s", name)
+	for i, path := range initrds {
+		fmt.Fprintf(&out, " initrd=%s", cmp.Or(number(i, path), path))
 	}
 	if args != "" {
 		out.WriteString(" " + args)
 	}
 	out.WriteString(" || goto error\n")
-	for _, name := range initrds {
-		fmt.Fprintf(&out, "initrd %s || goto error\n", name)
+	for i, path := range initrds {
+		if n := number(i, path); n != "" {
+			path = "--name " + n + " " + path
+		}
+		fmt.Fprintf(&out, "initrd %s || goto error\n", path)
 	}
 	out.WriteString("boot || goto error\n\n:error\necho The microkernel did not boot: trying again in 30 seconds\nsleep 30\nreboot\n")
 	return []byte(out.String()), nil
+}
+
+// number is the name of an initrd in a folder, "" for others.
+func number(i int, path string) string {
+	if !strings.Contains(path, "/") {
+		return ""
+	}
+	return strconv.Itoa(i + 1)
 }
 
 // check refuses arguments that iPXE would change or end a command at.

@@ -53,7 +53,8 @@ type Manifest struct {
 	Inputs []lock.Input `json:"inputs"`
 	// Boot are the files of the image outside of its initrd, and the initrd itself.
 	Boot []BootFile `json:"boot"`
-	// Segments are the parts of the last initrd of Boot, in their order.
+	// Segments are the parts of the last initrd of Boot, in their order. In a PXE folder in segments they are
+	// its last initrds, and offsets count from the first of these.
 	Segments []Segment `json:"segments"`
 	// Customization says what has changed since the build; nil for an image as built.
 	Customization *Customization `json:"customization,omitempty"`

@@ -34,7 +34,7 @@ func (m *Medium) TooLong() []Doubt {
 		what := ""
 		switch {
 		case (e.Loader == "isolinux" || e.Loader == "pxelinux") && args > maxISOLINUX:
-			what = fmt.Sprintf("%d bytes of kernel arguments, ISOLINUX takes %d", args, maxISOLINUX)
+			what = fmt.Sprintf("%d bytes of kernel arguments, the names of its initrds among them; %s takes %d", args, strings.ToUpper(e.Loader), maxISOLINUX)
 		case whole > limit:
 			what = fmt.Sprintf("a kernel command line of %d bytes, its kernel takes %d", whole, limit)
 		default:
@@ -91,6 +91,10 @@ func (m *Medium) checkLength() error {
 	if len(long) == 0 {
 		return nil
 	}
+	next := "shorten them; "
+	if len(m.Initrds) > 10 {
+		next = "build the folder with --layout whole, or the image with `initrd: {layout: merged}`, or shorten them; "
+	}
 	return fail.New(fail.Usage, "kernel arguments: "+long[0].String(),
-		"shorten them; what mk-client is to know needs no kernel arguments: `client: settings` in mkbuild.yaml, or mkbuild customize --client-setting KEY=VALUE")
+		next+"what mk-client is to know needs no kernel arguments: `client: settings` in mkbuild.yaml, or mkbuild customize --client-setting KEY=VALUE")
 }

@@ -64,6 +64,7 @@ type Medium struct {
 	menus  []menu
 	efi    []*efiImage
 	folded map[string]string // paths by their lower-case form
+	links  map[string]string // paths by further names of the same files
 	file   *os.File          // nil if nothing has to be closed
 }
 
@@ -172,6 +173,9 @@ func (m *Medium) find(dir, name string) string {
 	if m.Files.Get(name) != nil {
 		return name
 	}
+	if to := m.links[name]; to != "" {
+		return to
+	}
 	if m.folded == nil {
 		m.folded = map[string]string{}
 		for _, f := range m.Files.Entries() {
@@ -195,6 +199,15 @@ func (m *Medium) Segments() initrd.Segments {
 		out = append(out, initrd.Segment{Name: name, Size: m.Files.Get(name).Size, Open: open}.Padded())
 	}
 	return out
+}
+
+// Made returns the initrd that mkbuild has made of n segments: the last one, or in a folder of blobs the last n.
+func (m *Medium) Made(n int) initrd.Segments {
+	all := m.Segments()
+	if BlobDigest(m.LastInitrd()) == "" {
+		n = 1
+	}
+	return all[max(0, len(all)-n):]
 }
 
 // OneInitrd is what the default entry's initrds are together, under the path of the last.

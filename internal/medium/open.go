@@ -80,22 +80,28 @@ func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
 // ErrNotPXEFolder is returned when a folder lacks the files of a PXE boot.
 var ErrNotPXEFolder = errors.New("no folder for PXE")
 
-// maxFolder bounds what a PXE folder holds; those made here have half a dozen files.
+// maxFolder bounds what a PXE folder holds beside blobs; those made here have half a dozen files.
 const maxFolder = 1000
 
 // OpenFolder reads a PXE folder, whatever tool made it: what it boots by its menus, and its regular files.
 func OpenFolder(dir string) (_ *Medium, err error) {
 	defer fail.Recover(dir, &err)
 	tree, files := &overlay.Tree{}, os.DirFS(dir)
+	left := map[bool]int{false: maxFolder, true: maxBlobs}
+	var shorts []string
 	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err == nil && isShort(name) {
+			shorts = append(shorts, name)
+		}
+		if err != nil || !d.Type().IsRegular() || isShort(name) {
 			return err
 		}
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		if tree.Len() == maxFolder {
+		blob := BlobDigest(name) != ""
+		if left[blob]--; left[blob] < 0 {
 			return fmt.Errorf("read %s: %w: it has more than %d files", dir, ErrNotPXEFolder, maxFolder)
 		}
 		open := func() (io.ReadCloser, error) { return files.Open(name) }
@@ -104,18 +110,24 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return ReadFolder(dir, tree)
+	return readFolder(dir, tree, linksOf(files, tree, shorts))
 }
 
 // ReadFolder reads the menus of a folder, whose files are given. dir is for people.
 func ReadFolder(dir string, files *overlay.Tree) (*Medium, error) {
-	m := &Medium{Name: dir, Form: PXE, ISO: &iso9660.Image{}, Files: files}
+	return readFolder(dir, files, shortLinks(files))
+}
+
+// readFolder reads the menus of a folder.
+func readFolder(dir string, files *overlay.Tree, links map[string]string) (*Medium, error) {
+	m := &Medium{Name: dir, Form: PXE, ISO: &iso9660.Image{}, Files: files, links: links}
 	if err := m.readMenus(); err != nil {
 		return nil, err
 	}
 	if len(m.menus) == 0 {
 		return nil, fmt.Errorf("read %s: %w: it has no %s", dir, ErrNotPXEFolder, pxelinuxMenu)
 	}
+	dropUnnamed(m)
 	return m, nil
 }
 
@@ -123,22 +135,28 @@ func ReadFolder(dir string, files *overlay.Tree) (*Medium, error) {
 // base names, changed as far as two are alike or as loaders would not take them.
 func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Medium, error) {
 	taken := []string{ipxeScript, path.Dir(pxelinuxMenu), manifest.FolderName, PXESums}
-	kernel.Path = pxeName(kernel.Path, &taken)
 	files := &overlay.Tree{}
-	err := files.Put(kernel)
 	var names []string
-	for _, e := range initrds {
+	for _, e := range slices.Concat([]overlay.Entry{kernel}, initrds) {
 		e.Path = pxeName(e.Path, &taken)
-		err = errors.Join(err, files.Put(e))
+		if err := files.Put(e); err != nil {
+			return nil, err
+		}
 		names = append(names, e.Path)
 	}
-	script, badArgs := ipxe.Script(kernel.Path, names, args)
-	menu := strings.TrimRight(fmt.Sprintf("DEFAULT microkernel\nPROMPT 0\nLABEL microkernel\n\tKERNEL %s\n\tAPPEND initrd=%s %s", kernel.Path, strings.Join(names, ","), args), " ") + "\n"
-	err = errors.Join(err, badArgs, files.Put(overlay.File(ipxeScript, 0o444, script)), files.Put(overlay.File(pxelinuxMenu, 0o444, []byte(menu))))
+	return bootFolder(files, nil, names, names, args)
+}
+
+// bootFolder adds the menus to the files that they boot, and reads what came out. paths are those of the kernel
+// and of the initrds behind it, names those for PXELINUX, which links lead to.
+func bootFolder(files *overlay.Tree, links map[string]string, paths, names []string, args string) (*Medium, error) {
+	script, err := ipxe.Script(paths[0], paths[1:], args)
+	menu := strings.TrimRight(fmt.Sprintf("DEFAULT microkernel\nPROMPT 0\nLABEL microkernel\n\tKERNEL %s\n\tAPPEND initrd=%s %s", names[0], strings.Join(names[1:], ","), args), " ") + "\n"
+	err = errors.Join(err, files.Put(overlay.File(ipxeScript, 0o444, script)), files.Put(overlay.File(pxelinuxMenu, 0o444, []byte(menu))))
 	if err != nil {
 		return nil, err
 	}
-	m, err := ReadFolder("the PXE folder", files)
+	m, err := readFolder("the PXE folder", files, links)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +182,9 @@ func pxeName(p string, taken *[]string) string {
 // maxBootFile bounds a kernel or an initrd held in memory, in bytes.
 const maxBootFile = 1 << 30
 
-// ReadBootFiles reads kernel and initrd of an ISO into memory; several initrds become one.
+// ReadBootFiles reads kernel and initrd of an ISO or a PXE folder into memory; several initrds become one.
 func ReadBootFiles(name string) (kernel, initrd []byte, err error) {
-	m, err := OpenISO(name)
+	m, err := Open(name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,8 +2,10 @@ package medium
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -90,21 +92,35 @@ func (m *Medium) writeFolder(ctx context.Context, name string) error {
 	if err := CheckFolder(name); err != nil {
 		return err
 	}
-	return wholefile.Folder(name, func(dir string) error {
-		var sums bytes.Buffer
-		for _, e := range m.Files.Entries() {
-			if e.Path == PXESums || !e.IsRegular() {
-				continue
-			}
-			sum := sha256.New()
-			if err := fillFile(ctx, dir, e, sum); err != nil {
-				return err
-			}
-			fmt.Fprintf(&sums, "%x  %s\n", sum.Sum(nil), e.Path)
+	if BlobDigest(m.Kernel) == "" {
+		return wholefile.Folder(name, func(dir string) error { return m.fill(ctx, name, dir) })
+	}
+	return wholefile.Grow(name, func(dir string) error { return m.fill(ctx, name, dir) }, func(old, dir string) error { return carry(ctx, old, dir) })
+}
+
+// fill writes the files and their SHA256SUMS into a folder that nobody sees yet. Blobs may come from the one
+// that has the name.
+func (m *Medium) fill(ctx context.Context, name, dir string) error {
+	var sums bytes.Buffer
+	for _, e := range m.Files.Entries() {
+		if e.Path == PXESums || !e.IsRegular() {
+			continue
 		}
-		last := overlay.File(PXESums, 0o444, sums.Bytes())
-		return fillFile(ctx, dir, &last, io.Discard)
-	})
+		digest, err := BlobDigest(e.Path), error(nil)
+		if digest == "" {
+			sum := sha256.New()
+			err = fillFile(ctx, dir, e, sum)
+			digest = hex.EncodeToString(sum.Sum(nil))
+		} else {
+			err = errors.Join(fillBlob(ctx, name, dir, e), shorten(dir, digest))
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%s  %s\n", digest, e.Path)
+	}
+	last := overlay.File(PXESums, 0o444, sums.Bytes())
+	return fillFile(ctx, dir, &last, io.Discard)
 }
 
 // fillFile writes one file of a folder that nobody sees yet. The umask decides who may read it.
@@ -142,9 +158,12 @@ func isPXEFolder(files fs.FS) error {
 			own[file], own[path.Dir(file)] = true, true
 		}
 	}
+	for _, dir := range []string{path.Dir(blobDir), blobDir, shortDir} {
+		own[dir] = true
+	}
 	own[PXESums] = own[ipxeScript] && own[pxelinuxMenu]
 	return fs.WalkDir(files, ".", func(name string, _ fs.DirEntry, err error) error {
-		if err == nil && name != "." && !(own[name] && own[PXESums]) {
+		if err == nil && name != "." && !(own[PXESums] && (own[name] || BlobDigest(name) != "" || isShort(name))) {
 			err = fail.New(fail.Usage, fmt.Sprintf("it is there and holds %s, which is no part of a PXE folder made here", name), "name another folder with -o, or remove this one")
 		}
 		return err
@@ -181,7 +200,7 @@ func (m *Medium) WrongSums() []string {
 		want, name, ok := cutSum(line)
 		if !ok {
 			wrong = append(wrong, PXESums)
-		} else if sum, err := m.Sum(name); err != nil || sum != want {
+		} else if sum, err := m.Sum(name); err != nil || sum != want || cmp.Or(BlobDigest(name), sum) != sum {
 			wrong = append(wrong, name)
 		}
 	}

@@ -88,7 +88,8 @@ func makeInitrd(ctx context.Context, st *store.Store, s *Staged) (*Initrd, error
 const together = 2
 
 // makeSegments makes the segments of an image in their order. Those that became empty are nil. On an
-// error it returns the segments that have to be closed.
+// error it returns the segments that have to be closed. What has no time of its own gets the image's; in segments
+// that are kept it gets the base's, or a nightly with another time would change all of them.
 func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.SegmentOptions, appended bool) ([]*segment, error) {
 	if !appended {
 		all, err := freshSegment(ctx, "merged", s.layers.Merged(), o)
@@ -97,6 +98,10 @@ func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.Segm
 	names := s.segments.all()
 	out := make([]*segment, 1+len(names))
 	out[0] = baseSegment(s)
+	kept := o
+	if t := s.base.ISO.Modified; t > 0 {
+		kept.ModTime = t
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(together)
 	for i, name := range names {
@@ -107,7 +112,7 @@ func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.Segm
 			case name == ownSegment || s.segments.fresh[name]:
 				out[i+1], err = freshSegment(ctx, name, t, o)
 			default:
-				out[i+1], err = keptSegment(ctx, st, name, t, o)
+				out[i+1], err = keptSegment(ctx, st, name, t, kept)
 			}
 			return err
 		})

@@ -138,6 +138,8 @@ func bootRecords(ctx context.Context, initrd string, m *medium.Medium) ([]manife
 		r := manifest.BootFile{Path: f.Path, Size: f.Size, Role: role(f.Path, m)}
 		var err error
 		switch {
+		case medium.BlobDigest(f.Path) != "":
+			r.SHA256 = medium.BlobDigest(f.Path)
 		case f.Path == m.LastInitrd():
 			r.SHA256 = initrd
 		case m.ISO.HasTables(f.Path):

@@ -20,15 +20,18 @@ import (
 
 // pxePiece makes the folder for a network boot server.
 func (i *image) pxePiece(ctx context.Context, name string) (*piece, error) {
-	var initrds []overlay.Entry
-	for _, p := range i.staged.base.Initrds {
-		e := *i.staged.base.Files.Get(p)
-		if p == i.staged.base.LastInitrd() {
-			e.Size, e.Open = i.initrd.Size, i.initrd.Open
-		}
-		initrds = append(initrds, e)
+	made, layOut := initrd.Segments{{Name: i.staged.base.LastInitrd(), Size: i.initrd.Size, Open: i.initrd.Open}}, medium.NewFolder
+	if i.staged.Plan.Config.PXE.Layout == "segments" {
+		made, layOut = i.initrd.Segments, medium.NewSegments
 	}
-	folder, err := medium.NewFolder(*i.staged.base.Files.Get(i.staged.base.Kernel), initrds, i.staged.kernelArgs())
+	var initrds []overlay.Entry
+	for _, p := range i.staged.base.Initrds[:len(i.staged.base.Initrds)-1] {
+		initrds = append(initrds, *i.staged.base.Files.Get(p))
+	}
+	for _, s := range made {
+		initrds = append(initrds, overlay.Entry{Path: s.Name, Mode: overlay.TypeRegular | 0o444, Size: s.Size, Open: s.Open})
+	}
+	folder, err := layOut(*i.staged.base.Files.Get(i.staged.base.Kernel), initrds, i.staged.kernelArgs())
 	if err != nil {
 		return nil, err
 	}

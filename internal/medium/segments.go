@@ -1,0 +1,307 @@
+package medium
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mkbuild/internal/fail"
+	"mkbuild/internal/initrd"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
+)
+
+// A PXE folder in segments keeps kernel and initrds as blobs, files named by their SHA-256 that never change.
+// PXELINUX has one line for all of them: it finds each by a link with a short name.
+const (
+	blobDir  = "blobs/sha256"
+	shortDir = "s"
+	shortLen = 12  // digits of the digest
+	maxBlobs = 1e5 // bounds the blobs of a folder, whose builds of years may share it
+)
+
+// BlobDigest returns the digest that is the name of a blob, "" for the path of another file.
+func BlobDigest(name string) string {
+	dir, digest := path.Split(name)
+	if dir == blobDir+"/" && isHex(digest, 2*sha256.Size) {
+		return digest
+	}
+	return ""
+}
+
+func isHex(s string, n int) bool { return len(s) == n && strings.Trim(s, "0123456789abcdef") == "" }
+
+// isShort reports whether a path is one of a short link.
+func isShort(name string) bool {
+	return path.Dir(name) == shortDir && isHex(path.Base(name), shortLen)
+}
+
+func shortOf(digest string) string { return shortDir + "/" + digest[:shortLen] }
+
+// NewSegments returns a PXE folder of blobs that boots a kernel and its initrds by PXELINUX and iPXE. Initrds
+// are padded, because old UEFI stubs put them one behind the other as they are.
+func NewSegments(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Medium, error) {
+	files, links := &overlay.Tree{}, map[string]string{}
+	var paths, names []string
+	for i, e := range slices.Concat([]overlay.Entry{kernel}, initrds) {
+		if i > 0 {
+			padded := initrd.Segment{Size: e.Size, Open: e.Open}.Padded()
+			e.Size, e.Open = padded.Size, padded.Open
+		}
+		sum := sha256.New()
+		if err := e.CopyTo(sum); err != nil {
+			return nil, err
+		}
+		digest := hex.EncodeToString(sum.Sum(nil))
+		e.Path, e.HardLink = blobDir+"/"+digest, ""
+		if err := files.Put(e); err != nil {
+			return nil, err
+		}
+		links[shortOf(digest)] = e.Path
+		paths, names = append(paths, e.Path), append(names, shortOf(digest))
+	}
+	return bootFolder(files, links, paths, names, args)
+}
+
+// Blobs returns the paths of the blobs that a folder boots, the kernel's first; none for what is no folder in
+// segments.
+func Blobs(dir string) []string {
+	m, err := OpenFolder(dir)
+	if err != nil || BlobDigest(m.Kernel) == "" {
+		return nil
+	}
+	return append([]string{m.Kernel}, m.Initrds...)
+}
+
+// shortLinks are the short names of all blobs among files.
+func shortLinks(files *overlay.Tree) map[string]string {
+	out := map[string]string{}
+	for _, f := range files.Entries() {
+		if digest := BlobDigest(f.Path); digest != "" {
+			out[shortOf(digest)] = f.Path
+		}
+	}
+	return out
+}
+
+// linksOf tells which of the short names in a folder lead to the blobs that they are for.
+func linksOf(files fs.FS, tree *overlay.Tree, shorts []string) map[string]string {
+	blobs, out := shortLinks(tree), map[string]string{}
+	for _, name := range shorts {
+		one, err1 := fs.Stat(files, name)
+		other, err2 := fs.Stat(files, blobs[name])
+		if blobs[name] != "" && err1 == nil && err2 == nil && os.SameFile(one, other) {
+			out[name] = blobs[name]
+		}
+	}
+	return out
+}
+
+// dropUnnamed forgets the blobs that no menu names: they are of other builds.
+func dropUnnamed(m *Medium) {
+	named := map[string]bool{}
+	for _, e := range m.Entries {
+		for _, name := range slices.Concat([]string{e.Kernel}, e.Initrds) {
+			named[m.find("", name)] = true
+		}
+	}
+	for _, f := range m.Files.Entries() {
+		if BlobDigest(f.Path) != "" && !named[f.Path] {
+			m.Files.Remove(f.Path)
+		}
+	}
+	m.folded = nil
+}
+
+// fillBlob writes a blob into a folder that nobody sees yet. It takes the file that a folder at name has, if that
+// is whole.
+func fillBlob(ctx context.Context, name, dir string, e *overlay.Entry) error {
+	digest, sum := BlobDigest(e.Path), sha256.New()
+	there := filepath.Join(name, filepath.FromSlash(e.Path))
+	if f, err := wholefile.OpenRegular(there); err == nil {
+		_, err = io.Copy(wholefile.Interruptible(ctx, sum), f)
+		f.Close() //nolint:errcheck,gosec // only read
+		if err == nil && hex.EncodeToString(sum.Sum(nil)) == digest {
+			return keep(ctx, name, dir, e.Path)
+		}
+		sum.Reset()
+	}
+	err := fillFile(ctx, dir, e, sum)
+	if err == nil && hex.EncodeToString(sum.Sum(nil)) != digest {
+		err = fmt.Errorf("read %s: it changed meanwhile", e.Path)
+	}
+	return err
+}
+
+// keep gives a file of one folder to another, unless that has it.
+func keep(ctx context.Context, from, dir, name string) error {
+	there, here := filepath.Join(from, filepath.FromSlash(name)), filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(here), 0o777); err != nil { //nolint:gosec // the umask decides
+		return err
+	}
+	if err := os.Link(there, here); err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	info, err := os.Stat(there) // the file system has no hard links
+	if err != nil {
+		return err
+	}
+	open := func() (io.ReadCloser, error) { return os.Open(there) } //nolint:gosec // as above
+	return fillFile(ctx, dir, &overlay.Entry{Path: name, Mode: overlay.TypeRegular, Size: info.Size(), Open: open}, io.Discard)
+}
+
+// shorten makes the short link of a blob.
+func shorten(dir, digest string) error {
+	name := filepath.Join(dir, filepath.FromSlash(shortOf(digest)))
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil { //nolint:gosec // the umask decides
+		return err
+	}
+	err := os.Symlink("../"+blobDir+"/"+digest, name)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	err = os.Link(filepath.Join(dir, filepath.FromSlash(blobDir), digest), name) // as on Windows
+	if err != nil {
+		return fmt.Errorf("make a short name for PXELINUX: %w", err)
+	}
+	return nil
+}
+
+// carry takes the blobs of earlier builds into the folder of a new one. Those that it does not name any more are
+// dated now: a node may be on its way to them, and [Prune] goes by that.
+func carry(ctx context.Context, old, dir string) error {
+	before, err := sumsOf(os.DirFS(old))
+	if err != nil {
+		return err
+	}
+	now, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	for _, digest := range digests(old) {
+		name := blobDir + "/" + digest
+		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
+			continue
+		}
+		err := errors.Join(keep(ctx, old, dir, name), shorten(dir, digest))
+		if err == nil && strings.Contains(string(before), name) {
+			err = os.Chtimes(filepath.Join(dir, filepath.FromSlash(name)), now.ModTime(), now.ModTime())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digests lists the blobs of a folder.
+func digests(dir string) []string {
+	entries, _ := os.ReadDir(filepath.Join(dir, filepath.FromSlash(blobDir)))
+	var out []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && BlobDigest(blobDir+"/"+e.Name()) != "" {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+// Pruned are the blobs that [Prune] has removed.
+type Pruned struct {
+	Blobs []string
+	Size  int64 // of all of them, in bytes
+}
+
+// Prune removes the blobs of a PXE folder that none of its other files names, and none has named since a time.
+// With dry it only lists them.
+func Prune(dir string, since time.Time, dry bool) (*Pruned, error) {
+	target, err := wholefile.Target(filepath.Clean(dir))
+	if err != nil {
+		return nil, err
+	}
+	if len(digests(target)) == 0 {
+		return nil, fail.New(fail.Usage, "prune "+dir+": it has no "+blobDir, "name a folder that mkbuild build --format pxe --layout segments has written")
+	}
+	var out *Pruned
+	for range maxPrunes {
+		err = wholefile.Locked(target, func() (err error) {
+			out, err = prune(target, since, dry)
+			return err
+		})
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prune %s: %w", dir, err)
+	}
+	return out, nil
+}
+
+// maxPrunes bounds how often [Prune] begins again because a build has replaced the folder.
+const maxPrunes = 100
+
+func prune(dir string, since time.Time, dry bool) (*Pruned, error) {
+	texts, err := namesIn(os.DirFS(dir))
+	if err != nil {
+		return nil, err
+	}
+	out := &Pruned{}
+	for _, digest := range digests(dir) {
+		blob, short := filepath.Join(dir, filepath.FromSlash(blobDir), digest), shortOf(digest)
+		info, err := os.Stat(blob)
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(texts, digest) || strings.Contains(texts, short) || info.ModTime().After(since) {
+			continue
+		}
+		if !dry {
+			err = os.Remove(blob)
+			os.Remove(filepath.Join(dir, filepath.FromSlash(short))) //nolint:errcheck,gosec // a link that leads nowhere
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.Blobs, out.Size = append(out.Blobs, digest), out.Size+info.Size()
+	}
+	return out, nil
+}
+
+// namesIn returns the text of all files of a folder that may name blobs: boot files, SHA256SUMS, and what people
+// have put there.
+func namesIn(files fs.FS) (string, error) {
+	var out strings.Builder
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (name == path.Dir(blobDir) || name == shortDir):
+			return fs.SkipDir
+		case !d.Type().IsRegular() || name == manifest.FolderName:
+			return nil
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() > maxText {
+			err = fail.New(fail.Usage, fmt.Sprintf("%s has %d bytes: too many for a boot file", name, info.Size()), "move it out of the folder")
+		}
+		if err != nil {
+			return err
+		}
+		text, err := fs.ReadFile(files, name)
+		out.Write(text)
+		return err
+	})
+	return out.String(), err
+}
