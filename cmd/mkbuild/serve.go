@@ -59,7 +59,7 @@ web pages of other sites. docs/rules.md describes the file that --rules names.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8150", "`ADDRESS` to serve on; port 0 takes a free one")
 	f.StringVar(&o.data, "data", "razor-data", "`DIR` of the database; made if it is missing")
 	f.StringVar(&o.extension, "extension", "", "hand out this zip `FILE` or DIR instead of microkernel.extension-zip")
-	f.StringVar(&o.image, "image", "", "serve kernel and initrd out of this ISO `FILE`, for booting over the network")
+	f.StringVar(&o.image, "image", "", "serve kernel and initrd out of this ISO `FILE` or PXE folder, for booting over the network; a folder's files are at /microkernel/, too")
 	f.StringVar(&o.kernel, "kernel", "", "serve this `FILE` as the kernel")
 	f.StringVar(&o.initrd, "initrd", "", "serve this `FILE` as the initrd")
 	f.StringVar(&o.tokenFile, "token-file", "", "read the token from this `FILE` (default: a random one, printed to stderr)")
@@ -174,6 +174,9 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 		return err
 	}
 	opts.Kernel, opts.Initrd = razor.ImageBoot(o.image, medium.ReadBootFiles)
+	if info, err := os.Stat(o.image); err == nil && info.IsDir() {
+		opts.Folder, opts.Segments = o.image, func() []string { return medium.Blobs(o.image) }
+	}
 	return nil
 }
 

@@ -38,7 +38,11 @@ func (s *svc) boot(w http.ResponseWriter, r *http.Request) {
 	case bootsLocally(n):
 		script(w, localScript(n))
 	default:
-		script(w, s.opts.Config.microkernelScript("http://"+r.Host, n.ID))
+		var blobs []string
+		if s.opts.Segments != nil {
+			blobs = s.opts.Segments()
+		}
+		script(w, s.opts.Config.microkernelScript("http://"+r.Host, n.ID, blobs))
 	}
 }
 
@@ -54,24 +58,32 @@ func script(w http.ResponseWriter, text string) {
 }
 
 // microkernelScript loads the microkernel. Its command line has Razor's fixed words for its own live
-// image, which others ignore, then the addresses, then microkernel.kernel_args.
-func (c *Config) microkernelScript(base string, id uint64) string {
+// image, which others ignore, then the addresses, then microkernel.kernel_args. Blobs stand for kernel and
+// initrd, each of these under its number.
+func (c *Config) microkernelScript(base string, id uint64, blobs []string) string {
 	level := c.Microkernel.DebugLevel
 	if level != "quiet" && level != "debug" {
 		level = ""
 	}
-	args := fmt.Sprintf("rootflags=loop initrd=initrd0.img root=live:/microkernel.iso rootfstype=auto ro rd.live.image %s "+
-		"acpi=force rd.luks=0 rd.md=0 rd.dm=0 razor.register=%s/svc/checkin/%d razor.extend=%s/svc/mk/extension.zip %s",
-		level, base, id, base, c.Microkernel.KernelArgs)
 	repo := base + "/svc/repo/microkernel"
+	kernel, names, initrds := repo+"/vmlinuz0", "initrd=initrd0.img", "initrd "+repo+"/initrd0.img || goto error\n"
+	if len(blobs) > 0 {
+		kernel, names, initrds = base+folderPath+blobs[0], "", ""
+		for i, blob := range blobs[1:] {
+			names += fmt.Sprintf("initrd=%d ", i+1)
+			initrds += fmt.Sprintf("initrd --name %d %s%s%s || goto error\n", i+1, base, folderPath, blob)
+		}
+	}
+	args := fmt.Sprintf("rootflags=loop %s root=live:/microkernel.iso rootfstype=auto ro rd.live.image %s "+
+		"acpi=force rd.luks=0 rd.md=0 rd.dm=0 razor.register=%s/svc/checkin/%d razor.extend=%s/svc/mk/extension.zip %s",
+		names, level, base, id, base, c.Microkernel.KernelArgs)
 	return fmt.Sprintf(`#!ipxe
-initrd %s/initrd0.img || goto error
-kernel %s/vmlinuz0 %s || goto error
+%skernel %s %s || goto error
 boot || goto error
 
 :error
 prompt --key s --timeout %d ERROR, hit 's' for the iPXE shell; reboot in %d seconds && shell || reboot
-`, repo, repo, strings.Join(strings.Fields(args), " "), c.CheckinInterval*1000, c.CheckinInterval)
+`, initrds, kernel, strings.Join(strings.Fields(args), " "), c.CheckinInterval*1000, c.CheckinInterval)
 }
 
 // localScript sends a bound or installed node to its disk: this server installs nothing.

@@ -3,6 +3,8 @@ package razor
 import (
 	"bytes"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 
 	"mkbuild/internal/hostfile"
@@ -17,6 +19,35 @@ func FileBoot(path string) http.Handler {
 			return
 		}
 		defer f.Close() //nolint:errcheck // only read
+		http.ServeContent(w, r, "", st.ModTime(), f)
+	})
+}
+
+// folderPath is where the files of a PXE folder are.
+const folderPath = "/microkernel/"
+
+// folderBoot serves the files of a PXE folder, of the one that has the name when it is asked. Blobs never change:
+// caches between here and the nodes need not ask for them again.
+func folderBoot(dir string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer root.Close() //nolint:errcheck // only read
+		name := r.PathValue("path")
+		f, st, err := hostfile.OpenIn(root, name)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer f.Close() //nolint:errcheck // only read
+		w.Header().Set("Cache-Control", "no-cache")
+		if top, _, _ := strings.Cut(name, "/"); top == "blobs" || top == "s" {
+			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
 		http.ServeContent(w, r, "", st.ModTime(), f)
 	})
 }

@@ -38,6 +38,11 @@ type Options struct {
 	DryRun bool
 	// Kernel and Initrd are /svc/repo/microkernel/vmlinuz0 and initrd0.img; nil is 404.
 	Kernel, Initrd http.Handler
+	// Folder is a PXE folder whose files are below /microkernel/; "" is none.
+	Folder string
+	// Segments returns the paths of the blobs in Folder that /svc/boot names, the kernel's first; none stand
+	// for Kernel and Initrd.
+	Segments func() []string
 	// PackDir zips a folder that microkernel.extension-zip names; nil refuses folders.
 	PackDir func(dir string) (zip []byte, modTime time.Time, err error)
 	// CheckedIn, when set, is called after each check-in with the node's name and the facts as it
@@ -127,6 +132,9 @@ func (s *Server) Handler(other http.Handler) http.Handler {
 	}
 	v.routes(mux)
 	mux.Handle("GET /svc/mk/extension.zip", &extension{s.opts})
+	if s.opts.Folder != "" {
+		mux.Handle("GET "+folderPath+"{path...}", folderBoot(s.opts.Folder))
+	}
 	if other != nil {
 		mux.Handle("/", other)
 	}
