@@ -40,6 +40,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		overlayCommand(w),
 		planCommand(w),
 		customizeCommand(w),
+		pruneCommand(w),
 		initCommand(w),
 		releasesCommand(w),
 		bootCommand(w),
