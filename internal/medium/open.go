@@ -144,19 +144,19 @@ func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Med
 		}
 		names = append(names, e.Path)
 	}
-	return bootFolder(files, nil, names, names, args)
+	return bootFolder(files, names, names, args)
 }
 
 // bootFolder adds the menus to the files that they boot, and reads what came out. paths are those of the kernel
-// and of the initrds behind it, names those for PXELINUX, which links lead to.
-func bootFolder(files *overlay.Tree, links map[string]string, paths, names []string, args string) (*Medium, error) {
+// and of the initrds behind it, names those for PXELINUX: of blobs the short ones.
+func bootFolder(files *overlay.Tree, paths, names []string, args string) (*Medium, error) {
 	script, err := ipxe.Script(paths[0], paths[1:], args)
 	menu := strings.TrimRight(fmt.Sprintf("DEFAULT microkernel\nPROMPT 0\nLABEL microkernel\n\tKERNEL %s\n\tAPPEND initrd=%s %s", names[0], strings.Join(names[1:], ","), args), " ") + "\n"
 	err = errors.Join(err, files.Put(overlay.File(ipxeScript, 0o444, script)), files.Put(overlay.File(pxelinuxMenu, 0o444, []byte(menu))))
 	if err != nil {
 		return nil, err
 	}
-	m, err := readFolder("the PXE folder", files, links)
+	m, err := ReadFolder("the PXE folder", files)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func shortOf(digest string) string { return shortDir + "/" + digest[:shortLen] }
 // NewSegments returns a PXE folder of blobs that boots a kernel and its initrds by PXELINUX and iPXE. Initrds
 // are padded, because old UEFI stubs put them one behind the other as they are.
 func NewSegments(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Medium, error) {
-	files, links := &overlay.Tree{}, map[string]string{}
+	files := &overlay.Tree{}
 	var paths, names []string
 	for i, e := range slices.Concat([]overlay.Entry{kernel}, initrds) {
 		if i > 0 {
@@ -68,10 +68,9 @@ func NewSegments(kernel overlay.Entry, initrds []overlay.Entry, args string) (*M
 		if err := files.Put(e); err != nil {
 			return nil, err
 		}
-		links[shortOf(digest)] = e.Path
 		paths, names = append(paths, e.Path), append(names, shortOf(digest))
 	}
-	return bootFolder(files, links, paths, names, args)
+	return bootFolder(files, paths, names, args)
 }
 
 // Blobs returns the paths of the blobs that a folder boots, the kernel's first; none for what is no folder in
