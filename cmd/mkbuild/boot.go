@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -41,7 +43,7 @@ func (o *machineOptions) options(w *world, image string) (boottest.Options, erro
 }
 
 func bootCommand(w *world) *cobra.Command {
-	o, razorServer := &machineOptions{}, ""
+	o, razorServer, ssh := &machineOptions{}, "", ""
 	c := &cobra.Command{
 		Use:   "boot IMAGE",
 		Short: "Boot an image in QEMU and use its serial console",
@@ -51,14 +53,24 @@ QEMU's own prompt and back; Ctrl-C goes to the machine. mkbuild test is the comm
 
 The image's file is never changed. Kernel arguments that it lacks (console=ttyS0, those of --append)
 reach an ISO's kernel through a temporary copy with another boot menu, and otherwise the same bytes.
-With --network the machine reaches this machine's loopback as 10.0.2.2.
+With --network the machine reaches this machine's loopback as 10.0.2.2. With --ssh its ssh server can be
+reached from here, and the command that does so is printed.
 
 QEMU is the only other program that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
 		Example: `  mkbuild boot rz_mk_dev-image.0.1.0.iso
   mkbuild boot image.iso --format pxe --memory 768 --razor-server 10.0.2.2:8150
+  mkbuild boot rz_mk_dev-image.0.1.0.iso --ssh
   mkbuild boot image.iso --display gtk`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 && cmd.Flags().Changed("ssh") { // a blank where an equals sign belongs
+				ssh, args = args[1], args[:1]
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.forward(cmd.Context(), w, ssh); err != nil {
+				return err
+			}
 			return runBoot(cmd.Context(), w, o, args[0], razorServer)
 		},
 	}
@@ -66,8 +78,29 @@ QEMU is the only other program that is needed: apt-get install qemu-system-x86 i
 	f := c.Flags()
 	f.BoolVar(&o.boot.Network, "network", false, "give the machine a network card; PXE has one always")
 	f.StringVar(&razorServer, "razor-server", "", "`HOST[:PORT]` for mk-client to check in with; implies --network")
+	f.StringVar(&ssh, "ssh", "", "lead a `PORT` of this machine's loopback (default 2222) to the machine's port 22")
+	f.Lookup("ssh").NoOptDefVal = "2222"
 	f.StringVar(&o.boot.Display, "display", "none", "QEMU's -display `TYPE` (gtk, vnc=:1, …), to see the boot menu on a screen")
 	return c
+}
+
+// forward checks the port of --ssh, and prints what to type. Host keys are new with each boot, and the ssh
+// servers of Tiny Core up to 7.x have none but ssh-rsa.
+func (o *machineOptions) forward(ctx context.Context, w *world, ssh string) error {
+	if ssh == "" {
+		return nil
+	}
+	port, err := strconv.ParseUint(ssh, 10, 16)
+	if err != nil || port == 0 {
+		return usage(fmt.Sprintf("--ssh: %q is not a port", ssh), "for example: --ssh=2222")
+	}
+	taken, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return usage(fmt.Sprintf("--ssh: port %d cannot be used: %v", port, err), fmt.Sprintf("name another one: --ssh=%d", port%60000+1111))
+	}
+	o.boot.SSH = int(port)
+	fmt.Fprintf(w.stderr, "mkbuild: when it has booted: ssh -p %d -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o HostKeyAlgorithms=+ssh-rsa -o PubkeyAcceptedAlgorithms=+ssh-rsa tc@127.0.0.1\n", port)
+	return taken.Close()
 }
 
 func runBoot(ctx context.Context, w *world, o *machineOptions, image, razorServer string) error {

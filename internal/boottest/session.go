@@ -38,6 +38,8 @@ type Options struct {
 	Append string
 	// Network gives the machine a network card, which PXE and CheckIn imply.
 	Network bool
+	// SSH is a port of this machine that leads to the image's port 22; 0 is none.
+	SSH int
 	// Display is QEMU's -display, for [Interact].
 	Display string
 
@@ -103,6 +105,9 @@ func prepare(ctx context.Context, o Options) (_ *session, err error) {
 		return nil, err
 	}
 	s.machine = qemu.Machine{Program: o.Program, MemoryMiB: o.MemoryMiB, Network: o.Network || o.CheckIn, Display: o.Display}
+	if o.SSH != 0 {
+		s.machine.Forward = map[int]int{o.SSH: 22}
+	}
 	if s.machine.Program == "" && strings.HasSuffix(release, "64") {
 		s.machine.Program = "qemu-system-x86_64"
 	}

@@ -3,6 +3,8 @@ package profile
 import (
 	"slices"
 	"strings"
+
+	"mkbuild/internal/overlay"
 )
 
 // ClientPath is where the image keeps mk-client.
@@ -18,9 +20,16 @@ const ClientConfig = "etc/razor-mk-client.conf"
 // Core's automatic one. mk-client is respawned by init, which starts it after the sysinit
 // script, so after tc-config, its DHCP and /opt/bootsync.sh.
 func console(e *edit) error {
+	if e.Profile == "debug" {
+		if err := e.out.Put(overlay.File(consolesPath, 0o755, []byte(consoles))); err != nil {
+			return err
+		}
+	}
 	return e.change("etc/inittab", func(ls []string) ([]string, error) {
 		if e.Profile != "debug" {
 			ls = slices.DeleteFunc(ls, startsLogin)
+		} else {
+			ls = append(ls, "::once:/"+consolesPath)
 		}
 		if e.Client {
 			ls = append(ls, clientLine)
@@ -28,6 +37,22 @@ func console(e *edit) error {
 		return ls, nil
 	})
 }
+
+// consolesPath is where a debug image keeps its script of serial consoles.
+const consolesPath = "usr/local/sbin/mk-consoles"
+
+// consoles gives each serial console of the kernel's command line a shell, as Tiny Core does for the screen.
+// The kernel's own rate without one is 9600. getty starts the script once more, with arguments.
+const consoles = `#!/bin/sh
+[ $# -eq 0 ] || exec login -f "$(cat /etc/sysconfig/tcuser 2>/dev/null || echo tc)"
+for c in $(cat /proc/cmdline); do
+  case $c in console=tty[A-Z]*|console=hvc*) c=${c#console=} ;; *) continue ;; esac
+  port=${c%%,*} rate=${c#"${c%%,*}"}
+  rate=${rate#,} rate=${rate%%[!0-9]*}
+  while :; do /sbin/getty -nL -l "$0" "${rate:-9600}" "$port" vt102; sleep 1; done &
+done
+wait
+`
 
 // startsLogin reports whether a line starts a login or a shell. A commented line counts too: the boot
 // code "multivt" uncomments it (tc-config).

@@ -2,6 +2,8 @@ package profile
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,5 +147,27 @@ func TestRefusals(t *testing.T) {
 	tree.Remove("etc/shadow")
 	if _, err = Apply(tree, Options{Profile: "prod"}); fail.ClassOf(err) != fail.Verification || fail.HintOf(err) == "" {
 		t.Errorf("no shadow: %v", err)
+	}
+}
+
+// TestConsoles runs the script of a debug image, with kernel arguments and a getty of its own.
+func TestConsoles(t *testing.T) {
+	for args, want := range map[string]string{
+		"quiet console=ttyS0,115200n8 console=tty0":       "-nL -l SELF 115200 ttyS0 vt102\n",
+		"console=ttyS1 x=console=ttyS2 console=hvc0":      "-nL -l SELF 9600 hvc0 vt102\n-nL -l SELF 9600 ttyS1 vt102\n",
+		"console=tty1 noautologin consoleblank=0 console": "",
+	} {
+		dir := t.TempDir()
+		testkit.WriteFile(t, filepath.Join(dir, "cmdline"), args+"\n", 0o644)
+		text := strings.NewReplacer("/proc/cmdline", dir+"/cmdline", "/sbin/getty", "echo", "while :; do", "{", "sleep 1; done", "}", `"$0"`, "SELF").Replace(consoles)
+		got := strings.SplitAfter(testkit.Run(t, "sh", "-c", text, "consoles"), "\n")
+		if slices.Sort(got); strings.Join(got, "") != want {
+			t.Errorf("%s: %q, want %q", args, got, want)
+		}
+	}
+	out, err := Apply(withServer(t, base(t)), Options{Profile: "debug", Version: "1.0", Keys: []string{rsaKey}})
+	testkit.Must(t, err)
+	if !strings.Contains(text(t, out, "etc/inittab"), "\n::once:/usr/local/sbin/mk-consoles\n") || out.Get(consolesPath).Perm() != 0o755 {
+		t.Error("nothing starts the script")
 	}
 }
