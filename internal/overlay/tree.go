@@ -256,16 +256,20 @@ func (t *Tree) Clone() *Tree {
 	return c
 }
 
-// maxLinks is the kernel's limit on symlinks in one look-up (path_resolution(7)).
-const maxLinks = 40
+// maxLinks is the kernel's limit on symlinks in one look-up (path_resolution(7)). maxParts bounds the parts of
+// all the paths in one: the kernel knows no such limit, and 40 links of 2,048 parts each would take minutes.
+const maxLinks, maxParts = 40, 256
 
 // Resolve follows every symlink in p as a booted image would, with the tree's root as "/", and
 // returns the clean path that it ends at. Parts that do not exist are kept as they are, so the
-// result may name nothing. It fails on a symlink loop.
+// result may name nothing. It fails on a symlink loop, and on what no honest path needs: more than 256 parts.
 func (t *Tree) Resolve(p string) (string, error) {
 	todo := strings.Split(p, "/")
 	done := "."
-	for links := 0; len(todo) > 0; {
+	for links, parts := 0, 0; len(todo) > 0; parts++ {
+		if parts+len(todo) > maxParts {
+			return "", fmt.Errorf("resolve %.200s: too many parts", p)
+		}
 		part := todo[0]
 		todo = todo[1:]
 		switch part {
@@ -275,14 +279,17 @@ func (t *Tree) Resolve(p string) (string, error) {
 			done = parent(done)
 			continue
 		}
-		next := path.Join(done, part)
+		next := part
+		if done != "." {
+			next = done + "/" + part
+		}
 		e := t.entries[next]
 		if e == nil || !e.IsLink() {
 			done = next
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", fmt.Errorf("resolve %s: too many symlinks", p)
+			return "", fmt.Errorf("resolve %.200s: too many symlinks", p)
 		}
 		if strings.HasPrefix(e.Link, "/") {
 			done = "."

@@ -2,9 +2,11 @@ package overlay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"mkbuild/e2e/testkit"
 )
@@ -147,5 +149,29 @@ func TestContent(t *testing.T) {
 				t.Errorf("CopyTo: %q, %v", sb.String(), err)
 			}
 		})
+	}
+}
+
+// TestChainOfLinks: links of hundreds of parts, each through the next, end at once.
+func TestChainOfLinks(t *testing.T) {
+	tree := &Tree{}
+	for i := range 38 {
+		err := tree.Put(Symlink(fmt.Sprintf("d/l%d", i), strings.Repeat(fmt.Sprintf("x/../l%d/../", i+1), 127)+"x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	deep := strings.Repeat("d/", 100) + "x"
+	begin := time.Now()
+	for range 2000 {
+		if _, err := tree.Resolve("d/l0"); err == nil {
+			t.Fatal("followed to its end")
+		}
+	}
+	if took := time.Since(begin); took > 5*time.Second { // two minutes without a bound
+		t.Errorf("2000 look-ups took %s", took)
+	}
+	if got, err := tree.Resolve(deep); err != nil || got != deep {
+		t.Errorf("%s, %v", got, err)
 	}
 }
