@@ -31,6 +31,7 @@ const defaultConfig = "mkbuild.yaml"
 // buildOptions are the flags of every command that builds.
 type buildOptions struct {
 	release, arch, profile string
+	edition, iso           string
 	withSSH                bool
 	config                 string
 	mirrors                []string
@@ -65,6 +66,8 @@ func (o *buildOptions) addInputFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.release, "release", "", "Tiny Core Linux release (default 4.5.2)")
 	f.StringVar(&o.arch, "arch", "", "architecture: x86 or x86_64 (default x86)")
+	f.StringVar(&o.edition, "edition", "", "ISO of the release: Core, TinyCore, CorePlus, CorePure64 or TinyCorePure64 (default Core or CorePure64)")
+	f.StringVar(&o.iso, "iso", "", "ISO `file` of your own to build from, in place of a mirror's")
 	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's own)")
 	o.addFetchFlags(c)
 }
@@ -107,6 +110,12 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 	}
 	if o.profile != "" {
 		c.Profile = o.profile
+	}
+	switch { // each takes the place of the other in the file
+	case flags.Changed("edition"):
+		c.Edition, c.ISO = o.edition, nil
+	case flags.Changed("iso"):
+		c.Edition, c.ISO = "", &config.ISO{URL: o.iso}
 	}
 	if len(o.mirrors) > 0 {
 		c.Mirrors = o.mirrors

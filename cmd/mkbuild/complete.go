@@ -32,8 +32,8 @@ func addCompletions(c *cobra.Command) {
 // flagValues returns the completion of the flag --name, nil for one that takes files or free text.
 func flagValues(name string) cobra.CompletionFunc {
 	switch name {
-	case "arch", "profile":
-		return fixed(config.Choices(name)...)
+	case "arch", "profile", "edition":
+		return fixed(slices.DeleteFunc(config.Choices(name), func(v string) bool { return v == "" })...)
 	case "progress":
 		return fixed(strings.Split(ui.Modes, ", ")...)
 	case "format":
@@ -48,7 +48,7 @@ func flagValues(name string) cobra.CompletionFunc {
 		return fixed("text", "json")
 	case "config", "razor-config", "rules":
 		return fileType("yaml", "yml")
-	case "image":
+	case "image", "iso":
 		return fileType("iso")
 	case "lockfile", "keep-lock":
 		return fileType("lock")

@@ -136,6 +136,8 @@ func (o *buildOptions) lockCommand() string {
 	add("--lockfile", o.lockfile)
 	add("--release", o.release)
 	add("--arch", o.arch)
+	add("--edition", o.edition)
+	add("--iso", o.iso)
 	for _, m := range o.mirrors {
 		if fetch.Shown(m) == m {
 			add("--mirror", m)

@@ -8,8 +8,14 @@
 package config
 
 import (
+	"cmp"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Config is everything that decides the content of an image. [Default] fills it.
@@ -18,6 +24,12 @@ type Config struct {
 	Release string `yaml:"release"`
 	// Arch is a directory of the mirror: "x86" or "x86_64".
 	Arch string `yaml:"arch"`
+	// Edition is the ISO of a mirror to build from: "CorePlus"; empty is Core or CorePure64, as Arch says.
+	Edition string `yaml:"edition,omitempty"`
+	// ISO, if set, is built from in place of a mirror's.
+	ISO *ISO `yaml:"iso,omitempty"`
+	// CDE says whether the extensions that TinyCore and CorePlus have on the medium stay there: "keep" or "drop".
+	CDE string `yaml:"cde"`
 	// Profile is "prod", "dev" or "debug".
 	Profile string `yaml:"profile"`
 	// Mirrors are bases of Tiny Core mirrors, tried in order: URLs or directories.
@@ -45,6 +57,35 @@ type Config struct {
 	Initrd   Initrd      `yaml:"initrd"`
 	PXE      PXE         `yaml:"pxe"`
 	Image    Image       `yaml:"image"`
+}
+
+// ISO is a source image of the user's own: a file, or a URL with its digest.
+type ISO struct {
+	URL    string `yaml:"url"`
+	SHA256 string `yaml:"sha256,omitempty"`
+}
+
+// UnmarshalYAML accepts a path, or a mapping.
+func (i *ISO) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*i = ISO{URL: n.Value}
+		return nil
+	}
+	type plain ISO
+	return n.Decode((*plain)(i))
+}
+
+// notName matches what names of inputs do not have, maxStem bounds the part before ".iso".
+var notName = regexp.MustCompile(`[^A-Za-z0-9+_.,-]+|\.\.+`)
+
+const maxStem = 200
+
+// Name is the file name by which locks, manifests and mirrors know the image.
+func (i *ISO) Name() string {
+	place, _, _ := strings.Cut(i.URL, "?")
+	stem := strings.TrimSuffix(path.Base(filepath.ToSlash(place)), ".iso")
+	stem = strings.Trim(notName.ReplaceAllString(stem, "_"), ".,-")
+	return cmp.Or(stem[:min(len(stem), maxStem)], "base") + ".iso"
 }
 
 // Pick names files of one extension: lscpu and sfdisk of util-linux.

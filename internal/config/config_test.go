@@ -98,6 +98,14 @@ func TestValidate(t *testing.T) {
 		{"extension name", func(c *Config) { c.Extensions = []string{"../../etc"} }, "not an extension"},
 		{"sum", func(c *Config) { c.RubyGems.SHA256 = "abc" }, "64 hex"},
 		{"a compressor that is gone", func(c *Config) { c.Initrd.Compress = "best" }, "always packed with gzip"},
+		{"an edition of the other architecture", func(c *Config) { c.Edition = "TinyCorePure64" }, "no TinyCorePure64 for x86"},
+		{"an edition of the other architecture, x86_64", func(c *Config) { c.Arch, c.Edition = "x86_64", "CorePlus" }, "no CorePlus for x86_64"},
+		{"no such edition", func(c *Config) { c.Edition = "Micro" }, "none of Core, CorePlus, "},
+		{"an edition and an ISO", func(c *Config) { c.Edition, c.ISO = "Core", &ISO{URL: "a.iso"} }, "names an ISO, too"},
+		{"an ISO from anywhere", func(c *Config) { c.ISO = &ISO{URL: "HTTPS://h/a.iso"} }, "nothing says which bytes"},
+		{"an ISO from nowhere", func(c *Config) { c.ISO = &ISO{SHA256: strings.Repeat("a", 64)} }, "no file and no URL"},
+		{"an ISO's sum", func(c *Config) { c.ISO = &ISO{URL: "a.iso", SHA256: "x"} }, "64 hex"},
+		{"neither kept nor dropped", func(c *Config) { c.CDE = "yes" }, "none of keep, drop"},
 		{"an empty alternative", func(c *Config) { c.Extensions = []string{"ruby | | ruby-2.2"} }, `"" is not an extension's name`},
 		{"nothing before the last", func(c *Config) { c.Extensions = []string{"ruby | - | ruby-2.2"} }, `"-" is not an extension's name`},
 		{"nothing alone", func(c *Config) { c.Extensions = []string{"-"} }, `"-" is not an extension's name`},
@@ -190,4 +198,32 @@ func TestExtensionNames(t *testing.T) {
 	}
 	c := parsed(t, "mk.yaml", "missing: [mktemp, scsi-KERNEL, a.tcz]\n")
 	testkit.Must(t, c.Validate())
+}
+
+func TestISO(t *testing.T) {
+	for _, tc := range []struct{ text, url, name string }{
+		{"iso: my.iso", "/cfg/my.iso", "my.iso"},
+		{"iso: {url: 'https://h/a/Core%20x..y.iso?v=1', sha256: abc}", "https://h/a/Core%20x..y.iso?v=1", "Core_20x_y.iso"},
+		{"iso: {url: ' .hidden '}", "/cfg/ .hidden ", "_.hidden_.iso"},
+		{"iso: ~/-.-", "~/-.-", "base.iso"},
+		{"iso: " + strings.Repeat("a", 300), "/cfg/" + strings.Repeat("a", 300), strings.Repeat("a", 200) + ".iso"},
+		{"iso: null", "", ""},
+	} {
+		c, err := Parse("/cfg/mk.yaml", []byte(tc.text))
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", tc.text, err)
+		case tc.url == "":
+			if c.ISO != nil {
+				t.Errorf("%s: %+v", tc.text, c.ISO)
+			}
+		case filepath.ToSlash(c.ISO.URL) != tc.url || c.ISO.Name() != tc.name:
+			t.Errorf("%s: %+v is called %s", tc.text, c.ISO, c.ISO.Name())
+		}
+	}
+	for _, text := range []string{"iso: {url: a, md5: b}", "iso: [a]", "iso: {url: [a]}"} {
+		if _, err := Parse("mk.yaml", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "config mk.yaml:1: ") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }

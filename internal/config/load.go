@@ -125,6 +125,9 @@ func (c *Config) eachPath(fn func(key, p string, isURL bool) string) {
 		}
 	}
 	urls("mirrors", c.Mirrors)
+	if c.ISO != nil {
+		put("iso", &c.ISO.URL, true)
+	}
 	urls("gems.source", c.Gems.Source)
 	if c.RubyGems != nil {
 		urls("rubygems.url", c.RubyGems.URL)

@@ -41,6 +41,9 @@ type mirrored struct {
 // config names every source from the mirror's folder.
 func (m *mirrored) config(c Config) Config {
 	c.Mirrors, c.Gems.Source = URLs{"."}, URLs{"archives"}
+	if c.ISO != nil {
+		c.ISO = &ISO{"archives/" + c.ISO.Name(), c.ISO.SHA256}
+	}
 	if c.RubyGems != nil {
 		c.RubyGems = &Archive{c.RubyGems.Version, URLs{"archives/rubygems-{version}.tgz"}, c.RubyGems.SHA256}
 	}

@@ -132,6 +132,9 @@ func (c *Config) Restore(public []byte) (Config, error) {
 }
 
 func (c *Config) restoreURLs(from *Config) {
+	if c.ISO != nil && from.ISO != nil {
+		c.ISO.URL = from.ISO.URL
+	}
 	if c.RubyGems != nil && from.RubyGems != nil {
 		c.RubyGems.URL = from.RubyGems.URL
 	}

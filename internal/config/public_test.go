@@ -14,8 +14,8 @@ import (
 // published are the members whose text a published configuration holds. A new member has to be
 // put here, or be left out by Public: think of secrets, and of the paths of the build machine.
 var published = []string{
-	"Arch", "Boot.Allow", "Boot.AllowInittab", "Boot.Append", "Client.Settings", "Extensions", "Gems.Install.Name", "Gems.Install.SHA256",
-	"Gems.Install.Version", "Gems.Mode", "Image.Version", "Initrd.Compress", "Initrd.Layout", "MCollective.SHA256", "MCollective.Version",
+	"Arch", "Boot.Allow", "Boot.AllowInittab", "Boot.Append", "CDE", "Client.Settings", "Edition", "Extensions", "Gems.Install.Name", "Gems.Install.SHA256",
+	"Gems.Install.Version", "Gems.Mode", "ISO.SHA256", "Image.Version", "Initrd.Compress", "Initrd.Layout", "MCollective.SHA256", "MCollective.Version",
 	"Missing", "Overlay.Owner", "Overlay.Target", "Picks.Extension", "Picks.Files", "Profile", "Release",
 	"RubyGems.SHA256", "RubyGems.Version", "Services.Allow",
 }

@@ -47,6 +47,9 @@ func schemaOf(t reflect.Type, example *yaml.Node, key string) *schema {
 	switch t {
 	case reflect.TypeFor[URLs]():
 		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: orNull("array"), Items: &schema{Type: "string"}}}}
+	case reflect.TypeFor[*ISO]():
+		source := map[string]*schema{"url": {Type: "string"}, "sha256": {Type: "string", Pattern: "^$|" + sha256Form.String()}}
+		return &schema{AnyOf: []*schema{{Type: orNull("string")}, {Type: "object", Properties: source, Additional: false}}}
 	case reflect.TypeFor[*Value]():
 		source := map[string]*schema{"file": {Type: "string"}, "env": {Type: "string"}}
 		return &schema{AnyOf: []*schema{{Type: orNull("string", "number", "boolean")}, {Type: "object", Properties: source, Additional: false, MinProps: 1, MaxProps: 1}}}

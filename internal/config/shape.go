@@ -34,7 +34,7 @@ func checkShape(n *yaml.Node, t reflect.Type, key string) error {
 		return nil // the zero value
 	case t == reflect.TypeFor[Value]():
 		return nil // says itself what it takes
-	case t == reflect.TypeFor[URLs]() && fits:
+	case (t == reflect.TypeFor[URLs]() || t == reflect.TypeFor[ISO]()) && fits:
 	case kind == reflect.Bool, kind == reflect.Int:
 		fits = fits && n.Decode(reflect.New(t).Interface()) == nil
 	case kind == reflect.Slice:

@@ -22,7 +22,7 @@ const maxVolumeVersion = 22
 
 // Validate checks everything that can be checked without network and files.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkRelease, c.checkChoices, c.checkSources, c.checkArchives, c.checkBoot, c.checkOverlay} {
+	for _, check := range []func() error{c.checkRelease, c.checkChoices, c.checkISO, c.checkSources, c.checkArchives, c.checkBoot, c.checkOverlay} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -50,6 +50,10 @@ func Choices(key string) []string {
 	switch key {
 	case "arch":
 		return []string{"x86", "x86_64"}
+	case "edition":
+		return []string{"", "Core", "CorePlus", "CorePure64", "TinyCore", "TinyCorePure64"}
+	case "cde":
+		return []string{"keep", "drop"}
 	case "profile":
 		return []string{"prod", "dev", "debug"}
 	case "gems.mode":
@@ -66,10 +70,11 @@ func Choices(key string) []string {
 
 func (c *Config) checkChoices() error {
 	for _, chosen := range []struct{ key, value string }{
-		{"arch", c.Arch}, {"profile", c.Profile}, {"gems.mode", c.Gems.Mode}, {"initrd.layout", c.Initrd.Layout}, {"pxe.layout", c.PXE.Layout},
+		{"arch", c.Arch}, {"edition", c.Edition}, {"cde", c.CDE}, {"profile", c.Profile}, {"gems.mode", c.Gems.Mode}, {"initrd.layout", c.Initrd.Layout},
+		{"pxe.layout", c.PXE.Layout},
 	} {
 		if all := Choices(chosen.key); !slices.Contains(all, chosen.value) {
-			list := strings.Join(all, ", ")
+			list := strings.TrimPrefix(strings.Join(all, ", "), ", ")
 			return Mistake(chosen.key, fmt.Sprintf("%q is none of %s", chosen.value, list), "choose one of "+list)
 		}
 	}
@@ -80,6 +85,24 @@ func (c *Config) checkChoices() error {
 		return Mistake("initrd.level", fmt.Sprintf("%d is not a gzip level from 1 to 9", c.Initrd.Level), "")
 	}
 	return nil
+}
+
+// checkISO holds the edition and an ISO of the user's own against the rest.
+func (c *Config) checkISO() error {
+	if pure64 := strings.HasSuffix(c.Edition, "64"); c.Edition != "" && pure64 != (c.Arch == "x86_64") {
+		return Mistake("edition", fmt.Sprintf("there is no %s for %s", c.Edition, c.Arch), "CorePure64 and TinyCorePure64 go with --arch x86_64, the others with --arch x86")
+	}
+	switch i := c.ISO; {
+	case i == nil:
+		return nil
+	case c.Edition != "":
+		return Mistake("iso", "edition names an ISO, too", "leave one of the two out")
+	case i.URL == "":
+		return Mistake("iso", "no file and no URL", "write it as iso: my.iso, or as iso: {url: https://…/my.iso, sha256: …}")
+	case i.SHA256 == "" && strings.HasPrefix(strings.ToLower(i.URL), "http"):
+		return Mistake("iso", i.Name()+" comes from the network, and nothing says which bytes it has", "write it as iso: {url: https://…/my.iso, sha256: …}")
+	}
+	return checkSum("iso", c.ISO.SHA256)
 }
 
 func (c *Config) checkSources() error {

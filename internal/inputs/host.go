@@ -34,7 +34,7 @@ func CheckHost(c *config.Config) error {
 	var special error
 	c.EachFile(func(key, path string, isURL bool) {
 		// A file that is not there is an error where it is needed: a lock needs no secrets.
-		if info, err := os.Stat(path); err == nil && !isURL && !info.Mode().IsRegular() && key != "overlay" && special == nil {
+		if info, err := os.Stat(path); err == nil && (!isURL || key == "iso") && !info.Mode().IsRegular() && key != "overlay" && special == nil {
 			special = config.Mistake(key, fmt.Sprintf("%s is %s", path, hostfile.Kind(info.Mode())), "name a regular file")
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/medium"
@@ -124,6 +125,16 @@ func (g *Gathering) setKernel(release string) { g.Kernel, g.out.Lock.Kernel = re
 // extensions of another time.
 func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 	name := g.plan.ISO
+	if own := g.plan.Config.ISO; own != nil {
+		b, _, urls, err := g.undescribed(ctx, fetch.Request{Name: name, URLs: []string{own.URL}, SHA256: own.SHA256, MaxSize: maxISO}, lock.ISO)
+		switch {
+		case err == nil:
+			g.note(lock.Input{Kind: lock.ISO, Name: name, Why: []string{lock.WhyConfig}}, b, urls)
+		case errors.Is(err, fetch.ErrNotFound) && g.src.purpose != forCheck:
+			err = fail.Wrap(fail.Network, err, "name an ISO that is there: --iso FILE, or `iso` in mkbuild.yaml")
+		}
+		return b, err
+	}
 	pinned, err := g.src.pinOf(lock.ISO, name)
 	if err != nil {
 		return nil, err
@@ -193,21 +204,10 @@ func (g *Gathering) gem(ctx context.Context, want config.Gem) error {
 	return g.archive(ctx, lock.Gem, name, urls, want.SHA256)
 }
 
-// archive gets a source archive or a gem. Upstream publishes no digest of these: sha256 is the user's
-// own, if there is one. So the content is read before it may stay in the cache, unless a lock vouches
-// for it.
+// archive gets a source archive or a gem. Its content is read before it may stay in the cache, unless a lock
+// vouches for it.
 func (g *Gathering) archive(ctx context.Context, kind, name string, urls []string, sha256 string) error {
-	pinned, err := g.src.pinOf(kind, name)
-	if err != nil {
-		return err
-	}
-	if pinned != nil && sha256 != "" && !strings.EqualFold(sha256, pinned.SHA256) {
-		pinned = nil // the user's own digest is younger than the lock
-	}
-	if urls, err = g.src.archiveURLs(name, urls, pinned != nil); err != nil {
-		return err
-	}
-	b, err := g.src.get(ctx, pinned, fetch.Request{Name: name, URLs: urls, SHA256: sha256, Fresh: g.src.purpose != forImage, MaxSize: maxArchive, Check: fetch.RefuseHTML})
+	b, pinned, urls, err := g.undescribed(ctx, fetch.Request{Name: name, URLs: urls, SHA256: sha256, MaxSize: maxArchive}, kind)
 	if g.missing(err, name) {
 		return nil
 	}
@@ -227,6 +227,26 @@ func (g *Gathering) archive(ctx context.Context, kind, name string, urls []strin
 	}
 	g.note(in, b, urls)
 	return nil
+}
+
+// undescribed gets a file of which upstream publishes no digest: the SHA-256 of r is the user's own, if
+// there is one. It returns the file, how it is locked, and the places that were asked.
+func (g *Gathering) undescribed(ctx context.Context, r fetch.Request, kind string) (*fetch.Blob, *lock.Input, []string, error) {
+	pinned, err := g.src.pinOf(kind, r.Name)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if pinned != nil && r.SHA256 != "" && !strings.EqualFold(r.SHA256, pinned.SHA256) {
+		pinned = nil // the user's own digest is younger than the lock
+	}
+	if kind != lock.ISO || pinned != nil { // an ISO has one place, unless a lock says which bytes it has
+		if r.URLs, err = g.src.archiveURLs(r.Name, r.URLs, pinned != nil); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	r.Fresh, r.Check = g.src.purpose != forImage, fetch.RefuseHTML
+	b, err := g.src.get(ctx, pinned, r)
+	return b, pinned, r.URLs, err
 }
 
 // note adds a fetched file to the lock. A blob found by hash is recorded with the first URL that was

@@ -116,7 +116,9 @@ func (r *Resolved) writeInput(ctx context.Context, folders Mirror, in lock.Input
 	folder := folders.Archives
 	switch in.Kind {
 	case lock.ISO:
-		folder = folders.Release
+		if r.plan.Config.ISO == nil {
+			folder = folders.Release
+		}
 	case lock.TCZ:
 		folder = folders.TCZ
 	}

@@ -1,6 +1,7 @@
 package inputs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,11 @@ func NewPlan(c config.Config) (*Plan, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	series.Edition = cmp.Or(c.Edition, series.Edition)
 	p := &Plan{Config: c, Series: series, Followed: followed, ISO: series.ISO(c.Release), Extensions: c.AllExtensions()}
+	if c.ISO != nil {
+		p.ISO = c.ISO.Name()
+	}
 	for _, base := range c.Mirrors {
 		m, err := newMirror(base, &c)
 		if err != nil {

@@ -15,14 +15,23 @@ import (
 // can be had: the release does not exist, or only its digest is missing.
 func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 	iso := p.ISO
+	var others []string // editions of the same release
 	for _, dir := range s.isoDirs() {
-		if slices.Contains(s.list(ctx, dir), iso) {
+		names := s.list(ctx, dir)
+		for _, n := range names {
+			if edition, ok := strings.CutSuffix(n, "-"+p.Config.Release+".iso"); ok {
+				others = append(others, "--edition "+edition)
+			}
+		}
+		if slices.Contains(names, iso) {
 			return fail.New(fail.Network, fmt.Sprintf("check %s of %s: %s.md5.txt is missing beside it", iso, dir, iso),
 				"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+iso+" >"+iso+".md5.txt")
 		}
 	}
 	hint := "`mkbuild releases` lists the series; look at the mirror's release/ and archive/ folders of one for a version, then --release VERSION"
-	if known := s.releases(ctx, p); len(known) > 0 {
+	if len(others) > 0 {
+		hint = "the mirror has other editions of this release: try " + strings.Join(unique(others), " or ")
+	} else if known := s.releases(ctx, p); len(known) > 0 {
 		hint = "the mirror has " + strings.Join(known, ", ") + ": try --release " + known[len(known)-1]
 	}
 	return &fail.Error{Class: fail.Network, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}

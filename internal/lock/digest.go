@@ -19,6 +19,7 @@ type selection struct {
 	RubyGems            []string
 	MCollective         []string
 	Gems                [][]string
+	ISO                 []string `json:",omitempty"`
 }
 
 // Digest returns the SHA-256, in hex, of the part of a configuration that selects inputs. It does not
@@ -35,6 +36,12 @@ func Digest(c *config.Config) string {
 		s.Picks = append(s.Picks, p.Extension)
 	}
 	s.Picks = names(s.Picks)
+	if c.Edition != "" {
+		s.ISO = []string{c.Edition}
+	}
+	if c.ISO != nil {
+		s.ISO = []string{c.ISO.Name(), strings.ToLower(c.ISO.SHA256)}
+	}
 	if c.RubyGems != nil {
 		s.RubyGems = []string{c.RubyGems.Version, strings.ToLower(c.RubyGems.SHA256)}
 	}

@@ -12,6 +12,7 @@ import (
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/profile"
+	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 )
 
@@ -22,6 +23,7 @@ func (l *layering) checkBase() error {
 		return err
 	}
 	l.checkFirmware()
+	l.dropCDE()
 	if len(l.out.base.Initrds) > 1 && c.Initrd.Layout == "merged" {
 		return config.Mistake("initrd.layout", fmt.Sprintf("%s boots several initrds (%s), which cannot be merged into one", l.out.Plan.ISO, strings.Join(l.out.base.Initrds, ", ")), "use the layout append")
 	}
@@ -33,6 +35,55 @@ func (l *layering) checkBase() error {
 	}
 	return nil
 }
+
+// dropCDE takes the extensions off the medium that Tiny Core loads by the boot code cde, or says that they stay.
+func (l *layering) dropCDE() {
+	files := l.out.base.Files
+	for _, dir := range []string{"cde", "CDE"} {
+		if files.Get(dir) == nil {
+			continue
+		}
+		n := 0
+		for _, e := range files.Entries() {
+			if strings.HasPrefix(e.Path, dir+"/") && strings.HasSuffix(e.Path, tcz.Suffix) {
+				n++
+			}
+		}
+		if l.out.Plan.Config.CDE == "drop" {
+			files.Remove(dir)
+			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions is left out, as `cde: drop` says", dir, n))
+		} else {
+			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions stays on the medium (`cde: drop` in mkbuild.yaml leaves it out); Tiny Core loads them with the kernel argument cde", dir, n))
+		}
+	}
+}
+
+// checkRelease refuses an ISO of the user's own that is of another release series than its extensions.
+func (l *layering) checkRelease() error {
+	if l.out.Plan.Config.ISO == nil {
+		return nil
+	}
+	base, err := l.unpackedBase()
+	if err != nil {
+		return err
+	}
+	e := base.Get("usr/share/doc/tc/release.txt")
+	if e == nil || !e.IsRegular() {
+		return nil
+	}
+	text, err := e.Content(maxRelease)
+	if err != nil {
+		return err
+	}
+	release := strings.TrimSpace(string(text))
+	if of := tcz.SeriesOf(release, l.out.Plan.Config.Arch); of.Major != l.out.Plan.Series.Major {
+		return config.Mistake("iso", fmt.Sprintf("%s is Tiny Core %.20q, and extensions are taken from the series of release %s", l.out.base.Name, release, l.out.Plan.Config.Release), "name the release that the ISO is of: --release VERSION")
+	}
+	return nil
+}
+
+// maxRelease bounds release.txt, in bytes.
+const maxRelease = 4 << 10
 
 // checkCompressor refuses an initrd that its kernel is known to panic over, if its bytes would be kept.
 func (l *layering) checkCompressor() error {
@@ -69,7 +120,7 @@ func (l *layering) checkModules(args string) {
 func (l *layering) checkLabels() error {
 	base := l.out.base
 	if c := &l.out.Plan.Config; c.Profile == "prod" {
-		if err := openMenus(base.WaysIn(c.Boot.Allow)); err != nil {
+		if err := openMenus(base, base.WaysIn(c.Boot.Allow)); err != nil {
 			return err
 		}
 		if bad := cmdline.WaysIn(c.Boot.Append, c.Boot.Allow); len(bad) > 0 {
@@ -90,12 +141,16 @@ func (l *layering) checkLabels() error {
 const argumentHint = "leave it out, name it under `boot: allow` in mkbuild.yaml, or build with --profile dev"
 
 // openMenus refuses the menus of a prod image.
-func openMenus(ways []medium.Doubt) error {
+func openMenus(base *medium.Medium, ways []medium.Doubt) error {
 	if len(ways) == 0 {
 		return nil
 	}
+	cde := ""
+	if base.Files.Get("cde") != nil {
+		cde = "set `cde: drop`, "
+	}
 	return fail.Wrap(fail.Usage, fmt.Errorf("%w: it may boot itself and nothing else: %s", profile.ErrOpen, tell(ways)),
-		"use another source ISO, name harmless arguments under `boot: allow` in mkbuild.yaml, or build with --profile dev")
+		cde+"use another source ISO, name harmless arguments under `boot: allow` in mkbuild.yaml, or build with --profile dev")
 }
 
 func tell(ways []medium.Doubt) string {

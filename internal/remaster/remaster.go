@@ -51,6 +51,9 @@ func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
 	go l.unpackedBase()    //nolint:errcheck // asked where it is needed
 	defer l.unpackedBase() //nolint:errcheck // on an error it is cancelled first, and has ended when Stage returns
 	defer cancel()
+	if err := l.checkRelease(); err != nil {
+		return nil, err
+	}
 	if l.out.inputs, err = g.Finish(ctx); err != nil {
 		return nil, err
 	}

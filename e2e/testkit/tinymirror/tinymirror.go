@@ -63,24 +63,29 @@ func Make(dir string) error {
 	if err != nil {
 		return err
 	}
+	plus, err := plusISO()
+	if err != nil {
+		return err
+	}
 	files := map[string][]byte{
-		"4.x/x86/archive/4.5.2/Core-4.5.2.iso":    core,
-		"4.x/x86/release/Core-4.7.7.iso":          core,
-		"archives/rubygems-1.8.15.tgz":            Archive("rubygems-1.8.15", map[string]string{"setup.rb": "# setup\n", "bin/gem": "#!/usr/bin/env ruby\nrequire 'rubygems'\n", "lib/rubygems.rb": "module Gem\n  VERSION = '1.8.15'\nend\n", "lib/rubygems/version.rb": "# v\n"}),
-		"archives/mcollective-1.2.1.tgz":          Archive("mcollective-1.2.1", MCollective("1.2.1")),
-		"archives/daemons-1.1.8.gem":              Gem("daemons", "1.1.8", nil),
-		"archives/stomp-1.2.0.gem":                Gem("stomp", "1.2.0", []string{"stompcat"}),
-		"mkbuild.yaml":                            []byte(Config),
-		"4.x/x86/tcz/ncurses.tcz.dep":             []byte("\nncurses-common.tcz "),
-		"4.x/x86/tcz/bash.tcz.dep":                []byte("ncurses.tcz\n\nncurses.tcz\n"),
-		"4.x/x86/tcz/openssh.tcz.dep":             []byte("openssl-1.0.0.tcz \n \ngcc_libs.tcz"),
-		"4.x/x86/tcz/gcc_libs.tcz.dep":            []byte("openssl-1.0.0.tcz"), // with the next: a cycle
-		"4.x/x86/tcz/openssl-1.0.0.tcz.dep":       []byte("gcc_libs.tcz\n"),
-		"4.x/x86/tcz/libssl-0.9.8.tcz.dep":        []byte(""),
-		"4.x/x86/tcz/broken-dep.tcz.dep":          []byte("middle.tcz\n"),
-		"4.x/x86/tcz/middle.tcz.dep":              []byte("nowhere.tcz\n"),
-		"4.x/x86/tcz/scsi-" + Kernel + ".tcz.dep": []byte("\n"),
-		"4.x/x86/tcz/bash.tcz.info":               []byte("Title:          bash.tcz\nCopying-policy: GPL v3\n                or later\nSize: 1K\n"),
+		"4.x/x86/archive/4.5.2/Core-4.5.2.iso":     core,
+		"4.x/x86/archive/4.5.2/CorePlus-4.5.2.iso": plus,
+		"4.x/x86/release/Core-4.7.7.iso":           core,
+		"archives/rubygems-1.8.15.tgz":             Archive("rubygems-1.8.15", map[string]string{"setup.rb": "# setup\n", "bin/gem": "#!/usr/bin/env ruby\nrequire 'rubygems'\n", "lib/rubygems.rb": "module Gem\n  VERSION = '1.8.15'\nend\n", "lib/rubygems/version.rb": "# v\n"}),
+		"archives/mcollective-1.2.1.tgz":           Archive("mcollective-1.2.1", MCollective("1.2.1")),
+		"archives/daemons-1.1.8.gem":               Gem("daemons", "1.1.8", nil),
+		"archives/stomp-1.2.0.gem":                 Gem("stomp", "1.2.0", []string{"stompcat"}),
+		"mkbuild.yaml":                             []byte(Config),
+		"4.x/x86/tcz/ncurses.tcz.dep":              []byte("\nncurses-common.tcz "),
+		"4.x/x86/tcz/bash.tcz.dep":                 []byte("ncurses.tcz\n\nncurses.tcz\n"),
+		"4.x/x86/tcz/openssh.tcz.dep":              []byte("openssl-1.0.0.tcz \n \ngcc_libs.tcz"),
+		"4.x/x86/tcz/gcc_libs.tcz.dep":             []byte("openssl-1.0.0.tcz"), // with the next: a cycle
+		"4.x/x86/tcz/openssl-1.0.0.tcz.dep":        []byte("gcc_libs.tcz\n"),
+		"4.x/x86/tcz/libssl-0.9.8.tcz.dep":         []byte(""),
+		"4.x/x86/tcz/broken-dep.tcz.dep":           []byte("middle.tcz\n"),
+		"4.x/x86/tcz/middle.tcz.dep":               []byte("nowhere.tcz\n"),
+		"4.x/x86/tcz/scsi-" + Kernel + ".tcz.dep":  []byte("\n"),
+		"4.x/x86/tcz/bash.tcz.info":                []byte("Title:          bash.tcz\nCopying-policy: GPL v3\n                or later\nSize: 1K\n"),
 	}
 	for name, fs := range extensions() {
 		files["4.x/x86/tcz/"+name+".tcz"] = sqfs.Image(fs)
@@ -225,17 +230,41 @@ const ISOLinuxCfg = "display boot.msg\ndefault microcore\n\nlabel microcore\n\tk
 
 // ISO is the miniature's source image.
 func ISO() ([]byte, error) {
-	var core bytes.Buffer
-	if err := initrd.WriteSegment(&core, Base(), initrd.SegmentOptions{ModTime: Time}); err != nil {
+	files, err := isoFiles(Base())
+	if err != nil {
 		return nil, err
 	}
-	return ISOWith(map[string][]byte{
+	return ISOWith(files)
+}
+
+func isoFiles(base *overlay.Tree) (map[string][]byte, error) {
+	var core bytes.Buffer
+	if err := initrd.WriteSegment(&core, base, initrd.SegmentOptions{ModTime: Time}); err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
 		"boot/vmlinuz":               VMLinuz(Kernel),
 		"boot/core.gz":               core.Bytes(),
 		"boot/isolinux/isolinux.bin": bytes.Repeat([]byte("isolinux"), 512),
 		"boot/isolinux/isolinux.cfg": []byte(ISOLinuxCfg),
 		"boot/isolinux/boot.msg":     []byte("hello\n"),
-	})
+	}, nil
+}
+
+// plusISO is the edition with an extension on the medium, whose base says which release it is.
+func plusISO() ([]byte, error) {
+	base := Base()
+	for _, dir := range []string{"usr/share", "usr/share/doc", "usr/share/doc/tc"} {
+		put(base, overlay.Dir(dir, 0o755))
+	}
+	put(base, overlay.File("usr/share/doc/tc/release.txt", 0o644, []byte(Release+"\n")))
+	files, err := isoFiles(base)
+	if err != nil {
+		return nil, err
+	}
+	files["boot/isolinux/isolinux.cfg"] = []byte(strings.ReplaceAll(ISOLinuxCfg, "core.gz quiet", "core.gz quiet cde"))
+	files["cde/onboot.lst"], files["cde/optional/bash.tcz"] = []byte("bash.tcz\n"), sqfs.Image(extensions()["bash"])
+	return ISOWith(files)
 }
 
 // ISOWith makes a source image of the given files.
