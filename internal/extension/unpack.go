@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"syscall"
 )
 
 // Open checks the directory of the archive r of size bytes against lim and every safety rule. Its
@@ -67,6 +68,10 @@ func (f *File) extract(ctx context.Context, root *os.Root) error {
 	if err := root.MkdirAll(dir, 0o755); err != nil || !f.IsRegular() {
 		return err
 	}
+	// A process that starts meanwhile would hold the file open for writing for a moment, and the system runs no
+	// such file ("text file busy", https://go.dev/issue/22315).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	to, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
