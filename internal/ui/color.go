@@ -25,6 +25,14 @@ type Color struct{ w io.Writer }
 // NewColor returns a Color that writes to w.
 func NewColor(w io.Writer) *Color { return &Color{w} }
 
+// Fd is that of the terminal behind it, whose width is asked for; no valid one without.
+func (c *Color) Fd() uintptr {
+	if f, ok := c.w.(interface{ Fd() uintptr }); ok {
+		return f.Fd()
+	}
+	return ^uintptr(0)
+}
+
 // Write colours p.
 func (c *Color) Write(p []byte) (int, error) {
 	var out []byte

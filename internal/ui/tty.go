@@ -3,29 +3,35 @@ package ui
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
-	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
-// Shape of the bar: it fits into 80 columns with its numbers.
+// Shape of the line that shows progress.
 const (
-	barWidth    = 20
-	labelWidth  = 30
-	barThrottle = 65 * time.Millisecond
+	widestBar  = 20 // characters between the brackets
+	leastBar   = 5  // a narrower one is left out
+	redraw     = 65 * time.Millisecond
+	rateAfter  = time.Second // a rate over less is noise
+	noTerminal = 80          // columns of what does not tell
 )
 
-// tty draws one bar for the step that is under way, over all of its items, and prints Info and
+// tty draws one line for the step that is under way, over all of its items, and prints Info and
 // Warning lines above it.
 type tty struct {
 	mu    sync.Mutex
 	w     io.Writer
-	bar   *progressbar.ProgressBar
 	step  string
 	unit  string
-	label string // what the bar shows now
 	items map[string]Event
+	begun time.Time // of the step
+	there int64     // what was done at once: it came from the cache
+	drawn time.Time
+	shown int // characters on the line
 }
 
 // Event updates the bar or prints a line.
@@ -39,10 +45,13 @@ func (t *tty) Event(e Event) {
 	}
 	if e.Step != t.step || e.Unit != t.unit {
 		t.clear()
-		t.bar, t.step, t.unit, t.items = nil, e.Step, e.Unit, map[string]Event{}
+		t.step, t.unit, t.items, t.begun, t.there = e.Step, e.Unit, map[string]Event{}, time.Now(), 0
+	}
+	if _, known := t.items[e.Item]; !known && e.finished() {
+		t.there += e.Done
 	}
 	t.items[e.Item] = e
-	t.draw(e)
+	t.draw()
 }
 
 // close takes the bar off the screen.
@@ -50,67 +59,83 @@ func (t *tty) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.clear()
-	t.bar = nil
 }
 
 func (t *tty) clear() {
-	if t.bar != nil && !t.bar.IsFinished() {
-		t.bar.Clear() //nolint:errcheck,gosec // see Event
+	if t.shown > 0 {
+		fmt.Fprintf(t.w, "\r%s\r", strings.Repeat(" ", t.shown))
 	}
+	t.shown, t.drawn = 0, time.Time{}
 }
 
-// draw shows the sum of all items. A finished bar stays finished, so the next item starts a new one.
-func (t *tty) draw(e Event) {
-	done, total := t.sum()
-	if total == 0 {
+// draw shows the sum of all items while one of them is not done.
+func (t *tty) draw() {
+	now := time.Now()
+	line := t.line(columns(t.w)-1, now.Sub(t.begun))
+	switch {
+	case line == "":
+		t.clear()
+		return
+	case now.Sub(t.drawn) < redraw:
 		return
 	}
-	if t.bar == nil || t.bar.IsFinished() {
-		if done == total {
-			return // nothing more to wait for
-		}
-		t.bar, t.label = t.newBar(total, label(e.subject())), label(e.subject())
-	}
-	if t.bar.GetMax64() != total {
-		t.bar.ChangeMax64(total)
-	}
-	t.bar.Set64(done) //nolint:errcheck,gosec // see Event
-	if l := label(e.subject()); l != t.label {
-		t.label = l
-		t.bar.Describe(l)
-	}
+	n := utf8.RuneCountInString(line)
+	fmt.Fprintf(t.w, "\r%s%s", line, strings.Repeat(" ", max(t.shown-n, 0)))
+	t.shown, t.drawn = n, now
 }
 
-// sum adds up the items. While one of unknown length is under way the bar must not end.
-func (t *tty) sum() (done, total int64) {
+// line is what the items come to, in so many columns: "fetch 7 of 12: |████    | 3.2 MB of 8.1 MB, 1.1 MB/s".
+// On a narrow terminal the bar is left out, then the rate, then the end of the name. It is empty if nothing is
+// under way.
+func (t *tty) line(width int, since time.Duration) string {
+	var done, total int64
+	open, name := 0, ""
 	for _, e := range t.items {
 		done += e.Done
 		total += max(e.Total, e.Done)
-		if !e.finished() && e.Total <= e.Done {
-			total++
+		if !e.finished() {
+			open, name = open+1, e.Item
 		}
 	}
-	return done, total
-}
-
-func (t *tty) newBar(total int64, label string) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(t.w),
-		progressbar.OptionSetDescription(label),
-		progressbar.OptionSetWidth(barWidth),
-		progressbar.OptionThrottle(barThrottle),
-		progressbar.OptionShowBytes(t.unit == ""),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionClearOnFinish(),
-	)
-}
-
-// label cuts or pads the text before the bar, so that the bar stays in its place.
-func label(s string) string {
-	r := []rune(s)
-	if len(r) > labelWidth {
-		r = append(r[:labelWidth-1], '…')
+	if open == 0 {
+		return ""
 	}
-	return fmt.Sprintf("%-*s", labelWidth, string(r))
+	label := Clean(t.step)
+	if len(t.items) > 1 {
+		label = fmt.Sprintf("%s %d of %d:", label, len(t.items)-open, len(t.items))
+	} else if name != "" {
+		label += " " + Clean(name)
+	}
+	numbers := amount(done, t.unit) + " of " + amount(total, t.unit)
+	rate := ""
+	if t.unit == "" && since >= rateAfter && done > t.there {
+		rate = fmt.Sprintf(", %s/s", amount(int64(float64(done-t.there)/since.Seconds()), ""))
+	}
+	size := utf8.RuneCountInString
+	if size(label)+1+size(numbers)+size(rate) > width {
+		rate = ""
+	}
+	if room := width - size(numbers) - size(rate) - 1; size(label) > room {
+		label = string([]rune(label)[:max(room-1, 0)]) + "…"
+	}
+	bar := ""
+	if room := min(width-size(label)-size(numbers)-size(rate)-4, widestBar); room >= leastBar && total > 0 {
+		full := int(int64(room) * done / total)
+		bar = "|" + strings.Repeat("█", full) + strings.Repeat(" ", room-full) + "| "
+	}
+	line := label + " " + bar + numbers + rate
+	if r := []rune(line); len(r) > width {
+		line = string(r[:max(width, 0)])
+	}
+	return line
+}
+
+// columns is the width of the terminal that w is, or of a common one.
+func columns(w io.Writer) int {
+	if f, ok := w.(interface{ Fd() uintptr }); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	return noTerminal
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -103,9 +104,9 @@ func TestTTY(t *testing.T) {
 	}
 	for _, want := range []string{
 		"plan: 4.5.2, 12 extensions\n",
-		"\rfetch ruby.tcz                  24% |████                | (1.0/4.1 MB",
+		"\rfetch ruby.tcz |████                | 1.0 MB of 4.1 MB",
 		"\rmkbuild: warning: fetch ev\\x1b[2Jil.tcz: http://h/\\r\\n\\u202eeurt: 500\n",
-		"\rstage lshw.tcz                  25% |█████               | (3/12)",
+		"\rstage lshw.tcz |█████               | 3 files of 12 files",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)
@@ -113,6 +114,35 @@ func TestTTY(t *testing.T) {
 	}
 	if !strings.HasSuffix(got, "\rmkbuild: warning: sample secrets\n") {
 		t.Errorf("a bar stays on the screen: %q", got)
+	}
+}
+
+// TestTTYWidth: whatever the terminal's width, the line fits, its rate is that of what came, and one number
+// stands for all files.
+func TestTTYWidth(t *testing.T) {
+	for width, want := range map[int]string{
+		120: "fetch 2 of 3: |██████████████      | 5.3 MB of 7.3 MB, 500.0 kB/s",
+		79:  "fetch 2 of 3: |██████████████      | 5.3 MB of 7.3 MB, 500.0 kB/s",
+		54:  "",
+		39:  "fetch 2 of 3: |████  | 5.3 MB of 7.3 MB",
+		20:  "fe… 5.3 MB of 7.3 MB",
+	} {
+		s := &tty{w: io.Discard}
+		s.Event(Event{Step: "fetch", Item: "cached.tcz", Done: 4_300_000, Total: 4_300_000})
+		s.Event(Event{Step: "fetch", Item: "small.tcz", Done: 500_000})
+		s.Event(Event{Step: "fetch", Item: "small.tcz", Done: 500_000, Total: 500_000})
+		s.Event(Event{Step: "fetch", Item: strings.Repeat("long", 30) + ".tcz", Done: 500_000, Total: 2_500_000})
+		got := s.line(width, 2*time.Second)
+		if n := len([]rune(got)); n > width || want != "" && got != want {
+			t.Errorf("%d columns: %d in %q, want %q", width, n, got, want)
+		}
+	}
+	for width := range 100 {
+		s := &tty{w: io.Discard}
+		s.Event(Event{Step: "fetch", Item: strings.Repeat("ü", 60) + ".tcz", Done: 1, Total: 3})
+		if got := s.line(width, time.Millisecond); len([]rune(got)) > width || strings.Contains(got, "/s") {
+			t.Errorf("%d columns: %q", width, got)
+		}
 	}
 }
 
