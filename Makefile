@@ -17,7 +17,7 @@ build: clients ## bin/mkbuild and bin/mk-client for this machine
 	$(BUILD) -o bin/ ./cmd/mkbuild ./cmd/mk-client
 
 clients:
-	@for arch in 386 amd64; do \
+	@for arch in 386 amd64; do echo "mk-client for linux/$$arch"; \
 	  GOOS=linux GOARCH=$$arch $(BUILD) -o $(WORK)/mk-client-$$arch ./cmd/mk-client && \
 	  gzip -9nc $(WORK)/mk-client-$$arch >internal/clientbin/bin/mk-client-$$arch.gz || exit 1; done
 

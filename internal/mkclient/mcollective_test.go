@@ -48,11 +48,15 @@ func (m *machine) mcoPID() int {
 func TestMcollectiveIsStartedAndRestarted(t *testing.T) {
 	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\nplugin.stomp.password = mine too\n")
-	m.cycle(srv)
+	srv.Status = 503 // a member of a collective needs no check-in
+	if err := m.Cycle(t.Context()); err == nil {
+		t.Error("the check-in did not fail")
+	}
 	first := m.mcoPID()
 	if first == 0 {
 		t.Fatalf("not started\n%s", m.log)
 	}
+	srv.Status = 0
 	if b, _ := os.ReadFile(filepath.Join(m.base, "root/var/run/rubylib")); !strings.HasSuffix(strings.TrimSpace(string(b)), "/usr/local/mcollective/lib") {
 		t.Errorf("RUBYLIB = %q", b)
 	}

@@ -41,7 +41,7 @@ check shadow-mode '^640' "stat -c '%a' /etc/shadow"
 check locked '^none open' "grep -v '^[^:]*:[*!]' /etc/shadow || echo none open"
 check null-device '^1:3' "stat -c '%t:%T' /dev/null"
 check hostname '^box' 'hostname'
-[ "$series" = 15 ] || slow lshw 'product\|description\|core' 'lshw -quiet -C processor'
+[ "$series" = 15 ] || check lshw 'product\|description\|core' 'lshw -quiet -C processor'
 if [ -e /bin/busybox.suid ]; then # since 5.2
 	check gem-list 'facter.*hocon.*thor' 'gem list --local'
 	check own-rubygems '^/usr/local/lib/ruby/[0-9.]*/rubygems.rb' "ruby -e 'puts \$LOADED_FEATURES.grep(/rubygems.rb/)'"
