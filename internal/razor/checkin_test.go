@@ -119,7 +119,7 @@ func TestMaxCountUnderConcurrency(t *testing.T) {
 		}
 	}
 	stored := 0
-	err := r.s.Nodes(func(n *Node) {
+	err := r.s.Nodes(func(n *Node, _ []byte) {
 		if n.Policy == "seven" {
 			stored++
 		}

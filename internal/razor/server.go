@@ -113,10 +113,11 @@ func (s *Server) Rules() *rules.Rules {
 	return r
 }
 
-// Nodes calls fn with every node in order of number.
-func (s *Server) Nodes(fn func(*Node)) error {
+// Nodes calls fn with every node in order of number, and its facts as JSON, nil before registration. They
+// are not to be kept.
+func (s *Server) Nodes(fn func(n *Node, facts []byte)) error {
 	return s.nodes.store.view(func(t *txn) error {
-		return t.each(func(n *Node) error { fn(n); return nil })
+		return t.each(func(n *Node) error { fn(n, t.facts(n.ID)); return nil })
 	})
 }
 

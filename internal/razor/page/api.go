@@ -50,7 +50,7 @@ func (a *api) deleteNode(w http.ResponseWriter, r *http.Request) {
 // list is GET /api/collections/nodes.
 func (a *api) list(w http.ResponseWriter, _ *http.Request) {
 	items := []*razor.Node{}
-	err := a.server.Nodes(func(n *razor.Node) { items = append(items, n) })
+	err := a.server.Nodes(func(n *razor.Node, _ []byte) { items = append(items, n) })
 	a.write(w, http.StatusOK, map[string]any{"items": items}, err)
 }
 

@@ -301,7 +301,8 @@ const audit = `(() => {
   }
   for (const e of document.querySelectorAll("input, button")) if (!(e.labels && e.labels.length) && !e.textContent.trim() && !e.ariaLabel) found.push("nameless control " + e.outerHTML);
   if (document.documentElement.scrollWidth > innerWidth) found.push("wider than the screen: " + document.documentElement.scrollWidth);
+  for (const e of document.querySelectorAll(".scroll, [data-live]")) if (e.scrollWidth > e.clientWidth) found.push("scrolls sideways: " + e.id + " " + e.scrollWidth);
   if (document.documentElement.lang !== "en" || document.querySelectorAll("h1").length !== 1 || !document.querySelector("main")) found.push("landmarks");
-  for (const t of document.querySelectorAll("table")) if (!t.querySelector("th[scope=col]")) found.push("table without headers");
+  for (const t of document.querySelectorAll("table")) if (getComputedStyle(t.tHead).display !== "none") if (!t.querySelector("th[scope=col]")) found.push("table without headers");
   return found;
 })()`

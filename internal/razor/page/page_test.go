@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,38 @@ func TestListSearch(t *testing.T) {
 }
 
 // The JSON has what the pages show.
+// TestListFacts: the list shows product and address, finds facts by value or name=value, and sorts by column
+// with numbers as numbers.
+func TestListFacts(t *testing.T) {
+	r := newRig(t, "")
+	for i, f := range [][]any{{"productname", "R720", "ipaddress", "10.0.0.10", "rack", "b4"}, {"productname", "R1", "ipaddress", "10.0.0.9"}, {}} {
+		id := r.Node(fmt.Sprintf("52:54:00:00:00:1%d", i))
+		facts := facts1(f...)
+		facts["macaddress"] = fmt.Sprintf("52:54:00:00:00:1%d", i)
+		r.CheckIn(id, facts)
+	}
+	order := func(query string) (rows []string) {
+		for _, m := range regexp.MustCompile(`href="/nodes/(node[0-9]+)"`).FindAllStringSubmatch(r.Get("/?"+query).Body, -1) {
+			rows = append(rows, m[1])
+		}
+		return rows
+	}
+	for query, want := range map[string]string{
+		"q=rack%3Db4": "node1", "q=R720": "node1", "q=B4": "node1", "q=nothing": "", "sort=address": "node3 node2 node1",
+		"sort=product": "node3 node2 node1", "sort=checkin": "node3 node2 node1", "sort=node": "node1 node2 node3", "sort=%3Cb": "node1 node2 node3",
+	} {
+		if got := strings.Join(order(query), " "); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	testkit.Contains(t, r.Get("/?sort=address&q=10").Body, ">R720<", "10.0.0.10", `aria-sort="ascending"`, `href="/?q=10&amp;sort=policy"`)
+	names := []string{"disk100", "disk2", "disk10", "disk02", "disk", "eth0", "a"}
+	slices.SortFunc(names, natural)
+	if got := strings.Join(names, " "); got != "a disk disk2 disk02 disk10 disk100 eth0" {
+		t.Error(got)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	r := newRig(t, "tags: [{name: kvm, rule: ['=', [fact, virtual, null], kvm]}]\npolicies: [{name: small, tags: [kvm], max_count: 1}]")
 	id := r.Node(mac1)

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -110,39 +111,116 @@ const (
 type listPage struct {
 	frame
 	Query         string
+	Sort          string
 	Rows          []listRow
 	Total, Errors int
 }
 
 type listRow struct {
 	*razor.Node
-	Late bool
+	Late             bool
+	Product, Address string
+}
+
+// column is the head of one column of the list.
+type column struct{ Title, Link, Sorted string }
+
+// Columns are the heads of the list, with links that sort it.
+func (l *listPage) Columns() []column {
+	columns := []column{{Title: "Node", Link: "node"}, {Title: "Product", Link: "product"}, {Title: "Address", Link: "address"}, {Title: "Last check-in", Link: "checkin"}, {Title: "Answer"}, {Title: "Tags"}, {Title: "Policy", Link: "policy"}, {Title: "Facts"}}
+	for i := range columns {
+		c := &columns[i]
+		if c.Link == "" {
+			continue
+		}
+		if c.Link == cmp.Or(l.Sort, "node") {
+			c.Sorted = "ascending"
+			if c.Link == "checkin" {
+				c.Sorted = "descending"
+			}
+		}
+		c.Link = "/?" + url.Values{"q": {l.Query}, "sort": {c.Link}}.Encode()
+	}
+	return columns
+}
+
+// sortKeys are the columns that the list can be sorted by; all others are in order of number.
+var sortKeys = map[string]func(a, b listRow) int{
+	"product": func(a, b listRow) int { return natural(a.Product, b.Product) },
+	"address": func(a, b listRow) int { return natural(a.Address, b.Address) },
+	"checkin": func(a, b listRow) int { return b.Last.At.Compare(a.Last.At) }, // the newest first
+	"policy":  func(a, b listRow) int { return natural(a.Policy, b.Policy) },
 }
 
 func (v *views) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query().Get("q")
-	l := listPage{frame: v.frame("Nodes", 0), Query: q[:min(len(q), 200)]}
-	err := v.server.Nodes(func(n *razor.Node) {
+	l := listPage{frame: v.frame("Nodes", 0), Query: q[:min(len(q), 200)], Sort: r.URL.Query().Get("sort")}
+	err := v.server.Nodes(func(n *razor.Node, facts []byte) {
 		if n.Last.RuleError != "" {
 			l.Errors++
 		}
-		if !matches(n, l.Query) {
-			return
-		}
-		l.Total++
-		if len(l.Rows) < listed {
-			l.Rows = append(l.Rows, listRow{n, n.Last.Count > 0 && time.Since(n.Last.At) > lateAfter*l.CheckinInterval})
+		known := textsOf(facts)
+		row := listRow{n, n.Last.Count > 0 && time.Since(n.Last.At) > lateAfter*l.CheckinInterval, known["productname"], known["ipaddress"]}
+		if matches(n, known, l.Query) {
+			l.Rows = append(l.Rows, row)
 		}
 	})
-	v.render(w, "nodes.html", l, err)
+	if by := sortKeys[l.Sort]; by != nil {
+		slices.SortStableFunc(l.Rows, by)
+	}
+	l.Total = len(l.Rows)
+	l.Rows = l.Rows[:min(l.Total, listed)]
+	v.render(w, "nodes.html", &l, err)
 }
 
-// matches looks into what the list shows.
-func matches(n *razor.Node, q string) bool {
+// textsOf returns facts as the texts that the pages show.
+func textsOf(facts []byte) map[string]string {
+	var values rules.Facts
+	_ = json.Unmarshal(facts, &values) // the server wrote it; without facts there are none
+	texts := make(map[string]string, len(values))
+	for name, raw := range values {
+		texts[name] = textOf(raw)
+	}
+	return texts
+}
+
+// matches looks into what the list shows, and into the facts: by their values, or by NAME=VALUE.
+func matches(n *razor.Node, facts map[string]string, q string) bool {
 	shown := strings.Join(slices.Concat([]string{n.Name, n.Hostname, n.Policy}, n.HWInfo, n.Tags), "\n")
 	q = strings.ToLower(q)
-	return strings.Contains(strings.ToLower(shown), q) || strings.Contains(shown, strings.ReplaceAll(q, ":", "-"))
+	if strings.Contains(strings.ToLower(shown), q) || strings.Contains(shown, strings.ReplaceAll(q, ":", "-")) {
+		return true
+	}
+	for name, value := range facts {
+		if strings.Contains(strings.ToLower(name+"="+value), q) {
+			return true
+		}
+	}
+	return false
 }
+
+// natural compares texts with the numbers in them as numbers: disk2 comes before disk10.
+func natural(a, b string) int {
+	for a != "" && b != "" {
+		x, y := digits(a), digits(b)
+		if x == 0 || y == 0 {
+			if a[0] != b[0] {
+				return cmp.Compare(a[0], b[0])
+			}
+			a, b = a[1:], b[1:]
+			continue
+		}
+		m, n := strings.TrimLeft(a[:x], "0"), strings.TrimLeft(b[:y], "0")
+		if order := cmp.Or(cmp.Compare(len(m), len(n)), cmp.Compare(m, n), cmp.Compare(x, y)); order != 0 {
+			return order
+		}
+		a, b = a[x:], b[y:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// digits counts those at the start of a text.
+func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
 // nodePage shows everything about one node.
 type nodePage struct {
@@ -185,21 +263,27 @@ func (v *views) node(w http.ResponseWriter, r *http.Request) {
 	v.render(w, "node.html", d, nil)
 }
 
-// rowsOf sorts values by name. Strings are shown as they are, everything else as JSON.
+// rowsOf sorts values by name.
 func rowsOf(kind string, values rules.Facts) []row {
 	rows := make([]row, 0, len(values))
 	for name, raw := range values {
-		text := string(raw)
-		if raw[0] == '"' {
-			_ = json.Unmarshal(raw, &text) // it is part of valid JSON
-		}
+		text := textOf(raw)
 		if len(text) > maxValue {
 			text = strings.ToValidUTF8(text[:maxValue], "") + "…"
 		}
 		rows = append(rows, row{Kind: kind, Name: name, Value: text})
 	}
-	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(rows, func(a, b row) int { return natural(a.Name, b.Name) })
 	return rows
+}
+
+// textOf returns a string as it is, and everything else as JSON.
+func textOf(raw json.RawMessage) string {
+	text := string(raw)
+	if raw[0] == '"' {
+		_ = json.Unmarshal(raw, &text) // it is part of valid JSON
+	}
+	return text
 }
 
 const (
@@ -222,7 +306,7 @@ type rulesPage struct {
 
 func (v *views) rules(w http.ResponseWriter, _ *http.Request) {
 	d := rulesPage{frame: v.frame("Rules", 0), Rules: v.server.Rules(), Tagged: map[string]int{}, Bound: map[string]int{}}
-	err := v.server.Nodes(func(n *razor.Node) {
+	err := v.server.Nodes(func(n *razor.Node, _ []byte) {
 		for _, tag := range n.Tags {
 			d.Tagged[tag]++
 		}
