@@ -92,14 +92,3 @@ func openMember(k kind, in *bufio.Reader) (plain io.Reader, done func(), err err
 	}
 	return nil, nil, errUnsupported
 }
-
-// Compressor names the packing of the first member of an initrd as the kernel's configuration does:
-// "gzip", "xz", "zstd" or "lz4"; "" for a plain archive and for anything else. start is the beginning
-// of the file: eight bytes are enough.
-func Compressor(start []byte) string {
-	switch k := sniff(start); k {
-	case kindGzip, kindXZ, kindZstd, kindLZ4:
-		return k.String()
-	}
-	return ""
-}

@@ -43,6 +43,7 @@ const (
 	ruleBootArguments   = "boot-arguments"
 	ruleBootUnclear     = "boot-unclear"
 	ruleKernelModules   = "kernel-modules"
+	ruleInitrdPacking   = "initrd-packing"
 	ruleDanglingLink    = "dangling-link"
 	ruleMountLink       = "mount-link"
 	ruleShadowMode      = "shadow-mode"
@@ -106,6 +107,9 @@ func bootRules() []Rule {
 		{ruleBootUnclear, SeverityWarning, "a boot menu leads to what mkbuild cannot follow",
 			"It starts a boot sector, a module or a command of which nobody can say what it boots, or takes its files from variables that are set elsewhere. Kernel arguments of mkbuild do not reach it, and a prod image must not have it.",
 			"Leave the entry out of the source ISO."},
+		{ruleInitrdPacking, SeverityError, "the kernel cannot unpack the initrd",
+			"A kernel has the decompressors that it was configured with: those of 3.0 to 4.2 are seen to have gzip and lzo alone. With another packing it ends in a panic. Where a kernel does not show what it has, this is a warning.",
+			"Build with `initrd: {layout: merged}`, which packs everything with gzip."},
 		{ruleKernelModules, SeverityWarning, "the initrd has no modules for the kernel",
 			"Tiny Core's boot script waits forever for /dev/zram0, which a module provides, unless it boots with the kernel argument nozswap; network cards have no drivers.",
 			"Take kernel and initrd of one release, or boot with nozswap."},
@@ -203,6 +207,12 @@ type findings map[string][]Finding
 // add notes that a rule is broken.
 func (f findings) add(rule, path, format string, args ...any) {
 	f[rule] = append(f[rule], Finding{Rule: rule, Path: manifest.Text(path), Text: fmt.Sprintf(format, args...)})
+}
+
+// warn is add for a place where the rule is broken without harm to the boot.
+func (f findings) warn(rule, path, format string, args ...any) {
+	f.add(rule, path, format, args...)
+	f[rule][len(f[rule])-1].Severity = SeverityWarning
 }
 
 // soften turns faults of the base's own files into warnings: nobody can correct them but its maker, and it boots.

@@ -3,7 +3,10 @@ package inspect
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"crypto/md5"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -166,6 +169,34 @@ func TestMediumRules(t *testing.T) {
 				t.Errorf("found %q", got)
 			}
 		})
+	}
+}
+
+// TestInitrdPacking: an initrd that its kernel cannot unpack is an error, one of which nobody can tell a warning.
+func TestInitrdPacking(t *testing.T) {
+	m := read(t, isoOf(t, clean(t), nil))
+	m.Segments[0].Packing = "xz"
+	page := func() string {
+		v, err := m.Verify()
+		testkit.Must(t, err)
+		return printed(t, v)
+	}
+	if got := page(); !strings.Contains(got, "warning: initrd-packing iso:boot/core.gz: it is packed with xz: nobody can say") {
+		t.Error(got)
+	}
+	kernel := m.Medium.Files.Get("boot/vmlinuz")
+	b, err := kernel.Content(1 << 20)
+	testkit.Must(t, err)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err = z.Write(make([]byte, 2<<20))
+	testkit.Must(t, errors.Join(err, z.Close()))
+	binary.LittleEndian.PutUint16(b[0x206:], 0x20a)
+	binary.LittleEndian.PutUint32(b[0x248:], uint32(len(b)-5*512))
+	binary.LittleEndian.PutUint32(b[0x24c:], uint32(packed.Len()))
+	kernel.SetContent(append(b, packed.Bytes()...), 0)
+	if got := page(); !strings.Contains(got, "error: initrd-packing iso:boot/core.gz: it is packed with xz, which the kernel 3.0.21-tinycore cannot unpack") {
+		t.Error(got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/cmdline"
+	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 )
 
@@ -77,6 +78,9 @@ func checkBoot(m *Image, f findings) error {
 	if m.Medium == nil {
 		return nil
 	}
+	if err := checkPacking(m, f); err != nil {
+		return err
+	}
 	iso := m.Medium.ISO
 	if len(iso.Boot) == 0 && m.Kind == KindISO {
 		f.add(ruleBootNothing, "", "there is no El Torito entry")
@@ -97,10 +101,11 @@ func checkBoot(m *Image, f findings) error {
 	}
 	for _, e := range m.Medium.Entries {
 		for _, name := range e.Missing {
-			f.add(ruleBootFiles, mediumPrefix+e.Menu, "the entry %s names %s", cmp.Or(e.Name, "(no name)"), name)
-			if last := len(f[ruleBootFiles]) - 1; !e.First {
-				f[ruleBootFiles][last].Severity = SeverityWarning
+			add := f.warn
+			if e.First {
+				add = f.add
 			}
+			add(ruleBootFiles, mediumPrefix+e.Menu, "the entry %s names %s", cmp.Or(e.Name, "(no name)"), name)
 		}
 	}
 	return nil
@@ -129,4 +134,29 @@ func checkModules(m *Image, f findings) {
 		return // not Tiny Core, or a kernel that needs no modules
 	}
 	f.add(ruleKernelModules, "lib/modules/"+m.Kernel, "it is missing")
+}
+
+// checkPacking holds the parts of the initrd against what the kernel has decompressors for.
+func checkPacking(m *Image, f findings) error {
+	seen := map[string]bool{}
+	for _, s := range m.Segments {
+		if seen[s.Packing] || m.Medium.Kernel == "" {
+			continue
+		}
+		seen[s.Packing] = true
+		r, err := m.Medium.Open(m.Medium.Kernel)
+		if err != nil {
+			return err
+		}
+		ok, err := initrd.KernelUnpacks(r, s.Packing)
+		r.Close() //nolint:errcheck,gosec // only read
+		at := mediumPrefix + m.Medium.LastInitrd()
+		switch {
+		case err != nil:
+			f.warn(ruleInitrdPacking, at, "it is packed with %s: %v", s.Packing, err)
+		case !ok:
+			f.add(ruleInitrdPacking, at, "it is packed with %s, which the kernel %s cannot unpack", s.Packing, m.Kernel)
+		}
+	}
+	return nil
 }

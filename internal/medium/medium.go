@@ -221,17 +221,23 @@ func (m *Medium) OneInitrd() overlay.Entry {
 const MaxInitrd = 2 << 30
 
 // Tree unpacks the default entry's initrds into memory.
-func (m *Medium) Tree() (t *overlay.Tree, err error) {
+func (m *Medium) Tree() (*overlay.Tree, error) {
+	t, _, err := m.Unpack()
+	return t, err
+}
+
+// Unpack is [Medium.Tree] that also returns the members of the initrds.
+func (m *Medium) Unpack() (t *overlay.Tree, members []initrd.Member, err error) {
 	defer fail.Recover(m.Name, &err)
 	r, err := m.Segments().Open()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	if t, err = initrd.Read(r, m.Name, MaxInitrd); err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", strings.Join(m.Initrds, " and "), m.Name, err)
+	if t, members, err = initrd.ReadMembers(r, m.Name, MaxInitrd, nil); err != nil {
+		return nil, nil, fmt.Errorf("read %s in %s: %w", strings.Join(m.Initrds, " and "), m.Name, err)
 	}
-	return t, nil
+	return t, members, nil
 }
 
 // KernelRelease reads the name of the default entry's kernel: "3.0.21-tinycore".

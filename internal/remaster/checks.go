@@ -3,7 +3,6 @@ package remaster
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"mkbuild/internal/cmdline"
@@ -19,9 +18,6 @@ import (
 // checkBase holds what the source boots against what is asked for.
 func (l *layering) checkBase() error {
 	c := l.out.Plan.Config
-	if err := l.checkCompressor(); err != nil {
-		return err
-	}
 	l.checkFirmware()
 	l.dropCDE()
 	if len(l.out.base.Initrds) > 1 && c.Initrd.Layout == "merged" {
@@ -85,24 +81,23 @@ func (l *layering) checkRelease() error {
 // maxRelease bounds release.txt, in bytes.
 const maxRelease = 4 << 10
 
-// checkCompressor refuses an initrd that its kernel is known to panic over, if its bytes would be kept.
-func (l *layering) checkCompressor() error {
-	if l.out.Plan.Config.Initrd.Layout == "merged" {
+// checkPacking refuses an initrd that its kernel would panic over, or of which that cannot be told.
+func (l *layering) checkPacking(packing string) error {
+	base := l.out.base
+	r, err := base.Open(base.Kernel)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	ok, err := initrd.KernelUnpacks(r, packing)
+	if ok {
 		return nil
 	}
-	for _, name := range l.out.base.Initrds {
-		r, err := l.out.base.Open(name)
-		if err != nil {
-			return err
-		}
-		start := make([]byte, 8)
-		n, _ := io.ReadFull(r, start) // a shorter one has no compressor, and has been read before
-		r.Close()                     //nolint:errcheck,gosec // only read
-		if c := initrd.Compressor(start[:n]); c != "" && l.out.Plan.Series.PanicsOver(c, l.out.Kernel) {
-			return config.Mistake("initrd.layout", fmt.Sprintf("%s in %s is packed with %s, which the kernel %s cannot unpack: it would panic", name, l.out.base.Name, c, l.out.Kernel), "use the layout merged, which packs it anew with gzip")
-		}
+	what := fmt.Sprintf("the initrd of %s is packed with %s, which the kernel %s cannot unpack: it would panic", base.Name, packing, l.out.Kernel)
+	if err != nil {
+		what = fmt.Sprintf("the initrd of %s is packed with %s, and it cannot be told whether the kernel %s unpacks that: %v", base.Name, packing, l.out.Kernel, err)
 	}
-	return nil
+	return config.Mistake("initrd.layout", what, "use the layout merged, which packs it anew with gzip")
 }
 
 // checkModules warns if a booting machine would wait forever: its kernel's modules are not in the

@@ -59,10 +59,19 @@ func (l *layering) layBase(context.Context) (err error) {
 }
 
 // unpackBase returns the files of the base's initrd. They are unpacked once for each source image, into
-// the cache, and read from there.
+// the cache, and read from there. Where its bytes stay, its kernel must be able to unpack them, too.
 func (l *layering) unpackBase(ctx context.Context) (*overlay.Tree, error) {
-	key := fmt.Sprintf("mkbuild.base/v2 iso %s initrd %q", l.out.baseSum, l.out.base.Initrds)
-	return unpackedTree(ctx, l.b.store(), key, l.out.base.Name, l.out.base.Tree)
+	layout := l.out.Plan.Config.Initrd.Layout
+	key := fmt.Sprintf("mkbuild.base/v3 iso %s initrd %q layout %s", l.out.baseSum, l.out.base.Initrds, layout)
+	return unpackedTree(ctx, l.b.store(), key, l.out.base.Name, func() (*overlay.Tree, error) {
+		t, members, err := l.out.base.Unpack()
+		for _, m := range members {
+			if err == nil && layout == "append" {
+				err = l.checkPacking(m.Packing)
+			}
+		}
+		return t, err
+	})
 }
 
 // place adds what an input brings; it wins over everything so far.

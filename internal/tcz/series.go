@@ -2,7 +2,6 @@ package tcz
 
 import (
 	"fmt"
-	"slices"
 )
 
 // Series is what no mirror tells of the point releases of one major version on one architecture. Which
@@ -16,8 +15,6 @@ type Series struct {
 	// Kernels are the releases (uname -r) that its ISOs have had, oldest first. There are none for a
 	// series that the table lacks.
 	Kernels []string `json:"kernels"`
-	// GzipOnly says that its kernels panic over an initrd of another compressor.
-	GzipOnly bool `json:"gzip_only"`
 }
 
 // firstMajor is the oldest series of the table.
@@ -51,7 +48,6 @@ func SeriesOf(release, arch string) Series {
 func newSeries(major int, arch string) Series {
 	s := Series{
 		Major: major, Arch: arch, Edition: "Core",
-		GzipOnly: major <= firstMajor,
 	}
 	suffix := "-tinycore"
 	if arch == "x86_64" {
@@ -70,9 +66,3 @@ func (s *Series) ISO(release string) string { return s.Edition + "-" + release +
 
 // Name returns "4.x x86".
 func (s *Series) Name() string { return fmt.Sprintf("%d.x %s", s.Major, s.Arch) }
-
-// PanicsOver reports whether a kernel of the series panics over an initrd of that compressor. Of
-// kernels that are not Tiny Core's own that is not known.
-func (s *Series) PanicsOver(compressor, kernel string) bool {
-	return s.GzipOnly && compressor != "gzip" && slices.Contains(s.Kernels, kernel)
-}
