@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -8,45 +9,94 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/inputs"
 	"mkbuild/internal/tcz"
+	"mkbuild/internal/ui"
 )
 
+type releasesOptions struct {
+	buildOptions
+	json bool
+}
+
 func releasesCommand(w *world) *cobra.Command {
-	asJSON := false
+	o := &releasesOptions{}
 	c := &cobra.Command{
 		Use:   "releases",
-		Short: "List the release series of Tiny Core Linux",
-		Long: `List the release series of Tiny Core Linux, by major version and architecture: the name of the ISO
-and its kernels. Which extensions there are, the mirror decides, and how an ISO is remade, its own kernel,
-initrd and boot menu.`,
+		Short: "List the releases of Tiny Core Linux that the mirrors have",
+		Long: `List the releases of Tiny Core Linux that a mirror has: for each series the newest one, how many older
+ones there are, the ISOs of the newest, and the kernels that the series is known to have. The mirrors of
+mkbuild.yaml, or those of --mirror, are asked in their order; the first that lists its folders counts.
+
+Without a network, or where no mirror lists its folders, a warning says so, and what is known without
+one is printed.`,
 		Example: `  mkbuild releases
-  mkbuild releases --json`,
+  mkbuild releases --mirror http://tinycorelinux.net/ --json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return releasesJSON(w)
-			}
-			return releasesText(w)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runReleases(cmd.Context(), w, o) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the table as JSON")
+	o.addFetchFlags(c)
+	c.Flags().BoolVar(&o.json, "json", false, "print JSON (schema "+releasesSchema+")")
 	return c
 }
 
-func releasesJSON(w *world) error {
-	e := json.NewEncoder(w.stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(struct {
-		Schema string       `json:"schema"`
-		Series []tcz.Series `json:"series"`
-	}{"mkbuild.releases/v2", tcz.AllSeries()})
+// releasesSchema is the version of the JSON.
+const releasesSchema = "mkbuild.releases/v3"
+
+func runReleases(ctx context.Context, w *world, o *releasesOptions) error {
+	c, err := o.load(ctx)
+	if len(o.mirrors) > 0 {
+		c.Mirrors = o.mirrors
+	}
+	if err == nil {
+		err = inputs.CheckHost(&c)
+	}
+	if err != nil {
+		return err
+	}
+	return o.withInputs(w, func(in inputs.Options) error {
+		all, mirror, err := inputs.Releases(ctx, c.Mirrors, in)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			in.Sink.Event(ui.Event{Level: ui.Warning, Step: "releases", Text: "no mirror says what it has, so this is what is known without one: " + err.Error()})
+			for _, s := range tcz.AllSeries() {
+				all = append(all, inputs.Listed{Series: s})
+			}
+		}
+		if !o.json {
+			return printReleases(w, all)
+		}
+		e := json.NewEncoder(w.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Schema string          `json:"schema"`
+			Mirror string          `json:"mirror,omitempty"`
+			Series []inputs.Listed `json:"series"`
+		}{releasesSchema, mirror, all})
+	})
 }
 
-func releasesText(w *world) error {
+// printReleases keeps within 100 columns.
+func printReleases(w *world, all []inputs.Listed) error {
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SERIES\tISO\tKERNELS")
-	for _, s := range tcz.AllSeries() {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name(), s.ISO("VERSION"), strings.Join(s.Kernels, " "))
+	fmt.Fprintln(t, "SERIES\tNEWEST\tOLDER\tISOS\tKERNELS")
+	for _, s := range all {
+		newest, older := "-", "-"
+		if n := len(s.Releases) - 1; n >= 0 {
+			newest = s.Releases[n]
+			if n > 0 {
+				older = fmt.Sprintf("%d from %s", n, s.Releases[0])
+			}
+		}
+		isos := strings.Join(s.Editions, " ")
+		if isos == "" {
+			isos = s.Edition
+		}
+		kernels := strings.Join(s.Kernels, " ")
+		kernels = strings.ReplaceAll(strings.ReplaceAll(kernels, "-tinycore64", ""), "-tinycore", "")
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", s.Name(), newest, older, isos, kernels)
 	}
 	return t.Flush()
 }

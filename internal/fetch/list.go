@@ -34,7 +34,7 @@ func (c *Client) List(ctx context.Context, dir string) ([]string, error) {
 		return names, err
 	}
 	s.u.Path, s.u.RawPath = strings.TrimSuffix(s.u.Path, "/")+"/", ""
-	b, err := c.Get(ctx, Request{Name: "directory", URLs: []string{s.u.String()}, Fresh: true, MaxSize: pageLimit})
+	b, err := c.Get(ctx, Request{Name: "the listing", URLs: []string{s.u.String()}, Fresh: true, MaxSize: pageLimit})
 	if err != nil {
 		return nil, err
 	}

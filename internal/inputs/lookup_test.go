@@ -135,3 +135,39 @@ func TestForbiddenDep(t *testing.T) {
 		t.Errorf("hint: %s", h)
 	}
 }
+
+// The first mirror that lists its folders says what there is.
+func TestReleases(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, d := range []string{
+		"4.x/x86/archive/4.5.2", "4.x/x86/archive/4.10rc2", "4.x/x86/archive/4.10", "4.x/x86/archive/src", "4.x/armv6/release", "4.x/x86_64/release", "18.x/x86_64/archive/18.0", "latest", "x.x",
+	} {
+		testkit.Must(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
+	}
+	for _, f := range []string{"Core-4.11.iso", "Core-4.11.iso.md5.txt", "CorePlus-4.11.iso", "TinyCore-4.11.iso", "Core-current.iso", "Other-4.12.iso", "CorePlus-4.10.iso"} {
+		testkit.Put(t, filepath.Join(dir, "4.x/x86/release", f), nil)
+	}
+	listing, silent := testkit.ServeMirror(t, dir, true), testkit.ServeMirror(t, dir, false)
+	for want, bases := range map[string][]string{
+		listing: {silent, "http://127.0.0.1:1/", listing},
+		dir:     {t.TempDir(), dir, listing},
+	} {
+		o, _ := options(t.TempDir())
+		all, mirror, err := Releases(t.Context(), bases, o)
+		testkit.Must(t, err)
+		if mirror != want || len(all) != 2 || all[0].Name() != "4.x x86" || all[1].Name() != "18.x x86_64" {
+			t.Fatalf("%s has %+v", mirror, all)
+		}
+		if got := all[0]; !slices.Equal(got.Releases, []string{"4.5.2", "4.10rc2", "4.10", "4.11"}) || !slices.Equal(got.Editions, []string{"Core", "CorePlus", "TinyCore"}) || len(got.Kernels) != 2 {
+			t.Errorf("got %+v", got)
+		}
+		if got := all[1]; !slices.Equal(got.Releases, []string{"18.0"}) || got.Editions != nil || got.Kernels != nil {
+			t.Errorf("got %+v", got)
+		}
+	}
+	o, _ := options(t.TempDir())
+	if all, mirror, err := Releases(t.Context(), []string{silent, "http://127.0.0.1:1/"}, o); err == nil || all != nil || mirror != "" {
+		t.Errorf("%v, %s, %v", all, mirror, err)
+	}
+}

@@ -1,14 +1,22 @@
 package inputs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/rubygems"
+	"mkbuild/internal/tcz"
 )
 
 // noRelease explains why there is no digest of the source image, by the mirrors' listings as far as they
@@ -37,6 +45,88 @@ func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 	return &fail.Error{Class: fail.Network, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}
 }
 
+// Listed is what a mirror has of a release series.
+type Listed struct {
+	tcz.Series
+	// Releases are the versions, oldest first; Editions are the ISOs of the newest.
+	Releases []string `json:"releases,omitempty"`
+	Editions []string `json:"editions,omitempty"`
+}
+
+var seriesFolder = regexp.MustCompile(`^[0-9]{1,3}\.x$`)
+
+// Releases asks the mirrors, bases as the configuration has them, for what they have. The first that lists
+// its folders counts, and is returned. The error is what came of the others, if none does.
+func Releases(ctx context.Context, bases []string, o Options) (all []Listed, mirror string, err error) {
+	s := &source{Options: o}
+	for _, base := range bases {
+		names, lerr := o.Fetch.List(ctx, base)
+		names = slices.DeleteFunc(names, func(n string) bool { return !seriesFolder.MatchString(n) })
+		if lerr == nil && len(names) == 0 {
+			lerr = fail.New(fail.Network, "list "+fetch.Shown(base)+": it names no release series", "")
+		}
+		if lerr != nil {
+			err = cmp.Or(err, lerr)
+			continue
+		}
+		all, err = s.survey(ctx, base, names)
+		return all, fetch.Shown(base), err
+	}
+	return nil, "", err
+}
+
+// survey lists the series of a mirror.
+func (s *source) survey(ctx context.Context, base string, series []string) ([]Listed, error) {
+	var all []Listed
+	for _, name := range series {
+		for _, arch := range config.Choices("arch") {
+			all = append(all, Listed{Series: tcz.SeriesOf(name, arch)})
+		}
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelDownloads)
+	for i := range all {
+		group.Go(func() error {
+			m, err := newMirror(base, &config.Config{Release: strconv.Itoa(all[i].Major), Arch: all[i].Arch})
+			if err != nil {
+				return err
+			}
+			all[i].Releases, all[i].Editions = listed(s.list(gctx, m.Release), s.list(gctx, m.Archive))
+			return gctx.Err()
+		})
+	}
+	err := group.Wait()
+	all = slices.DeleteFunc(all, func(l Listed) bool { return len(l.Releases) == 0 })
+	slices.SortStableFunc(all, func(a, b Listed) int { return cmp.Compare(a.Major, b.Major) })
+	return all, err
+}
+
+// listed reads the names in release/ and archive/: versions, oldest first, and the editions of the newest.
+func listed(release, archive []string) (versions, editions []string) {
+	found, of := map[string]rubygems.Version{}, map[string][]string{}
+	for _, name := range slices.Concat(release, archive) {
+		edition, version, ok := strings.Cut(strings.TrimSuffix(name, ".iso"), "-")
+		if !ok {
+			edition, version = "", name
+		} else if !slices.Contains(config.Choices("edition"), edition) || !strings.HasSuffix(name, ".iso") {
+			continue
+		}
+		if v, err := rubygems.ParseVersion(version); err == nil {
+			found[version] = v
+			if edition != "" {
+				of[version] = append(of[version], edition)
+			}
+		}
+	}
+	versions = slices.SortedFunc(maps.Keys(found), func(a, b string) int { return cmp.Or(found[a].Compare(found[b]), cmp.Compare(b, a)) })
+	for _, v := range slices.Backward(versions) {
+		if editions = of[v]; len(editions) > 0 {
+			break
+		}
+	}
+	return versions, editions
+}
+
 // list returns the names in a folder, or nothing if it cannot be listed.
 func (s *source) list(ctx context.Context, dir string) []string {
 	names, err := s.Fetch.List(ctx, dir)
@@ -49,21 +139,15 @@ func (s *source) list(ctx context.Context, dir string) []string {
 // releases lists the versions of the series that the mirrors have, oldest first. The wanted one is not
 // among them, even if it has an empty folder.
 func (s *source) releases(ctx context.Context, p *Plan) []string {
-	found := map[string]rubygems.Version{}
-	see := func(text string) {
-		if v, err := rubygems.ParseVersion(text); err == nil && text != p.Config.Release {
-			found[text] = v
-		}
-	}
+	var iso, older []string
 	for _, m := range s.mirrors {
 		for _, name := range s.list(ctx, m.Release) {
-			if v, ok := strings.CutPrefix(strings.TrimSuffix(name, ".iso"), p.Series.Edition+"-"); ok && strings.HasSuffix(name, ".iso") {
-				see(v)
+			if strings.HasPrefix(name, p.Series.Edition+"-") {
+				iso = append(iso, name)
 			}
 		}
-		for _, name := range s.list(ctx, m.Archive) {
-			see(name)
-		}
+		older = append(older, s.list(ctx, m.Archive)...)
 	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b string) int { return found[a].Compare(found[b]) })
+	versions, _ := listed(iso, older)
+	return slices.DeleteFunc(versions, func(v string) bool { return v == p.Config.Release })
 }
