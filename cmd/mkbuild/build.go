@@ -21,6 +21,7 @@ import (
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/registry"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
@@ -36,6 +37,9 @@ type buildOptions struct {
 	config                 string
 	mirrors                []string
 	cacheDir               string
+	cacheFrom, cacheTo     []string
+	cache                  config.Cache    // what flags and configuration say
+	shared                 *registry.Cache // made of it, nil for none
 	offline, requireHTTPS  bool
 	plainHTTP              bool // of registries
 	imageVersion, append   string
@@ -69,6 +73,8 @@ func (o *buildOptions) addInputFlags(c *cobra.Command) {
 	f.StringVar(&o.edition, "edition", "", "ISO of the release: Core, TinyCore, CorePlus, CorePure64 or TinyCorePure64 (default Core or CorePure64)")
 	f.StringVar(&o.iso, "iso", "", "ISO `file` of your own to build from, in place of a mirror's")
 	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's own)")
+	f.StringArrayVar(&o.cacheFrom, "cache-from", nil, "registry to ask for what was made of inputs, `oci://HOST/REPOSITORY`; may be repeated")
+	f.StringArrayVar(&o.cacheTo, "cache-to", nil, "registry to send what is made of inputs to, `oci://HOST/REPOSITORY`; may be repeated")
 	o.addFetchFlags(c)
 }
 
@@ -80,6 +86,7 @@ func (o *buildOptions) addFetchFlags(c *cobra.Command) {
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
 	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse what only plain http gives, unless a lock pins it and the cache has it")
+	o.addRegistryFlags(c)
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 }
 
@@ -121,6 +128,7 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 		c.Mirrors = o.mirrors
 		o.using = append(o.using, notOfMirrors(&c)...)
 	}
+	o.cache = cacheOf(c.Cache, o.cacheFrom, o.cacheTo)
 	p, err := inputs.NewPlan(c)
 	if err != nil {
 		return nil, err
@@ -232,6 +240,10 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, p
 		if err := write(b, s); err != nil {
 			return err
 		}
+		if err := o.offerInputs(ctx, b.Inputs.Fetch.Store, s); err != nil {
+			return err
+		}
+		o.closeCache(ctx)
 		stop()
 		switch {
 		case o.timings && o.progress == "json":
@@ -265,6 +277,7 @@ func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*rema
 	}
 	b.Inputs.Lock, err = o.loadLock()
 	b.Inputs.Strict = o.locked
+	pin(b.Inputs.Fetch.Store, b.Inputs.Lock)
 	b.Inputs.Fetch.TrustIndex = b.Inputs.Lock == nil
 	return b, err
 }

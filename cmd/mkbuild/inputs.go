@@ -37,11 +37,22 @@ func (o *buildOptions) inputOptions(w *world, sink ui.Sink) (inputs.Options, err
 		return inputs.Options{}, err
 	}
 	epoch, err := o.sourceDate(w)
+	if err != nil {
+		return inputs.Options{}, err
+	}
+	client, err := o.registry(w)
+	if err != nil {
+		return inputs.Options{}, err
+	}
 	kept := &store.Store{Dir: cache, Warn: func(kind, text string) {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: kind, Text: text})
 	}}
+	if o.shared, err = o.sharedCache(client, sink); o.shared != nil {
+		kept.Shared = o.shared
+	}
 	return inputs.Options{
 		Fetch: &fetch.Client{
+			OCI:   client,
 			Store: kept, Offline: o.offline, RequireHTTPS: o.requireHTTPS, Sink: sink,
 			UserAgent: "mkbuild/" + versionText(), HTTP: w.transfers,
 		},

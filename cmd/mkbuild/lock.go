@@ -117,6 +117,9 @@ func (o *lockOptions) write(ctx context.Context, w *world, in inputs.Options, pl
 	if err != nil {
 		return err
 	}
+	if err := o.pinDerived(ctx, w, in, plan, r.Lock, old); err != nil {
+		return err
+	}
 	changed, err := r.Lock.Save(o.lockName())
 	if err != nil {
 		return err
@@ -138,6 +141,9 @@ func sayChanges(sink ui.Sink, now, old *lock.Lock, name string, changed bool) {
 	case !changed:
 		say(name, "nothing has changed")
 		return
+	}
+	if !slices.Equal(now.Derived, old.Derived) {
+		say(name, fmt.Sprintf("%d digests of what is derived pinned", len(now.Derived)))
 	}
 	for _, d := range now.DriftFrom(old) {
 		say(d.Input, d.Change())

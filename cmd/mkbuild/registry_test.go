@@ -33,6 +33,7 @@ type wire struct {
 	got  int64          // bytes of blobs that were read
 	lie  func(string, http.Header, []byte) []byte
 	cut  func(*http.Request) bool // breaks the answer off
+	deny func(http.ResponseWriter, *http.Request) bool
 }
 
 func newWire(t *testing.T, registry string) *wire {
@@ -60,8 +61,11 @@ func newWire(t *testing.T, registry string) *wire {
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.sent[r.Method]++
-		cut := w.cut != nil && w.cut(r)
+		cut, deny := w.cut != nil && w.cut(r), w.deny
 		w.mu.Unlock()
+		if deny != nil && deny(rw, r) {
+			return
+		}
 		if cut {
 			rw = &breaking{rw, 1000}
 		}
@@ -91,7 +95,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 func (w *wire) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent, w.got, w.lie, w.cut = map[string]int{}, 0, nil, nil
+	w.sent, w.got, w.lie, w.cut, w.deny = map[string]int{}, 0, nil, nil, nil
 }
 
 // bare runs a command that takes no configuration.

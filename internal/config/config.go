@@ -57,6 +57,24 @@ type Config struct {
 	Initrd   Initrd      `yaml:"initrd"`
 	PXE      PXE         `yaml:"pxe"`
 	Image    Image       `yaml:"image"`
+	Cache    Cache       `yaml:"cache"`
+}
+
+// Cache names registries that builds share. It decides nothing of an image.
+type Cache struct {
+	// From are asked for what this machine's cache lacks, To are sent what a build derives.
+	From []CachePlace `yaml:"from"`
+	To   []CachePlace `yaml:"to"`
+}
+
+// CachePlace is a repository of a registry.
+type CachePlace struct {
+	// URL is oci://HOST/REPOSITORY.
+	URL string `yaml:"url"`
+	// Trust uses what no lock pins, too.
+	Trust bool `yaml:"trust"`
+	// Inputs shares inputs as well.
+	Inputs bool `yaml:"inputs"`
 }
 
 // ISO is a source image of the user's own: a file, or a URL with its digest.

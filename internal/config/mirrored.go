@@ -44,6 +44,7 @@ func (m *mirrored) config(c Config) Config {
 	if c.ISO != nil {
 		c.ISO = &ISO{"archives/" + c.ISO.Name(), c.ISO.SHA256}
 	}
+	c.Cache = Cache{}
 	if c.RubyGems != nil {
 		c.RubyGems = &Archive{c.RubyGems.Version, URLs{"archives/rubygems-{version}.tgz"}, c.RubyGems.SHA256}
 	}

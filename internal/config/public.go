@@ -64,7 +64,7 @@ func prune(v any, under string) {
 	case map[string]any:
 		for key, value := range v {
 			switch {
-			case slices.Contains([]string{"mirrors", "url", "source", "ca", "authorized_keys", "extension_keys", "pxe"}, key), key == "name" && under == "image":
+			case slices.Contains([]string{"mirrors", "url", "source", "ca", "authorized_keys", "extension_keys", "pxe", "cache"}, key), key == "name" && under == "image":
 				delete(v, key)
 			case key != "server" && key != "settings": // the keys inside these are the user's
 				prune(value, key)
@@ -122,6 +122,7 @@ func (c *Config) Restore(public []byte) (Config, error) {
 	out.Mirrors, out.OpenSSH, out.Client.CA, out.Image.Name = c.Mirrors, c.OpenSSH, c.Client.CA, c.Image.Name
 	out.ExtensionKeys = c.ExtensionKeys
 	out.PXE = c.PXE
+	out.Cache = c.Cache
 	out.restoreURLs(c)
 	for _, part := range []func(*Config) error{out.restoreServer, out.restoreSettings, out.restoreArguments, out.restoreOverlay} {
 		if err := part(c); err != nil {

@@ -163,6 +163,11 @@ func (l *Lock) validate() error {
 			return fmt.Errorf("input %.80q: %w", in.Name, err)
 		}
 	}
+	for _, d := range l.Derived {
+		if !isName(d.Kind) || d.Key == "" || !sha256Form.MatchString(d.SHA256) {
+			return fmt.Errorf("derived %.40q: key %.80q, sha256 %.80q", d.Kind, d.Key, d.SHA256)
+		}
+	}
 	return nil
 }
 

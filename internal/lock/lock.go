@@ -76,11 +76,31 @@ type Lock struct {
 	SourceDate int64 `json:"source_date"`
 	// Inputs are sorted by kind and name.
 	Inputs []Input `json:"inputs"`
+	// Derived pins what is made of the inputs, so that it can come from a cache that nobody trusts. It is
+	// empty where no cache is shared.
+	Derived []Derived `json:"derived,omitempty"`
 
 	// File is where it was read from, Command what writes it: "mkbuild lock --config my.yaml". Both
 	// are for messages, and not part of the text.
 	File    string `json:"-"`
 	Command string `json:"-"`
+}
+
+// Derived is a segment of an initrd: what decides its bytes, the format's version included, and their digest.
+type Derived struct {
+	Kind   string `json:"kind"`
+	Key    string `json:"key"`
+	SHA256 string `json:"sha256"`
+}
+
+// Pin returns the digest that derived content must have, or "".
+func (l *Lock) Pin(kind, key string) string {
+	for _, d := range l.Derived {
+		if d.Kind == kind && d.Key == key {
+			return d.SHA256
+		}
+	}
+	return ""
 }
 
 // Find returns an input, or nil.

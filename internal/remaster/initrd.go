@@ -104,6 +104,9 @@ func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.Segm
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(together)
+	if st.Shared != nil {
+		g.SetLimit(2 * together) // half of the time is waiting
+	}
 	for i, name := range names {
 		g.Go(func() (err error) {
 			t := s.tree(name)

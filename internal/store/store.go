@@ -12,8 +12,7 @@
 // killed one leaves nothing behind. Only [Store.Prune] and [Store.Verify] wait for others before they
 // remove entries.
 //
-// A second place for content would be asked in Store.read, when the folder lacks a digest, and written to in
-// [Writer.Commit].
+// A [Shared] is a second place for content, such as a registry. It is asked by digest for what the folder lacks.
 //
 // # Trust
 //
@@ -64,6 +63,10 @@ type Store struct {
 	Dir string
 	// Waiting, if set, is called when others that use the folder have to end first.
 	Waiting func()
+	// Shared, if set, is asked for what the folder lacks, and is told of what was derived.
+	Shared Shared
+	// Pinned, if set, returns the SHA-256 that derived content must have, or "".
+	Pinned func(kind, key string) string
 	// Warn, if set, is told about damaged content that can be made anew, by its kind.
 	Warn func(kind, text string)
 
@@ -120,6 +123,11 @@ func (b *Blob) Discard() {
 // Get returns the content of a hex SHA-256, after it has been hashed. also, if not nil, hashes it at the
 // same time. The error is [ErrMissing], [ErrDamaged], or wraps that of ctx.
 func (s *Store) Get(ctx context.Context, sha256 string, also hash.Hash) (*Blob, error) {
+	return s.get(ctx, KindDownload, sha256, also)
+}
+
+// get is Get for content of a kind.
+func (s *Store) get(ctx context.Context, kind, sha256 string, also hash.Hash) (*Blob, error) {
 	if err := s.hold(ctx); err != nil {
 		return nil, err
 	}
@@ -128,7 +136,14 @@ func (s *Store) Get(ctx context.Context, sha256 string, also hash.Hash) (*Blob, 
 	s.mu.Unlock()
 	if c == nil || also != nil {
 		var err error
-		if c, err = s.read(sha256, also); err != nil {
+		c, err = s.read(sha256, also)
+		if errors.Is(err, ErrMissing) && isSHA256(sha256) && s.Shared != nil {
+			if b := s.share(ctx, kind, sha256); b != nil && also == nil {
+				return b, nil
+			}
+			c, err = s.read(sha256, also)
+		}
+		if err != nil {
 			return nil, err
 		}
 		s.touch(sha256)

@@ -95,9 +95,21 @@ func (w *Writer) Abort() {
 // If the folder may only be read, the content is made each time and not kept. The error is that of write
 // or ctx, or an [ErrWrite].
 func (s *Store) Derive(ctx context.Context, kind, key string, about any, write func(io.Writer) error) (*Blob, error) {
-	if b, err := s.derived(ctx, kind, key, about); b != nil || err != nil {
-		return b, err
+	b, err := s.derived(ctx, kind, key, about)
+	if b == nil && err == nil {
+		b, err = s.derive(ctx, kind, key, about, write)
+		if pin := s.pinned(kind, key); err == nil && pin != "" && pin != b.SHA256 {
+			s.warn(kind, "made anew, it is "+b.SHA256+", and the lock pins "+pin+": mkbuild lock brings the pins up to date")
+		}
 	}
+	if err == nil && s.Shared != nil {
+		s.Shared.Offer(Made{kind, key, b.SHA256}, b)
+	}
+	return b, err
+}
+
+// derive makes content and keeps it.
+func (s *Store) derive(ctx context.Context, kind, key string, about any, write func(io.Writer) error) (*Blob, error) {
 	w, err := s.Create(ctx)
 	if readOnly(err) {
 		if f, terr := wholefile.NewTempIn(""); terr == nil {
@@ -132,18 +144,30 @@ func (s *Store) Derive(ctx context.Context, kind, key string, about any, write f
 // derived finds what is kept; nil if nothing is, or nothing whole.
 func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob, error) {
 	e, err := s.Entry(kind, key)
-	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // it is to be made
+	sum := e.SHA256
+	if pin := s.pinned(kind, key); pin != "" {
+		if err == nil && pin != sum {
+			s.warn(kind, "the cache has other content than sha256 "+pin+", which the lock pins: it is not used")
+		}
+		sum = pin
+	} else if err != nil && s.Shared != nil {
+		sum = s.Shared.Find(ctx, kind, key)
 	}
-	b, err := s.Get(ctx, e.SHA256, nil)
+	if sum == "" {
+		return nil, ctx.Err() // it is to be made
+	}
+	b, err := s.get(ctx, kind, sum, nil)
 	if err == nil {
 		b.Size, err = readAbout(b.content, about)
 	}
-	if errors.Is(err, ErrDamaged) && s.Warn != nil {
-		s.Warn(kind, "its cached copy was damaged and has been removed")
+	if errors.Is(err, ErrDamaged) {
+		s.warn(kind, "its cached copy was damaged and has been removed")
 	}
 	if err != nil {
 		return nil, ctx.Err() // as above, unless the user has had enough
+	}
+	if sum != e.SHA256 && s.Put(ctx, kind, Entry{Key: key, SHA256: sum}) != nil {
+		return b, ctx.Err() // a folder that cannot be written does without
 	}
 	return b, nil
 }

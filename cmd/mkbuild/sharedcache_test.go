@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mkbuild/e2e/testkit"
+	"mkbuild/internal/lock"
+)
+
+// fleet are machines that share a cache in a registry.
+type fleet struct {
+	*mirrors
+	wire  *wire
+	cache string // its address
+	lock  string
+}
+
+// newFleet fills a cache, and locks what is in it.
+func newFleet(t *testing.T) *fleet {
+	f := &fleet{mirrors: newMirrors(t), wire: newWire(t, testkit.Registry(t, ""))}
+	f.cache, f.lock = "oci://"+f.wire.host+"/razor/cache", filepath.Join(t.TempDir(), "x.lock")
+	b := f.builder(t)
+	if code := b.run("lock", "--lockfile", f.lock, "--cache-to", f.cache); code != exitOK || strings.Contains(b.stderr.String(), "not everything") {
+		t.Fatalf("%d\n%s", code, b.stderr.String())
+	}
+	l, err := lock.Load(f.lock, "")
+	testkit.Must(t, err)
+	if len(l.Derived) < 5 {
+		t.Fatalf("the lock pins %d segments", len(l.Derived))
+	}
+	return f
+}
+
+// build builds on an empty machine, and returns how long it took.
+func (f *fleet) build(t *testing.T, args ...string) (*builder, time.Duration) {
+	t.Helper()
+	b, begin := f.builder(t), time.Now()
+	if code := b.iso(append([]string{"--lockfile", f.lock, "--locked"}, args...)...); code != exitOK {
+		t.Fatalf("exit status %d\n%s", code, b.stderr.String())
+	}
+	took := time.Since(begin)
+	f.same(t, b)
+	return b, took
+}
+
+// TestSharedCache: an empty machine takes from the registry what its lock pins, and gets the same bytes. What no
+// lock pins is used only where the user trusts the source. Inputs are shared by choice.
+func TestSharedCache(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.wire.reset()
+	b, _ := f.build(t, "--cache-from", f.cache)
+	if f.wire.got < 10_000 || strings.Contains(b.stderr.String(), "warning: cache") {
+		t.Errorf("%d bytes came from the cache\n%s", f.wire.got, b.stderr.String())
+	}
+	f.wire.reset()
+	b = f.builder(t)
+	if code := b.iso("--cache-from", f.cache); code != exitOK || f.wire.got != 0 {
+		t.Errorf("without a lock: %d, %d bytes\n%s", code, f.wire.got, b.stderr.String())
+	}
+	config := string(must(os.ReadFile(b.config)))
+	put(t, b.config, config+"cache: {from: [{url: '"+f.cache+"', trust: true}]}\n")
+	b.cache = filepath.Join(t.TempDir(), "cache")
+	if code := b.iso(); code != exitOK || f.wire.got == 0 {
+		t.Errorf("trusted: %d, %d bytes\n%s", code, f.wire.got, b.stderr.String())
+	}
+	f.same(t, b)
+	f.wire.reset()
+	if code := b.iso("--offline"); code != exitOK || len(f.wire.sent) > 0 {
+		t.Errorf("offline: %d, %v\n%s", code, f.wire.sent, b.stderr.String())
+	}
+	inputs := "cache: {from: [{url: '" + f.cache + "', inputs: true}], to: [{url: '" + f.cache + "', inputs: true}]}\n"
+	put(t, b.config, config+inputs)
+	if code := b.iso("--lockfile", f.lock, "--locked"); code != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	bare := f.builder(t)
+	put(t, bare.config, config+inputs)
+	if code := bare.iso("--lockfile", f.lock, "--locked", "--mirror", t.TempDir()); code != exitOK {
+		t.Fatalf("inputs from the cache alone: %d\n%s", code, bare.stderr.String())
+	}
+	f.same(t, bare)
+	b.fails(exitUsage, "not a reference", "iso", "--cache-from", "registry.example/x", "--config", b.config)
+}
+
+// TestPoisonedCache: whatever a shared cache gives in place of what the lock pins, the image has the right bytes.
+func TestPoisonedCache(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	blob := func(do func([]byte) []byte) func(string, http.Header, []byte) []byte {
+		return func(path string, _ http.Header, body []byte) []byte {
+			if strings.Contains(path, "/blobs/") {
+				return do(body)
+			}
+			return body
+		}
+	}
+	var last []byte
+	for name, lie := range map[string]func(string, http.Header, []byte) []byte{
+		"a changed blob":   blob(func(b []byte) []byte { b = bytes.Clone(b); b[len(b)/3] ^= 1; return b }),
+		"a truncated blob": blob(func(b []byte) []byte { return b[:len(b)/2] }),
+		"a longer blob":    blob(func(b []byte) []byte { return append(bytes.Clone(b), 0) }),
+		"an empty blob":    blob(func([]byte) []byte { return nil }),
+		"swapped keys":     blob(func(b []byte) []byte { now := last; last = b; return now }),
+		"another format":   blob(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`"files"`), []byte(`"fyles"`)) }),
+		"a web page":       blob(func([]byte) []byte { return []byte("<html>log in</html>") }),
+		"another type":     func(_ string, h http.Header, b []byte) []byte { h.Set("Content-Type", "text/html"); return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.wire.reset()
+			f.wire.lie = lie
+			b, _ := f.build(t, "--cache-from", f.cache)
+			if warned := strings.Contains(b.stderr.String(), "it gives other content than sha256:"); warned != (name != "another type") {
+				t.Errorf("warned: %v\n%s", warned, b.stderr.String())
+			}
+			f.wire.reset()
+			if code := b.iso("--lockfile", f.lock, "--locked", "--offline"); code != exitOK {
+				t.Errorf("again: %d\n%s", code, b.stderr.String())
+			}
+			f.same(t, b)
+		})
+	}
+	// Manifests and tags decide nothing where a lock pins: here a trusted source loses them all.
+	f.wire.reset()
+	f.wire.lie = func(path string, _ http.Header, body []byte) []byte {
+		if strings.Contains(path, "/manifests/") {
+			return bytes.Replace(body, []byte(`"mkbuild.key":"`), []byte(`"mkbuild.key":"x`), 1)
+		}
+		return body
+	}
+	f.build(t, "--cache-from", f.cache)
+	b := f.builder(t)
+	put(t, b.config, string(must(os.ReadFile(b.config)))+"cache: {from: [{url: '"+f.cache+"', trust: true}]}\n")
+	if code := b.iso(); code != exitOK {
+		t.Error(b.stderr.String())
+	}
+	f.same(t, b)
+	var entry lock.Lock
+	testkit.Must(t, json.Unmarshal(must(os.ReadFile(f.lock)), &entry))
+	entry.Derived[0].SHA256 = strings.Repeat("0", 64)
+	text, err := entry.Text()
+	testkit.Must(t, err)
+	wrong := &fleet{f.mirrors, f.wire, f.cache, filepath.Join(t.TempDir(), "wrong.lock")}
+	put(t, wrong.lock, string(text))
+	if b, _ := wrong.build(t, "--cache-from", f.cache); !strings.Contains(b.stderr.String(), "brings the pins up to date") {
+		t.Errorf("a pin that nothing has:\n%s", b.stderr.String())
+	}
+}
+
+// TestBadCache: no state of a registry fails a build, or keeps it waiting for more than two seconds.
+func TestBadCache(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	_, plain := f.build(t)
+	dead := fmt.Sprintf("oci://127.0.0.1:%d/cache", testkit.FreePort(t))
+	killed := 0
+	for name, tt := range map[string]struct {
+		cache string
+		deny  func(http.ResponseWriter, *http.Request) bool
+	}{
+		"dead": {dead, nil},
+		"silent": {f.cache, func(_ http.ResponseWriter, r *http.Request) bool {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+			return true
+		}},
+		"slow to answer": {f.cache, func(http.ResponseWriter, *http.Request) bool { time.Sleep(300 * time.Millisecond); return false }},
+		"slow to give": {f.cache, func(w http.ResponseWriter, r *http.Request) bool {
+			for n := 0; r.Context().Err() == nil && n < 500; n++ {
+				io.WriteString(w, "x")
+				w.(http.Flusher).Flush()
+				time.Sleep(10 * time.Millisecond)
+			}
+			return true
+		}},
+		"full":      {f.cache, status500(http.StatusInsufficientStorage, http.MethodPost, http.MethodPut, http.MethodPatch)},
+		"read-only": {f.cache, status500(http.StatusMethodNotAllowed, http.MethodPost, http.MethodPut, http.MethodPatch)},
+		"forbidden": {f.cache, status500(http.StatusForbidden, http.MethodGet, http.MethodHead, http.MethodPost)},
+		"broken":    {f.cache, status500(http.StatusInternalServerError, http.MethodGet, http.MethodHead, http.MethodPost)},
+		"killed in the middle": {f.cache, func(http.ResponseWriter, *http.Request) bool {
+			if killed++; killed > 6 {
+				panic(http.ErrAbortHandler)
+			}
+			return false
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.wire.reset()
+			f.wire.mu.Lock()
+			f.wire.deny = tt.deny
+			f.wire.mu.Unlock()
+			b, took := f.build(t, "--cache-from", tt.cache, "--cache-to", strings.Replace(tt.cache, "/cache", "/other", 1))
+			if took > plain+4*time.Second { // a busy machine: see patience for what is meant
+				t.Errorf("took %v, %v without\n%s", took, plain, b.stderr.String())
+			}
+			if n := strings.Count(b.stderr.String(), "warning: cache"); n > 3 || n == 0 {
+				t.Errorf("%d warnings\n%s", n, b.stderr.String())
+			}
+		})
+	}
+}
+
+// status500 refuses requests of some methods.
+func status500(code int, methods ...string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		for _, m := range methods {
+			if r.Method == m {
+				w.WriteHeader(code)
+				return true
+			}
+		}
+		return false
+	}
+}
