@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/lock"
+	"mkbuild/internal/registry"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
@@ -133,6 +135,8 @@ type pruneOptions struct {
 	segments  bool
 	locks     []string
 	dryRun    bool
+	remote    string
+	network   buildOptions // how a registry is asked
 }
 
 func cachePruneCommand(w *world) *cobra.Command {
@@ -146,11 +150,15 @@ With --segments only what was made of downloads goes, of any age: it is made aga
 With --keep-lock all downloads go that the lock does not name, of any age, and what was made of
 downloads after 30 days. --older-than limits both to what is older.
 
+--remote prunes a shared cache in a registry instead: the tags that --cache-to has made, by their age. The
+registry's own garbage collection frees the space.
+
 It waits until no build uses the cache. stdout lists what was removed.`,
 		Example: `  mkbuild cache prune --dry-run
   mkbuild cache prune --older-than 90d
   mkbuild cache prune --keep-lock mkbuild.lock
-  mkbuild cache prune --segments`,
+  mkbuild cache prune --segments
+  mkbuild cache prune --remote oci://registry.example:5000/razor/cache --older-than 90d`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runPrune(cmd, w, o) },
 	}
@@ -160,6 +168,8 @@ It waits until no build uses the cache. stdout lists what was removed.`,
 	f.BoolVar(&o.segments, "segments", false, "remove only what was made of downloads")
 	f.StringArrayVar(&o.locks, "keep-lock", nil, "keep what this lock `file` names; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only list what would be removed")
+	f.StringVar(&o.remote, "remote", "", "prune a shared cache in a registry: `oci://HOST/REPOSITORY`")
+	o.network.addRegistryFlags(c)
 	return c
 }
 
@@ -172,7 +182,25 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	gone, err := s.Prune(cmd.Context(), what)
+	prune, place := s.Prune, s.Dir
+	if o.remote != "" {
+		if o.segments || len(o.locks) > 0 {
+			return usage("--remote goes by age alone", "leave --segments and --keep-lock out")
+		}
+		shared, err := registry.NewPlace(o.remote)
+		if err != nil {
+			return err
+		}
+		client, err := o.network.registry(w)
+		if err != nil {
+			return err
+		}
+		place = shared.Name()
+		prune = func(ctx context.Context, what store.PruneOptions) ([]store.Item, error) {
+			return client.Prune(ctx, shared, what.Derived, what.DryRun)
+		}
+	}
+	gone, err := prune(cmd.Context(), what)
 	if err != nil {
 		return err
 	}
@@ -180,7 +208,7 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 	if o.dryRun {
 		sum = "would be removed"
 	}
-	return o.printItems(w, s.Dir, "mkbuild.cache-prune/v1", sum, gone)
+	return o.printItems(w, place, "mkbuild.cache-prune/v1", sum, gone)
 }
 
 // selection turns the flags into what goes.

@@ -89,6 +89,19 @@ func TestSharedCache(t *testing.T) {
 		t.Fatalf("inputs from the cache alone: %d\n%s", code, bare.stderr.String())
 	}
 	f.same(t, bare)
+	list := b.ok("cache", "prune", "--remote", f.cache, "--dry-run", "--older-than", "0")
+	if !strings.Contains(list, "segment") || !strings.Contains(list, "would be removed") {
+		t.Errorf("pruning would remove\n%s", list)
+	}
+	if kept := b.ok("cache", "prune", "--remote", f.cache); !strings.Contains(kept, "removed: 0 files") {
+		t.Errorf("what is young goes:\n%s", kept)
+	}
+	if gone := b.ok("cache", "prune", "--remote", f.cache, "--older-than", "0"); strings.Count(gone, "\n") != strings.Count(list, "\n") {
+		t.Errorf("removed\n%s\nof\n%s", gone, list)
+	}
+	if again := b.ok("cache", "prune", "--remote", f.cache, "--older-than", "0"); !strings.Contains(again, "removed: 0 files") {
+		t.Errorf("left\n%s", again)
+	}
 	b.fails(exitUsage, "not a reference", "iso", "--cache-from", "registry.example/x", "--config", b.config)
 }
 
@@ -222,4 +235,57 @@ func status500(code int, methods ...string) func(http.ResponseWriter, *http.Requ
 		}
 		return false
 	}
+}
+
+// TestMirrorInRegistry: a site without a network needs a registry alone, and what it gives is checked.
+func TestMirrorInRegistry(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	w := newWire(t, testkit.Registry(t, ""))
+	b := m.builder(t)
+	if code := b.run("lock", "--mirror", m.good); code != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	if code := b.run("mirror", "--oci", w.host+"/razor/inputs:1"); code != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	pinned := strings.TrimSpace(b.stdout.String())
+	w.reset()
+	if code := b.run("mirror", "--oci", w.host+"/razor/inputs:1"); code != exitOK || strings.TrimSpace(b.stdout.String()) != pinned || w.sent["POST"]+w.sent["PUT"] > 0 {
+		t.Errorf("again: %d, %q after %v", code, b.stdout.String(), w.sent)
+	}
+	lockfile := filepath.Join(filepath.Dir(b.config), "mkbuild.lock")
+	elsewhere := strings.ReplaceAll(string(must(os.ReadFile(b.config))), m.good, "http://127.0.0.1:1")
+	for _, tt := range []struct {
+		mirror string
+		locked bool
+	}{{pinned, true}, {pinned, false}, {w.host + "/razor/inputs:1", false}} {
+		site := m.builder(t)
+		put(t, site.config, elsewhere)
+		args := []string{"--mirror", "oci://" + tt.mirror}
+		if tt.locked {
+			args = append(args, "--locked", "--lockfile", lockfile)
+		}
+		if code := site.iso(args...); code != exitOK {
+			t.Fatalf("%+v: %d\n%s", tt, code, site.stderr.String())
+		}
+		m.same(t, site)
+	}
+	w.lie = func(path string, _ http.Header, body []byte) []byte {
+		if strings.Contains(path, "/blobs/") && len(body) > 100 {
+			body = bytes.Clone(body)
+			body[50] ^= 1
+		}
+		return body
+	}
+	site := m.builder(t)
+	put(t, site.config, elsewhere)
+	if code := site.iso("--mirror", "oci://"+pinned); code != exitVerify {
+		t.Errorf("changed inputs: %d\n%s", code, site.stderr.String())
+	}
+	w.reset()
+	if code := site.iso("--mirror", "oci://"+w.host+"/razor/gone"); code != exitNetwork {
+		t.Errorf("no mirror: %d\n%s", code, site.stderr.String())
+	}
+	b.fails(exitUsage, "and not both", "mirror", "x", "--oci", w.host+"/x", "--config", b.config)
 }

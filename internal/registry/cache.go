@@ -297,3 +297,42 @@ func (c *Cache) Made() []store.Made {
 	slices.SortFunc(out, store.Made.Compare)
 	return out
 }
+
+// Prune removes the tags of a shared cache that were made longer ago than age, and returns them.
+func (c *Client) Prune(ctx context.Context, p *Place, age time.Duration, dryRun bool) (gone []store.Item, err error) {
+	repo, err := c.repository(ctx, p.Reference)
+	if err != nil {
+		return nil, err
+	}
+	var tags []string
+	err = attempt(ctx, "list the tags of "+p.Name(), func() error {
+		tags = nil
+		return repo.Tags(ctx, "", func(some []string) error { tags = append(tags, some...); return nil })
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range tags {
+		var text bytes.Buffer
+		r := Reference{Host: p.Host, Repository: p.Repository, Tag: tag}
+		found, err := (&Cache{Client: c}).read(ctx, r, "manifests", maxManifest, &text)
+		if err != nil {
+			return gone, explain(ctx, "read "+r.String(), err)
+		}
+		var m ocispec.Manifest
+		if !found || json.Unmarshal(text.Bytes(), &m) != nil || m.ArtifactType != typeDerived || !strings.HasPrefix(tag, tagPrefix) || len(m.Layers) != 1 {
+			continue // not of a cache
+		}
+		made, err := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated])
+		if err != nil || time.Since(made) < age {
+			continue
+		}
+		if !dryRun {
+			if err := repo.Manifests().Delete(ctx, describe(text.Bytes())); err != nil {
+				return gone, explain(ctx, "remove "+r.String(), err)
+			}
+		}
+		gone = append(gone, store.Item{Kind: m.Annotations[noteKind], Names: []string{tag}, Size: m.Layers[0].Size, SHA256: m.Layers[0].Digest.Encoded(), Used: made})
+	}
+	return gone, nil
+}

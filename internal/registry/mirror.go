@@ -5,15 +5,58 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/ui"
 )
 
 // typeMirror is the artifact type of a mirror: an image manifest with one layer for each file, whose title is
 // the file's path.
 const typeMirror = "application/vnd.mkbuild.mirror.v1"
+
+// PushMirror puts the files of a mirror into a registry, and returns the reference with the digest of all of
+// them. The same files give the same digest. Those at the top, which name the folder itself, stay out.
+func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink ui.Sink) (Reference, error) {
+	repo, err := c.repository(ctx, ref)
+	if err != nil {
+		return ref, err
+	}
+	var layers []*blob
+	err = fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !strings.Contains(name, "/") {
+			return err
+		}
+		open := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) }
+		r, err := open()
+		if err != nil {
+			return err
+		}
+		defer r.Close() //nolint:errcheck // only read
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		sum, err := digest.FromReader(&stoppable{ctx, r})
+		layers = append(layers, newBlob(typeFile, sum.String(), info.Size(), name, open))
+		return err
+	})
+	if err != nil {
+		return ref, err
+	}
+	o, err := pack(ocispec.Manifest{ArtifactType: typeMirror}, textBlob(ocispec.MediaTypeEmptyJSON, []byte("{}"), ""), layers)
+	if err != nil {
+		return ref, err
+	}
+	ref.Digest = o.Digest.String()
+	return ref, (&pusher{repo: repo, ref: ref, sink: sink}).object(ctx, o, ref.Tag)
+}
 
 // mirror returns the digests of a mirror's files by their paths; nil if there is no mirror. It asks once.
 func (c *Client) mirror(ctx context.Context, r Reference) (map[string]string, error) {
@@ -51,8 +94,8 @@ func (c *Client) mirror(ctx context.Context, r Reference) (map[string]string, er
 	}
 	files := map[string]string{}
 	for _, l := range m.Layers {
-		if digest := l.Digest.String(); digestForm.MatchString(digest) {
-			files[l.Annotations[ocispec.AnnotationTitle]] = digest
+		if sum := l.Digest.String(); digestForm.MatchString(sum) {
+			files[l.Annotations[ocispec.AnnotationTitle]] = sum
 		}
 	}
 	c.found.Store(r.String(), files)

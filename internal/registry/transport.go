@@ -1,18 +1,13 @@
 package registry
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"html"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
-	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -61,17 +56,13 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.file == "" || strings.HasSuffix(a.file, "/") {
-			return answer(req, http.StatusOK, listing(files, a.file)), nil
+		if r.Digest = files[a.file]; r.Digest == "" {
+			return answer(req, http.StatusNotFound), nil
 		}
-		if files == nil || files[a.file] == "" {
-			return answer(req, http.StatusNotFound, nil), nil
-		}
-		r.Digest = files[a.file]
 	}
 	etag := `"` + r.Digest + `"`
 	if r.Digest != "" && req.Header.Get("If-None-Match") == etag {
-		return answer(req, http.StatusNotModified, nil), nil
+		return answer(req, http.StatusNotModified), nil
 	}
 	kind := "blobs"
 	if a.manifest {
@@ -118,7 +109,7 @@ func (c *Client) get(ctx context.Context, r Reference, kind, byteRange string) (
 	}
 	resp, err := c.auth.Do(req)
 	if denied(err) {
-		return answer(req, http.StatusUnauthorized, nil), nil
+		return answer(req, http.StatusUnauthorized), nil
 	}
 	if framed, ok := errors.AsType[*url.Error](err); ok {
 		err = framed.Err
@@ -127,31 +118,9 @@ func (c *Client) get(ctx context.Context, r Reference, kind, byteRange string) (
 }
 
 // answer is what is said without asking a registry.
-func answer(req *http.Request, status int, body []byte) *http.Response {
+func answer(req *http.Request, status int) *http.Response {
 	return &http.Response{
 		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header: http.Header{}, ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+		Header: http.Header{}, Body: http.NoBody,
 	}
-}
-
-// listing is the page of links for a folder of a mirror.
-func listing(files map[string]string, dir string) []byte {
-	seen, names := map[string]bool{}, []string{}
-	for name := range files {
-		if rest, ok := strings.CutPrefix(name, dir); ok {
-			first, _, isDir := strings.Cut(rest, "/")
-			if isDir {
-				first += "/"
-			}
-			if !seen[first] {
-				seen[first], names = true, append(names, first)
-			}
-		}
-	}
-	slices.Sort(names)
-	var b bytes.Buffer
-	for _, n := range names {
-		fmt.Fprintf(&b, "<a href=\"%s\">%s</a>\n", html.EscapeString((&url.URL{Path: n}).EscapedPath()), html.EscapeString(n))
-	}
-	return b.Bytes()
 }
