@@ -243,7 +243,7 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, p
 		if err := o.offerInputs(ctx, b.Inputs.Fetch.Store, s); err != nil {
 			return err
 		}
-		o.closeCache(ctx)
+		o.closeCache(ctx, 0)
 		stop()
 		switch {
 		case o.timings && o.progress == "json":

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/inputs"
@@ -80,9 +81,9 @@ func (o *buildOptions) offerInputs(ctx context.Context, kept *store.Store, s *re
 }
 
 // closeCache ends what goes on with shared caches.
-func (o *buildOptions) closeCache(ctx context.Context) {
+func (o *buildOptions) closeCache(ctx context.Context, more time.Duration) {
 	if o.shared != nil {
-		o.shared.Close(ctx)
+		o.shared.Close(ctx, more)
 	}
 }
 
@@ -112,6 +113,6 @@ func (o *lockOptions) pinDerived(ctx context.Context, w *world, in inputs.Option
 	for _, m := range o.shared.Made() {
 		l.Derived = append(l.Derived, lock.Derived(m))
 	}
-	o.closeCache(ctx)
+	o.closeCache(ctx, time.Minute) // no build waits here
 	return preview.Close()
 }

@@ -257,12 +257,13 @@ func (c *Cache) send(p *Place, m store.Made, b *store.Blob) error {
 	return (&pusher{repo: repo, ref: p.Reference}).object(c.ctx, o, tag)
 }
 
-// Close waits for what is still being sent, but not for long: what is not sent is offered by the next build.
-func (c *Cache) Close(ctx context.Context) {
+// Close waits for what is still being sent, but not for long: what is not sent is offered by the next build. more
+// is how much longer it may wait for a place that answers.
+func (c *Cache) Close(ctx context.Context, more time.Duration) {
 	defer c.stop()
 	done := make(chan struct{})
 	go func() { c.wg.Wait(); close(done) }()
-	first, last := time.After(min(c.left(), patience/4)), time.After(c.left())
+	first, last := time.After(min(c.left(), patience/4)+more/10), time.After(c.left()+more)
 	for {
 		select {
 		case <-done:
