@@ -6,9 +6,10 @@
 //
 //	bench [-n 5] NAME PREPARE COMMAND [NAME PREPARE COMMAND]...
 //	bench -data MIB DIR
+//	bench -scale BASE NIGHTLY WEEKLY
 //
 // PREPARE runs before each run of its COMMAND and is not measured. With -data it writes files to
-// measure with.
+// measure with. With -scale it reads PXE folders in segments of three builds, and prints what a fleet moves.
 package main
 
 import (
@@ -33,11 +34,15 @@ type run struct {
 func main() {
 	n := flag.Int("n", 5, "how often to run each command")
 	data := flag.Int("data", 0, "write so many MiB of files")
+	fleet := flag.Bool("scale", false, "print what a fleet moves")
 	flag.Parse()
 	err := error(nil)
-	if *data > 0 {
+	switch {
+	case *data > 0:
 		err = writeData(flag.Arg(0), *data)
-	} else {
+	case *fleet:
+		err = scale(os.Stdout, flag.Args())
+	default:
 		err = bench(os.Stdout, *n, flag.Args())
 	}
 	if err != nil {

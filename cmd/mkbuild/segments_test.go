@@ -231,3 +231,23 @@ func TestNginxExamples(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond)
 	boot()
 }
+
+// TestSegmentsOverTheWire: a folder that comes out of a registry is the one that went in, and grows as builds let
+// theirs grow.
+func TestSegmentsOverTheWire(t *testing.T) {
+	f := newSegments(t)
+	ref, pulled := testkit.Registry(t, "")+"/mk/pxe:nightly", filepath.Join(f.dir, "pulled")
+	for n := range 2 {
+		f.build(t, "--append", fmt.Sprintf("razor.n=%d", n), "--source-date-epoch", fmt.Sprint(1700000000+n))
+		if _, stderr, err := runHere(t, "push", ref, f.folder); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		if _, stderr, err := runHere(t, "pull", ref, "-o", pulled, "--cache-dir", filepath.Join(f.dir, "pulls")); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		testkit.Run(t, "diff", "-r", f.folder, pulled)
+	}
+	if blobs, err := os.ReadDir(filepath.Join(pulled, "blobs", "sha256")); err != nil || len(blobs) < 10 {
+		t.Errorf("%d blobs, %v", len(blobs), err)
+	}
+}

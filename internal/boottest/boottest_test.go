@@ -13,7 +13,10 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
+	"mkbuild/internal/wholefile"
 )
 
 // emulator is a stand-in for QEMU: a shell script that gets its arguments.
@@ -173,5 +176,22 @@ func TestLogOfLastResort(t *testing.T) {
 	o.Log = o.Image
 	if err := o.keepLog("x", nil); err == nil {
 		t.Error("a log that cannot be written is no error")
+	}
+}
+
+// TestSegmentsAreServed: of a folder in segments iPXE gets what its script names, with further arguments.
+func TestSegmentsAreServed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pxe")
+	m, err := medium.NewSegments(overlay.File("vmlinuz", 0o644, tinymirror.VMLinuz("6.1.2-tinycore64")),
+		[]overlay.Entry{overlay.File("a", 0o644, []byte("base")), overlay.File("b", 0o644, []byte("more"))}, "quiet")
+	testkit.Must(t, err)
+	testkit.Must(t, m.Write(t.Context(), wholefile.Output{Name: dir}))
+	s, err := prepare(t.Context(), Options{Image: dir, Append: "a=b"})
+	testkit.Must(t, err)
+	defer s.close()
+	_, script := get(t, s, "boot.ipxe")
+	testkit.Contains(t, script, " initrd=1 initrd=2 quiet console=ttyS0 a=b |", "initrd --name 1 "+m.Initrds[0]+" |")
+	if code, text := get(t, s, m.Initrds[1]); code != 200 || text != "more" || s.machine.Program != "qemu-system-x86_64" {
+		t.Errorf("%d, %q, %s", code, text, s.machine.Program)
 	}
 }

@@ -87,7 +87,8 @@ const maxFolder = 1000
 func OpenFolder(dir string) (_ *Medium, err error) {
 	defer fail.Recover(dir, &err)
 	tree, files := &overlay.Tree{}, os.DirFS(dir)
-	left := map[bool]int{false: maxFolder, true: maxBlobs}
+	limit := map[bool]int{false: maxFolder, true: maxBlobs}
+	count := map[bool]int{}
 	var shorts []string
 	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && isShort(name) {
@@ -101,8 +102,8 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 			return err
 		}
 		blob := BlobDigest(name) != ""
-		if left[blob]--; left[blob] < 0 {
-			return fmt.Errorf("read %s: %w: it has more than %d files", dir, ErrNotPXEFolder, maxFolder)
+		if count[blob]++; count[blob] > limit[blob] {
+			return fmt.Errorf("read %s: %w: it has more than %d files", dir, ErrNotPXEFolder, limit[blob])
 		}
 		open := func() (io.ReadCloser, error) { return files.Open(name) }
 		return tree.Put(overlay.Entry{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: open})

@@ -212,7 +212,7 @@ func (s *source) parts(e *overlay.Entry, at int64) []part {
 		whole.title = "" // it is the config
 	case e.Path == s.Kernel:
 		whole.kind = typeKernel
-	case e.Path == s.LastInitrd():
+	case e.Path == s.LastInitrd() && medium.BlobDigest(e.Path) == "": // a blob is a segment already
 		return s.segments(e, at)
 	case slices.Contains(s.Initrds, e.Path):
 		whole.kind = typeSegment
