@@ -45,11 +45,33 @@ func (img *Image) fate(p partition) (f fate, entry int) {
 			return fateBoot, i
 		}
 	}
-	if p.start <= volumeStart && p.start+p.size+volumeSlack >= uint64(img.sectors)*blocksPerSec {
+	if p.start <= volumeStart && img.isEnd(p.start+p.size) {
 		return fateVolume, 0
 	}
 	return fateDrop, 0
 }
+
+// isEnd reports whether a partition that ends at a block covers the volume: up to its end, or to a boot image that
+// xorriso has appended as a partition of its own.
+func (img *Image) isEnd(block uint64) bool {
+	appended := func(e BootEntry) bool { return e.lba != 0 && uint64(e.lba)*blocksPerSec == block }
+	return block+volumeSlack >= uint64(img.sectors)*blocksPerSec || slices.ContainsFunc(img.Boot, appended)
+}
+
+// whyDropped says of a partition what it is, and why the new image will not have it.
+func (img *Image) whyDropped(p partition, efi bool) string {
+	what := ""
+	if efi {
+		what = ", an EFI system partition,"
+	}
+	if p.start >= uint64(img.sectors)*blocksPerSec {
+		return what + " lies behind the volume and is in no boot catalog: dropped"
+	}
+	return what + " is no file of the image: dropped"
+}
+
+// mbrEFI is the type of an EFI system partition in an MBR, gptEFI the same in a GPT.
+const mbrEFI, gptEFI = 0xef, "\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b"
 
 // Hybrid reports whether the image, as it was read or is to be written, also boots from a USB stick
 // that its bytes are written to: its first sector is a boot record with code and a partition.
@@ -83,7 +105,7 @@ func (img *Image) noteSystemArea() {
 		p := mbrPart(e)
 		if f, _ := img.fate(p); p.size != 0 && f == fateDrop {
 			img.Notes = append(img.Notes, fmt.Sprintf(
-				"MBR partition %d (type %#02x, %d blocks at %d) is no file of the image: dropped", i+1, e[4], p.size, p.start))
+				"MBR partition %d (type %#02x, %d blocks at %d)%s", i+1, e[4], p.size, p.start, img.whyDropped(p, e[4] == mbrEFI)))
 		}
 	}
 	if len(applePartitions(img.System)) > 0 {
@@ -104,7 +126,7 @@ func (img *Image) noteGPT(g *gpt) {
 		// What mkisofs calls gaps only covers the blocks between the others.
 		if f, _ := img.fate(p); p.size != 0 && f == fateDrop && !g.isGap(i) {
 			img.Notes = append(img.Notes, fmt.Sprintf(
-				"GPT partition %d (%d blocks at %d) is no file of the image: dropped", i+1, p.size, p.start))
+				"GPT partition %d (%d blocks at %d)%s", i+1, p.size, p.start, img.whyDropped(p, string(g.entry(i)[:16]) == gptEFI)))
 		}
 	}
 }
@@ -333,13 +355,23 @@ func (m *mover) gpt(head []byte) (backup []byte) {
 func (m *mover) gptEntry(g *gpt, i int, usable uint64) {
 	old := g.partition(i)
 	p, f := m.moved(old)
-	if old.size == 0 || f == fateDrop {
+	if old.size == 0 || f == fateDrop || g.isGap(i) && m.bootsFrom(g) { // its boot image may lie where the gap was
 		clear(g.entry(i))
 		return
 	}
 	end := min(p.start+p.size-1, usable)
 	binary.LittleEndian.PutUint64(g.entry(i)[32:], p.start)
 	binary.LittleEndian.PutUint64(g.entry(i)[40:], end)
+}
+
+// bootsFrom reports whether a table has a boot image as a partition.
+func (m *mover) bootsFrom(g *gpt) bool {
+	for i := range g.count() {
+		if f, _ := m.img.fate(g.partition(i)); f == fateBoot && g.partition(i).size != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // backup returns the copy of the table: entries first, then a header that says so.

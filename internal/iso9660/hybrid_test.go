@@ -31,6 +31,8 @@ func TestHybridImages(t *testing.T) {
 		{"Apple", [][]string{mbr, efi, {"-isohybrid-gpt-basdat", "-isohybrid-apm-hfsplus"}}, []string{"0x00 volume", "0xef efi"}, "Apple"},
 		{"offset", [][]string{mbr, {"-partition_offset", "16"}, efi}, []string{"0x17 volume"}, ""},
 		{"appended", [][]string{mbr, add, appended}, []string{"0x17 volume", "0xef efi"}, ""},
+		{"appended, offset", [][]string{mbr, {"-partition_offset", "16"}, add, appended}, []string{"0x17 volume", "0xef efi"}, ""},
+		{"appended, not booted", [][]string{mbr, add}, []string{"0x17 volume"}, ", an EFI system partition, lies behind the volume"},
 		{"appended GPT", [][]string{mbr, add, {"-appended_part_as_gpt"}, appended}, []string{"0xee protective"}, ""},
 	}
 	for _, tt := range tests {
@@ -49,6 +51,15 @@ func TestHybridImages(t *testing.T) {
 			}
 			checkHybrid(t, src, writeISO(t, img), tt.parts)
 		})
+	}
+}
+
+// TestPartitionOfNoBootEntry: what is dropped of a GPT is called by its name.
+func TestPartitionOfNoBootEntry(t *testing.T) {
+	dir := coreTree(t)
+	src := mkisofs(t, "xorriso", dir, "-isohybrid-mbr", isolinuxDir+"/isohdpfx.bin", "-append_partition", "2", "0xef", dir+"/EFI/BOOT/efi.img", "-appended_part_as_gpt")
+	if notes := strings.Join(openISO(t, src).Notes, "; "); !strings.HasPrefix(notes, "GPT partition 2 (196 blocks at ") || !strings.HasSuffix(notes, "), an EFI system partition, lies behind the volume and is in no boot catalog: dropped") {
+		t.Errorf("notes %q", notes)
 	}
 }
 
