@@ -154,6 +154,16 @@ func TestPushPull(t *testing.T) {
 		}
 		sameFiles(t, filepath.Dir(b.out), filepath.Dir(out))
 	}
+	said := string(must(os.ReadFile(x86.out+".intoto.jsonl"))) + "\n"
+	put(t, x86.out+".intoto.jsonl", said)
+	x86.ok("push", w.host+"/razor/said:1", x86.out)
+	put(t, x86.out+".intoto.jsonl", said+"tested\n")
+	x86.ok("push", w.host+"/razor/said:1", x86.out) // another statement, about the same image
+	all := filepath.Join(t.TempDir(), "image.iso")
+	x86.ok("pull", w.host+"/razor/said:1", "-o", all)
+	if got := string(must(os.ReadFile(all + ".intoto.jsonl"))); strings.Count(got, said) != 1 || strings.Count(got, "tested\n") != 1 {
+		t.Errorf("statements: %q", got)
+	}
 	var x struct {
 		Manifests []struct {
 			ArtifactType string

@@ -1,11 +1,14 @@
 package registry
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -52,8 +55,8 @@ func besides(image string, o *object) (out []*object, err error) {
 	return out, nil
 }
 
-// companionsOf gets what refers to an image and is known here, by its suffix. Of several of a kind the last
-// one counts whose digest is the greatest: a list has no order that can be relied on.
+// companionsOf gets what refers to an image and is known here, by its suffix. Several files of lines become one;
+// of other kinds that one counts whose digest is the greatest: a list has no order that can be relied on.
 func (p *puller) companionsOf(ctx context.Context, image ocispec.Descriptor) (map[string][]byte, error) {
 	var all []ocispec.Descriptor
 	err := attempt(ctx, "list what refers to "+p.ref.String(), func() error {
@@ -72,20 +75,38 @@ func (p *puller) companionsOf(ctx context.Context, image ocispec.Descriptor) (ma
 	if err != nil {
 		return nil, err
 	}
-	out, chosen := map[string][]byte{}, map[string]string{}
+	slices.SortFunc(all, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
+	out := map[string][]byte{}
 	for _, d := range all {
 		for _, c := range companions {
-			if d.ArtifactType != c.kind || d.Digest.String() <= chosen[c.suffix] {
+			if d.ArtifactType != c.kind {
 				continue
 			}
 			text, err := p.companion(ctx, d, image, c)
 			if err != nil {
 				return nil, err
 			}
-			out[c.suffix], chosen[c.suffix] = text, d.Digest.String()
+			if strings.HasSuffix(c.suffix, ".jsonl") {
+				text = union(out[c.suffix], text)
+			}
+			out[c.suffix] = text
 		}
 	}
 	return out, nil
+}
+
+// union is one file of lines with those of another that it lacks.
+func union(a, b []byte) []byte {
+	known := map[string]bool{}
+	for line := range bytes.Lines(a) {
+		known[string(line)] = true
+	}
+	for line := range bytes.Lines(b) {
+		if !known[string(line)] {
+			a = append(a, line...)
+		}
+	}
+	return a
 }
 
 // companion gets one object that refers to an image.
