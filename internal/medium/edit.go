@@ -49,7 +49,7 @@ func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Me
 	if err := out.readMenus(); err != nil {
 		return nil, err
 	}
-	return &out, out.checkLength()
+	return &out, checkLength(&out)
 }
 
 // editMenu changes one menu of out, and what is part of it. Texts come from m: two menus may share a part.

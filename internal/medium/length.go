@@ -19,16 +19,16 @@ const (
 	maxDevice = 16
 )
 
-// TooLong lists entries whose kernel command line is longer than their boot loader or kernel takes, what the
+// tooLong lists entries whose kernel command line is longer than their boot loader or kernel takes, what the
 // loader adds included.
-func (m *Medium) TooLong() []Doubt {
+func tooLong(m *Medium) []Doubt {
 	limits := map[string]int{}
 	var out []Doubt
 	for _, e := range m.Entries {
 		args, whole := e.commandLine()
 		limit, known := limits[e.Kernel]
 		if !known {
-			limit = m.kernelLimit(e.Kernel)
+			limit = kernelLimit(m, e.Kernel)
 			limits[e.Kernel] = limit
 		}
 		what := ""
@@ -65,7 +65,7 @@ func (e *Entry) commandLine() (args, whole int) {
 
 // kernelLimit reads how long a command line the kernel of an entry takes: cmdline_size, since version 2.06 of
 // the boot protocol (Documentation/x86/boot.rst).
-func (m *Medium) kernelLimit(name string) int {
+func kernelLimit(m *Medium, name string) int {
 	file := m.find("", name)
 	if file == "" {
 		return maxKernel
@@ -86,8 +86,8 @@ func (m *Medium) kernelLimit(name string) int {
 }
 
 // checkLength refuses a medium with an entry that is too long.
-func (m *Medium) checkLength() error {
-	long := m.TooLong()
+func checkLength(m *Medium) error {
+	long := tooLong(m)
 	if len(long) == 0 {
 		return nil
 	}

@@ -220,6 +220,10 @@ func (m *Medium) WaysIn(allow []string) []Doubt {
 	return out
 }
 
+// TooLong lists entries whose kernel command line is longer than their boot loader or kernel takes, what the
+// loader adds included.
+func (m *Medium) TooLong() []Doubt { return tooLong(m) }
+
 // title names an entry for people.
 func (e *Entry) title() string {
 	if e.Name == "" {

@@ -161,7 +161,7 @@ func bootFolder(files *overlay.Tree, paths, names []string, args string) (*Mediu
 	if err != nil {
 		return nil, err
 	}
-	return m, m.checkLength()
+	return m, checkLength(m)
 }
 
 // pxeName returns the last part of a path with characters that TFTP servers, URLs and boot scripts all take
