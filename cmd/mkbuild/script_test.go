@@ -34,11 +34,14 @@ func TestMain(m *testing.M) {
 // TestScripts runs the real command line on a mirror in miniature, one feature a script.
 func TestScripts(t *testing.T) {
 	servers := &webs{}
+	examples, err := filepath.Abs("../../examples")
+	testkit.Must(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("EXAMPLES", examples)
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			if err := os.MkdirAll(e.WorkDir+"/home", 0o755); err != nil {

@@ -43,11 +43,11 @@ func checkShape(n *yaml.Node, t reflect.Type, key string) error {
 		fits = n.Kind == yaml.MappingNode
 	}
 	if !fits {
-		where := key
-		if where == "" {
-			where = "the file"
+		what := key + " takes " + takes(t)
+		if key == "" {
+			what = "the file takes keys with values, such as release: 4.5.2"
 		}
-		return &shapeError{n.Line, fmt.Sprintf("%s takes %s, not %s", where, takes(t), shown(n, key)), "`mkbuild init -` prints every key with its explanation"}
+		return &shapeError{n.Line, what + ", not " + shown(n, key), "`mkbuild init -` prints every key with its explanation"}
 	}
 	for i, inner := range n.Content {
 		err := error(nil)
