@@ -3,7 +3,6 @@ package inputs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -54,10 +53,10 @@ func (g *Gathering) firstOf(ctx context.Context, entry string, files []string, o
 	case held && g.src.Strict:
 		return files[0], nil // to be refused as not locked
 	}
-	file, x, err := g.src.first(ctx, files)
+	file, md5, dir, err := g.src.first(ctx, files)
 	switch {
 	case err == nil:
-		g.asked[file] = x
+		g.asked[file] = [2]string{md5, dir}
 	case errors.Is(err, fetch.ErrForbidden):
 		err = forbidden(err, strings.Join(files, " or "))
 	case errors.Is(err, fetch.ErrNotFound) && optional, g.missing(err, files[0]):
@@ -86,35 +85,4 @@ func (s *source) lockedOf(entry string, files []string) string {
 		}
 	}
 	return ""
-}
-
-// first asks the mirrors for alternatives, the one that gave the ISO for all of them before the others. One
-// that does not answer counts only if none does.
-func (s *source) first(ctx context.Context, files []string) (string, *extension, error) {
-	var silent error
-	absent := false
-	for _, dir := range s.tczDirs() {
-		var err error
-		for _, file := range files {
-			var md5 string
-			if md5, _, err = s.sum(ctx, []string{dir}, file); err == nil {
-				return file, &extension{md5: md5, dir: dir}, nil
-			}
-			if ctx.Err() != nil {
-				return "", nil, err
-			}
-			if !errors.Is(err, fetch.ErrNotFound) {
-				break
-			}
-		}
-		if errors.Is(err, fetch.ErrNotFound) {
-			absent = true
-		} else if silent == nil {
-			silent = err
-		}
-	}
-	if absent {
-		return "", nil, fmt.Errorf("%w: neither of %s", fetch.ErrNotFound, strings.Join(files, ", "))
-	}
-	return "", nil, silent
 }

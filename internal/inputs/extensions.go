@@ -151,8 +151,8 @@ func (g *Gathering) digest(ctx context.Context, file string) (*extension, error)
 	if pinned != nil {
 		return &extension{pinned: pinned, md5: pinned.MD5, dir: dirs[0]}, nil
 	}
-	if x := g.asked[file]; x != nil {
-		return &extension{md5: x.md5, dir: x.dir}, nil
+	if sum, ok := g.asked[file]; ok {
+		return &extension{md5: sum[0], dir: sum[1]}, nil
 	}
 	md5, dir, err := g.src.sum(ctx, dirs, file)
 	return &extension{md5: md5, dir: dir}, err
@@ -168,12 +168,6 @@ func (g *Gathering) needs(ctx context.Context, e *extension, file string) ([]str
 		return nil, forbidden(err, file+".dep")
 	}
 	return tcz.ParseDep(text), err
-}
-
-// forbidden is the error of a server that may mean that there is no such file.
-func forbidden(err error, file string) error {
-	return fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether there is "+file+
-		": name another mirror with --mirror URL, or, on a mirror of your own, let the server answer 404")
 }
 
 // licence reads the licence in the .info of an extension. It is part of an image's manifest, so it
@@ -332,7 +326,7 @@ func (g *Gathering) forKernel(ctx context.Context, file string, kernels []string
 			continue
 		}
 		fits := base + "-" + g.Kernel + tcz.Suffix
-		if _, _, err := g.src.first(ctx, []string{fits}); err == nil {
+		if _, _, _, err := g.src.first(ctx, []string{fits}); err == nil {
 			return fits
 		}
 	}

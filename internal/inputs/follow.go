@@ -1,20 +1,14 @@
 package inputs
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/fail"
-	"mkbuild/internal/lock"
-	"mkbuild/internal/overlay"
 	"mkbuild/internal/rubygems"
 	"mkbuild/internal/tcz"
-	"mkbuild/internal/ui"
 )
 
 // general are the extensions of a microkernel of any release but 4.x x86, for which the documents name
@@ -87,70 +81,6 @@ func followRuby(c *config.Config, release string) (changed []string, err error) 
 		changed = append(changed, "the gem "+named(c.Gems.Install))
 	}
 	return append(changed, modernMCO(c, own.mco)...), nil
-}
-
-// ruby fits the plan to the Ruby of the image.
-func (g *Gathering) ruby(context.Context) error {
-	release, err := g.rubyRelease()
-	if err != nil {
-		return err
-	}
-	c, own := &g.plan.Config, &g.own.Config
-	if release == "" && g.src.purpose == forCheck { // it has the Ruby to tell of, not all that runs on it
-		c.RubyGems, c.Gems.Install, c.MCollective = nil, nil, nil
-		for _, in := range g.src.Lock.Inputs {
-			if in.Kind != lock.ISO && in.Kind != lock.TCZ {
-				g.out.Lock.Add(in)
-			}
-		}
-		return nil
-	}
-	changed, err := followRuby(c, release)
-	if err != nil {
-		return err
-	}
-	own.RubyGems, own.Gems, own.MCollective = c.RubyGems, c.Gems, c.MCollective
-	switch {
-	case len(changed) == 0:
-	case release == "":
-		g.src.say(ui.Warning, "ruby", g.plan.ISO, "the image has no Ruby: "+strings.Join(changed, ", ")+"; mk-client reports the facts that it finds itself (add a Ruby to `extensions` in mkbuild.yaml for those of Facter)")
-	default:
-		g.src.say(ui.Info, "ruby", release, "where you chose nothing else: "+strings.Join(changed, "; "))
-	}
-	return nil
-}
-
-// rubyRelease finds the Ruby among the extensions, or in the source image. It is empty if there is none.
-func (g *Gathering) rubyRelease() (string, error) {
-	all := overlay.NewLayers(&overlay.Tree{})
-	for _, file := range g.out.Extensions {
-		if g.out.Blob(lock.TCZ, file) == nil {
-			continue // a check found it gone
-		}
-		t, err := g.out.Tree(lock.TCZ, file)
-		if err == nil {
-			_, err = all.AddFirstWins(t)
-		}
-		if err != nil {
-			return "", fmt.Errorf("find ruby in %s: %w", file, err)
-		}
-	}
-	ruby, err := rubygems.FindRuby(all.Merged())
-	if errors.Is(err, rubygems.ErrNoRbconfig) && g.Medium != nil {
-		base, berr := g.Medium.Tree()
-		if berr != nil {
-			return "", berr
-		}
-		ruby, err = rubygems.FindRuby(base)
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, rubygems.ErrNoRbconfig), !wantsRuby(&g.plan.Config):
-		return "", nil
-	default:
-		return "", fail.Wrap(fail.Usage, err, rubyHint)
-	}
-	return ruby.Release, nil
 }
 
 func wantsRuby(c *config.Config) bool {

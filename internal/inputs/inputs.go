@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"mkbuild/internal/config"
@@ -21,6 +22,9 @@ import (
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
+	"mkbuild/internal/rubygems"
+	"mkbuild/internal/ui"
 )
 
 // Begin fetches the source image of a plan, so that it can be looked at before everything else is
@@ -72,8 +76,8 @@ type Gathering struct {
 	src  *source
 	out  *Resolved
 
-	chosen map[string]string     // the file of each entry of the extensions, see choose
-	asked  map[string]*extension // what mirrors said of alternatives
+	chosen map[string]string    // the file of each entry of the extensions, see choose
+	asked  map[string][2]string // the md5 of alternatives that were chosen, and the folder that gave it
 }
 
 func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, error) {
@@ -82,7 +86,7 @@ func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, er
 		return nil, err
 	}
 	own := *p // the Ruby that is found changes it
-	g := &Gathering{plan: &own, own: &own, src: src, out: newResolved(&own), chosen: map[string]string{}, asked: map[string]*extension{}}
+	g := &Gathering{plan: &own, own: &own, src: src, out: newResolved(&own), chosen: map[string]string{}, asked: map[string][2]string{}}
 	if why != forImage {
 		g.plan = p.forEveryProfile()
 	}
@@ -168,6 +172,70 @@ func (g *Gathering) Finish(ctx context.Context) (*Resolved, error) {
 		}
 	}
 	return g.out, nil
+}
+
+// ruby fits the plan to the Ruby of the image.
+func (g *Gathering) ruby(context.Context) error {
+	release, err := g.rubyRelease()
+	if err != nil {
+		return err
+	}
+	c, own := &g.plan.Config, &g.own.Config
+	if release == "" && g.src.purpose == forCheck { // it has the Ruby to tell of, not all that runs on it
+		c.RubyGems, c.Gems.Install, c.MCollective = nil, nil, nil
+		for _, in := range g.src.Lock.Inputs {
+			if in.Kind != lock.ISO && in.Kind != lock.TCZ {
+				g.out.Lock.Add(in)
+			}
+		}
+		return nil
+	}
+	changed, err := followRuby(c, release)
+	if err != nil {
+		return err
+	}
+	own.RubyGems, own.Gems, own.MCollective = c.RubyGems, c.Gems, c.MCollective
+	switch {
+	case len(changed) == 0:
+	case release == "":
+		g.src.say(ui.Warning, "ruby", g.plan.ISO, "the image has no Ruby: "+strings.Join(changed, ", ")+"; mk-client reports the facts that it finds itself (add a Ruby to `extensions` in mkbuild.yaml for those of Facter)")
+	default:
+		g.src.say(ui.Info, "ruby", release, "where you chose nothing else: "+strings.Join(changed, "; "))
+	}
+	return nil
+}
+
+// rubyRelease finds the Ruby among the extensions, or in the source image. It is empty if there is none.
+func (g *Gathering) rubyRelease() (string, error) {
+	all := overlay.NewLayers(&overlay.Tree{})
+	for _, file := range g.out.Extensions {
+		if g.out.Blob(lock.TCZ, file) == nil {
+			continue // a check found it gone
+		}
+		t, err := g.out.Tree(lock.TCZ, file)
+		if err == nil {
+			_, err = all.AddFirstWins(t)
+		}
+		if err != nil {
+			return "", fmt.Errorf("find ruby in %s: %w", file, err)
+		}
+	}
+	ruby, err := rubygems.FindRuby(all.Merged())
+	if errors.Is(err, rubygems.ErrNoRbconfig) && g.Medium != nil {
+		base, berr := g.Medium.Tree()
+		if berr != nil {
+			return "", berr
+		}
+		ruby, err = rubygems.FindRuby(base)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, rubygems.ErrNoRbconfig), !wantsRuby(&g.plan.Config):
+		return "", nil
+	default:
+		return "", fail.Wrap(fail.Usage, err, rubyHint)
+	}
+	return ruby.Release, nil
 }
 
 // archives gets RubyGems, MCollective and the gems.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/tcz"
@@ -76,6 +78,41 @@ func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir 
 		return "", "", fmt.Errorf("read %s: %w", b.URL, err)
 	}
 	return md5, dirs[max(b.Source, 0)], nil
+}
+
+// first asks the mirrors for alternatives, the one that gave the ISO for all of them before the others. One
+// that does not answer counts only if none does.
+func (s *source) first(ctx context.Context, files []string) (file, md5, dir string, err error) {
+	var silent error
+	absent := false
+	for _, dir = range s.tczDirs() {
+		for _, file = range files {
+			if md5, _, err = s.sum(ctx, []string{dir}, file); err == nil {
+				return file, md5, dir, nil
+			}
+			if ctx.Err() != nil {
+				return "", "", "", err
+			}
+			if !errors.Is(err, fetch.ErrNotFound) {
+				break
+			}
+		}
+		if errors.Is(err, fetch.ErrNotFound) {
+			absent = true
+		} else if silent == nil {
+			silent = err
+		}
+	}
+	if absent {
+		return "", "", "", fmt.Errorf("%w: neither of %s", fetch.ErrNotFound, strings.Join(files, ", "))
+	}
+	return "", "", "", silent
+}
+
+// forbidden is the error of a server that may mean that there is no such file.
+func forbidden(err error, file string) error {
+	return fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether there is "+file+
+		": name another mirror with --mirror URL, or, on a mirror of your own, let the server answer 404")
 }
 
 // checkMD5 is a [fetch.Request.Check] for the .md5.txt of a file, so that a mirror that sends
