@@ -220,7 +220,7 @@ func (m *mover) partition(e []byte) {
 		return
 	}
 	if f, _ := m.img.fate(old); f == fateVolume && old.start > 1 {
-		old.start = 0
+		old.start, old.size = 0, old.size+old.start
 		copy(e[1:4], []byte{0, 1, 0})
 	}
 	p, f := m.moved(old)

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -60,6 +62,21 @@ func TestPartitionOfNoBootEntry(t *testing.T) {
 	src := mkisofs(t, "xorriso", dir, "-isohybrid-mbr", isolinuxDir+"/isohdpfx.bin", "-append_partition", "2", "0xef", dir+"/EFI/BOOT/efi.img", "-appended_part_as_gpt")
 	if notes := strings.Join(openISO(t, src).Notes, "; "); !strings.HasPrefix(notes, "GPT partition 2 (196 blocks at ") || !strings.HasSuffix(notes, "), an EFI system partition, lies behind the volume and is in no boot catalog: dropped") {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+// TestLargeAppendedPartition: the volume's partition ends where a large one begins, and stays.
+func TestLargeAppendedPartition(t *testing.T) {
+	dir := coreTree(t)
+	large := filepath.Join(t.TempDir(), "efi.img")
+	if err := os.WriteFile(large, make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src := mkisofs(t, "xorriso", dir, "-isohybrid-mbr", isolinuxDir+"/isohdpfx.bin", "-partition_offset", "16", "-append_partition", "2", "0xef", large,
+		"-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot")
+	out := openISO(t, writeISO(t, openISO(t, src)))
+	if e := out.System[mbrTable:]; e[4] != 0x17 || mbrPart(e) != (partition{0, uint64(out.sectors) * blocksPerSec}) {
+		t.Errorf("the first partition is %#x %+v", e[4], mbrPart(e))
 	}
 }
 
