@@ -191,10 +191,7 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 		if err != nil {
 			return err
 		}
-		client, err := o.network.registry(w)
-		if err != nil {
-			return err
-		}
+		client := o.network.registry(w)
 		place = shared.Name()
 		prune = func(ctx context.Context, what store.PruneOptions) ([]store.Item, error) {
 			return client.Prune(ctx, shared, what.Derived, what.DryRun)

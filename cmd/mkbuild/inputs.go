@@ -40,10 +40,7 @@ func (o *buildOptions) inputOptions(w *world, sink ui.Sink) (inputs.Options, err
 	if err != nil {
 		return inputs.Options{}, err
 	}
-	client, err := o.registry(w)
-	if err != nil {
-		return inputs.Options{}, err
-	}
+	client := o.registry(w)
 	kept := &store.Store{Dir: cache, Warn: func(kind, text string) {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: kind, Text: text})
 	}}

@@ -83,11 +83,7 @@ func (o *mirrorOptions) push(ctx context.Context, w *world, cmd *cobra.Command) 
 		if err != nil {
 			return err
 		}
-		client, err := o.registry(w)
-		if err != nil {
-			return err
-		}
-		if ref, err = client.PushMirror(ctx, ref, dir, in.Sink); err != nil {
+		if ref, err = o.registry(w).PushMirror(ctx, ref, dir, in.Sink); err != nil {
 			return err
 		}
 		warnFirstUse(in.Sink, in.Fetch.FirstUse())

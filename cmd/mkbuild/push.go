@@ -61,25 +61,23 @@ func (o *buildOptions) addRegistryFlags(c *cobra.Command) {
 }
 
 // registry is what asks registries.
-func (o *buildOptions) registry(w *world) (*registry.Client, error) {
-	config, err := dockerConfig(w)
+func (o *buildOptions) registry(w *world) *registry.Client {
 	return &registry.Client{
-		PlainHTTP: o.plainHTTP, RequireHTTPS: o.requireHTTPS, DockerConfig: config, UserAgent: "mkbuild/" + versionText(),
+		PlainHTTP: o.plainHTTP, RequireHTTPS: o.requireHTTPS, DockerConfig: dockerConfig(w), UserAgent: "mkbuild/" + versionText(),
 		Connect: w.transfers.Connect, Idle: w.transfers.Idle,
-	}, err
+	}
 }
 
-// dockerConfig is where docker and its like keep credentials.
-func dockerConfig(w *world) (string, error) {
-	dir := w.getenv("DOCKER_CONFIG")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", usage("find docker's configuration: "+err.Error(), "name its folder with DOCKER_CONFIG")
-		}
-		dir = filepath.Join(home, ".docker")
+// dockerConfig is where docker and its like keep credentials: "" for a user without a home.
+func dockerConfig(w *world) string {
+	if dir := w.getenv("DOCKER_CONFIG"); dir != "" {
+		return filepath.Join(dir, "config.json")
 	}
-	return filepath.Join(dir, "config.json"), nil
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".docker", "config.json")
 }
 
 func runPush(ctx context.Context, w *world, o *pushOptions, name string, images []string) error {
@@ -94,10 +92,7 @@ func runPush(ctx context.Context, w *world, o *pushOptions, name string, images 
 		return registry.Refuse("push to", ref)
 	}
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
-		client, err := o.registry(w)
-		if err != nil {
-			return err
-		}
+		client := o.registry(w)
 		pushed, err := client.Push(ctx, ref, images, registry.PushOptions{Container: o.form == "container", Sink: sink})
 		if err != nil {
 			return err
@@ -166,10 +161,7 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 		if err != nil {
 			return err
 		}
-		client, err := o.registry(w)
-		if err != nil {
-			return err
-		}
+		client := o.registry(w)
 		in.Fetch.OCI = client
 		img, err := client.Pull(ctx, in.Fetch, ref, o.arch)
 		if err != nil {

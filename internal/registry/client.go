@@ -45,7 +45,7 @@ type Client struct {
 	// RequireHTTPS refuses a registry that is asked without TLS.
 	RequireHTTPS bool
 	// DockerConfig is docker's config.json, which has credentials or names the helpers that have them; it need
-	// not be there.
+	// not be there, and "" is none.
 	DockerConfig string
 	// UserAgent is sent with each request.
 	UserAgent string
@@ -106,7 +106,11 @@ func (r Reference) String() string {
 // setUp makes the HTTP client.
 func (c *Client) setUp() error {
 	c.once.Do(func() {
-		store, err := credentials.NewStore(c.DockerConfig, credentials.StoreOptions{})
+		var store credentials.Store = credentials.NewMemoryStore()
+		var err error
+		if c.DockerConfig != "" {
+			store, err = credentials.NewStore(c.DockerConfig, credentials.StoreOptions{})
+		}
 		if err != nil {
 			c.err = fail.Wrap(fail.Usage, fmt.Errorf("read docker's configuration %s: %w", c.DockerConfig, err), "`docker login` writes one; DOCKER_CONFIG names the folder of another")
 			return
