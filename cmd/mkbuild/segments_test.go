@@ -174,6 +174,9 @@ func TestServeSegments(t *testing.T) {
 	}
 }
 
+// stale is as long as a site does not ask for a boot file again: its nginx counts whole seconds.
+const stale = 2100 * time.Millisecond
+
 // TestNginxExamples: the configurations of examples/nginx do what they say. Of a second build a site fetches what is
 // new alone, of nodes that boot at once one reaches the origin, and a site without an origin goes on.
 func TestNginxExamples(t *testing.T) {
@@ -211,7 +214,7 @@ func TestNginxExamples(t *testing.T) {
 		t.Errorf("of 20 nodes the origin was asked %d times: %q", len(requests), requests)
 	}
 	f.build(t, "--image-version", "0.1.1")
-	time.Sleep(1100 * time.Millisecond) // as long as a boot file is not asked for again
+	time.Sleep(stale)
 	n.Sent(t)
 	boot()
 	if requests, bytes := n.Sent(t); len(requests) != 2 || bytes > 20_000 {
@@ -228,7 +231,7 @@ func TestNginxExamples(t *testing.T) {
 		}
 	}
 	n.StopOrigin()
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(stale)
 	boot()
 }
 
