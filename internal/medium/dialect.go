@@ -35,7 +35,7 @@ const (
 )
 
 // dialects lists the boot loaders whose menus are known. The first one with a menu on a medium decides
-// what the medium boots by default.
+// what the medium boots by default. A loader that comes here leaves isForeign.
 func dialects() []*dialect {
 	return []*dialect{
 		{loader: "isolinux", names: []string{"isolinux.cfg", "syslinux.cfg", "extlinux.conf", "syslx64.cfg", "syslia32.cfg"}, read: isolinux.Read, edit: isolinux.Edit},

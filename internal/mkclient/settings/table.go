@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Settings is what the client runs with. The zero value is not usable: take it from [Load].
+// Settings is what the client runs with. The zero value is not usable: take it from [Load]. A new one needs
+// a row in [Table], from which `go test ./internal/mkclient -run TestRuntimeDoc -update` writes docs/runtime.md.
 type Settings struct {
 	Server, Register, Extend string
 	ExtendOff                bool
