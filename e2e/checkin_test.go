@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -129,14 +130,67 @@ func (s *server) await(t *testing.T, vm *qemu.VM, what string, ok func(facts map
 	return nil
 }
 
-// publish packs dir and puts the archive where the server takes it from, in one rename.
-func (s *server) publish(t *testing.T, f fixture, dir string) {
+// publish puts an archive where the server takes it from, in one rename.
+func (s *server) publish(t *testing.T, zip []byte) {
 	t.Helper()
-	part := s.zip + ".part.zip"
-	if _, stderr, err := f.run(t, "extension", "pack", dir, "-o", part); err != nil {
+	put(t, s.zip+".part", string(zip))
+	testkit.Must(t, os.Rename(s.zip+".part", s.zip))
+}
+
+// refused publishes an archive that the machine has to refuse: the check-in of that cycle says why, and has the
+// facts of the last good one.
+func (s *server) refused(t *testing.T, vm *qemu.VM, zip []byte, why string, keeps map[string]string) {
+	t.Helper()
+	s.publish(t, zip)
+	n := s.await(t, vm, "the report: "+why, func(facts map[string]any) bool {
+		return strings.Contains(fmt.Sprint(facts["mk_extension_error"]), why)
+	})
+	if !has(n.Facts, keeps) {
+		t.Errorf("%s: the last good extension is not in force: %v", why, n.Facts)
+	}
+	t.Logf("%v: %v", n.Facts["mk_extension_status"], n.Facts["mk_extension_error"])
+}
+
+// keys makes key pairs, and returns the paths of their files without the endings.
+func keys(t *testing.T, f fixture, names ...string) (out []string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		out = append(out, filepath.Join(dir, name))
+		if _, stderr, err := f.run(t, "key", "new", filepath.Join(dir, name), "--no-password"); err != nil {
+			t.Fatalf("key new: %v\n%s", err, stderr)
+		}
+	}
+	return out
+}
+
+// signed packs a folder, signed with a key and a sequence number; without a key it is not signed.
+func signed(t *testing.T, f fixture, dir, key string, sequence int64) []byte {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "x.zip")
+	args := []string{"extension", "pack", dir, "-o", name}
+	if key != "" {
+		args = append(args, "--sign", key+".key", "--sequence", fmt.Sprint(sequence))
+	}
+	if _, stderr, err := f.run(t, args...); err != nil {
 		t.Fatalf("extension pack: %v\n%s", err, stderr)
 	}
-	testkit.Must(t, os.Rename(part, s.zip))
+	return testkit.Read(t, name)
+}
+
+// trusting is the line of a configuration whose image takes extensions of these keys alone.
+func trusting(keys ...string) string {
+	return "extension_keys: [" + strings.Join(keys, ".pub, ") + ".pub]\n"
+}
+
+// netBoot boots a machine over the network from the server.
+func (s *server) netBoot(t *testing.T) *qemu.VM {
+	t.Helper()
+	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
+	vm, err := qemu.Start(t.Context(), qemu.Machine{NetBoot: "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap", MemoryMiB: 768})
+	testkit.Must(t, err)
+	t.Cleanup(vm.Stop)
+	return vm
 }
 
 // siteExtension is an extension with one of everything: a program, a shared library, a Ruby
@@ -200,20 +254,17 @@ func has(facts map[string]any, want map[string]string) bool {
 
 // TestCheckIn boots an image over the network from the development server and lives through what the runtime
 // document promises: facts; a membership in a collective, whose broker is RabbitMQ and whose administrator is
-// Debian's mco; an extension that appears while the machine runs; a broken one; and a policy that makes the
-// machine reboot. There is no probe: it would take the processor from the client. That mk-client joins no
+// Debian's mco; an extension that appears while the machine runs; some that are broken, older, or not signed as
+// the image wants it, and a newer one; and a policy that makes the machine reboot. There is no probe: it would take the processor from the client. That mk-client joins no
 // collective with the published secrets is tested in internal/mkclient, without a boot.
 func TestCheckIn(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	b := startBroker(t)
 	psk, rack, name := rand.Text(), strings.ToLower(rand.Text()), "mk-"+strings.ToLower(rand.Text())
-	s := serve(t, f, mcoImage(t, f, b, psk), "host="+name+" razor.fact.rack="+rack)
-	port := s.url[strings.LastIndex(strings.TrimSuffix(s.url, "/"), ":")+1 : len(s.url)-1]
-	script := "http://" + guestHost + ":" + port + "/api/microkernel/bootstrap"
-	vm, err := qemu.Start(t.Context(), qemu.Machine{NetBoot: script, MemoryMiB: 768})
-	testkit.Must(t, err)
-	t.Cleanup(vm.Stop)
+	k := keys(t, f, "a", "b")
+	s := serve(t, f, mcoImage(t, f, b, psk, trusting(k[0])), "host="+name+" razor.fact.rack="+rack)
+	vm := s.netBoot(t)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("console:\n%s\nRabbitMQ:\n%s", vm.Log(), b.log(t))
@@ -223,7 +274,8 @@ func TestCheckIn(t *testing.T) {
 	n := s.await(t, vm, "the first check-in", func(facts map[string]any) bool { return facts["facterversion"] != nil })
 	t.Logf("first check-in: %v after the kernel's start", uptime(n.Facts))
 	checkFirstFacts(t, n.Facts, rack)
-	s.publish(t, f, siteExtension(t, f))
+	site, now := siteExtension(t, f), time.Now().Unix()
+	s.publish(t, signed(t, f, site, k[0], now))
 
 	b.newClient(t, psk).check(t, vm, name, rack, b.newClient(t, "not the key"))
 
@@ -233,24 +285,61 @@ func TestCheckIn(t *testing.T) {
 	}
 	s.await(t, vm, "the extension's facts", func(facts map[string]any) bool { return has(facts, want) })
 
-	put(t, s.zip+".part", "this is no zip")
-	testkit.Must(t, os.Rename(s.zip+".part", s.zip))
-	n = s.await(t, vm, "the broken extension's report", func(facts map[string]any) bool { return facts["mk_extension_error"] != "" })
-	if !has(n.Facts, want) {
-		t.Errorf("the last good extension is not in force: %v", n.Facts)
-	}
-	t.Logf("the broken extension: %v, %v", n.Facts["mk_extension_status"], n.Facts["mk_extension_error"])
+	put(t, filepath.Join(site, "facts.d", "a.txt"), "ext_txt=newer\n")
+	newer := signed(t, f, site, k[0], now+1)
+	flipped := bytes.Clone(newer)
+	flipped[len(flipped)/2] ^= 1
+	s.refused(t, vm, []byte("this is no zip"), "not a zip archive", want)
+	s.refused(t, vm, signed(t, f, site, k[1], now+2), "signed it, and not one of", want)
+	s.refused(t, vm, flipped, "its bytes are not those", want)
+	s.refused(t, vm, signed(t, f, site, "", 0), "it is not signed", want)
+	s.refused(t, vm, signed(t, f, site, k[0], now-1), "it is older than", want)
+	s.publish(t, newer)
+	want["ext_txt"], want["mk_extension_error"] = "newer", ""
+	s.await(t, vm, "the newer extension", func(facts map[string]any) bool { return has(facts, want) })
 
 	put(t, s.rules, `tags:
-  - {name: site, rule: ["=", ["fact", "ext_txt", ""], "from txt"]}
+  - {name: site, rule: ["=", ["fact", "ext_txt", ""], "newer"]}
 policies:
   - {name: install, tags: [site]}
 `)
 	ctx := patient(t, s.heard(t, vm))
-	select { // the next check-in after the broken extension
+	select { // the next check-in
 	case <-vm.Ended():
 	case <-ctx.Done():
 		t.Fatalf("the policy did not make the machine reboot: %v\nserver:\n%s", context.Cause(ctx), contents(t, s.log.Name()))
+	}
+}
+
+// TestKeyRotation boots an image with the old and the new key, and one with the new key alone; TestCheckIn boots one
+// with the old key alone.
+func TestKeyRotation(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	k := keys(t, f, "old", "new")
+	site := t.TempDir()
+	sign := func(key string, sequence int64) []byte {
+		put(t, filepath.Join(site, "facts.d", "a.txt"), "signer="+filepath.Base(key)+"\n")
+		return signed(t, f, site, key, sequence)
+	}
+	of := func(name string) func(map[string]any) bool {
+		return func(facts map[string]any) bool { return facts["signer"] == name }
+	}
+	for _, trusted := range [][]string{k, k[1:]} {
+		s := serve(t, f, f.image(t, func(text string) string {
+			plain, _, _ := strings.Cut(text, "\noverlay:\n") // no probe
+			return plain + "\nclient: {settings: {interval: \"5\", skew: \"0\"}}\n" + trusting(trusted...)
+		}), "")
+		vm, now := s.netBoot(t), time.Now().Unix()
+		if len(trusted) == 2 {
+			s.publish(t, sign(k[0], now))
+			s.await(t, vm, "an extension of the old key", of("old"))
+		} else {
+			s.refused(t, vm, sign(k[0], now), "signed it, and not one of", map[string]string{"signer": "<nil>"})
+		}
+		s.publish(t, sign(k[1], now+1))
+		s.await(t, vm, "an extension of the new key", of("new"))
+		vm.Stop()
 	}
 }
 

@@ -58,7 +58,7 @@ func (c mcoClient) run(t *testing.T, args ...string) (string, bool) {
 
 // mcoImage builds an image whose MCollective is for the broker, with secrets out of a file and the environment.
 // The boot code host= gives a machine its name, which is MCollective's identity.
-func mcoImage(t *testing.T, f fixture, b *broker, psk string) string {
+func mcoImage(t *testing.T, f fixture, b *broker, psk, more string) string {
 	t.Helper()
 	secret := filepath.Join(t.TempDir(), "psk")
 	put(t, secret, psk+"\n")
@@ -81,7 +81,7 @@ func mcoImage(t *testing.T, f fixture, b *broker, psk string) string {
 			t.Fatalf("the mirror's mkbuild.yaml has no place for mcollective.server\n%s", text)
 		}
 		return strings.NewReplacer(archive, archive+server, "/e2e/probe,", "/e2e/mco,").Replace(text) +
-			"client: {settings: {interval: \"10\", skew: \"0\"}}\n"
+			"client: {settings: {interval: \"10\", skew: \"0\"}}\n" + more
 	})
 }
 
