@@ -11,7 +11,7 @@ import (
 )
 
 // TestNightlyPipeline runs examples/ci/nightly.sh as a site would, with the real boot test of a prod image by
-// CD: a first night that fetches everything.
+// CD: a first night that fetches everything, and publishes an image that is signed and whose boot is attested.
 func TestNightlyPipeline(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -23,9 +23,9 @@ func TestNightlyPipeline(t *testing.T) {
 	testkit.Must(t, os.WriteFile(filepath.Join(dir, "nightly.sh"), script, 0o755))
 	out := ""
 	for _, line := range []string{
-		"mkbuild lock",
-		`BOOT_TEST='mkbuild test --memory 768 --check-in --log console.log --expect ^MK.loaded:.v0\.1\.0$ --expect PROBE.done --timeout ` + aLot.String() + `' ./nightly.sh >facts`,
-		"cd out && sha256sum -c SHA256SUMS",
+		"mkbuild lock && mkbuild key new n --no-password && mkdir published",
+		`SIGN_KEY=n.key UPLOAD='cp -t published' BOOT_TEST='mkbuild test --attest n.key --memory 768 --check-in --log console.log --expect ^MK.loaded:.v0\.1\.0$ --expect PROBE.done --timeout ` + aLot.String() + `' ./nightly.sh >facts`,
+		"cd published && mkbuild verify nightly.iso --key ../n.pub --lock mkbuild.lock --require tested && sha256sum -c SHA256SUMS",
 	} {
 		c := exec.CommandContext(t.Context(), "bash", "-c", line)
 		c.Dir = dir

@@ -9,11 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/attest"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/sbom"
+	"mkbuild/internal/signing"
 	"mkbuild/internal/ui"
 )
 
@@ -23,6 +25,7 @@ type isoOptions struct {
 	forms  []string
 	bill   string
 	strict bool
+	sign   signOptions
 }
 
 func isoCommand(w *world) *cobra.Command {
@@ -51,6 +54,10 @@ writes one form, iso, razor or tar, to stdout, and nothing else there.
 
 An ISO has its manifest beside it, OUTPUT.manifest.json; a PXE folder has it inside.
 
+--sign writes beside each form OUTPUT.minisig, a signature that minisign -V verifies (of a PXE folder's
+SHA256SUMS), and OUTPUT.intoto.jsonl: in-toto's statement, SLSA provenance v1, of what it was built.
+` + "`mkbuild verify IMAGE --key PUB`" + ` holds an image against both.
+
 stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
 Each form appears whole or not at all, and none that mkbuild verify would find an error in: exit status 5.
 A PXE folder that is there is replaced as a whole, and in segments keeps those of earlier builds until
@@ -73,6 +80,7 @@ build itself reads are refused before anything is fetched. The umask decides who
 	c.Flags().BoolVar(&o.strict, "strict", false, "write nothing when there are warnings")
 	c.Flags().StringVar(&o.layout, "layout", "", "how to lay out a PXE folder: whole, or segments, which builds in one folder share (default whole)")
 	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
+	o.sign.addFlags(c, "sign", "sign each form with this secret `key`: OUTPUT.minisig, and its provenance OUTPUT.intoto.jsonl")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	return c
 }
@@ -99,7 +107,11 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 	if outputs[0].Stream, err = o.stream(w, outputs); err != nil {
 		return err
 	}
-	return o.writeForms(ctx, w, plan, outputs)
+	signer, err := o.sign.signer(ctx, w)
+	if err != nil {
+		return err
+	}
+	return o.writeForms(ctx, w, plan, outputs, signer)
 }
 
 // stream is where the one form goes that -o - sends to stdout, or nil.
@@ -113,15 +125,21 @@ func (o *isoOptions) stream(w *world, outputs []remaster.Output) (io.Writer, err
 		return nil, usage("-o -: a PXE folder cannot go to stdout", "name a folder with -o DIR, or another form: --format iso, razor or tar")
 	case o.bill != "":
 		return nil, usage("--sbom: there is no file next to stdout", "leave --sbom out, or name a file with -o FILE")
+	case o.sign.key != "":
+		return nil, usage("--sign: there is no file next to stdout", "leave --sign out, or name a file with -o FILE")
 	}
 	return w.stream(o.output)
 }
 
 // writeForms builds an image and writes it.
-func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan, outputs []remaster.Output) error {
+func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan, outputs []remaster.Output, signer *signing.Signer) error {
+	o.sign.reads(&o.reads)
 	var places []hostfile.Place
 	for _, out := range outputs {
 		places = append(places, out.Places()...)
+		if signer != nil {
+			places = append(places, hostfile.File(attest.SignatureName(out.Path), "-o FILE"), hostfile.File(attest.FileName(out.Path), "-o FILE"))
+		}
 	}
 	if o.bill != "" {
 		places = append(places, hostfile.File(sbom.FileName(outputs[0].Path), "-o FILE"))
@@ -132,6 +150,7 @@ func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan
 		if n := said.n.Load(); o.strict && n > 0 {
 			return fail.New(fail.Verification, fmt.Sprintf("build the image: %d warnings, and --strict allows none", n), "do what the warnings say, or leave --strict out")
 		}
+		b.Sign = signer
 		if err := b.Write(ctx, s, outputs); err != nil {
 			return err
 		}

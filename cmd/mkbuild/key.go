@@ -11,8 +11,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"mkbuild/internal/attest"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
+	"mkbuild/internal/inspect"
 	"mkbuild/internal/signing"
 	"mkbuild/internal/ui"
 )
@@ -33,10 +35,13 @@ func (o *signOptions) addPassword(c *cobra.Command) {
 	c.Flags().StringVar(&o.passwordFile, "password-file", "", "the key's password is the first line of this `file` (default: ask on the terminal)")
 }
 
+// wanted reports whether something is to be signed.
+func (o *signOptions) wanted() bool { return o.key != "" || o.command != "" || o.passwordFile != "" }
+
 // signer opens the key, or returns nil when nothing is to be signed.
 func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, error) {
 	switch {
-	case o.key == "" && o.command == "" && o.passwordFile == "":
+	case !o.wanted():
 		return nil, nil //nolint:nilnil // not to sign is a normal answer
 	case o.key == "":
 		return nil, usage("sign: no flag names a key", "name NAME.key with --sign KEY (or --attest KEY), or NAME.pub together with --sign-command")
@@ -101,6 +106,39 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 		term.Restore(fd, before) //nolint:errcheck,gosec // nothing is left to do
 		return nil, ctx.Err()
 	}
+}
+
+// attesting returns what signs a statement on an image and puts it beside that. Without a key it does nothing.
+func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image) (func(*attest.Statement, error) error, error) {
+	s, err := o.signer(ctx, w)
+	if err != nil || s == nil {
+		return func(*attest.Statement, error) error { return nil }, err
+	}
+	if m.Kind != inspect.KindISO && m.Kind != inspect.KindPXE {
+		return nil, usage("--attest: "+m.Name+" is neither an ISO nor a PXE folder", "name an image of mkbuild iso")
+	}
+	if m.Manifest != nil && m.Manifest.Customization != nil {
+		return nil, usage("--attest: "+m.Name+" was customized after the build", "attest the image as built, and sign the customized one with minisign")
+	}
+	beside := filepath.Clean(m.Name)
+	var reads hostfile.Reads
+	o.reads(&reads)
+	if err := reads.Allow(ctx, hostfile.File(attest.FileName(beside), "another IMAGE")); err != nil {
+		return nil, err
+	}
+	return func(st *attest.Statement, err error) error {
+		if err != nil {
+			return err
+		}
+		line, err := attest.Sign(ctx, st, s)
+		if err == nil {
+			err = attest.Append(beside, line)
+		}
+		if err == nil {
+			fmt.Fprintf(w.stderr, "mkbuild: signed by key %s: %s\n", signing.KeyID(s.Public.ID()), attest.FileName(beside))
+		}
+		return err
+	}, nil
 }
 
 func keyCommand(w *world) *cobra.Command {

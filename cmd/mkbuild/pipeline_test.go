@@ -78,9 +78,17 @@ func (p *pipeline) sums(t *testing.T, out string) string {
 func TestNightly(t *testing.T) {
 	p := newPipeline(t)
 	must(0, os.Mkdir(filepath.Join(p.dir, "uploaded"), 0o755))
-	p.run(t, 0, "./nightly.sh", bootGood, "UPLOAD=cp -t uploaded")
+	p.run(t, 0, "mkbuild key new nightly --no-password")
+	p.run(t, exitUsage, "./nightly.sh", bootGood, "UPLOAD=cp -t uploaded") // not signed
+	key := "SIGN_KEY=nightly.key"
+	p.run(t, exitVerify, "./nightly.sh", bootGood, key, "UPLOAD=cp -t uploaded") // not attested
+	p.run(t, 0, "test -z \"$(ls uploaded)\"")
+	// The miniature does not boot: a rebuild attests in the place of a boot test.
+	attests := []string{key, "BOOT_TEST=mkbuild verify --rebuild --cache-dir rebuilt --attest nightly.key", "REQUIRE=reproduced"}
+	p.run(t, 0, "./nightly.sh", append(attests, "UPLOAD=cp -t uploaded")...)
+	p.run(t, 0, "cd uploaded && mkbuild verify nightly.iso --key ../nightly.pub --lock mkbuild.lock --require reproduced")
 	first := p.sums(t, "uploaded")
-	for _, name := range []string{"nightly.iso", "nightly.iso.manifest.json", "mkbuild.lock"} {
+	for _, name := range []string{"nightly.iso", "nightly.iso.manifest.json", "nightly.iso.minisig", "nightly.iso.intoto.jsonl", "mkbuild.lock"} {
 		if !strings.Contains(first, "  "+name+"\n") {
 			t.Errorf("%s is not among the results:\n%s", name, first)
 		}
@@ -91,10 +99,12 @@ func TestNightly(t *testing.T) {
 			t.Errorf("no event: %s", l)
 		}
 	}
-	p.run(t, 0, "./nightly.sh", bootGood)
+	p.run(t, 0, "./nightly.sh", attests...)
 	if again := p.sums(t, "out"); again != first {
 		t.Errorf("another night, other bytes:\n%s\n%s", first, again)
 	}
+	p.run(t, 0, "./nightly.sh", bootGood)
+	first = p.sums(t, "out") // of nights that are not signed
 	// Upstream moves: the lock decides, and says so, or the night ends, as you like it.
 	p.replace(t, "lshw.tcz")
 	if out := p.run(t, 0, "./nightly.sh", bootGood); !strings.Contains(out, "lshw.tcz") || p.sums(t, "out") != first {
@@ -116,9 +126,10 @@ func TestNightly(t *testing.T) {
 // What does not boot gets no checksum, and goes nowhere.
 func TestNightlyStopsAtTheBootTest(t *testing.T) {
 	p := newPipeline(t)
+	p.run(t, 0, "mkbuild key new n --no-password")
 	must(0, os.WriteFile(filepath.Join(p.dir, "no-boot"), []byte("#!/bin/sh\nexit 6\n"), 0o755))
 	must(0, os.Mkdir(filepath.Join(p.dir, "uploaded"), 0o755))
-	p.run(t, exitBoot, "./nightly.sh", "BOOT_TEST=./no-boot", "UPLOAD=cp -t uploaded")
+	p.run(t, exitBoot, "./nightly.sh", "BOOT_TEST=./no-boot", "SIGN_KEY=n.key", "UPLOAD=cp -t uploaded")
 	p.run(t, 0, "test -s out/nightly.iso && ! test -e out/SHA256SUMS && test -z \"$(ls uploaded)\"")
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/attest"
 	"mkbuild/internal/boottest"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/qemu"
@@ -24,6 +25,7 @@ type testOptions struct {
 	expect  []string
 	console bool
 	json    bool
+	attest  signOptions
 }
 
 func testCommand(w *world) *cobra.Command {
@@ -58,6 +60,7 @@ that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
 	f.StringVar(&o.boot.Log, "log", "", "write the console's log to this `file`, also when the test passes (default IMAGE.console.log when it fails)")
 	f.BoolVar(&o.console, "console", false, "copy the console to stderr while the machine runs")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	o.attest.addFlags(c, "attest", "sign what the boot has shown with this secret `key`, beside the image: IMAGE.intoto.jsonl")
 	return c
 }
 
@@ -92,8 +95,15 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 	if o.console {
 		opts.Console = w.stderr
 	}
+	sign, err := o.attestation(ctx, w, image)
+	if err != nil {
+		return err
+	}
 	r, err := boottest.Test(ctx, opts)
 	if err != nil {
+		return err
+	}
+	if err := sign(r); err != nil {
 		return err
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s boots (%s): it said all of %q\n", image, r.Format, o.expect)
@@ -101,6 +111,25 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 		return printJSON(w.stdout, testReport{"mkbuild.test/v1", image, r.Format, r.Node, r.Facts})
 	}
 	return printFacts(w, r)
+}
+
+// attestation returns what signs a test that has passed. The image is looked at before it boots.
+func (o *testOptions) attestation(ctx context.Context, w *world, image string) (func(*boottest.Result) error, error) {
+	if !o.attest.wanted() {
+		return func(*boottest.Result) error { return nil }, nil
+	}
+	m, err := openImage(image)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close() //nolint:errcheck // only read
+	sign, err := o.attest.attesting(ctx, w, m)
+	subject := m.Subject()
+	return func(r *boottest.Result) error {
+		return sign(attest.Booted(subject, map[string]any{
+			"mkbuild": versionText(), "format": r.Format, "expect": o.expect, "checkIn": o.boot.CheckIn, "memoryMiB": o.boot.MemoryMiB,
+		}))
+	}, err
 }
 
 // testReport is what --json prints. A failed test prints none.

@@ -7,12 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/attest"
 	"mkbuild/internal/customize"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
+	"mkbuild/internal/signing"
 	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
@@ -20,6 +22,9 @@ import (
 type verifyOptions struct {
 	buildOptions
 	json, strict, again bool
+	keys, require       []string
+	lock                string
+	attest              signOptions
 }
 
 func verifyCommand(w *world) *cobra.Command {
@@ -34,14 +39,22 @@ boot loader's boot-info-table, and the rules that
 wrong modes, and ways into a prod image. An image that mkbuild did not build has no manifest; the
 rest is checked all the same.
 
+--key holds it against its signature and provenance, which mkbuild iso --sign writes beside it: a key signed the
+bytes, and says that they were built of this configuration and these inputs. --lock wants these inputs to be
+those of a lock; --require wants statements of others, by named keys, on the same bytes: that somebody
+rebuilt them (reproduced), that they boot (tested). See docs/trust.md.
+
 Errors end with exit status 5, warnings do not, unless --strict is given.
 
 --rebuild builds the image once more instead, from what its manifest says: that configuration and
 those inputs, by their digests, out of the cache or from mirrors. The manifest has no secrets, no
 mirrors and none of your own files: they come from --config. Where the bytes are not the same, the
-first difference is printed, and the exit status is 5.`,
+first difference is printed, and the exit status is 5. Where they are the same, --attest signs that, beside
+the image.`,
 		Example: `  mkbuild verify rz_mk_prod-image.0.1.0.iso
   mkbuild verify Core-current.iso --json
+  mkbuild verify image.iso --key site.pub --lock mkbuild.lock
+  mkbuild verify image.iso --key site.pub --key lab.pub --require reproduced,tested
   mkbuild verify --rebuild rz_mk_prod-image.0.1.0.iso --config mkbuild.yaml --offline`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), w, o, args[0]) },
@@ -50,6 +63,10 @@ first difference is printed, and the exit status is 5.`,
 	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.VerifySchema+"; with --rebuild "+inspect.RebuildSchema+")")
 	f.BoolVar(&o.strict, "strict", false, "count warnings as errors")
 	f.BoolVar(&o.again, "rebuild", false, "build the image once more and compare the bytes; the flags below are for this")
+	f.StringVar(&o.lock, "lock", "", "with --key: every input of the image has to be in this lock `file`")
+	f.StringSliceVar(&o.require, "require", nil, "with --key: `statements` that have to be there: reproduced, tested")
+	addKeys(c, &o.keys)
+	o.attest.addFlags(c, "attest", "with --rebuild: sign that the bytes are the same with this secret `key`")
 	o.addFetchFlags(c)
 	return c
 }
@@ -60,6 +77,9 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 		return err
 	}
 	defer m.Close() //nolint:errcheck // only read
+	if err := o.checkSigned(w, m); err != nil {
+		return err
+	}
 	if o.again {
 		return o.rebuild(ctx, w, m)
 	}
@@ -73,6 +93,39 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 	return v.Err(o.strict)
 }
 
+// checkSigned holds the image against what is signed beside it, if that is wanted.
+func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
+	if o.attest.key != "" && !o.again {
+		return usage("--attest: only a rebuild shows that the bytes are the same", "add --rebuild")
+	}
+	if len(o.keys) == 0 {
+		if o.lock != "" || len(o.require) > 0 {
+			return usage("--lock and --require are about what is signed: no key is named", "name one with --key PUB")
+		}
+		return nil
+	}
+	t := inspect.Trust{Require: o.require}
+	for _, r := range o.require {
+		if inspect.Requirements()[r] == "" {
+			return usage(fmt.Sprintf("--require: there is no statement %q", r), "for example: --require reproduced,tested")
+		}
+	}
+	var err error
+	if t.Keys, err = signing.ReadKeys("--key", o.keys...); err != nil {
+		return err
+	}
+	if o.lock != "" {
+		if t.Lock, err = lock.Load(o.lock, ""); err != nil {
+			return err
+		}
+	}
+	if err := m.CheckSigned(t); err != nil {
+		return err
+	}
+	fmt.Fprintf(w.stderr, "mkbuild: %s: its signature and provenance fit the key\n", ui.Clean(m.Name))
+	return nil
+}
+
 // rebuild builds an image once more, from what its manifest says, and compares the bytes.
 func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image) error {
 	if m.Kind == inspect.KindPXE {
@@ -81,6 +134,11 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	if m.Manifest == nil {
 		return fmt.Errorf("rebuild %s: %w", m.Name, inspect.ErrNoManifest)
 	}
+	sign, err := o.attest.attesting(ctx, w, m)
+	if err != nil {
+		return err
+	}
+	subject := m.Subject()
 	plan, err := o.planOf(ctx, m.Manifest)
 	if err != nil {
 		return err
@@ -112,7 +170,10 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	if err := printReport(w, r, o.json); err != nil {
 		return err
 	}
-	return r.Err()
+	if err := r.Err(); err != nil {
+		return err
+	}
+	return sign(attest.Rebuilt(subject, versionText()))
 }
 
 // asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.

@@ -3,15 +3,27 @@
 # Run it in a checkout that holds mkbuild.yaml and mkbuild.lock. What it takes from the environment:
 #   CACHE_STORE  folder of download caches, one for each lock   (.mkbuild-cache)
 #   OUT          folder of the results, emptied first           (out)
-#   BOOT_TEST    command that gets the image behind it          (mkbuild test --timeout 10m)
-#   UPLOAD       command that gets the results behind it        (none: they stay in OUT)
+#   SIGN_KEY     secret key of the image, the boot test's too   (none: nothing is signed)
+#   PUBLIC_KEY   its public key                                 (SIGN_KEY with .pub for .key)
+#   BOOT_TEST    command that gets the image behind it          (mkbuild test --timeout 10m --attest SIGN_KEY)
+#   REQUIRE      what has to be signed of an image to upload it (tested)
+#   UPLOAD       command that gets the results behind it; only what is signed and has what REQUIRE
+#                names gets there                               (none: they stay in OUT)
 #   ON_DRIFT     what to do when upstream has other files now than the lock, or cannot be asked:
 #                warn or fail   (warn)
 # Exit status: that of the step that failed; the codes of mkbuild stand in each command's --help.
 set -euo pipefail
-: "${CACHE_STORE:=.mkbuild-cache}" "${OUT:=out}" "${BOOT_TEST:=mkbuild test --timeout 10m}" "${UPLOAD:=}" "${ON_DRIFT:=warn}"
+: "${CACHE_STORE:=.mkbuild-cache}" "${OUT:=out}" "${UPLOAD:=}" "${ON_DRIFT:=warn}"
+: "${SIGN_KEY:=}" "${PUBLIC_KEY:=${SIGN_KEY%.key}.pub}" "${REQUIRE:=tested}"
+: "${BOOT_TEST:=mkbuild test --timeout 10m${SIGN_KEY:+ --attest $SIGN_KEY}}"
+sign=()
+[ -z "$SIGN_KEY" ] || sign=(--sign "$SIGN_KEY")
 
 step() { echo "nightly: $*" >&2; }
+if [ -n "$UPLOAD" ] && [ -z "$SIGN_KEY" ]; then
+  step "UPLOAD needs SIGN_KEY: only what is signed is published"
+  exit 2
+fi
 
 step "restore the cache of this lock"
 key=$(sha256sum mkbuild.lock | cut -d' ' -f1)
@@ -40,7 +52,7 @@ mkbuild fetch --locked --cache-dir "$cache" --progress plain
 step "build without the network"
 rm -rf "$OUT"
 mkdir -p "$OUT"
-image=$(mkbuild iso --locked --offline --cache-dir "$cache" --progress json -o "$OUT/nightly.iso" 2>"$OUT/events.jsonl") || {
+image=$(mkbuild iso --locked --offline --cache-dir "$cache" --progress json "${sign[@]}" -o "$OUT/nightly.iso" 2>"$OUT/events.jsonl") || {
   status=$?
   cat "$OUT/events.jsonl" >&2
   exit $status
@@ -48,6 +60,11 @@ image=$(mkbuild iso --locked --offline --cache-dir "$cache" --progress json -o "
 
 step "boot it"
 $BOOT_TEST "$image"
+
+if [ -n "$SIGN_KEY" ]; then
+  step "is it signed, of this lock, and $REQUIRE?"
+  mkbuild verify "$image" --key "$PUBLIC_KEY" --lock mkbuild.lock --require "$REQUIRE" >&2
+fi
 
 step "checksums"
 cp mkbuild.lock "$OUT/"

@@ -6,6 +6,7 @@ import (
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/signing"
 	"mkbuild/internal/store"
 	"mkbuild/internal/ui"
 )
@@ -20,6 +21,8 @@ type Builder struct {
 	Secrets config.Sources
 	// Client returns the mk-client program for an architecture, gzip'd or as it is.
 	Client func(arch string) ([]byte, error)
+	// Sign, if set, signs every form that is written, with its provenance.
+	Sign *signing.Signer
 	// Version is mkbuild's own, for the manifest.
 	Version string
 	// Judge, if set, refuses an image that must not be written.

@@ -7,7 +7,8 @@
 //  2. Segments: the layers of one input become one segment of the initrd, which the store keeps
 //     (segments.go, unpacked.go). Segments in load order are an [Initrd] (initrd.go).
 //  3. Forms: kernel, initrd and boot menus become an ISO, a PXE folder or Razor's tar (forms.go
-//     names them; image.go, iso.go, netboot.go), with a manifest of everything in it (manifest.go).
+//     names them; image.go, iso.go, netboot.go), with a manifest of everything in it (manifest.go), and
+//     with a signature and its provenance where that is wanted (sign.go).
 //
 // It asks no mirror and reads no file of a lock: inputs come from the package inputs. What an image boots
 // is read and edited by the package medium. It never unpacks anything onto the host.
@@ -118,6 +119,9 @@ func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error 
 		if err != nil {
 			return err
 		}
+	}
+	if b.Sign != nil {
+		return b.sign(ctx, s, i, outputs)
 	}
 	return nil
 }

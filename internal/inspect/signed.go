@@ -1,0 +1,181 @@
+package inspect
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/attest"
+	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
+	"mkbuild/internal/lock"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/signing"
+)
+
+// Trust is what [Image.CheckSigned] asks of what lies beside an image.
+type Trust struct {
+	Keys signing.Keys
+	// Lock, if set, has every input of the image.
+	Lock *lock.Lock
+	// Require are the attestations that have to be there: "reproduced", "tested".
+	Require []string
+}
+
+// Requirements are what [Trust.Require] can name, with the types of their statements.
+func Requirements() map[string]string {
+	return map[string]string{"reproduced": attest.Reproduced, "tested": attest.Tested}
+}
+
+// CheckSigned holds the image against its signature, its provenance, and what others say of it: each has to be
+// signed by one of the keys, and to be about this very image.
+func (m *Image) CheckSigned(t Trust) error {
+	if m.Kind != KindISO && m.Kind != KindPXE {
+		return fail.New(fail.Usage, "verify "+m.Name+": a signature is held against an ISO or a PXE folder", "other forms: minisign -V -p NAME.pub -m FILE")
+	}
+	for _, check := range []func(Trust) error{m.checkSignature, m.checkManifestBeside, m.checkStatements} {
+		if err := check(t); err != nil {
+			return &fail.Error{Class: fail.Verification, What: "verify " + m.Name, Err: err, Hint: fail.HintOf(err)}
+		}
+	}
+	return nil
+}
+
+// checkSignature verifies minisign's signature: of an ISO, or of the list of a folder's files.
+func (m *Image) checkSignature(t Trust) error {
+	name := attest.SignatureName(filepath.Clean(m.Name))
+	text, err := hostfile.Read(name, signing.MaxText)
+	if err != nil {
+		return &fail.Error{Err: err, Hint: "fetch the file beside the image, or have the image signed: mkbuild iso --sign KEY"}
+	}
+	sig, err := signing.ParseSignature(text)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	signed := m.whole
+	if m.Kind == KindPXE {
+		f := m.Medium.Files.Get(medium.PXESums)
+		if f == nil {
+			return fmt.Errorf("it has no %s, which is what is signed", medium.PXESums)
+		}
+		list, err := f.Content(hostfile.MaxText)
+		if err != nil {
+			return err
+		}
+		signed = func() io.Reader { return bytes.NewReader(list) }
+	}
+	comment, err := t.Keys.Verify(signed(), sig)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(comment, attest.ImageComment) {
+		return fmt.Errorf("read %s: the signature is not of an image: its trusted comment is %.80q", name, comment)
+	}
+	return nil
+}
+
+// checkManifestBeside holds the copy of the manifest beside an ISO against the one in it.
+func (m *Image) checkManifestBeside(Trust) error {
+	if m.Manifest == nil {
+		return ErrNoManifest
+	}
+	name := manifest.Beside(m.Name)
+	if _, err := os.Stat(name); err != nil || m.Kind != KindISO {
+		return nil
+	}
+	text, err := hostfile.Read(name, manifest.MaxSize)
+	if err != nil {
+		return err
+	}
+	own, err := m.Medium.Files.Get(m.Medium.ManifestPath()).Content(manifest.MaxSize)
+	if err == nil && !bytes.Equal(text, own) {
+		err = fmt.Errorf("%s is not the manifest in the image", name)
+	}
+	return err
+}
+
+func (m *Image) checkStatements(t Trust) error {
+	name := attest.FileName(filepath.Clean(m.Name))
+	all, err := attest.Read(name, t.Keys)
+	if err != nil {
+		return err
+	}
+	about := slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return !s.About(m.SHA256) })
+	if len(about) == 0 && len(all) > 0 {
+		return fmt.Errorf("read %s: what is signed there is about another image", name)
+	}
+	built := ofType(about, attest.Provenance)
+	if len(built) == 0 {
+		return fmt.Errorf("read %s: it has no provenance that one of the keys signed: %s", name, t.Keys.IDs())
+	}
+	parts, err := m.parts()
+	if err != nil {
+		return err
+	}
+	for i := range built {
+		err := built[i].Holds(m.Manifest, parts)
+		if err == nil && t.Lock != nil {
+			err = built[i].LockedBy(t.Lock)
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: the provenance does not fit: %w", name, err)
+		}
+	}
+	for _, want := range t.Require {
+		got := ofType(about, Requirements()[want])
+		if want == "tested" {
+			got = slices.DeleteFunc(got, func(s attest.Statement) bool { return !s.Passed() })
+		}
+		if len(got) == 0 {
+			return fmt.Errorf("read %s: nobody whose key was named says that the image is %s", name, want)
+		}
+	}
+	return nil
+}
+
+func ofType(all []attest.Statement, predicate string) []attest.Statement {
+	return slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return s.PredicateType != predicate })
+}
+
+// parts are the digests of what the image boots.
+func (m *Image) parts() (*attest.Parts, error) {
+	if m.Medium.Kernel == "" {
+		return nil, fmt.Errorf("nothing boots")
+	}
+	kernel, err := m.Medium.Sum(m.Medium.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	initrd, err := m.Medium.Sum(m.Medium.LastInitrd())
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.Medium.Open(m.Medium.LastInitrd())
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	p, read := &attest.Parts{Kernel: kernel, Initrd: initrd}, &sections{r: r}
+	for _, s := range m.Manifest.Segments { // in their order, without gaps
+		sum, err := read.sum(s.Offset, s.Size)
+		if err != nil {
+			return nil, err
+		}
+		p.Segments = append(p.Segments, manifest.Segment{Name: s.Name, SHA256: sum})
+	}
+	return p, nil
+}
+
+// Subject is the image as the subject of a statement.
+func (m *Image) Subject() attest.Descriptor {
+	name := filepath.Base(filepath.Clean(m.Name))
+	if m.Kind == KindPXE {
+		name += "/" + medium.PXESums
+	}
+	return attest.SHA256(name, m.SHA256)
+}
