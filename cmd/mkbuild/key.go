@@ -108,11 +108,12 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	}
 }
 
-// attesting returns what signs a statement on an image and puts it beside that. Without a key it does nothing.
-func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image) (func(*attest.Statement, error) error, error) {
+// attesting returns what signs a statement about an image as it is now, and puts it beside that. Without a key
+// it does nothing.
+func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image) (statement func(func(attest.Descriptor) (*attest.Statement, error)) error, err error) {
 	s, err := o.signer(ctx, w)
 	if err != nil || s == nil {
-		return func(*attest.Statement, error) error { return nil }, err
+		return func(func(attest.Descriptor) (*attest.Statement, error)) error { return nil }, err
 	}
 	if m.Kind != inspect.KindISO && m.Kind != inspect.KindPXE {
 		return nil, usage("--attest: "+m.Name+" is neither an ISO nor a PXE folder", "name an image of mkbuild iso")
@@ -126,7 +127,12 @@ func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image)
 	if err := reads.Allow(ctx, hostfile.File(attest.FileName(beside), "another IMAGE")); err != nil {
 		return nil, err
 	}
-	return func(st *attest.Statement, err error) error {
+	subject, err := m.Subject()
+	if err != nil {
+		return nil, fail.Wrap(fail.Verification, err, "write the folder again with mkbuild iso --format pxe")
+	}
+	return func(about func(attest.Descriptor) (*attest.Statement, error)) error {
+		st, err := about(subject)
 		if err != nil {
 			return err
 		}

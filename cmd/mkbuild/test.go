@@ -124,11 +124,12 @@ func (o *testOptions) attestation(ctx context.Context, w *world, image string) (
 	}
 	defer m.Close() //nolint:errcheck // only read
 	sign, err := o.attest.attesting(ctx, w, m)
-	subject := m.Subject()
 	return func(r *boottest.Result) error {
-		return sign(attest.Booted(subject, map[string]any{
-			"mkbuild": versionText(), "format": r.Format, "expect": o.expect, "checkIn": o.boot.CheckIn, "memoryMiB": o.boot.MemoryMiB,
-		}))
+		return sign(func(image attest.Descriptor) (*attest.Statement, error) {
+			return attest.Booted(image, map[string]any{
+				"mkbuild": versionText(), "format": r.Format, "expect": o.expect, "checkIn": o.boot.CheckIn, "memoryMiB": o.boot.MemoryMiB,
+			})
+		})
 	}, err
 }
 

@@ -138,7 +138,6 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	if err != nil {
 		return err
 	}
-	subject := m.Subject()
 	plan, err := o.planOf(ctx, m.Manifest)
 	if err != nil {
 		return err
@@ -173,7 +172,7 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	if err := r.Err(); err != nil {
 		return err
 	}
-	return sign(attest.Rebuilt(subject, versionText()))
+	return sign(func(image attest.Descriptor) (*attest.Statement, error) { return attest.Rebuilt(image, versionText()) })
 }
 
 // asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.

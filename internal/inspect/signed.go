@@ -2,6 +2,8 @@ package inspect
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -57,19 +59,11 @@ func (m *Image) checkSignature(t Trust) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	signed := m.whole
-	if m.Kind == KindPXE {
-		f := m.Medium.Files.Get(medium.PXESums)
-		if f == nil {
-			return fmt.Errorf("it has no %s, which is what is signed", medium.PXESums)
-		}
-		list, err := f.Content(hostfile.MaxText)
-		if err != nil {
-			return err
-		}
-		signed = func() io.Reader { return bytes.NewReader(list) }
+	signed, err := m.signed()
+	if err != nil {
+		return err
 	}
-	comment, err := t.Keys.Verify(signed(), sig)
+	comment, err := t.Keys.Verify(signed, sig)
 	if err != nil {
 		return err
 	}
@@ -105,7 +99,11 @@ func (m *Image) checkStatements(t Trust) error {
 	if err != nil {
 		return err
 	}
-	about := slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return !s.About(m.SHA256) })
+	subject, err := m.Subject()
+	if err != nil {
+		return err
+	}
+	about := slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return !s.About(subject.Digest["sha256"]) })
 	if len(about) == 0 && len(all) > 0 {
 		return fmt.Errorf("read %s: what is signed there is about another image", name)
 	}
@@ -142,6 +140,36 @@ func ofType(all []attest.Statement, predicate string) []attest.Statement {
 	return slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return s.PredicateType != predicate })
 }
 
+// signed is what stands for the image: an ISO itself, or the list of a folder's files, which has to be true.
+func (m *Image) signed() (io.Reader, error) {
+	if m.Kind == KindISO {
+		return m.whole(), nil
+	}
+	f := m.Medium.Files.Get(medium.PXESums)
+	if f == nil {
+		return nil, fmt.Errorf("it has no %s, which is what is signed", medium.PXESums)
+	}
+	if wrong := m.Medium.WrongSums(); len(wrong) > 0 {
+		return nil, fmt.Errorf("%s is missing, or is not what %s says", wrong[0], medium.PXESums)
+	}
+	list, err := f.Content(hostfile.MaxText)
+	return bytes.NewReader(list), err
+}
+
+// Subject is the image as the subject of a statement.
+func (m *Image) Subject() (attest.Descriptor, error) {
+	name := filepath.Base(filepath.Clean(m.Name))
+	if m.Kind == KindPXE {
+		name += "/" + medium.PXESums
+	}
+	r, err := m.signed()
+	if err != nil {
+		return attest.Descriptor{}, fmt.Errorf("read %s: %w", m.Name, err)
+	}
+	sum, err := sumOf(r)
+	return attest.SHA256(name, sum), err
+}
+
 // parts are the digests of what the image boots.
 func (m *Image) parts() (*attest.Parts, error) {
 	if m.Medium.Kernel == "" {
@@ -151,16 +179,14 @@ func (m *Image) parts() (*attest.Parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	initrd, err := m.Medium.Sum(m.Medium.LastInitrd())
-	if err != nil {
-		return nil, err
-	}
-	r, err := m.Medium.Open(m.Medium.LastInitrd())
+	made := m.Medium.Made(len(m.Manifest.Segments))
+	r, err := made.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	p, read := &attest.Parts{Kernel: kernel, Initrd: initrd}, &sections{r: r}
+	all := sha256.New()
+	p, read := &attest.Parts{Kernel: kernel}, &sections{r: io.TeeReader(r, all)}
 	for _, s := range m.Manifest.Segments { // in their order, without gaps
 		sum, err := read.sum(s.Offset, s.Size)
 		if err != nil {
@@ -168,14 +194,7 @@ func (m *Image) parts() (*attest.Parts, error) {
 		}
 		p.Segments = append(p.Segments, manifest.Segment{Name: s.Name, SHA256: sum})
 	}
-	return p, nil
-}
-
-// Subject is the image as the subject of a statement.
-func (m *Image) Subject() attest.Descriptor {
-	name := filepath.Base(filepath.Clean(m.Name))
-	if m.Kind == KindPXE {
-		name += "/" + medium.PXESums
-	}
-	return attest.SHA256(name, m.SHA256)
+	_, err = io.Copy(io.Discard, read.r) // what is behind them counts as well
+	p.Initrd = hex.EncodeToString(all.Sum(nil))
+	return p, err
 }

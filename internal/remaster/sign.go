@@ -85,7 +85,7 @@ func (b *Builder) provenance(ctx context.Context, s *Staged, i *image, outputs [
 
 // parts are what all forms hold but the overlay, which boots nothing.
 func (i *image) parts() (*attest.Parts, error) {
-	if i == nil {
+	if i.initrd == nil {
 		return nil, nil //nolint:nilnil // an overlay alone
 	}
 	kernel, err := i.staged.base.Sum(i.staged.base.Kernel)
