@@ -127,7 +127,7 @@ func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image)
 	if err := reads.Allow(ctx, hostfile.File(attest.FileName(beside), "another IMAGE")); err != nil {
 		return nil, err
 	}
-	subject, err := m.Subject()
+	subject, err := inspect.Subject(m)
 	if err != nil {
 		return nil, fail.Wrap(fail.Verification, err, "write the folder again with mkbuild iso --format pxe")
 	}

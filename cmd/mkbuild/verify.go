@@ -119,7 +119,7 @@ func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
 			return err
 		}
 	}
-	if err := m.CheckSigned(t); err != nil {
+	if err := inspect.CheckSigned(m, t); err != nil {
 		return err
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s: its signature and provenance fit the key\n", ui.Clean(m.Name))

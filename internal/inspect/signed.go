@@ -20,7 +20,7 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// Trust is what [Image.CheckSigned] asks of what lies beside an image.
+// Trust is what [CheckSigned] asks of what lies beside an image.
 type Trust struct {
 	Keys signing.Keys
 	// Lock, if set, has every input of the image.
@@ -34,14 +34,14 @@ func Requirements() map[string]string {
 	return map[string]string{"reproduced": attest.Reproduced, "tested": attest.Tested}
 }
 
-// CheckSigned holds the image against its signature, its provenance, and what others say of it: each has to be
+// CheckSigned holds an image against its signature, its provenance, and what others say of it: each has to be
 // signed by one of the keys, and to be about this very image.
-func (m *Image) CheckSigned(t Trust) error {
+func CheckSigned(m *Image, t Trust) error {
 	if m.Kind != KindISO && m.Kind != KindPXE {
 		return fail.New(fail.Usage, "verify "+m.Name+": a signature is held against an ISO or a PXE folder", "other forms: minisign -V -p NAME.pub -m FILE")
 	}
-	for _, check := range []func(Trust) error{m.checkSignature, m.checkManifestBeside, m.checkStatements} {
-		if err := check(t); err != nil {
+	for _, check := range []func(*Image, Trust) error{checkSignature, checkManifestBeside, checkStatements} {
+		if err := check(m, t); err != nil {
 			return &fail.Error{Class: fail.Verification, What: "verify " + m.Name, Err: err, Hint: fail.HintOf(err)}
 		}
 	}
@@ -49,7 +49,7 @@ func (m *Image) CheckSigned(t Trust) error {
 }
 
 // checkSignature verifies minisign's signature: of an ISO, or of the list of a folder's files.
-func (m *Image) checkSignature(t Trust) error {
+func checkSignature(m *Image, t Trust) error {
 	name := attest.SignatureName(filepath.Clean(m.Name))
 	text, err := hostfile.Read(name, signing.MaxText)
 	if err != nil {
@@ -59,7 +59,7 @@ func (m *Image) checkSignature(t Trust) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	signed, err := m.signed()
+	signed, err := signedOf(m)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (m *Image) checkSignature(t Trust) error {
 }
 
 // checkManifestBeside holds the copy of the manifest beside an ISO against the one in it.
-func (m *Image) checkManifestBeside(Trust) error {
+func checkManifestBeside(m *Image, _ Trust) error {
 	if m.Manifest == nil {
 		return ErrNoManifest
 	}
@@ -93,13 +93,13 @@ func (m *Image) checkManifestBeside(Trust) error {
 	return err
 }
 
-func (m *Image) checkStatements(t Trust) error {
+func checkStatements(m *Image, t Trust) error {
 	name := attest.FileName(filepath.Clean(m.Name))
 	all, err := attest.Read(name, t.Keys)
 	if err != nil {
 		return err
 	}
-	subject, err := m.Subject()
+	subject, err := Subject(m)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (m *Image) checkStatements(t Trust) error {
 	if len(built) == 0 {
 		return fmt.Errorf("read %s: it has no provenance that one of the keys signed: %s", name, t.Keys.IDs())
 	}
-	parts, err := m.parts()
+	parts, err := partsOf(m)
 	if err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func ofType(all []attest.Statement, predicate string) []attest.Statement {
 	return slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return s.PredicateType != predicate })
 }
 
-// signed is what stands for the image: an ISO itself, or the list of a folder's files, which has to be true.
-func (m *Image) signed() (io.Reader, error) {
+// signedOf is what stands for an image: an ISO itself, or the list of a folder's files, which has to be true.
+func signedOf(m *Image) (io.Reader, error) {
 	if m.Kind == KindISO {
 		return m.whole(), nil
 	}
@@ -157,12 +157,12 @@ func (m *Image) signed() (io.Reader, error) {
 }
 
 // Subject is the image as the subject of a statement.
-func (m *Image) Subject() (attest.Descriptor, error) {
+func Subject(m *Image) (attest.Descriptor, error) {
 	name := filepath.Base(filepath.Clean(m.Name))
 	if m.Kind == KindPXE {
 		name += "/" + medium.PXESums
 	}
-	r, err := m.signed()
+	r, err := signedOf(m)
 	if err != nil {
 		return attest.Descriptor{}, fmt.Errorf("read %s: %w", m.Name, err)
 	}
@@ -170,8 +170,8 @@ func (m *Image) Subject() (attest.Descriptor, error) {
 	return attest.SHA256(name, sum), err
 }
 
-// parts are the digests of what the image boots.
-func (m *Image) parts() (*attest.Parts, error) {
+// partsOf are the digests of what an image boots.
+func partsOf(m *Image) (*attest.Parts, error) {
 	if m.Medium.Kernel == "" {
 		return nil, fmt.Errorf("nothing boots")
 	}

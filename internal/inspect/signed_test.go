@@ -60,9 +60,9 @@ func newSignedImage(t *testing.T) *signedImage {
 	make := func(version string) (iso, statements, sig, beside []byte) {
 		name := built(t, mirror(t), tinymirror.Config, func(c *config.Config) { c.Image.Version = version })
 		m := opened(t, name)
-		parts, err := m.parts()
+		parts, err := partsOf(m)
 		testkit.Must(t, err)
-		subject, err := m.Subject()
+		subject, err := Subject(m)
 		testkit.Must(t, err)
 		st, err := attest.Built(m.Manifest, parts, "", []attest.Descriptor{subject})
 		testkit.Must(t, err)
@@ -184,7 +184,7 @@ func TestTamperMatrix(t *testing.T) {
 			testkit.Must(t, err)
 			defer m.Close()
 			tt.trust.Keys = signing.Keys{s.key.Public}
-			err = m.CheckSigned(tt.trust)
+			err = CheckSigned(m, tt.trust)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("refused: %v", err)

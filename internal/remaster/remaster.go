@@ -121,7 +121,7 @@ func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error 
 		}
 	}
 	if b.Sign != nil {
-		return b.sign(ctx, s, i, outputs)
+		return sign(ctx, i, outputs)
 	}
 	return nil
 }

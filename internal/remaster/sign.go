@@ -16,9 +16,10 @@ import (
 )
 
 // sign writes beside each form its signature, and the provenance of all of them.
-func (b *Builder) sign(ctx context.Context, s *Staged, i *image, outputs []Output) error {
+func sign(ctx context.Context, i *image, outputs []Output) error {
+	b := i.b
 	defer b.step("sign")()
-	st, err := b.provenance(ctx, s, i, outputs)
+	st, err := provenance(ctx, i, outputs)
 	if err != nil {
 		return fmt.Errorf("make provenance: %w", err)
 	}
@@ -53,8 +54,8 @@ func (o Output) signed() string {
 	return o.Path
 }
 
-func (b *Builder) provenance(ctx context.Context, s *Staged, i *image, outputs []Output) (*attest.Statement, error) {
-	m, err := b.About(s)
+func provenance(ctx context.Context, i *image, outputs []Output) (*attest.Statement, error) {
+	m, err := i.b.About(i.staged)
 	if err != nil {
 		return nil, err
 	}
@@ -71,20 +72,20 @@ func (b *Builder) provenance(ctx context.Context, s *Staged, i *image, outputs [
 		forms = append(forms, attest.SHA256(name, sum))
 	}
 	lockSum := ""
-	if l := b.Inputs.Lock; l != nil && l.File != "" {
+	if l := i.b.Inputs.Lock; l != nil && l.File != "" {
 		if lockSum, err = fileSum(ctx, l.File); err != nil {
 			return nil, err
 		}
 	}
-	parts, err := i.parts()
+	parts, err := partsOf(i)
 	if err != nil {
 		return nil, err
 	}
 	return attest.Built(m, parts, lockSum, forms)
 }
 
-// parts are what all forms hold but the overlay, which boots nothing.
-func (i *image) parts() (*attest.Parts, error) {
+// partsOf is what all forms hold but the overlay, which boots nothing.
+func partsOf(i *image) (*attest.Parts, error) {
 	if i.initrd == nil {
 		return nil, nil //nolint:nilnil // an overlay alone
 	}

@@ -3,11 +3,10 @@ package signing
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"os/exec"
-	"runtime"
 	"strings"
 
 	"aead.dev/minisign"
@@ -55,7 +54,14 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func decodeBase64(s string) ([]byte, error) { return base64.StdEncoding.DecodeString(s) }
-
-// exposed reports whether others than its owner can read a file. Windows keeps no such bits.
-func exposed(m fs.FileMode) bool { return runtime.GOOS != "windows" && m&0o077 != 0 }
+// signatureOf finds a plain Ed25519 signature in what a command printed: its 64 bytes, or their base64.
+func signatureOf(out []byte) ([]byte, error) {
+	if len(out) == ed25519.SignatureSize {
+		return out, nil
+	}
+	sig, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(out)))
+	if err != nil || len(sig) != ed25519.SignatureSize {
+		return nil, fmt.Errorf("it printed %d bytes: a signature is 64 bytes, or their base64", len(out))
+	}
+	return sig, nil
+}

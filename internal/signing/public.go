@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -183,6 +182,3 @@ func raw(k minisign.PublicKey) ed25519.PublicKey {
 	b, _ := base64.StdEncoding.DecodeString(k.String()) // which has just been encoded
 	return b[len(b)-ed25519.PublicKeySize:]
 }
-
-// isMissing reports that a file is not there.
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -3,11 +3,12 @@ package signing
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -134,7 +135,7 @@ func NewKey(name string, password []byte) (secret, public string, err error) {
 		return "", "", err
 	}
 	secret, public = name+".key", name+".pub"
-	if _, err := os.Lstat(public); !isMissing(err) {
+	if _, err := os.Lstat(public); !errors.Is(err, fs.ErrNotExist) {
 		return "", "", taken(public)
 	}
 	if err := create(secret, append(text, '\n'), 0o600); err != nil {
@@ -177,14 +178,5 @@ func FirstLine(text []byte) []byte {
 	return []byte(strings.TrimSuffix(line, "\r"))
 }
 
-// signatureOf finds a plain Ed25519 signature in what a command printed: its 64 bytes, or their base64.
-func signatureOf(out []byte) ([]byte, error) {
-	if len(out) == ed25519.SignatureSize {
-		return out, nil
-	}
-	sig, err := decodeBase64(strings.TrimSpace(string(out)))
-	if err != nil || len(sig) != ed25519.SignatureSize {
-		return nil, fmt.Errorf("it printed %d bytes: a signature is 64 bytes, or their base64", len(out))
-	}
-	return sig, nil
-}
+// exposed reports whether others than its owner can read a file. Windows keeps no such bits.
+func exposed(m fs.FileMode) bool { return runtime.GOOS != "windows" && m&0o077 != 0 }

@@ -3,6 +3,7 @@ package signing
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -257,7 +258,7 @@ func seedOf(t *testing.T, key minisign.PrivateKey) []byte {
 	t.Helper()
 	text, err := key.MarshalText()
 	testkit.Must(t, err)
-	b, err := decodeBase64(strings.Split(string(text), "\n")[1])
+	b, err := base64.StdEncoding.DecodeString(strings.Split(string(text), "\n")[1])
 	testkit.Must(t, err)
 	return b[62 : 62+32]
 }

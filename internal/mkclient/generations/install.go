@@ -52,7 +52,7 @@ func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target
 	if !s.pinned(g.SHA256) {
 		return s.refuse(g, refusedLooks, fmt.Errorf("sha256 of the extension is %s, razor.extend_sha256 wants %s", g.SHA256, s.Settings.ExtendSHA256))
 	}
-	if err = s.unseal(f, &g); err == nil {
+	if err = unseal(f, &g, s.Root, s.state.Sequence); err == nil {
 		err = s.adopt(ctx, f, g)
 	}
 	why, ofArchive := errors.AsType[*extension.Error](err)

@@ -9,12 +9,12 @@ import (
 
 	"mkbuild/internal/extension"
 	"mkbuild/internal/fail"
-	"mkbuild/internal/mkclient/clientlog"
+	"mkbuild/internal/mkclient/facts"
 )
 
-// trust reads the keys, nil for an image without any. A file that cannot be read trusts nobody.
-func (s *Store) trust() (*extension.Trust, error) {
-	b, err := os.ReadFile(s.Root.Path(extension.KeysFile))
+// trustOf reads the keys of an image, nil for one without any. A file that cannot be read trusts nobody.
+func trustOf(root facts.Root) (*extension.Trust, error) {
+	b, err := os.ReadFile(root.Path(extension.KeysFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no keys is a normal answer
 	}
@@ -32,9 +32,10 @@ func (s *Store) trust() (*extension.Trust, error) {
 }
 
 // unseal checks the signature of a downloaded archive before anything parses it, and takes it off: what is
-// unpacked are the bytes that were signed. An image without keys takes every archive as it is.
-func (s *Store) unseal(f *os.File, g *generation) error {
-	t, err := s.trust()
+// unpacked are the bytes that were signed. highest is the highest sequence number so far. An image without keys
+// takes every archive as it is.
+func unseal(f *os.File, g *generation, root facts.Root, highest int64) error {
+	t, err := trustOf(root)
 	if t == nil || err != nil {
 		return err
 	}
@@ -48,14 +49,13 @@ func (s *Store) unseal(f *os.File, g *generation) error {
 	switch {
 	case seal.Sequence < t.Floor:
 		return older(t.Floor, "the image")
-	case seal.Sequence < s.state.Sequence:
-		return older(s.state.Sequence, "the newest one so far")
+	case seal.Sequence < highest:
+		return older(highest, "the newest one so far")
 	}
 	if err := errors.Join(f.Truncate(bare), zeroEnd(f, bare)); err != nil {
 		return fmt.Errorf("store extension: %w", err)
 	}
 	g.Sequence, g.bare = seal.Sequence, bare
-	s.Log.Logf(clientlog.Debug, "extension %s, sequence number %d, is signed", seal.Name, seal.Sequence)
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"mkbuild/e2e/testkit/ext"
 	"mkbuild/e2e/testkit/signkit"
 	"mkbuild/internal/extension"
-	"mkbuild/internal/mkclient/clientlog"
 	"mkbuild/internal/mkclient/facts"
 	"mkbuild/internal/signing"
 )
@@ -30,13 +29,12 @@ func BenchmarkUnseal(b *testing.B) {
 	f, err := os.Create(filepath.Join(root, "download"))
 	testkit.Must(b, err)
 	defer f.Close()
-	s := &Store{Root: facts.Root(root), Log: &clientlog.Logger{W: b.Output(), Min: clientlog.Error}}
 	for b.Loop() {
 		b.StopTimer()
 		_, err := f.WriteAt(zip, 0)
 		testkit.Must(b, err)
 		g := generation{validators: validators{Size: int64(len(zip))}}
 		b.StartTimer()
-		testkit.Must(b, s.unseal(f, &g))
+		testkit.Must(b, unseal(f, &g, facts.Root(root), 0))
 	}
 }

@@ -64,7 +64,7 @@ func (s *Store) have(target string) *validators {
 // anyChange reports whether an older timestamp is worth a look, too: nobody has signed a timestamp, so with
 // keys the sequence number alone says what is older.
 func (s *Store) anyChange() bool {
-	t, _ := s.trust() // unseal reports the error
+	t, _ := trustOf(s.Root) // unseal reports the error
 	return s.Settings.AnyChange || t != nil
 }
 
