@@ -12,16 +12,16 @@ package grub
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
 )
 
 // Edit returns cfg with the changes of o. GRUB counts seconds: a timeout is rounded up. With nothing to
 // change it returns cfg's own bytes.
 func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
-	if strings.ContainsAny(o.Append, "\r\n\x00") {
-		return nil, fmt.Errorf("edit GRUB configuration: %w: kernel arguments %q", ErrInvalid, o.Append)
+	if err := cmdline.Check("kernel arguments", o.Append); err != nil {
+		return nil, fmt.Errorf("edit GRUB configuration: %w: %w", ErrInvalid, err)
 	}
 	commands, err := parse(cfg)
 	if err != nil {

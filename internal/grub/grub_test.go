@@ -101,7 +101,7 @@ func TestEditRefuses(t *testing.T) {
 		cfg string
 		o   bootmenu.Edit
 	}{
-		{"linux /k", bootmenu.Edit{Append: "a\nb"}}, {"menuentry \"a {\n", bootmenu.Edit{}}, {"a\x00", bootmenu.Edit{}},
+		{"linux /k", bootmenu.Edit{Append: "a\nb"}}, {"linux /k", bootmenu.Edit{Append: "-- a"}}, {"menuentry \"a {\n", bootmenu.Edit{}}, {"a\x00", bootmenu.Edit{}},
 		{strings.Repeat("#", maxConfig+1), bootmenu.Edit{}},
 	} {
 		if got, err := Edit([]byte(tt.cfg), tt.o); !errors.Is(err, ErrInvalid) || got != nil {

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/fail"
 )
 
@@ -28,7 +29,7 @@ var ErrInvalid = fail.New(fail.Verification, "invalid isolinux configuration", "
 
 // validate refuses an edit that would change the meaning of other lines.
 func validate(o bootmenu.Edit) error {
-	if strings.ContainsAny(o.Append, "\r\n\x00") || strings.TrimSpace(o.Append) == "-" { // "APPEND -" means none
+	if cmdline.Check("", o.Append) != nil || strings.TrimSpace(o.Append) == "-" { // "APPEND -" means none
 		return fmt.Errorf("%w: kernel arguments %q", ErrInvalid, o.Append)
 	}
 	if o.TimeoutTenths > 35996 { // syslinux.txt, TIMEOUT
