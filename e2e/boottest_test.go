@@ -39,9 +39,36 @@ func TestBootFromNetwork(t *testing.T) {
 func checkProd(t *testing.T, log, facts string) {
 	t.Helper()
 	wantLines(t, log, "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0")
-	for _, fact := range []string{"mk_version = ", `macaddress = "52:54:00:12:34:56"`, "mk_hw_nic_count = ", "facterversion = "} {
+	for _, fact := range []string{"mk_version = ", `mk_listening = "none"`, `mk_consoles = "none"`, `macaddress = "52:54:00:12:34:56"`, "mk_hw_nic_count = ", "facterversion = "} {
 		if !strings.Contains("\n"+facts, "\n"+fact) {
 			t.Errorf("the node did not report %q:\n%s", fact, facts)
+		}
+	}
+}
+
+// TestUnknownServer: no look at the files of a prod image finds a server by a name that nobody knows, started
+// by a script that hides it. The running machine tells, and what it names can be allowed.
+func TestUnknownServer(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	dir := t.TempDir()
+	testkit.Put(t, filepath.Join(dir, "opt/bootlocal.sh"), []byte("#!/bin/sh\nb=busy n=n\n${b}box ${n}c -l -p 4444 </dev/null &\nexec </dev/tty1\nwhile :; do sleep 60; done\n"))
+	testkit.Must(t, os.Chmod(filepath.Join(dir, "opt/bootlocal.sh"), 0o755))
+	iso := f.image(t, with("  - {source: "+dir+", target: /}\n"))
+	_, stderr, err := f.run(t, "verify", iso)
+	if err != nil {
+		t.Errorf("a static look finds it, so this test is about nothing: %s", stderr)
+	}
+	log := filepath.Join(dir, "log")
+	_, stderr, err = f.run(t, "test", iso, "--memory", "768", "--log", log, "--timeout", aLot.String())
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 6 || !strings.Contains(stderr, "boot test: boot-open: ") {
+		t.Errorf("%v, want exit status 6 and boot-open\n%s", err, stderr)
+	}
+	b, _ := os.ReadFile(log)
+	for _, want := range []string{`"tcp6 [::]:4444 /bin/busybox nc"`, `"tty1 /bin/busybox /bin/sh /opt/bootlocal.sh"`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the report does not say %s:\n%s", want, b)
 		}
 	}
 }

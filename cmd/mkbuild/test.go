@@ -36,7 +36,9 @@ func testCommand(w *world) *cobra.Command {
 		Long: `Boot an image in QEMU, without acceleration, and wait until lines of its serial console have matched
 every --expect. IMAGE is an ISO, or a folder that mkbuild iso --format pxe made; --format pxe boots an
 ISO's kernel and initrd over the network, with a real iPXE. With --check-in the machine gets a check-in
-server of its own, and its node must report; stdout is then what it reported.
+server of its own, and its node must report; stdout is then what it reported. In a prod image nothing may
+listen, and no process read a console, that its configuration does not allow: mk-client in the image says
+on the console what does.
 
 The image's file is never changed. Kernel arguments that it lacks (console=ttyS0, the server's address,
 those of --append) reach an ISO's kernel through a temporary copy with another boot menu and otherwise the

@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ type Result struct {
 // Test boots the image and waits until it has said and done what is expected. An image that does
 // not is a [*qemu.BootError] whose rule names why.
 func Test(ctx context.Context, o Options) (*Result, error) {
+	o.judged = true
 	s, err := prepare(ctx, o)
 	if err != nil {
 		return nil, err
@@ -65,18 +67,26 @@ func (s *session) watch(ctx context.Context, vm *qemu.VM) (*Result, error) {
 	if len(expect) == 0 {
 		expect = []*regexp.Regexp{regexp.MustCompile(Marker)}
 	}
+	if s.prod != nil {
+		expect = append(slices.Clone(expect), report)
+	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := vm.Expect(limited, expect...); err != nil {
 		return nil, err
 	}
 	r := &Result{Format: s.format}
-	if !s.options.CheckIn {
+	if s.options.CheckIn {
+		c, err := s.server.await(limited, vm)
+		if err != nil {
+			return nil, err
+		}
+		r.Node, r.Facts = c.node, c.facts
+	}
+	if s.prod == nil {
 		return r, nil
 	}
-	c, err := s.server.await(limited, vm)
-	r.Node, r.Facts = c.node, c.facts
-	return r, err
+	return r, judgeOpen(s.prod, vm)
 }
 
 // Interact boots the image with its serial console on the three streams, until the machine or

@@ -2,6 +2,7 @@ package boottest
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/qemu"
@@ -138,6 +140,45 @@ func TestNoCheckIn(t *testing.T) {
 		}
 		if b, err := os.ReadFile(dir + ".console.log"); err != nil || len(b) == 0 {
 			t.Errorf("%s: no log: %v", script, err)
+		}
+	}
+}
+
+// TestOpen: what a prod image's client reports is held against what its configuration allows.
+func TestOpen(t *testing.T) {
+	const nc, getty = "tcp 0.0.0.0:4444 /bin/busybox nc", "ttyS0 /bin/busybox -sh /opt/menu"
+	for _, tt := range []struct {
+		profile, config  string
+		listening, reads string // "" leaves the report out
+		want             string
+	}{
+		{"prod", "", "", "", qemu.RuleEnded},
+		{"prod", "", "[]", "[]", ""},
+		{"prod", "", `["` + nc + `"]`, "[]", qemu.RuleOpen},
+		{"prod", "", "[]", `["` + getty + `"]`, qemu.RuleOpen},
+		{"prod", "", `["what listens cannot be told: no /proc"]`, "[]", qemu.RuleOpen},
+		{"prod", `"services":{"allow":["/usr/bin/nc","/usr/sbin/telnetd"]}`, `["` + nc + `"]`, "[]", ""},
+		{"prod", `"services":{"allow":["/bin/busybox"]}`, `["` + nc + `"]`, "[]", ""},
+		{"prod", `"services":{"allow":["/usr/sbin/telnetd","/nc","/usr/bin/n"]}`, `["tcp [::]:22 /usr/local/bin/nc"]`, "[]", qemu.RuleOpen},
+		{"prod", `"services":{"allow":["/opt/served.rb"]}`, `["tcp [::]:80 /usr/local/bin/ruby /opt/served.rb"]`, "[]", ""},
+		{"prod", `"boot":{"allow_inittab":["ttyS0::respawn:-/opt/menu"]}`, "[]", `["` + getty + `"]`, ""},
+		{"prod", `"boot":{"allow_inittab":["ttyS0::respawn:-/opt/menu"]}`, "[]", `["tty1 /bin/busybox -sh"]`, qemu.RuleOpen},
+		{"dev", "", "", "", ""},
+		{"dev", "", `["` + nc + `"]`, "[]", ""},
+	} {
+		dir := folder(t, "kernel vmlinuz\n")
+		m := manifest.Manifest{Schema: manifest.Schema, Profile: tt.profile, Plan: strings.Repeat("0", 64), Release: "4.5.2", Arch: "x86", Config: []byte("{" + tt.config + "}")}
+		text, err := m.Render()
+		testkit.Must(t, err)
+		put(t, filepath.Join(dir, "manifest.json"), string(text), 0o644)
+		script := "echo MK loaded: v1; "
+		if tt.listening != "" {
+			script += fmt.Sprintf(`echo 'mk-client: info: open: {"listening":%s,"consoles":%s}'; `, tt.listening, tt.reads)
+		}
+		_, err = Test(t.Context(), Options{Image: dir, Program: emulator(t, script), Timeout: 10 * time.Second})
+		var be *qemu.BootError
+		if errors.As(err, &be); err != nil && be == nil || be != nil && be.Rule != tt.want || err == nil && tt.want != "" {
+			t.Errorf("%+v: %v", tt, err)
 		}
 	}
 }

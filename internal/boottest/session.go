@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
@@ -56,6 +57,8 @@ type Options struct {
 	Console io.Writer
 	// Note is told what people should know, such as which arguments were added; may be nil.
 	Note func(string)
+
+	judged bool // by [Test]
 }
 
 // session is one boot, ready to start.
@@ -63,6 +66,7 @@ type session struct {
 	options Options
 	medium  *medium.Medium
 	format  string
+	prod    *config.Config // of a prod image, which promises that nobody gets in
 	machine qemu.Machine
 	server  *server // nil where nothing asks for one
 	cleanup []func()
@@ -99,6 +103,11 @@ func prepare(ctx context.Context, o Options) (_ *session, err error) {
 	s.cleanup = append(s.cleanup, func() { s.medium.Close() }) //nolint:errcheck,gosec // only read
 	if s.format, err = chooseFormat(o, s.medium.Form); err != nil {
 		return nil, err
+	}
+	if o.judged {
+		if s.prod, err = promised(s.medium); err != nil {
+			return nil, fmt.Errorf("boot %s: %w", o.Image, err)
+		}
 	}
 	own, release, err := s.lookAt()
 	if err != nil {
@@ -190,7 +199,10 @@ func (s *session) arguments(own string) string {
 	}
 	args = append(args, strings.Fields(s.options.Append)...)
 	if s.options.CheckIn {
-		args = append(args, "razor.server="+s.server.guestHost(), "razor.skew=1")
+		args = append(args, "razor.server="+s.server.guestHost())
+	}
+	if (s.options.CheckIn || s.prod != nil) && !strings.Contains(own+" "+s.options.Append, "razor.skew=") {
+		args = append(args, "razor.skew=1") // the client reports at once
 	}
 	return strings.Join(args, " ")
 }

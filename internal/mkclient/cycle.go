@@ -175,6 +175,7 @@ func (c *Client) collect(ctx context.Context) (facts.Collection, generations.Sta
 		col.Add("razor.fact."+name, facts.Facts{name: v})
 	}
 	col.Add("mk-client", status.Facts(c.opt.Version))
+	c.reportOpen(&col)
 	return col, status
 }
 

@@ -84,7 +84,7 @@ func patterns(texts []string) []*regexp.Regexp {
 
 // TestRules holds the names of faults against what firmware, boot loaders and kernels print.
 func TestRules(t *testing.T) {
-	named := map[string]bool{RuleNoMarker: true, RuleSilent: true, RuleEnded: true, RuleNoCheckIn: true}
+	named := map[string]bool{RuleNoMarker: true, RuleSilent: true, RuleEnded: true, RuleNoCheckIn: true, RuleOpen: true}
 	for line, want := range map[string]string{
 		"No bootable device.":                                                                       "boot-no-bootable-device",
 		"Boot failed: Could not read from CDROM (code 0005)":                                        "boot-no-bootable-device",

@@ -27,6 +27,8 @@ const (
 	RuleNoModules = "boot-no-modules"
 	// RuleNoCheckIn is a machine that booted and never reported to its server.
 	RuleNoCheckIn = "boot-no-check-in"
+	// RuleOpen is a prod image in which something listens, or reads a console.
+	RuleOpen = "boot-open"
 )
 
 // Rules lists everything that a boot test can name, what is more exact first.
@@ -137,12 +139,13 @@ func userlandRules() []Rule {
 	}}
 }
 
-// silentRules are judged when the time is over.
+// silentRules are judged by what no single line gives away.
 func silentRules() []Rule {
 	return []Rule{
 		{RuleNoMarker, "the machine did not say what was expected", "the console's log says how far it came; a slow machine needs a longer --timeout", nil},
 		{RuleSilent, "the machine said nothing", "the image needs console=ttyS0 among its kernel arguments (mkbuild iso --append console=ttyS0)", nil},
 		{RuleEnded, "the machine ended by itself", "it was reset or switched off: too little memory (--memory), or something in the image reboots it", nil},
 		{RuleNoCheckIn, "the node did not check in", "mk-client in the image does not run or does not find its server: the console's log says more with --append razor.debug=on", nil},
+		{RuleOpen, "in a prod image something listens, or reads a console", "leave it out, name its file under `services: {allow: […]}` in mkbuild.yaml, or build with --profile dev", nil},
 	}
 }

@@ -1,0 +1,79 @@
+package boottest
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mkbuild/internal/config"
+	"mkbuild/internal/manifest"
+	"mkbuild/internal/medium"
+	"mkbuild/internal/qemu"
+)
+
+// report is the line in which mk-client says what is open in the machine that it runs on.
+var report = regexp.MustCompile(`mk-client: info: open: (\{.*\})\s*$`)
+
+// promised returns the configuration of a prod image, by its manifest; nil for another image.
+func promised(m *medium.Medium) (*config.Config, error) {
+	f := m.Files.Get(m.ManifestPath())
+	if f == nil {
+		return nil, nil //nolint:nilnil // other images promise nothing
+	}
+	text, err := f.Content(manifest.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	man, err := manifest.Parse(text)
+	if err != nil || man.Profile != "prod" {
+		return nil, err
+	}
+	c, err := config.Parse("the manifest", man.Config)
+	return &c, err
+}
+
+// judgeOpen fails a prod image in which something listens, or reads a console, that its configuration does
+// not name. Every report on the console counts.
+func judgeOpen(c *config.Config, vm *qemu.VM) error {
+	allowed := slices.Clone(c.Services.Allow)
+	for _, line := range c.Boot.AllowInittab {
+		if f := strings.SplitN(line, ":", 4); len(f) == 4 {
+			allowed = append(allowed, strings.Fields(strings.TrimLeft(f[3], "-"))...)
+		}
+	}
+	for line := range strings.Lines(vm.Log()) {
+		m := report.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		var open struct{ Listening, Consoles []string }
+		if err := json.Unmarshal([]byte(m[1]), &open); err != nil {
+			return vm.Failure(qemu.RuleOpen, fmt.Sprintf("mk-client's report cannot be read: %s: %v", m[1], err))
+		}
+		for i, one := range slices.Concat(open.Listening, open.Consoles) {
+			what := "listens"
+			if i >= len(open.Listening) {
+				what = "reads a console"
+			}
+			if !names(allowed, one) {
+				return vm.Failure(qemu.RuleOpen, "in a prod image something "+what+": "+one)
+			}
+		}
+	}
+	return nil
+}
+
+// names reports whether one of the files is the program of a line of the report: its executable, the script
+// that it runs, or the name under which it is busybox.
+func names(files []string, line string) bool {
+	words := strings.Fields(line)
+	return slices.ContainsFunc(files, func(file string) bool {
+		if at := slices.Index(words, "/bin/busybox"); at >= 0 && at+1 < len(words) && path.Base(words[at+1]) == path.Base(file) {
+			return true
+		}
+		return strings.HasPrefix(file, "/") && slices.Contains(words, file)
+	})
+}
