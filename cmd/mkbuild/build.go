@@ -279,6 +279,7 @@ func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*rema
 	b.Inputs.Strict = o.locked
 	pin(b.Inputs.Fetch.Store, b.Inputs.Lock)
 	b.Inputs.Fetch.TrustIndex = b.Inputs.Lock == nil
+	o.seal(w, b.Inputs, b.Inputs.Lock != nil)
 	return b, err
 }
 

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -11,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/registry"
 	"mkbuild/internal/store"
@@ -24,8 +30,10 @@ func cacheCommand(w *world) *cobra.Command {
 		Long: `Downloads, and what was made of them (compressed segments of an initrd), are kept by their SHA-256 in
 one folder that any number of builds may share: --cache-dir, else $MKBUILD_CACHE_DIR, else
 mkbuild in your user cache folder. Builds hash it again before they use it, so that damage does not
-get into an image. Whoever may write there can plant whole files, though, where no lock pins them:
-share a cache only among those who may decide what is in your images.`,
+get into an image. A build with a lock does not trust it: the lock decides about downloads, and what
+was made of them has to carry a seal under your own key ($MKBUILD_CACHE_KEY, else mkbuild/cache.key in
+your user configuration folder), or is made again. Without a lock who can write there can plant whole
+files: a cache that others can write to is named in a warning.`,
 		Example: `  mkbuild cache ls
   mkbuild cache verify
   mkbuild cache prune --older-than 90d
@@ -54,6 +62,78 @@ func (o *cacheOptions) store(w *world) (*store.Store, error) {
 	return &store.Store{Dir: dir, Waiting: func() {
 		fmt.Fprintln(w.stderr, "mkbuild: waiting for the builds that use the cache")
 	}}, err
+}
+
+// cacheKeyEnv names the file of the user's key where it is not cache.key in mkbuild's configuration folder.
+const cacheKeyEnv = "MKBUILD_CACHE_KEY"
+
+// cacheKeyFile is where the user's key lies; "" if the user has no folder for it.
+func cacheKeyFile(w *world) string {
+	if name := w.getenv(cacheKeyEnv); name != "" {
+		return name
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "mkbuild", "cache.key")
+}
+
+// cacheKey returns the key by which builds with a lock know what this user has left in a cache. It is made on its
+// first use. Where that cannot be, err says why, and a key of this run alone takes its place.
+func cacheKey(w *world, cache string) (key []byte, err error) {
+	const size = 32
+	name := cacheKeyFile(w)
+	if rel, rerr := filepath.Rel(cache, name); name != "" && rerr == nil && filepath.IsLocal(rel) {
+		name, err = "", fmt.Errorf("%s lies in the cache itself", name)
+	}
+	if name != "" {
+		if _, serr := os.Lstat(name); errors.Is(serr, fs.ErrNotExist) {
+			err = makeKey(name, size)
+		}
+		if err == nil {
+			key, err = hostfile.ReadPrivate(name, size)
+		}
+		if err == nil && len(key) != size {
+			err = fmt.Errorf("%s does not have %d bytes", name, size)
+		}
+	}
+	if err != nil || name == "" {
+		key = make([]byte, size)
+		rand.Read(key) //nolint:errcheck,gosec // never fails
+	}
+	return key, err
+}
+
+// makeKey writes a file of random bytes that only the user can read. Of two processes the last one wins.
+func makeKey(name string, size int) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".cache.key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	key := make([]byte, size)
+	rand.Read(key) //nolint:errcheck,gosec // never fails
+	_, err = f.Write(key)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// foreignCache names the first of the cache's folders that somebody else can change, and who; "" for none.
+func foreignCache(dir string) string {
+	for _, name := range []string{dir, filepath.Join(dir, "sha256"), filepath.Join(dir, "index")} {
+		if who := hostfile.Foreign(name); who != "" {
+			return name + ": " + who
+		}
+	}
+	return ""
 }
 
 func cacheListCommand(w *world) *cobra.Command {

@@ -57,6 +57,26 @@ func (o *buildOptions) inputOptions(w *world, sink ui.Sink) (inputs.Options, err
 	}, err
 }
 
+// seal makes the cache untrusted storage, for builds with a lock, and for a lock that is written. Else it warns of a
+// cache that others can change.
+func (o *buildOptions) seal(w *world, in inputs.Options, untrusted bool) {
+	kept := in.Fetch.Store
+	kept.Sealed = untrusted
+	key, err := cacheKey(w, kept.Dir)
+	kept.Key = key
+	o.reads.Add("the key of the cache", cacheKeyFile(w))
+	text := ""
+	switch who := foreignCache(kept.Dir); {
+	case untrusted && err != nil:
+		text = fmt.Sprintf("what was made of downloads is made again, since you have no key: %v", err)
+	case !untrusted && who != "":
+		text = who + ", and could put other files into your images; `mkbuild lock` pins what goes in, or use a cache of your own: --cache-dir DIR"
+	}
+	if text != "" {
+		in.Sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: "cache", Text: text})
+	}
+}
+
 // cacheDirEnv names the cache where --cache-dir does not.
 const cacheDirEnv = "MKBUILD_CACHE_DIR"
 
@@ -87,6 +107,7 @@ func (o *buildOptions) resolve(ctx context.Context, w *world, in inputs.Options,
 		return nil, err
 	}
 	in.Lock, in.Strict = l, o.locked
+	o.seal(w, in, l != nil)
 	r, err := inputs.Lock(ctx, plan, in)
 	if err == nil && l != nil && l.Config != r.Lock.Config {
 		in.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: l.File, Text: fmt.Sprintf(

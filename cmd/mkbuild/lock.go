@@ -87,6 +87,7 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 		return err
 	}
 	return o.withInputs(w, func(in inputs.Options) error {
+		o.seal(w, in, !o.check) // a check only says what has changed
 		if o.check {
 			in.Lock = old
 			return checkLock(ctx, w, in, plan, o.lockName())

@@ -83,12 +83,22 @@ func (m *mirrors) builder(t *testing.T) *builder {
 	return b
 }
 
+// getenv has the user's key outside of the cache.
+func (b *builder) getenv(name string) string {
+	return map[string]string{cacheKeyEnv: filepath.Join(filepath.Dir(b.config), "key")}[name]
+}
+
 // run is a command of mkbuild, with its exit status.
 func (b *builder) run(args ...string) int {
+	return b.exec(append(args, "--config", b.config, "--cache-dir", b.cache, "--progress", "plain")...)
+}
+
+// exec is a command with these arguments alone.
+func (b *builder) exec(args ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
-	w := &world{stdout: &b.stdout, stderr: &b.stderr, getenv: func(string) string { return "" }, client: testClient, transfers: impatient()}
-	return run(b.t.Context(), w, append(args, "--config", b.config, "--cache-dir", b.cache, "--progress", "plain"))
+	w := &world{stdout: &b.stdout, stderr: &b.stderr, getenv: b.getenv, client: testClient, transfers: impatient()}
+	return run(b.t.Context(), w, args)
 }
 
 func (b *builder) iso(args ...string) int {

@@ -219,6 +219,7 @@ func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *inputs.P
 			Schema: lock.Schema, Config: lock.Digest(&plan.Config), Release: m.Release, Arch: m.Arch, Kernel: m.Kernel,
 			SourceDate: m.SourceDate, Inputs: m.Inputs,
 		}
+		o.seal(w, b.Inputs, true)
 		s, err := b.Stage(ctx, plan)
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -15,12 +14,9 @@ import (
 type source struct {
 	u     *url.URL // nil for a path
 	path  string   // empty for an address
-	shown string   // for people, without a password
+	shown string   // for people, without a password or a query
 	index int      // in [Request.URLs]
 }
-
-// key is the name of the source in the store.
-func (s source) key() string { return cmp.Or(s.path, s.shown) }
 
 func (s source) local() bool { return s.u == nil }
 
@@ -48,15 +44,17 @@ func parseSource(raw string) (source, error) {
 	}
 }
 
-// redacted renders an address without its password, or without the user's name where that stands
-// alone: it may be a token.
+// redacted renders an address without its password and its query, and without the user's name where that
+// stands alone: each may be a token.
 func redacted(u *url.URL) string {
-	if password, _ := u.User.Password(); password != "" || u.User.Username() == "" {
-		return u.Redacted()
-	}
 	shown := *u
-	shown.User = url.User("xxxxx")
-	return shown.String()
+	if shown.RawQuery != "" {
+		shown.RawQuery = "xxxxx"
+	}
+	if password, _ := u.User.Password(); password == "" && u.User.Username() != "" {
+		shown.User = url.User("xxxxx")
+	}
+	return shown.Redacted()
 }
 
 // LocalPath returns the absolute path that an address has on this machine, if it is no web address.
@@ -65,7 +63,7 @@ func LocalPath(address string) (string, bool) {
 	return s.path, err == nil && s.local()
 }
 
-// Shown returns an address as people may see it: without a password.
+// Shown returns an address as people may see it: without a password or a query.
 func Shown(address string) string {
 	s, err := parseSource(address)
 	if err != nil {

@@ -36,12 +36,13 @@ func TestLocalPath(t *testing.T) {
 func TestShownHidesTokens(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"https://t0ken@h/x":      "https://xxxxx@h/x",
-		"https://t0ken:@h/x":     "https://xxxxx@h/x",
-		"https://me:t0ken@h/x":   "https://me:xxxxx@h/x",
-		"https://:t0ken@h/x?a=b": "https://:xxxxx@h/x?a=b",
-		"https://h/x@y":          "https://h/x@y",
-		"https://@h/x":           "https://@h/x",
+		"https://t0ken@h/x":       "https://xxxxx@h/x",
+		"https://t0ken:@h/x":      "https://xxxxx@h/x",
+		"https://me:t0ken@h/x":    "https://me:xxxxx@h/x",
+		"https://:t0ken@h/x?a=b":  "https://:xxxxx@h/x?xxxxx",
+		"https://h/x?token=t0ken": "https://h/x?xxxxx", "https://h/x?": "https://h/x?", "https://h/x?t0ken#t0ken": "https://h/x?xxxxx",
+		"https://h/x@y": "https://h/x@y",
+		"https://@h/x":  "https://@h/x",
 	} {
 		if got := Shown(address); got != want {
 			t.Errorf("%s is shown as %s, want %s", address, got, want)
@@ -118,7 +119,7 @@ func FuzzParseSource(f *testing.F) {
 	f.Add("file:///x%00")
 	f.Fuzz(func(t *testing.T, s string) {
 		src, err := parseSource(s)
-		if err == nil && (src.key() == "" || src.local() == (src.u != nil)) {
+		if err == nil && (src.shown == "" || src.local() == (src.u != nil)) {
 			t.Errorf("%q: %+v", s, src)
 		}
 	})

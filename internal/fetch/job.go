@@ -39,19 +39,30 @@ type record struct {
 	sha256 string
 }
 
-// recorded returns what the store remembers of a source, or nil.
+// recorded returns what the store remembers of a source, or nil. Only a request that a digest decides takes the
+// word of an entry that is not trusted.
 func (j *job) recorded(s source) *record {
-	e, err := j.client.Store.Entry(store.KindDownload, s.key())
+	e, err := j.client.Store.Entry(store.KindDownload, j.key(s))
 	r := &record{sha256: e.SHA256}
-	if err != nil || json.Unmarshal(e.About, r) != nil {
+	if err != nil || !e.Trusted && !j.pinned() || json.Unmarshal(e.About, r) != nil {
 		return nil
 	}
 	return r
 }
 
+// key is the name of a source in the store. The query of an address may be a secret, and leads to other content
+// than another one.
+func (j *job) key(s source) string {
+	key := cmp.Or(s.path, s.shown)
+	if !s.local() && s.u.RawQuery != "" {
+		key += " " + j.client.Store.Mark(s.u.RawQuery)[:32]
+	}
+	return key
+}
+
 func (j *job) record(ctx context.Context, s source, r record) error {
 	about, _ := json.Marshal(r) // texts and numbers
-	return j.client.Store.Put(ctx, store.KindDownload, store.Entry{Key: s.key(), SHA256: r.sha256, About: about})
+	return j.client.Store.Put(ctx, store.KindDownload, store.Entry{Key: j.key(s), SHA256: r.sha256, About: about})
 }
 
 // plain reports whether what is recorded of a source came over plain http, and nothing in the request

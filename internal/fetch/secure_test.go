@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/store"
 )
 
 // network is a world of servers by scheme and host; others refuse the connection.
@@ -282,4 +284,69 @@ func (s silentTLS) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	return s.RoundTripper.RoundTrip(r)
+}
+
+// TestQueriesAreSecrets: what is remembered of an address with a query names none, tells two queries apart, and a
+// redirect does not hand it on.
+func TestQueriesAreSecrets(t *testing.T) {
+	t.Parallel()
+	var referers []string
+	end, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		referers = append(referers, r.Referer())
+		io.WriteString(w, r.URL.Query().Get("file"))
+	})
+	start, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, end+"?file="+r.URL.Query().Get("token"), http.StatusFound)
+	})
+	c := newClient(t)
+	c.Store.Key = []byte("key")
+	want(t, c, Request{Name: "x", URLs: []string{start + "?token=s3cret"}}, "s3cret")
+	want(t, c, Request{Name: "x", URLs: []string{start + "?token=0ther"}}, "0ther")
+	off := again(c)
+	off.Offline = true
+	off.Store.Key = c.Store.Key
+	want(t, off, Request{Name: "x", URLs: []string{start + "?token=s3cret"}}, "s3cret")
+	if strings.Join(referers, "") != "" {
+		t.Errorf("referers: %q", referers)
+	}
+	_, err := c.Get(t.Context(), Request{Name: "x", URLs: []string{strings.Replace(start, "http:", "https:", 1) + "?token=s3cret"}})
+	if err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("an error: %v", err)
+	}
+	items, err := c.Store.Items(t.Context())
+	must(t, err)
+	if text := fmt.Sprint(items); strings.Contains(text, "token") || strings.Contains(text, "s3cret") || strings.Count(text, "?xxxxx ") != 2 {
+		t.Errorf("remembered: %s", text)
+	}
+}
+
+// TestSealedEntries: an entry that somebody else has written is no answer to a request that no digest decides, not
+// even if the server says that nothing has changed.
+func TestSealedEntries(t *testing.T) {
+	t.Parallel()
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if w.Header().Set("ETag", `"1"`); r.Header.Get("If-None-Match") == `"1"` {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		io.WriteString(w, "right")
+	})
+	c := newClient(t)
+	planted, _ := serve(t, static("planted"))
+	want(t, c, Request{Name: "y", URLs: []string{planted}}, "planted")
+	for _, sealed := range []bool{false, true} {
+		user := again(c)
+		user.Store.Key, user.Store.Sealed = []byte("key"), sealed
+		want(t, user, Request{Name: "x", URLs: []string{url}, Fresh: true}, "right")
+		e, err := user.Store.Entry(store.KindDownload, url)
+		must(t, err)
+		bad, err := c.Store.Entry(store.KindDownload, planted)
+		must(t, err)
+		e.SHA256 = bad.SHA256
+		must(t, c.Store.Put(t.Context(), store.KindDownload, e)) // with the seal of what it was
+		got := map[bool]string{false: "planted", true: "right"}[sealed]
+		user = again(c)
+		user.Store.Key, user.Store.Sealed = []byte("key"), sealed
+		want(t, user, Request{Name: "x", URLs: []string{url}, Fresh: true}, got)
+	}
 }

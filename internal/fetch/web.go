@@ -96,6 +96,7 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	if via[len(via)-1].URL.Scheme == "https" && next.URL.Scheme != "https" {
 		return fmt.Errorf("%w: from https to %s", errRedirect, redacted(next.URL))
 	}
+	next.Header.Del("Referer") // it would have the query of the address before
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -162,4 +163,29 @@ func Kind(m fs.FileMode) string {
 		return "a device"
 	}
 	return "something else"
+}
+
+// Foreign says who beside the user and root can change a file or a folder; "" for nobody, and for what is not
+// there.
+func Foreign(name string) string {
+	info, err := os.Stat(name)
+	if err != nil {
+		return ""
+	}
+	return foreign(info)
+}
+
+// ReadPrivate is [Read] for a key: nobody but the user and root may be able to read or change it.
+func ReadPrivate(name string, limit int64) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if why := foreign(info); why != "" {
+		return nil, fmt.Errorf("read %s: %s", name, why)
+	}
+	if perm := info.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("read %s: others may read it (mode %04o)", name, perm)
+	}
+	return Read(name, limit)
 }

@@ -11,3 +11,6 @@ func links(fs.FileInfo) uint64 { return 2 }
 
 // mounted is not known.
 func mounted(_, _ fs.FileInfo) bool { return false }
+
+// foreign is not known: access lists decide.
+func foreign(fs.FileInfo) string { return "" }

@@ -3,7 +3,9 @@
 package hostfile
 
 import (
+	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -23,4 +25,16 @@ func mounted(folder, around fs.FileInfo) bool {
 	a, ok1 := folder.Sys().(*syscall.Stat_t)
 	b, ok2 := around.Sys().(*syscall.Stat_t)
 	return ok1 && ok2 && a.Dev != b.Dev
+}
+
+// foreign says who can change a file or a folder beside the user and root; "" for nobody.
+func foreign(info fs.FileInfo) string {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()):
+		return fmt.Sprintf("it belongs to user %d", st.Uid)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Sprintf("others may write to it (mode %04o)", info.Mode().Perm())
+	}
+	return ""
 }

@@ -145,8 +145,11 @@ func (s *source) get(ctx context.Context, pinned *lock.Input, r fetch.Request) (
 		return s.Fetch.Get(ctx, r)
 	}
 	r.MD5, r.SHA256 = "", pinned.SHA256
-	if slices.Contains(r.URLs, pinned.URL) {
-		r.URLs = preferred(pinned.URL, r.URLs)
+	for _, u := range r.URLs {
+		if u == pinned.URL || fetch.Shown(u) == pinned.URL { // a lock has no secrets of addresses
+			r.URLs = preferred(u, r.URLs)
+			break
+		}
 	}
 	b, err := s.Fetch.Get(ctx, r)
 	sum, other := errors.AsType[*fetch.ChecksumError](err)

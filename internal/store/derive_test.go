@@ -185,3 +185,48 @@ func FuzzParseEntry(f *testing.F) {
 		}
 	})
 }
+
+// TestSeals: in a sealed store only what has a seal of the user's key is taken, and users keep each other's seals.
+func TestSeals(t *testing.T) {
+	t.Parallel()
+	s, made := newStore(t), 0
+	user := func(key string) *Store { return &Store{Dir: s.Dir, Key: []byte(key), Sealed: true} }
+	derive(t, s, "k", "text", &made)
+	for i, tt := range []struct {
+		by   *Store
+		made int
+	}{
+		{s, 1}, {user("a"), 2}, {user("a"), 2}, {user("b"), 3}, {user("a"), 3}, {user("b"), 3}, {s, 3},
+	} {
+		if derive(t, tt.by, "k", "text", &made); made != tt.made {
+			t.Errorf("%d: made %d times, want %d", i, made, tt.made)
+		}
+	}
+	for i := range 2 * maxSeals {
+		derive(t, user(strings.Repeat("x", i)), "k", "text", &made)
+	}
+	e, err := s.Entry("segment", "k")
+	if err != nil || len(e.Seals) != maxSeals {
+		t.Errorf("%d seals, %v", len(e.Seals), err)
+	}
+	// A seal is of one kind, one key and one content.
+	a := user("a")
+	must(t, a.Put(t.Context(), "segment", Entry{Key: "x", SHA256: sha("text")}))
+	sealed, err := a.Entry("segment", "x")
+	if err != nil || !sealed.Trusted {
+		t.Fatal(sealed, err)
+	}
+	for name, change := range map[string]func(e *Entry) (kind string){
+		"kind":    func(*Entry) string { return "tree" },
+		"key":     func(e *Entry) string { e.Key = "y"; return "segment" },
+		"content": func(e *Entry) string { e.SHA256 = sha("other"); return "segment" },
+		"about":   func(e *Entry) string { e.About = json.RawMessage(`"x"`); return "segment" },
+	} {
+		e := sealed
+		kind := change(&e)
+		must(t, s.Put(t.Context(), kind, e)) // with the old seals
+		if got, err := a.Entry(kind, e.Key); err != nil || got.Trusted {
+			t.Errorf("another %s: %+v, %v", name, got, err)
+		}
+	}
+}

@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"mkbuild/internal/wholefile"
 )
@@ -23,7 +25,10 @@ const entrySchema = "mkbuild.cache/v2"
 // and never found.
 const entryLimit = 64 << 10
 
-// Entry is where a key leads. It only points: nobody vouches for it.
+// maxSeals is how many users can seal an entry; the oldest seal makes room.
+const maxSeals = 16
+
+// Entry is where a key leads. It only points: nobody but a seal vouches for it.
 type Entry struct {
 	Schema string `json:"schema"`
 	// Key is an address, or names everything that decides derived content.
@@ -32,6 +37,11 @@ type Entry struct {
 	SHA256 string `json:"sha256,omitempty"`
 	// About is for whoever wrote the entry.
 	About json.RawMessage `json:"about,omitempty"`
+	// Seals authenticate the members above, each under the key of one user.
+	Seals []string `json:"seals,omitempty"`
+
+	// Trusted is true if the entry has a seal of the store's key, or the store needs none.
+	Trusted bool `json:"-"`
 }
 
 // Entry returns where a key leads, or [ErrMissing]: an entry that cannot be read or makes no sense is
@@ -41,13 +51,33 @@ func (s *Store) Entry(kind, key string) (Entry, error) {
 	if err != nil || e.Key != key {
 		return Entry{}, ErrMissing
 	}
+	e.Trusted = !s.Sealed || slices.ContainsFunc(e.Seals, func(seal string) bool { return hmac.Equal([]byte(seal), []byte(s.seal(kind, e))) })
 	return e, nil
 }
 
-// Put writes an entry. After a power cut it may be empty.
+// seal authenticates an entry under the store's key. JSON tells its parts apart.
+func (s *Store) seal(kind string, e Entry) string {
+	text, _ := json.Marshal([]any{kind, e.Key, e.SHA256, e.About}) // texts, and JSON
+	return s.Mark(string(text))
+}
+
+// Mark returns what stands for a text that may be secret: nobody without the store's key finds the text by it.
+func (s *Store) Mark(text string) string {
+	mac := hmac.New(sha256.New, s.Key)
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// Put writes an entry, and seals it if the store is [Store.Sealed]. After a power cut it may be empty.
 func (s *Store) Put(ctx context.Context, kind string, e Entry) error {
 	name := s.entryPath(kind, e.Key)
 	e.Schema = entrySchema
+	if s.Sealed {
+		if old, err := s.Entry(kind, e.Key); err == nil && s.seal(kind, old) == s.seal(kind, e) {
+			e.Seals = old.Seals[max(0, len(old.Seals)-maxSeals+1):]
+		}
+		e.Seals = append(slices.Clone(e.Seals), s.seal(kind, e))
+	}
 	f, err := s.newFile(ctx)
 	if err != nil {
 		return err

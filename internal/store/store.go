@@ -23,8 +23,9 @@
 // writes to it in place, or changes it through a mapping can make reads fail, and no more. Only regular
 // files are opened, without blocking on pipes and without following links.
 //
-// What entries say is not verified: someone who can write to the folder can let a key lead to other
-// content. Callers that know a digest must ask for it by [Store.Get].
+// What entries say is verified in a [Store.Sealed] store alone. Without seals someone who can write to the
+// folder can let a key lead to other content. Callers that know a digest ask for it by [Store.Get]; others
+// look at [Entry.Trusted].
 package store
 
 import (
@@ -61,6 +62,11 @@ const (
 type Store struct {
 	// Dir is the folder.
 	Dir string
+	// Key is the user's own secret, from outside of the folder.
+	Key []byte
+	// Sealed says that the folder is not trusted: entries are written with a seal under Key, and what is
+	// derived is taken by an entry with such a seal alone, or made anew.
+	Sealed bool
 	// Waiting, if set, is called when others that use the folder have to end first.
 	Waiting func()
 	// Shared, if set, is asked for what the folder lacks, and is told of what was derived.

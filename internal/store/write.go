@@ -144,13 +144,16 @@ func (s *Store) derive(ctx context.Context, kind, key string, about any, write f
 // derived finds what is kept; nil if nothing is, or nothing whole.
 func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob, error) {
 	e, err := s.Entry(kind, key)
-	sum := e.SHA256
+	sum := ""
+	if err == nil && e.Trusted {
+		sum = e.SHA256
+	}
 	if pin := s.pinned(kind, key); pin != "" {
-		if err == nil && pin != sum {
+		if err == nil && pin != e.SHA256 {
 			s.warn(kind, "the cache has other content than sha256 "+pin+", which the lock pins: it is not used")
 		}
 		sum = pin
-	} else if err != nil && s.Shared != nil {
+	} else if sum == "" && s.Shared != nil && !s.Sealed { // nobody vouches for what it says
 		sum = s.Shared.Find(ctx, kind, key)
 	}
 	if sum == "" {
