@@ -24,6 +24,21 @@ func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
 	m.wants(srv, facts.Facts{"kernel": "Linux", "ext_x": "1"})
 }
 
+// TestFacterWithABrokenJSON: json_pure 1.8.3 ends Facter 1.7 over one byte that is no UTF-8; --yaml works.
+func TestFacterWithABrokenJSON(t *testing.T) {
+	srv, m := boot(t, `case "$1" in --version) echo 1.7.6 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' '  odd: "M\xFCller"' ;;
+*) [ "$2" = facterversion ] && echo '{"facterversion": "1.7.6"}' && exit; echo 'source sequence is illegal/malformed utf-8' >&2; exit 12 ;; esac`)
+	srv.Publish(textFact(t, "ext_x", "1"), t0)
+	m.wants(srv, facts.Facts{"kernel": "Linux", "odd": "M\u00fcller", "mk_extension_status": "active"})
+}
+
+// TestExternalJSONWithoutALibrary: Facter 1.7 without a JSON library passes over facts.d/*.json.
+func TestExternalJSONWithoutALibrary(t *testing.T) {
+	srv, m := boot(t, `case "$1" in --version) echo 1.7.6 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' '  ext_txt: of facter' ;; *) exit 12 ;; esac`)
+	srv.Publish(pack(t, member{"facts.d/a.json", `{"ext_json": "M\u00fcller"}`, 0o644}, member{"facts.d/b.txt", "ext_txt=read twice\n", 0o644}), t0)
+	m.wants(srv, facts.Facts{"kernel": "Linux", "ext_json": "M\u00fcller", "ext_txt": "of facter", "mk_extension_status": "active"})
+}
+
 // TestExternalFilesAreContained has one bad file of each kind next to a good one.
 func TestExternalFilesAreContained(t *testing.T) {
 	srv, m := boot(t, "")

@@ -120,7 +120,7 @@ func (c *Collector) withExtensions(ctx context.Context, extensions []Extension, 
 	}
 	c.broken, col.Broken = c.facter.path != "", true
 	facts := Facts{}
-	c.addExternal(ctx, facts, col.Used.Dir)
+	c.addExternal(ctx, facts, col.Used.Dir, "")
 	return facts
 }
 

@@ -25,18 +25,21 @@ const maxExternal = 1 << 20
 
 // addExternal does what Facter 1.7 does with external facts, for a Facter that has none or for
 // none at all: they win over other facts, and among them the extension's over the image's. A
-// file that cannot be used loses its own facts only.
-func (c *Collector) addExternal(ctx context.Context, facts Facts, gen string) {
+// file that cannot be used loses its own facts only. only, if not "", is the ending of the files that count.
+func (c *Collector) addExternal(ctx context.Context, facts Facts, gen, only string) {
 	for _, dir := range c.opt.externalDirs(gen) { // the strongest last
-		maps.Copy(facts, c.externalFacts(ctx, dir, gen))
+		maps.Copy(facts, c.externalFacts(ctx, dir, gen, only))
 	}
 }
 
 // externalFacts reads one directory: not recursive, no dot files, in sorted order, the first of
 // two files that name a fact wins.
-func (c *Collector) externalFacts(ctx context.Context, dir, gen string) Facts {
+func (c *Collector) externalFacts(ctx context.Context, dir, gen, only string) Facts {
 	facts := Facts{}
 	for _, name := range dirNames(dir) {
+		if !strings.HasSuffix(name, only) {
+			continue
+		}
 		found, err := c.externalFile(ctx, filepath.Join(dir, name), gen)
 		if err != nil {
 			c.opt.Log.Changed("external "+name, clientlog.Warn, "external facts of %s: %v", name, err)

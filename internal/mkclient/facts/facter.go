@@ -43,17 +43,37 @@ func (c *Collector) runFacter(ctx context.Context, gen string) (Facts, error) {
 	if err := c.findFacter(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoFacter, err)
 	}
+	facts, err := c.askFacter(ctx, gen, c.facter.yaml)
+	if errors.Is(err, errNoFacts) && !c.facter.yaml && c.facter.before(3, 0) {
+		// json_pure ends Facter 1 and 2 over one byte that is no UTF-8; YAML takes any.
+		if other, yerr := c.askFacter(ctx, gen, true); yerr == nil {
+			facts, err = other, nil
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case c.facter.before(1, 7):
+		c.addExternal(ctx, facts, gen, "")
+	case c.facter.yaml: // without a JSON library Facter passes over external facts in JSON
+		c.addExternal(ctx, facts, gen, ".json")
+	}
+	return facts, nil
+}
+
+// askFacter runs Facter once, for JSON or for YAML.
+func (c *Collector) askFacter(ctx context.Context, gen string, asYAML bool) (Facts, error) {
 	args, err := c.facter.args(gen, c.opt.externalDirs(gen))
 	if err != nil {
 		return nil, err
 	}
+	parse := parseFacts
+	if asYAML {
+		args[0], parse = "--yaml", parseYAMLFacts
+	}
 	res, err := c.run(ctx, gen, c.facter.path, args...)
 	if err != nil {
 		return nil, err
-	}
-	parse := parseFacts
-	if c.facter.yaml {
-		parse = parseYAMLFacts
 	}
 	facts, err := parse(res.Stdout)
 	if err != nil { // the exit status alone proves nothing: Facter 4 exits 1 with good facts
@@ -61,9 +81,6 @@ func (c *Collector) runFacter(ctx context.Context, gen string) (Facts, error) {
 	}
 	if gen != "" {
 		c.opt.Log.Changed("facter says", clientlog.Warn, "%s", complaints(res.Stderr, gen))
-	}
-	if c.facter.before(1, 7) {
-		c.addExternal(ctx, facts, gen)
 	}
 	return facts, nil
 }
@@ -147,9 +164,6 @@ func (c *Collector) findFacter(ctx context.Context) error {
 // there are no external facts. Without an extension's facts.d the defaults stay in force.
 func (f *facter) args(gen string, dirs []string) ([]string, error) {
 	args := []string{"--json"}
-	if f.yaml {
-		args[0] = "--yaml"
-	}
 	extended := gen != "" && slices.Contains(dirs, filepath.Join(gen, "facts.d"))
 	switch {
 	case !f.before(3, 0):
@@ -274,7 +288,7 @@ func parseYAMLFacts(out []byte) (Facts, error) {
 	if at := bytes.LastIndex(out, []byte("\n---")); at >= 0 {
 		out = out[at+1:]
 	}
-	facts, err := parseYAML(out)
+	facts, err := parseSyck(out)
 	if err == nil && len(facts) == 0 {
 		err = errors.New("it is empty")
 	}

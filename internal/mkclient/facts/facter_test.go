@@ -3,6 +3,7 @@ package facts
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -61,6 +62,35 @@ func TestParseYAMLFacts(t *testing.T) {
 		if facts, err := parseYAMLFacts([]byte(bad)); err == nil {
 			t.Errorf("%q gave %v", bad, facts)
 		}
+	}
+}
+
+// TestSyck: what Ruby 1.8 prints for facts of all kinds. There is no Ruby 1.8 here: the lines are written by the rules of its
+// lib/yaml/rubytypes.rb and of ext/syck/emitter.c.
+func TestSyck(t *testing.T) {
+	const out = "--- \nkernel: Linux\nowner: \"M\\xC3\\xBCller\"\nlatin: \"M\\xFCller\"\nrack: 1e3\noctal: 0o17\nyes: yes\ndate: 2012-01-02\nsex: 10:20:30\n" +
+		"tabbed: !binary |\n  YQli\n\nutf: !binary |\n  w7zDpMO2\n\nquoted: \"4\"\nnumber: 4\nfloat: 1.50\nflag: true\nnone: \nnil: ~\n" +
+		"text: |-\n  one\n  two\nlist: \n- a\n- 1\nmap: \n  \"\\xC3\\xBC\": \"\\xE2\\x82\\xAC\"\nshared: &id001 same\nagain: *id001\nsymbol: :sym\nstr: !str \n  str: x\nplain: M\u00fcller\nwhole: \"M\u20ac\"\n"
+	facts, err := parseYAMLFacts([]byte("warning: noise\n" + out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"kernel": "Linux", "owner": "M\u00fcller", "latin": "M\u00fcller", "rack": "1e3", "octal": "0o17", "yes": "yes", "date": "2012-01-02", "sex": "10:20:30",
+		"tabbed": "a\tb", "utf": "\u00fc\u00e4\u00f6", "quoted": "4", "number": json.Number("4"), "float": json.Number("1.50"), "flag": true, "none": nil, "nil": nil,
+		"text": "one\ntwo", "list": []any{"a", json.Number("1")}, "map": map[string]any{"\u00fc": "\u20ac"}, "shared": "same", "again": "same", "symbol": ":sym",
+		"plain": "M\u00fcller", "whole": "M\u20ac",
+	} {
+		if !reflect.DeepEqual(facts[name], want) {
+			t.Errorf("%s = %#v, want %#v", name, facts[name], want)
+		}
+	}
+	bomb := "--- \na: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	for c := 'b'; c < 'j'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s*%c]\n", c, c, strings.Repeat(fmt.Sprintf("*%c, ", c-1), 9), c-1)
+	}
+	if _, err := parseYAMLFacts([]byte(bomb)); err == nil {
+		t.Error("aliases of aliases are taken")
 	}
 }
 
