@@ -244,3 +244,75 @@ func TestImageOnAScreen(t *testing.T) {
 		}
 	}
 }
+
+// TestStopsWhereverItIs: SIGTERM ends each command within two seconds: one that waits for a server, for a machine that
+// does not listen, or that is deep in a file without an end.
+func TestStopsWhereverItIs(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	asked := make(chan struct{}, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	far, deaf, endless := filepath.Join(m.dir, "far.yaml"), filepath.Join(m.dir, "deaf"), filepath.Join(m.dir, "endless.iso")
+	put(t, far, tinymirror.ConfigAt(server.URL))
+	put(t, deaf, "#!/bin/sh\ntrap '' TERM INT HUP\nwhile :; do sleep 1; done\n")
+	testkit.Must(t, os.Chmod(deaf, 0o755))
+	long := func(name string, head []byte) string { // a terabyte that takes no room
+		testkit.Put(t, name, head)
+		testkit.Must(t, os.Truncate(name, 1<<40))
+		return name
+	}
+	long(endless, testkit.Read(t, m.image))
+	heavy := filepath.Join(m.dir, "heavy.yaml") // an overlay of a gigabyte of zeros, and nothing else to do
+	testkit.Put(t, filepath.Join(m.dir, "tree", "zeros"), nil)
+	testkit.Must(t, os.Truncate(filepath.Join(m.dir, "tree", "zeros"), 3<<30))
+	put(t, heavy, string(testkit.Read(t, m.config))+"overlay: [{source: "+filepath.Join(m.dir, "tree")+", target: /opt/zeros}]\n")
+	put(t, filepath.Join(m.dir, "mirror", "heavy.yaml"), string(testkit.Read(t, heavy)))
+	cache := filepath.Join(m.dir, "sparse")
+	long(filepath.Join(cache, "sha256", "aa", strings.Repeat("a", 64)), nil)
+	out := filepath.Join(m.dir, "out")
+	testkit.Must(t, os.Mkdir(out, 0o755))
+	net := func(command string, rest ...string) []string {
+		return append([]string{command, "--config", far, "--cache-dir", filepath.Join(m.dir, "cold"+command)}, rest...)
+	}
+	for _, args := range [][]string{
+		net("iso", "-o", filepath.Join(out, "a.iso")), net("overlay", "-o", filepath.Join(out, "a.tar.gz")), net("plan"), net("lock"), net("fetch"), net("mirror", filepath.Join(out, "mirror")),
+		{"iso", "--config", filepath.Join(m.dir, "mirror", "heavy.yaml"), "-o", filepath.Join(out, "b.iso")}, {"plan", "--config", filepath.Join(m.dir, "mirror", "heavy.yaml")},
+		{"inspect", endless}, {"verify", endless}, {"diff", endless, endless}, {"cache", "verify", "--cache-dir", cache},
+		{"test", m.image, "--qemu", deaf}, {"boot", m.image, "--qemu", deaf}, {"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(m.dir, "data")},
+	} {
+		c := m.command(t, append([]string{"mkbuild"}, args...)...)
+		in, err := c.StdinPipe() // of boot
+		testkit.Must(t, err)
+		defer in.Close()
+		said := start(t, c)
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		if strings.Contains(strings.Join(args, " "), far) {
+			<-asked
+		}
+		select {
+		case err := <-ended:
+			t.Errorf("%q ends by itself: %v\n%s", args, err, said)
+			continue
+		case <-time.After(700 * time.Millisecond):
+		}
+		testkit.Must(t, c.Process.Signal(syscall.SIGTERM))
+		begun := time.Now()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%q is deaf", args)
+			continue
+		}
+		if took := time.Since(begun); took > 2*time.Second || c.ProcessState.ExitCode() != exitInterrupted && args[0] != "serve" {
+			t.Errorf("%q: exit status %d after %v\n%s", args, c.ProcessState.ExitCode(), took, said)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(out, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}

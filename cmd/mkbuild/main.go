@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -31,7 +32,6 @@ type world struct {
 }
 
 func main() {
-	ctx, stop := untilStopped()
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	w := &world{stdout: os.Stdout, stderr: os.Stderr, terminal: terminal && os.Getenv("TERM") != "dumb", onScreen: term.IsTerminal(int(os.Stdout.Fd())), getenv: os.Getenv, client: clientbin.Program}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
@@ -40,9 +40,34 @@ func main() {
 	if ui.WantsColor(os.Getenv, terminal) {
 		w.stderr = ui.NewColor(os.Stderr)
 	}
-	code := run(ctx, w, os.Args[1:])
-	stop()
-	os.Exit(code)
+	os.Exit(runUntilStopped(w, os.Args[1:]))
+}
+
+// patience is how long a command that is stopped may take to end by itself. Then it ends as if it were killed, which
+// leaves nothing half-written either: no walk over hostile files can be deaf for longer.
+const patience = 1500 * time.Millisecond
+
+// runUntilStopped returns the exit code of a command that ends, or is stopped.
+func runUntilStopped(w *world, args []string) int {
+	ctx, stop := untilStopped()
+	defer stop()
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, w, args) }()
+	select {
+	case code := <-ended:
+		return code
+	case <-ctx.Done():
+	}
+	select {
+	case code := <-ended:
+		return code
+	case <-time.After(patience):
+	}
+	cmd, _, err := rootCommand(&world{}).Find(args)
+	if err == nil {
+		reporterOf(cmd, args).report(os.Stderr, errInterrupted)
+	}
+	return exitInterrupted
 }
 
 // untilStopped returns a context that ends when somebody stops mkbuild. A terminal that is closed stops it

@@ -24,9 +24,7 @@ var update = flag.Bool("update", false, "rewrite the expected output of the scri
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"mkbuild": func() {
-			ctx, stop := untilStopped()
-			defer stop()
-			os.Exit(run(ctx, &world{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, client: testClient}, os.Args[1:]))
+			os.Exit(runUntilStopped(&world{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, client: testClient}, os.Args[1:]))
 		},
 	})
 }
