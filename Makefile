@@ -61,8 +61,8 @@ release: ## archives of mkbuild for all systems, with checksums, in build/releas
 release-check: ## build a release twice and compare the bytes
 	scripts/release-check
 
-fuzz: ## every fuzz target for 10 s
-	scripts/fuzz 10s
+fuzz: ## every fuzz target for 60 s
+	scripts/fuzz 60s
 
 clean: ## remove what make made
 	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
