@@ -100,7 +100,7 @@ func cacheKey(w *world, cache string) (key []byte, err error) {
 	}
 	if err != nil || name == "" {
 		key = make([]byte, size)
-		rand.Read(key) //nolint:errcheck,gosec // never fails
+		rand.Read(key) //nolint:gosec // never fails
 	}
 	return key, err
 }
@@ -115,7 +115,7 @@ func makeKey(name string, size int) error {
 		return err
 	}
 	key := make([]byte, size)
-	rand.Read(key) //nolint:errcheck,gosec // never fails
+	rand.Read(key) //nolint:gosec // never fails
 	_, err = f.Write(key)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
