@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -261,6 +262,21 @@ func FuzzEdit(f *testing.F) {
 			t.Errorf("edited twice: %v\n%q\n%q", err, got, again)
 		}
 	})
+}
+
+// TestGlobalAppend: a kernel that DEFAULT names has the arguments of the APPEND in front of all labels, and gets more.
+func TestGlobalAppend(t *testing.T) {
+	for _, cfg := range []string{"default /k\nappend initrd=/i a\n", "default /k\nappend b\nappend initrd=/i a\nlabel x\nkernel y\nappend z\n"} {
+		got, err := Edit([]byte(cfg), bootmenu.Edit{Append: "c"})
+		if err != nil || !strings.Contains(string(got), "default /k c\n") {
+			t.Errorf("%q: %q, %v", cfg, got, err)
+		}
+		at := entries(t, string(got))
+		i := slices.IndexFunc(at, func(e bootmenu.Entry) bool { return e.Kernel == "/k" })
+		if i < 0 || at[i].Append != "initrd=/i a c" || len(at[i].Initrds) != 1 {
+			t.Errorf("%q: %+v", cfg, at)
+		}
+	}
 }
 
 // TestUnclosedHelp: nothing is added behind a TEXT that nothing closes, where it would be text, and added again.

@@ -239,6 +239,7 @@ func (f *file) commandLines() []int {
 	for i := range f.lines {
 		if l := &f.lines[i]; l.isCommand() && !l.is("ui") {
 			e := f.command(l)
+			f.addGlobal(&e)
 			if isKernel(e.Kernel) && len(e.Initrds) > 0 && f.label(e.Kernel) == nil {
 				out = append(out, i)
 			}
@@ -262,6 +263,23 @@ func (f *file) command(l *line) bootmenu.Entry {
 	e.Kernel, e.Append = l.fileArgs()
 	takeInitrds(&e)
 	return e
+}
+
+// addGlobal puts the arguments of the last APPEND in front of all labels before those of a command line that names no
+// label (syslinux.txt, APPEND).
+func (f *file) addGlobal(e *bootmenu.Entry) {
+	global := ""
+	for i := range f.lines {
+		l := &f.lines[i]
+		if l.is("label") {
+			break
+		}
+		if l.is("append") {
+			global = strings.TrimPrefix(l.value, "-")
+		}
+	}
+	e.Append = strings.TrimSpace(global + " " + e.Append)
+	takeInitrds(e)
 }
 
 // readCommands tells what boots without a label: by itself, after a while, or after a mistake. With the name
@@ -288,10 +306,7 @@ func (f *file) readCommands(labels []section, out *bootmenu.Menu) {
 				start(s.file(f), e.Append, l.at, l.keyword, out)
 			}
 		case isKernel(e.Kernel) && !l.is("ui"):
-			if len(labels) > 0 && labels[0].global >= 0 {
-				e.Append = cmdline.Add(f.lines[labels[0].global].value, e.Append)
-				takeInitrds(&e)
-			}
+			f.addGlobal(&e)
 			out.Entries = append(out.Entries, e)
 		default:
 			start(e.Kernel, e.Append, l.at, l.keyword, out)
