@@ -64,7 +64,10 @@ release-check: ## build a release twice and compare the bytes
 fuzz: ## every fuzz target for 60 s
 	scripts/fuzz 60s
 
+mutants: ## what no test of the judging packages notices: takes hours
+	scripts/mutants
+
 clean: ## remove what make made
 	rm -rf bin $(WORK) internal/clientbin/bin/*.gz
 
-.PHONY: help build clients tools mirror demo test check e2e bare-root bench lint numbers man release release-check fuzz clean
+.PHONY: help build clients tools mirror demo test check e2e bare-root bench lint numbers man release release-check fuzz mutants clean
