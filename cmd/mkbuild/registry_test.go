@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -468,6 +469,12 @@ func TestRegistryCredentials(t *testing.T) {
 	}
 	if code := b.bare(login("none", `{"auths": 7}`), "push", ref, b.out); code != exitUsage {
 		t.Errorf("a broken configuration: %d\n%s", code, b.stderr.String())
+	}
+	pipe := filepath.Join(t.TempDir(), "config.json")
+	if exec.Command("mkfifo", pipe).Run() == nil {
+		if code := b.bare(map[string]string{"DOCKER_CONFIG": filepath.Dir(pipe)}, "push", ref, b.out); code != exitUsage || !strings.Contains(b.stderr.String(), "it is a pipe") {
+			t.Errorf("a pipe: %d\n%s", code, b.stderr.String())
+		}
 	}
 }
 

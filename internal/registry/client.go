@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,6 +37,7 @@ import (
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/hostfile"
 )
 
 // Client asks registries. Set the fields before the first call; the methods are safe for concurrent use.
@@ -107,8 +109,8 @@ func (r Reference) String() string {
 func (c *Client) setUp() error {
 	c.once.Do(func() {
 		var store credentials.Store = credentials.NewMemoryStore()
-		var err error
-		if c.DockerConfig != "" {
+		err := regularOrNone(c.DockerConfig) // the library would wait for a pipe
+		if err == nil && c.DockerConfig != "" {
 			store, err = credentials.NewStore(c.DockerConfig, credentials.StoreOptions{})
 		}
 		if err != nil {
@@ -271,4 +273,16 @@ func denied(err error) bool {
 		return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
 	}
 	return errors.Is(err, auth.ErrBasicCredentialNotFound)
+}
+
+// regularOrNone refuses what is there and is not a regular file.
+func regularOrNone(name string) error {
+	f, _, err := hostfile.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
