@@ -32,7 +32,7 @@ else of the commit that mkbuild was built from. stdout is the path of each page.
 }
 
 func runMan(ctx context.Context, w *world, o *buildOptions, root *cobra.Command, dir string) error {
-	date, err := o.manDate(w)
+	date, err := manDate(w, o)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func runMan(ctx context.Context, w *world, o *buildOptions, root *cobra.Command,
 	return nil
 }
 
-func (o *buildOptions) manDate(w *world) (time.Time, error) {
+func manDate(w *world, o *buildOptions) (time.Time, error) {
 	epoch, err := o.sourceDate(w)
 	if err != nil {
 		return time.Time{}, err

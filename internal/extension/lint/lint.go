@@ -2,7 +2,7 @@
 // would refuse, files where nothing looks for them, facts that Facter reads in another way than their
 // author thinks, and programs that the image cannot run. It runs nothing and does not judge what code
 // does; `mkbuild extension run` shows that. Start reading at [Check]. A new rule is a line in [Rules] and a check
-// in the file of its topic: facts.go, layout.go, programs.go or ruby.go.
+// in the file of its topic: facts.go, layout.go or programs.go.
 package lint
 
 import (
