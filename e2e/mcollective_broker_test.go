@@ -40,7 +40,7 @@ func startBroker(t *testing.T) *broker {
 	b := &broker{
 		dir: t.TempDir(), password: rand.Text(),
 		// Debian's command in PATH wants to be root and becomes the user rabbitmq with the state in
-		// /var/lib; the program next to it runs as whoever starts it.
+		// /var/lib; the program next to it runs as the user who starts it.
 		program: filepath.Join(filepath.Dir(program), "rabbitmq-server"),
 		stomp:   testkit.FreePort(t), dist: testkit.FreePort(t), mapping: testkit.FreePort(t),
 	}

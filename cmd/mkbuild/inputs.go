@@ -123,7 +123,7 @@ type lockFlags struct {
 }
 
 func (o *buildOptions) addLockfileFlag(c *cobra.Command) {
-	c.Flags().StringVar(&o.lockfile, "lockfile", "", "lock `file` (default mkbuild.lock beside the configuration)")
+	c.Flags().StringVar(&o.lockfile, "lockfile", "", "lock `file` (default mkbuild.lock next to the configuration)")
 }
 
 func (o *buildOptions) addLockFlags(c *cobra.Command) {

@@ -22,7 +22,7 @@ func inspectCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect IMAGE|INITRD|LOCK",
 		Short: "Show what is in an image",
-		Long: `Show what is in an ISO, a PXE folder, an initrd or a lock, whoever made it: the volume, what boots, the
+		Long: `Show what is in an ISO, a PXE folder, an initrd or a lock, no matter who made it: the volume, what boots, the
 kernel, the segments of the initrd, extensions, services, accounts that can log in, set-uid files, and
 the manifest that mkbuild leaves. Nothing is mounted, and nothing of the file is trusted.
 

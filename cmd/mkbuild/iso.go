@@ -52,9 +52,9 @@ With one form, -o names it. With several, -o names the ISO, and the others are c
 -o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, also where no ISO is among the forms. -o -
 writes one form, iso, razor or tar, to stdout, and nothing else there.
 
-An ISO has its manifest beside it, OUTPUT.manifest.json; a PXE folder has it inside.
+An ISO has its manifest next to it, OUTPUT.manifest.json; a PXE folder has it inside.
 
---sign writes beside each form OUTPUT.minisig, a signature that minisign -V verifies (of a PXE folder's
+--sign writes next to each form OUTPUT.minisig, a signature that minisign -V verifies (of a PXE folder's
 SHA256SUMS), and OUTPUT.intoto.jsonl: in-toto's statement, SLSA provenance v1, of what it was built.
 ` + "`mkbuild verify IMAGE --key PUB`" + ` holds an image against both.
 

@@ -62,7 +62,7 @@ func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, er
 	return s.Open()
 }
 
-// password comes from the file, or from whoever sits at the terminal.
+// password comes from the file, or from anyone who sits at the terminal.
 func (o *signOptions) password(ctx context.Context, w *world, prompt string) ([]byte, error) {
 	if o.passwordFile == "" {
 		return w.password(ctx, prompt)
@@ -108,7 +108,7 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	}
 }
 
-// attesting returns what signs a statement about an image as it is now, and puts it beside that. Without a key
+// attesting returns what signs a statement about an image as it is now, and puts it next to that. Without a key
 // it does nothing.
 func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image) (statement func(func(attest.Descriptor) (*attest.Statement, error)) error, err error) {
 	s, err := o.signer(ctx, w)

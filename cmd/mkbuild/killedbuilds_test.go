@@ -203,7 +203,7 @@ func (s *crowd) checkLeftovers(t *testing.T) {
 		}
 	}
 	if left := hidden(t, s.out); len(left) > 0 {
-		t.Errorf("left beside the outputs: %q", left)
+		t.Errorf("left next to the outputs: %q", left)
 	}
 	if left, err := os.ReadDir(s.tmp); err != nil || len(left) > 0 {
 		t.Errorf("left in TMPDIR: %v, %v", left, err)

@@ -26,7 +26,7 @@ func pushCommand(w *world) *cobra.Command {
 		Use:   "push REF IMAGE...",
 		Short: "Push images to an OCI registry",
 		Long: `Push an ISO or a PXE folder that mkbuild built to an OCI registry: REF is HOST/REPOSITORY:TAG. Several
-images, one for each architecture, become one index. What lies beside an image goes with it, as objects
+images, one for each architecture, become one index. What lies next to an image goes with it, as objects
 that refer to it: OUTPUT.spdx.json, OUTPUT.minisig, OUTPUT.intoto.jsonl.
 
 An image is stored as what it is made of: kernel, each segment of the initrd, the rest of the medium, and a
@@ -122,7 +122,7 @@ and a pull that broke off goes on. Nothing is written before everything is there
 
 --format names the forms to write, as for mkbuild iso: without it, the one that was pushed. A PXE folder and
 Razor's tar are made of an ISO as the build itself would have made them. Signatures and whatever else
-belongs to an image are written beside the form that was pushed.
+belongs to an image are written next to the form that was pushed.
 
 stdout is the path of each form, one a line, and nothing else.`,
 		Example: `  mkbuild pull registry.example:5000/razor/mk:nightly

@@ -12,7 +12,7 @@ func schemaCommand(w *world) *cobra.Command {
 		Short: "Print the JSON Schema of mkbuild.yaml, for editors",
 		Long: `Print the JSON Schema of mkbuild.yaml: editors complete its keys with it, show their explanations,
 and mark what is wrong while you type. With the YAML language server (VS Code, Neovim, Helix and
-others), put it beside the file and name it in the first line:
+others), put it next to the file and name it in the first line:
 
   # yaml-language-server: $schema=mkbuild.schema.json
 

@@ -72,7 +72,7 @@ func TestSegmentsSurviveKills(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	if left := hidden(t, s.out); len(left) > 0 {
-		t.Errorf("left beside the folder: %q", left)
+		t.Errorf("left next to the folder: %q", left)
 	}
 	blobs, err := filepath.Glob(filepath.Join(folder, "blobs", "sha256", "*"))
 	testkit.Must(t, err)

@@ -62,7 +62,7 @@ that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
 	f.StringVar(&o.boot.Log, "log", "", "write the console's log to this `file`, also when the test passes (default IMAGE.console.log when it fails)")
 	f.BoolVar(&o.console, "console", false, "copy the console to stderr while the machine runs")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
-	o.attest.addFlags(c, "attest", "sign what the boot has shown with this secret `key`, beside the image: IMAGE.intoto.jsonl")
+	o.attest.addFlags(c, "attest", "sign what the boot has shown with this secret `key`, next to the image: IMAGE.intoto.jsonl")
 	return c
 }
 

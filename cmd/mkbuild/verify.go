@@ -39,7 +39,7 @@ boot loader's boot-info-table, and the rules that
 wrong modes, and ways into a prod image. An image that mkbuild did not build has no manifest; the
 rest is checked all the same.
 
---key holds it against its signature and provenance, which mkbuild iso --sign writes beside it: a key signed the
+--key holds it against its signature and provenance, which mkbuild iso --sign writes next to it: a key signed the
 bytes, and says that they were built of this configuration and these inputs. --lock wants these inputs to be
 those of a lock; --require wants statements of others, by named keys, on the same bytes: that somebody
 rebuilt them (reproduced), that they boot (tested). See docs/trust.md.
@@ -49,7 +49,7 @@ Errors end with exit status 5, warnings do not, unless --strict is given.
 --rebuild builds the image once more instead, from what its manifest says: that configuration and
 those inputs, by their digests, out of the cache or from mirrors. The manifest has no secrets, no
 mirrors and none of your own files: they come from --config. Where the bytes are not the same, the
-first difference is printed, and the exit status is 5. Where they are the same, --attest signs that, beside
+first difference is printed, and the exit status is 5. Where they are the same, --attest signs that, next to
 the image.`,
 		Example: `  mkbuild verify rz_mk_prod-image.0.1.0.iso
   mkbuild verify Core-current.iso --json
@@ -93,7 +93,7 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 	return v.Err(o.strict)
 }
 
-// checkSigned holds the image against what is signed beside it, if that is wanted.
+// checkSigned holds the image against what is signed next to it, if that is wanted.
 func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
 	if o.attest.key != "" && !o.again {
 		return usage("--attest: only a rebuild shows that the bytes are the same", "add --rebuild")

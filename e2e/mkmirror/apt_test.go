@@ -20,7 +20,7 @@ type archive struct {
 	t   *testing.T
 	dir string
 	url string
-	// stale are indexes as an old copy, for whoever does not ask past the proxy.
+	// stale are indexes as an old copy, for clients that do not ask past the proxy.
 	stale map[string]string
 }
 

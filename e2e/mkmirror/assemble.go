@@ -18,9 +18,9 @@ import (
 // mirror is one series of the mirror on its way: where it is built and what it is built from.
 type mirror struct {
 	series  series
-	dir     string // temporary directory beside out, common to all series
+	dir     string // temporary directory next to out, common to all series
 	pool    *pool
-	kernels []*kernel // that of the ISO, and those for which there are modules beside it
+	kernels []*kernel // that of the ISO, and those for which there are modules next to it
 	core    *overlay.Tree
 	initrd  []byte // core, packed
 	sink    ui.Sink

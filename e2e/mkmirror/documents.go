@@ -106,7 +106,7 @@ What differs from the real thing
                     RubyGems and laid out as Ruby 1.8
   firmware-*.tcz    the free firmware that Debian has: none for Broadcom's cards
   openssh.tcz       OpenSSH 9 with an init script of mkmirror's own
-  *.iso             isolinux 6, which needs ldlinux.c32 beside it; that of 15.x also has Debian's GRUB
+  *.iso             isolinux 6, which needs ldlinux.c32 next to it; that of 15.x also has Debian's GRUB
                     for UEFI machines and starts from disks; that of 8.x has arguments behind KERNEL's file
   CorePlus-*.iso    the same with three extensions in cde/ (4.x)
   archive/          the same ISO under an older number

@@ -21,7 +21,7 @@ const (
 const efiSpare = 64 << 10
 
 // stageEFI adds a GRUB for UEFI machines: in the ISO, and in the FAT image that the firmware takes for
-// the boot disk. GRUB looks for its menu beside itself, and which of the two places that is depends on
+// the boot disk. GRUB looks for its menu next to itself, and which of the two places that is depends on
 // the firmware, so the menu is in both.
 func stageEFI(b *builder) {
 	text, err := embedded.ReadFile("files/grub/grub.cfg")

@@ -9,7 +9,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// GRUB finds the ISO by the volume's date, in its menu beside the loader in either place.
+// GRUB finds the ISO by the volume's date, in its menu next to the loader in either place.
 func TestStageEFI(t *testing.T) {
 	root := t.TempDir()
 	writeTestFile(t, filepath.Join(root, filepath.FromSlash(efiGRUB)), "MZ loader")

@@ -176,7 +176,7 @@ func pseudoFile(t *overlay.Tree) (string, error) {
 	return s.String(), nil
 }
 
-// sideFiles writes .md5.txt, .info, .list and .dep beside a TCZ.
+// sideFiles writes .md5.txt, .info, .list and .dep next to a TCZ.
 func (m *mirror) sideFiles(x *extension) error {
 	tcz := m.path("tcz", x.file())
 	if err := writeMD5(tcz); err != nil {

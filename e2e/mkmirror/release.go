@@ -112,7 +112,7 @@ func (m *mirror) makeISO(ctx context.Context, dir, out string) error {
 	return nil
 }
 
-// writeMD5 writes NAME.md5.txt beside a file, as md5sum prints it.
+// writeMD5 writes NAME.md5.txt next to a file, as md5sum prints it.
 func writeMD5(name string) error {
 	f, err := os.Open(name)
 	if err != nil {

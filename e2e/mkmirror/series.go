@@ -33,7 +33,7 @@ type series struct {
 	vmlinuz    string // names in boot/
 	initrd     string
 	menu       string   // folder of files/ with isolinux' configuration
-	c32        []string // isolinux' modules beside it
+	c32        []string // isolinux' modules next to it
 	platform   platform
 	others     []platform // whose kernels have modules on the mirror, too: the ISO has the kernel of platform
 	extensions []extension

@@ -142,7 +142,7 @@ func (b *builder) done() (*overlay.Tree, error) {
 }
 
 // stage writes t into a new directory on the host, for programs that pack directories. Owners,
-// permissions and times are theirs to set: the host's are those of whoever runs mkmirror.
+// permissions and times are theirs to set: the host's are those of the user who runs mkmirror.
 func stage(t *overlay.Tree, dir string) error {
 	for _, e := range t.Entries() {
 		name := filepath.Join(dir, filepath.FromSlash(e.Path))

@@ -1,5 +1,5 @@
 // Package attest says of an image who built it and of what, that somebody got the same bytes, and that it
-// boots: in-toto statements in DSSE envelopes, one a line, beside the image. They hold no time and no path of
+// boots: in-toto statements in DSSE envelopes, one a line, next to the image. They hold no time and no path of
 // a machine: the same image gives the same statements.
 //
 // It knows documents and keys, and reads no image. Start reading at [Statement].
@@ -32,10 +32,10 @@ const (
 	Reproduced    = "mkbuild:reproduced/v1"                           // docs/trust.md
 )
 
-// FileName is where the statements on an image lie, beside it.
+// FileName is where the statements on an image lie, next to it.
 func FileName(image string) string { return image + ".intoto.jsonl" }
 
-// SignatureName is where minisign's signature of an image lies, beside it.
+// SignatureName is where minisign's signature of an image lies, next to it.
 func SignatureName(image string) string { return image + ".minisig" }
 
 // ImageComment begins the trusted comment of an image's signature, and keeps signatures of other files out.
@@ -130,7 +130,7 @@ const maxFile = 16 << 20
 func Read(name string, keys signing.Keys) ([]Statement, error) {
 	text, err := hostfile.Read(name, maxFile)
 	if err != nil {
-		return nil, fail.Wrap(fail.Verification, err, "fetch the file beside the image, or have the image signed: mkbuild iso --sign KEY")
+		return nil, fail.Wrap(fail.Verification, err, "fetch the file next to the image, or have the image signed: mkbuild iso --sign KEY")
 	}
 	var out []Statement
 	n := 0

@@ -55,7 +55,7 @@ func get(t *testing.T, s *session, path string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// TestFolderIsServed asks as iPXE does: for the script with more arguments, for the files beside
+// TestFolderIsServed asks as iPXE does: for the script with more arguments, for the files next to
 // it, and for what is none of its business.
 func TestFolderIsServed(t *testing.T) {
 	dir := folder(t, "#!ipxe\nkernel vmlinuz initrd=core.gz\ninitrd core.gz\nboot\n")

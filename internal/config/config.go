@@ -193,7 +193,7 @@ type Boot struct {
 	Allow []string `yaml:"allow,omitempty"`
 	// Timeout is isolinux's own, in tenths of a second; nil keeps the source's.
 	Timeout *int `yaml:"timeout"`
-	// AllowInittab are lines of /etc/inittab that a prod image may have beside Tiny Core's own.
+	// AllowInittab are lines of /etc/inittab that a prod image may have besides Tiny Core's own.
 	AllowInittab []string `yaml:"allow_inittab"`
 }
 

@@ -211,7 +211,7 @@ func (c *Config) checkBoot() error {
 		}
 	}
 	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
-		return Mistake("boot.timeout", fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait for ever)", *t), "")
+		return Mistake("boot.timeout", fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait forever)", *t), "")
 	}
 	return nil
 }

@@ -44,8 +44,8 @@ func TestGocpioListsOurs(t *testing.T) {
 	}
 }
 
-// mended is what the two tests below say when they fail.
-const mended = "go-cpio has been mended: reconsider docs/design.md §6, which keeps it out of the product"
+// fixed is what the two tests below say when they fail.
+const fixed = "go-cpio has been fixed: reconsider docs/design.md §6, which keeps it out of the product"
 
 // TestGocpioLosesDeviceNumbers keeps alive the first reason why go-cpio cannot carry the product:
 // a device node that goes through it becomes 0:0, and /dev/null in an image does not work.
@@ -60,7 +60,7 @@ func TestGocpioLosesDeviceNumbers(t *testing.T) {
 	back, err := NewReader(&copied).Next()
 	testkit.Must(t, err)
 	if back.RMajor != 0 || back.RMinor != 0 {
-		t.Errorf("a device node keeps its number %d:%d: %s", back.RMajor, back.RMinor, mended)
+		t.Errorf("a device node keeps its number %d:%d: %s", back.RMajor, back.RMinor, fixed)
 	}
 }
 
@@ -75,6 +75,6 @@ func TestGocpioStopsAfterOneArchive(t *testing.T) {
 	}
 	got := listGocpio(t, both)
 	if n := strings.Count(got, "\n"); n != 1 {
-		t.Errorf("%d entries of two archives: %s", n, mended)
+		t.Errorf("%d entries of two archives: %s", n, fixed)
 	}
 }

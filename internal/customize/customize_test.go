@@ -165,7 +165,7 @@ func TestManifest(t *testing.T) {
 	name := run(t, iso, c)
 	img, text := open(t, name), testkit.Read(t, manifest.Beside(name))
 	if !bytes.Equal(text, content(t, img, manifest.Name)) {
-		t.Error("the manifest beside the image is not the one in it")
+		t.Error("the manifest next to the image is not the one in it")
 	}
 	m, err := manifest.Parse(text)
 	testkit.Must(t, err)

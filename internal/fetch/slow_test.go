@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// drip sends a byte now and then, for ever: never idle, never done. It honours ranges, so that each
+// drip sends a byte now and then, forever: never idle, never done. It honours ranges, so that each
 // attempt moves forward.
 func drip(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", `"1"`)

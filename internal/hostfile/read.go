@@ -165,7 +165,7 @@ func Kind(m fs.FileMode) string {
 	return "something else"
 }
 
-// Foreign says who beside the user and root can change a file or a folder; "" for nobody, and for what is not
+// Foreign says who next to the user and root can change a file or a folder; "" for nobody, and for what is not
 // there.
 func Foreign(name string) string {
 	info, err := os.Stat(name)

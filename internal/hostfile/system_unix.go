@@ -27,7 +27,7 @@ func mounted(folder, around fs.FileInfo) bool {
 	return ok1 && ok2 && a.Dev != b.Dev
 }
 
-// foreign says who can change a file or a folder beside the user and root; "" for nobody.
+// foreign says who can change a file or a folder next to the user and root; "" for nobody.
 func foreign(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {

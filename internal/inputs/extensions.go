@@ -220,7 +220,7 @@ func (g *Gathering) without(ctx context.Context, it tcz.Item, cause error) error
 		names := g.src.list(ctx, dir)
 		there = append(there, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasSuffix(name, tcz.Suffix) })...)
 		if slices.Contains(names, it.File) {
-			return fail.New(fail.Network, fmt.Sprintf("resolve %s%s: %s.md5.txt is missing beside it in %s", it.File, askedFor(it), it.File, fetch.Shown(dir)),
+			return fail.New(fail.Network, fmt.Sprintf("resolve %s%s: %s.md5.txt is missing next to it in %s", it.File, askedFor(it), it.File, fetch.Shown(dir)),
 				"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+it.File+" >"+it.File+".md5.txt")
 		}
 	}
@@ -318,7 +318,7 @@ func (g *Gathering) checkModules(ctx context.Context) error {
 	return nil
 }
 
-// forKernel returns the extension for the image's kernel that a mirror has beside one for another, or nothing.
+// forKernel returns the extension for the image's kernel that a mirror has next to one for another, or nothing.
 func (g *Gathering) forKernel(ctx context.Context, file string, kernels []string) string {
 	for _, k := range kernels {
 		base, ok := strings.CutSuffix(tcz.Base(file), "-"+k)

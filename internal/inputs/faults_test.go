@@ -31,7 +31,7 @@ func TestMirrorFaults(t *testing.T) {
 		{"a page in place of its digest", iso + ".md5.txt", tinymirror.HTML, is(fetch.ErrContent), []string{iso + ".md5.txt", "HTML"}},
 		{"digest of nothing", iso + ".md5.txt", tinymirror.Short, is(tcz.ErrMD5File), []string{iso + ".md5.txt"}},
 		{"extension gone", ext, tinymirror.Gone, is(fetch.ErrNotFound), []string{"bash.tcz"}},
-		{"extension's digest gone", sum, tinymirror.Gone, nil, []string{"bash.tcz.md5.txt is missing beside it"}},
+		{"extension's digest gone", sum, tinymirror.Gone, nil, []string{"bash.tcz.md5.txt is missing next to it"}},
 		{"extension's server fails", ext, tinymirror.Failing, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
 		{"extension's server dies", ext, tinymirror.Dying, is(fetch.ErrUnreachable), []string{"bash.tcz"}},
 		{"extension truncated", ext, tinymirror.Shrinking, is(fetch.ErrUnreachable), []string{"bash.tcz"}},

@@ -56,14 +56,14 @@ func TestMissingExtensionWithDigest(t *testing.T) {
 	}
 }
 
-// A release that is there, without the digest beside it, is no unknown release.
+// A release that is there, without the digest next to it, is no unknown release.
 func TestISOWithoutDigest(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
 	remove(t, dir, isoPath+".md5.txt")
 	for name, p := range map[string]*Plan{"disk": plan(t, dir), "http": planAt(t, tinymirror.ServeDir(t, dir).URL)} {
 		err := gatherFails(t, p)
-		if fail.ClassOf(err) != fail.Network || !strings.Contains(err.Error(), "archive/4.5.2: Core-4.5.2.iso.md5.txt is missing beside it") {
+		if fail.ClassOf(err) != fail.Network || !strings.Contains(err.Error(), "archive/4.5.2: Core-4.5.2.iso.md5.txt is missing next to it") {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if h := hintOf(t, err); strings.Contains(h, "--release") || !strings.Contains(h, "md5sum Core-4.5.2.iso") {

@@ -20,7 +20,7 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// Trust is what [CheckSigned] asks of what lies beside an image.
+// Trust is what [CheckSigned] asks of what lies next to an image.
 type Trust struct {
 	Keys signing.Keys
 	// Lock, if set, has every input of the image.
@@ -53,7 +53,7 @@ func checkSignature(m *Image, t Trust) error {
 	name := attest.SignatureName(filepath.Clean(m.Name))
 	text, err := hostfile.Read(name, signing.MaxText)
 	if err != nil {
-		return &fail.Error{Err: err, Hint: "fetch the file beside the image, or have the image signed: mkbuild iso --sign KEY"}
+		return &fail.Error{Err: err, Hint: "fetch the file next to the image, or have the image signed: mkbuild iso --sign KEY"}
 	}
 	sig, err := signing.ParseSignature(text)
 	if err != nil {
@@ -73,7 +73,7 @@ func checkSignature(m *Image, t Trust) error {
 	return nil
 }
 
-// checkManifestBeside holds the copy of the manifest beside an ISO against the one in it.
+// checkManifestBeside holds the copy of the manifest next to an ISO against the one in it.
 func checkManifestBeside(m *Image, _ Trust) error {
 	if m.Manifest == nil {
 		return ErrNoManifest

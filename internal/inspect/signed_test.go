@@ -20,7 +20,7 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// signedImage is an image with what lies beside it, as texts.
+// signedImage is an image with what lies next to it, as texts.
 type signedImage struct {
 	dir               string
 	iso, sig, prov    []byte
@@ -122,21 +122,21 @@ func TestTamperMatrix(t *testing.T) {
 		trust  Trust
 		want   string // "" is a whole image
 	}{
-		"nothing":                            {func(*signedImage) {}, Trust{}, ""},
-		"without the manifest beside it":     {func(s *signedImage) { s.beside = nil }, Trust{}, ""},
-		"a stranger's line more":             {func(s *signedImage) { s.prov = append(s.prov, sign(rebuilt, s.other)...) }, Trust{}, ""},
-		"one byte of the ISO":                {func(s *signedImage) { s.iso = flip(s.iso, -5000) }, Trust{}, "its bytes are not those"},
-		"a byte behind the ISO":              {func(s *signedImage) { s.iso = append(s.iso, 0) }, Trust{}, "its bytes are not those"},
-		"another ISO":                        {func(s *signedImage) { s.iso, s.beside = s.anotherISO, nil }, Trust{}, "its bytes are not those"},
-		"one byte of the manifest beside it": {func(s *signedImage) { s.beside = flip(s.beside, 100) }, Trust{}, "is not the manifest in the image"},
-		"one byte of the signature":          {func(s *signedImage) { s.sig = flip(s.sig, 80) }, Trust{}, "its bytes are not those"},
-		"one byte of the trusted comment":    {func(s *signedImage) { s.sig = bytes.Replace(s.sig, []byte("x.iso"), []byte("y.iso"), 1) }, Trust{}, "trusted comment is not"},
-		"a cut signature":                    {func(s *signedImage) { s.sig = s.sig[:len(s.sig)-30] }, Trust{}, "damaged or cut off"},
-		"no signature":                       {func(s *signedImage) { s.sig = nil }, Trust{}, "no such file"},
-		"a signature of another key":         {func(s *signedImage) { s.sig = foreignSig }, Trust{}, "signed it, and not one of"},
-		"a signature of an extension":        {func(s *signedImage) { s.sig = extensionSig }, Trust{}, "not of an image"},
-		"no provenance":                      {func(s *signedImage) { s.prov = nil }, Trust{}, "no such file"},
-		"an empty provenance":                {func(s *signedImage) { s.prov = []byte{} }, Trust{}, "it has no provenance"},
+		"nothing":                             {func(*signedImage) {}, Trust{}, ""},
+		"without the manifest next to it":     {func(s *signedImage) { s.beside = nil }, Trust{}, ""},
+		"a stranger's line more":              {func(s *signedImage) { s.prov = append(s.prov, sign(rebuilt, s.other)...) }, Trust{}, ""},
+		"one byte of the ISO":                 {func(s *signedImage) { s.iso = flip(s.iso, -5000) }, Trust{}, "its bytes are not those"},
+		"a byte behind the ISO":               {func(s *signedImage) { s.iso = append(s.iso, 0) }, Trust{}, "its bytes are not those"},
+		"another ISO":                         {func(s *signedImage) { s.iso, s.beside = s.anotherISO, nil }, Trust{}, "its bytes are not those"},
+		"one byte of the manifest next to it": {func(s *signedImage) { s.beside = flip(s.beside, 100) }, Trust{}, "is not the manifest in the image"},
+		"one byte of the signature":           {func(s *signedImage) { s.sig = flip(s.sig, 80) }, Trust{}, "its bytes are not those"},
+		"one byte of the trusted comment":     {func(s *signedImage) { s.sig = bytes.Replace(s.sig, []byte("x.iso"), []byte("y.iso"), 1) }, Trust{}, "trusted comment is not"},
+		"a cut signature":                     {func(s *signedImage) { s.sig = s.sig[:len(s.sig)-30] }, Trust{}, "damaged or cut off"},
+		"no signature":                        {func(s *signedImage) { s.sig = nil }, Trust{}, "no such file"},
+		"a signature of another key":          {func(s *signedImage) { s.sig = foreignSig }, Trust{}, "signed it, and not one of"},
+		"a signature of an extension":         {func(s *signedImage) { s.sig = extensionSig }, Trust{}, "not of an image"},
+		"no provenance":                       {func(s *signedImage) { s.prov = nil }, Trust{}, "no such file"},
+		"an empty provenance":                 {func(s *signedImage) { s.prov = []byte{} }, Trust{}, "it has no provenance"},
 		"one byte of the provenance": {func(s *signedImage) {
 			s.prov = payload(func(b []byte) []byte { return bytes.Replace(b, []byte("prod"), []byte("dev "), 1) })
 		}, Trust{}, "line 1: it is not what key"},

@@ -25,7 +25,7 @@ func checkTree(m *Image, f findings) error {
 	return nil
 }
 
-// checkLibraries looks for what programs need beside themselves.
+// checkLibraries looks for what programs need besides themselves.
 func checkLibraries(m *Image, f findings) error {
 	for _, lib := range needed.Missing(m.Tree) {
 		f.add(ruleMissingLibrary, lib.By[0], "it needs %s", lib.String())

@@ -15,7 +15,7 @@ import (
 
 // kdomanski/iso9660 is a second opinion on small trees. These tests keep alive why it does not
 // carry the product: the day one of its defects is gone, the test of that name fails.
-const mended = "kdomanski/iso9660 is mended: %s. Reconsider it, and change docs/design.md §6 and docs/dependencies.md"
+const fixed = "kdomanski/iso9660 is fixed: %s. Reconsider it, and change docs/design.md §6 and docs/dependencies.md"
 
 // kdTree lists all files of an image with it.
 func kdTree(t *testing.T, b []byte) map[string]*kdomanski.File {
@@ -89,7 +89,7 @@ func TestKdomanskiReadsWrongNames(t *testing.T) {
 		}
 	}
 	if right == img.Files.Len() {
-		t.Errorf(mended, "it reads all names of a directory of more than one sector")
+		t.Errorf(fixed, "it reads all names of a directory of more than one sector")
 	}
 	t.Logf("%d of %d names are right", right, img.Files.Len())
 }
@@ -106,12 +106,12 @@ func TestKdomanskiWritesNoBootMedium(t *testing.T) {
 	testkit.Must(t, w.WriteTo(&b, "VOLUME"))
 	img := openBytes(t, b.Bytes())
 	if img.Boot != nil || strings.Contains(b.String(), elTorito) {
-		t.Errorf(mended, "it writes El Torito")
+		t.Errorf(fixed, "it writes El Torito")
 	}
 	if img.RockRidge {
-		t.Errorf(mended, "it writes Rock Ridge")
+		t.Errorf(fixed, "it writes Rock Ridge")
 	}
 	if img.Files.Get(name) != nil {
-		t.Errorf(mended, "it keeps long names")
+		t.Errorf(fixed, "it keeps long names")
 	}
 }

@@ -186,7 +186,7 @@ func TestLint(t *testing.T) {
 }
 
 // TestLintReadsTheImage holds that what counts is the server.cfg and the plugins that the image has in the
-// end, whoever brought them.
+// end, no matter who brought them.
 func TestLintReadsTheImage(t *testing.T) {
 	t.Parallel()
 	good := []string{"plugin.psk=hunter2", "plugin.stomp.password=hunter2"}

@@ -197,7 +197,7 @@ func (d *Doubt) String() string {
 	return fmt.Sprintf("%s:%d: %s", d.Menu, d.Line, d.Text)
 }
 
-// InMenu is the doubt for whoever knows the menu's name.
+// InMenu is the doubt without the menu's name, for a reader who knows it.
 func (d *Doubt) InMenu() string {
 	if d.Line == 0 {
 		return d.Text

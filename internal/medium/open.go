@@ -80,7 +80,7 @@ func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
 // ErrNotPXEFolder is returned when a folder lacks the files of a PXE boot.
 var ErrNotPXEFolder = errors.New("no folder for PXE")
 
-// maxFolder bounds what a PXE folder holds beside blobs; those made here have half a dozen files.
+// maxFolder bounds what a PXE folder holds next to blobs; those made here have half a dozen files.
 const maxFolder = 1000
 
 // OpenFolder reads a PXE folder, whatever tool made it: what it boots by its menus, and its regular files.

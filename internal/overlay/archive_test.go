@@ -28,7 +28,7 @@ func TestStripTop(t *testing.T) {
 		{"implied folder", []Entry{File("a-1/d/f", 0o644, nil)}, "d/f 100644 0:0 \"\"\n"},
 		{"only one level", []Entry{File("a/a/f", 0o644, nil)}, "a/f 100644 0:0 \"\"\n"},
 		{"empty folder", []Entry{Dir("a", 0o755)}, "-"},
-		{"AppleDouble beside it", []Entry{File("._a-1", 0o644, nil), Dir("a-1", 0o755), File("a-1/._f", 0o644, nil)}, "._f 100644 0:0 \"\"\n"},
+		{"AppleDouble next to it", []Entry{File("._a-1", 0o644, nil), Dir("a-1", 0o755), File("a-1/._f", 0o644, nil)}, "._f 100644 0:0 \"\"\n"},
 		{"AppleDouble alone", []Entry{File("._a-1", 0o644, nil)}, ""},
 		{"two folders", []Entry{Dir("a", 0o755), Dir("b", 0o755)}, ""},
 		{"folder and file", []Entry{Dir("a", 0o755), File("a.txt", 0o644, nil)}, ""},

@@ -348,7 +348,7 @@ func (img *Image) Medium() (*medium.Medium, error) {
 	return medium.ReadFolder(img.Ref.String(), files)
 }
 
-// Write writes the image in a form, with what lies beside that.
+// Write writes the image in a form, with what lies next to that.
 func (img *Image) Write(ctx context.Context, o remaster.Output) error {
 	switch {
 	case o.Form == img.Form && o.Form == remaster.FormISO:
@@ -387,7 +387,7 @@ func (img *Image) writeISO(ctx context.Context, o remaster.Output) error {
 	return img.writeBeside(o.Path)
 }
 
-// Companions are the files that [Image.Write] writes beside the form that was pushed.
+// Companions are the files that [Image.Write] writes next to the form that was pushed.
 func (img *Image) Companions(o remaster.Output) (names []string) {
 	for _, c := range companions {
 		if _, ok := img.Beside[c.suffix]; ok && o.Form == img.Form && o.Stream == nil {

@@ -25,7 +25,7 @@ type PushOptions struct {
 	Sink ui.Sink
 }
 
-// Push pushes images, one for each architecture, and what lies beside them, and returns the reference with
+// Push pushes images, one for each architecture, and what lies next to them, and returns the reference with
 // the digest of what the tag leads to now. What the registry has already is not sent again. The tag is moved
 // last, so that it never leads to half an image.
 func (c *Client) Push(ctx context.Context, ref Reference, images []string, o PushOptions) (Reference, error) {
@@ -81,7 +81,7 @@ type pusher struct {
 	sink ui.Sink
 }
 
-// image sends an image without a tag, and what lies beside it.
+// image sends an image without a tag, and what lies next to it.
 func (p *pusher) image(ctx context.Context, name string, o *object) error {
 	if err := p.object(ctx, o, ""); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"mkbuild/internal/hostfile"
 )
 
-// companion is a kind of file that lies beside an image and belongs to it.
+// companion is a kind of file that lies next to an image and belongs to it.
 type companion struct{ suffix, kind string }
 
 // companions are what travels with an image, as objects that refer to it.
@@ -33,7 +33,7 @@ const (
 	maxReferrers = 1000
 )
 
-// besides makes objects of the files beside an image.
+// besides makes objects of the files next to an image.
 func besides(image string, o *object) (out []*object, err error) {
 	for _, c := range companions {
 		name := filepath.Clean(image) + c.suffix
@@ -67,7 +67,7 @@ func (p *puller) companionsOf(ctx context.Context, image ocispec.Descriptor) (ma
 		}
 		return repo.Referrers(ctx, image, "", func(some []ocispec.Descriptor) error {
 			if all = append(all, some...); len(all) > maxReferrers {
-				return fail.New(fail.Verification, fmt.Sprintf("more than %d", maxReferrers), "ask whoever runs the registry")
+				return fail.New(fail.Verification, fmt.Sprintf("more than %d", maxReferrers), "ask the registry's operator")
 			}
 			return nil
 		})

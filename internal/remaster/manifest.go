@@ -110,7 +110,7 @@ func publicOrigin(origin string, own []config.UserFiles) string {
 	return origin
 }
 
-// holdsSecrets tells the files of which the manifest must not even have a digest: whoever knows all
+// holdsSecrets tells the files of which the manifest must not even have a digest: anyone who knows all
 // but a short secret of a file finds the secret by its digest. They are server.cfg, the client's
 // settings when some look secret, password files of the user's own, and whatever else of the user's
 // own not everybody on the machine may read. What upstream publishes is no secret.

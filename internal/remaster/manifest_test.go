@@ -17,12 +17,12 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// manifestOf reads the manifest in an image, and makes sure that the one beside it is the same.
+// manifestOf reads the manifest in an image, and makes sure that the one next to it is the same.
 func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 	t.Helper()
 	text := content(t, openISO(t, name).Files.Get(manifest.Name))
 	if !bytes.Equal(text, testkit.Read(t, manifest.Beside(name))) {
-		t.Error("the manifest beside the image is another")
+		t.Error("the manifest next to the image is another")
 	}
 	m, err := manifest.Parse(text)
 	testkit.Must(t, err)

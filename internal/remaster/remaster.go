@@ -200,7 +200,7 @@ func (b *Builder) writeOverlay(ctx context.Context, s *Staged, out wholefile.Out
 	})
 }
 
-// WriteISO writes the image as an ISO alone, and its manifest beside it as [manifest.Beside] says.
+// WriteISO writes the image as an ISO alone, and its manifest next to it as [manifest.Beside] says.
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 	return b.Write(ctx, s, []Output{{Form: FormISO, Path: name}})
 }

@@ -118,7 +118,7 @@ func TestSameInputSameBytes(t *testing.T) {
 	same("a mirror over HTTP", everything(t, t.TempDir(), planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(srv.URL), backwards)))
 }
 
-// forget drops each n-th thing that a cache holds beside downloads.
+// forget drops each n-th thing that a cache holds besides downloads.
 func forget(t *testing.T, cache string, n int) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(cache, "index", "[^d]*", "*", "*.json"))
@@ -241,7 +241,7 @@ func TestTwoBuildsShareACache(t *testing.T) {
 	testkit.CheckCache(t, cache)
 }
 
-// TestBuildsToOneOutput: whoever is last wins, and the file is always whole.
+// TestBuildsToOneOutput: the last one wins, and the file is always whole.
 func TestBuildsToOneOutput(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))

@@ -16,7 +16,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// segmentFormat names everything that decides the bytes of a segment beside its entries and the
+// segmentFormat names everything that decides the bytes of a segment besides its entries and the
 // options: this code and the compressor's. TestWriteSegmentGolden notices a change: then count it up.
 const segmentFormat = "mkbuild.segment/v1"
 

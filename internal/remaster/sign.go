@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// sign writes beside each form its signature, and the provenance of all of them.
+// sign writes next to each form its signature, and the provenance of all of them.
 func sign(ctx context.Context, i *image, outputs []Output) error {
 	b := i.b
 	defer b.step("sign")()

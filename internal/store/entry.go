@@ -35,7 +35,7 @@ type Entry struct {
 	Key string `json:"key"`
 	// SHA256 is the hex digest of the content; empty if the entry remembers that there is none.
 	SHA256 string `json:"sha256,omitempty"`
-	// About is for whoever wrote the entry.
+	// About belongs to the writer of the entry.
 	About json.RawMessage `json:"about,omitempty"`
 	// Seals authenticate the members above, each under the key of one user.
 	Seals []string `json:"seals,omitempty"`

@@ -34,7 +34,7 @@ const (
 	Time    = 1348500000
 )
 
-// Config is a mkbuild.yaml for the mirror, to be put beside the folders that Make writes.
+// Config is a mkbuild.yaml for the mirror, to be put next to the folders that Make writes.
 const Config = `mirrors: [.]
 rubygems: {version: 1.8.15, url: archives/rubygems-1.8.15.tgz}
 gems: {source: archives, install: [{name: daemons, version: 1.1.8}, {name: stomp, version: 1.2.0}]}
@@ -98,7 +98,7 @@ func Make(dir string) error {
 	return write(dir, files)
 }
 
-// write puts files into dir, and the md5 file beside each ISO and extension.
+// write puts files into dir, and the md5 file next to each ISO and extension.
 func write(dir string, files map[string][]byte) error {
 	for name, b := range files {
 		p := filepath.Join(dir, filepath.FromSlash(name))
