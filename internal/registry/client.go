@@ -110,7 +110,7 @@ func (r Reference) String() string {
 // setUp makes the HTTP client.
 func (c *Client) setUp() error {
 	c.once.Do(func() {
-		var store credentials.Store = credentials.NewMemoryStore()
+		store := credentials.NewMemoryStore()
 		err := regularOrNone(c.DockerConfig) // the library would wait for a pipe
 		if err == nil && c.DockerConfig != "" {
 			store, err = credentials.NewStore(c.DockerConfig, credentials.StoreOptions{})
