@@ -66,6 +66,9 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 func openImage(name string) (*inspect.Image, error) {
 	m, err := inspect.Open(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err // the name is said once
+		}
 		return nil, &fail.Error{Class: fail.Usage, What: "read " + name, Hint: "name an image: mkbuild iso makes one", Err: err}
 	}
 	if errors.Is(err, medium.ErrNotPXEFolder) {

@@ -83,7 +83,7 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", o.listen)
 	if err != nil {
-		return fail.Wrap(fail.Usage, err, "choose another address with --listen; port 0 takes a free one")
+		return fail.Wrap(fail.Usage, err, "choose an address and a port, such as --listen 127.0.0.1:8150; port 0 takes a free one")
 	}
 	s, err := razor.New(opts)
 	if err != nil {

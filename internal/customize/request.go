@@ -94,11 +94,11 @@ func (r *Request) settings(ctx context.Context) (map[string]string, error) {
 		key, value, ok := strings.Cut(s, "=")
 		key = strings.TrimPrefix(strings.TrimSpace(key), "razor.")
 		if !ok || key == "" {
-			return nil, fail.New(fail.Usage, fmt.Sprintf("--client-setting: %q is no KEY=VALUE", key), "for example: --client-setting server=razor.example:8150")
+			return nil, fail.New(fail.Usage, fmt.Sprintf("--client-setting: %q is not KEY=VALUE", key), "for example: --client-setting server=razor.example:8150")
 		}
 		one := map[string]string{key: value}
 		if (&config.Client{Settings: one}).HasSecrets() {
-			return nil, fail.New(fail.Usage, fmt.Sprintf("--client-setting: %s looks like a secret, and a command line is none", key), "put it into a file, and name that with --client-config")
+			return nil, fail.New(fail.Usage, fmt.Sprintf("--client-setting: %s looks like a secret, and everybody on this machine can read a command line", key), "put it into a file, and name that with --client-config")
 		}
 		maps.Copy(all, one)
 	}

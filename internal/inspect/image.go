@@ -41,7 +41,7 @@ const (
 const maxLock = 16 << 20
 
 // ErrKind is returned for a file that cannot be inspected.
-var ErrKind = fail.New(fail.Verification, "neither an ISO, an initrd nor a lock", "")
+var ErrKind = fail.New(fail.Verification, "neither an ISO, an initrd nor a lock", "name an image or a lock: mkbuild iso and mkbuild lock make them")
 
 // Image is an image, an initrd or a lock that was read. What a kind does not have is nil.
 type Image struct {
