@@ -2,16 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/attest"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
+	"mkbuild/internal/inspect"
 	"mkbuild/internal/registry"
 	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
 )
 
 // pushOptions are the flags of mkbuild push.
@@ -107,6 +112,7 @@ func runPush(ctx context.Context, w *world, o *pushOptions, name string, images 
 type pullOptions struct {
 	buildOptions
 	forms []string
+	trust trustOptions
 }
 
 func pullCommand(w *world) *cobra.Command {
@@ -124,9 +130,13 @@ and a pull that broke off goes on. Nothing is written before everything is there
 Razor's tar are made of an ISO as the build itself would have made them. Signatures and whatever else
 belongs to an image are written next to the form that was pushed.
 
+--key, --require and --lock are those of mkbuild verify: what is not signed by one of the keys, or not said to
+be reproduced or tested, is refused, and nothing is written.
+
 stdout is the path of each form, one a line, and nothing else.`,
 		Example: `  mkbuild pull registry.example:5000/razor/mk:nightly
   mkbuild pull registry.example:5000/razor/mk:1.0 --arch x86_64 --format iso,pxe -o prod64.iso
+  mkbuild pull registry.example:5000/razor/mk:nightly --key site.pub --require tested
   mkbuild pull registry.example:5000/razor/mk@sha256:DIGEST -o - > mk.iso`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPull(cmd.Context(), w, o, args[0]) },
@@ -137,6 +147,7 @@ stdout is the path of each form, one a line, and nothing else.`,
 	f.StringVar(&o.arch, "arch", "", "which image of several: x86 or x86_64")
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	o.addRegistryFlags(c)
+	o.trust.addFlags(c)
 	f.BoolVar(&o.offline, "offline", false, "use the cache alone")
 	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
@@ -150,6 +161,10 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 	}
 	if o.arch != "" && o.arch != "x86" && o.arch != "x86_64" {
 		return usage(fmt.Sprintf("--arch: there is no architecture %q", o.arch), "use --arch x86 or --arch x86_64")
+	}
+	trust, err := o.trust.wanted()
+	if err != nil {
+		return err
 	}
 	if len(o.forms) > 0 { // before the first request
 		if _, err := o.outputs(w, o.forms[0], "x.iso"); err != nil {
@@ -174,6 +189,11 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 		if err := o.allowed(ctx, w, img, outputs); err != nil {
 			return err
 		}
+		if trust != nil {
+			if err := checkPulled(ctx, img, *trust); err != nil {
+				return err
+			}
+		}
 		for _, out := range outputs {
 			if err := img.Write(ctx, out); err != nil {
 				return err
@@ -187,6 +207,32 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 		}
 		return nil
 	})
+}
+
+// checkPulled writes an image as it was pushed into a folder of its own, and holds it against what is signed.
+func checkPulled(ctx context.Context, img *registry.Image, t inspect.Trust) error {
+	if img.Beside[attest.SignatureName("")] == nil {
+		return fail.New(fail.Verification, fmt.Sprintf("pull %s: it is not signed", img.Ref), "have it signed before it is pushed: mkbuild iso --sign KEY")
+	}
+	dir, release, err := wholefile.TempFolder()
+	if err != nil {
+		return err
+	}
+	defer release()
+	out := remaster.Output{Form: img.Form, Path: filepath.Join(dir, "image")}
+	if err := img.Write(ctx, out); err != nil {
+		return err
+	}
+	m, err := openImage(out.Path)
+	if err != nil {
+		return err
+	}
+	defer m.Close() //nolint:errcheck // only read
+	err = inspect.CheckSigned(m, t)
+	if e, ok := errors.AsType[*fail.Error](err); ok {
+		e.What = fmt.Sprintf("pull %s", img.Ref) // nobody knows the folder
+	}
+	return err
 }
 
 // outputs are what a pull writes: the form that was pushed, if no other is asked for.

@@ -249,6 +249,39 @@ func TestPullForms(t *testing.T) {
 	b.fails(exitVerify, "artifact type", "pull", ref+":files", "-o", out)
 }
 
+// TestPullSigned: a pull with keys writes what one of them signed, and nothing else.
+func TestPullSigned(t *testing.T) {
+	t.Parallel()
+	ref := testkit.Registry(t, "") + "/razor/signed"
+	b := newMirrors(t).builder(t)
+	keys := t.TempDir()
+	a, other := filepath.Join(keys, "a"), filepath.Join(keys, "b")
+	for _, key := range []string{a, other} {
+		if b.exec("key", "new", key, "--no-password") != exitOK {
+			t.Fatal(b.stderr.String())
+		}
+	}
+	if code := b.iso("--format", "iso,pxe", "--sign", a+".key"); code != exitOK {
+		t.Fatal(code, b.stderr.String())
+	}
+	folder := strings.TrimSuffix(b.out, ".iso") + "-pxe"
+	b.ok("push", ref+":iso", b.out)
+	b.ok("push", ref+":pxe", folder)
+	got := filepath.Join(t.TempDir(), "got")
+	for _, tag := range []string{":iso", ":pxe"} {
+		b.ok("pull", ref+tag, "-o", got+tag, "--key", other+".pub", "--key", a+".pub")
+		b.fails(exitVerify, "and not one of", "pull", ref+tag, "-o", got+"2", "--key", other+".pub")
+		b.fails(exitVerify, "is tested", "pull", ref+tag, "-o", got+"2", "--key", a+".pub", "--require", "tested")
+		b.fails(exitUsage, "no key is named", "pull", ref+tag, "-o", got+"2", "--require", "tested")
+	}
+	testkit.Must(t, os.Remove(b.out+".minisig"))
+	b.ok("push", ref+"-not", b.out) // elsewhere: in the same repository the signature is found by the image's digest
+	b.fails(exitVerify, "is not signed", "pull", ref+"-not", "-o", got+"2", "--key", a+".pub")
+	if _, err := os.Stat(got + "2"); err == nil {
+		t.Error("something was written")
+	}
+}
+
 // unpackLayers is what a container runtime does with an image that skopeo wrote.
 func unpackLayers(t *testing.T, dir string) {
 	var x struct{ Layers []struct{ Digest string } }

@@ -22,9 +22,43 @@ import (
 type verifyOptions struct {
 	buildOptions
 	json, strict, again bool
-	keys, require       []string
-	lock                string
+	trust               trustOptions
 	attest              signOptions
+}
+
+// trustOptions are the flags about what is signed.
+type trustOptions struct {
+	keys, require []string
+	lock          string
+}
+
+func (o *trustOptions) addFlags(c *cobra.Command) {
+	c.Flags().StringVar(&o.lock, "lock", "", "with --key: every input of the image has to be in this lock `file`")
+	c.Flags().StringSliceVar(&o.require, "require", nil, "with --key: `statements` that have to be there: reproduced, tested")
+	addKeys(c, &o.keys)
+}
+
+// wanted is what the flags ask for; nil if no key is named.
+func (o *trustOptions) wanted() (t *inspect.Trust, err error) {
+	if len(o.keys) == 0 {
+		if o.lock != "" || len(o.require) > 0 {
+			return nil, usage("--lock and --require are about what is signed: no key is named", "name one with --key PUB")
+		}
+		return nil, nil //nolint:nilnil // nothing is asked for
+	}
+	t = &inspect.Trust{Require: o.require}
+	for _, r := range o.require {
+		if inspect.Requirements()[r] == "" {
+			return nil, usage(fmt.Sprintf("--require: there is no statement %q", r), "for example: --require reproduced,tested")
+		}
+	}
+	if t.Keys, err = signing.ReadKeys("--key", o.keys...); err != nil {
+		return nil, err
+	}
+	if o.lock != "" {
+		t.Lock, err = lock.Load(o.lock, "")
+	}
+	return t, err
 }
 
 func verifyCommand(w *world) *cobra.Command {
@@ -63,9 +97,7 @@ the image.`,
 	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.VerifySchema+"; with --rebuild "+inspect.RebuildSchema+")")
 	f.BoolVar(&o.strict, "strict", false, "count warnings as errors")
 	f.BoolVar(&o.again, "rebuild", false, "build the image once more and compare the bytes; the flags below are for this")
-	f.StringVar(&o.lock, "lock", "", "with --key: every input of the image has to be in this lock `file`")
-	f.StringSliceVar(&o.require, "require", nil, "with --key: `statements` that have to be there: reproduced, tested")
-	addKeys(c, &o.keys)
+	o.trust.addFlags(c)
 	o.attest.addFlags(c, "attest", "with --rebuild: sign that the bytes are the same with this secret `key`")
 	o.addFetchFlags(c)
 	return c
@@ -98,28 +130,11 @@ func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
 	if o.attest.key != "" && !o.again {
 		return usage("--attest: only a rebuild shows that the bytes are the same", "add --rebuild")
 	}
-	if len(o.keys) == 0 {
-		if o.lock != "" || len(o.require) > 0 {
-			return usage("--lock and --require are about what is signed: no key is named", "name one with --key PUB")
-		}
-		return nil
-	}
-	t := inspect.Trust{Require: o.require}
-	for _, r := range o.require {
-		if inspect.Requirements()[r] == "" {
-			return usage(fmt.Sprintf("--require: there is no statement %q", r), "for example: --require reproduced,tested")
-		}
-	}
-	var err error
-	if t.Keys, err = signing.ReadKeys("--key", o.keys...); err != nil {
+	t, err := o.trust.wanted()
+	if t == nil || err != nil {
 		return err
 	}
-	if o.lock != "" {
-		if t.Lock, err = lock.Load(o.lock, ""); err != nil {
-			return err
-		}
-	}
-	if err := inspect.CheckSigned(m, t); err != nil {
+	if err := inspect.CheckSigned(m, *t); err != nil {
 		return err
 	}
 	fmt.Fprintf(w.stderr, "mkbuild: %s: its signature and provenance fit the key\n", ui.Clean(m.Name))
