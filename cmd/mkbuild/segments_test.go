@@ -213,6 +213,7 @@ func TestNginxExamples(t *testing.T) {
 	if requests, _ := n.Sent(t); len(requests) > boot()+3 {
 		t.Errorf("of 20 nodes the origin was asked %d times: %q", len(requests), requests)
 	}
+	time.Sleep(time.Second) // nginx tells two files of one size apart by whole seconds
 	f.build(t, "--image-version", "0.1.1")
 	time.Sleep(stale)
 	n.Sent(t)
