@@ -94,6 +94,9 @@ func (f *file) appendArgs(args string) {
 			if at < 0 {
 				at = s.initrd
 			}
+			if at < 0 {
+				at = s.at // a label whose name is the kernel's
+			}
 			f.insert(at+1, f.lines[at].like("append", s.inherited(f, args)))
 		}
 	}
