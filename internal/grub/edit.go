@@ -1,7 +1,8 @@
 package grub
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/cmdline"
@@ -72,7 +73,7 @@ func (e *editor) timeout(commands []command, seconds string) {
 }
 
 func (e *editor) bytes() []byte {
-	sort.SliceStable(e.edits, func(i, j int) bool { return e.edits[i].start < e.edits[j].start })
+	slices.SortFunc(e.edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
 	var out strings.Builder
 	at := 0
 	for _, x := range e.edits {

@@ -68,7 +68,8 @@ func TestEdit(t *testing.T) {
 		}},
 		{"other arguments", "linux /k a old=1 two\n", bootmenu.Edit{Remove: "old=1 two", Append: "new"}, [][2]string{{"old=1 two", "new"}}},
 		{"removed", "linux /k old", bootmenu.Edit{Remove: "old"}, [][2]string{{" old", ""}}},
-		{"no timeout", "menuentry a {\nlinux /k\n}\n", bootmenu.Edit{TimeoutTenths: 100}, [][2]string{{"menuentry a", "set timeout=10\nmenuentry a"}}},
+		{"largest", strings.Repeat("#", maxConfig), bootmenu.Edit{}, nil},
+		{"no timeout", "set\nmenuentry a {\nlinux /k\n}\n", bootmenu.Edit{TimeoutTenths: 100}, [][2]string{{"menuentry a", "set timeout=10\nmenuentry a"}}},
 		{"at most", "timeout=50\n", bootmenu.Edit{TimeoutTenths: 10, AtMost: true}, nil},
 		{"waits forever", "timeout=-1\n", bootmenu.Edit{TimeoutTenths: 100}, [][2]string{{"-1", "10"}}},
 		{"both branches", "if true; then\n set timeout=1\nelse\n  set timeout=\"-1\"\nfi\n", bootmenu.Edit{TimeoutTenths: 30},
@@ -102,7 +103,7 @@ func TestEditRefuses(t *testing.T) {
 		o   bootmenu.Edit
 	}{
 		{"linux /k", bootmenu.Edit{Append: "a\nb"}}, {"linux /k", bootmenu.Edit{Append: "-- a"}}, {"menuentry \"a {\n", bootmenu.Edit{}}, {"a\x00", bootmenu.Edit{}},
-		{strings.Repeat("#", maxConfig+1), bootmenu.Edit{}},
+		{strings.Repeat("#", maxConfig+1), bootmenu.Edit{}}, {`"a\`, bootmenu.Edit{}},
 	} {
 		if got, err := Edit([]byte(tt.cfg), tt.o); !errors.Is(err, ErrInvalid) || got != nil {
 			t.Errorf("%.40q: %q, %v", tt.cfg, got, err)

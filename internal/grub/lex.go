@@ -1,8 +1,8 @@
 package grub
 
 import (
-	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,7 +55,7 @@ func check(cfg []byte) error {
 	if len(cfg) > maxConfig {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrInvalid, len(cfg), maxConfig)
 	}
-	if bytes.IndexByte(cfg, 0) >= 0 {
+	if slices.Contains(cfg, 0) {
 		return fmt.Errorf("%w: it has NUL bytes", ErrInvalid)
 	}
 	return nil
@@ -93,11 +93,8 @@ func (l *lexer) next() bool {
 		l.flush()
 		l.at++
 	case c == '#':
-		if n := strings.IndexByte(l.s[l.at:], '\n'); n >= 0 {
-			l.at += n
-		} else {
-			l.at = len(l.s)
-		}
+		comment, _, _ := strings.Cut(l.s[l.at:], "\n")
+		l.at += len(comment)
 	case c == '\\' && l.at+1 == len(l.s): // a line that goes on behind the end of the file
 		l.at++
 	case c == '{':
@@ -152,6 +149,9 @@ func (l *lexer) flush() {
 	l.words = nil
 }
 
+// inBraces matches a variable in the form ${name}.
+var inBraces = regexp.MustCompile(`^\$\{[^}\n]*\}`)
+
 // word takes one word. A brace inside of a word, as in ${name}, is part of it.
 func (l *lexer) word() {
 	w := word{start: l.at, literal: true}
@@ -166,22 +166,19 @@ func (l *lexer) word() {
 		case c == '\'' || c == '"':
 			l.quoted(c, &w, &text)
 			continue
-		case c == '\\' && l.at+1 < len(l.s):
+		case c == '\\':
 			if l.s[l.at+1] != '\n' {
 				text.WriteByte(l.s[l.at+1])
 			}
 			l.at += 2
 			continue
-		case c == '$' && strings.HasPrefix(l.s[l.at:], "${"):
-			w.literal = false
-			n := strings.IndexAny(l.s[l.at:], "}\n")
-			if n > 0 && l.s[l.at+n] == '}' {
-				text.WriteString(l.s[l.at : l.at+n+1])
-				l.at += n + 1
-				continue
-			}
 		case c == '$':
 			w.literal = false
+			if v := inBraces.FindString(l.s[l.at:]); v != "" {
+				text.WriteString(v)
+				l.at += len(v)
+				continue
+			}
 		case strings.IndexByte(" \t\r\n;{}", c) >= 0:
 			w.text, w.end = text.String(), l.at
 			l.words = append(l.words, w)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mkbuild/internal/bootmenu"
@@ -101,19 +102,26 @@ func (r *reader) learn(c *command) {
 		}
 		r.vars[name] = v
 	}
+	unclear := func(text string) {
+		name := text[strings.LastIndexAny(text, "=:")+1:]
+		if name == "root" && !strings.HasPrefix(c.words[0].text, "search") { // which finds disks
+			r.doubt(c, "the device that "+c.words[0].text+" sets")
+		}
+		set(name, variable{})
+	}
 	for i, w := range c.words {
 		m := assignment.FindStringSubmatch(w.text)
-		name, option := strings.CutPrefix(w.text, "--set")
 		switch {
 		case m != nil && (i == 0 || i == 1 && c.is("set")):
 			if m[1] == "root" { // GRUB takes the parentheses off, and puts them on where it shows it
 				m[2] = strings.Trim(m[2], "()")
+				if !disk.MatchString(m[2]) {
+					r.doubt(c, "the device "+w.text)
+				}
 			}
 			set(m[1], variable{m[2], w.literal, true})
-		case option && name != "":
-			set(name[max(strings.LastIndexAny(name, "=:"), 0)+1:], variable{})
-		case i > 0 && slices.Contains([]string{"--set", "-s"}, c.words[i-1].text), i == 1 && c.is("for", "read", "unset"):
-			set(w.text[strings.LastIndex(w.text, ":")+1:], variable{})
+		case strings.HasPrefix(w.text, "--set="), i > 0 && slices.Contains([]string{"--set", "-s"}, c.words[i-1].text), i == 1 && c.is("for", "read", "unset"):
+			unclear(w.text)
 		}
 	}
 }
@@ -187,12 +195,12 @@ func (r *reader) linux(c *command, args []string) {
 func harmlessCommands() []string {
 	return strings.Fields(`set export unset insmod rmmod loadfont search search.file search.fs_label search.fs_uuid search_label search_fs_uuid
 		terminal_output terminal_input terminal serial echo true false sleep play background_image background_color clear test [ [[
-		videoinfo vbeinfo lsmod ls cat probe regexp read for function return break continue shift pager keystatus keymap gptsync
+		videoinfo vbeinfo lsmod ls cat probe regexp read for function return break continue pager keystatus keymap gptsync
 		reboot halt exit fwsetup normal normal_exit password password_pbkdf2 authenticate save_env cpuid hdparm lspci date devicetree`)
 }
 
 func (r *reader) other(c *command, args []string, depth int) {
-	name := c.words[0]
+	name, last := c.words[0], c.words[len(c.words)-1].text
 	body, called := r.functions[name.text]
 	switch {
 	case called:
@@ -201,29 +209,24 @@ func (r *reader) other(c *command, args []string, depth int) {
 			values = append(values, r.expand(w, args, 0))
 		}
 		r.run(body, values, depth+1)
-	case c.is("chainloader") && len(c.words) > 1 && strings.Contains(c.words[len(c.words)-1].text, "+1") && !strings.Contains(c.words[len(c.words)-1].text, "/"):
-	case c.is("set") && len(c.words) == 2 && odd(c.words[1].text):
-		r.doubt(c, "the device "+c.words[1].text)
-	case name.literal && (assignment.MatchString(name.text) || slices.Contains(harmlessCommands(), name.text)):
+	case c.is("chainloader") && strings.Contains(last, "+1") && !strings.Contains(last, "/"):
+	case assignment.MatchString(name.text), name.literal && slices.Contains(harmlessCommands(), name.text):
 	default:
 		r.doubt(c, "the command "+name.text)
 	}
 }
 
-// odd reports whether a text names a device that is neither the medium nor a disk: a file, the network, or
-// the loader's own memory.
-func odd(text string) bool { return oddDevice.MatchString(text) }
-
 var (
-	oddDevice = regexp.MustCompile(`^(?:root=)?\(?(?:loop|memdisk|tftp|http|pxe|crypto|lvm|md/|host|nbd|proc)|^root=.*\$`)
-	named     = regexp.MustCompile(`\$(?:\{([^}]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?]))`)
-	device    = regexp.MustCompile(`^\([^)]*\)`)
+	// disk matches the devices of a medium or a disk. Others are a file, the network, or the loader's own memory.
+	disk   = regexp.MustCompile(`^(?:hd|cd|fd|usb|ata|ahci|scsi)[0-9]*(?:,[a-z0-9]+)*$`)
+	named  = regexp.MustCompile(`\$(?:\{([^}]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?]))`)
+	device = regexp.MustCompile(`^\(([^)]*)\)`)
 )
 
 // path is a word as a path on the boot medium: variables filled in, the device in front dropped.
 func (r *reader) path(c *command, w word, args []string) string {
 	text := r.expand(w, args, 0)
-	if odd(text) && strings.HasPrefix(text, "(") {
+	if m := device.FindStringSubmatch(text); m != nil && !disk.MatchString(m[1]) && m[1] != "$root" && m[1] != "${root}" {
 		r.doubt(c, "the device of "+text)
 	}
 	return device.ReplaceAllString(text, "")
@@ -236,11 +239,8 @@ func (r *reader) expand(w word, args []string, depth int) string {
 	}
 	return named.ReplaceAllStringFunc(w.text, func(s string) string {
 		name := strings.Trim(s, "${}")
-		if n := strings.IndexAny(name, "0123456789"); n == 0 && len(name) == 1 && name != "0" {
-			if at := int(name[0] - '1'); at < len(args) {
-				return args[at]
-			}
-			return s
+		if n, err := strconv.ParseUint(name, 10, 31); err == nil && n > 0 && int(n) <= len(args) {
+			return args[n-1]
 		}
 		if name == "@" || name == "*" {
 			return strings.Join(args, " ")
