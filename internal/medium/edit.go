@@ -33,7 +33,7 @@ func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Me
 		if !x.boots || !which(x) {
 			continue
 		}
-		err := m.editMenu(&out, x, e, mtime)
+		err := m.editMenu(&out, i, e, mtime)
 		if errors.Is(err, fat.ErrFull) {
 			return nil, &fail.Error{Class: fail.Usage, What: "config boot.append: edit " + x.name(), Hint: "shorten the kernel arguments", Err: err}
 		}
@@ -52,29 +52,31 @@ func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Me
 	return &out, checkLength(&out)
 }
 
-// editMenu changes one menu of out, and what is part of it. Texts come from m: two menus may share a part.
-func (m *Medium) editMenu(out *Medium, x *menu, e bootmenu.Edit, mtime int64) error {
-	text, err := m.menuText(x)
-	if err != nil {
-		return err
-	}
-	changed, err := x.dialect.edit(text, e)
-	if err != nil {
-		return err
-	}
-	if x.efi != nil {
-		return x.efi.replace(x.path, text, changed)
-	}
-	out.putText(x.path, text, changed, mtime)
-	e.Part = true
-	for _, name := range x.parts {
-		if text, err = m.text(name); err != nil {
+// editMenu changes one menu of out, and what is part of it and no menu by itself. Texts come from m: two menus
+// may share a part.
+func (m *Medium) editMenu(out *Medium, i int, e bootmenu.Edit, mtime int64) error {
+	x := &out.menus[i]
+	for n, p := range slices.Concat([]part{x.self()}, x.parts) {
+		e.Part = n > 0
+		if e.Part && slices.ContainsFunc(out.menus, func(y menu) bool { return y.boots && y.self() == p && (y.efi == nil || y.efi == x.efi) }) {
+			continue
+		}
+		text, err := m.partText(&m.menus[i], p)
+		if err != nil {
 			return err
 		}
-		if changed, err = x.dialect.edit(text, e); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		changed, err := x.dialect.edit(text, e)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.path, err)
 		}
-		out.putText(name, text, changed, mtime)
+		if p.efi {
+			err = x.efi.replace(p.path, text, changed)
+		} else {
+			out.putText(p.path, text, changed, mtime)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -66,8 +66,8 @@ func efiFile(t testing.TB, m *Medium, name string) string {
 // on the ISO and what it leads to, and in the one inside of the EFI image.
 func TestEveryCopyOfEveryMenu(t *testing.T) {
 	named := isoWith(t, map[string]string{
-		tinymirror.EFIImage:      efiOf(t, map[string]string{"EFI/BOOT/GRUB.CFG": grubCfg, "EFI/BOOT/BOOTX64.EFI": "loader"}, 4096),
-		"boot/grub/grub.cfg":     grubCfg + "source /boot/grub/more.cfg\n",
+		tinymirror.EFIImage:      efiOf(t, map[string]string{"EFI/BOOT/GRUB.CFG": grubCfg + "source $prefix/more.cfg\n. ($root)/boot/grub/grub.cfg\n", "EFI/BOOT/MORE.CFG": "linux /boot/vmlinuz\ninitrd /boot/core.gz\n", "EFI/BOOT/BOOTX64.EFI": "loader"}, 4096),
+		"boot/grub/grub.cfg":     "set root=(cd0)\n" + grubCfg + "source /boot/grub/more.cfg\n",
 		"boot/grub/more.cfg":     "menuentry more { linux /boot/vmlinuz; initrd /boot/core.gz; }\n",
 		cfg:                      "default more\ninclude menu.cfg\ntimeout 300\n",
 		"boot/isolinux/menu.cfg": "label more\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz one=1\n",
@@ -92,8 +92,14 @@ func TestEveryCopyOfEveryMenu(t *testing.T) {
 				t.Errorf("%s:\n%s", file, got)
 			}
 		}
-		if got := efiFile(t, back, "EFI/BOOT/GRUB.CFG"); !strings.Contains(got, "quiet console=ttyS0 mk=1\n") || !strings.Contains(got, "timeout=11\n") || efiFile(t, m, "EFI/BOOT/GRUB.CFG") != grubCfg {
+		if got := efiFile(t, back, "EFI/BOOT/GRUB.CFG"); !strings.Contains(got, "quiet console=ttyS0 mk=1\n") || !strings.Contains(got, "timeout=11\n") || !strings.HasPrefix(efiFile(t, m, "EFI/BOOT/GRUB.CFG"), grubCfg) {
 			t.Errorf("grub.cfg in the EFI image:\n%s", got)
+		}
+		if got := efiFile(t, back, "EFI/BOOT/MORE.CFG"); got != "linux /boot/vmlinuz console=ttyS0 mk=1\ninitrd /boot/core.gz\n" {
+			t.Errorf("what it sources there:\n%s", got)
+		}
+		if got := textOf(t, back, "boot/grub/grub.cfg"); !strings.Contains(got, "timeout=11\n") {
+			t.Errorf("a menu that is part of another has lost its timeout:\n%s", got)
 		}
 		if got := efiFile(t, back, "EFI/BOOT/BOOTX64.EFI"); got != "loader" {
 			t.Errorf("the loader is %q", got)

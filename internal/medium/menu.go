@@ -19,12 +19,21 @@ type menu struct {
 	path    string    // on the medium, or in the file system of the EFI image
 	efi     *efiImage // the EFI image that it is in; nil for the medium itself
 	dialect *dialect
-	rank    int      // among the menus of the medium
-	dir     string   // what names in it are relative to
-	parts   []string // files of the medium that are part of it
-	boots   bool     // it has entries that boot a kernel
-	led     bool     // another menu leads to it
+	rank    int    // among the menus of the medium
+	dir     string // what names in it are relative to
+	parts   []part // files that are part of it
+	boots   bool   // it has entries that boot a kernel
+	led     bool   // another menu leads to it
 }
+
+// part is a file of a menu: of the medium, or of the EFI image that the menu is in.
+type part struct {
+	path string
+	efi  bool
+}
+
+// self is the menu's own file.
+func (x *menu) self() part { return part{x.path, x.efi != nil} }
 
 // name says where a menu is, for people.
 func (x *menu) name() string {
@@ -148,12 +157,12 @@ func (m *Medium) BootsUEFI() (boots, menu bool) {
 	return boots, menu
 }
 
-// menuText is a menu as it stands.
-func (m *Medium) menuText(x *menu) ([]byte, error) {
-	if x.efi == nil {
-		return m.text(x.path)
+// partText is a file of a menu as it stands.
+func (m *Medium) partText(x *menu, p part) ([]byte, error) {
+	if !p.efi {
+		return m.text(p.path)
 	}
-	text, err := x.efi.fs.ReadFile(x.path, maxText)
+	text, err := x.efi.fs.ReadFile(p.path, maxText)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", m.Name, x.efi.name, err)
 	}
@@ -162,23 +171,23 @@ func (m *Medium) menuText(x *menu) ([]byte, error) {
 
 // parse reads a menu, and notes the files that are part of it.
 func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
-	text, err := m.menuText(x)
+	text, err := m.partText(x, x.self())
 	if err != nil {
 		return nil, err
 	}
 	return x.dialect.read(text, func(name string) ([]byte, error) {
 		name = x.placed(name)
-		if at := x.efi.find(name); at != "" && at != x.path {
-			return x.efi.fs.ReadFile(at, maxText) // an edit does not reach it
+		p := part{x.efi.find(name), true}
+		if p.path == "" || p == x.self() {
+			p = part{m.find(x.dir, name), false}
 		}
-		p := m.find(x.dir, name)
-		if p == "" || x.efi == nil && p == x.path {
+		if p.path == "" || p == x.self() {
 			return nil, nil
 		}
 		if !slices.Contains(x.parts, p) {
 			x.parts = append(x.parts, p)
 		}
-		return m.text(p)
+		return m.partText(x, p)
 	})
 }
 

@@ -71,8 +71,8 @@ func (m *Medium) WriteForOneBoot(ctx context.Context, w io.Writer, args string) 
 		if !forBIOS(&x) || !x.boots {
 			continue
 		}
-		for _, name := range slices.Concat(x.parts, []string{x.path}) {
-			if texts[name], err = edited.text(name); err != nil {
+		for _, p := range slices.Concat(x.parts, []part{x.self()}) {
+			if texts[p.path], err = edited.text(p.path); err != nil {
 				return err
 			}
 		}
