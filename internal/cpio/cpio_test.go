@@ -268,6 +268,17 @@ func TestWriterRefuses(t *testing.T) {
 	}
 }
 
+// TestWriterTakesLimits: the longest name, the largest file, and a link whose content another name carries.
+func TestWriterTakesLimits(t *testing.T) {
+	if err := (&Header{Name: "a", Size: maxField}).check(); err != nil {
+		t.Error(err)
+	}
+	b := write(t, []member{{Header{Name: strings.Repeat("a", maxName-1), Mode: 0o100644}, "1"}, {Header{Name: "b", Mode: 0o100644, Ino: 2, NLink: 2, CRC: true, Checksum: 5}, ""}})
+	if got, err := readAll(bytes.NewReader(b)); err != nil || strings.Count(got, "\n") != 2 {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestWriterChecksContent(t *testing.T) {
 	file := Header{Name: "f", Mode: 0o100644, Size: 3}
 	summed := file

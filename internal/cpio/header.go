@@ -117,10 +117,10 @@ func appendHeader(b []byte, h *Header) []byte {
 // relative, without "./".
 func (h *Header) check() error {
 	switch {
-	case h.Name == "" || h.Name == trailer || strings.IndexByte(h.Name, 0) >= 0:
+	case h.Name == "" || h.Name == trailer || strings.Contains(h.Name, "\x00"):
 		return errors.New("not a name for an entry")
 	case len(h.Name) >= maxName:
-		return fmt.Errorf("name of %d bytes, the limit is %d", len(h.Name), maxName-1)
+		return fmt.Errorf("name of %d bytes, it must have less than %d", len(h.Name), maxName)
 	case strings.HasPrefix(h.Name, "/") || strings.HasPrefix(h.Name, "./"):
 		return errors.New("name is not relative and clean")
 	case h.Size < 0 || h.Size > maxField:

@@ -166,9 +166,7 @@ func (d *Reader) Read(p []byte) (int, error) {
 	if d.left == 0 {
 		return 0, io.EOF
 	}
-	if int64(len(p)) > d.left {
-		p = p[:d.left]
-	}
+	p = p[:min(int64(len(p)), d.left)]
 	n, err := d.r.Read(p)
 	d.left -= int64(n)
 	d.offset += int64(n)

@@ -29,6 +29,7 @@ func TestSSHAccount(t *testing.T) {
 	}{
 		{name: "none", passwd: root, group: "root:x:0:\n", wantUser: "sshd:x:74:74:sshd:/var/empty:/bin/false\n", wantGroup: "sshd:x:74:\n"},
 		{name: "number taken by an account and a group", passwd: root + "a:x:74:1::/:/bin/sh\n", group: "b:x:75:\n", wantUser: "sshd:x:76:76:", wantGroup: "sshd:x:76:\n"},
+		{name: "number taken by a group without members", passwd: root, group: "b:x:74\n", wantUser: "sshd:x:75:75:", wantGroup: "sshd:x:75:\n"},
 		{name: "group there", passwd: root, group: "sshd:x:33:\nb:x:74:\n", wantUser: "sshd:x:75:33:", wantGroup: "sshd:x:33:\n"},
 		{name: "no final newline", passwd: strings.TrimSpace(root), group: "root:x:0:", wantUser: "\nsshd:x:74:74:", wantGroup: "\nsshd:x:74:\n"},
 		{name: "similar names", passwd: root + "sshd2:x:1:1::/:/bin/sh\n", group: "xsshd:x:2:\n", wantUser: "sshd:x:74:74:", wantGroup: "sshd:x:74:\n"},
@@ -98,6 +99,13 @@ func TestFindSSHTakesPrograms(t *testing.T) {
 	s, err := findSSH(tree)
 	if err != nil || s.sshd != "/usr/local/sbin/sshd" || s.keygen != "/usr/local/bin/ssh-keygen" || s.sftp != "/usr/local/libexec/sftp-server" {
 		t.Errorf("%+v, %v", s, err)
+	}
+	if start := s.start(); !strings.Contains(start, "/usr/local/sbin/sshd -f /usr/local/etc/ssh/sshd_config") {
+		t.Errorf("without a script of its own:\n%s", start)
+	}
+	with(t, tree, "usr/local/etc/init.d/openssh", "")
+	if s, err = findSSH(tree); err != nil || !strings.Contains(s.start(), "/usr/local/etc/init.d/openssh start") {
+		t.Errorf("with one: %+v, %v", s, err)
 	}
 	for _, place := range []string{"usr/lib/openssh/sftp-server", "usr/local/lib/ssh/sftp-server", "usr/local/lib/sftp-server", "usr/local/sbin/sftp-server"} {
 		tree.Remove("usr/local/libexec/sftp-server")

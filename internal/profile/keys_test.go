@@ -32,6 +32,9 @@ func TestParseKeys(t *testing.T) {
 	if keys, err := ParseKeys([]byte("# mine\n\n"+rsaKey+"\n"), "id.pub"); err != nil || len(keys) != 1 {
 		t.Errorf("%q, %v", keys, err)
 	}
+	if _, err := ParseKeys([]byte("# mine\nhello\n"), "id.pub"); err == nil || !strings.Contains(err.Error(), "id.pub:2") {
+		t.Errorf("the place is not named: %v", err)
+	}
 	for _, bad := range []string{"-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n", "ssh-rsa notbase64", "hello"} {
 		if _, err := ParseKeys([]byte(bad), "f"); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", bad, err)

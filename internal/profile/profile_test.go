@@ -148,6 +148,28 @@ func TestRefusals(t *testing.T) {
 	if _, err = Apply(tree, Options{Profile: "prod"}); fail.ClassOf(err) != fail.Verification || fail.HintOf(err) == "" {
 		t.Errorf("no shadow: %v", err)
 	}
+	if _, err = Apply(with(t, base(t), "etc/passwd", "root:x:0:0::/:/bin/sh\nbob\n"), Options{Profile: "prod"}); fail.ClassOf(err) != fail.Verification || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("no account: %v", err)
+	}
+}
+
+// TestDmidecode: Facter finds the program, and what the base has in the link's place stays.
+func TestDmidecode(t *testing.T) {
+	const program, link = "usr/local/sbin/dmidecode", "usr/sbin/dmidecode"
+	for _, tt := range []struct {
+		files []string
+		want  string
+	}{{nil, ""}, {[]string{program}, "/" + program}, {[]string{program, link}, ""}, {[]string{link}, ""}} {
+		tree := base(t)
+		for _, f := range tt.files {
+			with(t, tree, f, "")
+		}
+		out, err := Apply(tree, Options{Profile: "prod"})
+		testkit.Must(t, err)
+		if e := out.Get(link); (e == nil) != (tt.want == "") || e != nil && e.Link != tt.want {
+			t.Errorf("%q: %+v", tt.files, e)
+		}
+	}
 }
 
 // TestConsoles runs the script of a debug image, with kernel arguments and a getty of its own.

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,6 +25,8 @@ func bootsync(e *edit) error {
 	})
 }
 
+var exits = regexp.MustCompile(`^exit(?:[ \t;]|$)`)
+
 // trailingExit returns the index of the "exit" that ends a script, else the number of its lines.
 func trailingExit(ls []string) int {
 	for i := len(ls) - 1; i >= 0; i-- {
@@ -31,7 +34,7 @@ func trailingExit(ls []string) int {
 		if l == "" || strings.HasPrefix(l, "#") {
 			continue
 		}
-		if word := strings.FieldsFunc(l, func(r rune) bool { return r == ' ' || r == '\t' || r == ';' }); len(word) > 0 && word[0] == "exit" {
+		if exits.MatchString(l) {
 			return i
 		}
 		break

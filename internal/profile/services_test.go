@@ -13,6 +13,8 @@ func TestBootsync(t *testing.T) {
 	tests := []struct{ name, script, want string }{
 		{"stock", "#!/bin/sh\nhost\n/opt/bootlocal.sh &\n", "#!/bin/sh\nhost\n" + call + "/opt/bootlocal.sh &\n"},
 		{"bootlocal, then exit", "#!/bin/sh\n/opt/bootlocal.sh &\nexit 0\n", "#!/bin/sh\n" + call + "/opt/bootlocal.sh &\nexit 0\n"},
+		{"bootlocal alone", "/opt/bootlocal.sh &\n", call + "/opt/bootlocal.sh &\n"},
+		{"exit alone", "exit;\n", call + "exit;\n"},
 		{"neither", "#!/bin/sh\nhost\n", "#!/bin/sh\nhost\n" + call},
 		{"exit", "#!/bin/sh\nhost\nexit\n", "#!/bin/sh\nhost\n" + call + "exit\n"},
 		{"exit with a status, comments and blanks behind it", "#!/bin/sh\nhost\n\texit 0; # done\n\n# end\n", "#!/bin/sh\nhost\n" + call + "\texit 0; # done\n\n# end\n"},

@@ -75,7 +75,8 @@ func TestWaysIntoProd(t *testing.T) {
 		{"inittab of DOS", file("etc/inittab", "::sysinit:/etc/init.d/rcS\r\n"), "no text"},
 		{"getty", inittab("tty1::respawn:/sbin/getty -nl /sbin/autologin 38400 tty1"), notStock},
 		{"getty that multivt uncomments", inittab("#tty2::respawn:/sbin/getty 38400 tty2"), notStock},
-		{"askfirst", inittab("ttyS0::askfirst:-/bin/sh"), notStock},
+		{"askfirst", inittab("ttyS0::askfirst:-/bin/sh"), "/etc/inittab: line 3, "},
+		{"huge inittab", file("etc/inittab", strings.Repeat("#", maxText+1)), "it cannot be read"},
 		{"ctrlaltdel", inittab("::ctrlaltdel:/bin/sh"), notStock},
 		{"sysinit", inittab("::sysinit:/bin/ash"), notStock},
 		{"restart", inittab("::restart:/bin/busybox sh"), notStock},
@@ -98,10 +99,11 @@ func TestWaysIntoProd(t *testing.T) {
 		{"tc with the published password", file("etc/shadow", "root:*:1::::::\ntc:$1$x$y:1::::::\n"), "tc has a password"},
 		{"shadow that is no shadow", file("etc/shadow", "root\n"), "line 1"},
 		{"group is a link to nothing", overlay.Symlink("etc/group", "x"), "leads nowhere"},
-		{"group that is none", file("etc/group", "root:x:zero:\n"), "no group"},
+		{"group that is none", file("etc/group", "root:x:zero:\n"), "line 1 is no group"},
 		{"securetty is a FIFO", overlay.Entry{Path: "etc/securetty", Mode: overlay.TypeFIFO | 0o644}, "no regular file"},
 		{"sudo without a password", file("etc/sudoers", "bob ALL=NOPASSWD: ALL\n"), "root without a password"},
 		{"sudo, in two lines", file("etc/sudoers", "bob ALL = \\\n NOPASSWD: ALL\n"), "root without a password"},
+		{"sudo, backslash at the end", file("etc/sudoers", "bob ALL=NOPASSWD: ALL\\\n"), "line 1 makes somebody root"},
 		{"sudo, for tc and somebody", file("etc/sudoers", "tc , bob ALL=NOPASSWD: ALL\n"), "root without a password"},
 		{"sudo, Defaults", file("etc/sudoers", "Defaults:bob !authenticate\n"), "root without a password"},
 		{"sudo, by number", file("etc/sudoers", "#1002 ALL=NOPASSWD: ALL\n"), "root without a password"},
@@ -153,6 +155,7 @@ func TestWaysIntoProd(t *testing.T) {
 		{"builtin behind a link", overlay.Symlink("tmp/builtin", "/opt/rules"), "/opt/rules/more.gz"},
 		{"sshd2", file("usr/sbin/sshd2", ""), "a server by its name"},
 		{"init is a shell", overlay.Symlink("init", "/bin/bash"), "leads nowhere"},
+		{"init is a link to a script", overlay.Symlink("init", "/tmp/setup.lst"), "not Tiny Core's script"},
 		{"init that starts one", file("init", "#!/bin/sh\nmount -t proc proc /proc\nexec /bin/sh\n"), "the shell sh"},
 		{"sbin/init is another", overlay.File("sbin/init", 0o755, []byte("x")), "not Tiny Core's busybox"},
 		{"a function that is another program", file("etc/init.d/x", "ls() {\n\tbusybox telnetd \"$@\"\n}\n"), "line 2 starts the server telnetd"},
@@ -190,8 +193,12 @@ func TestHarmlessNeighbours(t *testing.T) {
 		"inittab is a link":          overlay.Symlink("etc/inittab", "/opt/inittab"),
 		"allowed lines":              overlay.File("etc/inittab", 0o644, []byte(inittabText+"ttyS0::respawn:/opt/menu\n#tty2::once:/opt/report\n")),
 		"stock sudoers":              overlay.File("etc/sudoers", 0o440, []byte("# rules\nCmnd_Alias WRITE_CMDS = /usr/bin/tee /etc/sysconfig/backup, /usr/local/bin/wr_logs\nALL     ALL=PASSWD: ALL\nroot\tALL=(ALL) ALL\ntc\tALL=NOPASSWD: ALL\nALL     ALL=(ALL) NOPASSWD: WRITE_CMDS\nDefaults env_reset\n#includedir /etc/sudoers.d\n")),
-		"locked with a mark":         overlay.File("etc/shadow", 0o640, []byte("root:!:1::::::\ntc:!!:1::::::\nbob:*LK*:1:0:99999:7:::\n")),
+		"locked with a mark":         overlay.File("etc/shadow", 0o640, []byte("root:!\n\ntc:!!:1::::::\nbob:*LK*:1:0:99999:7:::\n")),
 		"old groups":                 overlay.File("etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n\n")),
+		"empty line in passwd":       overlay.File("etc/passwd", 0o644, []byte("root:x:0:0::/:/bin/sh\n\n")),
+		"group without members":      overlay.File("etc/group", 0o644, []byte("root:x:0\n")),
+		"text named after a server":  overlay.File("opt/notes/sshd", 0o644, nil),
+		"init is a script":           overlay.File("init", 0o755, []byte("#!/bin/sh\nmount -t proc proc /proc\nexec /sbin/init\n")),
 		"allowed server":             overlay.File("usr/local/sbin/sshd", 0o755, nil),
 		"allowed script":             overlay.File("opt/bootlocal.sh", 0o755, []byte("telnetd\n")),
 		"allowed backup":             overlay.File("tmp/tce/mydata.tgz", 0o644, nil),
@@ -207,8 +214,8 @@ func TestHarmlessNeighbours(t *testing.T) {
 		"klogd":                      overlay.Symlink("sbin/klogd", "../bin/busybox"),
 		"TCZ without one":            overlay.File("tmp/builtin/optional/x.tcz", 0o644, []byte(squashed("ls", ""))),
 		"zip without one":            overlay.File("usr/lib/mk-client/mk-extension.zip", 0o644, []byte(zipped(t, "facts.d/sshd.sh"))),
-		"text that is printed":       overlay.File("opt/bootlocal.sh", 0o755, []byte("#!/bin/sh\necho \"console $(grep -c getty /etc/inittab) login lines\" >/dev/ttyS0\nprintf '%s\\n' \"sshd; telnetd | sh\"\n")),
-		"words that start nothing":   overlay.File("opt/bootsync.sh", 0o755, []byte("#!/bin/sh\n# telnetd\nkillall telnetd\n[ -x /usr/sbin/sshd ] && rm -f /usr/sbin/sshd\necho 'no getty here' >/dev/console\nsh /opt/x.sh\nsu tc -c 'tce-load -i x'\nexec >/dev/null 2>&1\nnc -w 1 host 80 </dev/null\n/opt/bootlocal.sh &\n")),
+		"text that is printed":       overlay.File("etc/init.d/x", 0o755, []byte("#!/bin/sh\necho \"sshd; $(date); telnetd; $(uname)\"\necho \"console $(grep -c getty /etc/inittab) login lines\" >/dev/ttyS0\nprintf '%s\\n' \"sshd; telnetd | sh\"\n")),
+		"words that start nothing":   overlay.File("opt/bootsync.sh", 0o755, []byte("#!/bin/sh\n# telnetd\nkillall telnetd\n.\n[ -x /usr/sbin/sshd ] && rm -f /usr/sbin/sshd\necho 'no getty here' >/dev/console\nsh /opt/x.sh\nsu tc -c 'tce-load -i x'\nexec >/dev/null 2>&1\nnc -w 1 host 80 </dev/null\n/opt/bootlocal.sh &\n")),
 		"functions around busybox":   overlay.File("etc/init.d/busybox-aliases", 0o755, []byte("ash() {\n    busybox ash \"$@\"\n}\n\ninetd() {\n    sudo busybox inetd \"$@\"\n}\n")),
 		"init is a link to busybox":  overlay.Symlink("init", "sbin/init"),
 		"a script of its own for sh": overlay.File("etc/init.d/rcS", 0o755, []byte("#!/bin/sh\n/bin/mount -a\n/etc/init.d/tc-config\n")),
@@ -243,19 +250,28 @@ func TestBusyboxServersAreMasked(t *testing.T) {
 // TestArchivesInArchives: small ones that unpack to much, or many, come to an end and are refused.
 func TestArchivesInArchives(t *testing.T) {
 	tree := prod(t)
-	opened := 0
+	archive, opened := squashed("x.tcz", ""), 0 // each counts as two of 1 MiB
 	for i := range 2000 {
 		e := overlay.File(fmt.Sprintf("opt/tce/%d.tcz", i), 0o644, nil)
+		e.Size = int64(len(archive))
 		e.Open = func() (io.ReadCloser, error) {
 			opened++
-			return io.NopCloser(strings.NewReader(squashed("x.tcz", ""))), nil
+			return io.NopCloser(strings.NewReader(archive)), nil
 		}
 		testkit.Must(t, tree.Put(e))
 	}
-	if ways := WaysIn(tree, Allow{}); len(ways) != 2000 || opened > 1024 || !strings.Contains(ways[1999].What, "more than") {
+	if ways := WaysIn(tree, Allow{}); len(ways) != 2000 || opened != 512 || !strings.Contains(ways[1999].What, "more than") {
 		t.Errorf("%d ways in, %d archives opened", len(ways), opened)
 	}
 	if err := Closed(with(t, prod(t), "opt/a.tcz", squashed("b.tcz", squashed("c.tcz", squashed("bin/sshd", "")))), Allow{}); err == nil || !strings.Contains(err.Error(), "/opt/a.tcz") {
 		t.Errorf("three deep: %v", err)
+	}
+}
+
+func TestWayNamesItsOrigin(t *testing.T) {
+	for want, w := range map[string]Way{"/a: x": {Path: "a", What: "x"}, "/a (b.tcz): x": {Path: "a", What: "x", Origin: "b.tcz"}} {
+		if got := w.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
