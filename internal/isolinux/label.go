@@ -10,8 +10,11 @@ import (
 	"mkbuild/internal/cmdline"
 )
 
+// none is the number of a line that a section does not have.
+const none = -1
+
 // section is what a LABEL line and those up to the next one say. The numbers are lines of the
-// file, -1 for what it does not have; of repeated lines the last one counts.
+// file, or none; of repeated lines the last one counts.
 type section struct {
 	name                                  string
 	at, kernel, append, initrd, global    int
@@ -22,11 +25,11 @@ type section struct {
 // APPEND there is meant for labels without one of their own.
 func (f *file) labels() []section {
 	var out []section
-	global := -1
+	global := none
 	for i := range f.lines {
 		l := &f.lines[i]
 		if l.is("label") {
-			out = append(out, section{name: l.value, at: i, kernel: -1, append: -1, initrd: -1, global: -1})
+			out = append(out, section{name: l.value, at: i, kernel: none, append: none, initrd: none})
 			continue
 		}
 		if len(out) == 0 {
@@ -79,7 +82,7 @@ func (s *section) bootsKernel(f *file) bool {
 	if s.local || s.sector || s.configure {
 		return false
 	}
-	if s.kernel < 0 {
+	if s.kernel == none {
 		return isKernel(s.name) && s.name != "" && len(s.entry(f).Initrds) > 0
 	}
 	k := &f.lines[s.kernel]
@@ -100,7 +103,7 @@ func (l *line) fileArgs() (file, args string) {
 // inherited returns args behind those of a global APPEND line, which a new line of the label's
 // own would hide.
 func (s *section) inherited(f *file, args string) string {
-	if s.global < 0 {
+	if s.global == none {
 		return args
 	}
 	l := f.lines[s.global]
@@ -110,12 +113,12 @@ func (s *section) inherited(f *file, args string) string {
 
 // entry makes the exported form of a section that boots a kernel.
 func (s *section) entry(f *file) bootmenu.Entry {
-	out := bootmenu.Entry{Name: s.name, Kernel: s.name, Default: s.isDefault(f), Place: f.lines[s.at].at, Implied: s.kernel < 0}
-	if s.kernel >= 0 {
+	out := bootmenu.Entry{Name: s.name, Kernel: s.name, Default: s.isDefault(f), Place: f.lines[s.at].at, Implied: s.kernel == none}
+	if s.kernel != none {
 		out.Kernel, out.Append = f.lines[s.kernel].fileArgs()
 	}
 	out.Append = strings.TrimSpace(out.Append + " " + s.options(f))
-	if s.initrd >= 0 {
+	if s.initrd != none {
 		out.Initrds = splitList(f.lines[s.initrd].value)
 	}
 	takeInitrds(&out)
@@ -124,7 +127,7 @@ func (s *section) entry(f *file) bootmenu.Entry {
 
 // file is what the section starts, as written.
 func (s *section) file(f *file) string {
-	if s.kernel < 0 {
+	if s.kernel == none {
 		return s.name
 	}
 	name, _ := f.lines[s.kernel].fileArgs()
@@ -134,10 +137,10 @@ func (s *section) file(f *file) string {
 // options are the arguments of the section's APPEND, or of the global one.
 func (s *section) options(f *file) string {
 	at := s.append
-	if at < 0 {
+	if at == none {
 		at = s.global
 	}
-	if at < 0 || f.lines[at].value == "-" {
+	if at == none || f.lines[at].value == "-" {
 		return ""
 	}
 	return f.lines[at].value
@@ -184,7 +187,7 @@ func (s *section) read(f *file, out *bootmenu.Menu) {
 	case s.bootsKernel(f):
 		out.Entries = append(out.Entries, s.entry(f))
 	case s.local:
-	case s.kernel < 0 && isKernel(s.name): // a kernel without an initrd, or a line of the menu that starts nothing
+	case s.kernel == none && isKernel(s.name): // a kernel without an initrd, or a line of the menu that starts nothing
 		if s.name != "" {
 			out.Entries = append(out.Entries, s.entry(f))
 		}
@@ -192,7 +195,7 @@ func (s *section) read(f *file, out *bootmenu.Menu) {
 		out.Menus = append(out.Menus, s.file(f))
 	default:
 		file, args := s.name, ""
-		if s.kernel >= 0 {
+		if s.kernel != none {
 			file, args = f.lines[s.kernel].fileArgs()
 		}
 		at := f.lines[s.at].at
@@ -200,7 +203,7 @@ func (s *section) read(f *file, out *bootmenu.Menu) {
 			out.Doubts = append(out.Doubts, bootmenu.Doubt{Place: at, Text: fmt.Sprintf("label %s starts the boot sector %s", s.name, file)})
 			return
 		}
-		start(file, args+" "+s.options(f), at, "label "+s.name, out)
+		start(file, strings.TrimSpace(args+" "+s.options(f)), at, "label "+s.name, out)
 	}
 }
 

@@ -293,10 +293,10 @@ func (l *Layers) Merged() *Tree {
 // missing returns the directories that no entry stands for, each with the first path below it.
 func (l *Layers) missing() map[string]string {
 	out := map[string]string{}
-	for p := range l.all.entries {
-		for dir := parent(p); dir != "."; dir = parent(dir) {
-			if first, known := out[dir]; l.all.entries[dir] == nil && (!known || p < first) {
-				out[dir] = p
+	for _, e := range l.all.Entries() {
+		for dir := parent(e.Path); dir != "."; dir = parent(dir) {
+			if l.all.entries[dir] == nil && out[dir] == "" {
+				out[dir] = e.Path
 			}
 		}
 	}

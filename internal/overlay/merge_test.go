@@ -127,6 +127,7 @@ func TestEarlierLayerWins(t *testing.T) {
 			linked("g", File(origin, 0o644, []byte(origin))))...)
 		conflicts, err := l.AddFirstWins(layer)
 		testkit.Must(t, err)
+		testkit.Must(t, l.AddLastWins(&Tree{}))
 		if len(conflicts) != want || want == 1 && conflicts[0] != (Conflict{"d/f", "ext0", "ext1", "already there"}) {
 			t.Errorf("layer %d: conflicts %v", i, conflicts)
 		}
@@ -187,19 +188,20 @@ func TestAddLastWinsClashes(t *testing.T) {
 	tests := []struct {
 		name string
 		e    Entry
-		path string
+		path string // and the beginning of the reason
 	}{
 		{"a file for a directory with files", File("bin", 0o644, nil), "bin"},
 		{"a symlink for a directory with files", Symlink("usr", "x"), "usr"},
 		{"a file below a file", File("bin/busybox/f", 0o644, nil), "bin/busybox/f"},
 		{"a file in a symlink loop", File("loop/f", 0o644, nil), "loop/f"},
-		{"one name of a hard link", File("one", 0o644, []byte("other")), "one"},
+		{"one name of a hard link", File("one", 0o644, []byte("other")), "one: it is a hard link of two,"},
 		{"a device renumbered", device("dev/null", 1, 5), "dev/null"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := NewLayers(stockBase(t)).AddLastWins(treeOf(t, from("user", tt.e)...))
-			want := "replace " + tt.path + " of core.gz with that of user: "
+			path, reason, _ := strings.Cut(tt.path, ":")
+			want := "replace " + path + " of core.gz with that of user:" + reason
 			if err == nil || !strings.HasPrefix(err.Error(), want) || fail.ClassOf(err) != fail.Usage || !strings.Contains(fail.HintOf(err), "`target`") {
 				t.Errorf("got %v, want %q", err, want)
 			}
@@ -239,6 +241,10 @@ func TestLayersWithoutBase(t *testing.T) {
 
 // A base may lack directories above the ones that it has: archives come from anywhere.
 func TestBaseWithoutParents(t *testing.T) {
+	many := treeOf(t, slices.Concat(from("one", File("a/x", 0o644, nil)), from("two", File("a/y", 0o644, nil)), from("none", File("a/z", 0o644, nil)))...)
+	if got := NewLayers(many).Merged().Get("a").Origin; got != "one" {
+		t.Errorf("a directory that is missing is said to come from %s, not from what is first in it", got)
+	}
 	l := NewLayers(treeOf(t, Dir("a/b", 0o700)))
 	if got, want := describe(t, l.Merged()), ". 40755 0:0\na 40755 0:0\na/b 40700 0:0\n"; got != want {
 		t.Errorf("merged\n%swant\n%s", got, want)

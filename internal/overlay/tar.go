@@ -67,7 +67,7 @@ func unzip(r io.Reader) (plain io.Reader, gzipped bool, err error) {
 	switch {
 	case len(start) == 0:
 		return nil, false, fmt.Errorf("%w: it is empty", ErrNotTar)
-	case len(start) >= 2 && start[0] == 0x1f && start[1] == 0x8b:
+	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, false, truncated(err)
@@ -201,8 +201,7 @@ func tarEntry(h *tar.Header, name string) (Entry, error) {
 	if !ok {
 		return Entry{}, fmt.Errorf("unknown member type %q", h.Typeflag)
 	}
-	const maxID = 1<<32 - 1
-	if h.Uid < 0 || int64(h.Uid) > maxID || h.Gid < 0 || int64(h.Gid) > maxID {
+	if (int64(h.Uid)|int64(h.Gid))>>32 != 0 { // negative, too
 		return Entry{}, fmt.Errorf("owner %d:%d out of range", h.Uid, h.Gid)
 	}
 	e := Entry{
@@ -213,7 +212,7 @@ func tarEntry(h *tar.Header, name string) (Entry, error) {
 	case TypeLink:
 		e.Link = h.Linkname
 	case TypeChar, TypeBlock:
-		if h.Devmajor < 0 || h.Devmajor > maxID || h.Devminor < 0 || h.Devminor > maxID {
+		if (h.Devmajor|h.Devminor)>>32 != 0 {
 			return Entry{}, fmt.Errorf("device number %d:%d out of range", h.Devmajor, h.Devminor)
 		}
 		e.Major, e.Minor = uint32(h.Devmajor), uint32(h.Devminor)

@@ -214,6 +214,33 @@ func TestReadTarAtItsLimits(t *testing.T) {
 	}
 }
 
+// TestReadTarOneBlockOfZeros: an end marker of one block, as some packers write it, is enough.
+func TestReadTarOneBlockOfZeros(t *testing.T) {
+	b := pack(t, tar.FormatUSTAR, tar.Header{Typeflag: tar.TypeReg, Name: "a", Mode: 0o644, Size: 700})
+	if _, err := ReadTar(bytes.NewReader(cut(b, 512)), "short", Limits{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReadTarNumbers: owners and devices have 32 bits.
+func TestReadTarNumbers(t *testing.T) {
+	largest, over := int64(1<<32-1), int64(1<<32)
+	for _, tt := range []struct {
+		h  tar.Header
+		ok bool
+	}{
+		{tar.Header{Uid: int(largest), Gid: int(largest)}, true}, {tar.Header{Uid: int(over)}, false}, {tar.Header{Gid: int(over)}, false},
+		{tar.Header{Uid: -1}, false}, {tar.Header{Gid: -1}, false}, {tar.Header{Devmajor: largest, Devminor: largest}, true},
+		{tar.Header{Devmajor: over}, false}, {tar.Header{Devminor: over}, false}, {tar.Header{Devmajor: -1}, false}, {tar.Header{Devminor: -1}, false},
+	} {
+		tt.h.Typeflag = tar.TypeChar
+		e, err := tarEntry(&tt.h, "x")
+		if (err == nil) != tt.ok || tt.ok && (int64(e.UID) != int64(tt.h.Uid) || int64(e.Minor) != tt.h.Devminor) {
+			t.Errorf("%+v: %+v, %v", tt.h, e, err)
+		}
+	}
+}
+
 func TestReadTarPaddingBehindGzip(t *testing.T) {
 	b := append(gzipped(t, pack(t, tar.FormatUSTAR, allKinds()...)), make([]byte, 300)...)
 	if _, err := ReadTar(bytes.NewReader(b), "padded", Limits{}); err != nil {

@@ -76,6 +76,11 @@ func TestWriteTarGzSameBytesEverywhere(t *testing.T) {
 	if len(sums) != 1 {
 		t.Errorf("%d different outputs", len(sums))
 	}
+	var out bytes.Buffer
+	testkit.Must(t, WriteTarGz(&out, tree, 42))
+	if n := bytes.Count(out.Bytes(), []byte{0, 0, 0xff, 0xff}); n != 6 { // what ends a part of the compressed data (RFC 1951, 3.2.4)
+		t.Errorf("5 MiB and the headers were compressed in %d parts", n)
+	}
 	h := sha256.New()
 	testkit.Must(t, WriteTarGz(h, tree, 43))
 	if sums[fmt.Sprintf("%x", h.Sum(nil))] {

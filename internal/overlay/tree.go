@@ -150,7 +150,7 @@ func Symlink(name, target string) Entry {
 // CleanPath turns an archive member's name into an [Entry.Path]: "./usr/" becomes "usr", "" and
 // "/" become ".". It fails with [ErrPath] on "..", NUL and names over 4095 bytes (PATH_MAX).
 func CleanPath(name string) (string, error) {
-	if len(name) > 4095 || strings.IndexByte(name, 0) >= 0 || slices.Contains(strings.Split(name, "/"), "..") {
+	if len(name) > 4095 || strings.ContainsRune(name, 0) || slices.Contains(strings.Split(name, "/"), "..") {
 		return "", fmt.Errorf("%w: %.64q", ErrPath, name)
 	}
 	p := path.Clean("/" + name)[1:]
@@ -190,7 +190,7 @@ func (t *Tree) Put(e Entry) error {
 	if e.Mode&TypeMask == 0 {
 		return fmt.Errorf("add %s: no file type in mode %#o", clean, e.Mode)
 	}
-	if e.IsLink() && (e.Link == "" || strings.IndexByte(e.Link, 0) >= 0) {
+	if e.IsLink() && (e.Link == "" || strings.ContainsRune(e.Link, 0)) {
 		return fmt.Errorf("add %s: %w: symlink target %q", clean, ErrPath, e.Link)
 	}
 	if t.entries == nil {

@@ -161,7 +161,6 @@ func TestChainOfLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	deep := strings.Repeat("d/", 100) + "x"
 	begin := time.Now()
 	for range 2000 {
 		if _, err := tree.Resolve("d/l0"); err == nil {
@@ -171,7 +170,22 @@ func TestChainOfLinks(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second { // two minutes without a bound
 		t.Errorf("2000 look-ups took %s", took)
 	}
-	if got, err := tree.Resolve(deep); err != nil || got != deep {
-		t.Errorf("%s, %v", got, err)
+}
+
+// TestBounds: 40 links and 256 parts can be followed, in all links of a look-up together, and no more.
+func TestBounds(t *testing.T) {
+	tree := &Tree{}
+	for i := range 41 {
+		testkit.Must(t, tree.Put(Symlink(fmt.Sprint(i), fmt.Sprint(i+1))))
+	}
+	testkit.Must(t, tree.Put(Symlink("long", strings.Repeat("x/../", 64)+"short"))) // 1 and 129 parts
+	testkit.Must(t, tree.Put(Symlink("short", strings.Repeat("y/../", 63)+"end")))  // 127
+	for in, want := range map[string]string{
+		"1": "41", "0": "", "long": "", "long/x": "", "short/x": "end/x",
+		strings.Repeat("d/", 255) + "x": strings.Repeat("d/", 255) + "x", strings.Repeat("d/", 256) + "x": "",
+	} {
+		if got, err := tree.Resolve(in); got != want || (err != nil) != (want == "") {
+			t.Errorf("%.20s: %.20q, %v", in, got, err)
+		}
 	}
 }

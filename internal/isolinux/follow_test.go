@@ -1,0 +1,88 @@
+package isolinux
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"mkbuild/internal/bootmenu"
+)
+
+// said is what Read found, a line each: "FILE:LINE name kernel initrds | arguments", with a star for what boots by
+// itself and a question mark for what may be no kernel; "menu NAME"; "FILE:LINE doubt".
+func said(m *bootmenu.Menu) string {
+	var out strings.Builder
+	for _, e := range m.Entries {
+		fmt.Fprintf(&out, "%s:%d %s %s %s | %s", e.File, e.Line, e.Name, e.Kernel, strings.Join(e.Initrds, ","), e.Append)
+		if e.Default {
+			out.WriteString(" *")
+		}
+		if e.Implied {
+			out.WriteString(" ?")
+		}
+		out.WriteString("\n")
+	}
+	for _, name := range m.Menus {
+		fmt.Fprintf(&out, "menu %s\n", name)
+	}
+	for _, d := range m.Doubts {
+		fmt.Fprintf(&out, "%s:%d %s\n", d.File, d.Line, d.Text)
+	}
+	return out.String()
+}
+
+// TestFollow: what labels, command lines, modules and other files make of a menu.
+func TestFollow(t *testing.T) {
+	files := map[string]string{"a.cfg": "\nlabel a\nkernel k\n"}
+	open := func(name string) ([]byte, error) { return []byte(files[name]), nil }
+	const unknown = ", of which mkbuild cannot say what it boots\n"
+	for _, tt := range []struct{ cfg, want string }{
+		{"# x\ninclude a.cfg\nmenu include\ninclude\nlabel b\nkernel l\n", "a.cfg:2 a k  | \n:5 b l  | \n"},
+		{"label\nlabel /k\nlabel x.c32\n", ":2 /k /k  |  ?\n:3 label x.c32 starts x.c32" + unknown},
+		{"append initrd=/i a\nlabel /k\nlabel l\nappend -\nkernel m\n", ":2 /k /k /i | initrd=/i a ?\n:3 l m  | \n"},
+		{"label a\nkernel k x\ninitrd /i, ,/j\nappend y \"INITRD=/l\" z\n", ":1 a k /l | x y \"INITRD=/l\" z\n"},
+		{"label a\nlinux x.c32\nlabel b\nkernel\nlabel c\ncom32 k\n", ":1 a x.c32  | \n:5 label c starts k" + unknown},
+		{"label a\nlocalboot 0\nkernel k\nlabel b\nkernel k\nlocalboot 0\n", ":1 a k  | \n"},
+		{"label a\nbss x y\nlabel b\nfdimage z\n", ":1 label a starts the boot sector x\n:3 label b starts the boot sector z\n"},
+		{"label a\nconfig x.cfg /boot\n", "menu x.cfg\n"},
+
+		// what boots by itself
+		{"default\ndefault b c\nlabel b\nkernel k\nmenu default\n", ":2 b k  | c *\n:3 b k  |  *\n"},
+		{"default x\ndefault b\nlabel x\nkernel k\nlabel b\nkernel l\n", ":3 x k  | \n:5 b l  |  *\n"},
+		{"ontimeout /k a\nonerror /l initrd=/i\ndefault x.c32\n", ":1 ontimeout /k  | a ?\n:2 onerror /l /i | initrd=/i ?\n:3 default starts x.c32" + unknown},
+		{"default m x.cfg\nlabel m\nkernel menu.c32\n", "menu x.cfg\n"},
+		{"default m\nlabel m\nkernel linux.c32\n", ":2 label m starts linux.c32" + unknown},
+		{"kernel k\nlabel a\nkernel l\n", ":2 a l  | \n:1 a KERNEL line in front of all labels\n"},
+		{"kernel k\n", ":1 a KERNEL line in front of all labels\n"},
+
+		// modules
+		{"ui menu.c32 a - ~ b\nlabel x\nkernel \\x\\VESAMENU.c32\nappend c\n", "menu c\nmenu a\nmenu b\n"},
+		{"ui vesamenu.c32\nui gfxboot.c32 x\nui k\n", ":2 ui starts gfxboot.c32 x" + unknown + ":3 ui starts k" + unknown},
+		{"label a\ncom32 chain.c32\nappend hd0 1\nlabel b\ncom32 chain.c32 file=x\nlabel c\ncom32 chain.c32\nappend /x\n", ":4 label b starts chain.c32 file=x" + unknown + ":6 label c starts chain.c32 /x" + unknown},
+		{"label a\nkernel hdt.c32\nlabel b\ncom32 reboot.c32\nlabel c\nkernel poweroff.com\nlabel d\ncom32\n", ""},
+	} {
+		m, err := Read([]byte(tt.cfg), open)
+		if err != nil {
+			t.Errorf("%q: %v", tt.cfg, err)
+		} else if got := said(m); got != tt.want {
+			t.Errorf("%q:\n got %q\nwant %q", tt.cfg, got, tt.want)
+		}
+	}
+}
+
+// TestManyFiles: 64 files are included, not more, and an error of one stays.
+func TestManyFiles(t *testing.T) {
+	broken := errors.New("broken")
+	open := func(name string) ([]byte, error) {
+		if name == "error" {
+			return nil, broken
+		}
+		return nil, nil
+	}
+	for cfg, want := range map[string]error{strings.Repeat("include x\n", maxIncludes): nil, strings.Repeat("include x\n", maxIncludes+1): ErrInvalid, "include error\n": broken} {
+		if _, err := Read([]byte(cfg), open); !errors.Is(err, want) {
+			t.Errorf("%.20q: %v", cfg, err)
+		}
+	}
+}
