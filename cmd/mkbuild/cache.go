@@ -274,7 +274,7 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 		client := o.network.registry(w)
 		place = shared.Name()
 		prune = func(ctx context.Context, what store.PruneOptions) ([]store.Item, error) {
-			return client.Prune(ctx, shared, what.Derived, what.DryRun)
+			return shared.Prune(ctx, client, what.Derived, what.DryRun)
 		}
 	}
 	gone, err := prune(cmd.Context(), what)

@@ -42,7 +42,7 @@ last. mkbuild pull gives the same bytes back.
 holds the files of the PXE folder, or the ISO. mkbuild pull does not take it.
 
 Credentials come from docker's config.json ($DOCKER_CONFIG, else ~/.docker) and the helpers that it names.
-A registry on this machine without TLS is asked over plain http; --plain-http is for others.
+A registry on this machine is asked over plain http; --plain-http is for others.
 
 stdout is the reference with the digest that the tag leads to now.`,
 		Example: `  mkbuild push registry.example:5000/razor/mk:nightly nightly.iso
@@ -98,7 +98,7 @@ func runPush(ctx context.Context, w *world, o *pushOptions, name string, images 
 	}
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
 		client := o.registry(w)
-		pushed, err := client.Push(ctx, ref, images, registry.PushOptions{Container: o.form == "container", Sink: sink})
+		pushed, err := client.Push(ctx, ref, images, o.form == "container", sink)
 		if err != nil {
 			return err
 		}
@@ -176,13 +176,18 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 		if err != nil {
 			return err
 		}
-		client := o.registry(w)
-		in.Fetch.OCI = client
-		img, err := client.Pull(ctx, in.Fetch, ref, o.arch)
+		dir, release, err := wholefile.TempFolder()
 		if err != nil {
 			return err
 		}
-		outputs, err := o.outputs(w, string(img.Form), img.ISOName())
+		defer release()
+		client := o.registry(w)
+		in.Fetch.OCI = client
+		img, err := client.Pull(ctx, in.Fetch, ref, o.arch, dir)
+		if err != nil {
+			return err
+		}
+		outputs, err := o.outputs(w, string(img.Form), img.Name)
 		if err != nil {
 			return err
 		}
@@ -190,7 +195,7 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 			return err
 		}
 		if trust != nil {
-			if err := checkPulled(ctx, img, *trust); err != nil {
+			if err := checkPulled(img, *trust); err != nil {
 				return err
 			}
 		}
@@ -209,21 +214,12 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 	})
 }
 
-// checkPulled writes an image as it was pushed into a folder of its own, and holds it against what is signed.
-func checkPulled(ctx context.Context, img *registry.Image, t inspect.Trust) error {
-	if img.Beside[attest.SignatureName("")] == nil {
+// checkPulled holds an image against what is signed.
+func checkPulled(img *registry.Image, t inspect.Trust) error {
+	if _, err := os.Stat(attest.SignatureName(img.Path)); err != nil {
 		return fail.New(fail.Verification, fmt.Sprintf("pull %s: it is not signed", img.Ref), "have it signed before it is pushed: mkbuild iso --sign KEY")
 	}
-	dir, release, err := wholefile.TempFolder()
-	if err != nil {
-		return err
-	}
-	defer release()
-	out := remaster.Output{Form: img.Form, Path: filepath.Join(dir, "image")}
-	if err := img.Write(ctx, out); err != nil {
-		return err
-	}
-	m, err := openImage(out.Path)
+	m, err := openImage(img.Path)
 	if err != nil {
 		return err
 	}
@@ -266,10 +262,7 @@ func (o *pullOptions) allowed(ctx context.Context, w *world, img *registry.Image
 	o.reads.Add("the cache", cache)
 	var places []hostfile.Place
 	for _, out := range outputs {
-		places = append(places, out.Places()...)
-		for _, name := range img.Companions(out) {
-			places = append(places, hostfile.File(name, "-o FILE"))
-		}
+		places = append(places, img.Places(out)...)
 	}
 	return o.reads.Allow(ctx, places...)
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,10 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,18 +16,19 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/store"
-	"mkbuild/internal/ui"
 )
 
-// typeDerived is the artifact type of what a cache holds: one layer, and what it was made of as annotations.
+// Derived content is one layer of an image manifest, whose annotations say what it was made of.
 const (
-	typeDerived = "application/vnd.mkbuild.derived.v1"
-	noteKind    = "mkbuild.kind"
-	noteKey     = "mkbuild.key"
-	tagPrefix   = "mkbuild-"
+	noteKind  = "mkbuild.kind"
+	noteKey   = "mkbuild.key"
+	tagPrefix = "mkbuild-"
 )
 
 // Place is a repository that builds share.
@@ -43,8 +39,7 @@ type Place struct {
 	// Inputs shares inputs, too, and not only what is made of them.
 	Inputs bool
 
-	off      atomic.Bool // it failed: not asked any more
-	answered atomic.Bool
+	off atomic.Bool // it failed: not asked any more
 }
 
 // sharedKinds are what is worth sharing of what a build derives: segments, and the digests of whole initrds.
@@ -119,7 +114,7 @@ func (m *meter) Write(b []byte) (int, error) {
 func (m *meter) earned() time.Duration { return time.Duration(m.got) * time.Second / rate }
 
 // patiently asks a place, and gives up when waiting has cost more than making.
-func (c *Cache) patiently(ctx context.Context, p *Place, w io.Writer, do func(context.Context, io.Writer) error) error {
+func (c *Cache) patiently(ctx context.Context, p *Place, w io.Writer, do func(context.Context, *remote.Repository, io.Writer) error) error {
 	if c.left() <= 0 {
 		return context.DeadlineExceeded
 	}
@@ -128,8 +123,11 @@ func (c *Cache) patiently(ctx context.Context, p *Place, w io.Writer, do func(co
 	m := &meter{Writer: w, start: time.Now(), left: c.left()}
 	m.timer = time.AfterFunc(m.left, cancel)
 	defer m.timer.Stop()
-	err := do(inner, m)
-	cost := time.Since(m.start)
+	repo, err := c.Client.repository(p.Reference)
+	if err == nil {
+		err = do(inner, repo, m)
+	}
+	missing, cost := errors.Is(err, errdef.ErrNotFound), time.Since(m.start)
 	if err == nil {
 		cost -= m.earned()
 	}
@@ -137,7 +135,7 @@ func (c *Cache) patiently(ctx context.Context, p *Place, w io.Writer, do func(co
 	if inner.Err() != nil && ctx.Err() == nil {
 		err = errors.New("too slow: the build goes on without it")
 	}
-	if err != nil && ctx.Err() == nil && !p.off.Swap(true) {
+	if err != nil && !missing && ctx.Err() == nil && !p.off.Swap(true) {
 		c.Warn(p.Name(), err.Error())
 	}
 	return err
@@ -149,14 +147,16 @@ func (c *Cache) Take(ctx context.Context, kind, sum string, w *store.Writer) boo
 		if !p.asks(kind) || w.Reset() != nil {
 			continue
 		}
-		found := false
-		err := c.patiently(ctx, p, w, func(ctx context.Context, w io.Writer) (err error) {
-			r := p.Reference
-			r.Digest = "sha256:" + sum
-			found, err = c.read(ctx, r, "blobs", maxMedium, w)
+		err := c.patiently(ctx, p, w, func(ctx context.Context, repo *remote.Repository, w io.Writer) error {
+			_, r, err := repo.Blobs().FetchReference(ctx, "sha256:"+sum)
+			if err != nil {
+				return err
+			}
+			defer r.Close() //nolint:errcheck // only read
+			_, err = io.Copy(w, io.LimitReader(r, maxMedium))
 			return err
 		})
-		if err != nil || !found {
+		if err != nil {
 			continue
 		}
 		if got, _, err := w.Finish(nil); err == nil && got == sum {
@@ -167,27 +167,19 @@ func (c *Cache) Take(ctx context.Context, kind, sum string, w *store.Writer) boo
 	return false
 }
 
-// read copies an object, of at most limit bytes. found is false if the registry does not have it.
-func (c *Cache) read(ctx context.Context, r Reference, kind string, limit int64, w io.Writer) (found bool, err error) {
-	resp, err := c.Client.get(ctx, r, kind, "")
-	if err != nil {
-		return false, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	switch resp.StatusCode {
-	case http.StatusOK:
-		_, err = io.Copy(w, io.LimitReader(resp.Body, limit))
-		return true, err
-	case http.StatusNotFound:
-		return false, nil
-	}
-	return false, fmt.Errorf("the registry answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-}
-
 // tagOf is the tag of what was derived as kind from key.
 func tagOf(kind, key string) string {
 	sum := sha256.Sum256([]byte(kind + " " + key))
 	return tagPrefix + hex.EncodeToString(sum[:])[:40]
+}
+
+// derived reads what a tag leads to: derived content, as far as this is a tag of a cache.
+func derived(ctx context.Context, repo *remote.Repository, tag string) (d ocispec.Descriptor, m ocispec.Manifest, err error) {
+	d, text, err := oras.FetchBytes(ctx, repo, tag, oras.FetchBytesOptions{MaxBytes: maxManifest})
+	if err == nil && (json.Unmarshal(text, &m) != nil || m.ArtifactType != typeDerived || len(m.Layers) != 1 || !digestForm.MatchString(m.Layers[0].Digest.String())) {
+		err = fmt.Errorf("the tag %s is not of a cache: %w", tag, errdef.ErrNotFound)
+	}
+	return d, m, err
 }
 
 // Find implements [store.Shared]: it returns the digest that a trusted place has for a key.
@@ -196,16 +188,12 @@ func (c *Cache) Find(ctx context.Context, kind, key string) (sum string) {
 		if !p.Trust || !p.asks(kind) {
 			continue
 		}
-		var text bytes.Buffer
-		err := c.patiently(ctx, p, &text, func(ctx context.Context, w io.Writer) error {
-			r := p.Reference
-			r.Digest, r.Tag = "", tagOf(kind, key)
-			_, err := c.read(ctx, r, "manifests", maxManifest, w)
+		var m ocispec.Manifest
+		err := c.patiently(ctx, p, io.Discard, func(ctx context.Context, repo *remote.Repository, _ io.Writer) (err error) {
+			_, m, err = derived(ctx, repo, tagOf(kind, key))
 			return err
 		})
-		var m ocispec.Manifest
-		if err == nil && json.Unmarshal(text.Bytes(), &m) == nil && m.ArtifactType == typeDerived && len(m.Layers) == 1 &&
-			m.Annotations[noteKind] == kind && m.Annotations[noteKey] == key && digestForm.MatchString(m.Layers[0].Digest.String()) {
+		if err == nil && m.Annotations[noteKind] == kind && m.Annotations[noteKey] == key {
 			return m.Layers[0].Digest.Encoded()
 		}
 	}
@@ -237,56 +225,45 @@ func (c *Cache) Offer(m store.Made, b *store.Blob) {
 
 // send sends content, and a tag for its key.
 func (c *Cache) send(p *Place, m store.Made, b *store.Blob) error {
-	repo, err := c.Client.repository(c.ctx, p.Reference)
+	repo, err := c.Client.repository(p.Reference)
 	if err != nil {
 		return err
 	}
-	tag := tagOf(m.Kind, m.Key)
-	all := b.Stored()
-	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(all, 0, all.Size())), nil }
-	layer := newBlob("application/octet-stream", "sha256:"+m.SHA256, all.Size(), "", open)
-	there, err := repo.Blobs().Exists(c.ctx, layer.Descriptor)
-	if err != nil {
+	sent, all, tag := parcel{}, b.Stored(), tagOf(m.Kind, m.Key)
+	layer := sent.put("application/octet-stream", "", digest.NewDigestFromEncoded(digest.SHA256, m.SHA256), all.Size(), func() (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(all, 0, all.Size())), nil
+	})
+	if there, err := repo.Exists(c.ctx, layer); err != nil {
 		return err
-	}
-	p.answered.Store(true)
-	if _, err := repo.Resolve(c.ctx, tag); err == nil && there {
+	} else if _, err := repo.Resolve(c.ctx, tag); err == nil && there {
 		return nil
 	}
-	o, err := pack(ocispec.Manifest{ArtifactType: typeDerived, Annotations: map[string]string{
+	d, err := sent.manifest(ocispec.Manifest{ArtifactType: typeDerived, Layers: []ocispec.Descriptor{layer}, Annotations: map[string]string{
 		noteKind: m.Kind, noteKey: m.Key, ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339),
-	}}, textBlob(ocispec.MediaTypeEmptyJSON, []byte("{}"), ""), []*blob{layer})
+	}})
 	if err != nil {
 		return err
 	}
-	return (&pusher{repo: repo, ref: p.Reference}).object(c.ctx, o, tag)
+	return sent.send(c.ctx, repo, tag, []ocispec.Descriptor{d}, nil)
 }
 
 // Close waits for what is still being sent, but not for long: what is not sent is offered by the next build. more
-// is how much longer it may wait for a place that answers.
+// is how much longer it may wait.
 func (c *Cache) Close(ctx context.Context, more time.Duration) {
 	defer c.stop()
 	done := make(chan struct{})
 	go func() { c.wg.Wait(); close(done) }()
-	first, last := time.After(min(c.left(), patience/4)+more/10), time.After(c.left()+more)
-	for {
-		select {
-		case <-done:
-			return
-		case <-ctx.Done():
-			return
-		case <-first:
-			if slices.ContainsFunc(c.To, func(p *Place) bool { return p.answered.Load() && !p.off.Load() }) {
-				continue
-			}
-		case <-last:
-		}
-		for _, p := range c.To {
-			if !p.off.Swap(true) {
-				c.Warn(p.Name(), "too slow: not everything was sent, the next build offers it again")
-			}
-		}
+	select {
+	case <-done:
 		return
+	case <-ctx.Done():
+		return
+	case <-time.After(c.left() + more):
+	}
+	for _, p := range c.To {
+		if !p.off.Swap(true) {
+			c.Warn(p.Name(), "too slow: not everything was sent, the next build offers it again")
+		}
 	}
 }
 
@@ -305,125 +282,35 @@ func (c *Cache) Made() []store.Made {
 }
 
 // Prune removes the tags of a shared cache that were made longer ago than age, and returns them.
-func (c *Client) Prune(ctx context.Context, p *Place, age time.Duration, dryRun bool) (gone []store.Item, err error) {
-	repo, err := c.repository(ctx, p.Reference)
+func (p *Place) Prune(ctx context.Context, c *Client, age time.Duration, dryRun bool) (gone []store.Item, err error) {
+	repo, err := c.repository(p.Reference)
 	if err != nil {
 		return nil, err
 	}
 	var tags []string
-	err = attempt(ctx, "list the tags of "+p.Name(), func() error {
-		tags = nil
-		return repo.Tags(ctx, "", func(some []string) error { tags = append(tags, some...); return nil })
-	})
+	err = repo.Tags(ctx, "", func(some []string) error { tags = append(tags, some...); return nil })
 	if err != nil {
-		return nil, err
+		return nil, explain(ctx, "list the tags of "+p.Name(), err)
 	}
 	for _, tag := range tags {
-		var text bytes.Buffer
-		r := Reference{Host: p.Host, Repository: p.Repository, Tag: tag}
-		found, err := (&Cache{Client: c}).read(ctx, r, "manifests", maxManifest, &text)
-		if err != nil {
-			return gone, explain(ctx, "read "+r.String(), err)
-		}
-		var m ocispec.Manifest
-		if !found || json.Unmarshal(text.Bytes(), &m) != nil || m.ArtifactType != typeDerived || !strings.HasPrefix(tag, tagPrefix) || len(m.Layers) != 1 {
-			continue // not of a cache
-		}
-		made, err := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated])
-		if err != nil || time.Since(made) < age {
+		if !strings.HasPrefix(tag, tagPrefix) {
 			continue
 		}
-		if !dryRun {
-			if err := repo.Manifests().Delete(ctx, describe(text.Bytes())); err != nil {
-				return gone, explain(ctx, "remove "+r.String(), err)
-			}
+		d, m, err := derived(ctx, repo, tag)
+		if errors.Is(err, errdef.ErrNotFound) {
+			continue
+		}
+		made, old := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated])
+		if err == nil && (old != nil || time.Since(made) < age) {
+			continue
+		}
+		if err == nil && !dryRun {
+			err = repo.Delete(ctx, d)
+		}
+		if err != nil {
+			return gone, explain(ctx, "remove "+p.Name()+":"+tag, err)
 		}
 		gone = append(gone, store.Item{Kind: m.Annotations[noteKind], Names: []string{tag}, Size: m.Layers[0].Size, SHA256: m.Layers[0].Digest.Encoded(), Used: made})
 	}
 	return gone, nil
-}
-
-// typeMirror is the artifact type of a mirror: an image manifest with one layer for each file, whose title is
-// the file's path.
-const typeMirror = "application/vnd.mkbuild.mirror.v1"
-
-// PushMirror puts the files of a mirror into a registry, and returns the reference with the digest of all of
-// them. The same files give the same digest. Those at the top, which name the folder itself, stay out.
-func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink ui.Sink) (Reference, error) {
-	repo, err := c.repository(ctx, ref)
-	if err != nil {
-		return ref, err
-	}
-	var layers []*blob
-	err = fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !strings.Contains(name, "/") {
-			return err
-		}
-		open := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) }
-		r, err := open()
-		if err != nil {
-			return err
-		}
-		defer r.Close() //nolint:errcheck // only read
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		sum, err := digest.FromReader(&stoppable{ctx, r})
-		layers = append(layers, newBlob(typeFile, sum.String(), info.Size(), name, open))
-		return err
-	})
-	if err != nil {
-		return ref, err
-	}
-	o, err := pack(ocispec.Manifest{ArtifactType: typeMirror}, textBlob(ocispec.MediaTypeEmptyJSON, []byte("{}"), ""), layers)
-	if err != nil {
-		return ref, err
-	}
-	ref.Digest = o.Digest.String()
-	return ref, (&pusher{repo: repo, ref: ref, sink: sink}).object(ctx, o, ref.Tag)
-}
-
-// mirror returns the digests of a mirror's files by their paths; nil if there is no mirror. It asks once.
-func (c *Client) mirror(ctx context.Context, r Reference) (map[string]string, error) {
-	if known, ok := c.found.Load(r.String()); ok {
-		return known.(map[string]string), nil
-	}
-	resp, err := c.get(ctx, r, "manifests", "")
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	switch resp.StatusCode {
-	case 200:
-	case 404:
-		return nil, nil
-	case 401, 403:
-		return nil, fail.New(fail.Network, "read the mirror "+r.String()+": the registry wants other credentials", loginHint)
-	default:
-		return nil, fmt.Errorf("read the mirror %s: the registry answered %d", r, resp.StatusCode)
-	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
-	if err != nil {
-		return nil, err
-	}
-	var m ocispec.Manifest
-	err = json.Unmarshal(text, &m)
-	switch {
-	case r.Digest != "" && describe(text).Digest.String() != r.Digest:
-		err = fmt.Errorf("it is %s", describe(text).Digest)
-	case err == nil && (m.ArtifactType != typeMirror || len(m.Layers) > maxLayers || len(text) > maxManifest):
-		err = fmt.Errorf("its artifact type is %.100q, with %d files", m.ArtifactType, len(m.Layers))
-	}
-	if err != nil {
-		return nil, &fail.Error{Class: fail.Verification, What: "read the mirror " + r.String(), Hint: "`mkbuild mirror --oci REF` writes one", Err: err}
-	}
-	files := map[string]string{}
-	for _, l := range m.Layers {
-		if sum := l.Digest.String(); digestForm.MatchString(sum) {
-			files[l.Annotations[ocispec.AnnotationTitle]] = sum
-		}
-	}
-	c.found.Store(r.String(), files)
-	return files, nil
 }

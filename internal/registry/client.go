@@ -16,7 +16,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +28,6 @@ import (
 	"sync"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
@@ -44,7 +42,7 @@ import (
 
 // Client asks registries. Set the fields before the first call; the methods are safe for concurrent use.
 type Client struct {
-	// PlainHTTP asks without TLS. A registry on this machine that has none is asked so anyway.
+	// PlainHTTP asks without TLS. A registry on this machine is asked so anyway.
 	PlainHTTP bool
 	// RequireHTTPS refuses a registry that is asked without TLS.
 	RequireHTTPS bool
@@ -56,12 +54,11 @@ type Client struct {
 	// Connect and Idle bound a connection attempt and the wait for the next byte: 10 s and a minute if 0.
 	Connect, Idle time.Duration
 
-	once  sync.Once
-	auth  *auth.Client
-	err   error    // why there is none
-	hosts sync.Map // whether a host is asked without TLS
-	repos sync.Map // *remote.Repository by name: it remembers what the registry can do
-	found sync.Map // mirrors by name
+	once    sync.Once
+	auth    *auth.Client
+	err     error    // why there is none
+	repos   sync.Map // *remote.Repository by name: it remembers what the registry can do
+	mirrors sync.Map // digests of their files, by name
 }
 
 // Reference names something in a registry. Digest decides if there is one.
@@ -163,43 +160,20 @@ func (c *idleConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// plain reports whether a host is asked without TLS. As with docker, one on this machine is if it has no TLS.
-func (c *Client) plain(ctx context.Context, host string) (bool, error) {
-	if err := c.setUp(); err != nil {
-		return false, err
-	}
-	plain := c.PlainHTTP
-	if known, ok := c.hosts.Load(host); ok {
-		plain = known.(bool)
-	} else if !plain && isLoopback(host) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/v2/", nil)
-		if err != nil {
-			return false, err
-		}
-		resp, err := c.auth.Client.Do(req)
-		if err == nil {
-			resp.Body.Close() //nolint:errcheck,gosec // nothing of it is read
-		}
-		plain = errors.Is(err, http.ErrSchemeMismatch)
-		c.hosts.Store(host, plain)
-	}
-	if plain && c.RequireHTTPS {
-		return true, fmt.Errorf("ask the registry %s: %w", host, fetch.ErrInsecure)
-	}
-	return plain, nil
-}
-
 func isLoopback(host string) bool {
 	u := url.URL{Host: host}
 	ip := net.ParseIP(u.Hostname())
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// repository is what pushes, lists and removes.
-func (c *Client) repository(ctx context.Context, r Reference) (*remote.Repository, error) {
-	plain, err := c.plain(ctx, r.Host)
-	if err != nil {
+// repository is one of a registry. As with docker, one on this machine is asked without TLS.
+func (c *Client) repository(r Reference) (*remote.Repository, error) {
+	if err := c.setUp(); err != nil {
 		return nil, err
+	}
+	plain := c.PlainHTTP || isLoopback(r.Host)
+	if plain && c.RequireHTTPS {
+		return nil, fmt.Errorf("ask the registry %s: %w", r.Host, fetch.ErrInsecure)
 	}
 	fresh := &remote.Repository{
 		Client: c.auth, PlainHTTP: plain, Reference: registry.Reference{Registry: r.Host, Repository: r.Repository},
@@ -209,8 +183,12 @@ func (c *Client) repository(ctx context.Context, r Reference) (*remote.Repositor
 	return known.(*remote.Repository), nil
 }
 
-// maxPages bounds lists that a registry hands out.
-const maxPages = 1000
+// Bounds of what a registry hands out.
+const (
+	maxPages    = 1000 // of a list
+	maxManifest = 4 << 20
+	maxLayers   = 10_000
+)
 
 // attempts is how often a step of a push is tried.
 const attempts = 4
@@ -256,12 +234,14 @@ func explain(ctx context.Context, what string, err error) error {
 	case denied(err):
 		return fail.New(fail.Network, what+": the registry wants other credentials", loginHint)
 	}
-	hint := unreachableHint
 	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
-		hint = "the registry itself failed: its log says why"
-		err = fmt.Errorf("the registry answered %d %s", r.StatusCode, http.StatusText(r.StatusCode))
+		return fail.New(fail.Network, fmt.Sprintf("%s: the registry answered %d %s", what, r.StatusCode, http.StatusText(r.StatusCode)), "the registry itself failed: its log says why")
 	}
-	return &fail.Error{Class: fail.Network, What: what, Hint: hint, Err: err}
+	err = fmt.Errorf("%s: %w", what, err)
+	if passing(err) {
+		err = fail.Wrap(fail.Network, err, unreachableHint)
+	}
+	return err
 }
 
 const loginHint = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"
@@ -287,116 +267,4 @@ func regularOrNone(name string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// address is an oci:// address: a blob by its digest, a manifest by tag or digest (with the query "manifest"),
-// or a file of a mirror, which [Client.PushMirror] wrote.
-type address struct {
-	Reference
-	file     string
-	manifest bool
-}
-
-var addressForm = regexp.MustCompile(`^/([^:@]+)(?::([\w][\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?(?:/(.*))?$`)
-
-func parseAddress(u *url.URL) (address, error) {
-	m := addressForm.FindStringSubmatch(u.Path)
-	if m == nil || m[2] == "" && m[3] == "" {
-		return address{}, fmt.Errorf("read oci://%s%s: %w", u.Host, u.Path, ErrReference)
-	}
-	name := Reference{Host: u.Host, Repository: m[1], Tag: m[2], Digest: m[3]}
-	r, err := Parse(name.String())
-	return address{r, m[4], u.RawQuery == manifestQuery}, err
-}
-
-const manifestQuery = "manifest"
-
-// blobAddress and manifestAddress are where the package fetch gets an object.
-func blobAddress(r Reference, digest string) string { return "oci://" + r.Name() + "@" + digest }
-
-func manifestAddress(r Reference) string { return "oci://" + r.String() + "?" + manifestQuery }
-
-// accepted are the types of manifests that are asked for.
-const accepted = ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex
-
-// RoundTrip answers a request for an oci:// address as a web server would that had the file there: with its
-// digest as ETag, and with ranges as far as the registry knows them.
-func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
-	a, err := parseAddress(req.URL)
-	if err != nil {
-		return nil, err
-	}
-	ctx, r := req.Context(), a.Reference
-	if !a.manifest && (r.Digest == "" || a.file != "") {
-		files, err := c.mirror(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		if r.Digest = files[a.file]; r.Digest == "" {
-			return answer(req, http.StatusNotFound), nil
-		}
-	}
-	etag := `"` + r.Digest + `"`
-	if r.Digest != "" && req.Header.Get("If-None-Match") == etag {
-		return answer(req, http.StatusNotModified), nil
-	}
-	kind := "blobs"
-	if a.manifest {
-		kind = "manifests"
-	}
-	resp, err := c.get(ctx, r, kind, req.Header.Get("Range"))
-	if err != nil {
-		return nil, err
-	}
-	if r.Digest == "" { // a tag: the registry says what it leads to
-		if r.Digest = resp.Header.Get("Docker-Content-Digest"); !digestForm.MatchString(r.Digest) {
-			r.Digest = ""
-		}
-	}
-	resp.Header.Del("Last-Modified")
-	resp.Header.Set("Docker-Content-Digest", r.Digest)
-	resp.Header.Set("ETag", `"`+r.Digest+`"`)
-	return resp, nil
-}
-
-// get asks a registry. What it answers is for the caller to judge, but for a demand of credentials that
-// nobody has.
-func (c *Client) get(ctx context.Context, r Reference, kind, byteRange string) (*http.Response, error) {
-	repo, err := c.repository(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	scheme := "https"
-	if repo.PlainHTTP {
-		scheme = "http"
-	}
-	u := fmt.Sprintf("%s://%s/v2/%s/%s/%s", scheme, repo.Reference.Host(), r.Repository, kind, cmp.Or(r.Digest, r.Tag))
-	req, err := http.NewRequestWithContext(auth.AppendRepositoryScope(ctx, repo.Reference, auth.ActionPull), http.MethodGet, u, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept", accepted)
-	req.Header.Set("Accept-Encoding", "identity")
-	if kind == "blobs" {
-		req.Header.Set("Accept", "*/*")
-		if byteRange != "" {
-			req.Header.Set("Range", byteRange)
-		}
-	}
-	resp, err := c.auth.Do(req)
-	if denied(err) {
-		return answer(req, http.StatusUnauthorized), nil
-	}
-	if framed, ok := errors.AsType[*url.Error](err); ok {
-		err = framed.Err
-	}
-	return resp, err
-}
-
-// answer is what is said without asking a registry.
-func answer(req *http.Request, status int) *http.Response {
-	return &http.Response{
-		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header: http.Header{}, Body: http.NoBody,
-	}
 }

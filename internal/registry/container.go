@@ -4,8 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
+	"crypto/sha256"
 	"io"
 	"os"
 	"path"
@@ -16,35 +15,31 @@ import (
 
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
 )
 
 // container makes an image that container runtimes unpack, and that Kubernetes mounts as a volume: its root
 // folder has the files of the PXE folder, or the ISO and its manifest. Each file is a layer, a tar that is not
 // compressed, so that what two builds have in common is stored once.
-func (s *source) container(ctx context.Context) (*object, error) {
+func (s *source) container(ctx context.Context, p parcel) (d ocispec.Descriptor, err error) {
 	files, err := s.rootFiles()
 	if err != nil {
-		return nil, fmt.Errorf("push %s: %w", s.name, err)
+		return d, err
 	}
 	when := time.Unix(s.about.SourceDate, 0).UTC()
 	image := ocispec.Image{Created: &when, Platform: *platform(s.about.Arch), RootFS: ocispec.RootFS{Type: "layers"}}
-	var layers []*blob
+	m := ocispec.Manifest{Annotations: s.annotations()}
 	for _, f := range files {
-		l, err := tarLayer(ctx, f)
+		l, err := p.tarLayer(ctx, f)
 		if err != nil {
-			return nil, fmt.Errorf("push %s: %s: %w", s.name, f.Path, err)
+			return d, err
 		}
-		layers, image.RootFS.DiffIDs = append(layers, l), append(image.RootFS.DiffIDs, l.Digest)
+		m.Layers, image.RootFS.DiffIDs = append(m.Layers, l), append(image.RootFS.DiffIDs, l.Digest)
 	}
-	text, err := json.Marshal(image)
-	if err != nil {
-		return nil, err
+	if m.Config, err = p.json(ocispec.MediaTypeImageConfig, "", image); err != nil {
+		return d, err
 	}
-	o, err := pack(ocispec.Manifest{Annotations: s.annotations()}, textBlob(ocispec.MediaTypeImageConfig, text, ""), layers)
-	if err == nil {
-		o.arch = s.about.Arch
-	}
-	return o, err
+	return p.manifest(m)
 }
 
 // rootFiles are the files of the container.
@@ -54,7 +49,7 @@ func (s *source) rootFiles() (out []overlay.Entry, err error) {
 		if err != nil {
 			return nil, err
 		}
-		iso := overlay.Entry{Path: isoName(s.about), Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(s.name) }}
+		iso := overlay.Entry{Path: defaultName(s.about), Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(s.name) }}
 		return []overlay.Entry{iso, overlay.File(iso.Path+".manifest.json", 0, s.text)}, nil
 	}
 	for _, e := range s.Files.Entries() {
@@ -65,21 +60,11 @@ func (s *source) rootFiles() (out []overlay.Entry, err error) {
 	return out, nil
 }
 
-// tarLayer is a layer with one file and its folders, which belong to root and have no time.
-func tarLayer(ctx context.Context, e overlay.Entry) (*blob, error) {
-	var head bytes.Buffer
-	w := tar.NewWriter(&head)
-	var dirs []string
-	for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-		dirs = append([]string{dir}, dirs...)
-	}
-	for _, dir := range dirs {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: time.Unix(0, 0)}); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: e.Path, Mode: 0o644, Size: e.Size, ModTime: time.Unix(0, 0)}); err != nil {
-		return nil, err
+// tarLayer adds a layer with one file and its folders, which belong to root and have no time.
+func (p parcel) tarLayer(ctx context.Context, e overlay.Entry) (d ocispec.Descriptor, err error) {
+	head, err := tarHead(e)
+	if err != nil {
+		return d, err
 	}
 	tail := make([]byte, -e.Size&511+1024) // up to a block, then two empty ones
 	open := func() (io.ReadCloser, error) {
@@ -87,7 +72,7 @@ func tarLayer(ctx context.Context, e overlay.Entry) (*blob, error) {
 		if err != nil {
 			return nil, err
 		}
-		all := io.MultiReader(bytes.NewReader(head.Bytes()), io.LimitReader(r, e.Size), bytes.NewReader(tail))
+		all := io.MultiReader(bytes.NewReader(head), io.LimitReader(r, e.Size), bytes.NewReader(tail))
 		return struct {
 			io.Reader
 			io.Closer
@@ -95,10 +80,27 @@ func tarLayer(ctx context.Context, e overlay.Entry) (*blob, error) {
 	}
 	r, err := open()
 	if err != nil {
-		return nil, err
+		return d, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	sum, err := digest.FromReader(&stoppable{ctx, r})
-	size := int64(head.Len()) + e.Size + int64(len(tail))
-	return newBlob(ocispec.MediaTypeImageLayer, sum.String(), size, "", open), err
+	sum := sha256.New()
+	size, err := io.Copy(wholefile.Interruptible(ctx, sum), r)
+	return p.put(ocispec.MediaTypeImageLayer, "", digest.NewDigest(digest.SHA256, sum), size, open), err
+}
+
+// tarHead is what a tar has in front of the content of a file.
+func tarHead(e overlay.Entry) ([]byte, error) {
+	headers := []*tar.Header{{Typeflag: tar.TypeReg, Name: e.Path, Mode: 0o644, Size: e.Size}}
+	for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+		headers = append([]*tar.Header{{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}}, headers...)
+	}
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, h := range headers {
+		h.ModTime = time.Unix(0, 0)
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), nil
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,36 +11,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
 )
 
 // layoutSchema is the version of [layout]. Another one is refused.
-const layoutSchema = "mkbuild.layout/v1"
+const layoutSchema = "mkbuild.layout/v2"
 
 // layout says how a medium is put together of blobs. All that is content of no blob of its own lies in one
-// blob, the rest, one piece behind the other.
+// compressed blob, the rest, one piece behind the other.
 type layout struct {
 	Schema string       `json:"schema"`
 	Form   string       `json:"form"` // "iso" or "pxe"
 	Files  []layoutFile `json:"files"`
 }
 
-// layoutFile is an ISO, which has no path, or a file of a folder.
+// layoutFile is an ISO, which has no path, or a file of a folder. The digests of the blobs vouch for its content.
 type layoutFile struct {
 	Path   string  `json:"path,omitempty"`
 	Size   int64   `json:"size"`
-	SHA256 string  `json:"sha256"`
 	Pieces []piece `json:"pieces"`
 }
 
-// piece is a part of a file: a whole blob by its digest, the next bytes of the rest, or zeros.
+// piece is a part of a file: a whole blob by its digest, or the next bytes of the rest.
 type piece struct {
-	Blob  string `json:"blob,omitempty"`
-	Rest  int64  `json:"rest,omitempty"`
-	Zeros int64  `json:"zeros,omitempty"`
+	Blob string `json:"blob,omitempty"`
+	Rest int64  `json:"rest,omitempty"`
 }
 
 // Bounds of what a layout may describe.
@@ -47,56 +54,41 @@ const (
 	maxLayout = 16 << 20 // its text
 	maxPieces = 100_000
 	maxFiles  = 1000
-	maxMedium = 16 << 30
+	maxMedium = 4 << 30
 )
 
 // part is a place of a file that becomes a blob.
 type part struct {
 	offset, size int64
-	title, kind  string // see [blob]
+	title, kind  string
 	sha256       string // what the manifest says, "" for nothing
 }
 
-// zeroRun is what is looked at when zeros are left out: a sector.
-const zeroRun = 2048
-
 // maxGap is the most that goes into the rest from between two parts; more is a blob of its own.
-const maxGap = 1 << 20
+const maxGap = 8 << 20
 
 // cutter cuts the files of a medium into blobs and the rest.
 type cutter struct {
-	ctx    context.Context
-	blobs  []*blob
-	known  map[string]bool
+	parcel
+	layers []ocispec.Descriptor
 	rest   bytes.Buffer
 	layout layout
 }
 
 // cut adds a file, which becomes the parts and what lies between them. Parts that overlap an earlier one are
 // left out.
-func (c *cutter) cut(path string, r io.ReaderAt, size int64, parts []part) error {
+func (c *cutter) cut(ctx context.Context, name string, r io.ReaderAt, size int64, parts []part) error {
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.offset, b.offset) })
-	f, sum, at := layoutFile{Path: path, Size: size}, sha256.New(), int64(0)
+	f, at := layoutFile{Path: name, Size: size}, int64(0)
 	for _, p := range append(parts, part{offset: size}) {
 		if p.offset < at || p.offset+p.size > size {
 			continue
 		}
-		if gap := p.offset - at; gap > maxGap {
-			pieces, err := c.add(r, sum, part{offset: at, size: gap, kind: typeFile})
-			if err != nil {
-				return err
+		for _, p := range []part{{offset: at, size: p.offset - at}, p} {
+			if p.size == 0 {
+				continue
 			}
-			f.Pieces = append(f.Pieces, pieces)
-		} else {
-			text := make([]byte, gap)
-			if _, err := r.ReadAt(text, at); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			sum.Write(text)
-			f.Pieces = append(f.Pieces, c.between(text)...)
-		}
-		if p.size > 0 {
-			made, err := c.add(r, sum, p)
+			made, err := c.add(ctx, r, p)
 			if err != nil {
 				return err
 			}
@@ -104,74 +96,49 @@ func (c *cutter) cut(path string, r io.ReaderAt, size int64, parts []part) error
 		}
 		at = p.offset + p.size
 	}
-	f.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	c.layout.Files = append(c.layout.Files, f)
-	return c.ctx.Err()
+	return nil
 }
 
-// add makes a blob of a part.
-func (c *cutter) add(r io.ReaderAt, whole io.Writer, p part) (piece, error) {
-	own := sha256.New()
-	in := io.NewSectionReader(r, p.offset, p.size)
-	if n, err := io.Copy(io.MultiWriter(own, whole), &stoppable{c.ctx, in}); err != nil || n != p.size {
+// add adds bytes of a file as a blob, or to the rest.
+func (c *cutter) add(ctx context.Context, r io.ReaderAt, p part) (piece, error) {
+	open := func() io.Reader { return io.NewSectionReader(r, p.offset, p.size) }
+	if p.kind == "" && p.size <= maxGap {
+		n, err := c.rest.ReadFrom(open())
+		return piece{Rest: n}, err
+	}
+	hash := sha256.New()
+	if n, err := io.Copy(wholefile.Interruptible(ctx, hash), open()); err != nil || n != p.size {
 		return piece{}, cmp.Or(err, io.ErrUnexpectedEOF)
 	}
-	sum := hex.EncodeToString(own.Sum(nil))
+	sum := hex.EncodeToString(hash.Sum(nil))
 	if p.sha256 != "" && p.sha256 != sum {
 		return piece{}, fail.New(fail.Verification, fmt.Sprintf("%s is not what the image's manifest says", p.title), "`mkbuild verify` shows what is wrong with the image")
 	}
-	if !c.known[sum] {
-		c.known[sum] = true
-		open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, p.offset, p.size)), nil }
-		c.blobs = append(c.blobs, newBlob(p.kind, "sha256:"+sum, p.size, p.title, open))
+	d := c.put(cmp.Or(p.kind, typeFile), p.title, digest.NewDigestFromEncoded(digest.SHA256, sum), p.size, func() (io.ReadCloser, error) { return io.NopCloser(open()), nil })
+	if !slices.ContainsFunc(c.layers, func(l ocispec.Descriptor) bool { return l.Digest == d.Digest }) {
+		c.layers = append(c.layers, d)
 	}
 	return piece{Blob: sum}, nil
 }
 
-// between turns what lies between two parts into pieces of the rest and zeros.
-func (c *cutter) between(text []byte) (out []piece) {
-	var zeros [zeroRun]byte
-	for len(text) > 0 {
-		n := min(zeroRun, len(text))
-		last := piece{}
-		if len(out) > 0 {
-			last = out[len(out)-1]
-		}
-		empty := bytes.Equal(text[:n], zeros[:n])
-		switch {
-		case empty && last.Zeros > 0:
-			out[len(out)-1].Zeros += int64(n)
-		case empty:
-			out = append(out, piece{Zeros: int64(n)})
-		case last.Rest > 0:
-			out[len(out)-1].Rest += int64(n)
-		default:
-			out = append(out, piece{Rest: int64(n)})
-		}
-		if !empty {
-			c.rest.Write(text[:n])
-		}
-		text = text[n:]
+// finish returns all layers, the layout first and the rest behind it.
+func (c *cutter) finish() ([]ocispec.Descriptor, error) {
+	l, err := c.json(typeLayout, "layout.json", c.layout)
+	if err != nil {
+		return nil, err
 	}
-	return out
-}
-
-// stoppable is a reader that fails once ctx is done.
-type stoppable struct {
-	ctx context.Context
-	io.Reader
-}
-
-// Read reads.
-func (s *stoppable) Read(b []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err == nil {
+		_, err = z.Write(c.rest.Bytes())
+		err = errors.Join(err, z.Close())
 	}
-	return s.Reader.Read(b)
+	return append([]ocispec.Descriptor{l, c.text(typeRest, "rest.gz", packed.Bytes())}, c.layers...), err
 }
 
 // parseLayout reads a layout from anywhere. Blobs are looked up in sizes, by digest.
-func parseLayout(text []byte, sizes map[string]int64, rest int64) (*layout, error) {
+func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 	var l layout
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -184,100 +151,62 @@ func parseLayout(text []byte, sizes map[string]int64, rest int64) (*layout, erro
 	if isISO := l.Form == "iso"; !isISO && l.Form != "pxe" || isISO && len(l.Files) != 1 || len(l.Files) == 0 || len(l.Files) > maxFiles {
 		return nil, fmt.Errorf("form %.20q with %d files", l.Form, len(l.Files))
 	}
-	seen, all, pieces := map[string]bool{"": l.Form != "iso"}, int64(0), 0
+	seen, all, pieces := map[string]bool{"": l.Form != "iso", ".": true}, int64(0), 0
 	for _, f := range l.Files {
 		clean, err := overlay.CleanPath(f.Path)
 		if f.Path != "" && (err != nil || clean != f.Path) || seen[f.Path] {
 			return nil, fmt.Errorf("the path %.200q", f.Path)
 		}
 		seen[f.Path] = true
-		size := int64(0)
-		for _, p := range f.Pieces {
-			n, err := p.size(sizes)
-			if size += n; err != nil || size > maxMedium {
-				return nil, fmt.Errorf("%.200q: a piece is not of this image, or too long", f.Path)
-			}
-			rest -= p.Rest
-		}
+		size, err := f.sum(sizes)
 		all, pieces = all+size, pieces+len(f.Pieces)
-		if size != f.Size || all > maxMedium || pieces > maxPieces || rest < 0 {
+		if err != nil || size != f.Size || all > maxMedium || pieces > maxPieces {
 			return nil, fmt.Errorf("%.200q: the pieces do not make up the file", f.Path)
+		}
+	}
+	for _, f := range l.Files {
+		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
+			if seen[dir] {
+				return nil, fmt.Errorf("%.200q is a file and a folder", dir)
+			}
 		}
 	}
 	return &l, nil
 }
 
-func (p piece) size(blobs map[string]int64) (int64, error) {
-	n, ok := blobs[p.Blob]
-	switch {
-	case p.Blob != "" && ok && p.Rest == 0 && p.Zeros == 0:
-		return n, nil
-	case p.Blob == "" && (p.Rest > 0) != (p.Zeros > 0) && p.Rest >= 0 && p.Zeros >= 0 && p.Rest <= maxMedium && p.Zeros <= maxMedium:
-		return p.Rest + p.Zeros, nil
-	}
-	return 0, errors.New("no piece")
-}
-
-// joined are the pieces of a file as one. It implements [io.ReaderAt].
-type joined struct {
-	starts []int64 // of each part
-	parts  []io.ReaderAt
-	size   int64
-}
-
-func (j *joined) add(r io.ReaderAt, size int64) {
-	j.starts, j.parts, j.size = append(j.starts, j.size), append(j.parts, r), j.size+size
-}
-
-// ReadAt implements [io.ReaderAt].
-func (j *joined) ReadAt(b []byte, off int64) (n int, err error) {
-	i, found := slices.BinarySearch(j.starts, off)
-	if !found {
-		i--
-	}
-	for ; n < len(b) && i < len(j.parts) && i >= 0; i++ {
-		end := j.size
-		if i+1 < len(j.starts) {
-			end = j.starts[i+1]
-		}
-		want := min(int64(len(b)-n), end-off)
-		if want <= 0 {
-			continue
-		}
-		got, err := j.parts[i].ReadAt(b[n:n+int(want)], off-j.starts[i])
-		n, off = n+got, off+int64(got)
-		if int64(got) < want {
-			return n, cmp.Or(err, io.ErrUnexpectedEOF)
-		}
-	}
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// nulls reads as zeros without end.
-type nulls struct{}
-
-// ReadAt implements [io.ReaderAt].
-func (nulls) ReadAt(b []byte, _ int64) (int, error) {
-	clear(b)
-	return len(b), nil
-}
-
-// open puts a file together. rest is what is left of the rest, of which the file takes its part.
-func (f *layoutFile) open(blob func(digest string) (io.ReaderAt, int64), rest io.ReaderAt, at *int64) *joined {
-	j := &joined{}
+// sum adds up the pieces.
+func (f *layoutFile) sum(blobs map[string]int64) (size int64, err error) {
 	for _, p := range f.Pieces {
-		switch {
-		case p.Blob != "":
-			j.add(blob(p.Blob))
-		case p.Rest > 0:
-			j.add(io.NewSectionReader(rest, *at, p.Rest), p.Rest)
-			*at += p.Rest
-		default:
-			j.add(nulls{}, p.Zeros)
+		n, known := blobs[p.Blob]
+		if known == (p.Rest != 0) || p.Rest < 0 || p.Rest > maxMedium {
+			return 0, errors.New("a piece is not of this image")
+		}
+		if size += n + p.Rest; size > maxMedium {
+			return 0, errors.New("too long")
 		}
 	}
-	return j
+	return size, nil
+}
+
+// write puts a file together under a name. rest is what is left of the rest.
+func (f *layoutFile) write(ctx context.Context, name string, blobs map[string]*fetch.Blob, rest io.Reader) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	out, err := os.Create(name) //nolint:gosec // in a folder of its own, under a clean path
+	if err != nil {
+		return err
+	}
+	w := wholefile.Interruptible(ctx, out)
+	for _, p := range f.Pieces {
+		if p.Rest > 0 {
+			_, err = io.CopyN(w, rest, p.Rest)
+		} else {
+			_, err = io.Copy(w, blobs[p.Blob].Reader())
+		}
+		if err != nil {
+			break
+		}
+	}
+	return errors.Join(err, out.Close())
 }

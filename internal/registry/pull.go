@@ -1,23 +1,25 @@
 package registry
 
 import (
+	"cmp"
+	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+	"oras.land/oras-go/v2/content"
 
-	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
@@ -25,34 +27,22 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Bounds of what a registry hands out.
-const (
-	maxManifest = 4 << 20
-	maxLayers   = 10_000
-)
-
 // ErrObject is returned for what is in a registry and is not what it should be.
 var ErrObject = fail.New(fail.Verification, "not an image that `mkbuild push` pushed", "`skopeo inspect --raw docker://REF` shows what is there")
 
-// Image is an image that was pulled: all of it is in the store and checked, nothing is written yet.
+// Image is an image that was pulled and checked. It lies in the folder that [Client.Pull] was given.
 type Image struct {
 	// Ref has the digest of the image's own manifest.
 	Ref Reference
 	// Form is the one that was pushed.
 	Form remaster.Form
-	// About is what the image says of itself.
-	About *manifest.Manifest
-	// Beside are the files that belong to the image as it was pushed, by the suffix of their names.
-	Beside map[string][]byte
+	// Path is where it lies, with the files that belong to it next to it.
+	Path string
+	// Name is what an ISO of it is called where nobody names it.
+	Name string
 
-	text  []byte // of About
-	files []pulledFile
-}
-
-// pulledFile is a file of the image.
-type pulledFile struct {
-	layoutFile
-	*joined
+	about  *manifest.Manifest
+	beside []string // suffixes of what lies next to it
 }
 
 // puller gets objects of one repository.
@@ -60,41 +50,32 @@ type puller struct {
 	client *Client
 	fetch  *fetch.Client
 	ref    Reference
+	dir    string
 }
 
-// Pull gets an image, of an index that for the architecture: "" is enough if there is one alone. The OCI of f
-// is the client itself.
-func (c *Client) Pull(ctx context.Context, f *fetch.Client, ref Reference, arch string) (*Image, error) {
-	p := &puller{c, f, ref}
+// Pull gets an image into a folder, of an index that for the architecture: "" is enough if there is one alone.
+// The OCI of f is the client itself.
+func (c *Client) Pull(ctx context.Context, f *fetch.Client, ref Reference, arch, dir string) (*Image, error) {
+	p := &puller{c, f, ref, dir}
 	if !f.Offline {
-		if _, err := c.repository(ctx, ref); err != nil {
+		if _, err := c.repository(ref); err != nil {
 			return nil, err
 		}
 	}
-	d, err := p.top(ctx)
+	o, d, err := p.image(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	if d, err = p.choose(ctx, d, arch); err != nil {
+	ref.Digest = d.Digest.String()
+	img := &Image{Ref: ref, Path: filepath.Join(dir, "image")}
+	if err := p.unpack(ctx, img, o.Layers); err != nil {
 		return nil, err
 	}
-	m, err := p.manifest(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	if m.ArtifactType != typeImage {
-		return nil, p.wrong(fmt.Errorf("its artifact type is %.100q", m.ArtifactType))
-	}
-	img := &Image{Ref: ref}
-	img.Ref.Digest = d.Digest.String()
-	if err := p.fill(ctx, img, m); err != nil {
-		return nil, err
-	}
-	if arch != "" && img.About.Arch != arch {
-		return nil, fail.New(fail.Usage, fmt.Sprintf("pull %s: it is an image of %s", ref, img.About.Arch), "leave --arch out, or name "+img.About.Arch)
+	if arch != "" && img.about.Arch != arch {
+		return nil, fail.New(fail.Usage, fmt.Sprintf("pull %s: it is an image of %s", ref, img.about.Arch), "leave --arch out, or name "+img.about.Arch)
 	}
 	if !f.Offline {
-		img.Beside, err = p.companionsOf(ctx, d)
+		err = p.companions(ctx, img, d)
 	}
 	return img, err
 }
@@ -116,99 +97,83 @@ func (p *puller) get(ctx context.Context, r fetch.Request) (*fetch.Blob, error) 
 	return b, err
 }
 
-// text gets an object that is read as a whole.
-func (p *puller) text(ctx context.Context, name, address, digest string, limit int64) ([]byte, error) {
-	b, err := p.get(ctx, fetch.Request{Name: name, URLs: []string{address}, SHA256: strings.TrimPrefix(digest, "sha256:"), Fresh: true, MaxSize: limit})
-	if err != nil {
-		return nil, err
-	}
-	return b.ReadAll()
+// object is a manifest or an index.
+type object struct {
+	ocispec.Manifest
+	Manifests []ocispec.Descriptor
 }
 
-// top is the descriptor of what the reference leads to.
-func (p *puller) top(ctx context.Context) (ocispec.Descriptor, error) {
-	var byTag, d ocispec.Descriptor
-	if p.ref.Tag != "" {
-		tag := p.ref
-		tag.Digest = ""
-		text, err := p.text(ctx, tag.String(), manifestAddress(tag), "", maxManifest)
-		if err != nil {
-			return d, err
-		}
-		byTag = describe(text)
+// object gets a manifest or an index. Of a digest it has to be what that says.
+func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocispec.Descriptor, err error) {
+	r := Reference{p.ref.Host, p.ref.Repository, tag, sum}
+	if sum != "" && !digestForm.MatchString(sum) {
+		return o, d, p.wrong(fmt.Errorf("the digest %.100q", sum))
 	}
-	switch {
-	case p.ref.Digest == "":
-		return byTag, nil
-	case p.ref.Tag != "" && byTag.Digest.String() != p.ref.Digest:
-		return d, fail.New(fail.Verification, fmt.Sprintf("pull %s: the tag has moved, it leads to %s now", p.ref, byTag.Digest),
+	b, err := p.get(ctx, fetch.Request{Name: r.String(), URLs: []string{manifestAddress(r)}, SHA256: strings.TrimPrefix(sum, "sha256:"), Fresh: true, MaxSize: maxManifest})
+	if err != nil {
+		return o, d, err
+	}
+	text, err := b.ReadAll()
+	if err != nil {
+		return o, d, err
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return o, d, p.wrong(err)
+	}
+	if len(o.Layers)+len(o.Manifests) > maxLayers {
+		err = p.wrong(fmt.Errorf("it has %d layers and %d images", len(o.Layers), len(o.Manifests)))
+	}
+	return o, content.NewDescriptorFromBytes(o.MediaType, text), err
+}
+
+// manifest gets an image manifest that another object names.
+func (p *puller) manifest(ctx context.Context, want ocispec.Descriptor) (object, error) {
+	o, d, err := p.object(ctx, "", want.Digest.String())
+	if err == nil && (d.MediaType != ocispec.MediaTypeImageManifest || d.MediaType != want.MediaType || d.Size != want.Size) {
+		err = p.wrong(fmt.Errorf("%.100q with %d bytes where %.100q with %d was to be", d.MediaType, d.Size, want.MediaType, want.Size))
+	}
+	return o, err
+}
+
+// image gets the manifest that the reference leads to, of an index that of the architecture.
+func (p *puller) image(ctx context.Context, arch string) (object, ocispec.Descriptor, error) {
+	sum := p.ref.Digest
+	if p.ref.Tag != "" {
+		sum = "" // it says where it leads to now
+	}
+	o, d, err := p.object(ctx, p.ref.Tag, sum)
+	if err == nil && p.ref.Digest != "" && p.ref.Digest != d.Digest.String() {
+		err = fail.New(fail.Verification, fmt.Sprintf("pull %s: the tag has moved, it leads to %s now", p.ref, d.Digest),
 			"name the digest alone to get what the tag led to: "+p.ref.Name()+"@"+p.ref.Digest)
 	}
-	text, err := p.text(ctx, p.ref.String(), manifestAddress(p.ref), p.ref.Digest, maxManifest)
-	return describe(text), err
-}
-
-// describe is the descriptor of a manifest's text, with the type that it says it is of.
-func describe(text []byte) ocispec.Descriptor {
-	var m struct{ MediaType string }
-	_ = json.Unmarshal(text, &m) // what is not JSON is no manifest either
-	return textBlob(m.MediaType, text, "").Descriptor
-}
-
-// choose follows an index to the image of an architecture.
-func (p *puller) choose(ctx context.Context, d ocispec.Descriptor, arch string) (ocispec.Descriptor, error) {
-	if d.MediaType != ocispec.MediaTypeImageIndex {
-		return d, nil
-	}
-	var x ocispec.Index
-	if err := p.json(ctx, d, &x); err != nil {
-		return d, err
-	}
-	var fits []ocispec.Descriptor
-	for _, m := range x.Manifests {
-		if m.Platform != nil && m.MediaType == ocispec.MediaTypeImageManifest && (arch == "" || m.Platform.Architecture == platform(arch).Architecture) {
-			fits = append(fits, m)
+	if err == nil && o.MediaType == ocispec.MediaTypeImageIndex {
+		if d, err = p.choose(o.Manifests, arch); err == nil {
+			o, err = p.manifest(ctx, d)
 		}
 	}
-	if len(fits) != 1 {
-		return d, fail.New(fail.Usage, fmt.Sprintf("pull %s: of its %d images %d fit", p.ref, len(x.Manifests), len(fits)), "name an architecture that it has: --arch x86 or --arch x86_64")
+	if err == nil && (o.MediaType != ocispec.MediaTypeImageManifest || o.ArtifactType != typeImage || o.Config.MediaType != typeConfig) {
+		err = p.wrong(fmt.Errorf("%.100q of the artifact type %.100q, with a config of %.100q", o.MediaType, o.ArtifactType, o.Config.MediaType))
 	}
-	return fits[0], nil
+	return o, d, err
 }
 
-// json reads a manifest or an index.
-func (p *puller) json(ctx context.Context, d ocispec.Descriptor, v any) error {
-	digest := d.Digest.String()
-	if !digestForm.MatchString(digest) || d.Size > maxManifest {
-		return p.wrong(fmt.Errorf("the digest %.100q of %d bytes", digest, d.Size))
+// choose returns the only image of an architecture.
+func (p *puller) choose(images []ocispec.Descriptor, arch string) (d ocispec.Descriptor, err error) {
+	fit := 0
+	for _, m := range images {
+		if m.Platform != nil && (arch == "" || m.Platform.Architecture == platform(arch).Architecture) {
+			d, fit = m, fit+1
+		}
 	}
-	r := Reference{Host: p.ref.Host, Repository: p.ref.Repository, Digest: digest}
-	text, err := p.text(ctx, p.ref.String(), manifestAddress(r), digest, maxManifest)
-	if err != nil {
-		return err
+	if fit != 1 {
+		err = fail.New(fail.Usage, fmt.Sprintf("pull %s: of its %d images %d fit", p.ref, len(images), fit), "name an architecture that it has: --arch x86 or --arch x86_64")
 	}
-	if got := describe(text); got.MediaType != d.MediaType || got.Size != d.Size {
-		return p.wrong(fmt.Errorf("%.100q with %d bytes where %.100q with %d was to be", got.MediaType, got.Size, d.MediaType, d.Size))
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return p.wrong(err)
-	}
-	return nil
-}
-
-func (p *puller) manifest(ctx context.Context, d ocispec.Descriptor) (m ocispec.Manifest, err error) {
-	if err = p.json(ctx, d, &m); err != nil {
-		return m, err
-	}
-	if m.MediaType != ocispec.MediaTypeImageManifest || len(m.Layers) > maxLayers {
-		err = p.wrong(fmt.Errorf("%.100q with %d layers", m.MediaType, len(m.Layers)))
-	}
-	return m, err
+	return d, err
 }
 
 // blob gets the content of a descriptor into the store.
-func (p *puller) blob(ctx context.Context, name string, d ocispec.Descriptor, limit int64) (*fetch.Blob, error) {
-	digest := d.Digest.String()
+func (p *puller) blob(ctx context.Context, d ocispec.Descriptor, limit int64) (*fetch.Blob, error) {
+	digest, name := d.Digest.String(), title(d)
 	if !digestForm.MatchString(digest) || d.Size < 0 || d.Size > limit {
 		return nil, p.wrong(fmt.Errorf("a layer of %d bytes with the digest %.100q", d.Size, digest))
 	}
@@ -219,189 +184,169 @@ func (p *puller) blob(ctx context.Context, name string, d ocispec.Descriptor, li
 	return b, err
 }
 
-// fill gets all of an image, and puts its files together.
-func (p *puller) fill(ctx context.Context, img *Image, m ocispec.Manifest) error {
-	if m.Config.MediaType != typeAbout {
-		return p.wrong(fmt.Errorf("its config is of the type %.100q", m.Config.MediaType))
-	}
-	all := append([]ocispec.Descriptor{m.Config}, m.Layers...)
-	blobs := make([]*fetch.Blob, len(all))
-	g, inner := errgroup.WithContext(ctx)
-	g.SetLimit(together)
-	for i, d := range all {
-		g.Go(func() (err error) {
-			name := (&blob{Descriptor: d}).name()
-			blobs[i], err = p.blob(inner, name, d, maxMedium)
-			return err
-		})
-	}
-	err := g.Wait()
+// unpack gets the layers of an image and puts its files together.
+func (p *puller) unpack(ctx context.Context, img *Image, layers []ocispec.Descriptor) error {
+	l, err := p.layout(ctx, layers)
 	if err != nil {
 		return err
 	}
-	if all[0].Size > manifest.MaxSize {
-		return p.wrong(fmt.Errorf("its manifest has %d bytes", all[0].Size))
-	}
-	if img.text, err = blobs[0].ReadAll(); err == nil {
-		img.About, err = manifest.Parse(img.text)
-	}
+	blobs, err := p.blobs(ctx, layers[1:])
 	if err != nil {
-		return p.wrong(err)
-	}
-	if err := img.join(all, blobs); err != nil {
-		return p.wrong(err)
-	}
-	return img.check(ctx)
-}
-
-// join puts the files together as the layout says.
-func (img *Image) join(all []ocispec.Descriptor, blobs []*fetch.Blob) error {
-	content, sizes := map[string]*fetch.Blob{}, map[string]int64{}
-	var text []byte
-	var rest *fetch.Blob
-	for i, d := range all {
-		content[blobs[i].SHA256], sizes[blobs[i].SHA256] = blobs[i], d.Size
-		switch d.MediaType {
-		case typeRest:
-			rest = blobs[i]
-		case typeLayout:
-			if d.Size > maxLayout {
-				return fmt.Errorf("a layout of %d bytes", d.Size)
-			}
-			var err error
-			if text, err = blobs[i].ReadAll(); err != nil {
-				return err
-			}
-		}
-	}
-	var restSize, at int64
-	var restAt io.ReaderAt = nulls{}
-	if rest != nil {
-		restAt, restSize = rest.Reader(), rest.Size
-	}
-	l, err := parseLayout(text, sizes, restSize)
-	if err != nil {
-		return fmt.Errorf("its layout: %w", err)
+		return err
 	}
 	img.Form = remaster.Form(l.Form)
-	for _, f := range l.Files {
-		whole := f.open(func(sum string) (io.ReaderAt, int64) { return content[sum].Reader(), content[sum].Size }, restAt, &at)
-		img.files = append(img.files, pulledFile{f, whole})
+	files, err := p.files(ctx, img, l, blobs, blobs[layers[1].Digest.Encoded()])
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-// check reads every file once: nothing is written of an image that is not what its layout says.
-func (img *Image) check(ctx context.Context) error {
-	for _, f := range img.files {
-		sum := sha256.New()
-		if _, err := io.Copy(wholefile.Interruptible(ctx, sum), f.reader()); err != nil {
-			return err
+	if img.Form == remaster.FormPXE {
+		m, err := medium.ReadFolder(p.ref.String(), files)
+		if err == nil {
+			err = m.Write(ctx, wholefile.Output{Name: img.Path})
 		}
-		if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
-			return &fetch.ChecksumError{Name: orText(f.Path, "the ISO"), URL: img.Ref.String(), Algorithm: "sha256", Want: f.SHA256, Got: got}
+		if err != nil {
+			return p.wrong(err)
 		}
 	}
-	return nil
-}
-
-func orText(text, otherwise string) string {
-	if text == "" {
-		return otherwise
+	s, err := openSource(img.Path)
+	if err != nil {
+		return p.wrong(err)
 	}
-	return text
-}
-
-func (f pulledFile) reader() io.Reader { return io.NewSectionReader(f.joined, 0, f.joined.size) }
-
-// ISOName is what the image is called where nobody names it.
-func (img *Image) ISOName() string { return isoName(img.About) }
-
-// isoName is the name that the build gives by itself.
-func isoName(about *manifest.Manifest) string {
-	c := config.Config{Profile: about.Profile}
-	c.Image.Version = imageVersion(about)
-	if name := c.ISOName(); !strings.ContainsAny(name, "/\\:\x00") {
-		return name
-	}
-	return "microkernel.iso"
-}
-
-func imageVersion(about *manifest.Manifest) string {
-	var c struct{ Image struct{ Version string } }
-	_ = json.Unmarshal(about.Config, &c) // without a version there is none
-	return c.Image.Version
-}
-
-// Medium is the image as what it boots.
-func (img *Image) Medium() (*medium.Medium, error) {
+	defer s.Close() //nolint:errcheck // only read
+	img.about, img.Name = s.about, defaultName(s.about)
 	if img.Form == remaster.FormISO {
-		return medium.ReadISO(img.files[0], img.files[0].joined.size, img.Ref.String())
+		err = img.put(manifest.Beside(""), s.text)
 	}
-	files := &overlay.Tree{}
-	for _, f := range img.files {
-		e := overlay.Entry{Path: f.Path, Mode: overlay.TypeRegular | 0o444, Size: f.joined.size, Open: func() (io.ReadCloser, error) { return io.NopCloser(f.reader()), nil }}
-		if err := files.Put(e); err != nil {
+	return err
+}
+
+// layout gets the layout, which is the first layer. The rest has to be behind it.
+func (p *puller) layout(ctx context.Context, layers []ocispec.Descriptor) (*layout, error) {
+	if len(layers) < 2 || layers[0].MediaType != typeLayout || layers[1].MediaType != typeRest {
+		return nil, p.wrong(errors.New("its first layers are not a layout and a rest that this mkbuild reads"))
+	}
+	b, err := p.blob(ctx, layers[0], maxLayout)
+	if err != nil {
+		return nil, err
+	}
+	text, err := b.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[string]int64{}
+	for _, l := range layers[1:] {
+		sizes[l.Digest.Encoded()] = l.Size
+	}
+	l, err := parseLayout(text, sizes)
+	if err != nil {
+		err = p.wrong(fmt.Errorf("its layout: %w", err))
+	}
+	return l, err
+}
+
+// blobs gets layers.
+func (p *puller) blobs(ctx context.Context, layers []ocispec.Descriptor) (map[string]*fetch.Blob, error) {
+	var mu sync.Mutex
+	out, left := map[string]*fetch.Blob{}, int64(maxMedium)
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(together)
+	for _, d := range layers {
+		limit := left
+		left -= max(d.Size, 0)
+		g.Go(func() error {
+			b, err := p.blob(inner, d, limit)
+			mu.Lock()
+			defer mu.Unlock()
+			out[d.Digest.Encoded()] = b
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// files puts the files together. The only one of an ISO is the image itself.
+func (p *puller) files(ctx context.Context, img *Image, l *layout, blobs map[string]*fetch.Blob, packed *fetch.Blob) (*overlay.Tree, error) {
+	rest, err := gzip.NewReader(packed.Reader())
+	if err != nil {
+		return nil, p.wrong(err)
+	}
+	out := &overlay.Tree{}
+	for _, f := range l.Files {
+		name := img.Path
+		if f.Path != "" {
+			name = filepath.Join(p.dir, "files", filepath.FromSlash(f.Path))
+		}
+		if err := f.write(ctx, name, blobs, rest); err != nil {
+			return nil, fmt.Errorf("put together %s: %w", p.ref, err)
+		}
+		open := func() (io.ReadCloser, error) { return os.Open(name) }
+		if err := out.Put(overlay.Entry{Path: cmp.Or(f.Path, "iso"), Mode: overlay.TypeRegular | 0o444, Size: f.Size, Open: open}); err != nil {
 			return nil, err
 		}
 	}
-	return medium.ReadFolder(img.Ref.String(), files)
+	return out, nil
+}
+
+// put writes a file next to the image.
+func (img *Image) put(suffix string, text []byte) error {
+	img.beside = append(img.beside, suffix)
+	return wholefile.Write(img.Path+suffix, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// Places are the files and folders that [Image.Write] writes.
+func (img *Image) Places(o remaster.Output) []hostfile.Place {
+	out := o.Places()
+	for _, suffix := range img.companions(o) {
+		if suffix != manifest.Beside("") {
+			out = append(out, hostfile.File(o.Path+suffix, "-o FILE"))
+		}
+	}
+	return out
+}
+
+// companions are the suffixes of what is written next to a form: only to that which was pushed.
+func (img *Image) companions(o remaster.Output) []string {
+	if o.Form != img.Form || o.Stream != nil {
+		return nil
+	}
+	return img.beside
 }
 
 // Write writes the image in a form, with what lies next to that.
 func (img *Image) Write(ctx context.Context, o remaster.Output) error {
-	switch {
-	case o.Form == img.Form && o.Form == remaster.FormISO:
-		return img.writeISO(ctx, o)
-	case o.Form == remaster.FormISO:
-		return fail.New(fail.Usage, fmt.Sprintf("write %s: %s is a PXE folder, which has no ISO", o.Path, img.Ref), "push the ISO: PXE folders can be made of it")
-	}
-	m, err := img.Medium()
-	if err == nil {
-		err = m.Bootable()
-	}
+	m, err := medium.Open(img.Path)
 	if err != nil {
 		return err
 	}
-	if o.Form != img.Form {
-		return remaster.Convert(ctx, m, *img.About, o)
-	}
-	if err := m.Write(ctx, wholefile.Output{Name: o.Path}); err != nil {
-		return err
-	}
-	return img.writeBeside(o.Path)
-}
-
-func (img *Image) writeISO(ctx context.Context, o remaster.Output) error {
+	defer m.Close() //nolint:errcheck // only read
 	out := wholefile.Output{Name: o.Path, Stream: o.Stream}
-	err := out.Write(func(w io.Writer) error {
-		_, err := io.Copy(wholefile.Interruptible(ctx, w), img.files[0].reader())
-		return err
-	})
-	if err != nil || o.Stream != nil {
-		return err
+	switch {
+	case o.Form != img.Form && o.Form == remaster.FormISO:
+		return fail.New(fail.Usage, fmt.Sprintf("write %s: %s is a PXE folder, which has no ISO", o.Path, img.Ref), "push the ISO: PXE folders can be made of it")
+	case o.Form != img.Form:
+		return remaster.Convert(ctx, m, *img.about, o)
+	case o.Form == remaster.FormPXE:
+		err = m.Write(ctx, out)
+	default:
+		err = out.Write(func(w io.Writer) error { return copyFile(wholefile.Interruptible(ctx, w), img.Path) })
 	}
-	if _, err := wholefile.Update(manifest.Beside(o.Path), img.text); err != nil {
-		return err
-	}
-	return img.writeBeside(o.Path)
-}
-
-// Companions are the files that [Image.Write] writes next to the form that was pushed.
-func (img *Image) Companions(o remaster.Output) (names []string) {
-	for _, c := range companions {
-		if _, ok := img.Beside[c.suffix]; ok && o.Form == img.Form && o.Stream == nil {
-			names = append(names, o.Path+c.suffix)
+	for _, suffix := range img.companions(o) {
+		if err == nil {
+			err = wholefile.Write(o.Path+suffix, func(w io.Writer) error { return copyFile(w, img.Path+suffix) })
 		}
 	}
-	return names
+	return err
 }
 
-func (img *Image) writeBeside(name string) error {
-	for _, suffix := range slices.Sorted(maps.Keys(img.Beside)) {
-		if _, err := wholefile.Update(name+suffix, img.Beside[suffix]); err != nil {
-			return err
-		}
+func copyFile(w io.Writer, name string) error {
+	f, _, err := hostfile.Open(name)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer f.Close() //nolint:errcheck // only read
+	_, err = io.Copy(w, f)
+	return err
 }

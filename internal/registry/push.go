@@ -3,190 +3,175 @@ package registry
 import (
 	"cmp"
 	"context"
-	"errors"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
+	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/registry/remote"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/ui"
+	"mkbuild/internal/wholefile"
 )
 
-// PushOptions say how an image is pushed.
-type PushOptions struct {
-	// Container makes an image that container runtimes can unpack and mount.
-	Container bool
-	// Sink hears of progress; nil drops it.
-	Sink ui.Sink
-}
-
 // Push pushes images, one for each architecture, and what lies next to them, and returns the reference with
-// the digest of what the tag leads to now. What the registry has already is not sent again. The tag is moved
-// last, so that it never leads to half an image.
-func (c *Client) Push(ctx context.Context, ref Reference, images []string, o PushOptions) (Reference, error) {
+// the digest of what the tag leads to now. container makes images that container runtimes can unpack and mount.
+func (c *Client) Push(ctx context.Context, ref Reference, names []string, container bool, sink ui.Sink) (Reference, error) {
 	if ref.Digest != "" {
 		return ref, fail.New(fail.Usage, "push to "+ref.String()+": a digest follows from what is pushed", "name a tag instead: "+ref.Name()+":nightly")
 	}
-	p := &pusher{sink: o.Sink, ref: ref}
-	var err error
-	if p.repo, err = c.repository(ctx, ref); err != nil {
-		return ref, err
-	}
-	var all []*object
-	for _, name := range images {
+	p := parcel{}
+	var images, all []ocispec.Descriptor
+	for _, name := range names {
 		s, err := openSource(name)
 		if err != nil {
-			return ref, err
+			return ref, fmt.Errorf("push %s: %w", name, err)
 		}
 		defer s.Close() //nolint:errcheck // only read
-		made, err := s.object(ctx, o.Container)
+		d, err := s.object(ctx, p, container)
+		if err != nil {
+			return ref, fmt.Errorf("push %s: %w", name, err)
+		}
+		if slices.ContainsFunc(images, func(x ocispec.Descriptor) bool { return x.Platform.Architecture == d.Platform.Architecture }) {
+			return ref, fail.New(fail.Usage, fmt.Sprintf("push %s: there is an image of %s before it", name, s.about.Arch), "push one image for each architecture, and others under another tag")
+		}
+		beside, err := p.companions(name, d)
 		if err != nil {
 			return ref, err
 		}
-		if slices.ContainsFunc(all, func(x *object) bool { return x.arch == made.arch }) {
-			return ref, fail.New(fail.Usage, fmt.Sprintf("push %s: there is an image of %s before it", name, made.arch), "push one image for each architecture, and others under another tag")
-		}
-		all = append(all, made)
-		if err := p.image(ctx, name, made); err != nil {
+		images, all = append(images, d), append(all, beside...)
+	}
+	top := images[0]
+	if len(images) > 1 {
+		slices.SortFunc(images, func(a, b ocispec.Descriptor) int {
+			return cmp.Compare(a.Platform.Architecture, b.Platform.Architecture)
+		})
+		var err error
+		if top, err = p.index(images); err != nil {
 			return ref, err
 		}
 	}
-	top := all[0]
-	if len(all) > 1 {
-		if top, err = index(all); err != nil {
-			return ref, err
-		}
-	}
-	ref.Digest = top.Digest.String()
-	return ref, p.manifest(ctx, top, ref.Tag)
+	return c.send(ctx, ref, p, append(all, top), sink)
 }
 
-// object is the image in the form that was asked for.
-func (s *source) object(ctx context.Context, container bool) (*object, error) {
-	if container {
-		return s.container(ctx)
-	}
-	return s.artifact(ctx)
-}
-
-// pusher sends objects to one repository.
-type pusher struct {
-	repo *remote.Repository
-	ref  Reference
-	sink ui.Sink
-}
-
-// image sends an image without a tag, and what lies next to it.
-func (p *pusher) image(ctx context.Context, name string, o *object) error {
-	if err := p.object(ctx, o, ""); err != nil {
-		return err
-	}
-	beside, err := besides(name, o)
-	if err != nil {
-		return err
-	}
-	for _, b := range beside {
-		if err := p.object(ctx, b, ""); err != nil {
+// PushMirror puts the files of a mirror into a registry, and returns the reference with the digest of all of
+// them. The same files give the same digest. Those at the top, which name the folder itself, stay out.
+func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink ui.Sink) (Reference, error) {
+	p := parcel{}
+	m := ocispec.Manifest{ArtifactType: typeMirror}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !strings.Contains(name, "/") {
 			return err
 		}
-	}
-	return nil
-}
-
-// together is how many blobs are sent at once.
-const together = 4
-
-// object sends the blobs of an object, then its manifest.
-func (p *pusher) object(ctx context.Context, o *object, tag string) error {
-	g, inner := errgroup.WithContext(ctx)
-	g.SetLimit(together)
-	for _, b := range o.blobs {
-		g.Go(func() error { return p.blob(inner, b) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return p.manifest(ctx, o, tag)
-}
-
-// blob sends a blob that the registry lacks.
-func (p *pusher) blob(ctx context.Context, b *blob) error {
-	what := "push " + b.name()
-	there := false
-	err := attempt(ctx, what, func() (err error) {
-		there, err = p.repo.Blobs().Exists(ctx, b.Descriptor)
-		return err
-	})
-	if err != nil || there {
-		p.event(b, b.Size, "is there already")
-		return err
-	}
-	return attempt(ctx, what, func() error {
-		r, err := b.open()
+		open := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) }
+		r, err := open()
 		if err != nil {
 			return err
 		}
 		defer r.Close() //nolint:errcheck // only read
-		err = p.repo.Blobs().Push(ctx, b.Descriptor, &reported{r, func(n int64) { p.event(b, n, "") }, 0})
-		if err == nil {
-			p.event(b, b.Size, "")
-		}
+		sum := sha256.New()
+		size, err := io.Copy(wholefile.Interruptible(ctx, sum), r)
+		m.Layers = append(m.Layers, p.put(typeFile, name, digest.NewDigest(digest.SHA256, sum), size, open))
 		return err
 	})
+	if err != nil {
+		return ref, err
+	}
+	d, err := p.manifest(m)
+	if err != nil {
+		return ref, err
+	}
+	return c.send(ctx, ref, p, []ocispec.Descriptor{d}, sink)
 }
 
-// manifest sends a manifest, if the tag does not lead to it already.
-func (p *pusher) manifest(ctx context.Context, o *object, tag string) error {
-	ref, what := tag, "push "+p.ref.String()
-	if tag == "" {
-		ref = o.Digest.String()
+// send sends what the registry lacks of some objects, tries again where that may help, and returns the
+// reference with the digest of the last one.
+func (c *Client) send(ctx context.Context, ref Reference, p parcel, objects []ocispec.Descriptor, sink ui.Sink) (Reference, error) {
+	repo, err := c.repository(ref)
+	if err != nil {
+		return ref, err
 	}
-	if d, err := p.repo.Resolve(ctx, ref); err == nil && d.Digest == o.Digest {
-		return nil
+	err = attempt(ctx, "push "+ref.String(), func() error { return p.send(ctx, repo, ref.Tag, objects, sink) })
+	ref.Digest = objects[len(objects)-1].Digest.String()
+	return ref, err
+}
+
+// send sends what the registry lacks. The tag leads to the last object, and is moved last, so that it never
+// leads to half an image.
+func (p parcel) send(ctx context.Context, repo *remote.Repository, tag string, objects []ocispec.Descriptor, sink ui.Sink) error {
+	w := watched{p, sink}
+	o := oras.CopyGraphOptions{
+		Concurrency: together,
+		PostCopy:    func(_ context.Context, d ocispec.Descriptor) error { w.event(d, d.Size, ""); return nil },
+		OnCopySkipped: func(_ context.Context, d ocispec.Descriptor) error {
+			w.event(d, d.Size, "is there already")
+			return nil
+		},
 	}
-	return attempt(ctx, what, func() error {
-		r, err := o.open()
-		if err != nil {
+	top := objects[len(objects)-1]
+	for _, d := range objects[:len(objects)-1] {
+		if err := oras.CopyGraph(ctx, w, repo, d, o); err != nil {
 			return err
 		}
-		err = p.repo.Manifests().PushReference(ctx, o.Descriptor, r, ref)
-		return errors.Join(err, r.Close())
-	})
+	}
+	if there, err := repo.Resolve(ctx, tag); err == nil && there.Digest == top.Digest {
+		return nil
+	}
+	_, err := oras.Copy(ctx, w, top.Digest.String(), repo, tag, oras.CopyOptions{CopyGraphOptions: o})
+	return err
 }
 
-// name is what people call a blob.
-func (b *blob) name() string {
-	kinds := map[string]string{typeAbout: "manifest", typeLayout: "layout", typeRest: "rest of the medium"}
-	return cmp.Or(b.Annotations[ocispec.AnnotationTitle], kinds[b.MediaType], b.Digest.String())
+// together is how many blobs are moved at once.
+const together = 4
+
+// watched is a parcel that tells how much of it was read.
+type watched struct {
+	parcel
+	sink ui.Sink
 }
 
-func (p *pusher) event(b *blob, done int64, text string) {
-	if p.sink != nil && b.Size > 0 {
-		p.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: b.name(), Text: text, Done: min(done, b.Size), Total: b.Size})
+// Fetch implements [oras.ReadOnlyTarget].
+func (w watched) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	r, err := w.parcel.Fetch(ctx, d)
+	return &watchedReader{r, w, d, 0}, err
+}
+
+// title is what people call content.
+func title(d ocispec.Descriptor) string {
+	return cmp.Or(d.Annotations[ocispec.AnnotationTitle], d.Digest.String())
+}
+
+func (w watched) event(d ocispec.Descriptor, done int64, text string) {
+	if w.sink != nil && d.Size > 0 {
+		w.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: title(d), Text: text, Done: done, Total: d.Size})
 	}
 }
 
-// reported is a reader that says how far it is, every so often.
-type reported struct {
-	io.Reader
-	say  func(int64)
+type watchedReader struct {
+	io.ReadCloser
+	watched
+	d    ocispec.Descriptor
 	done int64
 }
 
 const reportStep = 1 << 20
 
 // Read reads.
-func (r *reported) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
-	if r.done/reportStep != (r.done+int64(n))/reportStep {
-		r.say(r.done + int64(n))
+func (r *watchedReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	before := r.done
+	if r.done += int64(n); before/reportStep != r.done/reportStep && r.done < r.d.Size {
+		r.event(r.d, r.done, "")
 	}
-	r.done += int64(n)
 	return n, err
 }
 

@@ -27,44 +27,74 @@ var companions = []companion{
 	{".intoto.jsonl", "application/vnd.in-toto.bundle"},
 }
 
-// maxCompanion bounds one of them in bytes, maxReferrers how many objects may refer to an image.
+// maxCompanions bounds all of them in bytes, maxReferrers how many objects may refer to an image.
 const (
-	maxCompanion = 64 << 20
-	maxReferrers = 1000
+	maxCompanions = 64 << 20
+	maxReferrers  = 1000
 )
 
-// besides makes objects of the files next to an image.
-func besides(image string, o *object) (out []*object, err error) {
+// companions adds an object for each of the files next to an image.
+func (p parcel) companions(image string, subject ocispec.Descriptor) (out []ocispec.Descriptor, err error) {
+	subject = ocispec.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size}
 	for _, c := range companions {
 		name := filepath.Clean(image) + c.suffix
-		text, err := hostfile.Read(name, maxCompanion)
+		text, err := hostfile.Read(name, maxCompanions)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("push %s: %w", name, err)
 		}
-		subject := ocispec.Descriptor{MediaType: o.MediaType, Digest: o.Digest, Size: o.Size}
-		made, err := pack(ocispec.Manifest{ArtifactType: c.kind, Subject: &subject},
-			textBlob(ocispec.MediaTypeEmptyJSON, []byte("{}"), ""), []*blob{textBlob(c.kind, text, "image"+c.suffix)})
+		d, err := p.manifest(ocispec.Manifest{ArtifactType: c.kind, Subject: &subject, Layers: []ocispec.Descriptor{p.text(c.kind, "image"+c.suffix, text)}})
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, made)
+		out = append(out, d)
 	}
 	return out, nil
 }
 
-// companionsOf gets what refers to an image and is known here, by its suffix. Several files of lines become one;
-// of other kinds that one counts whose digest is the greatest: a list has no order that can be relied on.
-func (p *puller) companionsOf(ctx context.Context, image ocispec.Descriptor) (map[string][]byte, error) {
-	var all []ocispec.Descriptor
-	err := attempt(ctx, "list what refers to "+p.ref.String(), func() error {
-		all = nil
-		repo, err := p.client.repository(ctx, p.ref)
-		if err != nil {
-			return err
+// companions gets what refers to an image and is known here. Several files of lines become one; of other kinds
+// that one counts whose digest is the greatest: a list has no order that can be relied on.
+func (p *puller) companions(ctx context.Context, img *Image, image ocispec.Descriptor) error {
+	all, err := p.referrers(ctx, image)
+	if err != nil {
+		return err
+	}
+	left := int64(maxCompanions)
+	for _, c := range companions {
+		var text []byte
+		for _, d := range all {
+			if d.ArtifactType != c.kind {
+				continue
+			}
+			next, err := p.companion(ctx, d, image, c, left)
+			if err != nil {
+				return err
+			}
+			left -= int64(len(next))
+			if strings.HasSuffix(c.suffix, ".jsonl") {
+				next = union(text, next)
+			}
+			text = next
 		}
+		if text != nil {
+			if err := img.put(c.suffix, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// referrers lists what refers to an image, sorted by digest.
+func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all []ocispec.Descriptor, err error) {
+	repo, err := p.client.repository(p.ref)
+	if err != nil {
+		return nil, err
+	}
+	err = attempt(ctx, "list what refers to "+p.ref.String(), func() error {
+		all = nil
 		return repo.Referrers(ctx, image, "", func(some []ocispec.Descriptor) error {
 			if all = append(all, some...); len(all) > maxReferrers {
 				return fail.New(fail.Verification, fmt.Sprintf("more than %d", maxReferrers), "ask the registry's operator")
@@ -72,27 +102,8 @@ func (p *puller) companionsOf(ctx context.Context, image ocispec.Descriptor) (ma
 			return nil
 		})
 	})
-	if err != nil {
-		return nil, err
-	}
 	slices.SortFunc(all, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
-	out := map[string][]byte{}
-	for _, d := range all {
-		for _, c := range companions {
-			if d.ArtifactType != c.kind {
-				continue
-			}
-			text, err := p.companion(ctx, d, image, c)
-			if err != nil {
-				return nil, err
-			}
-			if strings.HasSuffix(c.suffix, ".jsonl") {
-				text = union(out[c.suffix], text)
-			}
-			out[c.suffix] = text
-		}
-	}
-	return out, nil
+	return all, err
 }
 
 // union is one file of lines with those of another that it lacks.
@@ -110,16 +121,15 @@ func union(a, b []byte) []byte {
 }
 
 // companion gets one object that refers to an image.
-func (p *puller) companion(ctx context.Context, d, image ocispec.Descriptor, c companion) ([]byte, error) {
-	name := strings.TrimPrefix(c.suffix, ".")
+func (p *puller) companion(ctx context.Context, d, image ocispec.Descriptor, c companion, limit int64) ([]byte, error) {
 	m, err := p.manifest(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	if m.Subject == nil || m.Subject.Digest != image.Digest || m.ArtifactType != c.kind || len(m.Layers) != 1 {
-		return nil, p.wrong(fmt.Errorf("the object %s is listed as its %s and is not", d.Digest, name))
+		return nil, p.wrong(fmt.Errorf("the object %s is listed as its %s and is not", d.Digest, strings.TrimPrefix(c.suffix, ".")))
 	}
-	b, err := p.blob(ctx, name, m.Layers[0], maxCompanion)
+	b, err := p.blob(ctx, m.Layers[0], limit)
 	if err != nil {
 		return nil, err
 	}

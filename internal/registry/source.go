@@ -1,22 +1,20 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
@@ -24,61 +22,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Types of what an image consists of.
-const (
-	typeImage   = "application/vnd.mkbuild.image.v1" // artifact type
-	typeAbout   = "application/vnd.mkbuild.manifest.v1+json"
-	typeKernel  = "application/vnd.mkbuild.kernel.v1"
-	typeSegment = "application/vnd.mkbuild.segment.v1"
-	typeFile    = "application/vnd.mkbuild.file.v1"
-	typeLayout  = "application/vnd.mkbuild.layout.v1+json"
-	typeRest    = "application/vnd.mkbuild.rest.v1"
-)
-
-// blob is content with its descriptor.
-type blob struct {
-	ocispec.Descriptor
-	open func() (io.ReadCloser, error)
-}
-
-// newBlob describes content. title, if set, is the name that other programs give it.
-func newBlob(kind, sum string, size int64, title string, open func() (io.ReadCloser, error)) *blob {
-	b := &blob{ocispec.Descriptor{MediaType: kind, Digest: digest.Digest(sum), Size: size}, open}
-	if title != "" {
-		b.Annotations = map[string]string{ocispec.AnnotationTitle: title}
-	}
-	return b
-}
-
-func textBlob(kind string, text []byte, title string) *blob {
-	return newBlob(kind, digest.FromBytes(text).String(), int64(len(text)), title, overlay.Bytes(text))
-}
-
-// object is a manifest and what it names.
-type object struct {
-	blob
-	blobs []*blob
-	arch  string // of an image
-}
-
-// pack makes an image manifest. The same image gives the same bytes, whenever it is pushed: its time is the
-// source date.
-func pack(m ocispec.Manifest, config *blob, layers []*blob) (*object, error) {
-	m.Versioned, m.MediaType, m.Config = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest, config.Descriptor
-	o := &object{blobs: []*blob{config}}
-	for _, l := range layers {
-		m.Layers = append(m.Layers, l.Descriptor)
-		if l.Digest != config.Digest {
-			o.blobs = append(o.blobs, l)
-		}
-	}
-	text, err := json.Marshal(m)
-	o.blob = *textBlob(m.MediaType, text, "")
-	o.ArtifactType = m.ArtifactType
-	return o, err
-}
-
-// source is an image to be pushed.
+// source is an image on this machine.
 type source struct {
 	*medium.Medium
 	name  string
@@ -95,7 +39,7 @@ func openSource(name string) (*source, error) {
 	s := &source{Medium: m, name: name}
 	if err := s.readManifest(); err != nil {
 		m.Close() //nolint:errcheck,gosec // only read
-		return nil, fmt.Errorf("push %s: %w", name, err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -115,40 +59,42 @@ func (s *source) readManifest() error {
 	return s.Bootable()
 }
 
+// object adds the image to a parcel in the form that was asked for.
+func (s *source) object(ctx context.Context, p parcel, container bool) (ocispec.Descriptor, error) {
+	make := s.artifact
+	if container {
+		make = s.container
+	}
+	d, err := make(ctx, p)
+	d.Platform = platform(s.about.Arch)
+	return d, err
+}
+
 // bigFile is the size from which on a file is a blob of its own, so that images share it.
 const bigFile = 64 << 10
 
 // artifact cuts an image into the blobs of an image of its own type.
-func (s *source) artifact(ctx context.Context) (*object, error) {
-	c := &cutter{ctx: ctx, known: map[string]bool{}, layout: layout{Schema: layoutSchema, Form: "iso"}}
-	var err error
+func (s *source) artifact(ctx context.Context, p parcel) (d ocispec.Descriptor, err error) {
+	c := &cutter{parcel: p, layout: layout{Schema: layoutSchema, Form: "iso"}}
 	if s.Form == medium.ISO {
-		err = s.cutISO(c)
+		err = s.cutISO(ctx, c)
 	} else {
 		c.layout.Form = "pxe"
-		err = s.cutFolder(c)
+		err = s.cutFolder(ctx, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("push %s: %w", s.name, err)
+		return d, err
 	}
-	text, err := json.Marshal(c.layout)
-	if err != nil {
-		return nil, err
+	m := ocispec.Manifest{ArtifactType: typeImage, Annotations: s.annotations()}
+	if m.Layers, err = c.finish(); err != nil {
+		return d, err
 	}
-	config, layers := textBlob(typeAbout, s.text, ""), []*blob{textBlob(typeLayout, text, "")}
-	if c.rest.Len() > 0 {
-		layers = append(layers, textBlob(typeRest, c.rest.Bytes(), ""))
+	about := *s.about
+	about.Files = nil
+	if m.Config, err = p.json(typeConfig, "", about); err != nil {
+		return d, err
 	}
-	for _, b := range c.blobs {
-		if b.Digest != config.Digest {
-			layers = append(layers, b)
-		}
-	}
-	o, err := pack(ocispec.Manifest{ArtifactType: typeImage, Annotations: s.annotations()}, config, layers)
-	if err == nil {
-		o.arch = s.about.Arch
-	}
-	return o, err
+	return p.manifest(m)
 }
 
 // annotations tell people and other programs what the image is.
@@ -161,8 +107,8 @@ func (s *source) annotations() map[string]string {
 }
 
 // cutISO cuts an ISO at the files that are worth a blob.
-func (s *source) cutISO(c *cutter) error {
-	f, err := os.Open(s.name)
+func (s *source) cutISO(ctx context.Context, c *cutter) error {
+	f, err := os.Open(s.name) // open until the end: blobs are read from it
 	if err != nil {
 		return err
 	}
@@ -180,11 +126,11 @@ func (s *source) cutISO(c *cutter) error {
 			parts = append(parts, s.parts(e, at.Offset)...)
 		}
 	}
-	return c.cut("", f, info.Size(), parts)
+	return c.cut(ctx, "", f, info.Size(), parts)
 }
 
 // cutFolder cuts the files of a PXE folder.
-func (s *source) cutFolder(c *cutter) error {
+func (s *source) cutFolder(ctx context.Context, c *cutter) error {
 	for _, e := range s.Files.Entries() {
 		if !e.IsRegular() {
 			continue
@@ -194,7 +140,7 @@ func (s *source) cutFolder(c *cutter) error {
 			return err
 		}
 		parts := s.parts(e, 0)
-		if err = c.cut(e.Path, f, e.Size, parts); err != nil || len(parts) == 0 {
+		if err = c.cut(ctx, e.Path, f, e.Size, parts); err != nil || len(parts) == 0 {
 			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
@@ -209,7 +155,7 @@ func (s *source) parts(e *overlay.Entry, at int64) []part {
 	whole := part{offset: at, size: e.Size, title: e.Path, kind: typeFile}
 	switch {
 	case e.Path == s.ManifestPath():
-		whole.title = "" // it is the config
+		return nil // it compresses well
 	case e.Path == s.Kernel:
 		whole.kind = typeKernel
 	case e.Path == s.LastInitrd() && medium.BlobDigest(e.Path) == "": // a blob is a segment already
@@ -249,17 +195,18 @@ func platform(arch string) *ocispec.Platform {
 	return &ocispec.Platform{OS: "linux", Architecture: "386"}
 }
 
-// index makes an index over images of several architectures.
-func index(images []*object) (*object, error) {
-	x := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
-	for _, o := range images {
-		d := o.Descriptor
-		d.Platform = platform(o.arch)
-		x.Manifests = append(x.Manifests, d)
+// defaultName is the name that the build gives an ISO by itself.
+func defaultName(about *manifest.Manifest) string {
+	c := config.Config{Profile: about.Profile}
+	c.Image.Version = imageVersion(about)
+	if name := c.ISOName(); !strings.ContainsAny(name, "/\\:\x00") {
+		return name
 	}
-	slices.SortFunc(x.Manifests, func(a, b ocispec.Descriptor) int {
-		return bytes.Compare([]byte(a.Platform.Architecture), []byte(b.Platform.Architecture))
-	})
-	text, err := json.Marshal(x)
-	return &object{blob: *textBlob(x.MediaType, text, "")}, err
+	return "microkernel.iso"
+}
+
+func imageVersion(about *manifest.Manifest) string {
+	var c struct{ Image struct{ Version string } }
+	_ = json.Unmarshal(about.Config, &c) // without a version there is none
+	return c.Image.Version
 }

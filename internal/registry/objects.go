@@ -1,0 +1,94 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
+
+	"mkbuild/internal/overlay"
+)
+
+// Types of what is put into registries.
+const (
+	typeImage   = "application/vnd.mkbuild.image.v1"       // artifact type
+	typeConfig  = "application/vnd.mkbuild.config.v1+json" // the image's manifest without its list of files
+	typeKernel  = "application/vnd.mkbuild.kernel.v1"
+	typeSegment = "application/vnd.mkbuild.segment.v1"
+	typeFile    = "application/vnd.mkbuild.file.v1"
+	typeLayout  = "application/vnd.mkbuild.layout.v2+json"
+	typeRest    = "application/vnd.mkbuild.rest.v2+gzip"
+	typeDerived = "application/vnd.mkbuild.derived.v1" // artifact type: one layer that a build has derived
+	typeMirror  = "application/vnd.mkbuild.mirror.v1"  // artifact type: one layer for each file
+)
+
+// parcel is what is to be sent: blobs and manifests by digest. It implements [oras.ReadOnlyTarget].
+type parcel map[digest.Digest]item
+
+type item struct {
+	ocispec.Descriptor
+	open func() (io.ReadCloser, error)
+}
+
+// Exists implements [oras.ReadOnlyTarget].
+func (p parcel) Exists(_ context.Context, d ocispec.Descriptor) (bool, error) {
+	return p[d.Digest].open != nil, nil
+}
+
+// Fetch implements [oras.ReadOnlyTarget].
+func (p parcel) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	if _, err := p.Resolve(ctx, d.Digest.String()); err != nil {
+		return nil, err
+	}
+	return p[d.Digest].open()
+}
+
+// Resolve implements [oras.ReadOnlyTarget]. Names are digests.
+func (p parcel) Resolve(_ context.Context, name string) (ocispec.Descriptor, error) {
+	i := p[digest.Digest(name)]
+	if i.open == nil {
+		return i.Descriptor, fmt.Errorf("%s: %w", name, errdef.ErrNotFound)
+	}
+	return i.Descriptor, nil
+}
+
+// put adds content. title is the name that other programs give it, "" for none.
+func (p parcel) put(kind, title string, sum digest.Digest, size int64, open func() (io.ReadCloser, error)) ocispec.Descriptor {
+	d := ocispec.Descriptor{MediaType: kind, Digest: sum, Size: size}
+	if title != "" {
+		d.Annotations = map[string]string{ocispec.AnnotationTitle: title}
+	}
+	p[sum] = item{d, open}
+	return d
+}
+
+func (p parcel) text(kind, title string, text []byte) ocispec.Descriptor {
+	return p.put(kind, title, digest.FromBytes(text), int64(len(text)), overlay.Bytes(text))
+}
+
+func (p parcel) json(kind, title string, v any) (ocispec.Descriptor, error) {
+	text, err := json.Marshal(v)
+	return p.text(kind, title, text), err
+}
+
+// manifest adds an image manifest. Without a config it gets the empty one.
+func (p parcel) manifest(m ocispec.Manifest) (ocispec.Descriptor, error) {
+	m.Versioned, m.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
+	if m.Config.MediaType == "" {
+		m.Config = p.text(ocispec.MediaTypeEmptyJSON, "", []byte("{}"))
+	}
+	d, err := p.json(m.MediaType, "", m)
+	d.ArtifactType = m.ArtifactType
+	return d, err
+}
+
+// index adds an index of images.
+func (p parcel) index(images []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	x := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: images}
+	return p.json(x.MediaType, "", x)
+}
