@@ -74,9 +74,9 @@ func newWeb(o Options, agent string, oci http.RoundTripper) *web {
 			DisableCompression:  true,
 		}
 	}
-	w := &web{limits: o, agent: cmp.Or(agent, "mkbuild"), client: &http.Client{Transport: t, CheckRedirect: checkRedirect}}
+	w := &web{limits: o, agent: cmp.Or(agent, "mkbuild"), client: &http.Client{Transport: t, CheckRedirect: CheckRedirect}}
 	if oci != nil {
-		w.oci = &http.Client{Transport: oci, CheckRedirect: checkRedirect}
+		w.oci = &http.Client{Transport: oci, CheckRedirect: CheckRedirect}
 	}
 	return w
 }
@@ -84,9 +84,9 @@ func newWeb(o Options, agent string, oci http.RoundTripper) *web {
 // maxRedirects is what browsers of the careful kind follow.
 const maxRedirects = 10
 
-// checkRedirect ends loops, and keeps what began under TLS there: md5 files are only as
+// CheckRedirect is for clients of HTTP: it ends loops, and keeps what began under TLS there: md5 files are only as
 // trustworthy as the way they came.
-func checkRedirect(next *http.Request, via []*http.Request) error {
+func CheckRedirect(next *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("%w: more than %d in a row", errRedirect, maxRedirects)
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -67,12 +68,8 @@ type Cache struct {
 	ctx   context.Context //nolint:containedctx // of what is sent while the build goes on
 }
 
-// patience is how long a build waits for its caches in vain, in all; rate is how many bytes a second are worth
-// waiting for, since making them takes as long.
-const (
-	patience = 1600 * time.Millisecond
-	rate     = 8 << 20
-)
+// patience is how long a build waits for its caches in vain, in all.
+const patience = 1600 * time.Millisecond
 
 func (c *Cache) left() time.Duration { return patience - time.Duration(c.spent.Load()) }
 
@@ -95,48 +92,28 @@ func NewPlace(url string) (*Place, error) {
 	return &Place{Reference: Reference{Host: ref.Host, Repository: ref.Repository}}, nil
 }
 
-// meter lets a transfer go on as long as it is worth it.
-type meter struct {
-	io.Writer
-	start time.Time
-	left  time.Duration
-	got   int64
-	timer *time.Timer
-}
-
-// Write writes.
-func (m *meter) Write(b []byte) (int, error) {
-	m.got += int64(len(b))
-	m.timer.Reset(m.left + m.earned() - time.Since(m.start))
-	return m.Writer.Write(b)
-}
-
-func (m *meter) earned() time.Duration { return time.Duration(m.got) * time.Second / rate }
-
-// patiently asks a place, and gives up when waiting has cost more than making.
-func (c *Cache) patiently(ctx context.Context, p *Place, w io.Writer, do func(context.Context, *remote.Repository, io.Writer) error) error {
+// patiently asks a place. What fails costs patience, and the place is not asked again, unless it only lacks
+// something. Nothing is worth more than what is left of patience: only its digest tells what is worth anything.
+func (c *Cache) patiently(ctx context.Context, p *Place, do func(context.Context, *remote.Repository) error) error {
 	if c.left() <= 0 {
 		return context.DeadlineExceeded
 	}
-	inner, cancel := context.WithCancel(ctx)
+	begin := time.Now()
+	inner, cancel := context.WithTimeout(ctx, c.left())
 	defer cancel()
-	m := &meter{Writer: w, start: time.Now(), left: c.left()}
-	m.timer = time.AfterFunc(m.left, cancel)
-	defer m.timer.Stop()
 	repo, err := c.Client.repository(p.Reference)
 	if err == nil {
-		err = do(inner, repo, m)
+		err = do(inner, repo)
 	}
-	missing, cost := errors.Is(err, errdef.ErrNotFound), time.Since(m.start)
-	if err == nil {
-		cost -= m.earned()
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	c.spent.Add(int64(max(cost, 0)))
-	if inner.Err() != nil && ctx.Err() == nil {
+	c.spent.Add(int64(time.Since(begin)))
+	if inner.Err() != nil {
 		err = errors.New("too slow: the build goes on without it")
 	}
-	if err != nil && !missing && ctx.Err() == nil && !p.off.Swap(true) {
-		c.Warn(p.Name(), err.Error())
+	if !errors.Is(err, errdef.ErrNotFound) && !p.off.Swap(true) {
+		c.Warn(p.Name(), bare(err).Error())
 	}
 	return err
 }
@@ -147,22 +124,23 @@ func (c *Cache) Take(ctx context.Context, kind, sum string, w *store.Writer) boo
 		if !p.asks(kind) || w.Reset() != nil {
 			continue
 		}
-		err := c.patiently(ctx, p, w, func(ctx context.Context, repo *remote.Repository, w io.Writer) error {
+		err := c.patiently(ctx, p, func(ctx context.Context, repo *remote.Repository) error {
 			_, r, err := repo.Blobs().FetchReference(ctx, "sha256:"+sum)
 			if err != nil {
 				return err
 			}
 			defer r.Close() //nolint:errcheck // only read
-			_, err = io.Copy(w, io.LimitReader(r, maxMedium))
-			return err
+			if _, err := io.Copy(w, io.LimitReader(r, maxMedium)); err != nil {
+				return err
+			}
+			if got, _, err := w.Finish(nil); err != nil || got != sum {
+				return cmp.Or(err, fmt.Errorf("it gives other content than sha256:%s, which is to be there: that is not used", sum))
+			}
+			return nil
 		})
-		if err != nil {
-			continue
-		}
-		if got, _, err := w.Finish(nil); err == nil && got == sum {
+		if err == nil {
 			return true
 		}
-		c.Warn(p.Name(), "it gives other content than sha256:"+sum+", which is to be there: that is not used")
 	}
 	return false
 }
@@ -189,7 +167,7 @@ func (c *Cache) Find(ctx context.Context, kind, key string) (sum string) {
 			continue
 		}
 		var m ocispec.Manifest
-		err := c.patiently(ctx, p, io.Discard, func(ctx context.Context, repo *remote.Repository, _ io.Writer) (err error) {
+		err := c.patiently(ctx, p, func(ctx context.Context, repo *remote.Repository) (err error) {
 			_, m, err = derived(ctx, repo, tagOf(kind, key))
 			return err
 		})
@@ -217,7 +195,7 @@ func (c *Cache) Offer(m store.Made, b *store.Blob) {
 				return
 			}
 			if err := c.send(p, m, b); err != nil && c.ctx.Err() == nil && !p.off.Swap(true) {
-				c.Warn(p.Name(), "not written to: "+err.Error())
+				c.Warn(p.Name(), "not written to: "+bare(err).Error())
 			}
 		})
 	}

@@ -125,7 +125,7 @@ func (c *Client) setUp() error {
 				return &idleConn{conn, idle}, err
 			},
 		}
-		c.auth = &auth.Client{Client: &http.Client{Transport: t}, Cache: auth.NewCache(), Credential: credentials.Credential(store)}
+		c.auth = &auth.Client{Client: &http.Client{Transport: t, CheckRedirect: fetch.CheckRedirect}, Cache: auth.NewCache(), Credential: credentials.Credential(store)}
 		c.auth.SetUserAgent(c.UserAgent)
 	})
 	return c.err
@@ -218,6 +218,15 @@ func passing(err error) bool {
 	return network
 }
 
+// bare returns an error of the network without method and address, which may have been that of a redirect and
+// carry a token.
+func bare(err error) error {
+	if framed, ok := errors.AsType[*url.Error](err); ok {
+		return framed.Err
+	}
+	return err
+}
+
 // explain gives an error of the network its class and advice.
 func explain(ctx context.Context, what string, err error) error {
 	switch {
@@ -237,11 +246,11 @@ func explain(ctx context.Context, what string, err error) error {
 	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
 		return fail.New(fail.Network, fmt.Sprintf("%s: the registry answered %d %s", what, r.StatusCode, http.StatusText(r.StatusCode)), "the registry itself failed: its log says why")
 	}
-	err = fmt.Errorf("%s: %w", what, err)
+	said := fmt.Errorf("%s: %w", what, bare(err))
 	if passing(err) {
-		err = fail.Wrap(fail.Network, err, unreachableHint)
+		return fail.Wrap(fail.Network, said, unreachableHint)
 	}
-	return err
+	return said
 }
 
 const loginHint = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 
@@ -154,7 +153,7 @@ func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 	seen, all, pieces := map[string]bool{"": l.Form != "iso", ".": true}, int64(0), 0
 	for _, f := range l.Files {
 		clean, err := overlay.CleanPath(f.Path)
-		if f.Path != "" && (err != nil || clean != f.Path) || seen[f.Path] {
+		if f.Path != "" && (err != nil || clean != f.Path || !filepath.IsLocal(filepath.FromSlash(clean))) || seen[f.Path] {
 			return nil, fmt.Errorf("the path %.200q", f.Path)
 		}
 		seen[f.Path] = true
@@ -162,13 +161,6 @@ func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 		all, pieces = all+size, pieces+len(f.Pieces)
 		if err != nil || size != f.Size || all > maxMedium || pieces > maxPieces {
 			return nil, fmt.Errorf("%.200q: the pieces do not make up the file", f.Path)
-		}
-	}
-	for _, f := range l.Files {
-		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
-			if seen[dir] {
-				return nil, fmt.Errorf("%.200q is a file and a folder", dir)
-			}
 		}
 	}
 	return &l, nil
@@ -190,10 +182,7 @@ func (f *layoutFile) sum(blobs map[string]int64) (size int64, err error) {
 
 // write puts a file together under a name. rest is what is left of the rest.
 func (f *layoutFile) write(ctx context.Context, name string, blobs map[string]*fetch.Blob, rest io.Reader) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	out, err := os.Create(name) //nolint:gosec // in a folder of its own, under a clean path
+	out, err := os.Create(name) //nolint:gosec // in a folder of its own
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -271,10 +272,10 @@ func (p *puller) files(ctx context.Context, img *Image, l *layout, blobs map[str
 		return nil, p.wrong(err)
 	}
 	out := &overlay.Tree{}
-	for _, f := range l.Files {
+	for i, f := range l.Files {
 		name := img.Path
 		if f.Path != "" {
-			name = filepath.Join(p.dir, "files", filepath.FromSlash(f.Path))
+			name = filepath.Join(p.dir, strconv.Itoa(i)) // not under a name that others chose
 		}
 		if err := f.write(ctx, name, blobs, rest); err != nil {
 			return nil, fmt.Errorf("put together %s: %w", p.ref, err)

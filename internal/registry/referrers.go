@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -94,6 +95,8 @@ func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all [
 		return nil, err
 	}
 	err = attempt(ctx, "list what refers to "+p.ref.String(), func() error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute) // however slowly it talks
+		defer cancel()
 		all = nil
 		return repo.Referrers(ctx, image, "", func(some []ocispec.Descriptor) error {
 			if all = append(all, some...); len(all) > maxReferrers {

@@ -8,8 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -195,11 +195,14 @@ func platform(arch string) *ocispec.Platform {
 	return &ocispec.Platform{OS: "linux", Architecture: "386"}
 }
 
+// nameForm is that of a file's name that is harmless everywhere.
+var nameForm = regexp.MustCompile(`^\w[\w.+~-]{0,200}$`)
+
 // defaultName is the name that the build gives an ISO by itself.
 func defaultName(about *manifest.Manifest) string {
 	c := config.Config{Profile: about.Profile}
 	c.Image.Version = imageVersion(about)
-	if name := c.ISOName(); !strings.ContainsAny(name, "/\\:\x00") {
+	if name := c.ISOName(); nameForm.MatchString(name) {
 		return name
 	}
 	return "microkernel.iso"

@@ -116,8 +116,8 @@ func (c *Client) get(ctx context.Context, r Reference, kind, byteRange string) (
 	if denied(err) {
 		return answer(req, http.StatusUnauthorized), nil
 	}
-	if framed, ok := errors.AsType[*url.Error](err); ok {
-		err = framed.Err
+	if err != nil {
+		err = bare(err)
 	}
 	return resp, err
 }
