@@ -119,7 +119,7 @@ func readSeal(r io.ReaderAt, size int64) (Seal, int64, error) {
 func splitComment(r io.ReaderAt, size int64) (int64, []byte, error) {
 	from := max(0, size-endSize-math.MaxUint16-end64Size)
 	tail := make([]byte, size-from)
-	if _, err := io.ReadFull(io.NewSectionReader(r, from, size-from), tail); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(r, from, int64(len(tail))), tail); err != nil {
 		return 0, nil, err
 	}
 	at := bytes.LastIndex(tail, []byte(endRecord))
@@ -137,7 +137,7 @@ func splitComment(r io.ReaderAt, size int64) (int64, []byte, error) {
 		if i < 0 {
 			break
 		}
-		if i+endSize <= len(tail) && i+endSize+commentLength(tail[i:]) == len(tail) {
+		if i+endSize+commentLength(tail[i:]) == len(tail) {
 			return 0, nil, &Error{Kind: Signature, Reason: "it has two end records"}
 		}
 		rest = rest[:i]

@@ -120,6 +120,10 @@ func TestSealRefusals(t *testing.T) {
 		"zip64":                     {zip64, "zip64"},
 		"another comment":           {with([]byte("hello")), "not a signature"},
 		"a long comment":            {with(bytes.Repeat([]byte("untrusted comment: x\n"), 200)), "a comment of"},
+		"the longest comment":       {with(bytes.Repeat([]byte("untrusted comment: x\n"), 200)[:maxSeal]), "more than four lines"},
+		"more than the longest":     {with(bytes.Repeat([]byte("x"), maxSeal+1)), "a comment of 2049"},
+		"zip64 alone":               {append(append([]byte(end64Locator), make([]byte, 16)...), append([]byte(endRecord), make([]byte, 18)...)...), "zip64"},
+		"a record from the start":   {append(append([]byte(endRecord), append(make([]byte, 16), endSize, 0)...), append([]byte(endRecord), make([]byte, 18)...)...), "two end records"},
 		"two comments":              {with(append(sig("mk-extension name:a sequence:1"), sig("mk-extension name:a sequence:2")...)), "more than four lines"},
 		"a signature of an image":   {with(sig("mk-image x.iso")), "not of an extension"},
 		"no sequence":               {with(sig("mk-extension name:site")), "not of an extension"},
@@ -153,6 +157,16 @@ func TestSignAgain(t *testing.T) {
 	}
 	if _, err := Sign(t.Context(), ext.Zip(t), s, "a b", 1); err == nil {
 		t.Error("a name with a blank is signed")
+	}
+	for sequence, ok := range map[int64]bool{-1: false, 0: true} {
+		if _, err := Sign(t.Context(), ext.Zip(t), s, "site", sequence); (err == nil) != ok {
+			t.Errorf("sequence %d: %v", sequence, err)
+		}
+	}
+	long := append(ext.Zip(t, ext.Item("x", strings.Repeat("x", 100), ext.File|0o644)), make([]byte, 65535)...)
+	long[len(long)-65536], long[len(long)-65537] = 0xff, 0xff
+	if _, err := Sign(t.Context(), long, s, "site", 1); err == nil || !strings.Contains(err.Error(), "a comment already") {
+		t.Errorf("the longest comment of a zip: %v", err)
 	}
 }
 

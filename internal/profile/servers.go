@@ -14,8 +14,8 @@ import (
 )
 
 // serverName matches the base names of programs that let somebody in over the network, of all makers and
-// with what they add to them ("sshd-session", "telnetd.netkit"). inetd and tcpsvd start any program.
-var serverName = regexp.MustCompile(`^(in\.[a-z0-9]+d|[a-z]*telnetd|[a-z]*sshd|tinyssh|dropbear(multi)?|k?r(login|sh|exec)d|x?inetd|tcpsvd|ttyd|gotty|shellinaboxd|mosh-server|lshd|rexd|gdbserver|x11vnc|Xvnc|x0vncserver|xrdp)[0-9]*([-.].*)?$`)
+// with what they add to them ("sshd-session", "telnetd.netkit"). inetd, tcpsvd and udpsvd start any program.
+var serverName = regexp.MustCompile(`^(in\.[a-z0-9]+d|[a-z]*telnetd|[a-z]*sshd|tinyssh|dropbear(multi)?|k?r(login|sh|exec)d|x?inetd|(tc|ud)psvd|ttyd|gotty|shellinaboxd|mosh-server|lshd|rexd|gdbserver|x11vnc|Xvnc|x0vncserver|xrdp)[0-9]*([-.].*)?$`)
 
 // isServerName leaves out scripts and texts that are named after a server.
 func isServerName(base string) bool {

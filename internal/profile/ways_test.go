@@ -122,6 +122,7 @@ func TestWaysIntoProd(t *testing.T) {
 		{"rexecd", file("usr/sbin/rexecd", ""), "a server by its name"},
 		{"dropbear", file("usr/local/bin/dropbearmulti", ""), "a server by its name"},
 		{"inetd", file("usr/sbin/inetd", ""), "a server by its name"},
+		{"udpsvd", file("usr/sbin/udpsvd", ""), "a server by its name"},
 		{"telnetd of Debian", file("usr/sbin/telnetd.netkit", ""), "a server by its name"},
 		{"telnetd, a link to the base's busybox", overlay.Symlink("usr/local/bin/telnetd", "/bin/busybox"), "a server by its name"},
 		{"the base's own link is back", overlay.Symlink("usr/sbin/telnetd", "../../bin/busybox"), "a server by its name"},

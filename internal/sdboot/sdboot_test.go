@@ -35,6 +35,9 @@ func TestRead(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, m, err)
 		}
 	}
+	if m, err := Read([]byte("title x\nefi /x\n"), nil); err != nil || m.Doubts[0].Line != 2 {
+		t.Errorf("%+v, %v", m, err)
+	}
 	for _, f := range []func() error{
 		func() error { _, err := Read([]byte("linux /k\x00"), nil); return err },
 		func() error { _, err := Edit([]byte("linux /k\x00"), bootmenu.Edit{}); return err },
@@ -52,6 +55,7 @@ func TestEdit(t *testing.T) {
 		{entry, entry + " a=b c", entry},
 		{"linux /k\noptions quiet -- x\r\n", "linux /k\noptions quiet a=b c -- x\r\n", "linux /k\noptions quiet -- x\r\n"},
 		{"linux /k", "linux /k\noptions a=b c\n", "linux /k\noptions \n"},
+		{"options quiet\nlinux /k\n", "options quiet a=b c\nlinux /k\n", "options quiet\nlinux /k\n"},
 		{"title x\nefi /x.efi\n", "title x\nefi /x.efi\n", "title x\nefi /x.efi\n"},
 	} {
 		got, err := Edit([]byte(tt.in), bootmenu.Edit{Append: " a=b c "})
