@@ -150,11 +150,12 @@ func TestOpen(t *testing.T) {
 	for _, tt := range []struct {
 		profile, config  string
 		listening, reads string // "" leaves the report out
-		want             string
+		want             string // the rule, or what it says
 	}{
 		{"prod", "", "", "", qemu.RuleEnded},
 		{"prod", "", "[]", "[]", ""},
 		{"prod", "", `["` + nc + `"]`, "[]", qemu.RuleOpen},
+		{"prod", `"services":{"allow":["/b"]}`, `["` + nc + `","udp [::]:1 /a","udp [::]:2 /b"]`, `["tty1 /c"]`, "in a prod image something listens: " + nc + "; something listens: udp [::]:1 /a; something reads a console: tty1 /c"},
 		{"prod", "", "[]", `["` + getty + `"]`, qemu.RuleOpen},
 		{"prod", "", `["what listens cannot be told: no /proc"]`, "[]", qemu.RuleOpen},
 		{"prod", `"services":{"allow":["/usr/bin/nc","/usr/sbin/telnetd"]}`, `["` + nc + `"]`, "[]", ""},
@@ -163,6 +164,9 @@ func TestOpen(t *testing.T) {
 		{"prod", `"services":{"allow":["/opt/served.rb"]}`, `["tcp [::]:80 /usr/local/bin/ruby /opt/served.rb"]`, "[]", ""},
 		{"prod", `"boot":{"allow_inittab":["ttyS0::respawn:-/opt/menu"]}`, "[]", `["` + getty + `"]`, ""},
 		{"prod", `"boot":{"allow_inittab":["ttyS0::respawn:-/opt/menu"]}`, "[]", `["tty1 /bin/busybox -sh"]`, qemu.RuleOpen},
+		{"prod", `"boot":{"allow_inittab":["tty1::respawn:/bin/sh /opt/menu"]}`, "[]", `["tty1 /bin/busybox /bin/sh /opt/menu"]`, ""},
+		{"prod", `"boot":{"allow_inittab":["tty1::respawn:/bin/sh /opt/menu"]}`, "[]", `["tty1 /bin/busybox /bin/sh /opt/other"]`, qemu.RuleOpen},
+		{"prod", `"boot":{"allow_inittab":["tty1::respawn:/opt/menu"]}`, `["tcp 0.0.0.0:1 /opt/menu"]`, "[]", qemu.RuleOpen},
 		{"dev", "", "", "", ""},
 		{"dev", "", `["` + nc + `"]`, "[]", ""},
 	} {
@@ -177,7 +181,7 @@ func TestOpen(t *testing.T) {
 		}
 		_, err = Test(t.Context(), Options{Image: dir, Program: emulator(t, script), Timeout: 10 * time.Second})
 		var be *qemu.BootError
-		if errors.As(err, &be); err != nil && be == nil || be != nil && be.Rule != tt.want || err == nil && tt.want != "" {
+		if errors.As(err, &be); err != nil && be == nil || be != nil && be.Rule != tt.want && be.Why != tt.want || err == nil && tt.want != "" {
 			t.Errorf("%+v: %v", tt, err)
 		}
 	}

@@ -38,12 +38,11 @@ func promised(m *medium.Medium) (*config.Config, error) {
 // judgeOpen fails a prod image in which something listens, or reads a console, that its configuration does
 // not name. Every report on the console counts.
 func judgeOpen(c *config.Config, vm *qemu.VM) error {
-	allowed := slices.Clone(c.Services.Allow)
+	readers := slices.Clone(c.Services.Allow)
 	for _, line := range c.Boot.AllowInittab {
-		if f := strings.SplitN(line, ":", 4); len(f) == 4 {
-			allowed = append(allowed, strings.Fields(strings.TrimLeft(f[3], "-"))...)
-		}
+		readers = append(readers, programsOf(line)...)
 	}
+	var ways []string
 	for line := range strings.Lines(vm.Log()) {
 		m := report.FindStringSubmatch(line)
 		if m == nil {
@@ -53,17 +52,34 @@ func judgeOpen(c *config.Config, vm *qemu.VM) error {
 		if err := json.Unmarshal([]byte(m[1]), &open); err != nil {
 			return vm.Failure(qemu.RuleOpen, fmt.Sprintf("mk-client's report cannot be read: %s: %v", m[1], err))
 		}
-		for i, one := range slices.Concat(open.Listening, open.Consoles) {
-			what := "listens"
-			if i >= len(open.Listening) {
-				what = "reads a console"
-			}
-			if !names(allowed, one) {
-				return vm.Failure(qemu.RuleOpen, "in a prod image something "+what+": "+one)
+		add := func(what string, found, allowed []string) {
+			for _, one := range found {
+				if way := "something " + what + ": " + one; !names(allowed, one) && !slices.Contains(ways, way) {
+					ways = append(ways, way)
+				}
 			}
 		}
+		add("listens", open.Listening, c.Services.Allow)
+		add("reads a console", open.Consoles, readers)
+	}
+	if len(ways) > 0 {
+		return vm.Failure(qemu.RuleOpen, "in a prod image "+strings.Join(ways, "; "))
 	}
 	return nil
+}
+
+// programsOf are the files that a line of /etc/inittab names. The shell in "/bin/sh /opt/menu" is none: it
+// would allow every script.
+func programsOf(line string) []string {
+	f := strings.SplitN(line, ":", 4)
+	if len(f) < 4 {
+		return nil
+	}
+	words := strings.Fields(strings.TrimLeft(f[3], "-"))
+	if len(words) > 1 && strings.HasPrefix(words[1], "/") {
+		return words[1:]
+	}
+	return words
 }
 
 // names reports whether one of the files is the program of a line of the report: its executable, the script
