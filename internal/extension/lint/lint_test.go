@@ -11,6 +11,7 @@ import (
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/ext"
 	"mkbuild/internal/extension"
+	"mkbuild/internal/overlay"
 )
 
 // tree is a directory in a test, as [ext.Tree] writes it.
@@ -68,6 +69,11 @@ func lintCases() []lintCase {
 		{rule: "fact-data-executable", file: "facts.d/x.txt", sev: Warning, tree: tree{"facts.d/x.txt*": "a=b\n"}},
 		{rule: "fact-syntax", file: "facts.d/x.yaml", sev: Error, tree: tree{"facts.d/x.yaml": "a: [b\n"}},
 		{rule: "fact-shell-name", file: "facts.d/it's.sh", sev: Error, tree: tree{"facts.d/it's.sh*": sh}},
+		{rule: "fact-shell-name", file: "facts.d/'x.sh", sev: Error, tree: tree{"facts.d/'x.sh*": sh}},
+		{rule: "fact-shell-name", file: "facts.d/?x.sh", sev: Warning, tree: tree{"facts.d/?x.sh*": sh}},
+		{rule: "identity", file: "facts.d/x.yaml", sev: Error, tree: tree{"facts.d/x.yaml": "a: 1\nserialnumber: 2\n"}},
+		{rule: "encoding", file: "facts.d/x.json", sev: Error, tree: tree{"facts.d/x.json": "\x00{}"}},
+		{rule: "interpreter", file: "bin/x", line: 1, sev: Warning, tree: tree{"bin/x*": "#!/opt/env\n"}},
 		{rule: "fact-yaml", file: "facts.d/x.yaml", line: 2, sev: Error, tree: tree{"facts.d/x.yaml": "a: 1\nb: [!custom c]\n"}},
 		{rule: "fact-yaml", file: "facts.d/x.yaml", line: 1, sev: Warning, tree: tree{"facts.d/x.yaml": "a: 2001-01-01\n"}},
 		{rule: "fact-empty", file: "facts.d/x.yaml", sev: Warning, tree: tree{"facts.d/x.yaml": ""}},
@@ -136,6 +142,8 @@ func lintCases() []lintCase {
 		{rule: "identity", tree: tree{"facts.d/x.txt": "site_serialnumber=1\n"}},
 		{rule: "dropped", tree: tree{"facts.d/x.txt": "site_kernel=1\n"}},
 		{rule: "fact-twice", tree: tree{"facts.d/a.yaml": "x: 1\n", "facts.d/b.txt": "y=2\ny=3\n"}},
+		{rule: "encoding", tree: tree{"facts.d/x*": "\x00\xff"}},
+		{rule: "fact-syntax", tree: tree{"facts.d/x.json": "\x00{}"}},
 		{rule: "encoding", tree: tree{"facts.d/x.txt": "a=Müller\n", "share/x.txt": "\xff\xfex", "lib/ruby/x.rb": "# \xfc\n"}},
 		{rule: "crlf", tree: tree{"bin/x*": sh, "facts.d/x.txt": "a=b\r\n"}},
 		{rule: "no-shebang", tree: tree{"bin/x*": sh, "share/x*": "text"}},
@@ -225,6 +233,8 @@ func TestLintArchives(t *testing.T) {
 		"duplicate":                     {[]ext.Member{script(good), script(good)}, "bin/x error refused"},
 		"fifo":                          {[]ext.Member{script(good), ext.Item("p", "", ext.FIFO|0o644)}, "p error refused"},
 		"circular links":                {[]ext.Member{script(good), ext.Item("a", "b", ext.Link|0o777), ext.Item("b", "a", ext.Link|0o777)}, "a error refused; b error refused"},
+		"in the order of lines":         {[]ext.Member{script(good), ext.Item("facts.d/x.yaml", "serialnumber: 1\na: [!b c]\nd: [!e f]\n", ext.File|0o644)}, "facts.d/x.yaml error identity; facts.d/x.yaml error fact-yaml; facts.d/x.yaml error fact-yaml"},
+		"a link to a folder of files":   {[]ext.Member{script(good), ext.Item("bin/l", "../lib/a", ext.Link|0o777), file("lib/a/b/x")}, ""},
 		"wrapped":                       {[]ext.Member{ext.Item("e/bin/x", sh, good)}, " error wrapped"},
 		"big":                           {[]ext.Member{big}, " warning size; lib/x error refused"},
 	} {
@@ -258,6 +268,35 @@ func TestLintLimits(t *testing.T) {
 		testkit.Must(t, err)
 		if found, err := Check(t.Context(), s, Options{}); err != nil || rulesOf(found) != tt.want {
 			t.Errorf("%s: %q, %v", name, rulesOf(found), err)
+		}
+	}
+}
+
+// TestText is what people read of findings.
+func TestText(t *testing.T) {
+	found := []Finding{{"", 0, Error, "unused", "nothing", "something"}, {"bin/\x1b", 7, Warning, "crlf", "a", "b"}, {"x", 1, Warning, "crlf", "c", "d"}}
+	const want = "(all): error: nothing [unused]\n    something\nbin/\\x1b:7: warning: a [crlf]\n    b\nx:1: warning: c [crlf]\n    d\n"
+	if got := Text(found); got != want {
+		t.Errorf("%q", got)
+	}
+	if got := CountText(found); got != "1 error, 2 warnings" {
+		t.Error(got)
+	}
+	for arch, want := range map[string]bool{"x86": true, "x86_64": true, "arm": false} {
+		if KnownArch(arch) != want {
+			t.Error(arch)
+		}
+	}
+}
+
+// TestMarkForNewRuby: Ruby since 1.9 takes a byte order mark.
+func TestMarkForNewRuby(t *testing.T) {
+	for dir, want := range map[string]int{"usr/local/lib/ruby/1.8": 1, "usr/local/lib/ruby/3.2": 0} {
+		image := &overlay.Tree{}
+		testkit.Must(t, image.Put(overlay.Dir(dir, 0o755)))
+		found := (tree{"lib/ruby/facter/x.rb": "\xef\xbb\xbf# a\n"}).lint(t, Options{Image: NewImage("x", "x86", image)})
+		if len(found) != want {
+			t.Errorf("%s: %+v", dir, found)
 		}
 	}
 }
