@@ -115,7 +115,7 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 	if o.again {
 		return o.rebuild(ctx, w, m)
 	}
-	v, err := m.Verify()
+	v, err := m.Verify(ctx)
 	if err != nil {
 		return err
 	}

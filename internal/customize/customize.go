@@ -153,7 +153,7 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 		err = followMetadata(made, date)
 	}
 	if err == nil {
-		err = img.judge(made, site)
+		err = img.judge(ctx, made, site)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -169,7 +169,7 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 }
 
 // judge holds the image against the rules of mkbuild verify before it is written.
-func (img *image) judge(made *medium.Medium, s *site) error {
+func (img *image) judge(ctx context.Context, made *medium.Medium, s *site) error {
 	before := &remaster.Unwritten{Name: img.medium.Name, System: img.tree}
 	if img.manifest != nil {
 		about := *img.manifest
@@ -183,7 +183,7 @@ func (img *image) judge(made *medium.Medium, s *site) error {
 	if made.Form != medium.Initrd {
 		before.Medium, after.Medium = img.medium, made
 	}
-	return inspect.JudgeChange(before, &after)
+	return inspect.JudgeChange(ctx, before, &after)
 }
 
 // edited returns the medium with other menus, and with the site's segment behind its last initrd.

@@ -2,6 +2,7 @@ package inspect_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 
 	"mkbuild/e2e/testkit/tinymirror"
@@ -17,7 +18,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	verdict, err := m.Verify()
+	verdict, err := m.Verify(context.Background())
 	if err != nil {
 		panic(err)
 	}

@@ -44,13 +44,13 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 	r.Manifest.Inputs = p.Inputs // with their places
 	origins := originsOf(m.Manifest)
 	r.Services = slices.DeleteFunc(r.Services, func(s Service) bool { return origins[s.From] == manifest.OriginOverlay })
-	v, err := m.verdict([]check{checkBoot, checkMenus, checkAccess})
+	v, err := m.verdict(ctx, []check{checkBoot, checkMenus, checkAccess})
 	if err != nil {
 		return nil, err
 	}
 	refused := slices.DeleteFunc(v.Findings, func(f Finding) bool { return f.Severity != SeverityError }) // by [Judge]
 	r.Plan = &Planned{LeftOut: p.LeftOut, Changes: changes(p), Conflicts: append([]overlay.Conflict{}, p.Conflicts...), Private: p.Private}
-	r.Plan.Findings, err = planFindings(p, slices.Concat(said, refused))
+	r.Plan.Findings, err = planFindings(ctx, p, slices.Concat(said, refused))
 	if m.Manifest.Profile == "prod" {
 		found := findings{}
 		checkUnsigned(p.System, found)
@@ -111,12 +111,12 @@ func fromBase(p *remaster.Preview, e *overlay.Entry) bool {
 
 // planFindings holds the system against the rules that are about its files. What the base breaks by
 // itself is not the plan's business.
-func planFindings(p *remaster.Preview, said []Finding) ([]Finding, error) {
-	base, err := judgeTree(p.Base)
+func planFindings(ctx context.Context, p *remaster.Preview, said []Finding) ([]Finding, error) {
+	base, err := judgeTree(ctx, p.Base)
 	if err != nil {
 		return nil, err
 	}
-	image, err := judgeTree(p.System)
+	image, err := judgeTree(ctx, p.System)
 	if err != nil {
 		return nil, err
 	}

@@ -116,7 +116,7 @@ func TestPlanFindings(t *testing.T) {
 		overlay.File("usr/bin/early", 0o755, nil), overlay.File("usr/local/bin/real", 0o755, nil), overlay.File("usr/share/mount", 0o644, nil),
 		overlay.Symlink("opt/lost", "nothing/here"), overlay.Symlink("opt/loop", "loop"), overlay.Symlink("opt/later", "/var/run/x.pid"),
 		overlay.Symlink("opt/mounted", "/tmp/x/bin"), overlay.Symlink("opt/fine", "../bin/real"), overlay.Symlink("opt/root", "/"), overlay.File("bin/new", 0o755, testkit.ELF("libnew.so")))
-	found, err := planFindings(&remaster.Preview{Base: base, System: image}, []Finding{{Rule: "fetch", Text: "slow"}})
+	found, err := planFindings(t.Context(), &remaster.Preview{Base: base, System: image}, []Finding{{Rule: "fetch", Text: "slow"}})
 	testkit.Must(t, err)
 	var got []string
 	for _, f := range found {

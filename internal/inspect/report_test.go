@@ -100,7 +100,7 @@ func TestLockReport(t *testing.T) {
 	if page := printed(t, r); r.Kind != KindLock || r.Lock == nil || !strings.Contains(page, "tcz a.tcz  4 bytes, sha256 "+sum+" (configuration)") {
 		t.Errorf("%+v\n%s", r, page)
 	}
-	if _, err := m.Verify(); !errors.Is(err, ErrNothingToVerify) {
+	if _, err := m.Verify(t.Context()); !errors.Is(err, ErrNothingToVerify) {
 		t.Error(err)
 	}
 }
@@ -192,7 +192,7 @@ func FuzzRead(f *testing.F) {
 		if d, err := Compare(m, m); err == nil && !d.Same {
 			t.Fatalf("not the same as itself: %+v", d.Changes)
 		}
-		if v, err := m.Verify(); err == nil {
+		if v, err := m.Verify(t.Context()); err == nil {
 			printed(t, v)
 		}
 	})

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,8 +52,8 @@ func (v *Verdict) Err(strict bool) error {
 }
 
 // Verify holds the image against its manifest, its metadata and the rules of a microkernel. It fails only if
-// something cannot be read.
-func (m *Image) Verify() (*Verdict, error) {
+// something cannot be read, or when ctx ends.
+func (m *Image) Verify(ctx context.Context) (*Verdict, error) {
 	if m.Kind == KindLock {
 		return nil, fmt.Errorf("verify %s: %w", m.Name, ErrNothingToVerify)
 	}
@@ -60,16 +61,16 @@ func (m *Image) Verify() (*Verdict, error) {
 	if m.Tree != nil {
 		checks = append(checks, checkTree, checkLibraries, checkAccess, checkMenus, checkProd)
 	}
-	return m.verdict(checks)
+	return m.verdict(ctx, checks)
 }
 
 // check looks for what breaks some of the rules.
-type check func(*Image, findings) error
+type check func(context.Context, *Image, findings) error
 
-func (m *Image) verdict(checks []check) (*Verdict, error) {
+func (m *Image) verdict(ctx context.Context, checks []check) (*Verdict, error) {
 	found := findings{}
 	for _, check := range checks {
-		if err := check(m, found); err != nil {
+		if err := cmp.Or(check(ctx, m, found), ctx.Err()); err != nil {
 			return nil, fmt.Errorf("verify %s: %w", m.Name, err)
 		}
 	}
@@ -88,8 +89,8 @@ func (m *Image) verdict(checks []check) (*Verdict, error) {
 // Judge refuses an image that is not written yet, and in which [Image.Verify] would find an error. What follows
 // from how the image is made is not looked at: its manifest describes these very values, and a prod image has been
 // held to its profile before its initrd was made.
-func Judge(u *remaster.Unwritten) error {
-	v, err := judge(u)
+func Judge(ctx context.Context, u *remaster.Unwritten) error {
+	v, err := judge(ctx, u)
 	if err != nil {
 		return err
 	}
@@ -97,19 +98,19 @@ func Judge(u *remaster.Unwritten) error {
 }
 
 // JudgeChange is [Judge] for an image that was made of another one: what that breaks already is not looked at.
-func JudgeChange(before, after *remaster.Unwritten) error {
-	v, err := judge(after)
+func JudgeChange(ctx context.Context, before, after *remaster.Unwritten) error {
+	v, err := judge(ctx, after)
 	if err != nil || v.Errors == 0 {
 		return err
 	}
-	old, err := judge(before)
+	old, err := judge(ctx, before)
 	if err != nil {
 		return err
 	}
 	return v.refuse(old.Findings)
 }
 
-func judge(u *remaster.Unwritten) (*Verdict, error) {
+func judge(ctx context.Context, u *remaster.Unwritten) (*Verdict, error) {
 	m := &Image{Name: u.Name, Medium: u.Medium, Tree: u.System, Base: u.Base, Manifest: u.Manifest, sums: map[string]string{}}
 	var checks []check
 	if u.Medium != nil {
@@ -126,7 +127,7 @@ func judge(u *remaster.Unwritten) (*Verdict, error) {
 	if u.System != nil {
 		checks = append(checks, checkTree, checkAccess)
 	}
-	return m.verdict(checks)
+	return m.verdict(ctx, checks)
 }
 
 // refuse fails if there is an error that was not there before.
@@ -144,10 +145,10 @@ func (v *Verdict) refuse(before []Finding) error {
 }
 
 // judgeTree holds a system against the rules that are about its files alone.
-func judgeTree(t *overlay.Tree) ([]Finding, error) {
+func judgeTree(ctx context.Context, t *overlay.Tree) ([]Finding, error) {
 	found := findings{}
 	m := &Image{Tree: t}
-	err := errors.Join(checkTree(m, found), checkLibraries(m, found))
+	err := errors.Join(checkTree(ctx, m, found), checkLibraries(ctx, m, found))
 	return found.sorted(), err
 }
 
@@ -192,7 +193,7 @@ func (r Rule) Print(w io.Writer) error {
 }
 
 // checkAccess looks for ways into a machine that boots the image.
-func checkAccess(m *Image, f findings) error {
+func checkAccess(_ context.Context, m *Image, f findings) error {
 	t := m.Tree
 	for _, name := range []string{"etc/shadow", "etc/shadow-", "etc/gshadow"} {
 		if e := t.Get(name); e != nil && e.IsRegular() && e.Perm()&0o004 != 0 {
@@ -262,7 +263,7 @@ func (m *Image) config() (*config.Config, error) {
 }
 
 // checkProd holds a prod image to the promise of its profile.
-func checkProd(m *Image, f findings) error {
+func checkProd(_ context.Context, m *Image, f findings) error {
 	c, err := m.config()
 	if err != nil || c == nil {
 		return err
@@ -279,7 +280,7 @@ func checkProd(m *Image, f findings) error {
 }
 
 // checkMenus looks at what a prod image boots.
-func checkMenus(m *Image, f findings) error {
+func checkMenus(_ context.Context, m *Image, f findings) error {
 	c, err := m.config()
 	if err != nil || c == nil || m.Medium == nil {
 		return err

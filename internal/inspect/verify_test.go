@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"crypto/md5"
 	"encoding/binary"
 	"errors"
@@ -31,7 +32,7 @@ import (
 // broken lists the rules that an image breaks, each once.
 func broken(t testing.TB, m *Image) []string {
 	t.Helper()
-	v, err := m.Verify()
+	v, err := m.Verify(t.Context())
 	testkit.Must(t, err)
 	var out []string
 	errs := 0
@@ -177,7 +178,7 @@ func TestInitrdPacking(t *testing.T) {
 	m := read(t, isoOf(t, clean(t), nil))
 	m.Segments[0].Packing = "xz"
 	page := func() string {
-		v, err := m.Verify()
+		v, err := m.Verify(t.Context())
 		testkit.Must(t, err)
 		return printed(t, v)
 	}
@@ -296,7 +297,7 @@ func TestManifestFiles(t *testing.T) {
 				testkit.Must(t, err)
 				change(tree)
 				return packed(t, tree)
-			})).Verify()
+			})).Verify(t.Context())
 			testkit.Must(t, err)
 			found := slices.DeleteFunc(v.Findings, func(f Finding) bool { return f.Rule != ruleManifestFile })
 			if len(found) != 1 || !strings.HasPrefix(found[0].Text, what) {
@@ -340,7 +341,7 @@ func TestBasesAsTheyAre(t *testing.T) {
 				put(t, base, overlay.Entry{Path: "tmp", Mode: overlay.TypeDir | 0o1777, GID: own[0]}, overlay.Entry{Path: "usr/local/tce.installed", Mode: overlay.TypeDir | 0o775, GID: own[1]},
 					overlay.File("usr/bin/update-everything", 0o644, []byte("#!/bin/sh\n")), overlay.Symlink("usr/bin/x", "/tmp/x/y"), overlay.File("etc/gshadow", 0o644, []byte("root:*::\n")))
 				publish(t, dir, isoOf(t, base, nil))
-				v, err := opened(t, built(t, dir, tinymirror.Config, func(c *config.Config) { c.Initrd.Layout = layout })).Verify()
+				v, err := opened(t, built(t, dir, tinymirror.Config, func(c *config.Config) { c.Initrd.Layout = layout })).Verify(t.Context())
 				testkit.Must(t, err)
 				page := printed(t, v)
 				for _, want := range []string{"not-executable /usr/bin/update-everything", "mount-link /usr/bin/x", "shadow-mode /etc/gshadow"} {
@@ -405,7 +406,7 @@ func TestJudge(t *testing.T) {
 			// The same image, written without a judge: verify finds what the judge found.
 			b.Judge = nil
 			testkit.Must(t, b.WriteISO(t.Context(), s, filepath.Join(out, "x.iso")))
-			v, err := opened(t, filepath.Join(out, "x.iso")).Verify()
+			v, err := opened(t, filepath.Join(out, "x.iso")).Verify(t.Context())
 			testkit.Must(t, err)
 			if !slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Rule == rule && f.Severity == SeverityError }) {
 				t.Errorf("verify found %+v", v.Findings)
@@ -444,7 +445,7 @@ func TestProdRules(t *testing.T) {
 	m.Manifest = &manifest.Manifest{Profile: "prod"}
 	put(t, m.Tree, overlay.File("usr/local/sbin/sshd", 0o755, nil), overlay.File("etc/inittab", 0o644, []byte("tty1::respawn:/bin/sh\n")))
 	m.Medium.Entries = []medium.Entry{{Menu: "x.cfg", Name: "a", Append: "quiet rdinit=/bin/sh"}, {Menu: "x.cfg", Name: "b", Append: "init=/sbin/init"}}
-	v, err := m.Verify()
+	v, err := m.Verify(t.Context())
 	testkit.Must(t, err)
 	var got []string
 	for _, f := range v.Findings {
@@ -474,7 +475,7 @@ func TestManyFindings(t *testing.T) {
 	for i := range 30 {
 		put(t, tree, overlay.Symlink(fmt.Sprintf("usr/x%d", i), "nowhere"))
 	}
-	v, err := read(t, isoOf(t, tree, nil)).Verify()
+	v, err := read(t, isoOf(t, tree, nil)).Verify(t.Context())
 	testkit.Must(t, err)
 	if page := printed(t, v); strings.Count(page, "warning: dangling-link /usr/x") != 20 || !strings.Contains(page, "dangling-link: and 10 more; --json has all\n") || len(v.Findings) != 30 {
 		t.Error(page)
@@ -499,6 +500,21 @@ func TestUnsignedExtensions(t *testing.T) {
 		put(t, tree, tt.files...)
 		if checkUnsigned(tree, found); len(found[ruleUnsigned]) != tt.want {
 			t.Errorf("%s: %v", name, found)
+		}
+	}
+}
+
+// TestVerifyStops: with a context that has ended nothing is judged.
+func TestVerifyStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := opened(t, built(t, mirror(t), tinymirror.Config, nil))
+	if v, err := m.Verify(ctx); !errors.Is(err, context.Canceled) || v != nil {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for name, walk := range map[string]check{"manifest": checkManifest, "medium": checkMedium, "segments": checkSegments, "files": checkFiles, "tree": checkTree} {
+		if err := walk(ctx, m, findings{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

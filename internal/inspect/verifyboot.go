@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"cmp"
+	"context"
 	"path"
 	"regexp"
 	"strings"
@@ -19,7 +20,7 @@ var (
 )
 
 // checkMetadata holds iso-metadata.yaml against the files that it names.
-func checkMetadata(m *Image, f findings) error {
+func checkMetadata(_ context.Context, m *Image, f findings) error {
 	if m.Medium == nil || m.Medium.Files.Get(metadataName) == nil {
 		return nil
 	}
@@ -73,12 +74,12 @@ func checkHashes(m *Image, text func(string) string, f findings) error {
 }
 
 // checkBoot looks at what firmware and boot loaders find.
-func checkBoot(m *Image, f findings) error {
+func checkBoot(ctx context.Context, m *Image, f findings) error {
 	checkModules(m, f)
 	if m.Medium == nil {
 		return nil
 	}
-	if err := checkPacking(m, f); err != nil {
+	if err := checkPacking(ctx, m, f); err != nil {
 		return err
 	}
 	iso := m.Medium.ISO
@@ -137,7 +138,7 @@ func checkModules(m *Image, f findings) {
 }
 
 // checkPacking holds the parts of the initrd against what the kernel has decompressors for.
-func checkPacking(m *Image, f findings) error {
+func checkPacking(_ context.Context, m *Image, f findings) error {
 	seen := map[string]bool{}
 	for _, s := range m.Segments {
 		if seen[s.Packing] || m.Medium.Kernel == "" {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // checkManifest holds everything that the manifest says against the image.
-func checkManifest(m *Image, f findings) error {
+func checkManifest(ctx context.Context, m *Image, f findings) error {
 	if m.ManifestError != nil {
 		f.add(ruleManifestText, mediumPrefix+m.Medium.ManifestPath(), "%v", m.ManifestError)
 	}
@@ -21,8 +22,8 @@ func checkManifest(m *Image, f findings) error {
 	if want, got := m.Manifest.Plan, m.Manifest.PlanDigest(); got != want {
 		f.add(ruleManifestPlan, mediumPrefix+m.Medium.ManifestPath(), "it says %s, its own content gives %s", want, got)
 	}
-	for _, check := range []func(*Image, findings) error{checkMedium, checkSegments, checkFiles} {
-		if err := check(m, f); err != nil {
+	for _, check := range []check{checkMedium, checkSegments, checkFiles} {
+		if err := check(ctx, m, f); err != nil {
 			return err
 		}
 	}
@@ -30,7 +31,7 @@ func checkManifest(m *Image, f findings) error {
 }
 
 // checkMedium holds the files of the medium against the manifest.
-func checkMedium(m *Image, f findings) error {
+func checkMedium(ctx context.Context, m *Image, f findings) error {
 	files := m.Medium.Files
 	known := map[string]bool{m.Medium.ManifestPath(): true, m.Medium.ISO.CatalogPath: true, medium.PXESums: m.Kind == KindPXE}
 	for _, want := range m.Manifest.Boot {
@@ -41,7 +42,7 @@ func checkMedium(m *Image, f findings) error {
 			continue
 		}
 		sum, err := sumWithoutTables(m.Medium, file)
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		if sum != want.SHA256 {
@@ -57,7 +58,7 @@ func checkMedium(m *Image, f findings) error {
 }
 
 // checkSegments reads the parts of the initrd that mkbuild made.
-func checkSegments(m *Image, f findings) error {
+func checkSegments(ctx context.Context, m *Image, f findings) error {
 	if m.Medium.Kernel == "" || len(m.Manifest.Segments) == 0 {
 		return nil // told by checkBoot
 	}
@@ -74,7 +75,7 @@ func checkSegments(m *Image, f findings) error {
 			return nil
 		}
 		sum, err := read.sum(s.Offset, s.Size)
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		if sum != s.SHA256 {
@@ -88,7 +89,7 @@ func checkSegments(m *Image, f findings) error {
 }
 
 // checkFiles holds the booted system against the manifest.
-func checkFiles(m *Image, f findings) error {
+func checkFiles(ctx context.Context, m *Image, f findings) error {
 	if m.Tree == nil {
 		return nil // told by checkMedium
 	}
@@ -102,7 +103,7 @@ func checkFiles(m *Image, f findings) error {
 			continue
 		}
 		diff, err := againstRecord(e, want)
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		if diff != "" {
@@ -138,7 +139,7 @@ func againstRecord(e *overlay.Entry, want *manifest.File) (string, error) {
 }
 
 // checkSums holds a PXE folder against its SHA256SUMS, if it has one.
-func checkSums(m *Image, f findings) error {
+func checkSums(_ context.Context, m *Image, f findings) error {
 	if m.Kind != KindPXE || m.Medium.Files.Get(medium.PXESums) == nil {
 		return nil
 	}

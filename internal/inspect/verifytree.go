@@ -2,6 +2,8 @@ package inspect
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"path"
 	"slices"
 	"strings"
@@ -11,13 +13,13 @@ import (
 )
 
 // checkTree looks at the files of the booted system.
-func checkTree(m *Image, f findings) error {
+func checkTree(ctx context.Context, m *Image, f findings) error {
 	t := m.Tree
 	for _, e := range t.Entries() {
 		if e.IsLink() {
 			checkLink(t, e, f)
 		}
-		if err := checkExecutable(e, f); err != nil {
+		if err := cmp.Or(checkExecutable(e, f), ctx.Err()); err != nil {
 			return err
 		}
 	}
@@ -26,7 +28,7 @@ func checkTree(m *Image, f findings) error {
 }
 
 // checkLibraries looks for what programs need besides themselves.
-func checkLibraries(m *Image, f findings) error {
+func checkLibraries(_ context.Context, m *Image, f findings) error {
 	for _, lib := range needed.Missing(m.Tree) {
 		f.add(ruleMissingLibrary, lib.By[0], "it needs %s", lib.String())
 	}

@@ -1,6 +1,7 @@
 package remaster
 
 import (
+	"context"
 	"mkbuild/internal/config"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/manifest"
@@ -26,7 +27,7 @@ type Builder struct {
 	// Version is mkbuild's own, for the manifest.
 	Version string
 	// Judge, if set, refuses an image that must not be written.
-	Judge func(*Unwritten) error
+	Judge func(context.Context, *Unwritten) error
 }
 
 // Unwritten is an image that is complete and not written: what [Builder.Judge] decides on.

@@ -109,7 +109,7 @@ func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error 
 		}
 		pieces = append(pieces, p)
 	}
-	if err := i.judge(pieces); err != nil {
+	if err := i.judge(ctx, pieces); err != nil {
 		return err
 	}
 	for n, o := range outputs {
@@ -160,7 +160,7 @@ func (i *image) piece(ctx context.Context, o Output) (*piece, error) {
 
 // judge holds the image and each medium against the rules for finished images. The system is the same in all.
 // An overlay alone is no image.
-func (i *image) judge(pieces []*piece) error {
+func (i *image) judge(ctx context.Context, pieces []*piece) error {
 	if i.b.Judge == nil || i.initrd == nil {
 		return nil
 	}
@@ -176,7 +176,7 @@ func (i *image) judge(pieces []*piece) error {
 		if u.Manifest == nil {
 			u.Manifest = about
 		}
-		if err := i.b.Judge(u); err != nil {
+		if err := i.b.Judge(ctx, u); err != nil {
 			return err
 		}
 		u.System = nil
