@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -531,5 +534,208 @@ func TestPushToDeadRegistry(t *testing.T) {
 	b.fails(exitNetwork, "nothing received", "pull", strings.TrimPrefix(silent.URL, "http://")+"/mk:1", "-o", filepath.Join(t.TempDir(), "x.iso"))
 	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// TestSecondOpinion: skopeo copies what was pushed, for both architectures, and the ISO, the PXE folder and Razor's
+// archive are what the blobs say, put together here by nothing but the documented layout.
+func TestSecondOpinion(t *testing.T) {
+	t.Parallel()
+	host := testkit.Registry(t, "")
+	m := newMirrors(t)
+	for arch, config := range map[string]string{"386": string(must(os.ReadFile(m.builder(t).config))), "amd64": modernConfig(t, m)} {
+		t.Run(arch, func(t *testing.T) {
+			b := m.images(t, config)
+			folder, razor := strings.TrimSuffix(b.out, ".iso")+"-pxe", strings.TrimSuffix(b.out, ".iso")+".razor.tar"
+			ref := host + "/razor/" + arch
+			b.ok("push", ref+":iso", b.out)
+			b.ok("push", ref+":pxe", folder)
+			for tag, want := range map[string]map[string]string{"iso": {"": string(must(os.ReadFile(b.out)))}, "pxe": filesOf(t, folder)} {
+				dir := filepath.Join(t.TempDir(), tag)
+				testkit.Run(t, "skopeo", "copy", "--src-tls-verify=false", "docker://"+ref+":"+tag, "dir:"+dir)
+				got := putTogether(t, dir)
+				for name := range want {
+					if got[name] != want[name] {
+						t.Errorf("%s: %q has %d bytes, want %d", tag, name, len(got[name]), len(want[name]))
+					}
+				}
+				if tag == "iso" {
+					continue
+				}
+				for member, sum := range razorSums(t, razor) { // kernel and initrd are those of the folder
+					if !slices.ContainsFunc(slices.Collect(maps.Values(got)), func(c string) bool { return fmt.Sprintf("%x", sha256.Sum256([]byte(c))) == sum }) {
+						t.Errorf("Razor's %s is in no blob", member)
+					}
+				}
+			}
+			pulled := filepath.Join(t.TempDir(), "mk.tar")
+			b.ok("pull", ref+":iso", "--format", "razor", "-o", pulled)
+			if !bytes.Equal(must(os.ReadFile(pulled)), must(os.ReadFile(razor))) {
+				t.Error("Razor's archive is another one")
+			}
+		})
+	}
+}
+
+// filesOf are the contents of a folder's files by path.
+func filesOf(t *testing.T, dir string) map[string]string {
+	out := map[string]string{}
+	testkit.Must(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			out[name] = string(must(os.ReadFile(filepath.Join(dir, name))))
+		}
+		return err
+	}))
+	return out
+}
+
+// putTogether reads an image as docs/registry.md says, out of a folder that skopeo wrote.
+func putTogether(t *testing.T, dir string) map[string]string {
+	type object struct{ MediaType, Digest string }
+	var x struct {
+		ArtifactType string
+		Config       object
+		Layers       []object
+	}
+	testkit.Must(t, json.Unmarshal(must(os.ReadFile(filepath.Join(dir, "manifest.json"))), &x))
+	open := func(digest string) []byte {
+		return must(os.ReadFile(filepath.Join(dir, strings.TrimPrefix(digest, "sha256:"))))
+	}
+	var about struct{ Schema, Arch string }
+	testkit.Must(t, json.Unmarshal(open(x.Config.Digest), &about))
+	if x.ArtifactType != "application/vnd.mkbuild.image.v1" || about.Schema != "mkbuild.manifest/v1" {
+		t.Errorf("an artifact %q with a config %+v", x.ArtifactType, about)
+	}
+	var layout struct {
+		Files []struct {
+			Path   string
+			Pieces []struct {
+				Blob string
+				Rest int
+			}
+		}
+	}
+	var rest []byte
+	for _, l := range x.Layers {
+		switch l.MediaType {
+		case "application/vnd.mkbuild.layout.v2+json":
+			testkit.Must(t, json.Unmarshal(open(l.Digest), &layout))
+		case "application/vnd.mkbuild.rest.v2+gzip":
+			rest = must(io.ReadAll(must(gzip.NewReader(bytes.NewReader(open(l.Digest))))))
+		}
+	}
+	out := map[string]string{}
+	for _, f := range layout.Files {
+		var content []byte
+		for _, p := range f.Pieces {
+			if p.Blob != "" {
+				content = append(content, open(p.Blob)...)
+				continue
+			}
+			content, rest = append(content, rest[:p.Rest]...), rest[p.Rest:]
+		}
+		out[f.Path] = string(content)
+	}
+	return out
+}
+
+// razorSums are the digests in Razor's archive.
+func razorSums(t *testing.T, name string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(testkit.Run(t, "tar", "-xOf", name, "microkernel/SHA256SUM")) {
+		sum, member, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		out[member] = sum
+	}
+	if len(out) != 2 {
+		t.Errorf("Razor's archive has the sums %v", out)
+	}
+	return out
+}
+
+// TestReferrersAPI: where a registry has the API, what belongs to an image is found by that, and no tag is made for it.
+// Debian's registry lacks it, so that it is in front of it here.
+func TestReferrersAPI(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, testkit.Registry(t, ""))
+	type object struct {
+		MediaType    string `json:"mediaType"`
+		Digest       string `json:"digest"`
+		Size         int    `json:"size"`
+		ArtifactType string `json:"artifactType"`
+	}
+	refer := map[string][]object{}
+	asked := 0
+	w.deny = func(rw http.ResponseWriter, r *http.Request) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if _, of, ok := strings.Cut(r.URL.Path, "/referrers/"); ok {
+			asked++
+			rw.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+			json.NewEncoder(rw).Encode(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": refer[of]})
+			return true
+		}
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifests/") {
+			return false
+		}
+		text, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(text))
+		var m struct {
+			MediaType, ArtifactType string
+			Subject                 *object
+		}
+		if json.Unmarshal(text, &m) == nil && m.Subject != nil {
+			refer[m.Subject.Digest] = append(refer[m.Subject.Digest], object{m.MediaType, fmt.Sprintf("sha256:%x", sha256.Sum256(text)), len(text), m.ArtifactType})
+			rw.Header().Set("OCI-Subject", m.Subject.Digest)
+		}
+		return false
+	}
+	b := newMirrors(t).builder(t)
+	if b.iso() != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	for _, suffix := range []string{".spdx.json", ".minisig", ".intoto.jsonl"} {
+		put(t, b.out+suffix, "of the image: "+suffix)
+	}
+	ref := w.host + "/razor/mk"
+	b.ok("push", ref+":1", b.out)
+	out := filepath.Join(t.TempDir(), "image.iso")
+	b.ok("pull", ref+":1", "-o", out)
+	sameFiles(t, filepath.Dir(b.out), filepath.Dir(out))
+	if tags := testkit.Run(t, "skopeo", "list-tags", "--tls-verify=false", "docker://"+ref); asked == 0 || strings.Contains(tags, "sha256-") {
+		t.Errorf("asked %d times, tags %s", asked, tags)
+	}
+}
+
+// TestCredentialHelper: the program that docker's configuration names, found on PATH, has the password.
+func TestCredentialHelper(t *testing.T) {
+	dir := t.TempDir()
+	passwords := filepath.Join(dir, "htpasswd")
+	put(t, passwords, "robot:"+string(must(bcrypt.GenerateFromPassword([]byte("s3cret"), bcrypt.MinCost)))+"\n")
+	host := testkit.Registry(t, fmt.Sprintf("auth: {htpasswd: {realm: here, path: %s}}\n", passwords))
+	testkit.WriteFile(t, filepath.Join(dir, "docker-credential-vault"), `#!/bin/sh
+[ "$1" = get ] && host=$(cat) && echo "$host" >>`+dir+`/asked && echo '{"Username": "robot", "Secret": "s3cret"}'
+`, 0o755)
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	b := newMirrors(t).builder(t)
+	if b.iso() != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	for name, config := range map[string]string{"all": `{"credsStore": "vault"}`, "one": `{"credHelpers": {"` + host + `": "vault"}}`} {
+		put(t, filepath.Join(dir, "config.json"), config)
+		out := filepath.Join(t.TempDir(), "x.iso")
+		for _, args := range [][]string{{"push", host + "/mk:" + name, b.out}, {"pull", host + "/mk:" + name, "-o", out}} {
+			if code := b.bare(map[string]string{"DOCKER_CONFIG": dir, cacheDirEnv: t.TempDir()}, args...); code != exitOK || strings.Contains(b.stderr.String(), "s3cret") {
+				t.Errorf("%s, %q: %d\n%s", name, args, code, b.stderr.String())
+			}
+		}
+	}
+	for line := range strings.Lines(string(must(os.ReadFile(filepath.Join(dir, "asked"))))) {
+		if strings.TrimSpace(line) != host {
+			t.Errorf("the helper was asked for %q", line)
+		}
+	}
+	put(t, filepath.Join(dir, "config.json"), `{"credsStore": "gone"}`)
+	if code := b.bare(map[string]string{"DOCKER_CONFIG": dir}, "push", host+"/mk:1", b.out); code != exitUsage || !strings.Contains(b.stderr.String(), "docker login") {
+		t.Errorf("a helper that is not there: %d\n%s", code, b.stderr.String())
 	}
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -128,13 +131,12 @@ func TestPoisonedCache(t *testing.T) {
 			return body
 		}
 	}
-	var last []byte
 	for name, lie := range map[string]func(string, http.Header, []byte) []byte{
 		"a changed blob":   blob(func(b []byte) []byte { b = bytes.Clone(b); b[len(b)/3] ^= 1; return b }),
 		"a truncated blob": blob(func(b []byte) []byte { return b[:len(b)/2] }),
 		"a longer blob":    blob(func(b []byte) []byte { return append(bytes.Clone(b), 0) }),
 		"an empty blob":    blob(func([]byte) []byte { return nil }),
-		"swapped keys":     blob(func(b []byte) []byte { now := last; last = b; return now }),
+		"swapped keys":     swapped("/blobs/"),
 		"another format":   blob(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`"files"`), []byte(`"fyles"`)) }),
 		"a web page":       blob(func([]byte) []byte { return []byte("<html>log in</html>") }),
 		"another type":     func(_ string, h http.Header, b []byte) []byte { h.Set("Content-Type", "text/html"); return b },
@@ -153,23 +155,62 @@ func TestPoisonedCache(t *testing.T) {
 			f.same(t, b)
 		})
 	}
-	// Manifests and tags decide nothing where a lock pins: here a trusted source loses them all.
-	f.wire.reset()
-	f.wire.lie = func(path string, _ http.Header, body []byte) []byte {
-		if strings.Contains(path, "/manifests/") {
-			return bytes.Replace(body, []byte(`"mkbuild.key":"`), []byte(`"mkbuild.key":"x`), 1)
+	// Manifests and tags decide nothing where a lock pins; a source that is trusted without one has to name what
+	// was asked for.
+	manifest := func(honest bool, old, other string) func(string, http.Header, []byte) []byte {
+		return func(path string, h http.Header, body []byte) []byte {
+			if !strings.Contains(path, "/manifests/") {
+				return body
+			}
+			body = bytes.ReplaceAll(body, []byte(old), []byte(other))
+			if honest {
+				h.Set("Docker-Content-Digest", fmt.Sprintf("sha256:%x", sha256.Sum256(body)))
+			}
+			return body
 		}
-		return body
 	}
-	f.build(t, "--cache-from", f.cache)
-	b := f.builder(t)
-	put(t, b.config, string(must(os.ReadFile(b.config)))+"cache: {from: [{url: '"+f.cache+"', trust: true}]}\n")
-	if code := b.iso(); code != exitOK {
-		t.Error(b.stderr.String())
+	for name, lie := range map[string]func(string, http.Header, []byte) []byte{
+		"a changed manifest":   manifest(false, `"mkbuild.key":"`, `"mkbuild.key":"x`),
+		"another key":          manifest(true, `"mkbuild.key":"`, `"mkbuild.key":"x`),
+		"another kind":         manifest(true, `"mkbuild.kind":"segment"`, `"mkbuild.kind":"sum"`),
+		"another type":         manifest(true, `derived.v1`, `derived.v2`),
+		"no digest":            manifest(true, `"sha256:`, `"md5:`),
+		"two layers":           manifest(true, `"layers":[`, `"layers":[{"mediaType":"a/b","digest":"sha256:00","size":1},`),
+		"a tag that is moved":  swapped("/manifests/"),
+		"a changed blob":       blob(func(b []byte) []byte { return append(bytes.Clone(b), 0) }),
+		"another media type":   func(_ string, h http.Header, b []byte) []byte { h.Set("Content-Type", "text/html"); return b },
+		"a manifest that ends": func(_ string, _ http.Header, b []byte) []byte { return b[:len(b)/2] },
+	} {
+		t.Run("trusted, "+name, func(t *testing.T) {
+			f.wire.reset()
+			f.wire.lie = lie
+			b := f.builder(t)
+			put(t, b.config, string(must(os.ReadFile(b.config)))+"cache: {from: [{url: '"+f.cache+"', trust: true}]}\n")
+			if code := b.iso(); code != exitOK {
+				t.Error(b.stderr.String())
+			}
+			f.same(t, b)
+			f.wire.reset()
+			f.wire.lie = lie
+			f.build(t, "--cache-from", f.cache)
+		})
 	}
-	f.same(t, b)
 	var entry lock.Lock
 	testkit.Must(t, json.Unmarshal(must(os.ReadFile(f.lock)), &entry))
+	f.wire.reset()
+	keys := &fleet{f.mirrors, f.wire, f.cache, filepath.Join(t.TempDir(), "keys.lock")}
+	right := slices.Clone(entry.Derived)
+	for i := range entry.Derived { // those of another version of the format
+		entry.Derived[i].Key += "9"
+	}
+	other, err := entry.Text()
+	testkit.Must(t, err)
+	put(t, keys.lock, string(other))
+	keys.build(t, "--cache-from", f.cache)
+	if f.wire.got != 0 {
+		t.Errorf("%d bytes came for other keys", f.wire.got)
+	}
+	entry.Derived = slices.Clone(right)
 	entry.Derived[0].SHA256 = strings.Repeat("0", 64)
 	text, err := entry.Text()
 	testkit.Must(t, err)
@@ -179,6 +220,24 @@ func TestPoisonedCache(t *testing.T) {
 		t.Errorf("a pin that nothing has:\n%s", b.stderr.String())
 	}
 }
+
+// swapped gives each time what was asked for before.
+func swapped(kind string) func(string, http.Header, []byte) []byte {
+	var last []byte
+	return func(path string, h http.Header, body []byte) []byte {
+		if !strings.Contains(path, kind) {
+			return body
+		}
+		body, last = last, body
+		if kind == "/manifests/" {
+			h.Set("Docker-Content-Digest", fmt.Sprintf("sha256:%x", sha256.Sum256(body)))
+		}
+		return body
+	}
+}
+
+// maxGarbage is what a registry gives that never ends.
+const maxGarbage = 1 << 30
 
 // TestBadCache: no state of a registry fails a build, or keeps it waiting for more than two seconds.
 func TestBadCache(t *testing.T) {
@@ -205,6 +264,13 @@ func TestBadCache(t *testing.T) {
 				io.WriteString(w, "x")
 				w.(http.Flusher).Flush()
 				time.Sleep(10 * time.Millisecond)
+			}
+			return true
+		}},
+		"giving without end": {f.cache, func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Content-Length", strconv.Itoa(maxGarbage))
+			for n := 0; r.Context().Err() == nil && n < maxGarbage && r.Method == http.MethodGet; n += 1 << 20 {
+				w.Write(make([]byte, 1<<20))
 			}
 			return true
 		}},

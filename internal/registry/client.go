@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -75,6 +76,9 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // Parse reads a reference, with or without oci:// in front. Without tag and digest the tag is latest.
 func Parse(text string) (Reference, error) {
 	name, digest, pinned := strings.Cut(strings.TrimPrefix(text, "oci://"), "@")
+	if strings.Contains(digest, "/") { // the text is not repeated
+		return Reference{}, fmt.Errorf("read a reference with a user or a password in it: %w", ErrReference)
+	}
 	if pinned && !digestForm.MatchString(digest) {
 		return Reference{}, fmt.Errorf("read %q: %w: %q is not a sha256", text, ErrReference, digest)
 	}
@@ -240,6 +244,8 @@ func explain(ctx context.Context, what string, err error) error {
 		return fail.New(fail.Network, what+": the registry has no such thing", "check the name and the tag")
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return fail.New(fail.Network, what+": the registry speaks plain http", "add --plain-http, if nobody else is on that network")
+	case helperFailed(err):
+		return fail.Wrap(fail.Usage, fmt.Errorf("%s: docker's credential helper: %w", what, err), loginHint)
 	case denied(err):
 		return fail.New(fail.Network, what+": the registry wants other credentials", loginHint)
 	}
@@ -264,6 +270,13 @@ func denied(err error) bool {
 		return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
 	}
 	return errors.Is(err, auth.ErrBasicCredentialNotFound)
+}
+
+// helperFailed reports whether the program that docker's configuration names could not be asked.
+func helperFailed(err error) bool {
+	_, gone := errors.AsType[*exec.Error](err)
+	_, failed := errors.AsType[*exec.ExitError](err)
+	return gone || failed
 }
 
 // regularOrNone refuses what is there and is not a regular file.
