@@ -43,7 +43,7 @@ func (o *buildOptions) sharedCache(client *registry.Client, sink ui.Sink) (*regi
 	c := &registry.Cache{Client: client, From: from, To: to, Warn: func(place, text string) {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "cache", Item: place, Text: text})
 	}}
-	return c.Open(), nil
+	return c.Begin(), nil
 }
 
 func places(list []config.CachePlace) (out []*registry.Place, err error) {
@@ -83,7 +83,7 @@ func (o *buildOptions) offerInputs(ctx context.Context, kept *store.Store, s *re
 // closeCache ends what goes on with shared caches.
 func (o *buildOptions) closeCache(ctx context.Context, more time.Duration) {
 	if o.shared != nil {
-		o.shared.Close(ctx, more)
+		o.shared.End(ctx, more)
 	}
 }
 

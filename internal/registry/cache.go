@@ -73,8 +73,8 @@ const patience = 1600 * time.Millisecond
 
 func (c *Cache) left() time.Duration { return patience - time.Duration(c.spent.Load()) }
 
-// Open begins the time of a build. The caller calls [Cache.Close].
-func (c *Cache) Open() *Cache {
+// Begin begins the time of a build. The caller calls [Cache.End].
+func (c *Cache) Begin() *Cache {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.made, c.slots = map[store.Made]bool{}, make(chan struct{}, together)
 	return c
@@ -225,9 +225,9 @@ func (c *Cache) send(p *Place, m store.Made, b *store.Blob) error {
 	return sent.send(c.ctx, repo, tag, []ocispec.Descriptor{d}, nil)
 }
 
-// Close waits for what is still being sent, but not for long: what is not sent is offered by the next build. more
+// End waits for what is still being sent, but not for long: what is not sent is offered by the next build. more
 // is how much longer it may wait.
-func (c *Cache) Close(ctx context.Context, more time.Duration) {
+func (c *Cache) End(ctx context.Context, more time.Duration) {
 	defer c.stop()
 	done := make(chan struct{})
 	go func() { c.wg.Wait(); close(done) }()

@@ -194,6 +194,9 @@ const (
 	maxLayers   = 10_000
 )
 
+// together is how many blobs are moved at once.
+const together = 4
+
 // attempts is how often a step of a push is tried.
 const attempts = 4
 

@@ -288,8 +288,8 @@ func TestCredentialsStay(t *testing.T) {
 	var warned []string
 	p, err := NewPlace("oci://" + host + "/mk")
 	testkit.Must(t, err)
-	cache := (&Cache{Client: c, From: []*Place{p}, Warn: func(_, text string) { warned = append(warned, text) }}).Open()
-	defer cache.Close(t.Context(), 0)
+	cache := (&Cache{Client: c, From: []*Place{p}, Warn: func(_, text string) { warned = append(warned, text) }}).Begin()
+	defer cache.End(t.Context(), 0)
 	s := &store.Store{Dir: t.TempDir()}
 	w, err := s.Create(t.Context())
 	testkit.Must(t, err)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -91,4 +92,9 @@ func (p parcel) manifest(m ocispec.Manifest) (ocispec.Descriptor, error) {
 func (p parcel) index(images []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	x := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: images}
 	return p.json(x.MediaType, "", x)
+}
+
+// displayName is what people call content.
+func displayName(d ocispec.Descriptor) string {
+	return cmp.Or(d.Annotations[ocispec.AnnotationTitle], d.Digest.String())
 }

@@ -20,7 +20,6 @@ import (
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
-	"mkbuild/internal/hostfile"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
@@ -30,21 +29,6 @@ import (
 
 // ErrObject is returned for what is in a registry and is not what it should be.
 var ErrObject = fail.New(fail.Verification, "not an image that `mkbuild push` pushed", "`skopeo inspect --raw docker://REF` shows what is there")
-
-// Image is an image that was pulled and checked. It lies in the folder that [Client.Pull] was given.
-type Image struct {
-	// Ref has the digest of the image's own manifest.
-	Ref Reference
-	// Form is the one that was pushed.
-	Form remaster.Form
-	// Path is where it lies, with the files that belong to it next to it.
-	Path string
-	// Name is what an ISO of it is called where nobody names it.
-	Name string
-
-	about  *manifest.Manifest
-	beside []string // suffixes of what lies next to it
-}
 
 // puller gets objects of one repository.
 type puller struct {
@@ -108,7 +92,7 @@ type object struct {
 func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocispec.Descriptor, err error) {
 	r := Reference{p.ref.Host, p.ref.Repository, tag, sum}
 	if sum != "" && !digestForm.MatchString(sum) {
-		return o, d, p.wrong(fmt.Errorf("the digest %.100q", sum))
+		return o, d, p.wrong(fmt.Errorf("it names the digest %.100q", sum))
 	}
 	b, err := p.get(ctx, fetch.Request{Name: r.String(), URLs: []string{manifestAddress(r)}, SHA256: strings.TrimPrefix(sum, "sha256:"), Fresh: true, MaxSize: maxManifest})
 	if err != nil {
@@ -123,6 +107,11 @@ func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocisp
 	}
 	if len(o.Layers)+len(o.Manifests) > maxLayers {
 		err = p.wrong(fmt.Errorf("it has %d layers and %d images", len(o.Layers), len(o.Manifests)))
+	}
+	for _, l := range o.Layers {
+		if !digestForm.MatchString(l.Digest.String()) {
+			err = p.wrong(fmt.Errorf("it names the digest %.100q", l.Digest))
+		}
 	}
 	return o, content.NewDescriptorFromBytes(o.MediaType, text), err
 }
@@ -174,20 +163,19 @@ func (p *puller) choose(images []ocispec.Descriptor, arch string) (d ocispec.Des
 
 // blob gets the content of a descriptor into the store.
 func (p *puller) blob(ctx context.Context, d ocispec.Descriptor, limit int64) (*fetch.Blob, error) {
-	digest, name := d.Digest.String(), title(d)
-	if !digestForm.MatchString(digest) || d.Size < 0 || d.Size > limit {
-		return nil, p.wrong(fmt.Errorf("a layer of %d bytes with the digest %.100q", d.Size, digest))
+	if d.Size < 0 || d.Size > limit {
+		return nil, p.wrong(fmt.Errorf("a layer of %d bytes", d.Size))
 	}
-	b, err := p.get(ctx, fetch.Request{Name: name, URLs: []string{blobAddress(p.ref, digest)}, SHA256: d.Digest.Encoded(), MaxSize: max(d.Size, 1)})
+	b, err := p.get(ctx, fetch.Request{Name: displayName(d), URLs: []string{blobAddress(p.ref, d.Digest.String())}, SHA256: d.Digest.Encoded(), MaxSize: max(d.Size, 1)})
 	if err == nil && b.Size != d.Size {
-		err = p.wrong(fmt.Errorf("%s has %d bytes, its descriptor says %d", name, b.Size, d.Size))
+		err = p.wrong(fmt.Errorf("%s has %d bytes, its descriptor says %d", displayName(d), b.Size, d.Size))
 	}
 	return b, err
 }
 
 // unpack gets the layers of an image and puts its files together.
 func (p *puller) unpack(ctx context.Context, img *Image, layers []ocispec.Descriptor) error {
-	l, err := p.layout(ctx, layers)
+	l, err := p.readLayout(ctx, layers)
 	if err != nil {
 		return err
 	}
@@ -221,8 +209,8 @@ func (p *puller) unpack(ctx context.Context, img *Image, layers []ocispec.Descri
 	return err
 }
 
-// layout gets the layout, which is the first layer. The rest has to be behind it.
-func (p *puller) layout(ctx context.Context, layers []ocispec.Descriptor) (*layout, error) {
+// readLayout gets the layout, which is the first layer. The rest has to be behind it.
+func (p *puller) readLayout(ctx context.Context, layers []ocispec.Descriptor) (*layout, error) {
 	if len(layers) < 2 || layers[0].MediaType != typeLayout || layers[1].MediaType != typeRest {
 		return nil, p.wrong(errors.New("its first layers are not a layout and a rest that this mkbuild reads"))
 	}
@@ -286,68 +274,4 @@ func (p *puller) files(ctx context.Context, img *Image, l *layout, blobs map[str
 		}
 	}
 	return out, nil
-}
-
-// put writes a file next to the image.
-func (img *Image) put(suffix string, text []byte) error {
-	img.beside = append(img.beside, suffix)
-	return wholefile.Write(img.Path+suffix, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
-}
-
-// Places are the files and folders that [Image.Write] writes.
-func (img *Image) Places(o remaster.Output) []hostfile.Place {
-	out := o.Places()
-	for _, suffix := range img.companions(o) {
-		if suffix != manifest.Beside("") {
-			out = append(out, hostfile.File(o.Path+suffix, "-o FILE"))
-		}
-	}
-	return out
-}
-
-// companions are the suffixes of what is written next to a form: only to that which was pushed.
-func (img *Image) companions(o remaster.Output) []string {
-	if o.Form != img.Form || o.Stream != nil {
-		return nil
-	}
-	return img.beside
-}
-
-// Write writes the image in a form, with what lies next to that.
-func (img *Image) Write(ctx context.Context, o remaster.Output) error {
-	m, err := medium.Open(img.Path)
-	if err != nil {
-		return err
-	}
-	defer m.Close() //nolint:errcheck // only read
-	out := wholefile.Output{Name: o.Path, Stream: o.Stream}
-	switch {
-	case o.Form != img.Form && o.Form == remaster.FormISO:
-		return fail.New(fail.Usage, fmt.Sprintf("write %s: %s is a PXE folder, which has no ISO", o.Path, img.Ref), "push the ISO: PXE folders can be made of it")
-	case o.Form != img.Form:
-		return remaster.Convert(ctx, m, *img.about, o)
-	case o.Form == remaster.FormPXE:
-		err = m.Write(ctx, out)
-	default:
-		err = out.Write(func(w io.Writer) error { return copyFile(wholefile.Interruptible(ctx, w), img.Path) })
-	}
-	for _, suffix := range img.companions(o) {
-		if err == nil {
-			err = wholefile.Write(o.Path+suffix, func(w io.Writer) error { return copyFile(w, img.Path+suffix) })
-		}
-	}
-	return err
-}
-
-func copyFile(w io.Writer, name string) error {
-	f, _, err := hostfile.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	_, err = io.Copy(w, f)
-	return err
 }

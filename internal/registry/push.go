@@ -37,7 +37,7 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 			return ref, fmt.Errorf("push %s: %w", name, err)
 		}
 		defer s.Close() //nolint:errcheck // only read
-		d, err := s.object(ctx, p, container)
+		d, err := s.pack(ctx, p, container)
 		if err != nil {
 			return ref, fmt.Errorf("push %s: %w", name, err)
 		}
@@ -130,9 +130,6 @@ func (p parcel) send(ctx context.Context, repo *remote.Repository, tag string, o
 	return err
 }
 
-// together is how many blobs are moved at once.
-const together = 4
-
 // watched is a parcel that tells how much of it was read.
 type watched struct {
 	parcel
@@ -145,14 +142,9 @@ func (w watched) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser
 	return &watchedReader{r, w, d, 0}, err
 }
 
-// title is what people call content.
-func title(d ocispec.Descriptor) string {
-	return cmp.Or(d.Annotations[ocispec.AnnotationTitle], d.Digest.String())
-}
-
 func (w watched) event(d ocispec.Descriptor, done int64, text string) {
 	if w.sink != nil && d.Size > 0 {
-		w.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: title(d), Text: text, Done: done, Total: d.Size})
+		w.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: displayName(d), Text: text, Done: done, Total: d.Size})
 	}
 }
 

@@ -59,8 +59,8 @@ func (s *source) readManifest() error {
 	return s.Bootable()
 }
 
-// object adds the image to a parcel in the form that was asked for.
-func (s *source) object(ctx context.Context, p parcel, container bool) (ocispec.Descriptor, error) {
+// pack adds the image to a parcel in the form that was asked for.
+func (s *source) pack(ctx context.Context, p parcel, container bool) (ocispec.Descriptor, error) {
 	make := s.artifact
 	if container {
 		make = s.container
