@@ -6,7 +6,7 @@
 // fetch for oci:// addresses, so that resuming, limits, progress, --offline and the cache are those of every
 // other download.
 //
-// The objects: an image is an image manifest of OCI 1.1 with an artifact type of its own (image.go), whose
+// The objects: an image is an image manifest of OCI 1.1 with an artifact type of its own (source.go), whose
 // layers are the kernel, each segment of the initrd and the rest of the medium, and a layout that says how the
 // medium is put together of them (layout.go). Nothing is stored twice, and what two images have in common is
 // stored once. Pushing one, with an index over architectures, is in push.go, and getting it back in pull.go.
@@ -16,6 +16,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -120,7 +120,7 @@ func (c *Client) setUp() error {
 			c.err = fail.Wrap(fail.Usage, fmt.Errorf("read docker's configuration %s: %w", c.DockerConfig, err), "`docker login` writes one; DOCKER_CONFIG names the folder of another")
 			return
 		}
-		connect, idle := orDefault(c.Connect, 10*time.Second), orDefault(c.Idle, time.Minute)
+		connect, idle := cmp.Or(c.Connect, 10*time.Second), cmp.Or(c.Idle, time.Minute)
 		dialer := &net.Dialer{Timeout: connect}
 		t := &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: connect, ForceAttemptHTTP2: true, DisableCompression: true,
@@ -129,17 +129,21 @@ func (c *Client) setUp() error {
 				return &idleConn{conn, idle}, err
 			},
 		}
-		c.auth = &auth.Client{Client: &http.Client{Transport: t, CheckRedirect: fetch.CheckRedirect}, Cache: auth.NewCache(), Credential: credentials.Credential(store)}
+		c.auth = &auth.Client{Client: &http.Client{Transport: t, CheckRedirect: fetch.CheckRedirect}, Cache: auth.NewCache(), Credential: asked(store)}
 		c.auth.SetUserAgent(c.UserAgent)
 	})
 	return c.err
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
+// asked gets credentials for a host, and says so if the program cannot that docker's configuration names for that.
+func asked(store credentials.Store) auth.CredentialFunc {
+	return func(ctx context.Context, host string) (auth.Credential, error) {
+		c, err := credentials.Credential(store)(ctx, host)
+		if err != nil {
+			err = fail.Wrap(fail.Usage, fmt.Errorf("docker's credential helper: %w", err), loginHint)
+		}
+		return c, err
 	}
-	return d
 }
 
 // idleConn is a connection that fails when nothing moves for a while.
@@ -247,8 +251,6 @@ func explain(ctx context.Context, what string, err error) error {
 		return fail.New(fail.Network, what+": the registry has no such thing", "check the name and the tag")
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return fail.New(fail.Network, what+": the registry speaks plain http", "add --plain-http, if nobody else is on that network")
-	case helperFailed(err):
-		return fail.Wrap(fail.Usage, fmt.Errorf("%s: docker's credential helper: %w", what, err), loginHint)
 	case denied(err):
 		return fail.New(fail.Network, what+": the registry wants other credentials", loginHint)
 	}
@@ -273,13 +275,6 @@ func denied(err error) bool {
 		return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
 	}
 	return errors.Is(err, auth.ErrBasicCredentialNotFound)
-}
-
-// helperFailed reports whether the program that docker's configuration names could not be asked.
-func helperFailed(err error) bool {
-	_, gone := errors.AsType[*exec.Error](err)
-	_, failed := errors.AsType[*exec.ExitError](err)
-	return gone || failed
 }
 
 // regularOrNone refuses what is there and is not a regular file.
