@@ -475,6 +475,40 @@ func TestPullInterrupted(t *testing.T) {
 	sameFiles(t, filepath.Dir(b.out), filepath.Dir(p.out))
 }
 
+// TestPullTogether: pulls that run at the same time with one cache and one output give the image.
+func TestPullTogether(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	host := testkit.Registry(t, "")
+	b := m.builder(t)
+	if b.iso("--format", "iso,pxe") != exitOK {
+		t.Fatal(b.stderr.String())
+	}
+	folder := strings.TrimSuffix(b.out, ".iso") + "-pxe"
+	b.ok("push", host+"/mk:iso", b.out)
+	b.ok("push", host+"/mk:pxe", folder)
+	out, cache := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	var all sync.WaitGroup
+	for n := range 8 {
+		tag := []string{"iso", "pxe"}[n%2]
+		one := m.builder(t)
+		all.Go(func() {
+			if code := one.bare(map[string]string{cacheDirEnv: cache}, "pull", host+"/mk:"+tag, "-o", out+"."+tag); code != exitOK {
+				t.Errorf("%s: %d\n%s", tag, code, one.stderr.String())
+			}
+		})
+	}
+	all.Wait()
+	sameFiles(t, folder, out+".pxe")
+	if !bytes.Equal(must(os.ReadFile(out+".iso")), must(os.ReadFile(b.out))) {
+		t.Error("another ISO")
+	}
+	if left := must(os.ReadDir(filepath.Dir(out))); len(left) != 3 {
+		t.Errorf("left: %v", left)
+	}
+	testkit.CheckCache(t, cache)
+}
+
 // TestRegistryCredentials: from docker's configuration and from a helper that it names; without, the error
 // says what to do, and no credential is printed.
 func TestRegistryCredentials(t *testing.T) {
