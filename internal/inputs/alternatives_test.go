@@ -131,6 +131,13 @@ func TestNoAlternative(t *testing.T) {
 	if err := gatherFails(t, planAt(t, srv.URL, bare("lshw | -"))); errors.Is(err, fetch.ErrNotFound) {
 		t.Errorf("a page of a hotel's network proves no absence: %v", err)
 	}
+	srv.Break("/lshw.tcz.md5.txt", func(w http.ResponseWriter, _ []byte) { http.Error(w, "no", http.StatusServiceUnavailable) })
+	other := tinymirror.New(t)
+	remove(t, other, tczDir+"/lshw.tcz", tczDir+"/lshw.tcz.md5.txt")
+	p := planAt(t, srv.URL, bare("lshw | -"), func(c *config.Config) { c.Mirrors = append(c.Mirrors, other) })
+	if err := gatherFails(t, p); errors.Is(err, fetch.ErrNotFound) {
+		t.Errorf("another mirror proves no absence on the one that gave the ISO: %v", err)
+	}
 }
 
 // Without a Ruby nothing that runs on it is fetched.

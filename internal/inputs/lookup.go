@@ -80,11 +80,10 @@ func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir 
 	return md5, dirs[max(b.Source, 0)], nil
 }
 
-// first asks the mirrors for alternatives, the one that gave the ISO for all of them before the others. One
-// that does not answer counts only if none does.
+// first asks the mirrors for alternatives, each for all of them before the next. The first mirror is the one that
+// gave the ISO. It alone can say that there is none: the word of another one may be about other files.
 func (s *source) first(ctx context.Context, files []string) (file, md5, dir string, err error) {
-	var silent error
-	absent := false
+	var first error
 	for _, dir = range s.tczDirs() {
 		for _, file = range files {
 			if md5, _, err = s.sum(ctx, []string{dir}, file); err == nil {
@@ -97,16 +96,14 @@ func (s *source) first(ctx context.Context, files []string) (file, md5, dir stri
 				break
 			}
 		}
-		if errors.Is(err, fetch.ErrNotFound) {
-			absent = true
-		} else if silent == nil {
-			silent = err
+		if first == nil {
+			first = err
 		}
 	}
-	if absent {
-		return "", "", "", fmt.Errorf("%w: neither of %s", fetch.ErrNotFound, strings.Join(files, ", "))
+	if errors.Is(first, fetch.ErrNotFound) {
+		first = fmt.Errorf("%w: neither of %s", fetch.ErrNotFound, strings.Join(files, ", "))
 	}
-	return "", "", "", silent
+	return "", "", "", first
 }
 
 // forbidden is the error of a server that may mean that there is no such file.
