@@ -87,8 +87,10 @@ func (f *file) appendArgs(args string) {
 	for _, s := range slices.Backward(f.labels()) {
 		switch {
 		case !s.bootsKernel(f):
-		case s.append >= 0:
+		case s.append >= 0 && !f.lines[s.append].noArgs():
 			f.lines[s.append].addValue(args)
+		case s.append >= 0: // of two lines the last one counts, and the first one is there when it goes again
+			f.insert(s.append+1, f.lines[s.append].like("append", args))
 		default:
 			at := s.kernel
 			if at < 0 {
@@ -102,14 +104,21 @@ func (f *file) appendArgs(args string) {
 	}
 }
 
-// removeArgs takes arguments away from the end of those of every label that boots a kernel.
+// removeArgs takes arguments away from the end of those of every label that boots a kernel, and the lines that
+// appendArgs made for them.
 func (f *file) removeArgs(args string) {
 	for _, i := range f.commandLines() {
 		f.lines[i].dropValue(args)
 	}
-	for _, s := range f.labels() {
-		if s.bootsKernel(f) && s.append >= 0 {
-			f.lines[s.append].dropValue(args)
+	for _, s := range slices.Backward(f.labels()) {
+		if !s.bootsKernel(f) || s.append < 0 {
+			continue
+		}
+		l := &f.lines[s.append]
+		before := l.value
+		l.dropValue(args)
+		if l.value != before && (l.value == "" || l.value == s.inherited(f, "")) {
+			f.remove(s.append)
 		}
 	}
 }

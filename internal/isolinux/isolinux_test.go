@@ -86,20 +86,20 @@ func TestEdit(t *testing.T) {
 			{"LABEL tc", "TIMEOUT 1\nLABEL tc"},
 			{"loglevel=3 cde", "loglevel=3 cde quiet"},
 			{"  KERNEL   /boot/vmlinuz64\n", "  KERNEL   /boot/vmlinuz64\n  APPEND   quiet\n"},
-			{"memtest.bin\nAPPEND -", "memtest.bin\nAPPEND quiet"},
+			{"memtest.bin\nAPPEND -", "memtest.bin\nAPPEND -\nAPPEND quiet"},
 		}},
 		{"crlf", crlf(upper), bootmenu.Edit{Append: "quiet", TimeoutTenths: 50}, [][2]string{
 			{"LABEL tc", "TIMEOUT 50\r\nLABEL tc"},
 			{"loglevel=3 cde", "loglevel=3 cde quiet"},
 			{"  KERNEL   /boot/vmlinuz64\r\n", "  KERNEL   /boot/vmlinuz64\r\n  APPEND   quiet\r\n"},
-			{"memtest.bin\r\nAPPEND -", "memtest.bin\r\nAPPEND quiet"},
+			{"memtest.bin\r\nAPPEND -", "memtest.bin\r\nAPPEND -\r\nAPPEND quiet"},
 		}},
 		{"no final newline", "label a\n\tkernel k", bootmenu.Edit{Append: "x"},
 			[][2]string{{"\tkernel k", "\tkernel k\n\tappend x"}}},
 		{"label at the end", "label a\n\tkernel k\nlabel b", bootmenu.Edit{TimeoutTenths: 7},
 			[][2]string{{"label a", "timeout 7\nlabel a"}}},
 		{"trailing blanks", "label a\n kernel k\n append \t\n", bootmenu.Edit{Append: "x"},
-			[][2]string{{"append \t", "append x"}}},
+			[][2]string{{"append \t", "append \t\n append x"}}},
 		{"blanks behind arguments", "label a\n kernel k\n append y \n", bootmenu.Edit{Append: "x"},
 			[][2]string{{"append y", "append y x"}}},
 		{"global append", "append quiet\nlabel a\nkernel k\n", bootmenu.Edit{Append: "x"},
@@ -241,6 +241,23 @@ func TestIncludes(t *testing.T) {
 	files["deep.cfg"] = "include menu.cfg\n"
 	if _, err := Read([]byte(main), open); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a circle: %v", err)
+	}
+}
+
+// TestRemovedAgain: what Edit added goes again without a trace, as `customize --reset` promises.
+func TestRemovedAgain(t *testing.T) {
+	for _, cfg := range []string{
+		lower, upper, crlf(upper), "label a\n\tkernel k", "append quiet\nlabel a\nkernel k\n", "append -\nlabel a\nkernel k\n",
+		"append quiet\nlabel a\nkernel k\nappend -\n", "label a\n kernel k\n append \t", "default /k x\nappend initrd=/i\n", "default\nappend initrd=/i\n",
+		"label a\nkernel k\nappend x=1\n",
+	} {
+		once, err := Edit([]byte(cfg), bootmenu.Edit{Append: "x=1 y"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := Edit(once, bootmenu.Edit{Remove: "x=1 y"}); err != nil || string(back) != cfg {
+			t.Errorf("%v\n got %q\nwant %q", err, back, cfg)
+		}
 	}
 }
 

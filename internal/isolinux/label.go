@@ -103,12 +103,10 @@ func (l *line) fileArgs() (file, args string) {
 // inherited returns args behind those of a global APPEND line, which a new line of the label's
 // own would hide.
 func (s *section) inherited(f *file, args string) string {
-	if s.global == none {
+	if s.global == none || f.lines[s.global].noArgs() {
 		return args
 	}
-	l := f.lines[s.global]
-	l.addValue(args)
-	return l.value
+	return cmdline.Add(f.lines[s.global].value, args)
 }
 
 // entry makes the exported form of a section that boots a kernel.
@@ -233,7 +231,7 @@ func start(file, args string, at bootmenu.Place, who string, out *bootmenu.Menu)
 // isCommand reports whether a line has a command line like those that people type at the prompt: a label or a
 // kernel, and arguments.
 func (l *line) isCommand() bool {
-	return l.is("default") || l.is("ontimeout") || l.is("onerror") || l.is("ui")
+	return l.value != "" && (l.is("default") || l.is("ontimeout") || l.is("onerror") || l.is("ui"))
 }
 
 // commandLines are the lines with the command line of a kernel that has an initrd.
@@ -293,7 +291,7 @@ func (f *file) readCommands(labels []section, out *bootmenu.Menu) {
 		if l.is("kernel") && (len(labels) == 0 || i < labels[0].at) {
 			out.Doubts = append(out.Doubts, bootmenu.Doubt{Place: l.at, Text: "a KERNEL line in front of all labels"})
 		}
-		if !l.isCommand() || l.value == "" {
+		if !l.isCommand() {
 			continue
 		}
 		e := f.command(l)

@@ -1,6 +1,7 @@
 package isolinux
 
 import (
+	"slices"
 	"strings"
 
 	"mkbuild/internal/bootmenu"
@@ -50,20 +51,11 @@ func (l *line) lineBreak() string {
 	return ""
 }
 
-// addValue puts text behind the value. An APPEND of "-" stands for no arguments at all
-// (syslinux.txt): the text takes its place.
-func (l *line) addValue(text string) {
-	switch l.value {
-	case "":
-		// The blanks behind the keyword, if any, are in end.
-		l.end = l.lineBreak()
-		l.space, l.value = " ", text
-	case "-":
-		l.value = text
-	default:
-		l.value = cmdline.Add(l.value, text)
-	}
-}
+// noArgs reports whether an APPEND line stands for no arguments at all (syslinux.txt).
+func (l *line) noArgs() bool { return l.value == "" || l.value == "-" }
+
+// addValue puts text behind the value.
+func (l *line) addValue(text string) { l.value = cmdline.Add(l.value, text) }
 
 // dropValue takes text away from the end of the value.
 func (l *line) dropValue(text string) { l.value = cmdline.Remove(l.value, text) }
@@ -105,9 +97,16 @@ func (f *file) insert(i int, l line) {
 	} else if i < len(f.lines) && l.lineBreak() == "" {
 		l.end = f.lineEnd()
 	}
-	f.lines = append(f.lines, line{})
-	copy(f.lines[i+1:], f.lines[i:])
-	f.lines[i] = l
+	f.lines = slices.Insert(f.lines, i, l)
+}
+
+// remove takes line i out again. A last line without a line end passes the lack of it back.
+func (f *file) remove(i int) {
+	if i > 0 && i == len(f.lines)-1 && f.lines[i].lineBreak() == "" {
+		before := &f.lines[i-1]
+		before.end = strings.TrimSuffix(before.end, before.lineBreak())
+	}
+	f.lines = slices.Delete(f.lines, i, i+1)
 }
 
 func (f *file) bytes() []byte {

@@ -96,14 +96,19 @@ func Edit(text []byte, o bootmenu.Edit) ([]byte, error) {
 	case linux < 0:
 	case at >= 0:
 		l := &lines[at]
-		head := strings.TrimSuffix(l.text, l.value)
-		l.text = head + cmdline.Add(cmdline.Remove(l.value, remove), add)
+		value := cmdline.Add(cmdline.Remove(l.value, remove), add)
+		l.text = strings.TrimSuffix(l.text, l.value) + value
+		if value == "" && l.value != "" && at == linux+1 { // a line that Edit made
+			lines[linux].end = l.end
+			lines = slices.Delete(lines, at, at+1)
+		}
 	case add != "":
 		l := &lines[linux]
-		if l.end == "" {
+		end := l.end
+		if end == "" {
 			l.end = "\n"
 		}
-		l.end += "options " + add + "\n"
+		l.end += "options " + add + end
 	}
 	var out strings.Builder
 	for _, l := range lines {

@@ -54,8 +54,9 @@ func TestEdit(t *testing.T) {
 	for _, tt := range []struct{ in, want, back string }{
 		{entry, entry + " a=b c", entry},
 		{"linux /k\noptions quiet -- x\r\n", "linux /k\noptions quiet a=b c -- x\r\n", "linux /k\noptions quiet -- x\r\n"},
-		{"linux /k", "linux /k\noptions a=b c\n", "linux /k\noptions \n"},
 		{"options quiet\nlinux /k\n", "options quiet a=b c\nlinux /k\n", "options quiet\nlinux /k\n"},
+		{"linux /k", "linux /k\noptions a=b c", "linux /k"},
+		{"linux /k\r\ninitrd /i\r\n", "linux /k\r\noptions a=b c\r\ninitrd /i\r\n", "linux /k\r\ninitrd /i\r\n"},
 		{"title x\nefi /x.efi\n", "title x\nefi /x.efi\n", "title x\nefi /x.efi\n"},
 	} {
 		got, err := Edit([]byte(tt.in), bootmenu.Edit{Append: " a=b c "})
