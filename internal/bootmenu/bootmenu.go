@@ -9,6 +9,8 @@ type Menu struct {
 	Entries []Entry
 	// Menus are the names of further menus that it leads to, as written.
 	Menus []string
+	// Prefix is the folder that GRUB's variable prefix names in these menus, "" if it is the same as here.
+	Prefix string
 	// Doubts are what it leads to besides, as far as that is no local disk and no switch-off.
 	Doubts []Doubt
 }

@@ -111,7 +111,7 @@ func TestFollow(t *testing.T) {
 		{"source /2\n", "/17:1 /k  | \n"},
 		{"source /1\n", "/17:1 more commands than anybody follows\n"},
 		{"source $x\nconfigfile $x\nnormal ${x}\n", ":1 the menu $x\n:2 the menu $x\n:3 the menu ${x}\n"},
-		{"configfile (hd0)/x\nnormal $prefix/y\nnormal\n", "menu /x\nmenu $prefix/y\n"},
+		{"configfile (hd0)/x\nnormal $prefix/y\nnormal\n", "menu /x\n"},
 		{"source /a.cfg /b.cfg\n", ":1 the command source\n"},
 		{"function f { source $1; }\nf /none.cfg\n", ":1 the menu $1\n"},
 		{"function f { source /args.cfg; }\nf a\n", "/args.cfg:1 /k  | a\n"},

@@ -25,10 +25,11 @@ type word struct {
 
 // command is what the shell runs: words up to a line's end, a semicolon or a brace.
 type command struct {
-	words []word
-	entry string // title of the menu entry around it
-	fn    string // name of the function around it
-	place bootmenu.Place
+	words  []word
+	entry  string // title of the menu entry around it
+	inMenu bool   // there is a menu entry around it
+	fn     string // name of the function around it
+	place  bootmenu.Place
 }
 
 func (c *command) is(names ...string) bool { return slices.Contains(names, c.words[0].text) }
@@ -74,7 +75,10 @@ type lexer struct {
 }
 
 // brace is what an open brace belongs to: a menu entry with its title, a function with its name, or neither.
-type brace struct{ title, fn string }
+type brace struct {
+	title, fn string
+	menu      bool
+}
 
 // next takes one word or separator; it reports false at the end.
 func (l *lexer) next() bool {
@@ -120,7 +124,7 @@ func (l *lexer) opened() brace {
 	if len(l.words) > 1 {
 		switch l.words[0].text {
 		case "menuentry", "submenu":
-			b.title = l.words[1].text
+			b.title, b.menu = l.words[1].text, true
 		case "function":
 			b.fn = l.words[1].text
 		}
@@ -144,7 +148,7 @@ func (l *lexer) flush() {
 		b := l.inside()
 		l.line += strings.Count(l.s[l.counted:l.words[0].start], "\n")
 		l.counted = l.words[0].start
-		l.commands = append(l.commands, command{l.words, b.title, b.fn, bootmenu.Place{Line: l.line + 1}})
+		l.commands = append(l.commands, command{l.words, b.title, b.menu, b.fn, bootmenu.Place{Line: l.line + 1}})
 	}
 	l.words = nil
 }

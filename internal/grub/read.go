@@ -24,6 +24,7 @@ type reader struct {
 	vars      map[string]variable
 	functions map[string][]command
 	files     map[string][]command // that "source" runs
+	exported  []string             // variables
 	out       *bootmenu.Menu
 	last      bool // the last entry may still get its initrd
 	steps     int
@@ -59,6 +60,14 @@ func (r *reader) load(cfg []byte, name string) ([]command, error) {
 	for _, c := range commands {
 		c.place.File = name
 		r.learn(&c)
+		if c.is("export") {
+			for _, w := range c.words[1:] {
+				r.exported = append(r.exported, w.text)
+			}
+		}
+		if slices.Contains(harmlessCommands(), c.fn) {
+			r.doubt(&c, "the function "+c.fn+", which has a command's name")
+		}
 		if c.fn != "" {
 			r.functions[c.fn] = append(r.functions[c.fn], c)
 		} else {
@@ -66,7 +75,7 @@ func (r *reader) load(cfg []byte, name string) ([]command, error) {
 		}
 	}
 	for i := range commands {
-		if c := &commands[i]; c.is("source", ".") && len(c.words) == 2 {
+		if c := &commands[i]; c.isSource() {
 			if err := r.source(device.ReplaceAllString(r.expand(c.words[1], nil, 0), "")); err != nil {
 				return nil, err
 			}
@@ -120,11 +129,19 @@ func (r *reader) learn(c *command) {
 				}
 			}
 			set(m[1], variable{m[2], w.literal, true})
-		case strings.HasPrefix(w.text, "--set="), i > 0 && slices.Contains([]string{"--set", "-s"}, c.words[i-1].text), i == 1 && c.is("for", "read", "unset"):
+		case strings.HasPrefix(w.text, "--set="), i > 0 && setsNext(&c.words[i-1]), i == 1 && c.is("for", "read", "unset"):
 			unclear(w.text)
 		}
 	}
 }
+
+// setsNext reports whether a word may be an option whose value names a variable: --set, or -s among others.
+func setsNext(w *word) bool {
+	return !w.literal || w.text == "--set" || strings.HasPrefix(w.text, "-") && strings.HasSuffix(w.text, "s")
+}
+
+// isSource reports whether a command runs a file as if it stood in its place.
+func (c *command) isSource() bool { return c.is("source", ".", "normal") && len(c.words) == 2 }
 
 // run follows commands. args are those of the function that they stand in.
 func (r *reader) run(commands []command, args []string, depth int) {
@@ -134,9 +151,13 @@ func (r *reader) run(commands []command, args []string, depth int) {
 			r.doubt(c, "more commands than anybody follows")
 			return
 		}
+		if c.inMenu {
+			args = nil // the entry has its own, which only its title shows
+		}
 		switch {
 		case c.is("menuentry", "submenu"):
 			r.last = false
+			r.options(c, args)
 		case c.isLinux() && len(c.words) > 1:
 			r.linux(c, args)
 		case c.is("initrd", "initrdefi", "initrd16"):
@@ -149,17 +170,60 @@ func (r *reader) run(commands []command, args []string, depth int) {
 				e.Initrds = append(e.Initrds, r.path(c, w, args))
 			}
 			r.last = false
-		case c.is("source", "configfile", ".", "normal") && len(c.words) == 2:
-			switch p := r.path(c, c.words[1], args); {
-			case c.is("configfile", "normal") && !strings.Contains(withoutPlace(p), "$"):
-				r.out.Menus = append(r.out.Menus, p)
-			case r.files[p] != nil:
-				r.run(r.files[p], args, depth+1)
-			case strings.Contains(withoutPlace(p), "$") || args != nil:
-				r.doubt(c, "the menu "+c.words[1].text)
-			}
+		case c.isSource(), c.is("configfile") && len(c.words) == 2:
+			r.menu(c, args, depth)
 		default:
 			r.other(c, args, depth)
+		}
+	}
+}
+
+// menu follows a command that names a menu. "configfile" starts it with the exported variables alone.
+func (r *reader) menu(c *command, args []string, depth int) {
+	p := r.path(c, c.words[1], args)
+	switch {
+	case strings.Contains(withoutPlace(p), "$") || r.files[p] == nil && c.isSource() && args != nil:
+		r.doubt(c, "the menu "+c.words[1].text)
+	case c.isSource():
+		r.run(r.files[p], args, depth+1)
+	default:
+		r.out.Menus = append(r.out.Menus, p)
+		r.leave(c)
+	}
+}
+
+// leave looks at what goes on to another menu, where mkbuild reads it anew.
+func (r *reader) leave(c *command) {
+	for _, name := range r.exported {
+		if !slices.Contains(harmlessExports(), name) {
+			r.doubt(c, "the variable "+name+", which goes on to another menu")
+		}
+	}
+	if _, set := r.vars["prefix"]; set {
+		r.out.Prefix = device.ReplaceAllString(r.expand(word{text: "$prefix"}, nil, 0), "")
+		if strings.Contains(r.out.Prefix, "$") {
+			r.doubt(c, "the prefix of another menu")
+		}
+	}
+}
+
+// harmlessExports are variables that decide how a menu looks, or on which device it is.
+func harmlessExports() []string {
+	return strings.Fields(`root prefix default timeout timeout_style pager theme icondir locale_dir secondary_locale_dir lang superusers
+		gfxmode gfxpayload linux_gfx_mode menuentry_id_option color_normal color_highlight menu_color_normal menu_color_highlight`)
+}
+
+// options looks at what stands behind the title of a menu entry: with --source its commands are the text of an
+// option.
+func (r *reader) options(c *command, args []string) {
+	for _, w := range c.words[1:] {
+		if w.text == "$menuentry_id_option" || w.text == "${menuentry_id_option}" {
+			continue
+		}
+		name, _, _ := strings.Cut(r.expand(w, args, 0), "=")
+		known := slices.Contains([]string{"--class", "--users", "--hotkey", "--id", "--unrestricted"}, name)
+		if !known && (strings.HasPrefix(name, "-") || strings.HasPrefix(name, "$")) {
+			r.doubt(c, "the option "+name+" of a menu entry")
 		}
 	}
 }
@@ -196,13 +260,14 @@ func harmlessCommands() []string {
 	return strings.Fields(`set export unset insmod rmmod loadfont search search.file search.fs_label search.fs_uuid search_label search_fs_uuid
 		terminal_output terminal_input terminal serial echo true false sleep play background_image background_color clear test [ [[
 		videoinfo vbeinfo lsmod ls cat probe regexp read for function return break continue pager keystatus keymap gptsync
-		reboot halt exit fwsetup normal normal_exit password password_pbkdf2 authenticate save_env cpuid hdparm lspci date devicetree`)
+		reboot halt exit fwsetup normal_exit password password_pbkdf2 authenticate save_env cpuid hdparm lspci date devicetree`)
 }
 
 func (r *reader) other(c *command, args []string, depth int) {
 	name, last := c.words[0], c.words[len(c.words)-1].text
 	body, called := r.functions[name.text]
 	switch {
+	case c.is("normal") && len(c.words) == 1: // the menu that it is in
 	case called:
 		var values []string
 		for _, w := range c.words[1:] {
@@ -221,15 +286,23 @@ var (
 	disk   = regexp.MustCompile(`^(?:hd|cd|fd|usb|ata|ahci|scsi)[0-9]*(?:,[a-z0-9]+)*$`)
 	named  = regexp.MustCompile(`\$(?:\{([^}]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?]))`)
 	device = regexp.MustCompile(`^\(([^)]*)\)`)
+	blocks = regexp.MustCompile(`^[0-9]*\+[0-9]`)
 )
 
 // path is a word as a path on the boot medium: variables filled in, the device in front dropped.
 func (r *reader) path(c *command, w word, args []string) string {
 	text := r.expand(w, args, 0)
-	if m := device.FindStringSubmatch(text); m != nil && !disk.MatchString(m[1]) && m[1] != "$root" && m[1] != "${root}" {
+	p := device.ReplaceAllString(text, "")
+	m := device.FindStringSubmatch(text)
+	switch {
+	case m != nil && !disk.MatchString(m[1]) && m[1] != "$root" && m[1] != "${root}":
 		r.doubt(c, "the device of "+text)
+	case blocks.MatchString(p):
+		r.doubt(c, "the blocks "+text)
+	case strings.ContainsAny(p, "*?["):
+		r.doubt(c, "the pattern "+text)
 	}
-	return device.ReplaceAllString(text, "")
+	return p
 }
 
 // expand fills in the variables of a word.

@@ -3,9 +3,12 @@ package iso9660
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"sort"
 	"strings"
 	"unicode/utf16"
+
+	"mkbuild/internal/overlay"
 )
 
 // Lengths of identifiers.
@@ -25,6 +28,31 @@ func nameFiles(l *layout) {
 		nameJoliet(n)
 		nameISO(n.kids)
 	}
+}
+
+// PlainNames returns the paths that files have for a boot loader that knows no extension of ISO 9660, in an image
+// that is written here: by these, the paths in the tree. Versions and the dot of an empty extension are left out.
+func PlainNames(files *overlay.Tree) (map[string]string, error) {
+	l := &layout{img: &Image{Files: *files}}
+	if err := l.buildTree(); err != nil {
+		return nil, err
+	}
+	nameFiles(l)
+	out := make(map[string]string, len(l.nodes))
+	for name, n := range l.nodes {
+		if n.parent != n {
+			out[n.plainPath()] = name
+		}
+	}
+	return out, nil
+}
+
+func (n *node) plainPath() string {
+	if n.parent == n {
+		return ""
+	}
+	id, _, _ := strings.Cut(string(n.iso), ";")
+	return path.Join(n.parent.plainPath(), strings.TrimSuffix(id, "."))
 }
 
 // isoName is a plain identifier before its parts are joined.

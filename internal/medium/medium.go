@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"mkbuild/internal/fail"
@@ -63,9 +65,10 @@ type Medium struct {
 
 	menus  []menu
 	efi    []*efiImage
-	folded map[string]string // paths by their lower-case form
-	links  map[string]string // paths by further names of the same files
-	file   *os.File          // nil if nothing has to be closed
+	folded map[string][]string // paths by their loose form
+	twins  map[string]string   // paths that a menu names, and others that a loader may take for them
+	links  map[string]string   // paths by further names of the same files
+	file   *os.File            // nil if nothing has to be closed
 }
 
 // Entry is one entry of a boot menu that boots a kernel.
@@ -163,28 +166,60 @@ func (m *Medium) text(name string) ([]byte, error) {
 	return text, nil
 }
 
-// find returns the path of a file that a menu names relative to dir; old loaders compare without case.
+// find returns the path of a file that a menu names relative to dir. Loaders differ: GRUB follows symlinks, isolinux
+// compares without case, and its old releases know only the plain names of ISO 9660. What is one file for one of
+// them and another file for the next is noted.
 func (m *Medium) find(dir, name string) string {
 	name = strings.ReplaceAll(name, "\\", "/")
 	if !strings.HasPrefix(name, "/") {
 		name = path.Join("/"+dir, name)
 	}
 	name = strings.TrimPrefix(path.Clean(name), "/")
-	if m.Files.Get(name) != nil {
-		return name
-	}
-	if to := m.links[name]; to != "" {
-		return to
+	found := m.links[name]
+	if real, err := m.Files.Resolve(name); err == nil && m.Files.Get(real) != nil {
+		found = real
 	}
 	if m.folded == nil {
-		m.folded = map[string]string{}
-		for _, f := range m.Files.Entries() {
-			if lower := strings.ToLower(f.Path); m.folded[lower] == "" {
-				m.folded[lower] = f.Path
-			}
+		m.fold()
+	}
+	for _, twin := range m.folded[loose(name)] {
+		if found == "" {
+			found = twin
+		}
+		if twin != found && !m.Files.Get(twin).IsLink() {
+			m.twins[found] = twin
 		}
 	}
-	return m.folded[strings.ToLower(name)]
+	return found
+}
+
+// fold lists the files under what is left of their names without case, and without what ISO 9660 lacks.
+func (m *Medium) fold() {
+	m.folded, m.twins = map[string][]string{}, map[string]string{}
+	add := func(name, file string) {
+		if name = loose(name); !slices.Contains(m.folded[name], file) {
+			m.folded[name] = append(m.folded[name], file)
+		}
+	}
+	for _, f := range m.Files.Entries() {
+		add(f.Path, f.Path)
+	}
+	if m.Form != ISO {
+		return
+	}
+	plain, err := iso9660.PlainNames(m.Files)
+	if err != nil {
+		return // nor can it be written
+	}
+	for _, name := range slices.Sorted(maps.Keys(plain)) {
+		add(name, plain[name])
+	}
+}
+
+// loose is a name as isolinux compares it: without case, trailing dots and a version.
+func loose(name string) string {
+	name, _, _ = strings.Cut(name, ";")
+	return strings.ToLower(strings.TrimRight(name, "."))
 }
 
 // LastInitrd is the path of the initrd that is unpacked last: what is appended to it wins.

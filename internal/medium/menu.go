@@ -3,6 +3,7 @@ package medium
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -21,6 +22,7 @@ type menu struct {
 	dialect *dialect
 	rank    int    // among the menus of the medium
 	dir     string // what names in it are relative to
+	prefix  string // GRUB's variable
 	parts   []part // files that are part of it
 	boots   bool   // it has entries that boot a kernel
 	led     bool   // another menu leads to it
@@ -49,13 +51,13 @@ func (m *Medium) readMenus() error {
 	m.efi, m.menus = efiImages(m.ISO), nil
 	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others, m.Doubts = nil, "", nil, "", nil, nil
 	for _, f := range m.Files.Entries() {
-		if f.IsRegular() {
-			m.addMenu(f.Path, nil)
+		if to, err := m.Files.Lookup(f.Path); err == nil && to.IsRegular() {
+			m.addMenu(f.Path, to.Path, nil)
 		}
 	}
 	for _, e := range m.efi {
 		for _, name := range e.files {
-			m.addMenu(name, e)
+			m.addMenu(name, name, e)
 		}
 	}
 	sort.SliceStable(m.menus, func(i, j int) bool {
@@ -70,14 +72,45 @@ func (m *Medium) readMenus() error {
 			return fmt.Errorf("read %s: %s: %w", m.Name, m.menus[i].name(), err)
 		}
 	}
+	m.doubtBoot()
+	for _, name := range slices.Sorted(maps.Keys(m.twins)) {
+		m.Doubts = append(m.Doubts, Doubt{Menu: name, Text: "some boot loaders take " + m.twins[name] + " for it"})
+	}
 	return nil
 }
 
-func (m *Medium) addMenu(name string, e *efiImage) {
+// doubtBoot notes what firmware starts and mkbuild cannot follow. A loader in a BIOS entry without emulation has its
+// menu on the medium; one for UEFI may have it in itself.
+func (m *Medium) doubtBoot() {
+	doubt := func(i int, text string) {
+		m.Doubts = append(m.Doubts, Doubt{Menu: fmt.Sprintf("boot entry %d", i+1), Text: text})
+	}
+	for i := range m.ISO.Boot {
+		switch e := &m.ISO.Boot[i]; {
+		case !e.Bootable:
+		case e.Platform == iso9660.PlatformUEFI:
+			if !slices.ContainsFunc(m.efi, func(x *efiImage) bool { return slices.Contains(x.entries, i) }) {
+				doubt(i, "mkbuild cannot read its EFI boot image")
+			} else if _, menu := m.BootsUEFI(); !menu {
+				doubt(i, "no menu of its UEFI loader was found")
+			}
+		case e.Platform != iso9660.PlatformBIOS:
+			doubt(i, "it is for another platform than BIOS and UEFI")
+		case e.Media != iso9660.MediaNone:
+			doubt(i, "it starts an emulated disk")
+		}
+	}
+}
+
+// addMenu adds a file that is a menu by its name; it is that of a link to the file at a path, or that path.
+func (m *Medium) addMenu(name, at string, e *efiImage) {
 	d, rank := dialectOf(name, m.Form == PXE)
 	switch {
 	case d != nil:
-		m.menus = append(m.menus, menu{path: name, efi: e, dialect: d, rank: rank, dir: d.dir(name)})
+		x := menu{path: at, efi: e, dialect: d, rank: rank, dir: d.dir(name), prefix: "/" + path.Dir(name)}
+		if !slices.ContainsFunc(m.menus, func(y menu) bool { return y.efi == e && y.path == at && y.dir == x.dir }) {
+			m.menus = append(m.menus, x)
+		}
 	case m.Form == ISO && isForeign(name):
 		x := menu{path: name, efi: e}
 		m.Doubts = append(m.Doubts, Doubt{Menu: x.name(), Text: "it is of a boot loader whose menus mkbuild does not read"})
@@ -100,7 +133,7 @@ func (m *Medium) readMenu(i int) error {
 		m.Doubts = append(m.Doubts, Doubt{m.partName(i, d.File), d.Line, d.Text})
 	}
 	for _, name := range said.Menus {
-		m.lead(i, name)
+		m.lead(i, name, cmp.Or(said.Prefix, m.menus[i].prefix))
 	}
 	return nil
 }
@@ -109,21 +142,21 @@ func (m *Medium) readMenu(i int) error {
 const maxMenus = 1000
 
 // lead adds a menu that another one leads to, unless it is known.
-func (m *Medium) lead(from int, name string) {
+func (m *Medium) lead(from int, name, prefix string) {
 	x := m.menus[from]
 	name = x.placed(name)
 	if at := m.find(x.dir, name); at != "" && len(m.menus) < maxMenus && !m.IsMenu(at) {
-		m.menus = append(m.menus, menu{path: at, dialect: x.dialect, dir: x.dir, led: true})
+		m.menus = append(m.menus, menu{path: at, dialect: x.dialect, dir: x.dir, prefix: prefix, led: true})
 	}
 	if at := x.efi.find(name); at != "" && !slices.ContainsFunc(m.menus, func(y menu) bool { return y.efi == x.efi && y.path == at }) {
-		m.menus = append(m.menus, menu{path: at, efi: x.efi, dialect: x.dialect, dir: x.dir, led: true})
+		m.menus = append(m.menus, menu{path: at, efi: x.efi, dialect: x.dialect, dir: x.dir, prefix: prefix, led: true})
 	}
 }
 
-// placed fills in the variables that GRUB sets to the folder of its menu.
+// placed fills in the variables by which GRUB knows where it is.
 func (x *menu) placed(name string) string {
 	dir := "/" + path.Dir(x.path)
-	return strings.NewReplacer("${prefix}", dir, "$prefix", dir, "${config_directory}", dir, "$config_directory", dir).Replace(name)
+	return strings.NewReplacer("${prefix}", x.prefix, "$prefix", x.prefix, "${config_directory}", dir, "$config_directory", dir).Replace(name)
 }
 
 // partName is the name of a menu, or of a file that is part of it.

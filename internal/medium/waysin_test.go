@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit"
 	"mkbuild/internal/bootmenu"
+	"mkbuild/internal/iso9660"
+	"mkbuild/internal/overlay"
 )
 
 // good is a menu that boots the image and nothing else.
@@ -64,6 +67,11 @@ func TestWaysIn(t *testing.T) {
 		"memdisk":                    {"label x\nkernel memdisk\nappend initrd=/boot/modules.gz\n", files{"boot/isolinux/memdisk": "x"}, "isolinux.cfg:5: label x boots memdisk"},
 		"linux.c32":                  {"label x\nkernel linux.c32\nappend /boot/vmlinuz initrd=/boot/modules.gz\n", nil, "isolinux.cfg:5: label x starts linux.c32"},
 		"chain.c32 with a file":      {"label x\nkernel chain.c32\nappend hd0 file=/boot/x\n", nil, "isolinux.cfg:5: label x starts chain.c32"},
+		"a name in capitals":         {"", files{"boot/CORE.GZ": "x"}, "boot/core.gz: some boot loaders take boot/CORE.GZ for it"},
+		"the menu's name twice":      {"config more.cfg\n", files{"boot/isolinux/more.cfg": "", "boot/isolinux/More.cfg": other}, "some boot loaders take boot/isolinux/More.cfg"},
+		"a plain name":               {"label x\nkernel /boot/VMLINU_1\nappend initrd=/boot/modules.gz\n", files{"boot/vmlinu+1": "x"}, "isolinux.cfg:5: label x boots /boot/VMLINU_1"},
+		"a plain name of a menu":     {"include /boot/more_.cfg\n", files{"boot/more~.cfg": other}, "label other boots"},
+		"a dot behind the name":      {"label x\nkernel /boot/vmlinuz.\nappend initrd=/boot/modules.gz\n", nil, "isolinux.cfg:5: label x boots"},
 		"user of the base":           {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz user=bob\n", nil, "user=bob"},
 
 		"grub":                             {"", files{"boot/grub/grub.cfg": grubGood + grubBad}, "grub.cfg:6: label other boots"},
@@ -88,6 +96,20 @@ func TestWaysIn(t *testing.T) {
 		"grub, network, without set":       {"", files{"boot/grub/grub.cfg": "root=tftp,1.2.3.4\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\n"}, "grub.cfg:1: the device"},
 		"grub, network, by for":            {"", files{"boot/grub/grub.cfg": "for root in tftp,1.2.3.4; do\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\ndone\n"}, "grub.cfg:1: the device"},
 		"grub, device of two":              {"", files{"boot/grub/grub.cfg": "x=hd0\nx=tftp,1.2.3.4\nlinux ($x)/boot/vmlinuz\ninitrd ($x)/boot/core.gz\n"}, "grub.cfg:3: the device"},
+		"grub, shift":                      {"", files{"boot/grub/grub.cfg": "function b {\nshift\nlinux /boot/vmlinuz $1\ninitrd /boot/core.gz\n}\nb quiet rdinit=/bin/sh\n"}, "the command shift"},
+		"grub, arguments of the entry":     {"", files{"boot/grub/grub.cfg": "function b {\nmenuentry rdinit=/bin/sh {\nlinux /boot/vmlinuz $1\ninitrd /boot/core.gz\n}\n}\nb quiet\n"}, "grub.cfg:3: label rdinit=/bin/sh has the kernel argument $1"},
+		"grub, prefix for another menu":    {"", files{"boot/grub/grub.cfg": "set prefix=/evil\nconfigfile /boot/b.cfg\n", "boot/b.cfg": "source $prefix/x.cfg\n", "evil/x.cfg": grubBad}, "evil/x.cfg:2: label other"},
+		"grub, prefix of the loader":       {"", files{"boot/grub/grub.cfg": "configfile /boot/b.cfg\n", "boot/b.cfg": "source $prefix/x.cfg\n", "boot/grub/x.cfg": grubBad}, "x.cfg:2: label other"},
+		"grub, prefix that nobody knows":   {"", files{"boot/grub/grub.cfg": "set prefix=$x\nconfigfile /boot/b.cfg\n", "boot/b.cfg": "source $prefix/x.cfg\n", "evil/x.cfg": grubBad}, "grub.cfg:2: the prefix of another menu"},
+		"grub, variable for normal":        {"", files{"boot/grub/grub.cfg": "set i=/boot/modules.gz\nnormal /boot/b.cfg\n", "boot/b.cfg": "if [ -z $i ]; then set i=/boot/core.gz; fi\nlinux /boot/vmlinuz\ninitrd $i\n"}, "b.cfg:2: "},
+		"grub, normal with more":           {"", files{"boot/grub/grub.cfg": "normal /boot/b.cfg x\n", "boot/b.cfg": grubBad}, "grub.cfg:1: the command normal"},
+		"grub, function for a command":     {"", files{"boot/grub/grub.cfg": "function echo {\nlinux /boot/vmlinuz\ninitrd /boot/modules.gz\n}\nconfigfile /boot/b.cfg\n", "boot/b.cfg": "echo\n"}, "grub.cfg:2: the function echo"},
+		"grub, entry in an option":         {"", files{"boot/grub/grub.cfg": "menuentry x --source 'linux /boot/vmlinuz; initrd /boot/modules.gz'\n"}, "grub.cfg:1: the option --source"},
+		"grub, option in a variable":       {"", files{"boot/grub/grub.cfg": "set o=--source\nmenuentry x $o 'linux /boot/vmlinuz'\n"}, "grub.cfg:2: the option --source"},
+		"grub, pattern":                    {"", files{"boot/grub/grub.cfg": "linux /boot/vmlinu*\ninitrd /boot/modules.gz\n"}, "grub.cfg:1: the pattern /boot/vmlinu*"},
+		"grub, -s among others":            {"", files{"boot/grub/grub.cfg": "set i=/boot/core.gz\nregexp -ss 1:i '(.*)' /boot/modules.gz\nlinux /boot/vmlinuz\ninitrd $i\n"}, "grub.cfg:3: "},
+		"grub, variable for another menu":  {"", files{"boot/grub/grub.cfg": "set i=/boot/modules.gz\nexport i\nconfigfile /boot/b.cfg\n", "boot/b.cfg": "if [ -z $i ]; then set i=/boot/core.gz; fi\nlinux /boot/vmlinuz\ninitrd $i\n"}, "grub.cfg:3: the variable i"},
+		"grub, blocks":                     {"", files{"boot/grub/grub.cfg": "linux (hd0)2048+500\ninitrd /boot/core.gz\n"}, "grub.cfg:1: the blocks (hd0)2048+500"},
 		"systemd-boot":                     {"", files{"loader/entries/core.conf": "title x\nlinux /boot/vmlinuz\ninitrd /boot/modules.gz\n"}, "core.conf:2: label x boots"},
 		"systemd-boot, options":            {"", files{"loader/entries/core.conf": "linux /boot/vmlinuz\ninitrd /boot/core.gz\noptions quiet\noptions rdinit=/bin/sh\n"}, "core.conf:1: "},
 		"systemd-boot, initrd= in options": {"", files{"loader/entries/core.conf": "linux /boot/vmlinuz\ninitrd /boot/core.gz\noptions initrd=\\boot\\modules.gz\n"}, "core.conf:1: "},
@@ -99,14 +121,61 @@ func TestWaysIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := isoOf(t, tt.more, tt.files)
-			got := ""
-			for _, w := range m.WaysIn(nil) {
-				got += w.String() + "\n"
-			}
+			got := ways(m)
 			if !strings.Contains(got, tt.want) {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// ways are the ways into a medium, a line each.
+func ways(m *Medium) string {
+	var out strings.Builder
+	for _, w := range m.WaysIn(nil) {
+		fmt.Fprintln(&out, w.String())
+	}
+	return out.String()
+}
+
+// TestLinks: GRUB follows symlinks, to a menu and inside of names.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	for name, menu := range map[string]string{"grub.cfg:1": "linux /b/vmlinuz\ninitrd /b/modules.gz\n", "x.cfg:2": "source /b/x.cfg\n", "notes.txt:2": ""} {
+		m := isoOf(t, "", map[string]string{"boot/notes.txt": grubBad, "boot/x.cfg": grubBad})
+		put := overlay.File("boot/grub/grub.cfg", 0o444, []byte(menu))
+		if menu == "" {
+			put = overlay.Symlink("boot/grub/grub.cfg", "/boot/notes.txt")
+		}
+		testkit.Must(t, m.Files.Put(put))
+		testkit.Must(t, m.Files.Put(overlay.Symlink("b", "boot")))
+		testkit.Must(t, m.readMenus())
+		if got := ways(m); !strings.Contains(got, name) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestBootEntries: what firmware starts besides a loader with a menu is a doubt.
+func TestBootEntries(t *testing.T) {
+	t.Parallel()
+	hidden := func(platform, media byte) iso9660.BootEntry {
+		return iso9660.BootEntry{Platform: platform, Media: media, Bootable: true, Size: 4, Open: overlay.Bytes([]byte("boot"))}
+	}
+	for name, tt := range map[string]struct {
+		entry iso9660.BootEntry
+		want  string
+	}{
+		"a floppy":                  {hidden(iso9660.PlatformBIOS, 2), "boot entry 2: it starts an emulated disk"},
+		"an EFI image without FAT":  {hidden(iso9660.PlatformUEFI, iso9660.MediaNone), "boot entry 2: mkbuild cannot read its EFI boot image"},
+		"a machine of another kind": {hidden(1, iso9660.MediaNone), "boot entry 2: it is for another platform"},
+	} {
+		m := isoOf(t, "", nil)
+		m.ISO.Boot = append(m.ISO.Boot, tt.entry)
+		testkit.Must(t, m.readMenus())
+		if got := ways(m); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 }
 
@@ -126,6 +195,7 @@ func TestNoWayIn(t *testing.T) {
 		"command line":           {"ontimeout /boot/vmlinuz initrd=/boot/core.gz\nonerror core\n", nil},
 		"grub":                   {"", files{"boot/grub/grub.cfg": "insmod all_video\nset timeout=5\nif loadfont x; then set gfxmode=auto; fi\nset root='(hd0,msdos1)'\nmenuentry a {\nlinux ($root)/boot/vmlinuz quiet\ninitrd ($root)/boot/core.gz\n}\nif [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\nmenuentry disk { set root=(hd0); chainloader +1; }\nmenuentry off { halt; }\n"}},
 		"grub, functions":        {"", files{"boot/grub/grub.cfg": "set d=/boot\nset k=$d/vmlinuz\nfunction b {\nlinux $k quiet\ninitrd $1\n}\nsubmenu s { menuentry a { b /boot/core.gz; } }\n"}},
+		"grub, as Debian has it": {"", files{"EFI/BOOT/grub.cfg": "search --file --set=root /boot/core.gz\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", "boot/grub/grub.cfg": "function load_video {\ninsmod all_video\n}\nset lang=C\nexport lang\nload_video\nmenuentry 'Core' --class x $menuentry_id_option 'core' {\nlinux /boot/vmlinuz quiet\ninitrd /boot/core.gz\n}\nsource $prefix/more.cfg\n", "boot/grub/more.cfg": grubGood}},
 		"systemd-boot":           {"", files{"loader/loader.conf": "timeout 3\n", "loader/entries/core.conf": "title Core\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\noptions quiet\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
