@@ -32,6 +32,63 @@ func (j *judge) startup() {
 			j.lines(name, false, j.script)
 		}
 	}
+	for _, h := range hooks() {
+		for _, name := range j.files(h.path) {
+			if !slices.Contains(j.Services, "/"+name) {
+				j.lines(name, false, func(name string, ls []string) { j.script(name, h.commands(ls)) })
+			}
+		}
+	}
+}
+
+// hook is a file, or a folder of files, in whose lines stand commands that a daemon of Tiny Core runs as root.
+type hook struct {
+	path    string
+	command *regexp.Regexp // its last group is a command
+}
+
+// hooks are those of udev (udev(7)), busybox's mdev (docs/mdev.txt) and crond, modprobe (modprobe.d(5)), and udhcpc.
+func hooks() []hook {
+	udev := regexp.MustCompile(`(?:RUN|PROGRAM|IMPORT)(?:\{[^}]*\})?\s*[+:=]?=\s*"([^"]*)"`)
+	modprobe := regexp.MustCompile(`^\s*(?:install|remove)\s+\S+\s+(.*)`)
+	cron := regexp.MustCompile(`^\s*(?:@\S+|\S+(?:\s+\S+){4})\s+(.*)`)
+	script := regexp.MustCompile(`(.*)`)
+	return []hook{
+		{"etc/udev/rules.d", udev}, {"lib/udev/rules.d", udev}, {"usr/local/etc/udev/rules.d", udev}, {"usr/local/lib/udev/rules.d", udev},
+		{"etc/mdev.conf", regexp.MustCompile(`[@$*](\S.*)$`)},
+		{"etc/modprobe.conf", modprobe}, {"etc/modprobe.d", modprobe}, {"lib/modprobe.d", modprobe},
+		{"var/spool/cron/crontabs", cron}, {"usr/share/udhcpc", script},
+	}
+}
+
+// commands are those in the lines of a file, each on the line that it stands on.
+func (h *hook) commands(ls []string) []string {
+	var out []string
+	for _, l := range ls {
+		var found []string
+		if !strings.HasPrefix(strings.TrimSpace(l), "#") {
+			for _, m := range h.command.FindAllStringSubmatch(l, -1) {
+				found = append(found, m[1])
+			}
+		}
+		out = append(out, strings.Join(found, ";"))
+	}
+	return out
+}
+
+// files are the regular files of a folder, or the file that a path names.
+func (j *judge) files(name string) []string {
+	e, err := j.tree.Lookup(name)
+	if err == nil && !e.IsDir() || err != nil && j.tree.Get(name) != nil { // a link to nothing is judged, too
+		return []string{name}
+	}
+	var out []string
+	for _, e := range j.children(name) {
+		if to, err := j.tree.Lookup(e.Path); err != nil || !to.IsDir() {
+			out = append(out, e.Path)
+		}
+	}
+	return out
 }
 
 // scripts names what Tiny Core runs while it boots. A folder may be a link to another one.

@@ -161,6 +161,14 @@ func TestWaysIntoProd(t *testing.T) {
 		{"sbin/init is another", overlay.File("sbin/init", 0o755, []byte("x")), "not Tiny Core's busybox"},
 		{"a function that is another program", file("etc/init.d/x", "ls() {\n\tbusybox telnetd \"$@\"\n}\n"), "line 2 starts the server telnetd"},
 		{"a function that is called", file("etc/init.d/x", "ash() {\n\tbusybox ash \"$@\"\n}\nash\n"), "line 4 starts the shell ash"},
+		{"udev", file("etc/udev/rules.d/9.rules", "# rules\nKERNEL==\"sda\", RUN+=\"/bin/sh -c 'telnetd -l /bin/sh'\"\n"), "line 2 starts the server telnetd"},
+		{"udev, a program that is asked", file("usr/local/lib/udev/rules.d/9.rules", "IMPORT{program}==\"/usr/bin/openvt -c 2 sh\"\n"), "line 1 starts the shell sh"},
+		{"mdev", file("etc/mdev.conf", "ttyS0 0:0 660 @getty 9600 ttyS0\n"), "line 1 starts the login getty"},
+		{"modprobe", file("etc/modprobe.d/x.conf", "install loop /bin/busybox telnetd; /sbin/insmod loop\n"), "line 1 starts the server telnetd"},
+		{"cron", file("var/spool/cron/crontabs/root", "* * * * * nc -lp 9 -e sh\n"), "line 1 starts nc, which listens"},
+		{"cron at the start", file("var/spool/cron/crontabs/root", "@reboot dropbear\n"), "line 1 starts the server dropbear"},
+		{"udhcpc", file("usr/share/udhcpc/default.script", "#!/bin/sh\ntelnetd\n"), "line 2 starts the server telnetd"},
+		{"rules that are a link to nothing", overlay.Symlink("etc/udev/rules.d/9.rules", "/mnt/x"), "leads nowhere"},
 		{"script that is no text", file("etc/init.d/rcS", "\x7fELF\x00"), "no text"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -218,6 +226,9 @@ func TestHarmlessNeighbours(t *testing.T) {
 		"text that is printed":       overlay.File("etc/init.d/x", 0o755, []byte("#!/bin/sh\necho \"sshd; $(date); telnetd; $(uname)\"\necho \"console $(grep -c getty /etc/inittab) login lines\" >/dev/ttyS0\nprintf '%s\\n' \"sshd; telnetd | sh\"\n")),
 		"words that start nothing":   overlay.File("opt/bootsync.sh", 0o755, []byte("#!/bin/sh\n# telnetd\nkillall telnetd\n.\n[ -x /usr/sbin/sshd ] && rm -f /usr/sbin/sshd\necho 'no getty here' >/dev/console\nsh /opt/x.sh\nsu tc -c 'tce-load -i x'\nexec >/dev/null 2>&1\nnc -w 1 host 80 </dev/null\n/opt/bootlocal.sh &\n")),
 		"functions around busybox":   overlay.File("etc/init.d/busybox-aliases", 0o755, []byte("ash() {\n    busybox ash \"$@\"\n}\n\ninetd() {\n    sudo busybox inetd \"$@\"\n}\n")),
+		"udev's rules":               overlay.File("etc/udev/rules.d/9.rules", 0o644, []byte("SUBSYSTEM==\"tty\", GROUP=\"tty\", SYMLINK+=\"sshd\"\nRUN+=\"/sbin/modprobe -bv $env{MODALIAS}\", RUN+=\"/bin/sh -c 'echo 1 > /sys/x'\"\n")),
+		"modprobe's aliases":         overlay.File("etc/modprobe.conf", 0o644, []byte("# install x telnetd\nalias telnetd off\ninstall ipv6 /bin/true\n")),
+		"crontab":                    overlay.File("var/spool/cron/crontabs/root", 0o600, []byte("0 3 * * * su tc -c /opt/report\n")),
 		"init is a link to busybox":  overlay.Symlink("init", "sbin/init"),
 		"a script of its own for sh": overlay.File("etc/init.d/rcS", 0o755, []byte("#!/bin/sh\n/bin/mount -a\n/etc/init.d/tc-config\n")),
 	} {
