@@ -102,7 +102,7 @@ func TestRenderConnector(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"rabbitmq", "activemq"} {
 		c := apply(t, "plugin.X.vhost=/mcollective", "plugin.X.pool.10.host=j", "plugin.X.pool.2.host=b", "plugin.X.pool.1.password=secret",
-			"plugin.X.pool.1.user=u", "plugin.X.pool.1.host=a", "plugin.X.pool.1.port=61613", "plugin.X.pool.1.ssl=0", "plugin.X.pool.size=2")
+			"plugin.X.pool.1.user=u", "plugin.X.pool.1.host=a", "plugin.X.pool.1.port=61613", "plugin.X.pool.1.ssl=0", "plugin.X.pool.size=2", "plugin.X.pool.536870912.host=y", "plugin.X.pool.0.host=z")
 		testkit.Must(t, c.Set("connector", name))
 		// The keys above are named for a connector that is not known: they are further settings.
 		if got := string(c.Render()); strings.Contains(got, "plugin.stomp") || !strings.Contains(got, "# Further settings\nplugin.X") {
@@ -124,6 +124,8 @@ plugin.X.pool.1.password = secret
 plugin.X.pool.1.ssl = 0
 plugin.X.pool.2.host = b
 plugin.X.pool.10.host = j
+plugin.X.pool.0.host = z
+plugin.X.pool.536870912.host = y
 plugin.X.vhost = /mcollective
 
 # Facts
@@ -189,6 +191,9 @@ func TestSetErrors(t *testing.T) {
 		if string(c.Render()) != documentText {
 			t.Errorf("value %q: the refused value changed the file", value)
 		}
+	}
+	if err := Default().Set("plugin.psk", strings.Repeat("x", maxValue)); err != nil {
+		t.Errorf("the longest value: %v", err)
 	}
 	bad := "a\nb"
 	if err := Default().Apply(map[string]*string{"ttl": &bad}); !errors.Is(err, ErrValue) {

@@ -96,23 +96,23 @@ func (c *Config) connectorSettings(values map[string]string) []setting {
 type rank struct{ pool, part int }
 
 func rankOf(name string) rank {
-	const last = 1 << 30
+	const own, last = 1 << 29, 1 << 30 // behind all pools
 	if name == "pool.size" {
 		return rank{}
 	}
-	r := rank{pool: last - 1, part: last}
+	r := rank{pool: own, part: last}
 	if rest, ok := strings.CutPrefix(name, "pool."); ok {
 		number, part, _ := strings.Cut(rest, ".") // 1.host in 2.x, host1 in 1.x
 		if letters := strings.TrimRight(rest, "0123456789"); part == "" {
 			number, part = rest[len(letters):], letters
 		}
-		if n, err := strconv.Atoi(number); err == nil && n > 0 && n < last-1 {
+		if n, err := strconv.Atoi(number); err == nil && n > 0 && n < own {
 			r.pool, name = n, part
 		}
 	}
 	if i := slices.Index([]string{"host", "port", "user", "password"}, name); i >= 0 {
 		r.part = i
-	} else if r.pool == last-1 {
+	} else if r.pool == own {
 		r.pool = last // behind host, port, user and password
 	}
 	return r
