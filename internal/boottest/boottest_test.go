@@ -166,6 +166,7 @@ func TestOpen(t *testing.T) {
 		{"prod", `"boot":{"allow_inittab":["ttyS0::respawn:-/opt/menu"]}`, "[]", `["tty1 /bin/busybox -sh"]`, qemu.RuleOpen},
 		{"prod", `"boot":{"allow_inittab":["tty1::respawn:/bin/sh /opt/menu"]}`, "[]", `["tty1 /bin/busybox /bin/sh /opt/menu"]`, ""},
 		{"prod", `"boot":{"allow_inittab":["tty1::respawn:/bin/sh /opt/menu"]}`, "[]", `["tty1 /bin/busybox /bin/sh /opt/other"]`, qemu.RuleOpen},
+		{"prod", `"boot":{"allow_inittab":["tty1::once:/bin/busybox setsid /opt/menu"]}`, "[]", `["tty1 /bin/busybox sh"]`, qemu.RuleOpen},
 		{"prod", `"boot":{"allow_inittab":["tty1::respawn:/opt/menu"]}`, `["tcp 0.0.0.0:1 /opt/menu"]`, "[]", qemu.RuleOpen},
 		{"dev", "", "", "", ""},
 		{"dev", "", `["` + nc + `"]`, "[]", ""},

@@ -68,15 +68,15 @@ func judgeOpen(c *config.Config, vm *qemu.VM) error {
 	return nil
 }
 
-// programsOf are the files that a line of /etc/inittab names. The shell in "/bin/sh /opt/menu" is none: it
-// would allow every script.
+// programsOf are the files that a line of /etc/inittab names. The shell in "/bin/sh /opt/menu" is none, and
+// neither is busybox: they would allow every script.
 func programsOf(line string) []string {
 	f := strings.SplitN(line, ":", 4)
 	if len(f) < 4 {
 		return nil
 	}
 	words := strings.Fields(strings.TrimLeft(f[3], "-"))
-	if len(words) > 1 && strings.HasPrefix(words[1], "/") {
+	if len(words) > 1 && (strings.HasPrefix(words[1], "/") || path.Base(words[0]) == "busybox") {
 		return words[1:]
 	}
 	return words
