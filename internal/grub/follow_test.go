@@ -159,3 +159,30 @@ func TestManyFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallFilesThatGrow: variables, arguments and functions that multiply text come to an end, and to a doubt.
+func TestSmallFilesThatGrow(t *testing.T) {
+	half := strings.Repeat("x", maxConfig/2)
+	variables := ""
+	for i := range maxDepth {
+		variables += fmt.Sprintf("v%d=%s\n", i, strings.Repeat(fmt.Sprintf("$v%d", i+1), 20))
+	}
+	for name, cfg := range map[string]string{
+		"variables":   variables + fmt.Sprintf("v%d=x\nlinux $v0\n", maxDepth),
+		"arguments":   "function f { linux /k" + strings.Repeat(" $@", 10000) + "; }\nf " + half + "\n",
+		"functions":   "function f { linux /k " + half + "; }\n" + strings.Repeat("f\n", 9000),
+		"a long text": "v=" + half + "\nlinux /k" + strings.Repeat(" $v", 10000) + "\n",
+	} {
+		m, err := Read([]byte(cfg), none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, e := range m.Entries {
+			size += len(e.Kernel) + len(e.Append)
+		}
+		if open := len(m.Doubts) > 0 || strings.Contains(m.Entries[0].Kernel+m.Entries[0].Append, "$"); size > 3*maxText || !open {
+			t.Errorf("%s: %d bytes, %d doubts", name, size, len(m.Doubts))
+		}
+	}
+}

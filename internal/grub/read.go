@@ -10,9 +10,11 @@ import (
 	"mkbuild/internal/bootmenu"
 )
 
-// maxSteps bounds how many commands are followed, and how deep functions may call each other.
+// maxSteps bounds how many commands are followed, maxText their bytes and those that variables bring, and maxDepth
+// how deep functions may call each other: a small file can ask for terabytes.
 const (
 	maxSteps = 10000
+	maxText  = 4 << 20
 	maxDepth = 16
 	maxFiles = 64
 )
@@ -28,6 +30,7 @@ type reader struct {
 	out       *bootmenu.Menu
 	last      bool // the last entry may still get its initrd
 	steps     int
+	text      int
 }
 
 // variable is one that the file sets to text, always to the same; clear says that nothing else sets it.
@@ -147,7 +150,9 @@ func (c *command) isSource() bool { return c.is("source", ".", "normal") && len(
 func (r *reader) run(commands []command, args []string, depth int) {
 	for i := range commands {
 		c := &commands[i]
-		if r.steps++; r.steps > maxSteps || depth > maxDepth {
+		r.steps++
+		r.text += c.words[len(c.words)-1].end - c.words[0].start
+		if r.steps > maxSteps || r.text > maxText || depth > maxDepth {
 			r.doubt(c, "more commands than anybody follows")
 			return
 		}
@@ -305,22 +310,31 @@ func (r *reader) path(c *command, w word, args []string) string {
 	return p
 }
 
-// expand fills in the variables of a word.
+// expand fills in the variables of a word. Beyond the bounds they stay as written.
 func (r *reader) expand(w word, args []string, depth int) string {
 	if w.literal || depth > maxDepth {
 		return w.text
 	}
 	return named.ReplaceAllStringFunc(w.text, func(s string) string {
-		name := strings.Trim(s, "${}")
-		if n, err := strconv.ParseUint(name, 10, 31); err == nil && n > 0 && int(n) <= len(args) {
-			return args[n-1]
-		}
-		if name == "@" || name == "*" {
-			return strings.Join(args, " ")
-		}
-		if v, ok := r.vars[name]; ok && v.clear {
-			return r.expand(word{text: v.text, literal: v.literal}, nil, depth+1)
+		if r.text <= maxText {
+			s = r.value(s, args, depth)
+			r.text += len(s)
 		}
 		return s
 	})
+}
+
+// value is what a variable stands for, or the variable as written.
+func (r *reader) value(s string, args []string, depth int) string {
+	name := strings.Trim(s, "${}")
+	if n, err := strconv.ParseUint(name, 10, 31); err == nil && n > 0 && int(n) <= len(args) {
+		return args[n-1]
+	}
+	if name == "@" || name == "*" {
+		return strings.Join(args, " ")
+	}
+	if v, ok := r.vars[name]; ok && v.clear {
+		return r.expand(word{text: v.text, literal: v.literal}, nil, depth+1)
+	}
+	return s
 }
