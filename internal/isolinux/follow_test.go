@@ -71,6 +71,24 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestBounds: 1000 entries, 20,000 lines and lines of 64 KiB are taken, in time, and no more.
+func TestBounds(t *testing.T) {
+	labels := func(n int) string { return strings.Repeat("label a\nkernel k\n", n) }
+	long := "append " + strings.Repeat("x", maxLine)
+	for cfg, want := range map[string]error{
+		long + "\n" + labels(10): nil, "ontimeout k\n" + labels(maxEntries-1) + strings.Repeat("\n", maxLines-2*maxEntries+1): nil, strings.Repeat("\n", maxLines+1): ErrInvalid, labels(maxEntries + 1): ErrInvalid, long + "x": ErrInvalid,
+		strings.Repeat("default x\n", maxEntries+1): ErrInvalid, "include many\n" + labels(maxEntries/2): ErrInvalid,
+	} {
+		_, err := Read([]byte(cfg), func(string) ([]byte, error) { return []byte(labels(maxEntries/2 + 1)), nil })
+		if !errors.Is(err, want) {
+			t.Errorf("%.20q: %v", cfg, err)
+		}
+		if _, err := Edit([]byte(cfg), bootmenu.Edit{Append: "a"}); !errors.Is(err, want) && !strings.HasPrefix(cfg, "include") {
+			t.Errorf("edit %.20q: %v", cfg, err)
+		}
+	}
+}
+
 // TestManyFiles: 64 files are included, not more, and an error of one stays.
 func TestManyFiles(t *testing.T) {
 	broken := errors.New("broken")

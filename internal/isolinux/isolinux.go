@@ -27,6 +27,31 @@ const maxConfig = 1 << 20
 // ErrInvalid is returned for input, or options, that cannot be an isolinux configuration.
 var ErrInvalid = fail.New(fail.Verification, "invalid isolinux configuration", "")
 
+// maxEntries bounds labels and command lines, and maxLine what each may say: what stands in front of all labels
+// counts for each. Real menus have some dozens, and no kernel takes 4 KiB.
+const maxEntries, maxLines, maxLine = 1000, 20_000, 64 << 10
+
+// bounded refuses a configuration that would take hours or gigabytes.
+func (f *file) bounded() error {
+	if len(f.lines) > maxLines {
+		return fmt.Errorf("%w: %d lines, the limit is %d", ErrInvalid, len(f.lines), maxLines)
+	}
+	entries := 0
+	for i := range f.lines {
+		l := &f.lines[i]
+		if len(l.value) > maxLine {
+			return fmt.Errorf("%w: a line of %d bytes", ErrInvalid, len(l.value))
+		}
+		if l.is("label") || l.isCommand() {
+			entries++
+		}
+	}
+	if entries > maxEntries {
+		return fmt.Errorf("%w: %d labels and command lines, the limit is %d", ErrInvalid, entries, maxEntries)
+	}
+	return nil
+}
+
 // validate refuses an edit that would change the meaning of other lines.
 func validate(o bootmenu.Edit) error {
 	if cmdline.Check("", o.Append) != nil || strings.TrimSpace(o.Append) == "-" { // "APPEND -" means none
@@ -46,6 +71,9 @@ func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.bounded(); err != nil {
+		return nil, fmt.Errorf("read isolinux configuration: %w", err)
+	}
 	out := &bootmenu.Menu{}
 	labels := f.labels()
 	for i := range labels {
@@ -63,6 +91,9 @@ func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
 		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
 	}
 	f, err := parse(cfg)
+	if err == nil {
+		err = f.bounded()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
 	}

@@ -16,18 +16,22 @@ const none = -1
 // section is what a LABEL line and those up to the next one say. The numbers are lines of the
 // file, or none; of repeated lines the last one counts.
 type section struct {
-	name                                  string
-	at, kernel, append, initrd, global    int
-	menuDefault, local, sector, configure bool
+	name                               string
+	at, kernel, append, initrd, global int
+	standard, local, sector, configure bool // standard is what boots by itself
 }
 
 // labels returns the sections of all labels. Lines in front of the first label are global: an
-// APPEND there is meant for labels without one of their own.
+// APPEND there is meant for labels without one of their own. By itself boots what MENU DEFAULT marks, or the
+// label that is the first word of the last DEFAULT line.
 func (f *file) labels() []section {
 	var out []section
-	global := none
+	global, standard := none, ""
 	for i := range f.lines {
 		l := &f.lines[i]
+		if name, _ := l.fileArgs(); l.is("default") && name != "" {
+			standard = name
+		}
 		if l.is("label") {
 			out = append(out, section{name: l.value, at: i, kernel: none, append: none, initrd: none})
 			continue
@@ -42,6 +46,7 @@ func (f *file) labels() []section {
 	}
 	for i := range out {
 		out[i].global = global
+		out[i].standard = out[i].standard || standard != "" && strings.EqualFold(standard, out[i].name)
 	}
 	return out
 }
@@ -62,7 +67,7 @@ func (s *section) take(i int, l *line) {
 	case l.is("config"):
 		s.kernel, s.local, s.sector, s.configure = i, false, false, true
 	case l.is("menu"):
-		s.menuDefault = s.menuDefault || strings.EqualFold(l.value, "default")
+		s.standard = s.standard || strings.EqualFold(l.value, "default")
 	}
 }
 
@@ -111,7 +116,7 @@ func (s *section) inherited(f *file, args string) string {
 
 // entry makes the exported form of a section that boots a kernel.
 func (s *section) entry(f *file) bootmenu.Entry {
-	out := bootmenu.Entry{Name: s.name, Kernel: s.name, Default: s.isDefault(f), Place: f.lines[s.at].at, Implied: s.kernel == none}
+	out := bootmenu.Entry{Name: s.name, Kernel: s.name, Default: s.standard, Place: f.lines[s.at].at, Implied: s.kernel == none}
 	if s.kernel != none {
 		out.Kernel, out.Append = f.lines[s.kernel].fileArgs()
 	}
@@ -162,21 +167,6 @@ func splitList(s string) []string {
 		}
 	}
 	return out
-}
-
-// isDefault reports whether the label boots on its own: MENU DEFAULT, or the last DEFAULT line,
-// whose first word is the label.
-func (s *section) isDefault(f *file) bool {
-	if s.menuDefault {
-		return true
-	}
-	name := ""
-	for i := range f.lines {
-		if words := strings.Fields(f.lines[i].value); f.lines[i].is("default") && len(words) > 0 {
-			name = words[0]
-		}
-	}
-	return name != "" && strings.EqualFold(name, s.name)
 }
 
 // read tells what the section starts.
@@ -237,11 +227,12 @@ func (l *line) isCommand() bool {
 // commandLines are the lines with the command line of a kernel that has an initrd.
 func (f *file) commandLines() []int {
 	var out []int
+	labels := f.labels()
 	for i := range f.lines {
 		if l := &f.lines[i]; l.isCommand() && !l.is("ui") {
 			e := f.command(l)
 			f.addGlobal(&e)
-			if isKernel(e.Kernel) && len(e.Initrds) > 0 && f.label(e.Kernel) == nil {
+			if isKernel(e.Kernel) && len(e.Initrds) > 0 && indexOf(labels, e.Kernel) < 0 {
 				out = append(out, i)
 			}
 		}
@@ -249,13 +240,8 @@ func (f *file) commandLines() []int {
 	return out
 }
 
-func (f *file) label(name string) *section {
-	for _, s := range f.labels() {
-		if strings.EqualFold(s.name, name) {
-			return &s
-		}
-	}
-	return nil
+func indexOf(labels []section, name string) int {
+	return slices.IndexFunc(labels, func(s section) bool { return strings.EqualFold(s.name, name) })
 }
 
 // command reads a command line as that of a kernel.
@@ -295,7 +281,7 @@ func (f *file) readCommands(labels []section, out *bootmenu.Menu) {
 			continue
 		}
 		e := f.command(l)
-		at := slices.IndexFunc(labels, func(s section) bool { return strings.EqualFold(s.name, e.Kernel) })
+		at := indexOf(labels, e.Kernel)
 		switch {
 		case at >= 0 && !l.is("ui"):
 			if s := &labels[at]; e.Append != "" && s.bootsKernel(f) {
