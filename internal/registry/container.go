@@ -4,18 +4,15 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"io"
 	"os"
 	"path"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"mkbuild/internal/medium"
 	"mkbuild/internal/overlay"
-	"mkbuild/internal/wholefile"
 )
 
 // container makes an image that container runtimes unpack, and that Kubernetes mounts as a volume: its root
@@ -78,14 +75,7 @@ func (p parcel) tarLayer(ctx context.Context, e overlay.Entry) (d ocispec.Descri
 			io.Closer
 		}{all, r}, nil
 	}
-	r, err := open()
-	if err != nil {
-		return d, err
-	}
-	defer r.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	size, err := io.Copy(wholefile.Interruptible(ctx, sum), r)
-	return p.put(ocispec.MediaTypeImageLayer, "", digest.NewDigest(digest.SHA256, sum), size, open), err
+	return p.file(ctx, ocispec.MediaTypeImageLayer, "", open)
 }
 
 // tarHead is what a tar has in front of the content of a file.

@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"mkbuild/internal/fail"
@@ -101,20 +98,19 @@ func (c *cutter) cut(ctx context.Context, name string, r io.ReaderAt, size int64
 
 // add adds bytes of a file as a blob, or to the rest.
 func (c *cutter) add(ctx context.Context, r io.ReaderAt, p part) (piece, error) {
-	open := func() io.Reader { return io.NewSectionReader(r, p.offset, p.size) }
+	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, p.offset, p.size)), nil }
 	if p.kind == "" && p.size <= maxGap {
-		n, err := c.rest.ReadFrom(open())
-		return piece{Rest: n}, err
+		_, err := io.CopyN(&c.rest, io.NewSectionReader(r, p.offset, p.size), p.size)
+		return piece{Rest: p.size}, err
 	}
-	hash := sha256.New()
-	if n, err := io.Copy(wholefile.Interruptible(ctx, hash), open()); err != nil || n != p.size {
+	d, err := c.file(ctx, cmp.Or(p.kind, typeFile), p.title, open)
+	if err != nil || d.Size != p.size {
 		return piece{}, cmp.Or(err, io.ErrUnexpectedEOF)
 	}
-	sum := hex.EncodeToString(hash.Sum(nil))
+	sum := d.Digest.Encoded()
 	if p.sha256 != "" && p.sha256 != sum {
 		return piece{}, fail.New(fail.Verification, fmt.Sprintf("%s is not what the image's manifest says", p.title), "`mkbuild verify` shows what is wrong with the image")
 	}
-	d := c.put(cmp.Or(p.kind, typeFile), p.title, digest.NewDigestFromEncoded(digest.SHA256, sum), p.size, func() (io.ReadCloser, error) { return io.NopCloser(open()), nil })
 	if !slices.ContainsFunc(c.layers, func(l ocispec.Descriptor) bool { return l.Digest == d.Digest }) {
 		c.layers = append(c.layers, d)
 	}

@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"oras.land/oras-go/v2/errdef"
 
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/wholefile"
 )
 
 // Types of what is put into registries.
@@ -66,6 +68,18 @@ func (p parcel) put(kind, title string, sum digest.Digest, size int64, open func
 	}
 	p[sum] = item{d, open}
 	return d
+}
+
+// file adds what open reads, which is read here once for its digest.
+func (p parcel) file(ctx context.Context, kind, title string, open func() (io.ReadCloser, error)) (d ocispec.Descriptor, err error) {
+	r, err := open()
+	if err != nil {
+		return d, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	size, err := io.Copy(wholefile.Interruptible(ctx, sum), r)
+	return p.put(kind, title, digest.NewDigest(digest.SHA256, sum), size, open), err
 }
 
 func (p parcel) text(kind, title string, text []byte) ocispec.Descriptor {

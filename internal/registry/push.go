@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/registry/remote"
@@ -20,7 +18,6 @@ import (
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/ui"
-	"mkbuild/internal/wholefile"
 )
 
 // Push pushes images, one for each architecture, and what lies next to them, and returns the reference with
@@ -72,15 +69,8 @@ func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink
 		if err != nil || !d.Type().IsRegular() || !strings.Contains(name, "/") {
 			return err
 		}
-		open := func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) }
-		r, err := open()
-		if err != nil {
-			return err
-		}
-		defer r.Close() //nolint:errcheck // only read
-		sum := sha256.New()
-		size, err := io.Copy(wholefile.Interruptible(ctx, sum), r)
-		m.Layers = append(m.Layers, p.put(typeFile, name, digest.NewDigest(digest.SHA256, sum), size, open))
+		l, err := p.file(ctx, typeFile, name, func() (io.ReadCloser, error) { return os.Open(filepath.Join(dir, filepath.FromSlash(name))) })
+		m.Layers = append(m.Layers, l)
 		return err
 	})
 	if err != nil {
