@@ -13,6 +13,7 @@ import (
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/overlay"
 	"mkbuild/internal/remaster"
+	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
@@ -127,6 +128,9 @@ func planFindings(ctx context.Context, p *remaster.Preview, said []Finding) ([]F
 		}
 		if e := p.System.Get(string(f.Path)); e != nil {
 			f.Origin = owner(e)
+		}
+		if slices.Contains(makersRules(), f.Rule) && path.Ext(f.Origin) == tcz.Suffix {
+			f.Severity = SeverityWarning
 		}
 		out = append(out, f)
 	}

@@ -3,7 +3,6 @@ package inspect
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"mkbuild/internal/lock"
@@ -128,7 +127,7 @@ func systemRules() []Rule {
 			"It does not start: \"error while loading shared libraries\". The libraries are read out of the ELF headers of every file; what scripts put into LD_LIBRARY_PATH cannot be seen there.",
 			"Add the extension that has the library to `extensions` in mkbuild.yaml."},
 		{ruleNotExecutable, SeverityError, "a program may not be executed",
-			"It lies where programs are looked for, or where the boot starts it, and nobody has the right to run it: \"Permission denied\".",
+			"It lies where programs are looked for, or where the boot starts it, and nobody has the right to run it: \"Permission denied\". It is an error of what the boot runs and of files that a configuration adds, and a warning elsewhere: stock Tiny Core has such files.",
 			"Give it mode 0755. Zip archives and Windows file systems lose the bit."},
 		{ruleDirectoryMode, SeverityError, "a directory has another mode or owner than Tiny Core gives it",
 			"An archive that has directories of its own has taken them over. With /tmp not 1777, the user tc cannot write /tmp/setup.lst, and startup scripts of extensions do not run; with /opt not 2775 root:staff, tc cannot change what boots; with / open to others, anybody may replace the system. What is right stands in the initrd of the source ISO, which an image of mkbuild begins with.",
@@ -139,7 +138,7 @@ func systemRules() []Rule {
 func accessRules() []Rule {
 	return []Rule{
 		{ruleShadowMode, SeverityError, "everybody may read the password file",
-			"/etc/shadow holds the hashes of passwords, to be tried out at leisure by any process of the machine.",
+			"/etc/shadow holds the hashes of passwords, to be tried out at leisure by any process of the machine. In an image that mkbuild did not make and where no account has one, it is a warning.",
 			"Give it mode 0640 or less."},
 		{ruleHostKey, SeverityError, "an ssh host key is baked into the image",
 			"All machines that boot it have the same key, and anyone who has the image can pretend to be any of them.",
@@ -215,17 +214,29 @@ func (f findings) warn(rule, path, format string, args ...any) {
 	f[rule][len(f[rule])-1].Severity = SeverityWarning
 }
 
-// soften turns faults of the base's own files into warnings: nobody can correct them but its maker, and it boots.
+// makersRules are those that files of the source image and of extensions may break.
+func makersRules() []string { return []string{ruleMountLink, ruleNotExecutable, ruleShadowMode} }
+
+// soften turns faults of files that the source image or an extension brings into warnings: nobody can correct them
+// but their makers, and Tiny Core itself is no better.
 func (f findings) soften(m *manifest.Manifest) {
 	if m == nil {
 		return
 	}
-	base := slices.IndexFunc(m.Inputs, func(i lock.Input) bool { return i.Kind == lock.ISO })
-	origins := originsOf(m)
-	for _, rule := range []string{ruleMountLink, ruleNotExecutable, ruleShadowMode} {
+	makers, origins := map[string]string{}, originsOf(m)
+	for _, in := range m.Inputs {
+		switch in.Kind {
+		case lock.ISO:
+			makers[in.Name] = "the source image"
+		case lock.TCZ:
+			makers[in.Name] = in.Name
+		}
+	}
+	for _, rule := range makersRules() {
 		for i := range f[rule] {
-			if x := &f[rule][i]; base >= 0 && origins[string(x.Path)] == m.Inputs[base].Name {
-				x.Severity, x.Text = SeverityWarning, x.Text+"; the source image has it so"
+			x := &f[rule][i]
+			if maker := makers[origins[string(x.Path)]]; maker != "" {
+				x.Severity, x.Text = SeverityWarning, x.Text+"; "+maker+" has it so"
 			}
 		}
 	}

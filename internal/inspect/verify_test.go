@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/e2e/testkit/tinymirror"
 	"mkbuild/internal/config"
 	"mkbuild/internal/extension"
@@ -340,12 +341,18 @@ func TestBasesAsTheyAre(t *testing.T) {
 				dir, base := mirror(t), tinymirror.Base()
 				put(t, base, overlay.Entry{Path: "tmp", Mode: overlay.TypeDir | 0o1777, GID: own[0]}, overlay.Entry{Path: "usr/local/tce.installed", Mode: overlay.TypeDir | 0o775, GID: own[1]},
 					overlay.File("usr/bin/update-everything", 0o644, []byte("#!/bin/sh\n")), overlay.Symlink("usr/bin/x", "/tmp/x/y"), overlay.File("etc/gshadow", 0o644, []byte("root:*::\n")))
+				stock, err := read(t, isoOf(t, base, nil)).Verify(t.Context())
+				testkit.Must(t, err)
+				if page := printed(t, stock); stock.Errors != 1 || !strings.Contains(page, "error: mount-link") {
+					t.Errorf("the base itself:\n%s", page)
+				}
 				publish(t, dir, isoOf(t, base, nil))
+				tinymirror.Publish(t, dir, "4.x/x86/tcz/dmidecode.tcz", sqfs.Image([]sqfs.File{sqfs.Reg("usr/local/sbin/dmidecode", 0o644, "\x7fELF"), sqfs.Symlink("usr/local/bin/d", "/tmp/tcloop/dmidecode/d")}))
 				v, err := opened(t, built(t, dir, tinymirror.Config, func(c *config.Config) { c.Initrd.Layout = layout })).Verify(t.Context())
 				testkit.Must(t, err)
 				page := printed(t, v)
-				for _, want := range []string{"not-executable /usr/bin/update-everything", "mount-link /usr/bin/x", "shadow-mode /etc/gshadow"} {
-					if v.Errors > 0 || !strings.Contains(page, "warning: "+want) || !strings.Contains(page, "the source image has it so") {
+				for _, want := range []string{"not-executable /usr/bin/update-everything", "mount-link /usr/bin/x", "shadow-mode /etc/gshadow", "not-executable /usr/local/sbin/dmidecode", "mount-link /usr/local/bin/d"} {
+					if v.Errors > 0 || !strings.Contains(page, "warning: "+want) || !strings.Contains(page, "the source image has it so") || !strings.Contains(page, "dmidecode.tcz has it so") {
 						t.Errorf("no warning %s in\n%s", want, page)
 					}
 				}

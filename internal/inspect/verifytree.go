@@ -19,7 +19,7 @@ func checkTree(ctx context.Context, m *Image, f findings) error {
 		if e.IsLink() {
 			checkLink(t, e, f)
 		}
-		if err := cmp.Or(checkExecutable(e, f), ctx.Err()); err != nil {
+		if err := cmp.Or(checkExecutable(m, e, f), ctx.Err()); err != nil {
 			return err
 		}
 	}
@@ -68,8 +68,8 @@ func programDirs() []string {
 }
 
 // checkExecutable looks at what is meant to be run: /init, Tiny Core's boot scripts, and programs
-// where programs are looked for.
-func checkExecutable(e *overlay.Entry, f findings) error {
+// where programs are looked for. What else an image has that mkbuild did not make is a matter of its maker.
+func checkExecutable(m *Image, e *overlay.Entry, f findings) error {
 	if !e.IsRegular() || e.Perm()&0o111 != 0 {
 		return nil
 	}
@@ -86,7 +86,11 @@ func checkExecutable(e *overlay.Entry, f findings) error {
 		return err
 	}
 	if bytes.HasPrefix(head, []byte("#!")) || bytes.HasPrefix(head, []byte("\x7fELF")) {
-		f.add(ruleNotExecutable, e.Path, "its mode is %04o", e.Perm())
+		add := f.add
+		if m.Manifest == nil {
+			add = f.warn
+		}
+		add(ruleNotExecutable, e.Path, "its mode is %04o", e.Perm())
 	}
 	return nil
 }

@@ -250,13 +250,27 @@ func (d *Doubt) InMenu() string {
 // WaysIn lists what a prod image must not have in its menus: entries that boot something else, what mkbuild
 // cannot follow, and kernel arguments that are neither known to be harmless nor allowed.
 func (m *Medium) WaysIn(allow []string) []Doubt {
-	if m.Files.Get("cde") == nil && m.Files.Get("CDE") == nil {
-		allow = append(slices.Clone(allow), "cde") // there is nothing that it would load
-	}
+	noCDE := m.Files.Get("cde") == nil && m.Files.Get("CDE") == nil
 	out := slices.Concat(m.Others, m.Doubts)
 	for _, e := range m.Entries {
+		allow := allow
+		if noCDE {
+			allow = slices.Concat(allow, extensionLists(e.Append))
+		}
 		for _, way := range cmdline.WaysIn(cmdline.Without(e.Append, "initrd"), allow) {
 			out = append(out, Doubt{e.Menu, e.Line, fmt.Sprintf("%s has the %s", e.title(), way)})
+		}
+	}
+	return out
+}
+
+// extensionLists are the arguments by which stock menus choose extensions of the folder cde. Without that folder they
+// load nothing: lst names a list next to the onboot.lst that Tiny Core takes anyway.
+func extensionLists(line string) []string {
+	out := []string{"cde"}
+	for _, a := range cmdline.Split(line) {
+		if a.Name == "lst" && !strings.ContainsAny(a.Text, "/\" ") {
+			out = append(out, a.Text)
 		}
 	}
 	return out

@@ -57,6 +57,8 @@ func TestWaysIn(t *testing.T) {
 		"default, a label with more": {"default core rdinit=/bin/sh\n", nil, "isolinux.cfg:5: label core has the kernel argument rdinit=/bin/sh"},
 		"default, other initrd":      {"default core initrd=/boot/modules.gz\n", nil, "isolinux.cfg:2: label core boots"},
 		"label is the kernel":        {"label /boot/vmlinuz\nappend initrd=/boot/modules.gz\n", nil, "isolinux.cfg:5: label /boot/vmlinuz boots"},
+		"a list elsewhere":           {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz lst=../mnt/sda1/x.lst\n", nil, "isolinux.cfg:5: label x has the kernel argument lst=../mnt/sda1/x.lst"},
+		"a list on the medium":       {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz lst=x.lst\n", files{"cde/optional/openssh.tcz": "x"}, "isolinux.cfg:5: label x has the kernel argument lst=x.lst"},
 		"extensions on the medium":   {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz cde\n", files{"cde/optional/openssh.tcz": "x"}, "isolinux.cfg:5: label x has the kernel argument cde"},
 		"label alone":                {"label /boot/vmlinuz\n", nil, "isolinux.cfg:5: label /boot/vmlinuz boots /boot/vmlinuz with no initrd"},
 		"one more initrd":            {"label x\nkernel /boot/vmlinuz\ninitrd /boot/core.gz,/boot/modules.gz\n", nil, "isolinux.cfg:5: label x boots"},
@@ -188,6 +190,7 @@ func TestNoWayIn(t *testing.T) {
 		files files
 	}{
 		"nothing more":           {"", nil},
+		"lists of cde, and none": {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz cde lst=xbase.lst base\n", nil},
 		"cde, and no folder cde": {"label x\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz cde\n", nil},
 		"local disk":             {"label hd\nlocalboot 0x80\nlabel c\nkernel chain.c32\nappend hd0\nlabel off\nkernel poweroff.c32\nlabel r\ncom32 reboot.c32\n", nil},
 		"menu":                   {"ui menu.c32\nmenu title x\nlabel -\nmenu separator\nmenu begin\nlabel a\nlinux /boot/vmlinuz\ninitrd /boot/core.gz\nappend nozswap\nmenu end\n", nil},

@@ -115,6 +115,11 @@ func inittabLines() []string {
 	}
 }
 
+// initActions are the words of busybox's init (init.c) in the third field of a line.
+func initActions() []string {
+	return []string{"sysinit", "wait", "once", "respawn", "askfirst", "ctrlaltdel", "shutdown", "restart"}
+}
+
 // inittab takes the lines that are known and those that the user names. A commented line with an action
 // counts: the boot code multivt takes the mark away (Tiny Core's /init).
 func (j *judge) inittab(name string, ls []string) {
@@ -122,7 +127,8 @@ func (j *judge) inittab(name string, ls []string) {
 	sysinit := false
 	for i, l := range ls {
 		bare := strings.TrimLeft(l, "# \t")
-		comment := strings.HasPrefix(l, "#") && strings.Count(bare, ":") < 3
+		f := strings.SplitN(bare, ":", 4)
+		comment := strings.HasPrefix(l, "#") && (len(f) < 4 || !slices.Contains(initActions(), f[2]))
 		sysinit = sysinit || strings.HasPrefix(l, "::sysinit:")
 		if strings.TrimSpace(l) == "" || comment || slices.Contains(known, strings.TrimRight(l, " \t")) || slices.Contains(j.Inittab, bare) {
 			continue

@@ -20,10 +20,10 @@ func (j *judge) startup() {
 		if err != nil && j.tree.Get(name) != nil {
 			j.add(name, "it is a symlink that leads nowhere")
 		}
-		if err == nil && name == "sbin/init" && !strings.HasPrefix(path.Base(e.Path), "busybox") {
+		if err == nil && name == "sbin/init" && !j.isBusybox(e) {
 			j.add(name, "it is not Tiny Core's busybox, but /%s", e.Path)
 		}
-		if err == nil && name == "init" && e.Path != name && !strings.HasPrefix(path.Base(e.Path), "busybox") {
+		if err == nil && name == "init" && e.Path != name && !j.isBusybox(e) {
 			j.add(name, "it is not Tiny Core's script, but /%s", e.Path)
 		}
 	}
@@ -91,6 +91,13 @@ func (j *judge) files(name string) []string {
 	return out
 }
 
+// isBusybox goes by the name of a program, or by that of another name of the same file.
+func (j *judge) isBusybox(e *overlay.Entry) bool {
+	return strings.HasPrefix(path.Base(e.Path), "busybox") || e.HardLink != "" && slices.ContainsFunc(j.tree.Children("bin"), func(b *overlay.Entry) bool {
+		return b.HardLink == e.HardLink && strings.HasPrefix(path.Base(b.Path), "busybox")
+	})
+}
+
 // scripts names what Tiny Core runs while it boots. A folder may be a link to another one.
 func (j *judge) scripts() []string {
 	out := []string{"opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "tmp/onpre.sh"}
@@ -154,7 +161,7 @@ var countsBy = []string{"grep", "egrep", "fgrep", "zgrep", "wc", "stat", "sort",
 
 // wrapper is a shell function that runs busybox's program of its own name, as Tiny Core's
 // /etc/init.d/busybox-aliases (5.3 to 13.x) has for every one: what calls it is judged by the name.
-var wrapper = regexp.MustCompile(`(?m)^([a-z0-9_.-]+)\(\) \{\n[ \t]*(?:sudo )?busybox ([a-z0-9_.-]+) "\$@"\n\}$`)
+var wrapper = regexp.MustCompile(`(?m)^([a-z0-9_.-]+)\(\) \{\n[ \t]*(?:sudo )?busybox(?:\.suid)? ([a-z0-9_.-]+) "\$@"\n\}$`)
 
 func withoutWrappers(text string) string {
 	return wrapper.ReplaceAllStringFunc(text, func(f string) string {

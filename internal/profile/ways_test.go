@@ -231,6 +231,8 @@ func TestHarmlessNeighbours(t *testing.T) {
 		"crontab":                    overlay.File("var/spool/cron/crontabs/root", 0o600, []byte("0 3 * * * su tc -c /opt/report\n")),
 		"init is a link to busybox":  overlay.Symlink("init", "sbin/init"),
 		"a script of its own for sh": overlay.File("etc/init.d/rcS", 0o755, []byte("#!/bin/sh\n/bin/mount -a\n/etc/init.d/tc-config\n")),
+		"functions around suid":      overlay.File("etc/init.d/busybox-aliases", 0o755, []byte("login() {\n    busybox.suid login \"$@\"\n}\n")),
+		"a comment with colons":      overlay.File("etc/inittab", 0o644, []byte("# Format of each line: <id>:<runlevels>:<action>:<process>\n#\n"+inittabText)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := with(t, prod(t), "opt/inittab", inittabText)
@@ -239,6 +241,21 @@ func TestHarmlessNeighbours(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestInitIsAHardLink: some tools make hard links of busybox's names.
+func TestInitIsAHardLink(t *testing.T) {
+	tree := prod(t)
+	for _, name := range []string{"bin/busybox", "sbin/init"} {
+		box := overlay.File(name, 0o4755, []byte("x"))
+		box.HardLink = "1"
+		testkit.Must(t, tree.Put(box))
+	}
+	testkit.Must(t, Closed(tree, Allow{}))
+	tree.Get("sbin/init").HardLink = "2"
+	if err := Closed(tree, Allow{}); err == nil || !strings.Contains(err.Error(), "not Tiny Core's busybox") {
+		t.Errorf("another file: %v", err)
 	}
 }
 
