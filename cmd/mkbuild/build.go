@@ -156,6 +156,9 @@ func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 		o.using = []ui.Event{builtIn()}
 		return config.Default(), nil
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return config.Config{}, fmt.Errorf("read config: %w", err)
+	}
 	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: cmp.Or(fail.HintOf(err), "mkbuild init writes a mkbuild.yaml"), Err: err}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -69,6 +71,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case fail.ClassOf(err) != fail.Unexpected:
 		return statusOf(fail.ClassOf(err))
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR):
+		return exitUsage
 	}
 	return exitUnexpected
 }

@@ -27,7 +27,13 @@ func (r reporter) causeHint(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return r.choose("free some space, or choose other places with -o FILE and --cache-dir DIR", "free some space: `df` shows where there is any")
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return r.choose("choose a place that you may write to with -o FILE or --cache-dir DIR", "`ls -ld` shows whose the file is that is named")
+		look := "`ls -ld` shows whose the file is that is named"
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			look = "`ls -ld " + at.Path + "` shows whose it is"
+		}
+		return r.choose(look+"; -o FILE and --cache-dir DIR choose places to write to", look)
+	case errors.Is(err, syscall.ENOTDIR):
+		return "name a folder: a file is in its place"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "allow more open files: `ulimit -n 4096`, then run the command again"
 	case errors.Is(err, fs.ErrNotExist) && exitCode(err) == exitUnexpected:
@@ -40,8 +46,7 @@ func (r reporter) causeHint(err error) string {
 func (r reporter) codeHint(code int) string {
 	switch code {
 	case exitVerify:
-		return r.choose("the file is not what it should be: try another mirror with --mirror URL, or look at the file",
-			"the file is not what it should be: look at it, or make it again: `mkbuild iso` makes images")
+		return r.choose("the file is not what it should be: try another mirror with --mirror URL, or look at the file", makeAgain)
 	case exitNetwork:
 		return r.choose("check the network, or add a mirror with --mirror URL", "check the network, then run the command again")
 	case exitUsage:
@@ -50,6 +55,8 @@ func (r reporter) codeHint(code int) string {
 	return r.choose("run the command again with --progress plain, and report what it prints if it stays",
 		"run the command again, and report what it prints if it stays")
 }
+
+const makeAgain = "the file is not what it should be: look at it, or make it again: `mkbuild iso` makes images"
 
 func (r reporter) choose(builds, other string) string {
 	if r.builds {

@@ -2,13 +2,11 @@ package main
 
 import (
 	"errors"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/inspect"
-	"mkbuild/internal/medium"
 )
 
 type inspectOptions struct {
@@ -62,17 +60,11 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 	return printReport(w, r, o.json)
 }
 
-// openImage reads a file or a PXE folder that the command line names.
+// openImage reads a file or a PXE folder that the command line names. No mirror helps against a damaged one.
 func openImage(name string) (*inspect.Image, error) {
 	m, err := inspect.Open(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		if path, ok := errors.AsType[*fs.PathError](err); ok {
-			err = path.Err // the name is said once
-		}
-		return nil, &fail.Error{Class: fail.Usage, What: "read " + name, Hint: "name an image: mkbuild iso makes one", Err: err}
-	}
-	if errors.Is(err, medium.ErrNotPXEFolder) {
-		return nil, fail.Wrap(fail.Usage, err, "name an ISO, or a folder that mkbuild build --format pxe made")
+	if fail.ClassOf(err) == fail.Verification && fail.HintOf(err) == "" {
+		err = fail.Wrap(fail.Verification, err, makeAgain)
 	}
 	return m, err
 }

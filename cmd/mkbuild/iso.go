@@ -68,9 +68,9 @@ build itself reads are refused before anything is fetched. The umask decides who
 		Example: `  mkbuild iso --release 4.5.2
   mkbuild iso --release 4.5.2 --with-openssh --append 'console=ttyS0'
   mkbuild iso --mirror /srv/tinycore --offline -o nightly.iso
-  mkbuild build --format iso,pxe,razor -o nightly.iso
-  mkbuild build --format pxe -o /srv/tftp/microkernel
-  mkbuild build --format pxe --layout segments -o /srv/boot/microkernel`,
+  mkbuild iso --format iso,pxe,razor -o nightly.iso
+  mkbuild iso --format pxe -o /srv/tftp/microkernel
+  mkbuild iso --format pxe --layout segments -o /srv/boot/microkernel`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runISO(cmd.Context(), w, o, cmd) },
 	}

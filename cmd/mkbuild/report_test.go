@@ -74,6 +74,8 @@ func TestExitCode(t *testing.T) {
 		{&fetch.ChecksumError{}, 5},
 		{fmt.Errorf("read x.tcz: %w", squashfs.ErrNotSquashfs), 5},
 		{&qemu.BootError{Rule: "boot-ended", Why: "x", Next: "y"}, 6},
+		{fmt.Errorf("read: %w", fs.ErrPermission), 2},
+		{fmt.Errorf("open: %w", syscall.ENOTDIR), 2},
 		{errInterrupted, 130},
 		{fmt.Errorf("fetch: %w", context.Canceled), 130},
 	}

@@ -136,7 +136,15 @@ func flagError(cmd *cobra.Command, err error) error {
 			return usage(err.Error(), "did you mean --"+near+"?")
 		}
 	}
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok && takes(bad.GetFlag()) != "" {
+		return usage(fmt.Sprintf("--%s: %q is not %s", bad.GetFlag().Name, bad.GetValue(), takes(bad.GetFlag())), seeHelp(cmd))
+	}
 	return usage(err.Error(), seeHelp(cmd))
+}
+
+// takes names the values of a flag.
+func takes(f *pflag.Flag) string {
+	return map[string]string{"int": "a whole number", "int64": "a whole number", "bool": "true or false", "duration": "a time, such as 90s or 5m"}[f.Value.Type()]
 }
 
 func seeHelp(cmd *cobra.Command) string { return "see `" + cmd.CommandPath() + " --help`" }

@@ -179,7 +179,7 @@ func portable(ts *testscript.TestScript, neg bool, args []string) {
 
 // page FILE OUT: copies a page of commands to OUT with what each prints for people now. A line "$ command" is
 // run in a shell, and what follows it up to an empty line is replaced by its lines of mkbuild's own and its
-// exit status. A line "+ command" prepares: it must succeed, and prints nothing.
+// exit status, or the last line of one that succeeds. A line "+ command" prepares: it must succeed, and prints nothing.
 func mistakes(ts *testscript.TestScript, neg bool, args []string) {
 	var out strings.Builder
 	printed := false
@@ -198,10 +198,15 @@ func mistakes(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		printed = true
+		last := ""
 		for said := range strings.Lines(strings.ReplaceAll(ts.ReadFile("stderr"), ts.Getenv("WORK"), "$WORK")) {
+			last = digests.ReplaceAllString(said, "…")
 			if strings.HasPrefix(said, "mkbuild: ") {
-				out.WriteString(digests.ReplaceAllString(said, "…"))
+				out.WriteString(last)
 			}
+		}
+		if err == nil {
+			out.WriteString(last)
 		}
 		if err != nil {
 			out.WriteString("exit status " + exitText(err) + "\n")

@@ -106,7 +106,10 @@ func (o *serveOptions) token(ctx context.Context) (string, error) {
 		return page.NewToken(), nil
 	}
 	b, err := hostfile.ReadPiped(ctx, o.tokenFile, maxSecret)
-	return strings.TrimSpace(string(b)), err
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 // options turns flags and files into what the server takes.
@@ -135,8 +138,20 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 	}
 	if o.extension != "" {
 		opts.Config.Microkernel.ExtensionZip = o.extension
+		o.checkExtension(opts.Log)
 	}
 	return opts, o.bootFiles(&opts)
+}
+
+// checkExtension warns of a file that nodes cannot use. It may come later, as with Razor, so it is no error.
+func (o *serveOptions) checkExtension(log *slog.Logger) {
+	src, release, err := extension.Read(o.extension, extension.DefaultLimits())
+	if err != nil {
+		log.Warn("nodes cannot use the extension that is there now", "error", err)
+		return
+	}
+	release()
+	log.Debug("extension", "files", len(src.Files))
 }
 
 // logSchema names the format of the server's log as JSON: the members of log/slog.
@@ -161,7 +176,7 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 		for _, name := range []string{o.kernel, o.initrd} {
 			f, _, err := hostfile.Open(name)
 			if err != nil {
-				return err
+				return fmt.Errorf("--kernel and --initrd: %w", err)
 			}
 			f.Close() //nolint:errcheck,gosec // only looked at
 		}
@@ -182,7 +197,7 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 
 // serveError makes a file that is not there a usage error.
 func serveError(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) && fail.HintOf(err) == "" {
 		return fail.Wrap(fail.Usage, err, "check the name of the file")
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -186,5 +187,19 @@ func TestServeUsageErrors(t *testing.T) {
 				t.Errorf("stdout: %s", out.String())
 			}
 		})
+	}
+}
+
+// TestServeWarnsOfItsExtension: a file may come later, so what nodes cannot use is a warning.
+func TestServeWarnsOfItsExtension(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.zip")
+	testkit.Put(t, broken, []byte("no zip"))
+	for name, want := range map[string]string{filepath.Join(dir, "none.zip"): "no such file", broken: "not a zip archive", dir: ""} {
+		var out strings.Builder
+		(&serveOptions{extension: name}).checkExtension(slog.New(slog.NewTextHandler(&out, nil)))
+		if got := out.String(); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }

@@ -11,10 +11,8 @@ package customize
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"regexp"
 	"strings"
 
@@ -39,9 +37,6 @@ func Run(ctx context.Context, in string, out wholefile.Output, c Changes) (err e
 		return err
 	}
 	m, err := medium.Open(in)
-	if errors.Is(err, fs.ErrNotExist) {
-		return config.Mistake(in, err.Error(), "name an image: mkbuild iso makes one")
-	}
 	if err != nil {
 		return err
 	}
@@ -100,7 +95,7 @@ func read(m *medium.Medium) (*image, error) {
 func checkForm(m *medium.Medium) error {
 	if m.Form == medium.PXE {
 		if wrong := m.WrongSums(); len(wrong) > 0 {
-			return config.Mistake(m.Name, wrong[0]+" is not what mkbuild has written there", "name a PXE folder as mkbuild build --format pxe writes it")
+			return config.Mistake(m.Name, wrong[0]+" is not what mkbuild has written there", "name a PXE folder as mkbuild iso --format pxe writes it")
 		}
 		if err := medium.CheckFolder(m.Name); err != nil {
 			return err

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -148,7 +147,7 @@ func unixMode(f *File) uint32 {
 // UnpackNamed unpacks the archive name into dir, or packs the directory name and unpacks that, as a
 // client would.
 func UnpackNamed(ctx context.Context, name, dir string, lim Limits) error {
-	info, err := os.Stat(name)
+	info, err := stat(name)
 	if err != nil {
 		return err
 	}

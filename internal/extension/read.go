@@ -3,6 +3,7 @@ package extension
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,9 +21,9 @@ import (
 
 // Read lists the directory or archive name; release closes the archive.
 func Read(name string, lim Limits) (src *Source, release func(), err error) {
-	info, err := os.Stat(name)
+	info, err := stat(name)
 	if err != nil {
-		return nil, nil, Named(err, "name a directory or a zip file")
+		return nil, nil, err
 	}
 	if info.IsDir() {
 		src, err = ReadDir(name, lim)
@@ -40,6 +41,15 @@ func Read(name string, lim Limits) (src *Source, release func(), err error) {
 	return src, func() { f.Close() }, nil //nolint:errcheck,gosec // only read
 }
 
+// stat looks for what a person names.
+func stat(name string) (fs.FileInfo, error) {
+	info, err := os.Stat(name)
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, Named(fmt.Errorf("read %s: %w", name, at.Err), "name a directory or a zip file")
+	}
+	return info, err
+}
+
 // openZip opens a regular file: opening a FIFO would wait for a writer.
 func openZip(name string, info fs.FileInfo) (*os.File, error) {
 	if !info.Mode().IsRegular() {
@@ -49,10 +59,10 @@ func openZip(name string, info fs.FileInfo) (*os.File, error) {
 }
 
 // Named makes what is wrong with an input that the user named a usage error, and leaves alone what has
-// another cause.
+// another cause. A hint of its own stays.
 func Named(err error, hint string) error {
 	if fail.ClassOf(err) == fail.Usage || errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return fail.Wrap(fail.Usage, err, hint)
+		return fail.Wrap(fail.Usage, err, cmp.Or(fail.HintOf(err), hint))
 	}
 	return err
 }

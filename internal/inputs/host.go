@@ -37,6 +37,9 @@ func CheckHost(c *config.Config) error {
 		if info, err := os.Stat(path); err == nil && (!isURL || key == "iso") && !info.Mode().IsRegular() && key != "overlay" && special == nil {
 			special = config.Mistake(key, fmt.Sprintf("%s is %s", path, hostfile.Kind(info.Mode())), "name a regular file")
 		}
+		if special == nil && key == "iso" {
+			special = readable(path)
+		}
 	})
 	if special != nil {
 		return special
@@ -47,6 +50,18 @@ func CheckHost(c *config.Config) error {
 		}
 	}
 	return CheckClient(c.Client.Settings)
+}
+
+// readable fails if a file is there and not for this user.
+func readable(path string) error {
+	f, err := os.Open(path) //nolint:gosec // the user names it
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("config iso: %w", err)
+	}
+	if err == nil {
+		return f.Close()
+	}
+	return nil
 }
 
 // checkMirror refuses a folder that is not there: passing over it would hide a typo.
@@ -61,7 +76,11 @@ func checkMirror(address, dir string) error {
 	case !info.IsDir():
 		why = "it is not a directory"
 	default:
-		return nil
+		f, err := os.Open(dir)
+		if err == nil {
+			return f.Close()
+		}
+		return fmt.Errorf("use mirror %s: %w", address, err)
 	}
 	return fail.New(fail.Usage, "use mirror "+address+": "+why,
 		"a mirror on disk is the directory that holds 4.x/ and the like; a mirror on the network begins with http:// or https://")

@@ -21,7 +21,6 @@ import (
 	"strings"
 
 	"mkbuild/internal/fail"
-	"mkbuild/internal/hostfile"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/lock"
 	"mkbuild/internal/manifest"
@@ -88,7 +87,7 @@ func Open(name string) (*Image, error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return openFolder(name)
 	}
-	f, info, err := hostfile.Open(name)
+	f, info, err := medium.OpenFile(name)
 	if err != nil {
 		return nil, err
 	}

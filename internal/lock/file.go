@@ -43,6 +43,8 @@ func Load(name, writes string) (*Lock, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &fail.Error{Class: fail.Drift, What: "read lock " + name, Hint: "write it with `" + cmp.Or(writes, command) + "`", Err: ErrMissing}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("read lock: %w", err)
 	case err != nil:
 		return nil, &fail.Error{Class: fail.Usage, What: "read lock " + name, Hint: "take it from version control again, or remove it and run `" + command + "`", Err: err}
 	}
@@ -79,7 +81,9 @@ func Parse(text []byte) (*Lock, error) {
 	var l Lock
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
+	if err := d.Decode(&l); errors.Is(err, io.EOF) {
+		return nil, errors.New("it is empty")
+	} else if err != nil {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {

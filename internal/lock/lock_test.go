@@ -85,7 +85,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, tt := range map[string]struct{ text, want string }{
-		"empty":              {"", "EOF"},
+		"empty":              {"", "it is empty"},
 		"not json":           {"mirrors: [.]", "invalid character"},
 		"cut off":            {string(good[:len(good)/2]), "unexpected EOF"},
 		"text behind":        {string(good) + "{}", "behind its end"},

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"mkbuild/e2e/testkit"
 	"mkbuild/e2e/testkit/tinymirror"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
@@ -92,7 +93,7 @@ func TestOpenISO(t *testing.T) {
 	if m := isoWith(t, nil); err != nil || string(kernel) != textOf(t, m, "boot/vmlinuz") || !strings.HasPrefix(string(rd), textOf(t, m, "boot/core.gz")) {
 		t.Errorf("other boot files: %v", err)
 	}
-	if _, err := OpenISO(filepath.Join(t.TempDir(), "nowhere.iso")); !os.IsNotExist(err) {
+	if _, err := OpenISO(filepath.Join(t.TempDir(), "nowhere.iso")); !errors.Is(err, fs.ErrNotExist) || fail.ClassOf(err) != fail.Usage {
 		t.Errorf("no file: %v", err)
 	}
 	testkit.Put(t, name, []byte("text"))

@@ -38,7 +38,7 @@ func OpenISO(name string) (*Medium, error) {
 }
 
 func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium, error) {
-	f, info, err := hostfile.Open(name)
+	f, info, err := OpenFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,19 @@ func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium
 	}
 	m.file = f
 	return m, nil
+}
+
+// OpenFile opens the file of an image that a person names.
+func OpenFile(name string) (*os.File, fs.FileInfo, error) {
+	f, info, err := hostfile.Open(name)
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		hint := "name an image: mkbuild iso makes one"
+		if errors.Is(err, fs.ErrPermission) {
+			hint = "`ls -ld " + name + "` shows who may read it"
+		}
+		err = &fail.Error{Class: fail.Usage, What: "read " + name, Hint: hint, Err: at.Err} // the name is said once
+	}
+	return f, info, err
 }
 
 // isISO looks for the primary volume descriptor (ECMA-119 8.4).
@@ -78,7 +91,7 @@ func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
 }
 
 // ErrNotPXEFolder is returned when a folder lacks the files of a PXE boot.
-var ErrNotPXEFolder = errors.New("no folder for PXE")
+var ErrNotPXEFolder = fail.New(fail.Usage, "not a PXE folder", "name an ISO, or a folder that mkbuild iso --format pxe made")
 
 // maxFolder bounds what a PXE folder holds next to blobs; those made here have half a dozen files.
 const maxFolder = 1000
@@ -108,6 +121,9 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 		open := func() (io.ReadCloser, error) { return files.Open(name) }
 		return tree.Put(overlay.Entry{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: open})
 	})
+	if at, ok := errors.AsType[*fs.PathError](err); ok && at.Path == "." {
+		at.Path = dir // whose name the walk does not know
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -229,8 +229,11 @@ func Prune(dir string, since time.Time, dry bool) (*Pruned, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(target); err != nil {
+		return nil, &fail.Error{Class: fail.Usage, What: "prune " + dir, Hint: "name the folder that mkbuild iso --format pxe --layout segments -o DIR has written", Err: errors.Unwrap(err)}
+	}
 	if len(digests(target)) == 0 {
-		return nil, fail.New(fail.Usage, "prune "+dir+": it has no "+blobDir, "name a folder that mkbuild build --format pxe --layout segments has written")
+		return nil, fail.New(fail.Usage, "prune "+dir+": it has no "+blobDir, "name a folder that mkbuild iso --format pxe --layout segments has written")
 	}
 	var out *Pruned
 	for range maxPrunes {
