@@ -186,7 +186,7 @@ func notOfMirrors(c *config.Config) []ui.Event {
 	if len(from) == 0 || slices.Contains(from, "mirrors") {
 		return nil
 	}
-	next := "a folder of archives can be named there"
+	next := "the mirror's folder archives may hold it, too"
 	for _, m := range c.Mirrors {
 		own := filepath.Join(strings.TrimPrefix(m, "file://"), defaultConfig)
 		if _, err := os.Stat(own); err == nil {
