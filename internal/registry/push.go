@@ -31,7 +31,7 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 	for _, name := range names {
 		s, err := openSource(name)
 		if err != nil {
-			return ref, fmt.Errorf("push %s: %w", name, err)
+			return ref, err // which names it
 		}
 		defer s.Close() //nolint:errcheck // only read
 		d, err := s.pack(ctx, p, container)
