@@ -39,7 +39,7 @@ func openSource(name string) (*source, error) {
 	s := &source{Medium: m, name: name}
 	if err := s.readManifest(); err != nil {
 		m.Close() //nolint:errcheck,gosec // only read
-		return nil, err
+		return nil, fmt.Errorf("push %s: %w", name, err)
 	}
 	return s, nil
 }
