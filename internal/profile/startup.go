@@ -210,6 +210,10 @@ func (j *judge) opens(words []string) string {
 		if slices.ContainsFunc(rest, func(w string) bool { return ncListens.MatchString(w) }) {
 			return program + ", which listens"
 		}
+	case "udpsvd":
+		if stockTFTP.MatchString(strings.Join(words, " ")) {
+			return ""
+		}
 	case ".", "source":
 		if len(rest) > 0 && strings.HasPrefix(rest[0], "/dev/") {
 			return "what is typed at " + rest[0]
@@ -240,5 +244,9 @@ func (j *judge) opens(words []string) string {
 	}
 	return ""
 }
+
+// stockTFTP is the command of /etc/init.d/services/tftpd, which every Tiny Core has and nothing calls at boot.
+// It hands files out and starts nothing else.
+var stockTFTP = regexp.MustCompile(`^(/usr/bin/|/sbin/)?udpsvd -E 0 69 tftpd \$HOME$`)
 
 var ncListens = regexp.MustCompile(`^-[a-z]*[le]|LISTEN`)

@@ -122,6 +122,7 @@ func TestWaysIntoProd(t *testing.T) {
 		{"rexecd", file("usr/sbin/rexecd", ""), "a server by its name"},
 		{"dropbear", file("usr/local/bin/dropbearmulti", ""), "a server by its name"},
 		{"inetd", file("usr/sbin/inetd", ""), "a server by its name"},
+		{"udpsvd of something else", file("etc/init.d/services/tftpd", "udpsvd -E 0 69 sh -i $HOME\n"), "line 1 starts the server udpsvd"},
 		{"udpsvd", file("usr/sbin/udpsvd", ""), "a server by its name"},
 		{"telnetd of Debian", file("usr/sbin/telnetd.netkit", ""), "a server by its name"},
 		{"telnetd, a link to the base's busybox", overlay.Symlink("usr/local/bin/telnetd", "/bin/busybox"), "a server by its name"},
@@ -231,6 +232,7 @@ func TestHarmlessNeighbours(t *testing.T) {
 		"crontab":                    overlay.File("var/spool/cron/crontabs/root", 0o600, []byte("0 3 * * * su tc -c /opt/report\n")),
 		"init is a link to busybox":  overlay.Symlink("init", "sbin/init"),
 		"a script of its own for sh": overlay.File("etc/init.d/rcS", 0o755, []byte("#!/bin/sh\n/bin/mount -a\n/etc/init.d/tc-config\n")),
+		"stock service of tftpd":     overlay.File("etc/init.d/services/tftpd", 0o755, []byte("#!/bin/sh\ncase \"${1}\" in\n\tstart)\n\t\t/sbin/udpsvd -E 0 69 tftpd $HOME &\n\t\t/usr/bin/udpsvd -E 0 69 tftpd $HOME &\n\t\t;;\n\tstop)\n\t\tpkill udpsvd\n\t\t;;\nesac\n")),
 		"functions around suid":      overlay.File("etc/init.d/busybox-aliases", 0o755, []byte("login() {\n    busybox.suid login \"$@\"\n}\n")),
 		"a comment with colons":      overlay.File("etc/inittab", 0o644, []byte("# Format of each line: <id>:<runlevels>:<action>:<process>\n#\n"+inittabText)),
 	} {
