@@ -155,7 +155,7 @@ func TestLinkTargets(t *testing.T) {
 	}
 }
 
-// TestModes: an archive without modes says so, whoever made it; an empty one does not.
+// TestModes: an archive without modes says so, no matter what made it; an empty one does not.
 func TestModes(t *testing.T) {
 	for by, want := range map[uint16]bool{0: true, creatorUnix: false, creatorDarwin: false, 11: true} {
 		b := ext.Zip(t, ext.Item("a", "", 0))
