@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/e2e/testkit/ext"
+	"mkbuild/e2e/testkit/sqfs"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/overlay"
@@ -47,29 +49,50 @@ func checkProd(t *testing.T, log, facts string) {
 }
 
 // TestUnknownServer: no look at the files of a prod image finds a server by a name that nobody knows, started
-// by a script that hides it. The running machine tells, and what it names can be allowed.
+// by a script that hides it. The running machine tells each.
 func TestUnknownServer(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	dir := t.TempDir()
-	testkit.Put(t, filepath.Join(dir, "opt/bootlocal.sh"), []byte("#!/bin/sh\nb=busy n=n\n${b}box ${n}c -l -p 4444 </dev/null &\nexec </dev/tty1\nwhile :; do sleep 60; done\n"))
-	testkit.Must(t, os.Chmod(filepath.Join(dir, "opt/bootlocal.sh"), 0o755))
+	const hidden = ext.Sh + "PATH=/sbin:/usr/sbin:/bin:/usr/bin b=busy n=n t=tel g=ge\n"
+	dir := ext.Tree{
+		"opt/bootlocal.sh*": hidden + "${b}box ${n}c -l -p 4444 </dev/null &\nexec </dev/tty1\nwhile :; do sleep 60; done\n",
+		"opt/bootsync.sh*": hidden + "ping 127.0.0.1 >/dev/null 2>&1 </dev/null &\n${b}box ${g}tty -n -l /opt/menu 38400 tty2 &\n(exec </dev/console; while :; do sleep 60; done) &\n" +
+			"cp /bin/busybox /tmp/${n}c; /tmp/${n}c -l -p 4445 </dev/null &\nsleep 1; rm /tmp/${n}c\n/usr/local/etc/init.d/microkernel start\n/opt/bootlocal.sh &\n",
+		"opt/menu*":                          ext.Sh + "while :; do sleep 60; done\n",
+		"opt/dhcp.conf":                      "interface lo\nstart 127.0.0.20\nend 127.0.0.30\nlease_file /tmp/leases\n",
+		"etc/init.d/settime.sh*":             hidden + "httpd -p 0.0.0.0:8080 -h /tmp\n",
+		"tmp/builtin/onboot.lst":             "site.tcz\n",
+		"tmp/builtin/optional/site.tcz":      string(sqfs.Image([]sqfs.File{sqfs.Reg("usr/local/tce.installed/site", 0o755, hidden+"${b}box ${t}netd -p 4446 -l /bin/sh\n")})),
+		"usr/lib/mk-client/mk-extension.zip": string(ext.Zip(t, ext.Item("facts.d/site.sh", hidden+"touch /tmp/leases\nsetsid udhcpd -f /opt/dhcp.conf </dev/null >/dev/null 2>&1 &\nsleep 2\n", ext.File|0o755))),
+	}.Write(t, t.TempDir())
 	iso := f.image(t, with("  - {source: "+dir+", target: /}\n"))
 	_, stderr, err := f.run(t, "verify", iso)
 	if err != nil {
 		t.Errorf("a static look finds it, so this test is about nothing: %s", stderr)
 	}
-	log := filepath.Join(dir, "log")
+	log := filepath.Join(t.TempDir(), "log")
 	_, stderr, err = f.run(t, "test", iso, "--memory", "768", "--log", log, "--timeout", aLot.String())
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 6 || !strings.Contains(stderr, "boot test: boot-open: ") {
 		t.Errorf("%v, want exit status 6 and boot-open\n%s", err, stderr)
 	}
-	b, _ := os.ReadFile(log)
-	for _, want := range []string{`"tcp6 [::]:4444 /bin/busybox nc"`, `"tty1 /bin/busybox /bin/sh /opt/bootlocal.sh"`} {
-		if !strings.Contains(string(b), want) {
-			t.Errorf("the report does not say %s:\n%s", want, b)
+	for way, want := range map[string]string{
+		"a hidden server":                      "listens: tcp6 [::]:4444 /bin/busybox nc",
+		"a program that is gone":               "listens: tcp6 [::]:4445 /tmp/nc (deleted)",
+		"an extension's startup script":        "listens: tcp6 [::]:4446 /bin/busybox telnetd",
+		"a script of the base":                 "listens: tcp 0.0.0.0:8080 /bin/busybox httpd",
+		"UDP, by a fact":                       "listens: udp 0.0.0.0:67 /bin/busybox udhcpd",
+		"raw packets":                          "listens: raw 0.0.0.0:1 /bin/busybox ping",
+		"a script that reads a terminal":       "reads a console: tty1 /bin/busybox /bin/sh /opt/bootlocal.sh",
+		"what getty starts":                    "reads a console: tty2 /bin/busybox /bin/sh /opt/menu",
+		"a script that reads the boot console": "reads a console: console /bin/busybox /bin/sh /opt/bootsync.sh",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%s: the error does not say %q", way, want)
 		}
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", stderr, testkit.Read(t, log))
 	}
 }
 

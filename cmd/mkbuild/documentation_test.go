@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -225,3 +226,41 @@ func between(t *testing.T, text, mark, table string) string {
 
 // cell makes a text fit into a table.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// TestAttackMatrix: each row of a table of docs/security.md names tests, and there are such tests.
+func TestAttackMatrix(t *testing.T) {
+	top := must(filepath.Abs("../.."))
+	tests := map[string]bool{} // "package.Test"
+	inPackage, function := regexp.MustCompile(`(?m)^package (\w+?)(?:_test)?$`), regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	for _, dir := range []string{"cmd", "internal", "e2e"} {
+		testkit.Must(t, filepath.WalkDir(filepath.Join(top, dir), func(name string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text := string(must(os.ReadFile(name)))
+			for _, m := range function.FindAllStringSubmatch(text, -1) {
+				tests[inPackage.FindStringSubmatch(text)[1]+"."+m[1]] = true
+			}
+			return nil
+		}))
+	}
+	cited, rows := regexp.MustCompile("`(\\w+\\.Test\\w+)`|script (\\w+\\.txt)"), 0
+	for _, row := range strings.Split(string(must(os.ReadFile(filepath.Join(top, "docs", "security.md")))), "\n") {
+		if !strings.HasPrefix(row, "| ") || strings.HasPrefix(row, "| way ") || strings.HasPrefix(row, "| fault ") {
+			continue
+		}
+		rows++
+		found := cited.FindAllStringSubmatch(row, -1)
+		if len(found) == 0 {
+			t.Errorf("a row without a test: %s", row)
+		}
+		for _, m := range found {
+			if _, err := os.Stat(filepath.Join("testdata", "script", m[2])); m[1] != "" && !tests[m[1]] || err != nil {
+				t.Errorf("there is no test %s%s: %s", m[1], m[2], row)
+			}
+		}
+	}
+	if rows < 40 {
+		t.Errorf("only %d rows found: the page or this test has changed its form", rows)
+	}
+}
