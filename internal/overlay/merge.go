@@ -3,6 +3,7 @@ package overlay
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"mkbuild/internal/fail"
@@ -32,6 +33,8 @@ type Conflict struct {
 type Layers struct {
 	base    *Tree          // as given; not changed
 	all     *Tree          // base and layers merged
+	gaps    []*Entry       // directories that nothing in base stands for
+	merged  *Tree          // as Merged returns it; nil after a change
 	changed map[string]int // what base has not, or has differently, and which layer brought it; directories above are implied
 	count   int            // layers added, to keep hard-link groups apart
 }
@@ -46,6 +49,7 @@ func NewLayers(base *Tree) *Layers {
 		e.HardLink = groupIn(0, e.HardLink)
 	}
 	l.all = l.base.Clone()
+	l.gaps = gaps(l.base)
 	return l
 }
 
@@ -63,6 +67,7 @@ func groupIn(n int, group string) string {
 // means that content could not be compared.
 func (l *Layers) AddFirstWins(layer *Tree) ([]Conflict, error) {
 	l.count++
+	l.merged = nil
 	var skipped []Conflict
 	for _, e := range layer.Entries() {
 		if e.Path == "." {
@@ -173,6 +178,7 @@ func (l *Layers) put(e *Entry, at string) error {
 // take more with it than its own path, and then the layer is added in part.
 func (l *Layers) AddLastWins(layer *Tree) error {
 	l.count++
+	l.merged = nil
 	for _, e := range layer.Entries() {
 		if e.Path == "." {
 			continue
@@ -255,7 +261,7 @@ func (l *Layers) Layer() int { return l.count }
 // directories have the same values in all of them, so that archives of such trees may follow one
 // another in any order.
 func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
-	out := &Tree{entries: make(map[string]*Entry)}
+	out := newTree(make(map[string]*Entry))
 	for p, layer := range l.changed {
 		if !take(layer) {
 			continue
@@ -278,25 +284,33 @@ func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 }
 
 // Merged returns the whole image: the base, what was added, and a root of 0755 root:root.
-// Directories that the base lacks above what it has are there as 0755 root:root, too.
+// Directories that the base lacks above what it has are there as 0755 root:root, too. What it returns is
+// shared until the next layer is added.
 func (l *Layers) Merged() *Tree {
-	out := l.all.Clone()
-	for dir, below := range l.missing() {
-		made := Dir(dir, 0o755)
-		made.Origin = l.all.entries[below].Origin
-		out.entries[dir] = &made
+	if l.merged != nil {
+		return l.merged
 	}
-	out.entries["."] = plainRoot(out.entries["."])
-	return out
+	l.merged = newTree(maps.Clone(l.all.entries))
+	for _, dir := range l.gaps {
+		if l.merged.entries[dir.Path] == nil {
+			l.merged.entries[dir.Path] = dir
+		}
+	}
+	l.merged.entries["."] = plainRoot(l.all.entries["."])
+	return l.merged
 }
 
-// missing returns the directories that no entry stands for, each with the first path below it.
-func (l *Layers) missing() map[string]string {
-	out := map[string]string{}
-	for _, e := range l.all.Entries() {
-		for dir := parent(e.Path); dir != "."; dir = parent(dir) {
-			if l.all.entries[dir] == nil && out[dir] == "" {
-				out[dir] = e.Path
+// gaps are the directories that no entry of a tree stands for, with the origin of the first path below each.
+func gaps(t *Tree) []*Entry {
+	var out []*Entry
+	seen := map[string]bool{".": true}
+	for _, e := range t.Entries() {
+		for dir := parent(e.Path); !seen[dir]; dir = parent(dir) {
+			seen[dir] = true
+			if t.entries[dir] == nil {
+				made := Dir(dir, 0o755)
+				made.Origin = e.Origin
+				out = append(out, &made)
 			}
 		}
 	}

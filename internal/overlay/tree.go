@@ -16,6 +16,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"mkbuild/internal/fail"
 )
@@ -147,10 +148,16 @@ func Symlink(name, target string) Entry {
 	return Entry{Path: name, Mode: TypeLink | 0o777, Link: target}
 }
 
+// maxPath is the longest path in bytes (PATH_MAX).
+const maxPath = 4095
+
 // CleanPath turns an archive member's name into an [Entry.Path]: "./usr/" becomes "usr", "" and
-// "/" become ".". It fails with [ErrPath] on "..", NUL and names over 4095 bytes (PATH_MAX).
+// "/" become ".". It fails with [ErrPath] on "..", NUL and names over 4095 bytes.
 func CleanPath(name string) (string, error) {
-	if len(name) > 4095 || strings.ContainsRune(name, 0) || slices.Contains(strings.Split(name, "/"), "..") {
+	if len(name) <= maxPath && fs.ValidPath(name) && !strings.ContainsRune(name, 0) {
+		return name, nil // it is clean, as nearly all are
+	}
+	if len(name) > maxPath || strings.ContainsRune(name, 0) || slices.Contains(strings.Split(name, "/"), "..") {
 		return "", fmt.Errorf("%w: %.64q", ErrPath, name)
 	}
 	p := path.Clean("/" + name)[1:]
@@ -173,6 +180,12 @@ func parent(p string) string {
 // It may hold an entry for the root, ".", which says how the root itself was stored.
 type Tree struct {
 	entries map[string]*Entry
+	sorted  *atomic.Pointer[[]*Entry] // them as Entries returns them, until the next change
+}
+
+// newTree returns the tree of a map that nobody else changes.
+func newTree(entries map[string]*Entry) *Tree {
+	return &Tree{entries, new(atomic.Pointer[[]*Entry])}
 }
 
 // Len returns the number of entries.
@@ -194,10 +207,11 @@ func (t *Tree) Put(e Entry) error {
 		return fmt.Errorf("add %s: %w: symlink target %q", clean, ErrPath, e.Link)
 	}
 	if t.entries == nil {
-		t.entries = make(map[string]*Entry)
+		*t = *newTree(make(map[string]*Entry))
 	}
 	e.Path = clean
 	t.entries[clean] = &e
+	t.sorted.Store(nil)
 	return nil
 }
 
@@ -205,8 +219,12 @@ func (t *Tree) Put(e Entry) error {
 // the root's own entry alone.
 func (t *Tree) Remove(p string) {
 	e := t.entries[p]
+	if e == nil {
+		return
+	}
 	delete(t.entries, p)
-	if e == nil || !e.IsDir() {
+	t.sorted.Store(nil)
+	if !e.IsDir() {
 		return
 	}
 	for name := range t.entries {
@@ -218,6 +236,12 @@ func (t *Tree) Remove(p string) {
 
 // Entries returns all entries, the root first, then sorted by path bytes, so that a parent precedes its children.
 func (t *Tree) Entries() []*Entry {
+	if t.entries == nil {
+		return nil
+	}
+	if known := t.sorted.Load(); known != nil {
+		return slices.Clone(*known)
+	}
 	out := make([]*Entry, 0, len(t.entries))
 	for _, e := range t.entries {
 		out = append(out, e)
@@ -231,7 +255,8 @@ func (t *Tree) Entries() []*Entry {
 		}
 		return strings.Compare(a.Path, b.Path)
 	})
-	return out
+	t.sorted.Store(&out)
+	return slices.Clone(out)
 }
 
 // Children returns the entries directly inside directory dir, sorted by name.
@@ -248,7 +273,7 @@ func (t *Tree) Children(dir string) []*Entry {
 
 // Clone returns a tree that can be changed without changing t. Contents are shared.
 func (t *Tree) Clone() *Tree {
-	c := &Tree{entries: make(map[string]*Entry, len(t.entries))}
+	c := newTree(make(map[string]*Entry, len(t.entries)))
 	for p, e := range t.entries {
 		copied := *e
 		c.entries[p] = &copied
@@ -264,6 +289,9 @@ const maxLinks, maxParts = 40, 256
 // returns the clean path that it ends at. Parts that do not exist are kept as they are, so the
 // result may name nothing. It fails on a symlink loop, and on what no honest path needs: more than 256 parts.
 func (t *Tree) Resolve(p string) (string, error) {
+	if t.isPlain(p) {
+		return p, nil
+	}
 	todo := strings.Split(p, "/")
 	done := "."
 	for links, parts := 0, 0; len(todo) > 0; parts++ {
@@ -299,15 +327,32 @@ func (t *Tree) Resolve(p string) (string, error) {
 	return done, nil
 }
 
+// isPlain reports whether p is clean and leads through no symlink, so that it is where it ends.
+func (t *Tree) isPlain(p string) bool {
+	if !fs.ValidPath(p) || strings.Count(p, "/") >= maxParts {
+		return false
+	}
+	for ; p != "."; p = parent(p) {
+		if e := t.entries[p]; e != nil && e.IsLink() {
+			return false
+		}
+	}
+	return true
+}
+
 // ResolveParent resolves the symlinks of p's directory and keeps its last part as it is: the
 // path at which lstat(2) would find p.
 func (t *Tree) ResolveParent(p string) (string, error) {
 	if p == "." {
 		return p, nil
 	}
-	dir, err := t.Resolve(parent(p))
-	if err != nil {
+	up := parent(p)
+	dir, err := t.Resolve(up)
+	switch {
+	case err != nil:
 		return "", err
+	case dir == up:
+		return p, nil
 	}
 	return path.Join(dir, path.Base(p)), nil
 }
