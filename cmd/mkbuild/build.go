@@ -265,7 +265,7 @@ func (o *buildOptions) allow(ctx context.Context, w *world, plan *inputs.Plan, l
 	if err != nil {
 		return err
 	}
-	o.reads.Add("the cache", cache)
+	o.reads.AddStore("the cache", cache)
 	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		o.reads.Add("what "+name+" names", w.getenv(name))
 	}

@@ -13,18 +13,31 @@ import (
 // zero value is empty.
 type Reads struct{ all []input }
 
-type input struct{ what, path string }
+type input struct {
+	what, path string
+	linksOut   bool // files in the folder may be links to what lies elsewhere
+}
 
 // Add adds a file or folder; what names it in messages: "the configuration". It need not be there.
 func (r *Reads) Add(what, path string) {
 	if path != "" {
-		r.all = append(r.all, input{what, path})
+		r.all = append(r.all, input{what, path, true})
 	}
+}
+
+// AddStore adds a folder in which no link is followed and no file is changed: none of its files is a
+// file elsewhere by another name.
+func (r *Reads) AddStore(what, path string) {
+	r.all = append(r.all, input{what, path, false})
 }
 
 // Allow refuses places that cannot be written, that hold what a result may not replace, or that are what
 // the command reads, by whatever path or link. A command calls it before it begins its work.
 func (r *Reads) Allow(ctx context.Context, places ...Place) error {
+	inputs := make([]source, len(r.all))
+	for i, in := range r.all {
+		inputs[i] = in.find()
+	}
 	taken := map[string]bool{}
 	for i := range places {
 		l, err := places[i].locate()
@@ -35,8 +48,8 @@ func (r *Reads) Allow(ctx context.Context, places ...Place) error {
 			return l.refuse("two results would go there")
 		}
 		taken[l.path] = true
-		for _, in := range r.all {
-			if err := in.allow(ctx, l); err != nil {
+		for i := range inputs {
+			if err := inputs[i].allow(ctx, l); err != nil {
 				return err
 			}
 		}
@@ -47,19 +60,33 @@ func (r *Reads) Allow(ctx context.Context, places ...Place) error {
 	return ctx.Err()
 }
 
+// source is an input as it is on this machine.
+type source struct {
+	input
+	at   string      // without links
+	info fs.FileInfo // nil if nothing is there
+}
+
+func (in input) find() source {
+	at := resolved(in.path)
+	info, err := os.Stat(at)
+	if err != nil {
+		info = nil
+	}
+	return source{in, at, info}
+}
+
 // allow refuses a place that would harm the input.
-func (in *input) allow(ctx context.Context, l *located) error {
-	path := resolved(in.path)
-	info, err := os.Stat(path)
-	isFolder := err == nil && info.IsDir()
+func (in *source) allow(ctx context.Context, l *located) error {
+	isFolder := in.info != nil && in.info.IsDir()
 	switch {
-	case path == l.path, err == nil && l.info != nil && os.SameFile(info, l.info):
+	case in.at == l.path, in.info != nil && l.info != nil && os.SameFile(in.info, l.info):
 		return l.refuse("it is " + in.what + ", which this command reads")
-	case isFolder && within(l.path, info), err != nil && strings.HasPrefix(l.path, path+string(filepath.Separator)):
+	case isFolder && within(l.path, in.info), in.info == nil && strings.HasPrefix(l.path, in.at+string(filepath.Separator)):
 		return l.refuse(fmt.Sprintf("it lies in %s (%s), which this command reads", in.what, in.path))
-	case l.info != nil && l.info.IsDir() && within(path, l.info):
+	case l.info != nil && l.info.IsDir() && within(in.at, l.info):
 		return l.refuse(fmt.Sprintf("it holds %s (%s), which this command reads", in.what, in.path))
-	case isFolder && l.info != nil && l.info.Mode().IsRegular() && aliased(ctx, path, l.info):
+	case isFolder && in.linksOut && l.info != nil && l.info.Mode().IsRegular() && aliased(ctx, in.at, l.info):
 		return l.refuse(fmt.Sprintf("it is a file of %s (%s) by another name, which this command reads", in.what, in.path))
 	}
 	return nil

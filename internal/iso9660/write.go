@@ -46,6 +46,13 @@ func (s *stream) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom implements [io.ReaderFrom]: contents are read into the buffer and not copied on the way.
+func (s *stream) ReadFrom(r io.Reader) (int64, error) {
+	n, err := s.w.ReadFrom(r)
+	s.pos += n
+	return n, err
+}
+
 // put writes b at a byte offset, with zeros up to there.
 func (s *stream) put(off int64, b []byte) {
 	s.skip(off)

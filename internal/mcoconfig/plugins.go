@@ -217,7 +217,7 @@ func (l *linter) option(o *option, broker string, t *truth) {
 func (l *linter) pluginKeys(keys []string) {
 	asked := l.allOptions()
 	reads := func(name string) bool {
-		return slices.ContainsFunc(asked, func(o option) bool { return o.form.MatchString(name) })
+		return slices.ContainsFunc(asked, func(o option) bool { return o.matches(name) })
 	}
 	connector := l.setting("connector")
 	for _, key := range keys {

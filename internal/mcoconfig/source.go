@@ -187,9 +187,11 @@ func methodBody(text, name string) []string {
 	indent, inside := "", false
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, " \t\r\n")
-		if m := defForm.FindStringSubmatch(line); m != nil && !inside {
-			indent, inside = m[1], m[2] == name
-			continue
+		if !inside && strings.Contains(line, name) {
+			if m := defForm.FindStringSubmatch(line); m != nil && m[2] == name {
+				indent, inside = m[1], true
+				continue
+			}
 		}
 		if inside && line == indent+"end" {
 			return body
@@ -204,8 +206,7 @@ func methodBody(text, name string) []string {
 // option is a plugin.* setting that a file of MCollective asks for, without "plugin.".
 type option struct {
 	name     string // "stomp.pool.host#{poolnum}"
-	form     *regexp.Regexp
-	needed   bool // a call that fails without it
+	needed   bool   // a call that fails without it
 	boolean  bool
 	prompted bool // a login whose default is what the user typed in: nothing, in a daemon
 }
@@ -215,7 +216,7 @@ var (
 	settingForm = regexp.MustCompile(`pluginconf(?:\[\s*|\.\w+\??[ (]\s*)["']([^"']+)["']\s*(\]\s*=[^=~])?`)
 	insertForm  = regexp.MustCompile(`#\{[^}]*\}`)
 	raiseForm   = regexp.MustCompile(`raise.*\bunless\b.*pluginconf\.include\?[ (]\s*["']([^"']+)["']`)
-	requireForm = regexp.MustCompile(`(?m)^require[ (]\s*["']([^"'#]+)["']`)
+	requireForm = regexp.MustCompile(`^require[ (]\s*["']([^"'#]+)["']`)
 )
 
 // readOptions lists the settings that a Ruby file asks for.
@@ -240,14 +241,20 @@ func readOptions(text string) []option {
 			out = append(out, option{name: m[1], needed: true})
 		}
 	}
-	for i := range out {
-		pieces := insertForm.Split(out[i].name, -1)
-		for j := range pieces {
-			pieces[j] = regexp.QuoteMeta(pieces[j])
-		}
-		out[i].form = regexp.MustCompile(`^` + strings.Join(pieces, `[^.]+`) + `$`)
-	}
 	return out
+}
+
+// matches reports whether the option asks for a name: anything without a dot stands for what Ruby inserts.
+func (o *option) matches(name string) bool {
+	before, _, inserts := strings.Cut(o.name, "#{")
+	if !inserts || !strings.HasPrefix(name, before) {
+		return o.name == name
+	}
+	pieces := insertForm.Split(o.name, -1)
+	for i := range pieces {
+		pieces[i] = regexp.QuoteMeta(pieces[i])
+	}
+	return regexp.MustCompile(`^` + strings.Join(pieces, `[^.]+`) + `$`).MatchString(name)
 }
 
 // at returns the option's name for one broker of a pool.
@@ -259,8 +266,13 @@ func (o *option) pooled() bool { return insertForm.MatchString(o.name) }
 // readRequires lists what a Ruby file needs before it does anything: its require lines at the left margin.
 func readRequires(text string) []string {
 	var out []string
-	for _, m := range requireForm.FindAllStringSubmatch(text, -1) {
-		out = append(out, strings.TrimSuffix(m[1], ".rb"))
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "require") {
+			continue
+		}
+		if m := requireForm.FindStringSubmatch(line); m != nil {
+			out = append(out, strings.TrimSuffix(m[1], ".rb"))
+		}
 	}
 	return out
 }

@@ -31,7 +31,7 @@ func maskServers(e *edit) error {
 		return slices.Contains([]string{"bin/busybox", "bin/busybox.suid"}, f.Path)
 	}
 	for _, f := range e.tree.Entries() {
-		if e.Profile != "prod" || !isServerName(path.Base(f.Path)) || strings.HasPrefix(f.Path, "usr/local/") {
+		if e.Profile != "prod" || strings.HasPrefix(f.Path, "usr/local/") || !isServerName(path.Base(f.Path)) {
 			continue
 		}
 		at, err := e.tree.Lookup(f.Path)
@@ -49,15 +49,17 @@ func HasServer(t *overlay.Tree) bool { return slices.ContainsFunc(t.Entries(), i
 
 // isServer goes by the name of a program: of one that can be run, or lies where programs do.
 func isServer(e *overlay.Entry) bool {
-	if !isServerName(path.Base(e.Path)) || e.IsDir() || e.Link == masked {
+	if e.IsDir() || e.Link == masked {
 		return false
 	}
-	parts := strings.Split(path.Dir(e.Path), "/")
-	if slices.ContainsFunc(parts, func(p string) bool { return slices.Contains([]string{"share", "doc", "init.d", "tce.installed"}, p) }) {
-		return false
+	program := e.IsRegular() && e.Perm()&0o111 != 0
+	for part := range strings.SplitSeq(path.Dir(e.Path), "/") {
+		if slices.Contains([]string{"share", "doc", "init.d", "tce.installed"}, part) {
+			return false
+		}
+		program = program || strings.HasSuffix(part, "bin") || part == "libexec"
 	}
-	programs := slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(p, "bin") || p == "libexec" })
-	return programs || e.IsRegular() && e.Perm()&0o111 != 0
+	return program && isServerName(path.Base(e.Path))
 }
 
 // maxArchives bounds what is opened of the archives inside an image, and in those: each counts at least

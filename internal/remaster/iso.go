@@ -3,7 +3,6 @@ package remaster
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"strings"
@@ -49,13 +48,9 @@ func (i *image) remake() (*medium.Medium, error) {
 	}
 	f := made.Files.Get(i.staged.base.LastInitrd())
 	f.Size, f.MTime, f.HardLink, f.Open = i.initrd.Size, i.staged.Epoch, "", i.initrd.Open
-	meta, err := i.metadata()
-	if err != nil {
-		return nil, err
-	}
 	made.ISO.VolumeID = "Razor MK " + c.Image.Version
 	made.ISO.ApplicationID = "Razor Microkernel"
-	return made, put(made, medium.RazorMetadata, meta, i.staged.Epoch)
+	return made, put(made, medium.RazorMetadata, i.metadata(), i.staged.Epoch)
 }
 
 // bootEdit says what to change in the boot menus.
@@ -77,22 +72,13 @@ func put(m *medium.Medium, name string, text []byte, mtime int64) error {
 // metadata renders the seven keys that Razor reads, in the order in which the original build
 // wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
 // not a string.
-func (i *image) metadata() ([]byte, error) {
-	k, err := i.staged.base.Open(i.staged.base.Kernel)
-	if err != nil {
-		return nil, err
-	}
-	defer k.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, k); err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", i.staged.base.Kernel, i.staged.base.Name, err)
-	}
+func (i *image) metadata() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", i.staged.Plan.Config.Image.Version, i.staged.base.Kernel, i.staged.base.LastInitrd())
 	fmt.Fprintf(&b, "hash_description:\n  type: Digest::SHA2\n  bitlen: 256\n")
-	fmt.Fprintf(&b, "kernel_hash: %x\ninitrd_hash: %s\n", sum.Sum(nil), i.initrd.SHA256)
+	fmt.Fprintf(&b, "kernel_hash: %s\ninitrd_hash: %s\n", i.kernelSum, i.initrd.SHA256)
 	fmt.Fprintf(&b, "iso_build_time: %s\n", time.Unix(i.staged.Epoch, 0).UTC().Format("2006-01-02 15:04:05.000000 Z"))
-	return b.Bytes(), nil
+	return b.Bytes()
 }
 
 // noteUSB says how an ISO gets onto a USB stick when writing its bytes there does not do.
@@ -106,10 +92,11 @@ func (i *image) noteUSB(img *iso9660.Image) {
 
 // image is an image that is complete but for its form.
 type image struct {
-	b      *Builder
-	staged *Staged
-	initrd *Initrd
-	files  []manifest.File // of the booted system
+	b         *Builder
+	staged    *Staged
+	initrd    *Initrd
+	kernelSum string
+	files     []manifest.File // of the booted system
 }
 
 // image makes the initrd of a staged image. The caller closes it.
@@ -119,12 +106,16 @@ func (b *Builder) image(ctx context.Context, s *Staged) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := s.fileRecords(ctx, rd.sums)
+	i := &image{b: b, staged: s, initrd: rd}
+	i.files, err = s.fileRecords(ctx, rd.sums)
+	if err == nil {
+		i.kernelSum, err = s.base.Sum(s.base.Kernel)
+	}
 	if err != nil {
-		rd.Close() //nolint:errcheck,gosec // nothing of it is needed
+		i.Close() //nolint:errcheck,gosec // nothing of it is needed
 		return nil, fmt.Errorf("make manifest: %w", err)
 	}
-	return &image{b, s, rd, files}, nil
+	return i, nil
 }
 
 // Close releases the initrd.

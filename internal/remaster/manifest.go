@@ -127,9 +127,9 @@ func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 	return e.Perm()&0o004 == 0 || path.Dir(e.Path) == "etc" && (name == "shadow" || name == "gshadow" || name == "passwd")
 }
 
-// bootRecords describes the files of the medium but the boot catalog, which says where they lie. initrd is the
-// digest of the last initrd.
-func bootRecords(ctx context.Context, initrd string, m *medium.Medium) ([]manifest.BootFile, error) {
+// bootRecords describes the files of the medium but the boot catalog, which says where they lie. known are
+// digests that were worked out already, by path.
+func bootRecords(ctx context.Context, known map[string]string, m *medium.Medium) ([]manifest.BootFile, error) {
 	var out []manifest.BootFile
 	for _, f := range bootFiles(m) {
 		if !f.IsRegular() || f.Path == m.ISO.CatalogPath {
@@ -140,8 +140,8 @@ func bootRecords(ctx context.Context, initrd string, m *medium.Medium) ([]manife
 		switch {
 		case medium.BlobDigest(f.Path) != "":
 			r.SHA256 = medium.BlobDigest(f.Path)
-		case f.Path == m.LastInitrd():
-			r.SHA256 = initrd
+		case known[f.Path] != "":
+			r.SHA256 = known[f.Path]
 		case m.ISO.HasTables(f.Path):
 			r.InfoTable = true
 			r.SHA256, err = digest(ctx, func(w io.Writer) error {
@@ -192,7 +192,7 @@ func role(name string, m *medium.Medium) string {
 func (i *image) putManifest(ctx context.Context, onto *medium.Medium) (*manifest.Manifest, []byte, error) {
 	m, err := i.b.About(i.staged)
 	if err == nil {
-		m.Boot, err = bootRecords(ctx, i.initrd.SHA256, onto)
+		m.Boot, err = bootRecords(ctx, map[string]string{onto.Kernel: i.kernelSum, onto.LastInitrd(): i.initrd.SHA256}, onto)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("make manifest: %w", err)

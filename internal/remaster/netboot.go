@@ -94,7 +94,7 @@ func convertToPXE(ctx context.Context, iso *medium.Medium, about manifest.Manife
 	}
 	sum, err := iso.Sum(iso.LastInitrd())
 	if err == nil {
-		about.Boot, err = bootRecords(ctx, sum, folder)
+		about.Boot, err = bootRecords(ctx, map[string]string{folder.LastInitrd(): sum}, folder)
 	}
 	if err != nil {
 		return fmt.Errorf("make manifest: %w", err)

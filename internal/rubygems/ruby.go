@@ -208,7 +208,7 @@ const (
 
 var (
 	topdirForm  = regexp.MustCompile(`(?m)^\s*TOPDIR\s*=\s*File\.dirname\(__FILE__\)\.chomp!\("([^"\n]*)"\)`)
-	configForm  = regexp.MustCompile(`(?m)^\s*CONFIG\["(\w+)"\]\s*=\s*(.*?)\s*$`)
+	configForm  = regexp.MustCompile(`^\s*CONFIG\["(\w+)"\]\s*=(.*)$`)
 	prefixForm  = regexp.MustCompile(`^\(\s*TOPDIR\s*\|\|\s*DESTDIR\s*\+\s*"([^"]*)"\s*\)$`)
 	releaseForm = regexp.MustCompile(`ruby lib version \(([0-9.]+)\)`)
 	nameForm    = regexp.MustCompile(`\$\$|\$\((\w+)\)|\$\{(\w+)\}`)
@@ -242,8 +242,12 @@ func parseRbconfig(text, dir string) rbconfig {
 			topdir = ""
 		}
 	}
-	for _, m := range configForm.FindAllStringSubmatch(text, -1) {
-		key, value := m[1], m[2]
+	for line := range strings.Lines(text) {
+		m := configForm.FindStringSubmatch(strings.TrimRight(line, "\n"))
+		if m == nil {
+			continue
+		}
+		key, value := m[1], strings.TrimSpace(m[2])
 		if p := prefixForm.FindStringSubmatch(value); p != nil {
 			c.values[key] = p[1]
 			if topdir != "" {

@@ -33,33 +33,33 @@ type content struct {
 	tags   []byte // authentication codes of the pieces of file
 }
 
-// bufferSize is what is hashed at once: a multiple of pieceSize, and no less than inMemory.
-const bufferSize = 4 * pieceSize
+// bufferSize is what is hashed at once: a multiple of pieceSize, and more than inMemory.
+const bufferSize = 16 * pieceSize
+
+// buffers are for what is hashed.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // errChanged is returned by reads of a file that is no longer what was hashed.
 var errChanged = errors.New("it was changed while it was in use")
 
 // hashFile reads a file, which is closed with the content. also, if not nil, hashes it at the same time.
 func hashFile(f *os.File, owner io.Closer, also hash.Hash) (*content, error) {
-	sum, secret := sha256.New(), make([]byte, 16)
-	rand.Read(secret) //nolint:gosec // never fails
-	block, err := aes.NewCipher(secret)
-	if err != nil {
-		return nil, err
-	}
 	c := &content{file: f, owner: owner}
-	if c.key, err = cipher.NewGCM(block); err != nil {
+	if err := c.makeKey(); err != nil {
 		return nil, err
 	}
-	buf := make([]byte, bufferSize)
+	sum := sha256.New()
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
 	for {
-		n, err := f.ReadAt(buf, c.size)
-		c.add(buf[:n], sum, also)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		n, err := f.ReadAt(buf[:], c.size)
+		ended := errors.Is(err, io.EOF)
+		if err != nil && !ended {
 			return nil, err
+		}
+		c.add(buf[:n], sum, also)
+		if ended {
+			break
 		}
 	}
 	c.sha256 = hex.EncodeToString(sum.Sum(nil))
@@ -69,20 +69,36 @@ func hashFile(f *os.File, owner io.Closer, also hash.Hash) (*content, error) {
 	return c, nil
 }
 
-// add hashes the next pieces. Only the last one is shorter than the others.
-func (c *content) add(b []byte, sum, also hash.Hash) {
-	var other sync.WaitGroup
-	if also != nil {
-		other.Go(func() { also.Write(b) })
+// makeKey makes a key that nobody else knows.
+func (c *content) makeKey() error {
+	secret := make([]byte, 16)
+	rand.Read(secret) //nolint:gosec // never fails
+	block, err := aes.NewCipher(secret)
+	if err == nil {
+		c.key, err = cipher.NewGCM(block)
 	}
+	return err
+}
+
+// add hashes the next pieces, on as many cores as are free. Only the last one is shorter than the others.
+func (c *content) add(b []byte, sum, also hash.Hash) {
+	var others sync.WaitGroup
+	if also != nil {
+		others.Go(func() { also.Write(b) })
+	}
+	others.Go(func() { c.authenticate(b) })
+	sum.Write(b)
+	others.Wait()
+	c.size += int64(len(b))
+}
+
+// authenticate adds the authentication codes of the next pieces.
+func (c *content) authenticate(b []byte) {
 	tag := make([]byte, 0, c.key.Overhead()) // Seal would copy all tags to add one
 	for at := 0; at < len(b); at += pieceSize {
 		piece := b[at:min(at+pieceSize, len(b))]
-		sum.Write(piece)
-		c.tags = append(c.tags, c.key.Seal(tag[:0], c.nonce(c.size), nil, piece)...)
-		c.size += int64(len(piece))
+		c.tags = append(c.tags, c.key.Seal(tag, c.nonce(c.size+int64(at)), nil, piece)...)
 	}
-	other.Wait()
 }
 
 // nonce is that of the piece at an offset.
