@@ -80,6 +80,9 @@ func (e *Entry) IsLink() bool { return e.Mode&TypeMask == TypeLink }
 // Perm returns the twelve permission bits: setuid, setgid and sticky included.
 func (e *Entry) Perm() uint32 { return e.Mode & permMask }
 
+// mostAtOnce bounds the memory that is given for a size that nothing but the entry claims.
+const mostAtOnce = 1 << 20
+
 // Content reads a whole regular file of at most limit bytes.
 func (e *Entry) Content(limit int64) ([]byte, error) {
 	if !e.IsRegular() {
@@ -89,6 +92,7 @@ func (e *Entry) Content(limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %d bytes, the limit is %d", e.Path, e.Size, limit)
 	}
 	var buf bytes.Buffer
+	buf.Grow(int(min(e.Size, mostAtOnce)) + bytes.MinRead) // that much is free before it sees the end
 	if err := e.CopyTo(&buf); err != nil {
 		return nil, err
 	}

@@ -94,16 +94,17 @@ func (c *content) add(b []byte, sum, also hash.Hash) {
 
 // authenticate adds the authentication codes of the next pieces.
 func (c *content) authenticate(b []byte) {
-	tag := make([]byte, 0, c.key.Overhead()) // Seal would copy all tags to add one
+	nonce, tag := make([]byte, c.key.NonceSize()), make([]byte, 0, c.key.Overhead()) // Seal would copy all tags to add one
 	for at := 0; at < len(b); at += pieceSize {
 		piece := b[at:min(at+pieceSize, len(b))]
-		c.tags = append(c.tags, c.key.Seal(tag, c.nonce(c.size+int64(at)), nil, piece)...)
+		setNonce(nonce, c.size+int64(at))
+		c.tags = append(c.tags, c.key.Seal(tag, nonce, nil, piece)...)
 	}
 }
 
-// nonce is that of the piece at an offset.
-func (c *content) nonce(start int64) []byte {
-	return binary.BigEndian.AppendUint64(make([]byte, 4, 12), uint64(start)) //nolint:gosec // not negative
+// setNonce makes nonce that of the piece at an offset.
+func setNonce(nonce []byte, start int64) {
+	binary.BigEndian.PutUint64(nonce[len(nonce)-8:], uint64(start)) //nolint:gosec // not negative
 }
 
 // ReadAt implements [io.ReaderAt].
@@ -152,9 +153,11 @@ func (c *content) authentic(b []byte, start int64) error {
 	if _, err := c.file.ReadAt(b, start); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
+	nonce := make([]byte, c.key.NonceSize())
 	for tag := int64(c.key.Overhead()); len(b) > 0; start += pieceSize {
 		at, piece := start/pieceSize*tag, b[:min(pieceSize, len(b))]
-		if _, err := c.key.Open(nil, c.nonce(start), c.tags[at:at+tag], piece); err != nil {
+		setNonce(nonce, start)
+		if _, err := c.key.Open(nil, nonce, c.tags[at:at+tag], piece); err != nil {
 			return errChanged
 		}
 		b = b[len(piece):]
