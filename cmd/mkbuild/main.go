@@ -26,7 +26,7 @@ type world struct {
 	onScreen       bool // stdout is a terminal
 	getenv         func(string) string
 	password       func(ctx context.Context, prompt string) ([]byte, error) // nil: nobody can be asked
-	client         func(arch string) ([]byte, error)                        // the mk-client that images get
+	client         func(arch string) (*io.SectionReader, error)             // the mk-client that images get
 	transfers      fetch.Options                                            // limits and network of the builder; zero is the real one
 	lines          *ui.Lines                                                // what stderr goes through with --log-format json; else nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -227,9 +228,9 @@ func samehead(ts *testscript.TestScript, neg bool, args []string) {
 
 // testClient stands in for the program that `make build` embeds; MKBUILD_TEST_CLIENT=none is a
 // mkbuild that was built without it.
-func testClient(arch string) ([]byte, error) {
+func testClient(arch string) (*io.SectionReader, error) {
 	if os.Getenv("MKBUILD_TEST_CLIENT") == "none" {
 		return nil, fmt.Errorf("%w for linux/%s", clientbin.ErrMissing, arch)
 	}
-	return []byte("mk-client for " + arch), nil
+	return testkit.Section("mk-client for " + arch), nil
 }

@@ -46,7 +46,7 @@ type buildInfo struct {
 // clientInfo is one mk-client that mkbuild carries.
 type clientInfo struct {
 	Arch   string `json:"arch"` // as in mkbuild.yaml
-	Size   int    `json:"size"`
+	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"` // of the unpacked program
 }
 
@@ -86,7 +86,11 @@ func readBuildInfo(w *world) (buildInfo, error) {
 		if err != nil {
 			return b, err
 		}
-		b.Clients = append(b.Clients, clientInfo{arch, len(program), fmt.Sprintf("%x", sha256.Sum256(program))})
+		sum := sha256.New()
+		if _, err := io.Copy(sum, program); err != nil {
+			return b, err
+		}
+		b.Clients = append(b.Clients, clientInfo{arch, program.Size(), fmt.Sprintf("%x", sum.Sum(nil))})
 	}
 	return b, nil
 }

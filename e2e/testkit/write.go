@@ -1,8 +1,10 @@
 package testkit
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -32,4 +34,9 @@ func Read(t testing.TB, name string) []byte {
 	b, err := os.ReadFile(name)
 	Must(t, err)
 	return b
+}
+
+// Section is text to be read in place.
+func Section(text string) *io.SectionReader {
+	return io.NewSectionReader(strings.NewReader(text), 0, int64(len(text)))
 }

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"mkbuild/internal/fail"
@@ -20,12 +21,20 @@ var programs embed.FS
 var ErrMissing = fail.New(fail.Usage, "this mkbuild was built without mk-client",
 	"build mkbuild with `make build` in a clone of its repository (`go install` leaves mk-client out), or make an image without it: `client: {disabled: true}` in mkbuild.yaml")
 
-// Program returns the client for a mirror's architecture, "x86" or "x86_64", gzip'd as it is carried.
-func Program(arch string) ([]byte, error) {
+// Program returns the client for a mirror's architecture, "x86" or "x86_64", gzip'd as it is carried. It stays
+// where it is: an image whose segments are kept needs none of it.
+func Program(arch string) (*io.SectionReader, error) {
 	goarch := map[string]string{"x86": "386", "x86_64": "amd64"}[arch]
-	packed, err := programs.ReadFile("bin/mk-client-" + goarch + ".gz")
+	f, err := programs.Open("bin/mk-client-" + goarch + ".gz")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w for linux/%s", ErrMissing, goarch)
 	}
-	return packed, err
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(f.(io.ReaderAt), 0, info.Size()), nil // as all files of an embed.FS are
 }

@@ -44,7 +44,7 @@ func built(t *testing.T, profile string) (iso, pxe string) {
 	b := &remaster.Builder{
 		Inputs: inputs.Options{Fetch: &fetch.Client{Store: &store.Store{Dir: filepath.Join(dir, "cache")}, Sink: ui.Discard{}}, Sink: ui.Discard{}},
 		Keys:   []string{rsaKey},
-		Client: func(string) ([]byte, error) { return []byte("mk-client"), nil },
+		Client: func(string) (*io.SectionReader, error) { return testkit.Section("mk-client"), nil },
 	}
 	s, err := b.Stage(t.Context(), p)
 	testkit.Must(t, err)

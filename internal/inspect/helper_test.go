@@ -44,7 +44,7 @@ func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaste
 		Inputs: inputs.Options{Fetch: &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, Sink: ui.Discard{}}, Sink: ui.Discard{}},
 		Keys:   []string{rsaKey}, Version: "test",
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
-		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
+		Client:  func(arch string) (*io.SectionReader, error) { return testkit.Section("mk-client for " + arch), nil },
 	}
 	s, err := b.Stage(t.Context(), plan)
 	testkit.Must(t, err)

@@ -2,6 +2,8 @@ package remaster
 
 import (
 	"context"
+	"io"
+
 	"mkbuild/internal/config"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/manifest"
@@ -21,7 +23,7 @@ type Builder struct {
 	// Secrets reads values that mkbuild.yaml takes from files and the environment.
 	Secrets config.Sources
 	// Client returns the mk-client program for an architecture, gzip'd or as it is.
-	Client func(arch string) ([]byte, error)
+	Client func(arch string) (*io.SectionReader, error)
 	// Sign, if set, signs every form that is written, with its provenance.
 	Sign *signing.Signer
 	// Version is mkbuild's own, for the manifest.

@@ -1,7 +1,6 @@
 package remaster
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -94,19 +93,28 @@ const (
 
 // clientProgram is the entry of mk-client, which comes gzip'd or as it is. It is unpacked when its
 // content is asked for: an image whose segments are all there needs none of it.
-func clientProgram(b []byte) (overlay.Entry, error) {
-	e := overlay.File(profile.ClientPath, 0o755, b)
-	if !bytes.HasPrefix(b, []byte("\x1f\x8b")) {
-		return e, nil
+func clientProgram(program *io.SectionReader) (overlay.Entry, error) {
+	e := overlay.File(profile.ClientPath, 0o755, nil)
+	e.Size, e.Open = program.Size(), sectionOf(program, 0, program.Size())
+	magic, size := make([]byte, 2), make([]byte, 4)
+	if _, err := program.ReadAt(magic, 0); err != nil || string(magic) != "\x1f\x8b" {
+		return e, nil //nolint:nilerr // what is too short for a header is no gzip
 	}
-	if len(b) < gzipTrailer {
+	if e.Size < gzipTrailer {
 		return e, fmt.Errorf("unpack mk-client: %w", io.ErrUnexpectedEOF)
 	}
-	sum := sha256.Sum256(b)
-	e.ID = "gzip:" + hex.EncodeToString(sum[:])
-	e.Size = int64(binary.LittleEndian.Uint32(b[len(b)-4:])) // RFC 1952 section 2.3.1, ISIZE
+	_, err := program.ReadAt(size, e.Size-4)
+	sum := sha256.New()
+	if err == nil {
+		err = e.CopyTo(sum)
+	}
+	if err != nil {
+		return e, fmt.Errorf("read mk-client: %w", err)
+	}
+	e.ID = "gzip:" + hex.EncodeToString(sum.Sum(nil))
+	e.Size = int64(binary.LittleEndian.Uint32(size)) // RFC 1952 section 2.3.1, ISIZE
 	e.Open = func() (io.ReadCloser, error) {
-		z, err := gzip.NewReader(bytes.NewReader(b))
+		z, err := gzip.NewReader(io.NewSectionReader(program, 0, program.Size()))
 		if err != nil {
 			return nil, fmt.Errorf("unpack mk-client: %w", err)
 		}
@@ -119,7 +127,7 @@ func clientProgram(b []byte) (overlay.Entry, error) {
 const gzipTrailer = 8
 
 // clientTree is mk-client with the configuration that mkbuild.yaml gives it.
-func clientTree(packed []byte, c config.Config) (*overlay.Tree, error) {
+func clientTree(packed *io.SectionReader, c config.Config) (*overlay.Tree, error) {
 	out := &overlay.Tree{}
 	program, err := clientProgram(packed)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -72,7 +73,7 @@ func builder(t testing.TB, cache string) (*Builder, *events.Recorder) {
 		Inputs:  inputs.Options{Fetch: &fetch.Client{Store: kept, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}}, Sink: rec},
 		Keys:    []string{rsaKey},
 		Secrets: config.Sources{ReadFile: os.ReadFile, Getenv: func(string) string { return "" }},
-		Client:  func(arch string) ([]byte, error) { return []byte("mk-client for " + arch), nil },
+		Client:  func(arch string) (*io.SectionReader, error) { return testkit.Section("mk-client for " + arch), nil },
 	}, rec
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -118,7 +119,7 @@ boot: {append: razor.token=hunter2-arg}
 		c.Overlay = []config.UserFiles{{Source: filepath.Join(own, "private"), Target: "/srv/private"}, {Source: filepath.Join(own, "shadow"), Target: "/etc/shadow"}, {Source: filepath.Join(own, "folder"), Target: "/srv/folder"}}
 	})
 	b.Keys = []string{rsaKey}
-	b.Client = func(string) ([]byte, error) { return []byte("client"), nil }
+	b.Client = func(string) (*io.SectionReader, error) { return testkit.Section("client"), nil }
 	name := build(t, b, p)
 	m, text := manifestOf(t, name)
 	for _, bad := range []string{"hunter2", own, pristine, "http", "archives", rsaKey[8:40]} {

@@ -2,6 +2,7 @@ package remaster
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -286,7 +287,7 @@ func TestClientMissing(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, warm)
 	missing := errors.New("built without mk-client")
-	b.Client = func(string) ([]byte, error) { return nil, missing }
+	b.Client = func(string) (*io.SectionReader, error) { return nil, missing }
 	nowhere := plan(t, filepath.Join(t.TempDir(), "no mirror"))
 	if _, err := b.Stage(t.Context(), nowhere); !errors.Is(err, missing) {
 		t.Errorf("an image that never checks in: %v, want to hear of it before the first request", err)

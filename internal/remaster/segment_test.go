@@ -411,8 +411,8 @@ func TestClientProgram(t *testing.T) {
 	z := gzip.NewWriter(&packed)
 	io.WriteString(z, "the program")
 	z.Close()
-	for _, given := range [][]byte{[]byte("the program"), packed.Bytes()} {
-		e, err := clientProgram(given)
+	for _, given := range []string{"the program", packed.String()} {
+		e, err := clientProgram(testkit.Section(given))
 		testkit.Must(t, err)
 		if got, err := e.Content(100); string(got) != "the program" || err != nil || e.Perm() != 0o755 {
 			t.Errorf("%q, %v", got, err)
@@ -421,8 +421,8 @@ func TestClientProgram(t *testing.T) {
 			t.Errorf("packed %v has the ID %q", packed, e.ID)
 		}
 	}
-	for name, given := range map[string][]byte{"cut off": packed.Bytes()[:packed.Len()-9], "only begun": packed.Bytes()[:5]} {
-		e, err := clientProgram(given)
+	for name, given := range map[string]string{"cut off": packed.String()[:packed.Len()-9], "only begun": packed.String()[:5]} {
+		e, err := clientProgram(testkit.Section(given))
 		if err == nil {
 			_, err = e.Content(1 << 32)
 		}
