@@ -34,7 +34,7 @@ type content struct {
 }
 
 // bufferSize is what is hashed at once: a multiple of pieceSize, and more than inMemory.
-const bufferSize = 16 * pieceSize
+const bufferSize = 32 * pieceSize
 
 // buffers are for what is hashed.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
@@ -86,7 +86,9 @@ func (c *content) add(b []byte, sum, also hash.Hash) {
 	if also != nil {
 		others.Go(func() { also.Write(b) })
 	}
-	others.Go(func() { c.authenticate(b) })
+	if c.size+int64(len(b)) > inMemory {
+		others.Go(func() { c.authenticate(b) })
+	}
 	sum.Write(b)
 	others.Wait()
 	c.size += int64(len(b))
