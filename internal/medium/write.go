@@ -137,6 +137,87 @@ func fillFile(ctx context.Context, dir string, e *overlay.Entry, sum io.Writer) 
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
+// fillBlob writes a blob into a folder that nobody sees yet. It takes the file that a folder at name has, if that
+// is whole.
+func fillBlob(ctx context.Context, name, dir string, e *overlay.Entry) error {
+	digest, sum := BlobDigest(e.Path), sha256.New()
+	there := filepath.Join(name, filepath.FromSlash(e.Path))
+	if f, err := wholefile.OpenRegular(there); err == nil {
+		_, err = io.Copy(wholefile.Interruptible(ctx, sum), f)
+		f.Close() //nolint:errcheck,gosec // only read
+		if err == nil && hex.EncodeToString(sum.Sum(nil)) == digest {
+			return keep(ctx, name, dir, e.Path)
+		}
+		sum.Reset()
+	}
+	err := fillFile(ctx, dir, e, sum)
+	if err == nil && hex.EncodeToString(sum.Sum(nil)) != digest {
+		err = fmt.Errorf("read %s: it changed meanwhile", e.Path)
+	}
+	return err
+}
+
+// keep gives a file of one folder to another, unless that has it.
+func keep(ctx context.Context, from, dir, name string) error {
+	there, here := filepath.Join(from, filepath.FromSlash(name)), filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(here), 0o777); err != nil { //nolint:gosec // the umask decides
+		return err
+	}
+	if err := os.Link(there, here); err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	info, err := os.Stat(there) // the file system has no hard links
+	if err != nil {
+		return err
+	}
+	open := func() (io.ReadCloser, error) { return os.Open(there) } //nolint:gosec // as above
+	return fillFile(ctx, dir, &overlay.Entry{Path: name, Mode: overlay.TypeRegular, Size: info.Size(), Open: open}, io.Discard)
+}
+
+// shorten makes the short link of a blob.
+func shorten(dir, digest string) error {
+	name := filepath.Join(dir, filepath.FromSlash(shortOf(digest)))
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil { //nolint:gosec // the umask decides
+		return err
+	}
+	err := os.Symlink("../"+blobDir+"/"+digest, name)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	err = os.Link(filepath.Join(dir, filepath.FromSlash(blobDir), digest), name) // as on Windows
+	if err != nil {
+		return fmt.Errorf("make a short name for PXELINUX: %w", err)
+	}
+	return nil
+}
+
+// carry takes the blobs of earlier builds into the folder of a new one. Those that it does not name any more are
+// dated now: a node may be on its way to them, and [Prune] goes by that.
+func carry(ctx context.Context, old, dir string) error {
+	before, err := sumsOf(os.DirFS(old))
+	if err != nil {
+		return err
+	}
+	now, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	for _, digest := range digests(old) {
+		name := blobDir + "/" + digest
+		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
+			continue
+		}
+		err := errors.Join(keep(ctx, old, dir, name), shorten(dir, digest))
+		if err == nil && strings.Contains(string(before), name) {
+			err = os.Chtimes(filepath.Join(dir, filepath.FromSlash(name)), now.ModTime(), now.ModTime())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CheckFolder refuses a folder that [Medium.Write] would have to remove with files that are not its own.
 func CheckFolder(name string) error {
 	if err := hostfile.Look(name, isPXEFolder); err != nil {

@@ -110,6 +110,9 @@ type Blob struct {
 // Reader reads the content from its beginning. It may be used until the store is closed.
 func (b *Blob) Reader() *io.SectionReader { return io.NewSectionReader(b.content, 0, b.Size) }
 
+// Stored reads what the digest is of: derived content has its description behind it.
+func (b *Blob) Stored() *io.SectionReader { return io.NewSectionReader(b.content, 0, b.content.size) }
+
 // ReadAll returns the content.
 func (b *Blob) ReadAll() ([]byte, error) {
 	text := make([]byte, b.Size)

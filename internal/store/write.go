@@ -87,6 +87,23 @@ func (w *Writer) Abort() {
 	}
 }
 
+// share gets content from the second place into the folder, or nil. One that cannot be written does without.
+func (s *Store) share(ctx context.Context, kind, sha256 string) *Blob {
+	w, err := s.Create(ctx)
+	if err != nil {
+		return nil
+	}
+	defer w.Abort()
+	if !s.Shared.Take(ctx, kind, sha256, w) || w.content.sha256 != sha256 {
+		return nil
+	}
+	b, err := w.Commit(false)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
 // Derive returns what is kept under kind and key, or has write make it and keeps that. The content must
 // follow from the key alone: what is stored first is taken from then on. kind is a word of lower-case
 // letters. about points to a value that describes the content: write sets all of it, it is kept with the
@@ -173,6 +190,20 @@ func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob
 		return b, ctx.Err() // a folder that cannot be written does without
 	}
 	return b, nil
+}
+
+// pinned is the digest that content must have, or "".
+func (s *Store) pinned(kind, key string) string {
+	if s.Pinned == nil {
+		return ""
+	}
+	return s.Pinned(kind, key)
+}
+
+func (s *Store) warn(kind, text string) {
+	if s.Warn != nil {
+		s.Warn(kind, text)
+	}
 }
 
 // The description of derived content stands behind it in the same file: JSON, and the length of that in
