@@ -121,14 +121,10 @@ func TestBrokenImages(t *testing.T) {
 			retree(t, img, func(tree *overlay.Tree) { tree.Remove("lib/modules"); waitForZram(t, tree) })
 		}, nil},
 		{"an init that ends", "boot-init-died", func(t *testing.T, img *iso9660.Image) {
-			retree(t, img, func(tree *overlay.Tree) {
-				testkit.Must(t, tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\nexit 3\n"))))
-			})
+			first(t, img, "exit 3")
 		}, nil},
 		{"no client", "boot-no-marker", func(t *testing.T, img *iso9660.Image) {
-			retree(t, img, func(tree *overlay.Tree) {
-				testkit.Must(t, tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\necho up\nexec sleep 99999\n"))))
-			})
+			first(t, img, "echo up; exec sleep 99999")
 		}, []string{"--timeout", "20s"}}, // it can only be waited for
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -141,7 +137,7 @@ func TestBrokenImages(t *testing.T) {
 func testBroken(t *testing.T, f fixture, core string, tc broken) {
 	iso := filepath.Join(t.TempDir(), "broken.iso")
 	remake(t, core, iso, func(img *iso9660.Image) { tc.edit(t, img) })
-	stdout, stderr, err := f.run(t, append([]string{"test", iso, "--timeout", aLot.String()}, tc.args...)...)
+	stdout, stderr, err := f.run(t, append([]string{"test", iso, "--append", noTimerCheck, "--timeout", aLot.String()}, tc.args...)...)
 	log, _ := os.ReadFile(iso + ".console.log")
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 6 || stdout != "" || !strings.Contains(stderr, "boot test: "+tc.rule+":") {
@@ -150,6 +146,15 @@ func testBroken(t *testing.T, f fixture, core string, tc broken) {
 	if len(log) == 0 || !strings.Contains(stderr, iso+".console.log") {
 		t.Errorf("no log, or an error that does not name it:\n%s", stderr)
 	}
+}
+
+// first puts another first program into an image, and takes the drivers out, which it needs no more.
+func first(t *testing.T, img *iso9660.Image, commands string) {
+	t.Helper()
+	retree(t, img, func(tree *overlay.Tree) {
+		tree.Remove("lib/modules")
+		testkit.Must(t, tree.Put(overlay.File("init", 0o755, []byte("#!/bin/sh\n"+commands+"\n"))))
+	})
 }
 
 // waitForZram makes the stand-in's tc-config do what Tiny Core's own does, where the stand-in goes on:

@@ -223,7 +223,7 @@ func TestStickAndFirmware(t *testing.T) {
 			t.Errorf("no %q in %q", want, got)
 		}
 	}
-	if plain := strings.Join(Machine{CDROM: "a.iso"}.args(), " "); strings.Contains(plain, "-bios") || strings.Contains(plain, "usb-storage") {
+	if plain := strings.Join(Machine{CDROM: "a,b.iso"}.args(), " "); !strings.Contains(plain, "readonly=on,file=a,,b.iso -device ahci") || strings.Contains(plain, "-bios") || strings.Contains(plain, "usb-storage") {
 		t.Errorf("a CD's machine: %q", plain)
 	}
 }
