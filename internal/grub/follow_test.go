@@ -116,6 +116,11 @@ func TestFollow(t *testing.T) {
 		{"function f { source $1; }\nf /none.cfg\n", ":1 the menu $1\n"},
 		{"function f { source /args.cfg; }\nf a\n", "/args.cfg:1 /k  | a\n"},
 
+		{"menuentry x $menuentry_id_option a ${menuentry_id_option} b --class c {\nlinux /k\n}\nmenuentry y --source z { true; }\n", ":2 /k  | \n:4 the option --source of a menu entry\n"},
+		{"export x root\nconfigfile /m\n", "menu /m\n:2 the variable x, which goes on to another menu\n"},
+		{"function echo { true; }\n", ":1 the function echo, which has a command's name\n"},
+		{"linux /k*\ninitrd 1+2\n", ":1 /k* 1+2 | \n:1 the pattern /k*\n:2 the blocks 1+2\n"},
+
 		// devices and commands
 		{"linux (loop)/k\ninitrd (memdisk)/i\nlinux (hd0)/l\n", ":1 /k /i | \n:3 /l  | \n:1 the device of (loop)/k\n:2 the device of (memdisk)/i\n"},
 		{"set root=(loop)\nroot=tftp,1.2.3.4\nset root=$x\nset loop=1\nset root=(hd0,msdos1)\nset root=hd\nroot=\n", ":1 the device root=(loop)\n:2 the device root=tftp,1.2.3.4\n:3 the device root=$x\n:7 the device root=\n"},
