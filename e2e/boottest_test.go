@@ -23,7 +23,7 @@ import (
 func TestBootFromNetwork(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.quick = true
+	f.quick, f.args = true, " razor.fact.probe=gem-list"
 	iso := f.image(t, func(text string) string {
 		return strings.Replace(text, "\ngems:\n", "\ngems:\n  mode: boot\n", 1) + "initrd: {layout: merged}\n"
 	}, "--image-version", "1.0")
@@ -35,6 +35,7 @@ func TestBootFromNetwork(t *testing.T) {
 		t.Fatalf("%v\n%s\n%s", err, stderr, b)
 	}
 	checkProd(t, string(b), facts)
+	wantLines(t, string(b), "PROBE ok gem-list")
 }
 
 // checkProd wants what the console and the first check-in of every prod image say.

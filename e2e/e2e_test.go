@@ -165,22 +165,32 @@ func (f fixture) image(t testing.TB, edit func(string) string, args ...string) s
 	return iso
 }
 
-// stalled is how long a machine may be silent, and aLot bounds what cannot be asked about its progress.
+// stalled is how long a machine that has a processor to itself may be silent, and aLot bounds what cannot be asked about its progress.
 // TCG is slow, and a machine may be shared: how long the whole takes is nobody's fault.
 const (
 	stalled = 5 * time.Minute
 	aLot    = time.Hour
 )
 
+// fair is what a second on this host is worth to one program: less if more programs run than there are processors.
+func fair() time.Duration {
+	var load float64
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Sscan(string(b), &load) //nolint:errcheck // else a second is a second
+	}
+	return time.Duration(float64(time.Second) / max(1, load/float64(runtime.NumCPU())))
+}
+
 // patient returns a context that ends when heard, the length of what there is to hear, no longer grows.
 func patient(t *testing.T, heard func() int) context.Context {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	t.Cleanup(func() { cancel(nil) })
 	go func() {
-		for last, since := heard(), time.Now(); ctx.Err() == nil; time.Sleep(time.Second) {
+		last, silent := heard(), time.Duration(0)
+		for ; ctx.Err() == nil; time.Sleep(time.Second) {
 			if n := heard(); n != last {
-				last, since = n, time.Now()
-			} else if time.Since(since) > stalled {
+				last, silent = n, 0
+			} else if silent += fair(); silent > stalled {
 				cancel(fmt.Errorf("nothing new for %v", stalled))
 			}
 		}

@@ -81,7 +81,7 @@ func mcoImage(t *testing.T, f fixture, b *broker, psk, more string) string {
 			t.Fatalf("the mirror's mkbuild.yaml has no place for mcollective.server\n%s", text)
 		}
 		return strings.NewReplacer(archive, archive+server, "/e2e/probe,", "/e2e/mco,").Replace(text) +
-			"client: {settings: {interval: \"10\", skew: \"0\"}}\n" + more
+			"client: {settings: {interval: \"5\", skew: \"0\"}}\n" + more
 	})
 }
 

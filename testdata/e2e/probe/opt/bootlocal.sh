@@ -15,8 +15,11 @@ check() {
 	fi
 }
 
-# slow NAME EXPECTED COMMAND: a check that takes Ruby long, left out where /etc/probe-quick is.
-slow() { [ -e /etc/probe-quick ] || check "$@"; }
+# slow NAME EXPECTED COMMAND: a check that takes Ruby long, left out where /etc/probe-quick is and no kernel
+# argument razor.fact.probe=NAME.
+slow() {
+	if [ ! -e /etc/probe-quick ] || grep -q "razor.fact.probe=$1" /proc/cmdline; then check "$@"; fi
+}
 
 echo
 echo "PROBE begin $(cat /tmp/mk-version.yaml | tr '\n' ' ') on $(uname -r)"
@@ -43,7 +46,7 @@ check null-device '^1:3' "stat -c '%t:%T' /dev/null"
 check hostname '^box' 'hostname'
 [ "$series" = 15 ] || check lshw 'product\|description\|core' 'lshw -quiet -C processor'
 if [ -e /bin/busybox.suid ]; then # since 5.2
-	check gem-list 'facter.*hocon.*thor' 'gem list --local'
+	slow gem-list 'facter.*hocon.*thor' 'gem list --local'
 	check own-rubygems '^/usr/local/lib/ruby/[0-9.]*/rubygems.rb' "ruby -e 'puts \$LOADED_FEATURES.grep(/rubygems.rb/)'"
 	check suid '^4755 0:0' "stat -c '%a %u:%g' /bin/busybox.suid"
 	check util-linux-whole 'util-linux' 'lsblk --version'
@@ -52,7 +55,7 @@ if [ -e /bin/busybox.suid ]; then # since 5.2
 else
 	check lscpu-link '/tmp/tcloop/util-linux/usr/local/bin/lscpu' 'readlink /usr/local/bin/lscpu'
 	check util-linux-rest '^none' 'ls /usr/local/bin/dmesg /usr/local/bin/mount /usr/local/sbin/fdisk 2>/dev/null | grep . || echo none'
-	check gem-list 'daemons.*facter.*json_pure.*stomp' 'gem list --local'
+	slow gem-list 'daemons.*facter.*json_pure.*stomp' 'gem list --local'
 	slow mcollectived 'config' 'RUBYLIB=/usr/local/mcollective/lib mcollectived --help'
 	check server.cfg '^640 0:0' "stat -c '%a %u:%g' /usr/local/etc/mcollective/server.cfg"
 fi
