@@ -176,7 +176,7 @@ const (
 func fair() time.Duration {
 	var load float64
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		fmt.Sscan(string(b), &load) //nolint:errcheck // else a second is a second
+		fmt.Sscan(string(b), &load) // else a second is a second
 	}
 	return time.Duration(float64(time.Second) / max(1, load/float64(runtime.NumCPU())))
 }
