@@ -35,6 +35,16 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	root.SetErr(w.stderr)
 	root.SetVersionTemplate("mkbuild {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
+	addCommands(root, w)
+	addHelpers(root)
+	addLogFormat(root, w)
+	root.Args = noCommand
+	addCompletions(root)
+	return root
+}
+
+// addCommands puts every command under its title of the help text.
+func addCommands(root *cobra.Command, w *world) {
 	addGroup(root, "image", "Images:",
 		isoCommand(w),
 		overlayCommand(w),
@@ -72,11 +82,6 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 		manCommand(w),
 		schemaCommand(w),
 	)
-	addHelpers(root)
-	addLogFormat(root, w)
-	root.Args = noCommand
-	addCompletions(root)
-	return root
 }
 
 // addGroup puts commands under a title of the help text.

@@ -68,8 +68,8 @@ func judgeOpen(c *config.Config, vm *qemu.VM) error {
 	return nil
 }
 
-// programsOf are the files that a line of /etc/inittab names. The shell in "/bin/sh /opt/menu" is none, and
-// neither is busybox: they would allow every script.
+// programsOf are the files that a line of /etc/inittab allows: of "/bin/sh /opt/menu" the script alone, since the shell
+// or busybox would allow every script.
 func programsOf(line string) []string {
 	f := strings.SplitN(line, ":", 4)
 	if len(f) < 4 {

@@ -81,7 +81,7 @@ func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir 
 }
 
 // first asks the mirrors for alternatives, each for all of them before the next. The first mirror is the one that
-// gave the ISO. It alone can say that there is none: the word of another one may be about other files.
+// gave the ISO. Only that one proves that a file does not exist: the others may have other files.
 func (s *source) first(ctx context.Context, files []string) (file, md5, dir string, err error) {
 	var first error
 	for _, dir = range s.tczDirs() {

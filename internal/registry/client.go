@@ -57,7 +57,7 @@ type Client struct {
 
 	once    sync.Once
 	auth    *auth.Client
-	err     error    // why there is none
+	err     error    // of reading docker's configuration
 	repos   sync.Map // *remote.Repository by name: it remembers what the registry can do
 	mirrors sync.Map // digests of their files, by name
 }

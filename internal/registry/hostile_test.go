@@ -214,7 +214,7 @@ func slicesOf(n int, p piece) []piece {
 	return out
 }
 
-// TestReferences: names of people, and what is none.
+// TestReferences: references as people write them, and those that are refused.
 func TestReferences(t *testing.T) {
 	sum := "@sha256:" + strings.Repeat("0", 64)
 	for text, want := range map[string]string{

@@ -210,6 +210,6 @@ func defaultName(about *manifest.Manifest) string {
 
 func imageVersion(about *manifest.Manifest) string {
 	var c struct{ Image struct{ Version string } }
-	_ = json.Unmarshal(about.Config, &c) // without a version there is none
+	_ = json.Unmarshal(about.Config, &c) // a configuration that cannot be read has no version
 	return c.Image.Version
 }
