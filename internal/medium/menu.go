@@ -50,6 +50,7 @@ func (x *menu) name() string {
 func (m *Medium) readMenus() error {
 	m.efi, m.menus = efiImages(m.ISO), nil
 	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others, m.Doubts = nil, "", nil, "", nil, nil
+	m.folded, m.twins = nil, nil
 	for _, f := range m.Files.Entries() {
 		if to, err := m.Files.Lookup(f.Path); err == nil && to.IsRegular() {
 			m.addMenu(f.Path, to.Path, nil)
