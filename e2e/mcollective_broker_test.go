@@ -37,12 +37,13 @@ func startBroker(t *testing.T) *broker {
 	t.Helper()
 	program, err := filepath.EvalSymlinks(testkit.Tool(t, "rabbitmq-server"))
 	testkit.Must(t, err)
+	ports := testkit.FreePorts(t, 3)
 	b := &broker{
 		dir: t.TempDir(), password: rand.Text(),
 		// Debian's command in PATH wants to be root and becomes the user rabbitmq with the state in
 		// /var/lib; the program next to it runs as the user who starts it.
 		program: filepath.Join(filepath.Dir(program), "rabbitmq-server"),
-		stomp:   testkit.FreePort(t), dist: testkit.FreePort(t), mapping: testkit.FreePort(t),
+		stomp:   ports[0], dist: ports[1], mapping: ports[2],
 	}
 	b.configure(t)
 	if b.out, err = os.Create(filepath.Join(b.dir, "out")); err != nil {

@@ -183,9 +183,10 @@ func TestNginxExamples(t *testing.T) {
 	f := newSegments(t)
 	f.build(t)
 	n := testkit.StartNginx(t, "../../examples", f.dir)
+	client := &http.Client{Timeout: 20 * time.Second}
 	get := func(url string) (string, http.Header) {
 		t.Helper()
-		resp, err := http.Get(url)
+		resp, err := client.Get(url)
 		testkit.Must(t, err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)

@@ -24,8 +24,8 @@ type Nginx struct {
 func StartNginx(t testing.TB, examples, root string) *Nginx {
 	t.Helper()
 	program, dir := Tool(t, "nginx"), t.TempDir()
-	at := func() string { return fmt.Sprintf("127.0.0.1:%d", FreePort(t)) }
-	origin, site := at(), at()
+	ports := FreePorts(t, 2)
+	origin, site := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	n := &Nginx{Origin: "http://" + origin, Site: "http://" + site, log: filepath.Join(dir, "origin.log")}
 	start := func(name string, edit ...string) *exec.Cmd {
 		conf := strings.NewReplacer(edit...).Replace(string(Read(t, filepath.Join(examples, "nginx", name))))
