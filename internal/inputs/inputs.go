@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
@@ -242,22 +244,22 @@ func (g *Gathering) rubyRelease() (string, error) {
 func (g *Gathering) archives(ctx context.Context) error {
 	defer g.src.step("fetch")()
 	c := &g.plan.Config
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelDownloads)
 	if m := c.RubyGems; m != nil {
-		if err := g.archive(ctx, lock.RubyGems, "rubygems-"+m.Version+".tgz", m.Sources(), m.SHA256); err != nil {
-			return err
-		}
+		group.Go(func() error {
+			return g.archive(gctx, lock.RubyGems, "rubygems-"+m.Version+".tgz", m.Sources(), m.SHA256)
+		})
 	}
 	if m := c.MCollective; m != nil {
-		if err := g.archive(ctx, lock.MCollective, "mcollective-"+m.Version+".tgz", m.Sources(), m.SHA256); err != nil {
-			return err
-		}
+		group.Go(func() error {
+			return g.archive(gctx, lock.MCollective, "mcollective-"+m.Version+".tgz", m.Sources(), m.SHA256)
+		})
 	}
 	for _, want := range c.Gems.Install {
-		if err := g.gem(ctx, want); err != nil {
-			return err
-		}
+		group.Go(func() error { return g.gem(gctx, want) })
 	}
-	return nil
+	return group.Wait()
 }
 
 func (g *Gathering) gem(ctx context.Context, want config.Gem) error {
@@ -283,7 +285,7 @@ func (g *Gathering) archive(ctx context.Context, kind, name string, urls []strin
 		return err
 	}
 	in := lock.Input{Kind: kind, Name: name, Why: []string{lock.WhyConfig}}
-	if pinned == nil || kind == lock.Gem && g.src.purpose == forImage { // gems are read while extensions come
+	if pinned == nil || kind == lock.Gem && g.src.purpose == forImage { // gems are read while others come
 		c, err := g.out.read(kind, name, b)
 		if err != nil {
 			b.Discard()

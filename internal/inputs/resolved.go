@@ -23,7 +23,7 @@ type Resolved struct {
 	LeftOut []string
 
 	plan     *Plan
-	adding   sync.Mutex // archives come while extensions do
+	adding   sync.Mutex // inputs come side by side
 	blobs    map[inputName]*fetch.Blob
 	contents map[inputName]*content
 	gone     map[string]bool // what no mirror has, see [Check]
@@ -106,7 +106,10 @@ func (r *Resolved) Gems() ([]*rubygems.Gem, error) {
 func (r *Resolved) read(kind, name string, blob *fetch.Blob) (c *content, err error) {
 	defer fail.Recover(name, &err)
 	key := inputName{kind, name}
-	if c := r.contents[key]; c != nil {
+	r.adding.Lock()
+	c = r.contents[key]
+	r.adding.Unlock()
+	if c != nil {
 		return c, nil
 	}
 	switch kind {
@@ -118,7 +121,9 @@ func (r *Resolved) read(kind, name string, blob *fetch.Blob) (c *content, err er
 		c, err = readArchive(blob, name)
 	}
 	if err == nil {
+		r.adding.Lock()
 		r.contents[key] = c
+		r.adding.Unlock()
 	}
 	return c, err
 }

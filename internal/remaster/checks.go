@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"mkbuild/internal/cmdline"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/medium"
+	"mkbuild/internal/overlay"
 	"mkbuild/internal/profile"
 	"mkbuild/internal/tcz"
 	"mkbuild/internal/ui"
@@ -175,12 +178,19 @@ func (l *layering) sayOfBase(level ui.Level, text string) {
 // check holds the finished tree against what its profile promises, and warns of what will not start.
 func (l *layering) check(context.Context) error {
 	all := l.out.layers.Merged()
-	if err := l.lintMCollective(all); err != nil {
-		return err
-	}
-	if l.out.Plan.Config.Profile != "prod" {
+	all.Entries() // in order, once: the tree is not for two at once until then
+	var both errgroup.Group
+	both.Go(func() error { return l.lintMCollective(all) })
+	both.Go(func() error { return l.closed(all) })
+	return both.Wait()
+}
+
+// closed refuses a prod image with a way in.
+func (l *layering) closed(all *overlay.Tree) (err error) {
+	c := &l.out.Plan.Config
+	if c.Profile != "prod" {
 		return nil
 	}
-	c := &l.out.Plan.Config
+	defer fail.Recover("profile", &err)
 	return profile.Closed(all, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }

@@ -121,7 +121,8 @@ func (l *layering) mcollective(ctx context.Context) error {
 }
 
 // lintMCollective warns of what mcollectived would stumble on in the finished image.
-func (l *layering) lintMCollective(all *overlay.Tree) error {
+func (l *layering) lintMCollective(all *overlay.Tree) (err error) {
+	defer fail.Recover("mcollective", &err)
 	if l.out.Plan.Config.MCollective == nil {
 		return nil
 	}
