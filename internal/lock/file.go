@@ -144,18 +144,33 @@ func relative(dir, url string) string {
 	return url
 }
 
-// Names become parts of paths and addresses, hashes the names of files in the cache.
-var (
-	nameForm   = regexp.MustCompile(`^[A-Za-z0-9_+][A-Za-z0-9+_.@,-]{0,254}$`)
-	sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	md5Form    = regexp.MustCompile(`^([0-9a-f]{32})?$`)
+// nameForm is a name that may become a part of paths and addresses. Lengths are checked apart from expressions: a
+// bounded repetition costs every start of the program as much as its bound.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_+][A-Za-z0-9+_.@,-]*$`)
+
+// maxName is the longest name of a file.
+const maxName = 255
+
+func isName(s string) bool {
+	return len(s) <= maxName && nameForm.MatchString(s) && !strings.Contains(s, "..")
+}
+
+// isHex reports whether s is a digest of some digits, which may name a file of the cache.
+func isHex(s string, digits int) bool {
+	return len(s) == digits && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// The lengths of digests.
+const (
+	sha256Digits = 64
+	md5Digits    = 32
 )
 
 func (l *Lock) validate() error {
 	switch {
 	case l.Schema != Schema:
 		return fmt.Errorf("its schema is %.40q, and this mkbuild reads %s", l.Schema, Schema)
-	case !sha256Form.MatchString(l.Config):
+	case !isHex(l.Config, sha256Digits):
 		return fmt.Errorf("config %.80q is no digest", l.Config)
 	case l.SourceDate < 0 || l.SourceDate > maxTime:
 		return fmt.Errorf("source_date %d is no time that an image can hold", l.SourceDate)
@@ -168,7 +183,7 @@ func (l *Lock) validate() error {
 		}
 	}
 	for _, d := range l.Derived {
-		if !isName(d.Kind) || d.Key == "" || !sha256Form.MatchString(d.SHA256) {
+		if !isName(d.Kind) || d.Key == "" || !isHex(d.SHA256, sha256Digits) {
 			return fmt.Errorf("derived %.40q: key %.80q, sha256 %.80q", d.Kind, d.Key, d.SHA256)
 		}
 	}
@@ -181,9 +196,9 @@ func (in *Input) validate() error {
 		return fmt.Errorf("kind %.40q is not known", in.Kind)
 	case !isName(in.Name):
 		return errors.New("that is not a file's name")
-	case !sha256Form.MatchString(in.SHA256):
+	case !isHex(in.SHA256, sha256Digits):
 		return fmt.Errorf("sha256 %.80q is not 64 digits of lower-case hex", in.SHA256)
-	case !md5Form.MatchString(in.MD5):
+	case in.MD5 != "" && !isHex(in.MD5, md5Digits):
 		return fmt.Errorf("md5 %.80q is not 32 digits of lower-case hex", in.MD5)
 	case in.Size < 0:
 		return fmt.Errorf("size %d", in.Size)
@@ -197,5 +212,3 @@ func (in *Input) validate() error {
 	}
 	return nil
 }
-
-func isName(s string) bool { return nameForm.MatchString(s) && !strings.Contains(s, "..") }

@@ -95,16 +95,19 @@ func Default() *Config {
 
 // keyForm is a key that MCollective's reader takes whole: it cuts a line at the first "=" and takes
 // lines that begin with "#" for comments.
-var keyForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}$`)
+var keyForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]*$`)
 
-// maxValue bounds a value; it is far above what any key takes.
-const maxValue = 4096
+// The bounds of keys and values are far above what MCollective has.
+const (
+	maxKey   = 200
+	maxValue = 4096
+)
 
 // Set gives key a value. It fails with [ErrKey], and with [ErrValue] on what MCollective's reader
 // would not give back unchanged: empty values, blanks at the ends, line breaks and other control
 // characters. The error does not show the value, which may be a secret.
 func (c *Config) Set(key, value string) error {
-	if !keyForm.MatchString(key) {
+	if len(key) > maxKey || !keyForm.MatchString(key) {
 		return fmt.Errorf("set %.64q: %w", key, ErrKey)
 	}
 	if err := checkValue(value); err != nil {

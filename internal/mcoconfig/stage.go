@@ -24,8 +24,10 @@ const ServerCfg = configDir + "/server.cfg"
 // ErrNotMCollective is returned for a source archive without a daemon where MCollective keeps it.
 var ErrNotMCollective = fail.New(fail.Verification, "not the source of MCollective", "")
 
-// versionForm is what may become part of a directory's name.
-var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]{0,63}$`)
+// versionForm is what may become part of a directory's name, up to maxVersion characters of it.
+var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]*$`)
+
+const maxVersion = 64
 
 // Stage returns MCollective's files for an image, out of its source archive src with its top folder
 // stripped, all of them root's:
@@ -40,7 +42,7 @@ var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]{0,63}$`)
 // fits; from 2.8 on they lie in lib, and the folder is made, for those of the user. facts.yaml is not made:
 // the client writes it.
 func Stage(src *overlay.Tree, version string, cfg []byte) (*overlay.Tree, error) {
-	if !versionForm.MatchString(version) {
+	if len(version) > maxVersion || !versionForm.MatchString(version) {
 		return nil, fmt.Errorf("stage mcollective: version %.64q cannot name a directory", version)
 	}
 	daemon, err := findDaemon(src)
