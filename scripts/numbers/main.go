@@ -1,15 +1,18 @@
 // Command numbers prints the measurements that keep the house small: lines, functions, error types,
-// and how far types and uses of names are spread over the files of a package. It only parses.
+// and how far types and uses of names are spread over the files of a package. It reads each package for itself.
 //
 //	go run ./scripts/numbers [FOLDER]
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -43,6 +46,7 @@ func main() {
 
 // numbers are the measurements of a tree.
 type numbers struct {
+	set            *token.FileSet
 	product, tests int
 	errors         int
 	functions      []int // lengths
@@ -51,6 +55,7 @@ type numbers struct {
 
 // pkg is the product code of one folder.
 type pkg struct {
+	set     *token.FileSet
 	lines   int
 	files   map[string]*ast.File
 	methods map[string]map[string]bool // type → files
@@ -62,7 +67,7 @@ func isProduct(name string) bool {
 }
 
 func measure(tree fs.FS) (*numbers, error) {
-	n := &numbers{packages: map[string]*pkg{}}
+	n := &numbers{set: token.NewFileSet(), packages: map[string]*pkg{}}
 	return n, fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -93,14 +98,13 @@ func (n *numbers) file(name string, text []byte) error {
 	if !isProduct(name) {
 		return nil
 	}
-	set := token.NewFileSet()
-	f, err := parser.ParseFile(set, name, text, parser.SkipObjectResolution)
+	f, err := parser.ParseFile(n.set, name, text, parser.SkipObjectResolution)
 	if err != nil {
 		return err
 	}
 	p := n.packages[path.Dir(name)]
 	if p == nil {
-		p = &pkg{files: map[string]*ast.File{}, methods: map[string]map[string]bool{}}
+		p = &pkg{set: n.set, files: map[string]*ast.File{}, methods: map[string]map[string]bool{}}
 		n.packages[path.Dir(name)] = p
 	}
 	n.product += lines
@@ -108,14 +112,14 @@ func (n *numbers) file(name string, text []byte) error {
 	p.files[path.Base(name)] = f
 	for _, d := range f.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok {
-			n.function(p, path.Base(name), fn, set)
+			n.function(p, path.Base(name), fn)
 		}
 	}
 	return nil
 }
 
-func (n *numbers) function(p *pkg, file string, fn *ast.FuncDecl, set *token.FileSet) {
-	n.functions = append(n.functions, set.Position(fn.End()).Line-set.Position(fn.Pos()).Line+1)
+func (n *numbers) function(p *pkg, file string, fn *ast.FuncDecl) {
+	n.functions = append(n.functions, n.set.Position(fn.End()).Line-n.set.Position(fn.Pos()).Line+1)
 	t := receiver(fn)
 	if t == "" {
 		return
@@ -147,72 +151,42 @@ func receiver(fn *ast.FuncDecl) string {
 	return ""
 }
 
-// uses returns how many names each file takes from each other file of the package. A method counts
-// if only one file declares a method of its name. Scopes are not resolved: a local variable that is
-// named like something of the package counts as a use of it.
+// uses returns how many names and methods each file takes from each other file of the package. Other packages are not
+// read: what is called on their values is not resolved, and does not count.
 func (p *pkg) uses() map[[2]string]int {
-	home := map[string]string{}
-	for file, f := range p.files {
-		for _, name := range declared(f) {
-			if old, twice := home[name]; twice && old != file {
-				home[name] = ""
-				continue
-			}
-			home[name] = file
-		}
+	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
+	check := types.Config{Importer: none{}, Error: func(error) {}}
+	own, _ := check.Check("own", p.set, slices.Collect(maps.Values(p.files)), &info) //nolint:errcheck // see above
+	type use struct {
+		file string
+		of   types.Object
 	}
-	out := map[[2]string]int{}
-	for file, f := range p.files {
-		seen := map[string]bool{}
-		use := func(name string) {
-			if at := home[name]; at != "" && at != file && !seen[name] {
-				seen[name] = true
-				out[[2]string{file, at}]++
-			}
+	seen, out := map[use]bool{}, map[[2]string]int{}
+	for id, of := range info.Uses {
+		u := use{path.Base(p.set.Position(id.Pos()).Filename), of}
+		if of.Pkg() != own || seen[u] || !lasting(of, own) {
+			continue
 		}
-		selected := map[*ast.Ident]bool{}
-		ast.Inspect(f, func(node ast.Node) bool {
-			switch x := node.(type) {
-			case *ast.SelectorExpr:
-				selected[x.Sel] = true
-				use("." + x.Sel.Name)
-			case *ast.Ident:
-				if !selected[x] {
-					use(x.Name)
-				}
-			}
-			return true
-		})
+		seen[u] = true
+		if at := path.Base(p.set.Position(of.Pos()).Filename); at != u.file {
+			out[[2]string{u.file, at}]++
+		}
 	}
 	return out
 }
 
-// declared lists the package-level names of a file; methods with a dot in front.
-func declared(f *ast.File) []string {
-	var out []string
-	for _, d := range f.Decls {
-		switch d := d.(type) {
-		case *ast.FuncDecl:
-			if d.Recv != nil {
-				out = append(out, "."+d.Name.Name)
-			} else {
-				out = append(out, d.Name.Name)
-			}
-		case *ast.GenDecl:
-			for _, s := range d.Specs {
-				switch s := s.(type) {
-				case *ast.TypeSpec:
-					out = append(out, s.Name.Name)
-				case *ast.ValueSpec:
-					for _, id := range s.Names {
-						out = append(out, id.Name)
-					}
-				}
-			}
-		}
+// lasting reports whether an object is a name of the package or a method: fields belong to their type.
+func lasting(of types.Object, own *types.Package) bool {
+	if fn, ok := of.(*types.Func); ok && fn.Signature().Recv() != nil {
+		return true
 	}
-	return out
+	return of.Parent() == own.Scope()
 }
+
+// none imports nothing.
+type none struct{}
+
+func (none) Import(name string) (*types.Package, error) { return nil, errors.New(name) }
 
 // backUp puts the files into the order in which the fewest uses run from a lower file up to a
 // higher one, and returns those and all uses.
