@@ -6,22 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/menus"
 	"mkbuild/internal/bootmenu"
 )
 
-// said is what Read found, a line each: "FILE:LINE kernel initrds | arguments", "menu NAME", "FILE:LINE doubt".
-func said(m *bootmenu.Menu) string {
-	var out strings.Builder
-	for _, e := range m.Entries {
-		fmt.Fprintf(&out, "%s:%d %s %s | %s\n", e.File, e.Line, e.Kernel, strings.Join(e.Initrds, ","), e.Append)
-	}
-	for _, name := range m.Menus {
-		fmt.Fprintf(&out, "menu %s\n", name)
-	}
-	for _, d := range m.Doubts {
-		fmt.Fprintf(&out, "%s:%d %s\n", d.File, d.Line, d.Text)
-	}
-	return out.String()
+// shown is an entry in the tests: "kernel initrds | arguments".
+func shown(e bootmenu.Entry) string {
+	return fmt.Sprintf("%s %s | %s", e.Kernel, strings.Join(e.Initrds, ","), e.Append)
 }
 
 // nested are functions f1 to fN, each of which runs the next one; the last one boots /k.
@@ -57,7 +48,7 @@ func TestFollow(t *testing.T) {
 		}
 		return nil, nil
 	}
-	for _, tt := range []struct{ cfg, want string }{
+	menus.Read(t, []menus.Case{
 		{"linux /k a\ninitrd /i /j\ninitrd /x\n", ":1 /k /i,/j | a\n:3 an initrd without a kernel in front of it\n"},
 		{"linux /k\nmenuentry x { initrd /i; }", ":1 /k  | \n:2 an initrd without a kernel in front of it\n"},
 		{"linux\n", ":1 the command linux\n"},
@@ -130,14 +121,7 @@ func TestFollow(t *testing.T) {
 			":5 /k  | \n:6 /k  | \n:7 /k  | \n:8 /k  | \n:5 the device of ($x)/k\n:8 the device of (mduuid/1)/k\n"},
 		{"chainloader +1\nchainloader (hd0)+1\nchainloader --force +1\nchainloader /a+1\nchainloader x\nchainloader\n", ":4 the command chainloader\n:5 the command chainloader\n:6 the command chainloader\n"},
 		{"$x a\n'echo' a\nx=\n[ a ]\nelf\n", ":1 the command $x\n:5 the command elf\n"},
-	} {
-		m, err := Read([]byte(tt.cfg), open)
-		if err != nil {
-			t.Errorf("%.60q: %v", tt.cfg, err)
-		} else if got := said(m); got != tt.want {
-			t.Errorf("%.60q:\n got %q\nwant %q", tt.cfg, got, tt.want)
-		}
-	}
+	}, func(b []byte) (*bootmenu.Menu, error) { return Read(b, open) }, shown)
 }
 
 // TestManyFiles: 64 files are run, not more, and what is wrong in one of them is wrong.

@@ -6,30 +6,21 @@ import (
 	"strings"
 	"testing"
 
+	"mkbuild/e2e/testkit/menus"
 	"mkbuild/internal/bootmenu"
 )
 
-// said is what Read found, a line each: "FILE:LINE name kernel initrds | arguments", with a star for what boots by
-// itself and a question mark for what may be no kernel; "menu NAME"; "FILE:LINE doubt".
-func said(m *bootmenu.Menu) string {
-	var out strings.Builder
-	for _, e := range m.Entries {
-		fmt.Fprintf(&out, "%s:%d %s %s %s | %s", e.File, e.Line, e.Name, e.Kernel, strings.Join(e.Initrds, ","), e.Append)
-		if e.Default {
-			out.WriteString(" *")
-		}
-		if e.Implied {
-			out.WriteString(" ?")
-		}
-		out.WriteString("\n")
+// shown is an entry in the tests: "name kernel initrds | arguments", with a star for what boots by itself and a
+// question mark for what may be no kernel.
+func shown(e bootmenu.Entry) string {
+	text := fmt.Sprintf("%s %s %s | %s", e.Name, e.Kernel, strings.Join(e.Initrds, ","), e.Append)
+	if e.Default {
+		text += " *"
 	}
-	for _, name := range m.Menus {
-		fmt.Fprintf(&out, "menu %s\n", name)
+	if e.Implied {
+		text += " ?"
 	}
-	for _, d := range m.Doubts {
-		fmt.Fprintf(&out, "%s:%d %s\n", d.File, d.Line, d.Text)
-	}
-	return out.String()
+	return text
 }
 
 // TestFollow: what labels, command lines, modules and other files make of a menu.
@@ -37,7 +28,7 @@ func TestFollow(t *testing.T) {
 	files := map[string]string{"a.cfg": "\nlabel a\nkernel k\n"}
 	open := func(name string) ([]byte, error) { return []byte(files[name]), nil }
 	const unknown = ", of which mkbuild cannot say what it boots\n"
-	for _, tt := range []struct{ cfg, want string }{
+	menus.Read(t, []menus.Case{
 		{"# x\ninclude a.cfg\nmenu include\ninclude\nlabel b\nkernel l\n", "a.cfg:2 a k  | \n:5 b l  | \n"},
 		{"label\nlabel /k\nlabel x.c32\n", ":2 /k /k  |  ?\n:3 label x.c32 starts x.c32" + unknown},
 		{"append initrd=/i a\nlabel /k\nlabel l\nappend -\nkernel m\n", ":2 /k /k /i | initrd=/i a ?\n:3 l m  | \n"},
@@ -61,14 +52,7 @@ func TestFollow(t *testing.T) {
 		{"ui vesamenu.c32\nui gfxboot.c32 x\nui k\n", ":2 ui starts gfxboot.c32 x" + unknown + ":3 ui starts k" + unknown},
 		{"label a\ncom32 chain.c32\nappend hd0 1\nlabel b\ncom32 chain.c32 file=x\nlabel c\ncom32 chain.c32\nappend /x\n", ":4 label b starts chain.c32 file=x" + unknown + ":6 label c starts chain.c32 /x" + unknown},
 		{"label a\nkernel hdt.c32\nlabel b\ncom32 reboot.c32\nlabel c\nkernel poweroff.com\nlabel d\ncom32\n", ""},
-	} {
-		m, err := Read([]byte(tt.cfg), open)
-		if err != nil {
-			t.Errorf("%q: %v", tt.cfg, err)
-		} else if got := said(m); got != tt.want {
-			t.Errorf("%q:\n got %q\nwant %q", tt.cfg, got, tt.want)
-		}
-	}
+	}, func(b []byte) (*bootmenu.Menu, error) { return Read(b, open) }, shown)
 }
 
 // TestBounds: 1000 entries, 20,000 lines and lines of 64 KiB are taken, in time, and no more.
