@@ -16,10 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
-
-	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/lock"
@@ -240,63 +238,85 @@ func (g *Gathering) rubyRelease() (string, error) {
 	return ruby.Release, nil
 }
 
-// archives gets RubyGems, MCollective and the gems.
+// archive is a source archive or a gem that is wanted.
+type archive struct {
+	kind, name string
+	urls       []string
+	sha256     string // the user's own, if there is one
+}
+
+// archives gets RubyGems, MCollective and the gems. Each is read while the next ones come.
 func (g *Gathering) archives(ctx context.Context) error {
 	defer g.src.step("fetch")()
-	c := &g.plan.Config
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelDownloads)
-	if m := c.RubyGems; m != nil {
-		group.Go(func() error {
-			return g.archive(gctx, lock.RubyGems, "rubygems-"+m.Version+".tgz", m.Sources(), m.SHA256)
-		})
-	}
-	if m := c.MCollective; m != nil {
-		group.Go(func() error {
-			return g.archive(gctx, lock.MCollective, "mcollective-"+m.Version+".tgz", m.Sources(), m.SHA256)
-		})
-	}
-	for _, want := range c.Gems.Install {
-		group.Go(func() error { return g.gem(gctx, want) })
-	}
-	return group.Wait()
-}
-
-func (g *Gathering) gem(ctx context.Context, want config.Gem) error {
-	name := gemFile(want)
-	urls := []string(want.URL)
-	if len(urls) == 0 {
-		var err error
-		if urls, err = inDirs(g.plan.Config.Gems.Source, name); err != nil {
-			return err
-		}
-	}
-	return g.archive(ctx, lock.Gem, name, urls, want.SHA256)
-}
-
-// archive gets a source archive or a gem. Its content is read before it may stay in the cache, unless a lock
-// vouches for it.
-func (g *Gathering) archive(ctx context.Context, kind, name string, urls []string, sha256 string) error {
-	b, pinned, urls, err := g.undescribed(ctx, fetch.Request{Name: name, URLs: urls, SHA256: sha256, MaxSize: maxArchive}, kind)
-	if g.missing(err, name) {
-		return nil
-	}
+	wanted, err := g.wantedArchives()
 	if err != nil {
 		return err
 	}
-	in := lock.Input{Kind: kind, Name: name, Why: []string{lock.WhyConfig}}
-	if pinned == nil || kind == lock.Gem && g.src.purpose == forImage { // gems are read while others come
-		c, err := g.out.read(kind, name, b)
+	errs := make([]error, len(wanted))
+	var readers sync.WaitGroup
+	for n, a := range wanted {
+		var read func() error
+		if read, errs[n] = g.archive(ctx, a); errs[n] != nil {
+			break
+		}
+		readers.Go(func() { errs[n] = read() })
+	}
+	readers.Wait()
+	for _, err := range errs {
 		if err != nil {
-			b.Discard()
 			return err
 		}
-		in.Licence = c.licence()
-	} else {
-		in.Licence = pinned.Licence
 	}
-	g.note(in, b, urls)
 	return nil
+}
+
+func (g *Gathering) wantedArchives() ([]archive, error) {
+	c := &g.plan.Config
+	var out []archive
+	if m := c.RubyGems; m != nil {
+		out = append(out, archive{lock.RubyGems, "rubygems-" + m.Version + ".tgz", m.Sources(), m.SHA256})
+	}
+	if m := c.MCollective; m != nil {
+		out = append(out, archive{lock.MCollective, "mcollective-" + m.Version + ".tgz", m.Sources(), m.SHA256})
+	}
+	for _, want := range c.Gems.Install {
+		urls := []string(want.URL)
+		if len(urls) == 0 {
+			var err error
+			if urls, err = inDirs(c.Gems.Source, gemFile(want)); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, archive{lock.Gem, gemFile(want), urls, want.SHA256})
+	}
+	return out, nil
+}
+
+// archive gets one archive, and returns what reads it and adds it to the lock. Its content is read before it may stay
+// in the cache, unless a lock vouches for it.
+func (g *Gathering) archive(ctx context.Context, a archive) (read func() error, err error) {
+	b, pinned, urls, err := g.undescribed(ctx, fetch.Request{Name: a.name, URLs: a.urls, SHA256: a.sha256, MaxSize: maxArchive}, a.kind)
+	if g.missing(err, a.name) {
+		return func() error { return nil }, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	in := lock.Input{Kind: a.kind, Name: a.name, Why: []string{lock.WhyConfig}}
+	return func() error {
+		if pinned == nil || a.kind == lock.Gem && g.src.purpose == forImage { // an image takes all gems apart
+			c, err := g.out.read(a.kind, a.name, b)
+			if err != nil {
+				b.Discard()
+				return err
+			}
+			in.Licence = c.licence()
+		} else {
+			in.Licence = pinned.Licence
+		}
+		g.note(in, b, urls)
+		return nil
+	}, nil
 }
 
 // undescribed gets a file of which upstream publishes no digest: the SHA-256 of r is the user's own, if
