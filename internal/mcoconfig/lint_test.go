@@ -163,6 +163,8 @@ func TestLint(t *testing.T) {
 				"registerinterval: is no number: MCollective 2.12.5 ends at it; write digits alone\nttl: is no number: MCollective 2.12.5 ends at it; write digits alone\n"},
 		{"identity", "2.12.5", with(good2, "identity=rack-7.example"), "", ""},
 		{"no identity", "2.12.5", with(good2, "identity=rack 7"), "", "identity: is none that MCollective 2.12.5 takes, which ends at it; write letters, digits, dots and hyphens alone\n"},
+		{"boolean of all brokers, of which there is one", "2.12.5", with(good2, "plugin.rabbitmq.base64=on"), "",
+			"plugin.rabbitmq.base64: is neither true nor false to MCollective 2.12.5, which ends at it; write 1 or 0\n"},
 		{"no pool", "2.12.5", with(good1[:1], "connector=activemq"), "",
 			"plugin.activemq.pool.size: is no number from 1 to 64: the connector activemq takes its brokers from a pool; set it to how many there are\n"},
 		{"huge pool", "2.12.5", with(good2, "plugin.rabbitmq.pool.size=999999999"), "",
