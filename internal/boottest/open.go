@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"mkbuild/internal/config"
-	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
 	"mkbuild/internal/qemu"
 )
@@ -19,16 +18,8 @@ var report = regexp.MustCompile(`mk-client: info: open: (\{.*\})\s*$`)
 
 // promised returns the configuration of a prod image, by its manifest; nil for another image.
 func promised(m *medium.Medium) (*config.Config, error) {
-	f := m.Files.Get(m.ManifestPath())
-	if f == nil {
-		return nil, nil //nolint:nilnil // other images promise nothing
-	}
-	text, err := f.Content(manifest.MaxSize)
-	if err != nil {
-		return nil, err
-	}
-	man, err := manifest.Parse(text)
-	if err != nil || man.Profile != "prod" {
+	man, _, err := m.Manifest()
+	if err != nil || man == nil || man.Profile != "prod" {
 		return nil, err
 	}
 	c, err := config.Parse("the manifest", man.Config)

@@ -73,7 +73,7 @@ func read(m *medium.Medium) (*image, error) {
 		return nil, err
 	}
 	var err error
-	if img.manifest, err = manifestOf(m); err != nil {
+	if img.manifest, _, err = m.Manifest(); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	if img.last, err = asBuilt(m.Files.Get(m.LastInitrd())); err != nil {
@@ -105,19 +105,6 @@ func checkForm(m *medium.Medium) error {
 		return nil
 	}
 	return m.Bootable()
-}
-
-// manifestOf reads the manifest of an image; nil if it has none.
-func manifestOf(m *medium.Medium) (*manifest.Manifest, error) {
-	f := m.Files.Get(m.ManifestPath())
-	if f == nil {
-		return nil, nil //nolint:nilnil // no manifest is a normal answer
-	}
-	text, err := f.Content(manifest.MaxSize)
-	if err != nil {
-		return nil, err
-	}
-	return manifest.Parse(text)
 }
 
 // changed returns the image with the changes, and the text of its manifest, nil if it has none.

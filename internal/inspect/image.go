@@ -187,13 +187,7 @@ func readLock(r io.Reader, name string) (*lock.Lock, error) {
 
 // readMedium reads the manifest of a medium, if it has one, and what it boots.
 func (m *Image) readMedium() error {
-	if f := m.Medium.Files.Get(m.Medium.ManifestPath()); f != nil {
-		text, err := f.Content(manifest.MaxSize)
-		if err == nil {
-			m.Manifest, err = manifest.Parse(text)
-		}
-		m.ManifestError = err
-	}
+	m.Manifest, _, m.ManifestError = m.Medium.Manifest()
 	if m.Medium.Kernel == "" {
 		return nil
 	}

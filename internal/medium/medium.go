@@ -102,6 +102,18 @@ func (m *Medium) ManifestPath() string {
 	return map[Form]string{ISO: manifest.Name, PXE: manifest.FolderName}[m.Form]
 }
 
+// Manifest reads the manifest of a medium made here, and its text; nil if there is none.
+func (m *Medium) Manifest() (about *manifest.Manifest, text []byte, err error) {
+	f := m.Files.Get(m.ManifestPath())
+	if f == nil {
+		return nil, nil, nil
+	}
+	if text, err = f.Content(manifest.MaxSize); err == nil {
+		about, err = manifest.Parse(text)
+	}
+	return about, text, err
+}
+
 // Close releases the file that [Open] or [OpenISO] opened.
 func (m *Medium) Close() error {
 	if m.file == nil {
