@@ -37,17 +37,17 @@ func runPruneFolder(w *world, dir, age string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	gone, err := medium.Prune(dir, time.Now().Add(-older), dry)
+	gone, size, err := medium.Prune(dir, time.Now().Add(-older), dry)
 	if err != nil {
 		return err
 	}
-	for _, digest := range gone.Blobs {
+	for _, digest := range gone {
 		fmt.Fprintln(w.stdout, digest)
 	}
 	done := "removed"
 	if dry {
 		done = "would be removed"
 	}
-	_, err = fmt.Fprintf(w.stderr, "mkbuild: %s: %s, %s\n", done, ui.Plural(len(gone.Blobs), "file"), ui.Bytes(gone.Size))
+	_, err = fmt.Fprintf(w.stderr, "mkbuild: %s: %s, %s\n", done, ui.Plural(len(gone), "file"), ui.Bytes(size))
 	return err
 }

@@ -102,11 +102,7 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 	tree, files := &overlay.Tree{}, os.DirFS(dir)
 	limit := map[bool]int{false: maxFolder, true: maxBlobs}
 	count := map[bool]int{}
-	var shorts []string
 	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && isShort(name) {
-			shorts = append(shorts, name)
-		}
 		if err != nil || !d.Type().IsRegular() || isShort(name) {
 			return err
 		}
@@ -127,7 +123,7 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return readFolder(dir, tree, linksOf(files, tree, shorts))
+	return readFolder(dir, tree, linksOf(files, tree))
 }
 
 // ReadFolder reads the menus of a folder, whose files are given. dir is for people.

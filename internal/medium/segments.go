@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -92,17 +93,15 @@ func shortLinks(files *overlay.Tree) map[string]string {
 	return out
 }
 
-// linksOf tells which of the short names in a folder lead to the blobs that they are for.
-func linksOf(files fs.FS, tree *overlay.Tree, shorts []string) map[string]string {
-	blobs, out := shortLinks(tree), map[string]string{}
-	for _, name := range shorts {
-		one, err1 := fs.Stat(files, name)
-		other, err2 := fs.Stat(files, blobs[name])
-		if blobs[name] != "" && err1 == nil && err2 == nil && os.SameFile(one, other) {
-			out[name] = blobs[name]
-		}
-	}
-	return out
+// linksOf are those of the short names in a folder that lead to the blobs that they are for.
+func linksOf(files fs.FS, tree *overlay.Tree) map[string]string {
+	links := shortLinks(tree)
+	maps.DeleteFunc(links, func(short, blob string) bool {
+		one, err1 := fs.Stat(files, short)
+		other, err2 := fs.Stat(files, blob)
+		return err1 != nil || err2 != nil || !os.SameFile(one, other)
+	})
+	return links
 }
 
 // dropUnnamed forgets the blobs that no menu names: they are of other builds.
@@ -133,29 +132,26 @@ func digests(dir string) []string {
 	return out
 }
 
-// Pruned are the blobs that [Prune] has removed.
-type Pruned struct {
-	Blobs []string
-	Size  int64 // of all of them, in bytes
-}
+// maxPrunes bounds how often [Prune] begins again because a build has replaced the folder.
+const maxPrunes = 100
 
-// Prune removes the blobs of a PXE folder that none of its other files names, and none has named since a time.
-// With dry it only lists them.
-func Prune(dir string, since time.Time, dry bool) (*Pruned, error) {
+// Prune removes the blobs of a PXE folder that none of its other files names, and none has named since a time. It
+// returns their digests and their size in bytes. With dry it only lists them.
+func Prune(dir string, since time.Time, dry bool) (gone []string, size int64, err error) {
 	target, err := wholefile.Target(filepath.Clean(dir))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	const next = "name the folder that mkbuild iso --format pxe --layout segments -o DIR has written"
 	if _, err := os.Stat(target); err != nil {
-		return nil, &fail.Error{Class: fail.Usage, What: "prune " + dir, Hint: "name the folder that mkbuild iso --format pxe --layout segments -o DIR has written", Err: errors.Unwrap(err)}
+		return nil, 0, &fail.Error{Class: fail.Usage, What: "prune " + dir, Hint: next, Err: errors.Unwrap(err)}
 	}
 	if len(digests(target)) == 0 {
-		return nil, fail.New(fail.Usage, "prune "+dir+": it has no "+blobDir, "name a folder that mkbuild iso --format pxe --layout segments has written")
+		return nil, 0, fail.New(fail.Usage, "prune "+dir+": it has no "+blobDir, next)
 	}
-	var out *Pruned
 	for range maxPrunes {
 		err = wholefile.Locked(target, func() (err error) {
-			out, err = prune(target, since, dry)
+			gone, size, err = prune(target, since, dry)
 			return err
 		})
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -163,39 +159,34 @@ func Prune(dir string, since time.Time, dry bool) (*Pruned, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("prune %s: %w", dir, err)
+		return nil, 0, fmt.Errorf("prune %s: %w", dir, err)
 	}
-	return out, nil
+	return gone, size, nil
 }
 
-// maxPrunes bounds how often [Prune] begins again because a build has replaced the folder.
-const maxPrunes = 100
-
-func prune(dir string, since time.Time, dry bool) (*Pruned, error) {
+func prune(dir string, since time.Time, dry bool) (gone []string, size int64, err error) {
 	texts, err := namesIn(os.DirFS(dir))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	out := &Pruned{}
 	for _, digest := range digests(dir) {
 		blob, short := filepath.Join(dir, filepath.FromSlash(blobDir), digest), shortOf(digest)
 		info, err := os.Stat(blob)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if strings.Contains(texts, digest) || strings.Contains(texts, short) || info.ModTime().After(since) {
 			continue
 		}
 		if !dry {
-			err = os.Remove(blob)
+			if err := os.Remove(blob); err != nil {
+				return nil, 0, err
+			}
 			os.Remove(filepath.Join(dir, filepath.FromSlash(short))) //nolint:errcheck,gosec // a link that leads nowhere
 		}
-		if err != nil {
-			return nil, err
-		}
-		out.Blobs, out.Size = append(out.Blobs, digest), out.Size+info.Size()
+		gone, size = append(gone, digest), size+info.Size()
 	}
-	return out, nil
+	return gone, size, nil
 }
 
 // namesIn returns the text of all files of a folder that may name blobs: boot files, SHA256SUMS, and what people

@@ -100,7 +100,7 @@ func TestSegmentsAtOnce(t *testing.T) {
 			if err := m.Write(t.Context(), wholefile.Output{Name: dir}); err != nil {
 				t.Error(err)
 			}
-			if _, err := Prune(dir, time.Now().Add(-time.Hour), false); err != nil {
+			if _, _, err := Prune(dir, time.Now().Add(-time.Hour), false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -178,9 +178,9 @@ func TestPrune(t *testing.T) {
 	testkit.Must(t, os.Chtimes(filepath.Join(dir, blobOf("one!")), long, long))
 	grow(t, dir, "base", "two!")
 	prune := func(before time.Time) string {
-		gone, err := Prune(dir, before, false)
+		gone, _, err := Prune(dir, before, false)
 		testkit.Must(t, err)
-		return strings.Join(gone.Blobs, " ")
+		return strings.Join(gone, " ")
 	}
 	if got := prune(time.Now().Add(-time.Hour)); got != "" {
 		t.Errorf("a blob that was named until now is gone: %s", got)
@@ -194,7 +194,7 @@ func TestPrune(t *testing.T) {
 	opened(t, dir)
 	testkit.Must(t, os.WriteFile(filepath.Join(dir, "large"), make([]byte, maxText+1), 0o600))
 	for name, want := range map[string]string{dir: "large has 1048577 bytes", t.TempDir(): "it has no blobs/sha256", filepath.Join(dir, "none"): "no such file or directory"} {
-		if _, err := Prune(name, time.Now(), false); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), want) {
+		if _, _, err := Prune(name, time.Now(), false); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
