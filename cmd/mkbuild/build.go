@@ -86,7 +86,7 @@ func (o *buildOptions) addFetchFlags(c *cobra.Command) {
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
 	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse what only plain http gives, unless a lock pins it and the cache has it")
-	o.addRegistryFlags(c)
+	f.BoolVar(&o.plainHTTP, "plain-http", false, "ask registries without TLS")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 }
 
@@ -246,7 +246,7 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, p
 		if err := o.offerInputs(ctx, b.Inputs.Fetch.Store, s); err != nil {
 			return err
 		}
-		o.closeCache(ctx, 0)
+		o.shared.End(ctx, 0)
 		stop()
 		switch {
 		case o.timings && o.progress == "json":
@@ -280,7 +280,7 @@ func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*rema
 	}
 	b.Inputs.Lock, err = o.loadLock()
 	b.Inputs.Strict = o.locked
-	pin(b.Inputs.Fetch.Store, b.Inputs.Lock)
+	b.Inputs.Fetch.Store.Pinned = b.Inputs.Lock.Pin
 	b.Inputs.Fetch.TrustIndex = b.Inputs.Lock == nil
 	o.seal(w, b.Inputs, b.Inputs.Lock != nil)
 	return b, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/lock"
@@ -249,7 +250,7 @@ It waits until no build uses the cache. stdout lists what was removed.`,
 	f.StringArrayVar(&o.locks, "keep-lock", nil, "keep what this lock `file` names; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only list what would be removed")
 	f.StringVar(&o.remote, "remote", "", "prune a shared cache in a registry: `oci://HOST/REPOSITORY`")
-	o.network.addRegistryFlags(c)
+	f.BoolVar(&o.network.plainHTTP, "plain-http", false, "ask registries without TLS")
 	return c
 }
 
@@ -267,7 +268,7 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 		if o.segments || len(o.locks) > 0 {
 			return usage("--remote goes by age alone", "leave --segments and --keep-lock out")
 		}
-		shared, err := registry.NewPlace(o.remote)
+		shared, err := registry.NewPlace(config.CachePlace{URL: o.remote})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/inputs"
 	"mkbuild/internal/registry"
 	"mkbuild/internal/ui"
@@ -61,7 +62,7 @@ stdout is DIR, or REF with the digest of all files.`,
 func (o *mirrorOptions) push(ctx context.Context, w *world, cmd *cobra.Command) error {
 	ref, err := registry.Parse(o.oci)
 	if err == nil && o.offline {
-		err = registry.Refuse("push to", ref)
+		err = fmt.Errorf("push to %s: %w", ref, fetch.ErrOffline)
 	}
 	if err != nil {
 		return err

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"mkbuild/internal/attest"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/fetch"
 	"mkbuild/internal/hostfile"
 	"mkbuild/internal/inspect"
 	"mkbuild/internal/registry"
@@ -19,14 +22,8 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// pushOptions are the flags of mkbuild push.
-type pushOptions struct {
-	buildOptions
-	form string
-}
-
 func pushCommand(w *world) *cobra.Command {
-	o := &pushOptions{}
+	o, form := &buildOptions{}, ""
 	c := &cobra.Command{
 		Use:   "push REF IMAGE...",
 		Short: "Push images to an OCI registry",
@@ -49,27 +46,28 @@ stdout is the reference with the digest that the tag leads to now.`,
   mkbuild push registry.example:5000/razor/mk:1.0 prod.iso prod64.iso
   mkbuild push --oci-form container registry.example:5000/razor/mk-files:1.0 prod-pxe`,
 		Args: cobra.MinimumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), w, o, args[0], args[1:]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), w, o, form, args) },
 	}
-	f := c.Flags()
-	f.StringVar(&o.form, "oci-form", "artifact", "artifact, or container for container runtimes")
+	c.Flags().StringVar(&form, "oci-form", "artifact", "artifact, or container for container runtimes")
 	o.addRegistryFlags(c)
-	f.BoolVar(&o.offline, "offline", false, "ask no network, which a push cannot do without")
-	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
-	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
+	c.Flags().Lookup("offline").Usage = "ask no network, which a push cannot do without"
 	return c
 }
 
-// addRegistryFlags adds what every command has that may ask a registry.
+// addRegistryFlags adds what push and pull have in common.
 func (o *buildOptions) addRegistryFlags(c *cobra.Command) {
-	c.Flags().BoolVar(&o.plainHTTP, "plain-http", false, "ask registries without TLS")
+	f := c.Flags()
+	f.BoolVar(&o.plainHTTP, "plain-http", false, "ask registries without TLS")
+	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
+	f.BoolVar(&o.offline, "offline", false, "use the cache alone")
+	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 }
 
 // registry is what asks registries.
 func (o *buildOptions) registry(w *world) *registry.Client {
 	return &registry.Client{
 		PlainHTTP: o.plainHTTP, RequireHTTPS: o.requireHTTPS, DockerConfig: dockerConfig(w), UserAgent: "mkbuild/" + versionText(),
-		Connect: w.transfers.Connect, Idle: w.transfers.Idle,
+		HTTP: w.transfers,
 	}
 }
 
@@ -85,20 +83,19 @@ func dockerConfig(w *world) string {
 	return filepath.Join(home, ".docker", "config.json")
 }
 
-func runPush(ctx context.Context, w *world, o *pushOptions, name string, images []string) error {
-	ref, err := registry.Parse(name)
+func runPush(ctx context.Context, w *world, o *buildOptions, form string, args []string) error {
+	ref, err := registry.Parse(args[0])
 	if err != nil {
 		return err
 	}
-	if o.form != "artifact" && o.form != "container" {
-		return usage(fmt.Sprintf("--oci-form: there is no form %q", o.form), "use --oci-form artifact or --oci-form container")
+	if form != "artifact" && form != "container" {
+		return usage(fmt.Sprintf("--oci-form: there is no form %q", form), "use --oci-form artifact or --oci-form container")
 	}
 	if o.offline {
-		return registry.Refuse("push to", ref)
+		return fmt.Errorf("push to %s: %w", ref, fetch.ErrOffline)
 	}
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
-		client := o.registry(w)
-		pushed, err := client.Push(ctx, ref, images, o.form == "container", sink)
+		pushed, err := o.registry(w).Push(ctx, ref, args[1:], form == "container", sink)
 		if err != nil {
 			return err
 		}
@@ -110,8 +107,7 @@ func runPush(ctx context.Context, w *world, o *pushOptions, name string, images 
 
 // pullOptions are the flags of mkbuild pull.
 type pullOptions struct {
-	buildOptions
-	forms []string
+	isoOptions
 	trust trustOptions
 }
 
@@ -148,9 +144,6 @@ stdout is the path of each form, one a line, and nothing else.`,
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	o.addRegistryFlags(c)
 	o.trust.addFlags(c)
-	f.BoolVar(&o.offline, "offline", false, "use the cache alone")
-	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
-	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 	return c
 }
 
@@ -181,28 +174,13 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 			return err
 		}
 		defer release()
-		client := o.registry(w)
-		in.Fetch.OCI = client
-		img, err := client.Pull(ctx, in.Fetch, ref, o.arch, dir)
+		img, err := o.registry(w).Pull(ctx, in.Fetch, ref, o.arch, dir)
 		if err != nil {
 			return err
 		}
-		outputs, err := o.outputs(w, string(img.Form), img.Name)
+		outputs, err := o.write(ctx, w, img, trust)
 		if err != nil {
 			return err
-		}
-		if err := o.allowed(ctx, w, img, outputs); err != nil {
-			return err
-		}
-		if trust != nil {
-			if err := checkPulled(img, *trust); err != nil {
-				return err
-			}
-		}
-		for _, out := range outputs {
-			if err := img.Write(ctx, out); err != nil {
-				return err
-			}
 		}
 		stop()
 		for _, out := range outputs {
@@ -212,6 +190,23 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 		}
 		return nil
 	})
+}
+
+// write writes what was pulled, if it is signed as the user wants it.
+func (o *pullOptions) write(ctx context.Context, w *world, img *registry.Image, trust *inspect.Trust) ([]remaster.Output, error) {
+	outputs, err := o.outputs(w, string(img.Form), img.Name)
+	if err == nil {
+		err = o.allowed(ctx, w, img, outputs)
+	}
+	if err == nil && trust != nil {
+		err = checkPulled(img, *trust)
+	}
+	for _, out := range outputs {
+		if err == nil {
+			err = img.Write(ctx, out)
+		}
+	}
+	return outputs, err
 }
 
 // checkPulled holds an image against what is signed.
@@ -233,23 +228,17 @@ func checkPulled(img *registry.Image, t inspect.Trust) error {
 
 // outputs are what a pull writes: the form that was pushed, if no other is asked for.
 func (o *pullOptions) outputs(w *world, pushed, name string) ([]remaster.Output, error) {
-	forms, given := o.forms, o.output != ""
-	if len(forms) == 0 {
-		forms = []string{pushed}
+	if len(o.forms) == 0 {
+		o.forms = []string{pushed}
 	}
-	if given {
-		name = o.output
-	}
-	outputs, err := remaster.Outputs(forms, name, given)
+	outputs, err := remaster.Outputs(o.forms, cmp.Or(o.output, name), o.output != "")
 	if err != nil {
 		return nil, err
 	}
-	for _, out := range outputs {
-		if out.Form == remaster.FormTar {
-			return nil, usage("--format: tar, what an image adds to its base, cannot be made of an image", "the forms are iso, pxe and razor")
-		}
+	if slices.ContainsFunc(outputs, func(x remaster.Output) bool { return x.Form == remaster.FormTar }) {
+		return nil, usage("--format: tar, what an image adds to its base, cannot be made of an image", "the forms are iso, pxe and razor")
 	}
-	outputs[0].Stream, err = (&isoOptions{buildOptions: buildOptions{output: o.output}}).stream(w, outputs)
+	outputs[0].Stream, err = o.stream(w, outputs)
 	return outputs, err
 }
 

@@ -16,53 +16,28 @@ import (
 
 // cacheOf puts flags in the place of what the configuration says of shared caches.
 func cacheOf(c config.Cache, from, to []string) config.Cache {
-	for _, side := range []struct {
-		flags []string
-		to    *[]config.CachePlace
-	}{{from, &c.From}, {to, &c.To}} {
-		if len(side.flags) > 0 {
-			*side.to = nil
-		}
-		for _, url := range side.flags {
-			*side.to = append(*side.to, config.CachePlace{URL: url})
-		}
+	return config.Cache{From: placesOf(from, c.From), To: placesOf(to, c.To)}
+}
+
+func placesOf(urls []string, configured []config.CachePlace) (out []config.CachePlace) {
+	for _, url := range urls {
+		out = append(out, config.CachePlace{URL: url})
 	}
-	return c
+	if len(urls) == 0 {
+		return configured
+	}
+	return out
 }
 
 // sharedCache is the cache that builds share, nil if there is none or no network.
 func (o *buildOptions) sharedCache(client *registry.Client, sink ui.Sink) (*registry.Cache, error) {
-	from, err := places(o.cache.From)
-	if err != nil {
-		return nil, err
-	}
-	to, err := places(o.cache.To)
-	if err != nil || o.offline || len(from)+len(to) == 0 {
-		return nil, err
-	}
-	c := &registry.Cache{Client: client, From: from, To: to, Warn: func(place, text string) {
+	c, err := registry.NewCache(client, o.cache, func(place, text string) {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "cache", Item: place, Text: text})
-	}}
-	return c.Begin(), nil
-}
-
-func places(list []config.CachePlace) (out []*registry.Place, err error) {
-	for _, l := range list {
-		p, err := registry.NewPlace(l.URL)
-		if err != nil {
-			return nil, err
-		}
-		p.Trust, p.Inputs = l.Trust, l.Inputs
-		out = append(out, p)
+	})
+	if o.offline {
+		return nil, err
 	}
-	return out, nil
-}
-
-// pin tells a store what a lock pins of that which is derived.
-func pin(s *store.Store, l *lock.Lock) {
-	if l != nil && len(l.Derived) > 0 {
-		s.Pinned = l.Pin
-	}
+	return c, err
 }
 
 // offerInputs sends inputs to the shared caches that take them.
@@ -78,13 +53,6 @@ func (o *buildOptions) offerInputs(ctx context.Context, kept *store.Store, s *re
 		o.shared.Offer(store.Made{Kind: store.KindDownload, Key: in.SHA256, SHA256: in.SHA256}, b)
 	}
 	return nil
-}
-
-// closeCache ends what goes on with shared caches.
-func (o *buildOptions) closeCache(ctx context.Context, more time.Duration) {
-	if o.shared != nil {
-		o.shared.End(ctx, more)
-	}
 }
 
 // pinDerived makes what a build would make, and pins it in a lock whose builds share a cache. Other locks keep
@@ -113,6 +81,6 @@ func (o *lockOptions) pinDerived(ctx context.Context, w *world, in inputs.Option
 	for _, m := range o.shared.Made() {
 		l.Derived = append(l.Derived, lock.Derived(m))
 	}
-	o.closeCache(ctx, time.Minute) // no build waits here
+	o.shared.End(ctx, time.Minute) // no build waits here
 	return preview.Close()
 }

@@ -60,19 +60,24 @@ type web struct {
 	hosts  sync.Map     // of *host, by scheme and name
 }
 
-// newWeb finds proxies as all Go programs do (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
+// Network returns what asks servers. It finds proxies as all Go programs do (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
+func (o Options) Network() *http.Transport {
+	o = o.withDefaults()
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: o.Connect}).DialContext,
+		TLSHandshakeTimeout: o.Connect,
+		IdleConnTimeout:     o.Idle,
+		MaxIdleConnsPerHost: 8,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+	}
+}
+
 func newWeb(o Options, agent string, oci http.RoundTripper) *web {
 	t := o.Transport
 	if t == nil {
-		t = &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: o.Connect}).DialContext,
-			TLSHandshakeTimeout: o.Connect,
-			IdleConnTimeout:     o.Idle,
-			MaxIdleConnsPerHost: 8,
-			ForceAttemptHTTP2:   true,
-			DisableCompression:  true,
-		}
+		t = o.Network()
 	}
 	w := &web{limits: o, agent: cmp.Or(agent, "mkbuild"), client: &http.Client{Transport: t, CheckRedirect: CheckRedirect}}
 	if oci != nil {

@@ -93,8 +93,11 @@ type Derived struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Pin returns the digest that derived content must have, or "".
+// Pin returns the digest that derived content must have, or "". Without a lock nothing is pinned.
 func (l *Lock) Pin(kind, key string) string {
+	if l == nil {
+		return ""
+	}
 	for _, d := range l.Derived {
 		if d.Kind == kind && d.Key == key {
 			return d.SHA256

@@ -23,7 +23,7 @@ func WriteTarGz(w io.Writer, t *Tree, mtime int64) error {
 	}
 	if err == nil {
 		z.ModTime = time.Unix(0, 0) // pgzip writes the zero Time as some date of 2042
-		err = writeTar(z, t, mtime)
+		err = WriteTar(z, t, mtime)
 		if cerr := z.Close(); err == nil { // always: Close ends pgzip's goroutines
 			err = cerr
 		}
@@ -34,7 +34,8 @@ func WriteTarGz(w io.Writer, t *Tree, mtime int64) error {
 	return nil
 }
 
-func writeTar(w io.Writer, t *Tree, mtime int64) error {
+// WriteTar is [WriteTarGz] without the compression.
+func WriteTar(w io.Writer, t *Tree, mtime int64) error {
 	tw := tar.NewWriter(w)
 	firstOf := make(map[string]string) // hard-link group -> the name that carries the content
 	for _, e := range t.Entries() {

@@ -52,8 +52,8 @@ type Client struct {
 	DockerConfig string
 	// UserAgent is sent with each request.
 	UserAgent string
-	// Connect and Idle bound a connection attempt and the wait for the next byte: 10 s and a minute if 0.
-	Connect, Idle time.Duration
+	// HTTP has the limits of a connection attempt, and of the wait for the next byte: a minute if 0.
+	HTTP fetch.Options
 
 	once    sync.Once
 	auth    *auth.Client
@@ -111,61 +111,61 @@ func (r Reference) String() string {
 // setUp makes the HTTP client.
 func (c *Client) setUp() error {
 	c.once.Do(func() {
-		store := credentials.NewMemoryStore()
-		err := regularOrNone(c.DockerConfig) // the library would wait for a pipe
-		if err == nil && c.DockerConfig != "" {
-			store, err = credentials.NewStore(c.DockerConfig, credentials.StoreOptions{})
-		}
-		if err != nil {
-			c.err = fail.Wrap(fail.Usage, fmt.Errorf("read docker's configuration %s: %w", c.DockerConfig, err), "`docker login` writes one; DOCKER_CONFIG names the folder of another")
-			return
-		}
-		connect, idle := cmp.Or(c.Connect, 10*time.Second), cmp.Or(c.Idle, time.Minute)
-		dialer := &net.Dialer{Timeout: connect}
-		t := &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: connect, ForceAttemptHTTP2: true, DisableCompression: true,
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := dialer.DialContext(ctx, network, addr)
-				return &idleConn{conn, idle}, err
-			},
-		}
-		c.auth = &auth.Client{Client: &http.Client{Transport: t, CheckRedirect: fetch.CheckRedirect}, Cache: auth.NewCache(), Credential: asked(store)}
+		c.auth = &auth.Client{Client: &http.Client{Transport: c.transport(), CheckRedirect: fetch.CheckRedirect}, Cache: auth.NewCache()}
 		c.auth.SetUserAgent(c.UserAgent)
+		c.auth.Credential, c.err = c.credentials()
 	})
 	return c.err
 }
 
-// asked gets credentials for a host, and says so if the program cannot that docker's configuration names for that.
-func asked(store credentials.Store) auth.CredentialFunc {
+// transport is that of every download, but that it bounds what is sent, too.
+func (c *Client) transport() *http.Transport {
+	t := c.HTTP.Network()
+	dial, idle := t.DialContext, cmp.Or(c.HTTP.Idle, time.Minute)
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		return &idleConn{conn, idle}, err
+	}
+	return t
+}
+
+// credentials gets credentials for a host as docker's configuration tells, if there is one.
+func (c *Client) credentials() (auth.CredentialFunc, error) {
+	f, _, err := hostfile.Open(c.DockerConfig) // the library would wait for a pipe
+	var store credentials.Store
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		f.Close() //nolint:errcheck,gosec // only looked at
+		store, err = credentials.NewStore(c.DockerConfig, credentials.StoreOptions{})
+	}
+	if err != nil {
+		return nil, fail.Wrap(fail.Usage, fmt.Errorf("read docker's configuration %s: %w", c.DockerConfig, err), "`docker login` writes one; DOCKER_CONFIG names the folder of another")
+	}
 	return func(ctx context.Context, host string) (auth.Credential, error) {
-		c, err := credentials.Credential(store)(ctx, host)
+		found, err := credentials.Credential(store)(ctx, host)
 		if err != nil {
 			err = fail.Wrap(fail.Usage, fmt.Errorf("docker's credential helper: %w", err), loginHint)
 		}
-		return c, err
-	}
+		return found, err
+	}, nil
 }
 
-// idleConn is a connection that fails when nothing moves for a while.
+// idleConn is a connection that fails when nothing moves for a while, in one direction or the other.
 type idleConn struct {
 	net.Conn
 	idle time.Duration
 }
 
 // Read reads, but does not wait forever.
-func (c *idleConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
+func (c *idleConn) Read(b []byte) (int, error) { return c.within(c.Conn.Read, b) }
 
-// Write writes, but does not wait forever.
-func (c *idleConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+// Write writes, but does not wait forever. The answer may be waited for meanwhile.
+func (c *idleConn) Write(b []byte) (int, error) { return c.within(c.Conn.Write, b) }
+
+func (c *idleConn) within(move func([]byte) (int, error), b []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.idle)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(b)
+	return move(b)
 }
 
 func isLoopback(host string) bool {
@@ -198,11 +198,10 @@ const (
 	maxLayers   = 10_000
 )
 
-// together is how many blobs are moved at once.
-const together = 4
-
-// attempts is how often a step of a push is tried.
-const attempts = 4
+const (
+	together = 4 // blobs are moved at once
+	attempts = 4 // is how often a step of a push is tried
+)
 
 // attempt does a step, again if the network or the registry failed in passing.
 func attempt(ctx context.Context, what string, do func() error) error {
@@ -220,13 +219,25 @@ func attempt(ctx context.Context, what string, do func() error) error {
 	}
 }
 
+// status is what a registry answered that refuses, 0 for another error.
+func status(err error) int {
+	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
+		return r.StatusCode
+	}
+	return 0
+}
+
 // passing reports whether the next try may do better.
 func passing(err error) bool {
-	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
-		return r.StatusCode >= 500 || r.StatusCode == http.StatusTooManyRequests || r.StatusCode == http.StatusRequestTimeout
-	}
+	code := status(err)
 	_, network := errors.AsType[net.Error](err)
-	return network
+	return network || code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
+}
+
+// denied reports whether credentials are missing or not good enough.
+func denied(err error) bool {
+	code := status(err)
+	return code == http.StatusUnauthorized || code == http.StatusForbidden || errors.Is(err, auth.ErrBasicCredentialNotFound)
 }
 
 // bare returns an error of the network without method and address, which may have been that of a redirect and
@@ -238,9 +249,14 @@ func bare(err error) error {
 	return err
 }
 
+const (
+	loginHint       = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"
+	unreachableHint = "check the address, the network and the proxy settings; --plain-http is for a registry without TLS"
+)
+
 // explain gives an error of the network its class and advice.
 func explain(ctx context.Context, what string, err error) error {
-	switch {
+	switch code := status(err); {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
@@ -253,38 +269,10 @@ func explain(ctx context.Context, what string, err error) error {
 		return fail.New(fail.Network, what+": the registry speaks plain http", "add --plain-http, if nobody else is on that network")
 	case denied(err):
 		return fail.New(fail.Network, what+": the registry wants other credentials", loginHint)
+	case code > 0:
+		return fail.New(fail.Network, fmt.Sprintf("%s: the registry answered %d %s", what, code, http.StatusText(code)), "the registry itself failed: its log says why")
+	case passing(err):
+		return fail.Wrap(fail.Network, fmt.Errorf("%s: %w", what, bare(err)), unreachableHint)
 	}
-	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
-		return fail.New(fail.Network, fmt.Sprintf("%s: the registry answered %d %s", what, r.StatusCode, http.StatusText(r.StatusCode)), "the registry itself failed: its log says why")
-	}
-	said := fmt.Errorf("%s: %w", what, bare(err))
-	if passing(err) {
-		return fail.Wrap(fail.Network, said, unreachableHint)
-	}
-	return said
-}
-
-const loginHint = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"
-
-// unreachableHint is what helps where no registry answers.
-const unreachableHint = "check the address, the network and the proxy settings; --plain-http is for a registry without TLS"
-
-// denied reports whether credentials are missing or not good enough.
-func denied(err error) bool {
-	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
-		return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
-	}
-	return errors.Is(err, auth.ErrBasicCredentialNotFound)
-}
-
-// regularOrNone refuses what is there and is not a regular file.
-func regularOrNone(name string) error {
-	f, _, err := hostfile.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
+	return fmt.Errorf("%s: %w", what, bare(err))
 }

@@ -1,9 +1,8 @@
 package registry
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path"
@@ -50,47 +49,24 @@ func (s *source) rootFiles() (out []overlay.Entry, err error) {
 		return []overlay.Entry{iso, overlay.File(iso.Path+".manifest.json", 0, s.text)}, nil
 	}
 	for _, e := range s.Files.Entries() {
-		if e.IsRegular() {
-			out = append(out, *e)
-		}
+		out = append(out, *e)
 	}
 	return out, nil
 }
 
 // tarLayer adds a layer with one file and its folders, which belong to root and have no time.
 func (p parcel) tarLayer(ctx context.Context, e overlay.Entry) (d ocispec.Descriptor, err error) {
-	head, err := tarHead(e)
-	if err != nil {
+	t := &overlay.Tree{}
+	for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+		err = errors.Join(err, t.Put(overlay.Dir(dir, 0o755)))
+	}
+	e.Mode = overlay.TypeRegular | 0o644
+	if err = errors.Join(err, t.Put(e)); err != nil {
 		return d, err
 	}
-	tail := make([]byte, -e.Size&511+1024) // up to a block, then two empty ones
-	open := func() (io.ReadCloser, error) {
-		r, err := e.Open()
-		if err != nil {
-			return nil, err
-		}
-		all := io.MultiReader(bytes.NewReader(head), io.LimitReader(r, e.Size), bytes.NewReader(tail))
-		return struct {
-			io.Reader
-			io.Closer
-		}{all, r}, nil
-	}
-	return p.file(ctx, ocispec.MediaTypeImageLayer, "", open)
-}
-
-// tarHead is what a tar has in front of the content of a file.
-func tarHead(e overlay.Entry) ([]byte, error) {
-	headers := []*tar.Header{{Typeflag: tar.TypeReg, Name: e.Path, Mode: 0o644, Size: e.Size}}
-	for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-		headers = append([]*tar.Header{{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}}, headers...)
-	}
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, h := range headers {
-		h.ModTime = time.Unix(0, 0)
-		if err := w.WriteHeader(h); err != nil {
-			return nil, err
-		}
-	}
-	return out.Bytes(), nil
+	return p.file(ctx, ocispec.MediaTypeImageLayer, "", func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(overlay.WriteTar(w, t, 0)) }()
+		return r, nil
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"mkbuild/e2e/testkit"
+	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
 	"mkbuild/internal/store"
@@ -34,7 +36,7 @@ type stand struct {
 }
 
 func newStand(t *testing.T) *stand {
-	s := &stand{parcel: parcel{}}
+	s := &stand{parcel: newParcel(nil)}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -44,7 +46,7 @@ func (s *stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.asked = append(s.asked, r.URL.Path)
 	s.mu.Unlock()
-	i, ok := s.parcel[digest.Digest(filepath.Base(r.URL.Path))]
+	i, ok := s.items[digest.Digest(filepath.Base(r.URL.Path))]
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 		return
@@ -57,7 +59,7 @@ func (s *stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // tag lets the tag 1 lead to an object.
-func (s *stand) tag(d ocispec.Descriptor) { s.parcel["1"] = s.parcel[d.Digest] }
+func (s *stand) tag(d ocispec.Descriptor) { s.items["1"] = s.items[d.Digest] }
 
 func (s *stand) ref() Reference {
 	return Reference{Host: strings.TrimPrefix(s.URL, "http://"), Repository: "mk", Tag: "1"}
@@ -65,7 +67,7 @@ func (s *stand) ref() Reference {
 
 // pull pulls the tag, and returns what was left in the folder.
 func (s *stand) pull(t *testing.T, arch string) ([]os.DirEntry, error) {
-	c := &Client{Idle: time.Second}
+	c := &Client{HTTP: fetch.Options{Idle: time.Second}}
 	dir := t.TempDir()
 	f := &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, OCI: c, HTTP: fetch.Options{Idle: time.Second, Attempts: 1}}
 	_, err := c.Pull(t.Context(), f, s.ref(), arch, dir)
@@ -272,9 +274,9 @@ func TestCredentialsStay(t *testing.T) {
 	}))
 	defer front.Close()
 	host := strings.TrimPrefix(front.URL, "http://")
-	config := filepath.Join(t.TempDir(), "config.json")
-	testkit.WriteFile(t, config, `{"auths": {"`+host+`": {"auth": "cm9ib3Q6czNjcmV0"}}}`, 0o600)
-	c := &Client{DockerConfig: config}
+	docker := filepath.Join(t.TempDir(), "config.json")
+	testkit.WriteFile(t, docker, `{"auths": {"`+host+`": {"auth": "cm9ib3Q6czNjcmV0"}}}`, 0o600)
+	c := &Client{DockerConfig: docker}
 	get := func() error {
 		f := &fetch.Client{Store: &store.Store{Dir: t.TempDir()}, OCI: c, HTTP: fetch.Options{Attempts: 1}}
 		_, err := f.Get(t.Context(), fetch.Request{Name: "x", URLs: []string{"oci://" + host + "/mk@" + sum}, SHA256: sum[7:]})
@@ -286,9 +288,9 @@ func TestCredentialsStay(t *testing.T) {
 	}
 	dead = true
 	var warned []string
-	p, err := NewPlace("oci://" + host + "/mk")
+	places := config.Cache{From: []config.CachePlace{{URL: "oci://" + host + "/mk"}}}
+	cache, err := NewCache(c, places, func(_, text string) { warned = append(warned, text) })
 	testkit.Must(t, err)
-	cache := (&Cache{Client: c, From: []*Place{p}, Warn: func(_, text string) { warned = append(warned, text) }}).Begin()
 	defer cache.End(t.Context(), 0)
 	s := &store.Store{Dir: t.TempDir()}
 	w, err := s.Create(t.Context())
@@ -302,4 +304,23 @@ func TestCredentialsStay(t *testing.T) {
 			t.Errorf("said %q", said)
 		}
 	}
+}
+
+// TestSlowUpload: an upload may take longer than a registry may be silent, as long as it moves.
+func TestSlowUpload(t *testing.T) {
+	const idle = time.Second
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer s.Close()
+	r, w := io.Pipe()
+	go func() {
+		for range 10 {
+			time.Sleep(idle / 5)
+			w.Write(make([]byte, 64<<10))
+		}
+		w.Close()
+	}()
+	c := &Client{HTTP: fetch.Options{Idle: idle}}
+	resp, err := (&http.Client{Transport: c.transport()}).Post(s.URL, "a/b", r)
+	testkit.Must(t, err)
+	testkit.Must(t, resp.Body.Close())
 }

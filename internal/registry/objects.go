@@ -14,6 +14,7 @@ import (
 	"oras.land/oras-go/v2/errdef"
 
 	"mkbuild/internal/overlay"
+	"mkbuild/internal/ui"
 	"mkbuild/internal/wholefile"
 )
 
@@ -30,34 +31,32 @@ const (
 	typeMirror  = "application/vnd.mkbuild.mirror.v1"  // artifact type: one layer for each file
 )
 
-// parcel is what is to be sent: blobs and manifests by digest. It implements [oras.ReadOnlyTarget].
-type parcel map[digest.Digest]item
+// parcel is what is to be sent: blobs and manifests by digest. It implements [content.ReadOnlyStorage].
+type parcel struct {
+	items map[digest.Digest]item
+	sink  ui.Sink // hears how much was read; nil for nobody
+}
 
 type item struct {
 	ocispec.Descriptor
 	open func() (io.ReadCloser, error)
 }
 
-// Exists implements [oras.ReadOnlyTarget].
+func newParcel(sink ui.Sink) parcel { return parcel{map[digest.Digest]item{}, sink} }
+
+// Exists implements [content.ReadOnlyStorage].
 func (p parcel) Exists(_ context.Context, d ocispec.Descriptor) (bool, error) {
-	return p[d.Digest].open != nil, nil
+	return p.items[d.Digest].open != nil, nil
 }
 
-// Fetch implements [oras.ReadOnlyTarget].
-func (p parcel) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	if _, err := p.Resolve(ctx, d.Digest.String()); err != nil {
-		return nil, err
-	}
-	return p[d.Digest].open()
-}
-
-// Resolve implements [oras.ReadOnlyTarget]. Names are digests.
-func (p parcel) Resolve(_ context.Context, name string) (ocispec.Descriptor, error) {
-	i := p[digest.Digest(name)]
+// Fetch implements [content.ReadOnlyStorage].
+func (p parcel) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	i := p.items[d.Digest]
 	if i.open == nil {
-		return i.Descriptor, fmt.Errorf("%s: %w", name, errdef.ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", d.Digest, errdef.ErrNotFound)
 	}
-	return i.Descriptor, nil
+	r, err := i.open()
+	return &watchedReader{r, p, d, 0}, err
 }
 
 // put adds content. title is the name that other programs give it, "" for none.
@@ -66,7 +65,7 @@ func (p parcel) put(kind, title string, sum digest.Digest, size int64, open func
 	if title != "" {
 		d.Annotations = map[string]string{ocispec.AnnotationTitle: title}
 	}
-	p[sum] = item{d, open}
+	p.items[sum] = item{d, open}
 	return d
 }
 

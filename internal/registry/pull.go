@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,10 +39,10 @@ type puller struct {
 	dir    string
 }
 
-// Pull gets an image into a folder, of an index that for the architecture: "" is enough if there is one alone.
-// The OCI of f is the client itself.
+// Pull gets an image into a folder, by way of f: of an index that for the architecture, "" if there is one alone.
 func (c *Client) Pull(ctx context.Context, f *fetch.Client, ref Reference, arch, dir string) (*Image, error) {
 	p := &puller{c, f, ref, dir}
+	f.OCI = c
 	if !f.Offline {
 		if _, err := c.repository(ref); err != nil {
 			return nil, err
@@ -91,29 +92,20 @@ type object struct {
 // object gets a manifest or an index. Of a digest it has to be what that says.
 func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocispec.Descriptor, err error) {
 	r := Reference{p.ref.Host, p.ref.Repository, tag, sum}
-	if sum != "" && !digestForm.MatchString(sum) {
-		return o, d, p.wrong(fmt.Errorf("it names the digest %.100q", sum))
-	}
-	b, err := p.get(ctx, fetch.Request{Name: r.String(), URLs: []string{manifestAddress(r)}, SHA256: strings.TrimPrefix(sum, "sha256:"), Fresh: true, MaxSize: maxManifest})
+	text, err := readAll(p.get(ctx, fetch.Request{
+		Name: r.String(), URLs: []string{manifestAddress(r)}, SHA256: strings.TrimPrefix(sum, "sha256:"), Fresh: true, MaxSize: maxManifest,
+	}))
 	if err != nil {
 		return o, d, err
 	}
-	text, err := b.ReadAll()
-	if err != nil {
-		return o, d, err
+	err = json.Unmarshal(text, &o)
+	if err == nil {
+		err = checkLayers(slices.Concat(o.Layers, o.Manifests))
 	}
-	if err := json.Unmarshal(text, &o); err != nil {
+	if err != nil {
 		return o, d, p.wrong(err)
 	}
-	if len(o.Layers)+len(o.Manifests) > maxLayers {
-		err = p.wrong(fmt.Errorf("it has %d layers and %d images", len(o.Layers), len(o.Manifests)))
-	}
-	for _, l := range o.Layers {
-		if !digestForm.MatchString(l.Digest.String()) {
-			err = p.wrong(fmt.Errorf("it names the digest %.100q", l.Digest))
-		}
-	}
-	return o, content.NewDescriptorFromBytes(o.MediaType, text), err
+	return o, content.NewDescriptorFromBytes(o.MediaType, text), nil
 }
 
 // manifest gets an image manifest that another object names.
@@ -173,6 +165,13 @@ func (p *puller) blob(ctx context.Context, d ocispec.Descriptor, limit int64) (*
 	return b, err
 }
 
+func readAll(b *fetch.Blob, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b.ReadAll()
+}
+
 // unpack gets the layers of an image and puts its files together.
 func (p *puller) unpack(ctx context.Context, img *Image, layers []ocispec.Descriptor) error {
 	l, err := p.readLayout(ctx, layers)
@@ -214,11 +213,7 @@ func (p *puller) readLayout(ctx context.Context, layers []ocispec.Descriptor) (*
 	if len(layers) < 2 || layers[0].MediaType != typeLayout || layers[1].MediaType != typeRest {
 		return nil, p.wrong(errors.New("its first layers are not a layout and a rest that this mkbuild reads"))
 	}
-	b, err := p.blob(ctx, layers[0], maxLayout)
-	if err != nil {
-		return nil, err
-	}
-	text, err := b.ReadAll()
+	text, err := readAll(p.blob(ctx, layers[0], maxLayout))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
@@ -31,10 +32,7 @@ type Image struct {
 // put writes a file next to the image.
 func (img *Image) put(suffix string, text []byte) error {
 	img.beside = append(img.beside, suffix)
-	return wholefile.Write(img.Path+suffix, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return os.WriteFile(img.Path+suffix, text, 0o600)
 }
 
 // Places are the files and folders that [Image.Write] writes.

@@ -16,7 +16,6 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 
 	"mkbuild/internal/fail"
-	"mkbuild/internal/fetch"
 	"mkbuild/internal/ui"
 )
 
@@ -26,7 +25,7 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 	if ref.Digest != "" {
 		return ref, fail.New(fail.Usage, "push to "+ref.String()+": a digest follows from what is pushed", "name a tag instead: "+ref.Name()+":nightly")
 	}
-	p := parcel{}
+	p := newParcel(sink)
 	var images, all []ocispec.Descriptor
 	for _, name := range names {
 		s, err := openSource(name)
@@ -34,10 +33,15 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 			return ref, err // which names it
 		}
 		defer s.Close() //nolint:errcheck // only read
-		d, err := s.pack(ctx, p, container)
+		pack := s.artifact
+		if container {
+			pack = s.container
+		}
+		d, err := pack(ctx, p)
 		if err != nil {
 			return ref, fmt.Errorf("push %s: %w", name, err)
 		}
+		d.Platform = platform(s.about.Arch)
 		if slices.ContainsFunc(images, func(x ocispec.Descriptor) bool { return x.Platform.Architecture == d.Platform.Architecture }) {
 			return ref, fail.New(fail.Usage, fmt.Sprintf("push %s: there is an image of %s before it", name, s.about.Arch), "push one image for each architecture, and others under another tag")
 		}
@@ -57,13 +61,13 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 			return ref, err
 		}
 	}
-	return c.send(ctx, ref, p, append(all, top), sink)
+	return c.send(ctx, ref, p, append(all, top))
 }
 
 // PushMirror puts the files of a mirror into a registry, and returns the reference with the digest of all of
 // them. The same files give the same digest. Those at the top, which name the folder itself, stay out.
 func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink ui.Sink) (Reference, error) {
-	p := parcel{}
+	p := newParcel(sink)
 	m := ocispec.Manifest{ArtifactType: typeMirror}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || !strings.Contains(name, "/") {
@@ -80,84 +84,61 @@ func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink
 	if err != nil {
 		return ref, err
 	}
-	return c.send(ctx, ref, p, []ocispec.Descriptor{d}, sink)
+	return c.send(ctx, ref, p, []ocispec.Descriptor{d})
 }
 
 // send sends what the registry lacks of some objects, tries again where that may help, and returns the
 // reference with the digest of the last one.
-func (c *Client) send(ctx context.Context, ref Reference, p parcel, objects []ocispec.Descriptor, sink ui.Sink) (Reference, error) {
+func (c *Client) send(ctx context.Context, ref Reference, p parcel, objects []ocispec.Descriptor) (Reference, error) {
 	repo, err := c.repository(ref)
 	if err != nil {
 		return ref, err
 	}
-	err = attempt(ctx, "push "+ref.String(), func() error { return p.send(ctx, repo, ref.Tag, objects, sink) })
+	err = attempt(ctx, "push "+ref.String(), func() error { return p.send(ctx, repo, ref.Tag, objects...) })
 	ref.Digest = objects[len(objects)-1].Digest.String()
 	return ref, err
 }
 
 // send sends what the registry lacks. The tag leads to the last object, and is moved last, so that it never
 // leads to half an image.
-func (p parcel) send(ctx context.Context, repo *remote.Repository, tag string, objects []ocispec.Descriptor, sink ui.Sink) error {
-	w := watched{p, sink}
+func (p parcel) send(ctx context.Context, repo *remote.Repository, tag string, objects ...ocispec.Descriptor) error {
 	o := oras.CopyGraphOptions{
-		Concurrency: together,
-		PostCopy:    func(_ context.Context, d ocispec.Descriptor) error { w.event(d, d.Size, ""); return nil },
-		OnCopySkipped: func(_ context.Context, d ocispec.Descriptor) error {
-			w.event(d, d.Size, "is there already")
-			return nil
-		},
+		Concurrency:   together,
+		PostCopy:      func(_ context.Context, d ocispec.Descriptor) error { p.tell(d, d.Size, ""); return nil },
+		OnCopySkipped: func(_ context.Context, d ocispec.Descriptor) error { p.tell(d, d.Size, "is there already"); return nil },
 	}
-	top := objects[len(objects)-1]
-	for _, d := range objects[:len(objects)-1] {
-		if err := oras.CopyGraph(ctx, w, repo, d, o); err != nil {
+	for _, d := range objects {
+		if err := oras.CopyGraph(ctx, p, repo, d, o); err != nil {
 			return err
 		}
 	}
+	top := objects[len(objects)-1]
 	if there, err := repo.Resolve(ctx, tag); err == nil && there.Digest == top.Digest {
 		return nil
 	}
-	_, err := oras.Copy(ctx, w, top.Digest.String(), repo, tag, oras.CopyOptions{CopyGraphOptions: o})
-	return err
+	return repo.Tag(ctx, top, tag)
 }
 
-// watched is a parcel that tells how much of it was read.
-type watched struct {
-	parcel
-	sink ui.Sink
-}
-
-// Fetch implements [oras.ReadOnlyTarget].
-func (w watched) Fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	r, err := w.parcel.Fetch(ctx, d)
-	return &watchedReader{r, w, d, 0}, err
-}
-
-func (w watched) event(d ocispec.Descriptor, done int64, text string) {
-	if w.sink != nil && d.Size > 0 {
-		w.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: displayName(d), Text: text, Done: done, Total: d.Size})
+// tell tells how much of an object was sent.
+func (p parcel) tell(d ocispec.Descriptor, done int64, text string) {
+	if p.sink != nil && d.Size > 0 {
+		p.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: displayName(d), Text: text, Done: done, Total: d.Size})
 	}
 }
 
+// watchedReader tells how much of it was read.
 type watchedReader struct {
 	io.ReadCloser
-	watched
+	parcel
 	d    ocispec.Descriptor
 	done int64
 }
 
-const reportStep = 1 << 20
-
 // Read reads.
 func (r *watchedReader) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
-	before := r.done
-	if r.done += int64(n); before/reportStep != r.done/reportStep && r.done < r.d.Size {
-		r.event(r.d, r.done, "")
+	if r.done += int64(n); r.done < r.d.Size {
+		r.tell(r.d, r.done, "")
 	}
 	return n, err
-}
-
-// Refuse is the error for a command that needs a registry and must not ask one.
-func Refuse(what string, r Reference) error {
-	return fmt.Errorf("%s %s: %w", what, r, fetch.ErrOffline)
 }

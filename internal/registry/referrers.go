@@ -13,8 +13,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry"
 
-	"mkbuild/internal/fail"
 	"mkbuild/internal/hostfile"
 )
 
@@ -28,11 +28,8 @@ var companions = []companion{
 	{".intoto.jsonl", "application/vnd.in-toto.bundle"},
 }
 
-// maxCompanions bounds all of them in bytes, maxReferrers how many objects may refer to an image.
-const (
-	maxCompanions = 64 << 20
-	maxReferrers  = 1000
-)
+// maxCompanions bounds all of them in bytes.
+const maxCompanions = 64 << 20
 
 // companions adds an object for each of the files next to an image.
 func (p parcel) companions(image string, subject ocispec.Descriptor) (out []ocispec.Descriptor, err error) {
@@ -97,14 +94,12 @@ func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all [
 	err = attempt(ctx, "list what refers to "+p.ref.String(), func() error {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute) // however slowly it talks
 		defer cancel()
-		all = nil
-		return repo.Referrers(ctx, image, "", func(some []ocispec.Descriptor) error {
-			if all = append(all, some...); len(all) > maxReferrers {
-				return fail.New(fail.Verification, fmt.Sprintf("more than %d", maxReferrers), "ask the registry's operator")
-			}
-			return nil
-		})
+		all, err = registry.Referrers(ctx, repo, image, "")
+		return err
 	})
+	if err == nil && checkLayers(all) != nil {
+		err = p.wrong(checkLayers(all))
+	}
 	slices.SortFunc(all, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
 	return all, err
 }
@@ -132,9 +127,5 @@ func (p *puller) companion(ctx context.Context, d, image ocispec.Descriptor, c c
 	if m.Subject == nil || m.Subject.Digest != image.Digest || m.ArtifactType != c.kind || len(m.Layers) != 1 {
 		return nil, p.wrong(fmt.Errorf("the object %s is listed as its %s and is not", d.Digest, strings.TrimPrefix(c.suffix, ".")))
 	}
-	b, err := p.blob(ctx, m.Layers[0], limit)
-	if err != nil {
-		return nil, err
-	}
-	return b.ReadAll()
+	return readAll(p.blob(ctx, m.Layers[0], limit))
 }

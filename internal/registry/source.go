@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -16,6 +15,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
+	"mkbuild/internal/hostfile"
 	"mkbuild/internal/iso9660"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
@@ -37,37 +37,18 @@ func openSource(name string) (*source, error) {
 		return nil, err
 	}
 	s := &source{Medium: m, name: name}
-	if err := s.readManifest(); err != nil {
+	s.about, s.text, err = m.Manifest()
+	if err == nil && s.about == nil {
+		err = fail.New(fail.Usage, "it has no manifest, so mkbuild did not build it", "push an ISO or a PXE folder that `mkbuild iso` made")
+	}
+	if err == nil {
+		err = m.Bootable()
+	}
+	if err != nil {
 		m.Close() //nolint:errcheck,gosec // only read
 		return nil, fmt.Errorf("push %s: %w", name, err)
 	}
 	return s, nil
-}
-
-func (s *source) readManifest() error {
-	f := s.Files.Get(s.ManifestPath())
-	if f == nil || s.ManifestPath() == "" {
-		return fail.New(fail.Usage, "it has no manifest, so mkbuild did not build it", "push an ISO or a PXE folder that `mkbuild iso` made")
-	}
-	var err error
-	if s.text, err = f.Content(manifest.MaxSize); err == nil {
-		s.about, err = manifest.Parse(s.text)
-	}
-	if err != nil {
-		return err
-	}
-	return s.Bootable()
-}
-
-// pack adds the image to a parcel in the form that was asked for.
-func (s *source) pack(ctx context.Context, p parcel, container bool) (ocispec.Descriptor, error) {
-	make := s.artifact
-	if container {
-		make = s.container
-	}
-	d, err := make(ctx, p)
-	d.Platform = platform(s.about.Arch)
-	return d, err
 }
 
 // bigFile is the size from which on a file is a blob of its own, so that images share it.
@@ -106,13 +87,9 @@ func (s *source) annotations() map[string]string {
 	}
 }
 
-// cutISO cuts an ISO at the files that are worth a blob.
+// cutISO cuts an ISO at the files that are worth a blob. Blobs are read from it until the end.
 func (s *source) cutISO(ctx context.Context, c *cutter) error {
-	f, err := os.Open(s.name) // open until the end: blobs are read from it
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
+	f, info, err := hostfile.Open(s.name)
 	if err != nil {
 		return err
 	}
@@ -129,21 +106,14 @@ func (s *source) cutISO(ctx context.Context, c *cutter) error {
 	return c.cut(ctx, "", f, info.Size(), parts)
 }
 
-// cutFolder cuts the files of a PXE folder.
+// cutFolder cuts the files of a PXE folder. Blobs are read from them until the end.
 func (s *source) cutFolder(ctx context.Context, c *cutter) error {
 	for _, e := range s.Files.Entries() {
-		if !e.IsRegular() {
-			continue
-		}
-		f, err := os.Open(filepath.Join(s.name, filepath.FromSlash(e.Path))) // open until the end, if blobs are read from it
+		f, err := os.Open(filepath.Join(s.name, filepath.FromSlash(e.Path)))
 		if err != nil {
 			return err
 		}
-		parts := s.parts(e, 0)
-		if err = c.cut(ctx, e.Path, f, e.Size, parts); err != nil || len(parts) == 0 {
-			err = errors.Join(err, f.Close())
-		}
-		if err != nil {
+		if err := c.cut(ctx, e.Path, f, e.Size, s.parts(e, 0)); err != nil {
 			return err
 		}
 	}
@@ -158,7 +128,7 @@ func (s *source) parts(e *overlay.Entry, at int64) []part {
 		return nil // it compresses well
 	case e.Path == s.Kernel:
 		whole.kind = typeKernel
-	case e.Path == s.LastInitrd() && medium.BlobDigest(e.Path) == "": // a blob is a segment already
+	case e.Path == s.LastInitrd() && len(s.about.Segments) > 0 && medium.BlobDigest(e.Path) == "": // a blob is a segment already
 		return s.segments(e, at)
 	case slices.Contains(s.Initrds, e.Path):
 		whole.kind = typeSegment
@@ -168,21 +138,11 @@ func (s *source) parts(e *overlay.Entry, at int64) []part {
 	return []part{whole}
 }
 
-// segments cuts the last initrd as the manifest says. What no segment covers is a part, too.
+// segments cuts the last initrd as the manifest says.
 func (s *source) segments(e *overlay.Entry, start int64) (out []part) {
-	at := int64(0)
-	for _, g := range s.about.Segments {
-		if g.Offset < at || g.Offset+g.Size > e.Size {
-			continue
-		}
-		if g.Offset > at {
-			out = append(out, part{offset: start + at, size: g.Offset - at, kind: typeSegment})
-		}
-		out = append(out, part{start + g.Offset, g.Size, fmt.Sprintf("%s.d/%02d-%s", e.Path, len(out), path.Base(g.Name)), typeSegment, g.SHA256})
-		at = g.Offset + g.Size
-	}
-	if at < e.Size {
-		out = append(out, part{offset: start + at, size: e.Size - at, kind: typeSegment})
+	for i, g := range s.about.Segments {
+		title := fmt.Sprintf("%s.d/%02d-%s", e.Path, i, path.Base(g.Name))
+		out = append(out, part{start + g.Offset, g.Size, title, typeSegment, g.SHA256})
 	}
 	return out
 }

@@ -8,34 +8,29 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"mkbuild/internal/fail"
 )
 
-// address is an oci:// address: a blob by its digest, a manifest by tag or digest (with the query "manifest"),
-// or a file of a mirror, which [Client.PushMirror] wrote.
-type address struct {
-	Reference
-	file     string
-	manifest bool
-}
+var addressForm = regexp.MustCompile(`^/([^:@]+[:@][^/]+)(?:/(.*))?$`)
 
-var addressForm = regexp.MustCompile(`^/([^:@]+)(?::([\w][\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?(?:/(.*))?$`)
-
-func parseAddress(u *url.URL) (address, error) {
+// parseAddress reads an oci:// address: that of a blob by its digest, of a manifest by tag or digest (with the query
+// "manifest"), or of a file of a mirror, which [Client.PushMirror] wrote.
+func parseAddress(u *url.URL) (r Reference, file string, err error) {
 	m := addressForm.FindStringSubmatch(u.Path)
-	if m == nil || m[2] == "" && m[3] == "" {
-		return address{}, fmt.Errorf("read oci://%s%s: %w", u.Host, u.Path, ErrReference)
+	if m == nil {
+		return r, "", fmt.Errorf("read oci://%s%s: %w", u.Host, u.Path, ErrReference)
 	}
-	name := Reference{Host: u.Host, Repository: m[1], Tag: m[2], Digest: m[3]}
-	r, err := Parse(name.String())
-	return address{r, m[4], u.RawQuery == manifestQuery}, err
+	r, err = Parse(u.Host + "/" + m[1])
+	return r, m[2], err
 }
 
 const manifestQuery = "manifest"
@@ -51,36 +46,31 @@ const accepted = ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageI
 // RoundTrip answers a request for an oci:// address as a web server would that had the file there: with its
 // digest as ETag, and with ranges as far as the registry knows them.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
-	a, err := parseAddress(req.URL)
+	r, file, err := parseAddress(req.URL)
 	if err != nil {
 		return nil, err
 	}
-	ctx, r := req.Context(), a.Reference
-	if !a.manifest && (r.Digest == "" || a.file != "") {
-		files, err := c.mirror(ctx, r)
+	kind, accept := "blobs", "*/*"
+	if req.URL.RawQuery == manifestQuery {
+		kind, accept = "manifests", accepted
+	} else if r.Digest == "" || file != "" {
+		files, err := c.mirror(req.Context(), r)
 		if err != nil {
 			return nil, err
 		}
-		if r.Digest = files[a.file]; r.Digest == "" {
+		if r.Digest = files[file]; r.Digest == "" {
 			return answer(req, http.StatusNotFound), nil
 		}
 	}
-	etag := `"` + r.Digest + `"`
-	if r.Digest != "" && req.Header.Get("If-None-Match") == etag {
+	if r.Digest != "" && req.Header.Get("If-None-Match") == `"`+r.Digest+`"` {
 		return answer(req, http.StatusNotModified), nil
 	}
-	kind := "blobs"
-	if a.manifest {
-		kind = "manifests"
-	}
-	resp, err := c.get(ctx, r, kind, req.Header.Get("Range"))
+	resp, err := c.get(req.Context(), r, kind, http.Header{"Accept": {accept}, "Range": req.Header["Range"]})
 	if err != nil {
 		return nil, err
 	}
-	if r.Digest == "" { // a tag: the registry says what it leads to
-		if r.Digest = resp.Header.Get("Docker-Content-Digest"); !digestForm.MatchString(r.Digest) {
-			r.Digest = ""
-		}
+	if sum := resp.Header.Get("Docker-Content-Digest"); r.Digest == "" && digestForm.MatchString(sum) {
+		r.Digest = sum // the registry says what a tag leads to
 	}
 	resp.Header.Del("Last-Modified")
 	resp.Header.Set("Docker-Content-Digest", r.Digest)
@@ -90,36 +80,26 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // get asks a registry. What it answers is for the caller to judge, but for a demand of credentials that
 // nobody has.
-func (c *Client) get(ctx context.Context, r Reference, kind, byteRange string) (*http.Response, error) {
+func (c *Client) get(ctx context.Context, r Reference, kind string, header http.Header) (*http.Response, error) {
 	repo, err := c.repository(r)
 	if err != nil {
 		return nil, err
 	}
-	scheme := "https"
+	u := url.URL{Scheme: "https", Host: repo.Reference.Host(), Path: path.Join("/v2", r.Repository, kind, cmp.Or(r.Digest, r.Tag))}
 	if repo.PlainHTTP {
-		scheme = "http"
+		u.Scheme = "http"
 	}
-	u := fmt.Sprintf("%s://%s/v2/%s/%s/%s", scheme, repo.Reference.Host(), r.Repository, kind, cmp.Or(r.Digest, r.Tag))
-	req, err := http.NewRequestWithContext(auth.AppendRepositoryScope(ctx, repo.Reference, auth.ActionPull), http.MethodGet, u, nil)
+	req, err := http.NewRequestWithContext(auth.AppendRepositoryScope(ctx, repo.Reference, auth.ActionPull), http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", accepted)
+	req.Header = header
 	req.Header.Set("Accept-Encoding", "identity")
-	if kind == "blobs" {
-		req.Header.Set("Accept", "*/*")
-		if byteRange != "" {
-			req.Header.Set("Range", byteRange)
-		}
-	}
 	resp, err := c.auth.Do(req)
 	if denied(err) {
 		return answer(req, http.StatusUnauthorized), nil
 	}
-	if err != nil {
-		err = bare(err)
-	}
-	return resp, err
+	return resp, bare(err)
 }
 
 // answer is what is said without asking a registry.
@@ -139,16 +119,12 @@ func (c *Client) mirror(ctx context.Context, r Reference) (map[string]string, er
 	if err != nil {
 		return nil, err
 	}
-	_, text, err := oras.FetchBytes(ctx, repo, cmp.Or(r.Digest, r.Tag), oras.FetchBytesOptions{MaxBytes: maxManifest})
+	_, m, err := readManifest(ctx, repo, cmp.Or(r.Digest, r.Tag))
 	if errors.Is(err, errdef.ErrNotFound) {
 		return nil, nil
 	}
-	var m ocispec.Manifest
-	if err == nil {
-		err = json.Unmarshal(text, &m)
-	}
-	if err == nil && (m.ArtifactType != typeMirror || len(m.Layers) > maxLayers) {
-		err = fmt.Errorf("its artifact type is %.100q, with %d files", m.ArtifactType, len(m.Layers))
+	if err == nil && m.ArtifactType != typeMirror {
+		err = fmt.Errorf("its artifact type is %.100q", m.ArtifactType)
 	}
 	if err = explain(ctx, "read the mirror "+r.String(), err); err != nil && fail.ClassOf(err) == fail.Unexpected && ctx.Err() == nil {
 		err = fail.Wrap(fail.Verification, err, "`mkbuild mirror --oci REF` writes one")
@@ -158,10 +134,33 @@ func (c *Client) mirror(ctx context.Context, r Reference) (map[string]string, er
 	}
 	files := map[string]string{}
 	for _, l := range m.Layers {
-		if sum := l.Digest.String(); digestForm.MatchString(sum) {
-			files[l.Annotations[ocispec.AnnotationTitle]] = sum
-		}
+		files[l.Annotations[ocispec.AnnotationTitle]] = l.Digest.String()
 	}
 	c.mirrors.Store(r.String(), files)
 	return files, nil
+}
+
+// readManifest gets an image manifest.
+func readManifest(ctx context.Context, repo *remote.Repository, name string) (d ocispec.Descriptor, m ocispec.Manifest, err error) {
+	d, text, err := oras.FetchBytes(ctx, repo, name, oras.FetchBytesOptions{MaxBytes: maxManifest})
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err == nil {
+		err = checkLayers(m.Layers)
+	}
+	return d, m, err
+}
+
+// checkLayers refuses what a manifest or an index should not name.
+func checkLayers(layers []ocispec.Descriptor) error {
+	if len(layers) > maxLayers {
+		return fmt.Errorf("it has %d layers and images", len(layers))
+	}
+	for _, l := range layers {
+		if !digestForm.MatchString(l.Digest.String()) {
+			return fmt.Errorf("it names the digest %.100q", l.Digest)
+		}
+	}
+	return nil
 }
