@@ -105,7 +105,7 @@ func TestValidate(t *testing.T) {
 		{"an ISO from anywhere", func(c *Config) { c.ISO = &ISO{URL: "HTTPS://h/a.iso"} }, "nothing says which bytes"},
 		{"an ISO from nowhere", func(c *Config) { c.ISO = &ISO{SHA256: strings.Repeat("a", 64)} }, "no file and no URL"},
 		{"an ISO's sum", func(c *Config) { c.ISO = &ISO{URL: "a.iso", SHA256: "x"} }, "64 hex"},
-		{"neither kept nor dropped", func(c *Config) { c.CDE = "yes" }, "none of keep, drop"},
+		{"neither kept nor dropped", func(c *Config) { c.CDE = "yes" }, "not one of keep, drop"},
 		{"an empty alternative", func(c *Config) { c.Extensions = []string{"ruby | | ruby-2.2"} }, `"" is not an extension's name`},
 		{"nothing before the last", func(c *Config) { c.Extensions = []string{"ruby | - | ruby-2.2"} }, `"-" is not an extension's name`},
 		{"nothing alone", func(c *Config) { c.Extensions = []string{"-"} }, `"-" is not an extension's name`},

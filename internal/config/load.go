@@ -80,11 +80,15 @@ func positioned(name string, err error) error {
 	}
 	text := strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:\n")
 	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	next := ""
+	if strings.HasSuffix(first, "cannot start any token") {
+		next = "indent with spaces, YAML takes no tabs; and put quotes around a value that begins with @, ` or %"
+	}
 	m := linePrefix.FindStringSubmatch(first)
 	if m == nil {
-		return Mistake(name, strings.TrimPrefix(first, "yaml: "), "")
+		return Mistake(name, strings.TrimPrefix(first, "yaml: "), next)
 	}
-	return Mistake(name+":"+m[1], m[2], "")
+	return Mistake(name+":"+m[1], m[2], next)
 }
 
 // ParseSettings reads settings of mk-client from a file of their own: the lines that mkbuild.yaml has

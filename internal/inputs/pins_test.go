@@ -78,7 +78,7 @@ func TestStrict(t *testing.T) {
 		want   string
 		hinted string
 	}{
-		{"missing", nil, few, "there is none", "`mkbuild lock`"},
+		{"missing", nil, few, "no such file", "`mkbuild lock`"},
 		{"stale", l, bare("bash", "lshw"), "the configuration has changed: extensions no longer has", "`mkbuild lock --config my.yaml`"},
 		{"lacks one", less, same, "daemons-1.1.8.gem", "`mkbuild lock --config my.yaml`"},
 		{"other bytes", &other, same, "bash.tcz against the lock: sha256: locked " + strings.Repeat("0", 64) + ", now " + l.Find(lock.TCZ, "bash.tcz").SHA256, "mkbuild lock --config my.yaml --update=bash.tcz`"},

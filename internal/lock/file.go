@@ -26,7 +26,7 @@ const (
 )
 
 // ErrMissing is returned when there is no lock.
-var ErrMissing = fail.New(fail.Drift, "there is none", "write it with `"+command+"`")
+var ErrMissing = fail.New(fail.Drift, "no such file", "write it with `"+command+"`")
 
 // maxFile is more, in bytes, than any closure has: see package tcz. maxTime is the last second that
 // the times of cpio and ISO 9660 can both hold.

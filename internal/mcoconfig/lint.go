@@ -161,7 +161,7 @@ func (l *linter) key(key string) {
 	case key == "identity" && l.config.identity != nil && !l.config.identity.MatchString(value):
 		l.add(key, "is none that %s takes, which ends at it; write letters, digits, dots and hyphens alone", l.version)
 	case key == "loglevel" && !slices.Contains(logLevels, value):
-		l.add(key, "is none of %s: everything is logged; choose one of them", strings.Join(logLevels, ", "))
+		l.add(key, "is not one of %s: everything is logged; choose one of them", strings.Join(logLevels, ", "))
 	case rule.number != noNumber && !numberForms[rule.number].MatchString(value):
 		if rule.number == looseNumber {
 			l.add(key, "is no whole number: %s reads its first digits, or 0; write digits alone", l.version)

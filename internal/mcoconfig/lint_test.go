@@ -115,7 +115,7 @@ func TestLint(t *testing.T) {
 			"plugin.stomp.pool.ssl2: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
 		{"number", "1.2.1", with(good1, "registerinterval=5m"), "",
 			"registerinterval: is no whole number: MCollective 1.2.1 reads its first digits, or 0; write digits alone\n"},
-		{"level", "1.2.1", with(good1, "loglevel=information"), "", "loglevel: is none of fatal, error, warn, info, debug: everything is logged; choose one of them\n"},
+		{"level", "1.2.1", with(good1, "loglevel=information"), "", "loglevel: is not one of fatal, error, warn, info, debug: everything is logged; choose one of them\n"},
 		{"no such connector", "1.2.1", with(good1[:1], "connector=RabbitMQ", "plugin.rabbitmq.pool.size=1"), "",
 			"connector: MCollective 1.2.1 has no plugin rabbitmq (it has stomp); choose another one, or add mcollective/connector/rabbitmq.rb to a directory of libdir by `overlay`\n"},
 		{"default connector", "1.2.1", with(good1, "connector", "plugin.stomp.host=a", "plugin.stomp.user=u"), "", ""},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,7 +56,7 @@ func (s *Store) survey(ctx context.Context) (*survey, error) {
 			return cmp.Or(err, ctx.Err())
 		})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read cache %s: %w", s.Dir, err)
 		}
 	}
 	return v, nil

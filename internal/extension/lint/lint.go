@@ -152,7 +152,7 @@ func Rules() []Rule {
 	return []Rule{
 		{"refused", "the client would refuse the whole extension: unsafe names, links that leave it, special files, damage, limits"},
 		{"wrapped", "bin, lib and facts.d lie in a directory of the archive instead of at its top"},
-		{"unused", "there is none of bin, lib and facts.d"},
+		{"unused", "it has no bin, no lib and no facts.d"},
 		{"empty", "there is nothing in it"},
 		{"misspelt", "a directory that looks like bin, lib or facts.d, but is called otherwise"},
 		{"inert", "files that look as if they could set environment variables"},
