@@ -100,7 +100,7 @@ func TestValidate(t *testing.T) {
 		{"a compressor that is gone", func(c *Config) { c.Initrd.Compress = "best" }, "always packed with gzip"},
 		{"an edition of the other architecture", func(c *Config) { c.Edition = "TinyCorePure64" }, "no TinyCorePure64 for x86"},
 		{"an edition of the other architecture, x86_64", func(c *Config) { c.Arch, c.Edition = "x86_64", "CorePlus" }, "no CorePlus for x86_64"},
-		{"no such edition", func(c *Config) { c.Edition = "Micro" }, "none of Core, CorePlus, "},
+		{"no such edition", func(c *Config) { c.Edition = "Micro" }, "not one of Core, CorePlus, "},
 		{"an edition and an ISO", func(c *Config) { c.Edition, c.ISO = "Core", &ISO{URL: "a.iso"} }, "names an ISO, too"},
 		{"an ISO from anywhere", func(c *Config) { c.ISO = &ISO{URL: "HTTPS://h/a.iso"} }, "nothing says which bytes"},
 		{"an ISO from nowhere", func(c *Config) { c.ISO = &ISO{SHA256: strings.Repeat("a", 64)} }, "no file and no URL"},
