@@ -9,13 +9,13 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"mkbuild/internal/fail"
 	"mkbuild/internal/signing"
+	"mkbuild/internal/yamlerr"
 )
 
 // Template is the commented mkbuild.yaml that `mkbuild init` writes. The defaults come from it, so that
@@ -70,25 +70,20 @@ func decode(text []byte, c *Config) error {
 	return nil
 }
 
-// linePrefix matches yaml.v3's positions; the library has no typed ones.
-var linePrefix = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)$`)
-
 // positioned turns the decoder's first complaint into "file:line: what".
 func positioned(name string, err error) error {
 	if e, ok := errors.AsType[*shapeError](err); ok {
 		return Mistake(fmt.Sprintf("%s:%d", name, e.line), e.what, e.hint)
 	}
-	text := strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:\n")
-	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	line, what, ok := yamlerr.Position(err)
 	next := ""
-	if strings.HasSuffix(first, "cannot start any token") {
+	if strings.HasSuffix(err.Error(), "cannot start any token") {
 		next = "indent with spaces, YAML takes no tabs; and put quotes around a value that begins with @, ` or %"
 	}
-	m := linePrefix.FindStringSubmatch(first)
-	if m == nil {
-		return Mistake(name, strings.TrimPrefix(first, "yaml: "), next)
+	if !ok {
+		return Mistake(name, strings.TrimPrefix(err.Error(), "yaml: "), next)
 	}
-	return Mistake(name+":"+m[1], m[2], next)
+	return Mistake(fmt.Sprintf("%s:%d", name, line), what, next)
 }
 
 // ParseSettings reads settings of mk-client from a file of their own: the lines that mkbuild.yaml has

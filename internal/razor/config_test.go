@@ -108,7 +108,7 @@ func TestConfigErrors(t *testing.T) {
 		{"interval is a string", "all: {checkin_interval: '15'}", "into int"},
 		{"interval is zero", "all: {checkin_interval: 0}", "1..86400"},
 		{"key twice", "all:\n  facts: {}\n  facts: {}", "already defined"},
-		{"not YAML", "all: {", "config.yaml:1:"},
+		{"not YAML", "all: {", "config.yaml:2:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := load(t, c.text, "production")

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"mkbuild/internal/fail"
+	"mkbuild/internal/yamlerr"
 )
 
 // Rules are the tags and policies of one file. They are never changed once made.
@@ -81,18 +82,15 @@ func Parse(b []byte, name string) (*Rules, error) {
 
 func invalid(err error) error { return fail.Wrap(fail.Usage, err, ErrInvalid.Hint) }
 
-var (
-	yamlLine     = regexp.MustCompile(`line (\d+): (.*)`)
-	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
-)
+var unknownField = regexp.MustCompile(`field (\S+) not found in type .*`)
 
 // Located gives the first complaint of the YAML decoder the form FILE:LINE: COMPLAINT.
 func Located(file string, err error) error {
-	m := yamlLine.FindStringSubmatch(err.Error())
-	if m == nil {
+	line, what, ok := yamlerr.Position(err)
+	if !ok {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	return fmt.Errorf("%s:%s: %s", file, m[1], unknownField.ReplaceAllString(m[2], `unknown key "$1"`))
+	return fmt.Errorf("%s:%d: %s", file, line, unknownField.ReplaceAllString(what, `unknown key "$1"`))
 }
 
 // add takes tags and policies over; line is that of the entry that an error is about.

@@ -16,6 +16,7 @@ func TestRulesFileErrors(t *testing.T) {
 		{"tags no list", "tags: {a: b}", "rules.yaml:1: cannot unmarshal"},
 		{"tag without name", "tags:\n- rule: [\"=\", 1, 1]", "rules.yaml:2: tag name must have 1 to 250 characters"},
 		{"tag without rule", "tags:\n- name: a", "rules.yaml:2: tag \"a\": it has no rule"},
+		{"policy with an unknown key", "policies:\n- name: a\n  maxcount: 5", "rules.yaml:3: unknown key \"maxcount\""},
 		{"tag with an unknown key", "tags:\n- name: a\n  rules: []", "rules.yaml:3: unknown key \"rules\""},
 		{"empty name", "tags:\n- name: ' '\n  rule: [\"=\", 1, 1]", "1 to 250 characters"},
 		{"bad rule", "tags:\n- name: a\n  rule: [fact, x]", "rules.yaml:3: tag \"a\": invalid rules: function \"fact\" could return"},
@@ -32,12 +33,12 @@ func TestRulesFileErrors(t *testing.T) {
 		{"metadata is no JSON", "policies: [{name: p, node_metadata: {a: .nan}}]", "not JSON"},
 		{"before", "policies: [{name: p, before: q}]", "unknown key \"before\""},
 		{"repeated key", "tags: []\ntags: []", "rules.yaml:2: mapping key \"tags\" already defined"},
-		{"not YAML", "tags: [", "rules.yaml:1:"},
+		{"not YAML", "tags:\n- {name: a rule: []}\n", "rules.yaml:2:"},
 		{"tab", "\ttags: []", "rules.yaml"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Parse([]byte(c.text), "rules.yaml")
-			if fail.ClassOf(err) != fail.Usage || fail.HintOf(err) == "" || !strings.Contains(err.Error(), c.want) {
+			if fail.ClassOf(err) != fail.Usage || fail.HintOf(err) == "" || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "rules.Policy") {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
