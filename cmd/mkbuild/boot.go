@@ -68,7 +68,7 @@ QEMU is the only other program that is needed: apt-get install qemu-system-x86 i
 			return cobra.ExactArgs(1)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.forward(cmd.Context(), w, ssh); err != nil {
+			if err := o.forward(cmd.Context(), ssh); err != nil {
 				return err
 			}
 			return runBoot(cmd.Context(), w, o, args[0], razorServer)
@@ -84,9 +84,8 @@ QEMU is the only other program that is needed: apt-get install qemu-system-x86 i
 	return c
 }
 
-// forward checks the port of --ssh, and prints what to type. Host keys are new with each boot, and the ssh
-// servers of Tiny Core up to 7.x have none but ssh-rsa.
-func (o *machineOptions) forward(ctx context.Context, w *world, ssh string) error {
+// forward checks the port of --ssh.
+func (o *machineOptions) forward(ctx context.Context, ssh string) error {
 	if ssh == "" {
 		return nil
 	}
@@ -99,7 +98,6 @@ func (o *machineOptions) forward(ctx context.Context, w *world, ssh string) erro
 		return usage(fmt.Sprintf("--ssh: port %d cannot be used: %v", port, err), fmt.Sprintf("name another one: --ssh=%d", port%60000+1111))
 	}
 	o.boot.SSH = int(port)
-	fmt.Fprintf(w.stderr, "mkbuild: when it has booted: ssh -p %d -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o HostKeyAlgorithms=+ssh-rsa -o PubkeyAcceptedAlgorithms=+ssh-rsa tc@127.0.0.1\n", port)
 	return taken.Close()
 }
 

@@ -89,6 +89,19 @@ func refuse(image, what, next string) error {
 	return fail.New(fail.Usage, "boot "+image+": "+what, next)
 }
 
+// noteSSH says how to log in. Host keys are new with each boot, and the ssh servers of Tiny Core up to 7.x have
+// none but ssh-rsa.
+func (s *session) noteSSH(prod *config.Config) error {
+	if s.options.SSH == 0 {
+		return nil
+	}
+	if prod != nil && len(prod.Services.Allow) == 0 {
+		return refuse(s.options.Image, "--ssh: a prod image has no ssh server", "build one that has: mkbuild iso --with-openssh -o dev.iso")
+	}
+	s.note("when it has booted: ssh -p %d -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o HostKeyAlgorithms=+ssh-rsa -o PubkeyAcceptedAlgorithms=+ssh-rsa tc@127.0.0.1", s.options.SSH)
+	return nil
+}
+
 // prepare looks at the image and makes the machine for it.
 func prepare(ctx context.Context, o Options) (_ *session, err error) {
 	s := &session{options: o}
@@ -104,10 +117,15 @@ func prepare(ctx context.Context, o Options) (_ *session, err error) {
 	if s.format, err = chooseFormat(o, s.medium.Form); err != nil {
 		return nil, err
 	}
+	prod, err := promised(s.medium)
+	if err != nil && (o.judged || o.SSH != 0) {
+		return nil, fmt.Errorf("boot %s: %w", o.Image, err)
+	}
 	if o.judged {
-		if s.prod, err = promised(s.medium); err != nil {
-			return nil, fmt.Errorf("boot %s: %w", o.Image, err)
-		}
+		s.prod = prod
+	}
+	if err := s.noteSSH(prod); err != nil {
+		return nil, err
 	}
 	own, release, err := s.lookAt()
 	if err != nil {
