@@ -100,9 +100,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	for _, w := range warnings {
 		log.Logf(clientlog.Warn, "%v", w)
 	}
+	if text := notRoot(os.Geteuid(), args); text != "" {
+		log.Logf(clientlog.Warn, "%s", text)
+	}
 	opt := mkclient.DefaultOptions(buildVersion(), environ)
 	opt.Log = log
 	return dispatch(ctx, name, rest, mkclient.New(opt, set), set, stdout)
+}
+
+// notRoot says what a command that another user typed will lack.
+func notRoot(uid int, args []string) string {
+	if uid == 0 || args[0] == "config" {
+		return ""
+	}
+	return "not root: the extension, the hardware and MCollective's files are out of reach: sudo mk-client " + strings.Join(args, " ")
 }
 
 // dispatch carries out a command whose arguments have been counted.

@@ -45,6 +45,15 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+func TestNotRoot(t *testing.T) {
+	if got := notRoot(1001, []string{"facts", "--sources"}); !strings.HasSuffix(got, ": sudo mk-client facts --sources") {
+		t.Errorf("%q", got)
+	}
+	if got := notRoot(0, []string{"register"}) + notRoot(1001, []string{"config", "server"}); got != "" {
+		t.Errorf("root, and a command that needs no root, are told: %q", got)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	env := []string{"razor.server=10.0.0.1:8151", "razor.fact.Site=ams1", "razor.interval=never"}
 	tests := []struct {
