@@ -145,7 +145,7 @@ func shadows(p *remaster.Preview) []Finding {
 	for _, dir := range programDirs() {
 		for _, e := range p.System.Children(dir) {
 			applet := applets[path.Base(e.Path)]
-			if applet == "" || e.IsDir() || fromBase(p, e) || rank(e.Path) > rank(applet) {
+			if applet == "" || e.IsDir() || fromBase(p, e) || owner(e) == "mkbuild" || rank(e.Path) > rank(applet) {
 				continue
 			}
 			out = append(out, Finding{

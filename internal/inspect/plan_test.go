@@ -109,6 +109,7 @@ func TestPlanFindings(t *testing.T) {
 	busybox.HardLink, ls.HardLink = "b", "b"
 	base := putFrom(t, &overlay.Tree{}, "Core.iso", busybox, ls, overlay.Symlink("bin/mount", "busybox"), overlay.Symlink("usr/bin/who", "../../bin/busybox"),
 		overlay.File("bin/real", 0o755, []byte("r")), overlay.Symlink("usr/local/bin/early", "/bin/busybox"), overlay.Symlink("bin/nowhere", "gone"),
+		overlay.Symlink("usr/sbin/telnetd", "../../bin/busybox"),
 		overlay.File("bin/old", 0o755, testkit.ELF("libold.so")))
 	image := base.Clone()
 	putFrom(t, image, "x.tcz",
@@ -116,6 +117,7 @@ func TestPlanFindings(t *testing.T) {
 		overlay.File("usr/bin/early", 0o755, nil), overlay.File("usr/local/bin/real", 0o755, nil), overlay.File("usr/share/mount", 0o644, nil),
 		overlay.Symlink("opt/lost", "nothing/here"), overlay.Symlink("opt/loop", "loop"), overlay.Symlink("opt/later", "/var/run/x.pid"),
 		overlay.Symlink("opt/mounted", "/tmp/x/bin"), overlay.Symlink("opt/fine", "../bin/real"), overlay.Symlink("opt/root", "/"), overlay.File("bin/new", 0o755, testkit.ELF("libnew.so")))
+	putFrom(t, image, "", overlay.File("usr/sbin/telnetd", 0o644, nil)) // a prod image's own
 	found, err := planFindings(t.Context(), &remaster.Preview{Base: base, System: image}, []Finding{{Rule: "fetch", Text: "slow"}})
 	testkit.Must(t, err)
 	var got []string
