@@ -159,7 +159,11 @@ func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 	if errors.Is(err, fs.ErrPermission) {
 		return config.Config{}, fmt.Errorf("read config: %w", err)
 	}
-	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: cmp.Or(fail.HintOf(err), "mkbuild init writes a mkbuild.yaml"), Err: err}
+	hint := cmp.Or(fail.HintOf(err), "mkbuild init writes a mkbuild.yaml")
+	if info, serr := os.Stat(name); serr == nil && info.IsDir() {
+		hint = "name the file in it: --config " + filepath.Join(name, defaultConfig)
+	}
+	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: hint, Err: err}
 }
 
 // builtIn says that the built-in configuration is in use, and warns of a file that looks as if another one was meant.

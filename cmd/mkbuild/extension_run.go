@@ -80,7 +80,7 @@ func runExtensionRun(ctx context.Context, w *world, name string, timeout time.Du
 	}
 	text := d.Text(razor.DefaultConfig().Facts.Blacklist.Has)
 	if text == "" {
-		fmt.Fprintf(w.stderr, "mkbuild: %s adds and changes no facts\n", ui.Clean(name))
+		fmt.Fprintf(w.stderr, "mkbuild: %s adds and changes no facts: `mkbuild extension lint %[1]s` looks for the reason\n", ui.Clean(name))
 	}
 	_, err = io.WriteString(w.stdout, text)
 	return err

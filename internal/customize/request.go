@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 
 	"mkbuild/internal/config"
@@ -46,6 +47,9 @@ type Request struct {
 // Read returns the changes, after reading and checking the files that r names. They may be pipes.
 func (r *Request) Read(ctx context.Context) (c Changes, err error) {
 	c.Append = strings.TrimSpace(r.Append)
+	if err := inputs.CheckArguments("--append", c.Append); err != nil {
+		return c, err
+	}
 	if c.Settings, err = r.settings(ctx); err != nil {
 		return c, err
 	}
@@ -65,6 +69,9 @@ func (r *Request) Read(ctx context.Context) (c Changes, err error) {
 	}
 	if r.Extension != "" {
 		c.Extension, err = readNamed(ctx, "--extension", r.Extension)
+	}
+	if info, serr := os.Stat(r.Extension); err != nil && serr == nil && info.IsDir() {
+		err = fail.Wrap(fail.Usage, err, "name the zip of it: mkbuild extension pack "+r.Extension+" -o mk-extension.zip")
 	}
 	return c, err
 }

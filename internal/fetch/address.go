@@ -48,7 +48,10 @@ func parseSource(raw string) (source, error) {
 // stands alone: each may be a token.
 func redacted(u *url.URL) string {
 	shown := *u
-	if shown.RawQuery != "" {
+	switch {
+	case shown.Scheme == "oci": // a mark of this program's own, no secret
+		shown.RawQuery = ""
+	case shown.RawQuery != "":
 		shown.RawQuery = "xxxxx"
 	}
 	if password, _ := u.User.Password(); password == "" && u.User.Username() != "" {

@@ -41,8 +41,9 @@ func TestShownHidesTokens(t *testing.T) {
 		"https://me:t0ken@h/x":    "https://me:xxxxx@h/x",
 		"https://:t0ken@h/x?a=b":  "https://:xxxxx@h/x?xxxxx",
 		"https://h/x?token=t0ken": "https://h/x?xxxxx", "https://h/x?": "https://h/x?", "https://h/x?t0ken#t0ken": "https://h/x?xxxxx",
-		"https://h/x@y": "https://h/x@y",
-		"https://@h/x":  "https://@h/x",
+		"https://h/x@y":        "https://h/x@y",
+		"oci://h/x:1?manifest": "oci://h/x:1",
+		"https://@h/x":         "https://@h/x",
 	} {
 		if got := Shown(address); got != want {
 			t.Errorf("%s is shown as %s, want %s", address, got, want)

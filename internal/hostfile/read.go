@@ -143,7 +143,11 @@ func tooLarge(name string, limit int64) error {
 
 // refused is the error of what is in the place of a file that is to be read.
 func refused(name string, m fs.FileMode) error {
-	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is %s, not a regular file", name, Kind(m)), "name a regular file")
+	hint := "name a regular file"
+	if m.IsDir() {
+		hint = "name a file in it"
+	}
+	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is %s, not a regular file", name, Kind(m)), hint)
 }
 
 // Kind returns what a mode stands for, in words: "a folder", "a device".

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"mkbuild/internal/cmdline"
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
 	"mkbuild/internal/fetch"
@@ -49,6 +51,9 @@ func CheckHost(c *config.Config) error {
 			return config.Mistake("overlay", err.Error(), "name a file, or a folder of files, folders and symlinks, as `source`")
 		}
 	}
+	if err := CheckArguments("config boot.append", c.Boot.Append); err != nil {
+		return err
+	}
 	return CheckClient(c.Client.Settings)
 }
 
@@ -86,18 +91,37 @@ func checkMirror(address, dir string) error {
 		"a mirror on disk is the directory that holds 4.x/ and the like; a mirror on the network begins with http:// or https://")
 }
 
+// settingNear reports whether mk-client has a setting, and otherwise which one may be meant.
+func settingNear(key string) (known bool, near string) {
+	var keys []string
+	for _, row := range settings.Table() {
+		if row.Has(key) {
+			return true, ""
+		}
+		keys = append(keys, row.Key)
+	}
+	return false, fail.Nearest(key, keys)
+}
+
+// CheckArguments refuses kernel arguments that are almost a setting of mk-client, which would pass them over.
+// Others that begin with "razor." may be a site's own.
+func CheckArguments(where, args string) error {
+	for _, a := range cmdline.Split(args) {
+		key, ours := strings.CutPrefix(strings.ToLower(a.Name), "razor.")
+		if known, near := settingNear(key); ours && !known && near != "" {
+			return fail.New(fail.Usage, fmt.Sprintf("%s: mk-client has no setting %q", where, a.Name), "did you mean razor."+near+"?")
+		}
+	}
+	return nil
+}
+
 // CheckClient holds client.settings against the client's own table: a wrong one would only be
 // noticed on machines that nobody can reach.
 func CheckClient(given map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
-		var keys []string
-		for _, row := range settings.Table() {
-			keys = append(keys, row.Key)
-		}
-		known := slices.ContainsFunc(settings.Table(), func(row settings.Setting) bool { return row.Has(key) })
-		if !known {
+		if known, near := settingNear(key); !known {
 			next := "docs/runtime.md lists them; here they are written without \"razor.\""
-			if near := fail.Nearest(key, keys); near != "" {
+			if near != "" {
 				next = "did you mean " + near + "?"
 			}
 			return config.Mistake("client.settings", fmt.Sprintf("mk-client has no setting %q", key), next)

@@ -34,6 +34,15 @@ func Requirements() map[string]string {
 	return map[string]string{"reproduced": attest.Reproduced, "tested": attest.Tested}
 }
 
+// requirementHint says how an image gets a statement, and who counts.
+func requirementHint(want string) string {
+	command := "mkbuild verify --rebuild IMAGE"
+	if want == "tested" {
+		command = "mkbuild test IMAGE"
+	}
+	return "`" + command + " --attest KEY` adds the statement; name that key with a further --key PUB"
+}
+
 // CheckSigned holds an image against its signature, its provenance, and what others say of it: each has to be
 // signed by one of the keys, and to be about this very image.
 func CheckSigned(m *Image, t Trust) error {
@@ -65,7 +74,7 @@ func checkSignature(m *Image, t Trust) error {
 	}
 	comment, err := t.Keys.Verify(signed, sig)
 	if err != nil {
-		return err
+		return &fail.Error{Err: err, Hint: "name the public key of who built it with --key PUB; if that is the right one, do not use the image"}
 	}
 	if !strings.HasPrefix(comment, attest.ImageComment) {
 		return fmt.Errorf("read %s: the signature is not of an image: its trusted comment is %.80q", name, comment)
@@ -130,7 +139,7 @@ func checkStatements(m *Image, t Trust) error {
 			got = slices.DeleteFunc(got, func(s attest.Statement) bool { return !s.Passed() })
 		}
 		if len(got) == 0 {
-			return fmt.Errorf("read %s: nobody whose key was named says that the image is %s", name, want)
+			return fail.New(fail.Verification, "nobody whose key was named says that the image is "+want, requirementHint(want))
 		}
 	}
 	return nil

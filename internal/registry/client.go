@@ -250,12 +250,15 @@ func bare(err error) error {
 }
 
 const (
-	loginHint       = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"
+	loginHint = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"
+	// unresolvedHint helps where a reference lacks its registry, which docker's users may leave out.
+	unresolvedHint  = "a reference begins with the registry, as in registry.example:5000/razor/mk:1.0; check its name, and the network"
 	unreachableHint = "check the address, the network and the proxy settings; --plain-http is for a registry without TLS"
 )
 
 // explain gives an error of the network its class and advice.
 func explain(ctx context.Context, what string, err error) error {
+	_, unresolved := errors.AsType[*net.DNSError](err)
 	switch code := status(err); {
 	case err == nil:
 		return nil
@@ -271,6 +274,8 @@ func explain(ctx context.Context, what string, err error) error {
 		return fail.New(fail.Network, what+": the registry wants other credentials", loginHint)
 	case code > 0:
 		return fail.New(fail.Network, fmt.Sprintf("%s: the registry answered %d %s", what, code, http.StatusText(code)), "the registry itself failed: its log says why")
+	case unresolved:
+		return fail.Wrap(fail.Network, fmt.Errorf("%s: %w", what, bare(err)), unresolvedHint)
 	case passing(err):
 		return fail.Wrap(fail.Network, fmt.Errorf("%s: %w", what, bare(err)), unreachableHint)
 	}
