@@ -21,7 +21,7 @@ func FreePorts(t testing.TB, n int) []int {
 		if err != nil {
 			continue
 		}
-		defer l.Close() //nolint:revive // held until all are found: they differ
+		defer l.Close() // held until all are found: they differ
 		if ports = append(ports, port); len(ports) == n {
 			return ports
 		}
