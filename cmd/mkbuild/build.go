@@ -265,6 +265,11 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, p
 // allow refuses places that cannot be written, or that are what the command reads.
 func (o *buildOptions) allow(ctx context.Context, w *world, plan *inputs.Plan, l *lock.Lock, places []hostfile.Place) error {
 	plan.Reads(&o.reads, l)
+	return o.allowPlaces(ctx, w, places)
+}
+
+// allowPlaces is allow for a command that reads no configuration.
+func (o *buildOptions) allowPlaces(ctx context.Context, w *world, places []hostfile.Place) error {
 	cache, err := cacheDir(w, o.cacheDir)
 	if err != nil {
 		return err

@@ -282,11 +282,15 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	sum := "removed"
-	if o.dryRun {
-		sum = "would be removed"
+	return o.printItems(w, place, "mkbuild.cache-prune/v1", removed(o.dryRun), gone)
+}
+
+// removed says what became of what is listed.
+func removed(dry bool) string {
+	if dry {
+		return "would be removed"
 	}
-	return o.printItems(w, place, "mkbuild.cache-prune/v1", sum, gone)
+	return "removed"
 }
 
 // selection turns the flags into what goes.

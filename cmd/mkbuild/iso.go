@@ -159,12 +159,7 @@ func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan
 				return err
 			}
 		}
-		for _, out := range outputs {
-			if err := printPath(w, out.Path); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printOutputs(w, outputs)
 	})
 }
 

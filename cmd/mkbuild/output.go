@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"mkbuild/internal/remaster"
 	"mkbuild/internal/ui"
 )
 
@@ -23,6 +24,16 @@ func (w *world) stream(name string) (io.Writer, error) {
 		return w.stdout, nil
 	}
 	return nil, nil
+}
+
+// printOutputs prints where each form is.
+func printOutputs(w *world, outputs []remaster.Output) error {
+	for _, out := range outputs {
+		if err := printPath(w, out.Path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printPath prints the name of what a command has made, with slashes. What went to stdout has none.

@@ -44,10 +44,6 @@ func runPruneFolder(w *world, dir, age string, dry bool) error {
 	for _, digest := range gone {
 		fmt.Fprintln(w.stdout, digest)
 	}
-	done := "removed"
-	if dry {
-		done = "would be removed"
-	}
-	_, err = fmt.Fprintf(w.stderr, "mkbuild: %s: %s, %s\n", done, ui.Plural(len(gone), "file"), ui.Bytes(size))
+	_, err = fmt.Fprintf(w.stderr, "mkbuild: %s: %s, %s\n", removed(dry), ui.Plural(len(gone), "file"), ui.Bytes(size))
 	return err
 }

@@ -31,17 +31,13 @@ func pushCommand(w *world) *cobra.Command {
 images, one for each architecture, become one index. What lies next to an image goes with it, as objects
 that refer to it: OUTPUT.spdx.json, OUTPUT.minisig, OUTPUT.intoto.jsonl.
 
-An image is stored as what it is made of: kernel, each segment of the initrd, the rest of the medium, and a
-layout. What the registry has already is not sent again, so a nightly costs what changed. The tag is moved
-last. mkbuild pull gives the same bytes back.
+What the registry has already is not sent again, so a nightly costs what changed. The tag is moved last.
+mkbuild pull gives the same bytes back.
 
 --oci-form container makes an image that container runtimes unpack and Kubernetes mounts as a volume: it
 holds the files of the PXE folder, or the ISO. mkbuild pull does not take it.
 
-Credentials come from docker's config.json ($DOCKER_CONFIG, else ~/.docker) and the helpers that it names.
-A registry on this machine is asked over plain http; --plain-http is for others.
-
-stdout is the reference with the digest that the tag leads to now.`,
+See docs/registry.md for credentials. stdout is the reference with the digest that the tag leads to now.`,
 		Example: `  mkbuild push registry.example:5000/razor/mk:nightly nightly.iso
   mkbuild push registry.example:5000/razor/mk:1.0 prod.iso prod64.iso
   mkbuild push --oci-form container registry.example:5000/razor/mk-files:1.0 prod-pxe`,
@@ -183,20 +179,19 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 			return err
 		}
 		stop()
-		for _, out := range outputs {
-			if err := printPath(w, out.Path); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printOutputs(w, outputs)
 	})
 }
 
 // write writes what was pulled, if it is signed as the user wants it.
 func (o *pullOptions) write(ctx context.Context, w *world, img *registry.Image, trust *inspect.Trust) ([]remaster.Output, error) {
 	outputs, err := o.outputs(w, string(img.Form), img.Name)
+	var places []hostfile.Place
+	for _, out := range outputs {
+		places = append(places, img.Places(out)...)
+	}
 	if err == nil {
-		err = o.allowed(ctx, w, img, outputs)
+		err = o.allowPlaces(ctx, w, places)
 	}
 	if err == nil && trust != nil {
 		err = checkPulled(img, *trust)
@@ -240,18 +235,4 @@ func (o *pullOptions) outputs(w *world, pushed, name string) ([]remaster.Output,
 	}
 	outputs[0].Stream, err = o.stream(w, outputs)
 	return outputs, err
-}
-
-// allowed refuses places that cannot be written.
-func (o *pullOptions) allowed(ctx context.Context, w *world, img *registry.Image, outputs []remaster.Output) error {
-	cache, err := cacheDir(w, o.cacheDir)
-	if err != nil {
-		return err
-	}
-	o.reads.Add("the cache", cache)
-	var places []hostfile.Place
-	for _, out := range outputs {
-		places = append(places, img.Places(out)...)
-	}
-	return o.reads.Allow(ctx, places...)
 }
