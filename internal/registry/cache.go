@@ -224,12 +224,9 @@ func (c *Cache) send(p *Place, m store.Made, b *store.Blob) error {
 	layer := sent.put("application/octet-stream", "", digest.NewDigestFromEncoded(digest.SHA256, m.SHA256), all.Size(), func() (io.ReadCloser, error) {
 		return io.NopCloser(io.NewSectionReader(all, 0, all.Size())), nil
 	})
-	d, err := sent.manifest(ocispec.Manifest{ArtifactType: typeDerived, Layers: []ocispec.Descriptor{layer}, Annotations: map[string]string{
+	d := sent.manifest(ocispec.Manifest{ArtifactType: typeDerived, Layers: []ocispec.Descriptor{layer}, Annotations: map[string]string{
 		noteKind: m.Kind, noteKey: m.Key, ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339),
 	}})
-	if err != nil {
-		return err
-	}
 	return sent.send(c.ctx, repo, tag, d)
 }
 
@@ -259,7 +256,7 @@ func (c *Cache) Made() (out []store.Made) {
 			out = append(out, m)
 		}
 	}
-	slices.SortFunc(out, store.Made.Compare)
+	slices.SortFunc(out, func(a, b store.Made) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key)) })
 	return out
 }
 

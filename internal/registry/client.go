@@ -6,11 +6,10 @@
 // fetch for oci:// addresses, so that resuming, limits, progress, --offline and the cache are those of every
 // other download.
 //
-// The objects: an image is an image manifest of OCI 1.1 with an artifact type of its own (source.go), whose
-// layers are the kernel, each segment of the initrd and the rest of the medium, and a layout that says how the
-// medium is put together of them (layout.go). Nothing is stored twice, and what two images have in common is
-// stored once. Pushing one, with an index over architectures, is in push.go, and getting it back in pull.go.
-// Signatures, attestations and bills of materials refer to an image (referrers.go).
+// An image is a manifest of OCI 1.1 with an artifact type of its own, whose layers are the kernel, each segment
+// of the initrd and the rest of the medium (source.go), and a layout that says how the medium is put together of
+// them (layout.go). What two images have in common is stored once. Signatures, attestations and bills of
+// materials refer to an image (referrers.go).
 //
 // Start reading at [Client] and [Push].
 package registry
@@ -205,8 +204,7 @@ const (
 
 // attempt does a step, again if the network or the registry failed in passing.
 func attempt(ctx context.Context, what string, do func() error) error {
-	wait := 500 * time.Millisecond
-	for n := 1; ; n++ {
+	for n, wait := 1, 500*time.Millisecond; ; n, wait = n+1, 2*wait {
 		err := do()
 		if err == nil || n == attempts || ctx.Err() != nil || !passing(err) {
 			return explain(ctx, what, err)
@@ -215,7 +213,6 @@ func attempt(ctx context.Context, what string, do func() error) error {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
-		wait *= 2
 	}
 }
 

@@ -65,7 +65,7 @@ const maxGap = 8 << 20
 
 // cutter cuts the files of a medium into blobs and the rest.
 type cutter struct {
-	parcel
+	*parcel
 	layers []ocispec.Descriptor
 	rest   bytes.Buffer
 	layout layout
@@ -81,14 +81,9 @@ func (c *cutter) cut(ctx context.Context, name string, r io.ReaderAt, size int64
 			continue
 		}
 		for _, p := range []part{{offset: at, size: p.offset - at}, p} {
-			if p.size == 0 {
-				continue
-			}
-			made, err := c.add(ctx, r, p)
-			if err != nil {
+			if err := c.add(ctx, &f, r, p); err != nil {
 				return err
 			}
-			f.Pieces = append(f.Pieces, made)
 		}
 		at = p.offset + p.size
 	}
@@ -97,39 +92,41 @@ func (c *cutter) cut(ctx context.Context, name string, r io.ReaderAt, size int64
 }
 
 // add adds bytes of a file as a blob, or to the rest.
-func (c *cutter) add(ctx context.Context, r io.ReaderAt, p part) (piece, error) {
+func (c *cutter) add(ctx context.Context, f *layoutFile, r io.ReaderAt, p part) error {
 	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, p.offset, p.size)), nil }
+	if p.size == 0 {
+		return nil
+	}
 	if p.kind == "" && p.size <= maxGap {
+		f.Pieces = append(f.Pieces, piece{Rest: p.size})
 		_, err := io.CopyN(&c.rest, io.NewSectionReader(r, p.offset, p.size), p.size)
-		return piece{Rest: p.size}, err
+		return err
 	}
 	d, err := c.file(ctx, cmp.Or(p.kind, typeFile), p.title, open)
 	if err != nil || d.Size != p.size {
-		return piece{}, cmp.Or(err, io.ErrUnexpectedEOF)
+		return cmp.Or(err, io.ErrUnexpectedEOF)
 	}
 	sum := d.Digest.Encoded()
 	if p.sha256 != "" && p.sha256 != sum {
-		return piece{}, fail.New(fail.Verification, fmt.Sprintf("%s is not what the image's manifest says", p.title), "`mkbuild verify` shows what is wrong with the image")
+		return fail.New(fail.Verification, fmt.Sprintf("%s is not what the image's manifest says", p.title), "`mkbuild verify` shows what is wrong with the image")
 	}
 	if !slices.ContainsFunc(c.layers, func(l ocispec.Descriptor) bool { return l.Digest == d.Digest }) {
 		c.layers = append(c.layers, d)
 	}
-	return piece{Blob: sum}, nil
+	f.Pieces = append(f.Pieces, piece{Blob: sum})
+	return nil
 }
 
 // finish returns all layers, the layout first and the rest behind it.
-func (c *cutter) finish() ([]ocispec.Descriptor, error) {
-	l, err := c.json(typeLayout, "layout.json", c.layout)
-	if err != nil {
-		return nil, err
-	}
+func (c *cutter) finish() []ocispec.Descriptor {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
 		_, err = z.Write(c.rest.Bytes())
 		err = errors.Join(err, z.Close())
 	}
-	return append([]ocispec.Descriptor{l, c.text(typeRest, "rest.gz", packed.Bytes())}, c.layers...), err
+	c.err = cmp.Or(c.err, err)
+	return append([]ocispec.Descriptor{c.json(typeLayout, "layout.json", c.layout), c.text(typeRest, "rest.gz", packed.Bytes())}, c.layers...)
 }
 
 // parseLayout reads a layout from anywhere. Blobs are looked up in sizes, by digest.
@@ -153,27 +150,25 @@ func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 			return nil, fmt.Errorf("the path %.200q", f.Path)
 		}
 		seen[f.Path] = true
-		size, err := f.sum(sizes)
-		all, pieces = all+size, pieces+len(f.Pieces)
-		if err != nil || size != f.Size || all > maxMedium || pieces > maxPieces {
+		all, pieces = all+f.Size, pieces+len(f.Pieces)
+		if !f.whole(sizes) || all > maxMedium || pieces > maxPieces {
 			return nil, fmt.Errorf("%.200q: the pieces do not make up the file", f.Path)
 		}
 	}
 	return &l, nil
 }
 
-// sum adds up the pieces.
-func (f *layoutFile) sum(blobs map[string]int64) (size int64, err error) {
+// whole reports whether the pieces are of this image, and make up the file.
+func (f *layoutFile) whole(blobs map[string]int64) bool {
+	size := int64(0)
 	for _, p := range f.Pieces {
 		n, known := blobs[p.Blob]
-		if known == (p.Rest != 0) || p.Rest < 0 || p.Rest > maxMedium {
-			return 0, errors.New("a piece is not of this image")
-		}
-		if size += n + p.Rest; size > maxMedium {
-			return 0, errors.New("too long")
+		size += n + p.Rest
+		if known == (p.Rest != 0) || min(n, p.Rest) < 0 || max(n, p.Rest, size) > maxMedium {
+			return false
 		}
 	}
-	return size, nil
+	return size == f.Size
 }
 
 // write puts a file together under a name. rest is what is left of the rest.

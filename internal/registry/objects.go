@@ -31,46 +31,44 @@ const (
 	typeMirror  = "application/vnd.mkbuild.mirror.v1"  // artifact type: one layer for each file
 )
 
-// parcel is what is to be sent: blobs and manifests by digest. It implements [content.ReadOnlyStorage].
+// parcel is what is to be sent: what opens blobs and manifests, by digest. It implements [content.ReadOnlyStorage].
 type parcel struct {
-	items map[digest.Digest]item
+	items map[digest.Digest]func() (io.ReadCloser, error)
 	sink  ui.Sink // hears how much was read; nil for nobody
+	err   error   // of making objects: then nothing is sent
 }
 
-type item struct {
-	ocispec.Descriptor
-	open func() (io.ReadCloser, error)
+func newParcel(sink ui.Sink) *parcel {
+	return &parcel{items: map[digest.Digest]func() (io.ReadCloser, error){}, sink: sink}
 }
-
-func newParcel(sink ui.Sink) parcel { return parcel{map[digest.Digest]item{}, sink} }
 
 // Exists implements [content.ReadOnlyStorage].
-func (p parcel) Exists(_ context.Context, d ocispec.Descriptor) (bool, error) {
-	return p.items[d.Digest].open != nil, nil
+func (p *parcel) Exists(_ context.Context, d ocispec.Descriptor) (bool, error) {
+	return p.items[d.Digest] != nil, nil
 }
 
 // Fetch implements [content.ReadOnlyStorage].
-func (p parcel) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	i := p.items[d.Digest]
-	if i.open == nil {
+func (p *parcel) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	open := p.items[d.Digest]
+	if open == nil {
 		return nil, fmt.Errorf("%s: %w", d.Digest, errdef.ErrNotFound)
 	}
-	r, err := i.open()
+	r, err := open()
 	return &watchedReader{r, p, d, 0}, err
 }
 
 // put adds content. title is the name that other programs give it, "" for none.
-func (p parcel) put(kind, title string, sum digest.Digest, size int64, open func() (io.ReadCloser, error)) ocispec.Descriptor {
+func (p *parcel) put(kind, title string, sum digest.Digest, size int64, open func() (io.ReadCloser, error)) ocispec.Descriptor {
 	d := ocispec.Descriptor{MediaType: kind, Digest: sum, Size: size}
 	if title != "" {
 		d.Annotations = map[string]string{ocispec.AnnotationTitle: title}
 	}
-	p.items[sum] = item{d, open}
+	p.items[sum] = open
 	return d
 }
 
 // file adds what open reads, which is read here once for its digest.
-func (p parcel) file(ctx context.Context, kind, title string, open func() (io.ReadCloser, error)) (d ocispec.Descriptor, err error) {
+func (p *parcel) file(ctx context.Context, kind, title string, open func() (io.ReadCloser, error)) (d ocispec.Descriptor, err error) {
 	r, err := open()
 	if err != nil {
 		return d, err
@@ -81,28 +79,29 @@ func (p parcel) file(ctx context.Context, kind, title string, open func() (io.Re
 	return p.put(kind, title, digest.NewDigest(digest.SHA256, sum), size, open), err
 }
 
-func (p parcel) text(kind, title string, text []byte) ocispec.Descriptor {
+func (p *parcel) text(kind, title string, text []byte) ocispec.Descriptor {
 	return p.put(kind, title, digest.FromBytes(text), int64(len(text)), overlay.Bytes(text))
 }
 
-func (p parcel) json(kind, title string, v any) (ocispec.Descriptor, error) {
+func (p *parcel) json(kind, title string, v any) ocispec.Descriptor {
 	text, err := json.Marshal(v)
-	return p.text(kind, title, text), err
+	p.err = cmp.Or(p.err, err)
+	return p.text(kind, title, text)
 }
 
 // manifest adds an image manifest. Without a config it gets the empty one.
-func (p parcel) manifest(m ocispec.Manifest) (ocispec.Descriptor, error) {
+func (p *parcel) manifest(m ocispec.Manifest) ocispec.Descriptor {
 	m.Versioned, m.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
 	if m.Config.MediaType == "" {
 		m.Config = p.text(ocispec.MediaTypeEmptyJSON, "", []byte("{}"))
 	}
-	d, err := p.json(m.MediaType, "", m)
+	d := p.json(m.MediaType, "", m)
 	d.ArtifactType = m.ArtifactType
-	return d, err
+	return d
 }
 
 // index adds an index of images.
-func (p parcel) index(images []ocispec.Descriptor) (ocispec.Descriptor, error) {
+func (p *parcel) index(images []ocispec.Descriptor) ocispec.Descriptor {
 	x := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: images}
 	return p.json(x.MediaType, "", x)
 }

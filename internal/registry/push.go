@@ -56,10 +56,7 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 		slices.SortFunc(images, func(a, b ocispec.Descriptor) int {
 			return cmp.Compare(a.Platform.Architecture, b.Platform.Architecture)
 		})
-		var err error
-		if top, err = p.index(images); err != nil {
-			return ref, err
-		}
+		top = p.index(images)
 	}
 	return c.send(ctx, ref, p, append(all, top))
 }
@@ -80,16 +77,12 @@ func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink
 	if err != nil {
 		return ref, err
 	}
-	d, err := p.manifest(m)
-	if err != nil {
-		return ref, err
-	}
-	return c.send(ctx, ref, p, []ocispec.Descriptor{d})
+	return c.send(ctx, ref, p, []ocispec.Descriptor{p.manifest(m)})
 }
 
 // send sends what the registry lacks of some objects, tries again where that may help, and returns the
 // reference with the digest of the last one.
-func (c *Client) send(ctx context.Context, ref Reference, p parcel, objects []ocispec.Descriptor) (Reference, error) {
+func (c *Client) send(ctx context.Context, ref Reference, p *parcel, objects []ocispec.Descriptor) (Reference, error) {
 	repo, err := c.repository(ref)
 	if err != nil {
 		return ref, err
@@ -101,7 +94,10 @@ func (c *Client) send(ctx context.Context, ref Reference, p parcel, objects []oc
 
 // send sends what the registry lacks. The tag leads to the last object, and is moved last, so that it never
 // leads to half an image.
-func (p parcel) send(ctx context.Context, repo *remote.Repository, tag string, objects ...ocispec.Descriptor) error {
+func (p *parcel) send(ctx context.Context, repo *remote.Repository, tag string, objects ...ocispec.Descriptor) error {
+	if p.err != nil {
+		return p.err
+	}
 	o := oras.CopyGraphOptions{
 		Concurrency:   together,
 		PostCopy:      func(_ context.Context, d ocispec.Descriptor) error { p.tell(d, d.Size, ""); return nil },
@@ -120,7 +116,7 @@ func (p parcel) send(ctx context.Context, repo *remote.Repository, tag string, o
 }
 
 // tell tells how much of an object was sent.
-func (p parcel) tell(d ocispec.Descriptor, done int64, text string) {
+func (p *parcel) tell(d ocispec.Descriptor, done int64, text string) {
 	if p.sink != nil && d.Size > 0 {
 		p.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: displayName(d), Text: text, Done: done, Total: d.Size})
 	}
@@ -129,7 +125,7 @@ func (p parcel) tell(d ocispec.Descriptor, done int64, text string) {
 // watchedReader tells how much of it was read.
 type watchedReader struct {
 	io.ReadCloser
-	parcel
+	*parcel
 	d    ocispec.Descriptor
 	done int64
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry"
 
 	"mkbuild/internal/hostfile"
 )
@@ -32,7 +31,7 @@ var companions = []companion{
 const maxCompanions = 64 << 20
 
 // companions adds an object for each of the files next to an image.
-func (p parcel) companions(image string, subject ocispec.Descriptor) (out []ocispec.Descriptor, err error) {
+func (p *parcel) companions(image string, subject ocispec.Descriptor) (out []ocispec.Descriptor, err error) {
 	subject = ocispec.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size}
 	for _, c := range companions {
 		name := filepath.Clean(image) + c.suffix
@@ -43,11 +42,8 @@ func (p parcel) companions(image string, subject ocispec.Descriptor) (out []ocis
 		if err != nil {
 			return nil, fmt.Errorf("push %s: %w", name, err)
 		}
-		d, err := p.manifest(ocispec.Manifest{ArtifactType: c.kind, Subject: &subject, Layers: []ocispec.Descriptor{p.text(c.kind, "image"+c.suffix, text)}})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, d)
+		layer := p.text(c.kind, "image"+c.suffix, text)
+		out = append(out, p.manifest(ocispec.Manifest{ArtifactType: c.kind, Subject: &subject, Layers: []ocispec.Descriptor{layer}}))
 	}
 	return out, nil
 }
@@ -94,12 +90,15 @@ func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all [
 	err = attempt(ctx, "list what refers to "+p.ref.String(), func() error {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute) // however slowly it talks
 		defer cancel()
-		all, err = registry.Referrers(ctx, repo, image, "")
-		return err
+		all = nil
+		return repo.Referrers(ctx, image, "", func(some []ocispec.Descriptor) error {
+			all = append(all, some...)
+			if err := checkLayers(all); err != nil {
+				return p.wrong(err)
+			}
+			return nil
+		})
 	})
-	if err == nil && checkLayers(all) != nil {
-		err = p.wrong(checkLayers(all))
-	}
 	slices.SortFunc(all, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
 	return all, err
 }

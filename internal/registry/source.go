@@ -3,7 +3,9 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -55,27 +57,71 @@ func openSource(name string) (*source, error) {
 const bigFile = 64 << 10
 
 // artifact cuts an image into the blobs of an image of its own type.
-func (s *source) artifact(ctx context.Context, p parcel) (d ocispec.Descriptor, err error) {
-	c := &cutter{parcel: p, layout: layout{Schema: layoutSchema, Form: "iso"}}
-	if s.Form == medium.ISO {
-		err = s.cutISO(ctx, c)
-	} else {
-		c.layout.Form = "pxe"
-		err = s.cutFolder(ctx, c)
+func (s *source) artifact(ctx context.Context, p *parcel) (d ocispec.Descriptor, err error) {
+	c, cut := &cutter{parcel: p, layout: layout{Schema: layoutSchema, Form: "iso"}}, s.cutISO
+	if s.Form == medium.PXE {
+		c.layout.Form, cut = "pxe", s.cutFolder
 	}
-	if err != nil {
-		return d, err
-	}
-	m := ocispec.Manifest{ArtifactType: typeImage, Annotations: s.annotations()}
-	if m.Layers, err = c.finish(); err != nil {
+	if err := cut(ctx, c); err != nil {
 		return d, err
 	}
 	about := *s.about
 	about.Files = nil
-	if m.Config, err = p.json(typeConfig, "", about); err != nil {
+	return p.manifest(ocispec.Manifest{
+		ArtifactType: typeImage, Annotations: s.annotations(), Config: p.json(typeConfig, "", about), Layers: c.finish(),
+	}), nil
+}
+
+// container makes an image that container runtimes unpack, and that Kubernetes mounts as a volume: its root
+// folder has the files of the PXE folder, or the ISO and its manifest. Each file is a layer, a tar that is not
+// compressed, so that what two builds have in common is stored once.
+func (s *source) container(ctx context.Context, p *parcel) (d ocispec.Descriptor, err error) {
+	files, err := s.rootFiles()
+	if err != nil {
 		return d, err
 	}
-	return p.manifest(m)
+	when := time.Unix(s.about.SourceDate, 0).UTC()
+	image := ocispec.Image{Created: &when, Platform: *platform(s.about.Arch), RootFS: ocispec.RootFS{Type: "layers"}}
+	m := ocispec.Manifest{Annotations: s.annotations()}
+	for _, f := range files.Entries() {
+		l, err := p.tarLayer(ctx, *f)
+		if err != nil {
+			return d, err
+		}
+		m.Layers, image.RootFS.DiffIDs = append(m.Layers, l), append(image.RootFS.DiffIDs, l.Digest)
+	}
+	m.Config = p.json(ocispec.MediaTypeImageConfig, "", image)
+	return p.manifest(m), nil
+}
+
+// rootFiles are the files of the container.
+func (s *source) rootFiles() (*overlay.Tree, error) {
+	if s.Form == medium.PXE {
+		return s.Files, nil
+	}
+	name := defaultName(s.about)
+	files, err := overlay.FromHost(s.name, name, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	return files, files.Put(overlay.File(manifest.Beside(name), 0, s.text))
+}
+
+// tarLayer adds a layer with one file and its folders, which belong to root and have no time.
+func (p *parcel) tarLayer(ctx context.Context, e overlay.Entry) (d ocispec.Descriptor, err error) {
+	t := &overlay.Tree{}
+	for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
+		err = errors.Join(err, t.Put(overlay.Dir(dir, 0o755)))
+	}
+	e.Mode = overlay.TypeRegular | 0o644
+	if err = errors.Join(err, t.Put(e)); err != nil {
+		return d, err
+	}
+	return p.file(ctx, ocispec.MediaTypeImageLayer, "", func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(overlay.WriteTar(w, t, 0)) }()
+		return r, nil
+	})
 }
 
 // annotations tell people and other programs what the image is.

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"cmp"
-	"context"
-)
+import "context"
 
 // Shared is a second place for content that machines share. None of it is trusted: what it gives has the digest
 // that was asked for, or is not used.
@@ -22,9 +19,4 @@ type Made struct {
 	Kind   string `json:"kind"`
 	Key    string `json:"key"`
 	SHA256 string `json:"sha256"`
-}
-
-// Compare orders by kind and key.
-func (m Made) Compare(other Made) int {
-	return cmp.Or(cmp.Compare(m.Kind, other.Kind), cmp.Compare(m.Key, other.Key))
 }
