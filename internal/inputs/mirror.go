@@ -59,6 +59,9 @@ func isMirror(files fs.FS) error {
 	}
 	info, err := fs.Stat(files, mirrorConfig)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := fs.Stat(files, lock.FileName); err == nil { // a mirror's configuration is written before its lock
+			return fmt.Errorf("%s is there and %w", lock.FileName, ErrOccupied)
+		}
 		return nil
 	}
 	if err != nil {

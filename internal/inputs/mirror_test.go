@@ -67,4 +67,8 @@ func TestWriteMirrorTwice(t *testing.T) {
 	if _, err := r.WriteMirror(t.Context(), dir); !errors.Is(err, ErrOccupied) {
 		t.Errorf("over somebody's own configuration: %v", err)
 	}
+	testkit.Must(t, os.Remove(filepath.Join(dir, "mkbuild.yaml")))
+	if _, err := r.WriteMirror(t.Context(), dir); !errors.Is(err, ErrOccupied) {
+		t.Errorf("over somebody's own lock: %v", err)
+	}
 }
