@@ -170,10 +170,13 @@ func TestRenderOwnStompKeysStay(t *testing.T) {
 
 func TestSetErrors(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"", "a b", "a=b", "#a", "a\nb", "ä", ".a", strings.Repeat("k", 300)} {
+	for _, key := range []string{"", "a b", "a=b", "#a", "a\nb", "ä", ".a", strings.Repeat("k", maxKey+1)} {
 		if err := Default().Set(key, "v"); !errors.Is(err, ErrKey) {
 			t.Errorf("key %q: got %v, want ErrKey", key, err)
 		}
+	}
+	if err := Default().Set(strings.Repeat("k", maxKey), "v"); err != nil {
+		t.Errorf("the longest key: %v", err)
 	}
 	for _, value := range []string{
 		"", " ", "hunter2\nplugin.psk = x", "hunter2\r", "hunter2\x00", " hunter2", "hunter2\t", "hun\tter2", "hun\u2028ter2",

@@ -104,6 +104,7 @@ func TestStageErrors(t *testing.T) {
 		{"a directory", "1.2.1", "neither", sourceTree(t, overlay.Dir("mcollectived.rb", 0o755)), ErrNotMCollective},
 		{"empty", "1.2.1", "neither", &overlay.Tree{}, ErrNotMCollective},
 		{"version", "../1", "cannot name a directory", sourceTree(t, daemon), nil},
+		{"long version", strings.Repeat("1", maxVersion+1), "cannot name a directory", sourceTree(t, daemon), nil},
 		{"device", "1.2.1", `"dev"`, sourceTree(t, daemon, overlay.Entry{Path: "dev", Mode: overlay.TypeBlock}), overlay.ErrType},
 		{"link out", "1.2.1", "../etc", sourceTree(t, daemon, overlay.Symlink("a", "../etc")), overlay.ErrPath},
 	}
