@@ -109,7 +109,7 @@ func CheckArguments(where, args string) error {
 	for _, a := range cmdline.Split(args) {
 		key, ours := strings.CutPrefix(strings.ToLower(a.Name), "razor.")
 		if known, near := settingNear(key); ours && !known && near != "" {
-			return fail.New(fail.Usage, fmt.Sprintf("%s: mk-client has no setting %q", where, a.Name), "did you mean razor."+near+"?")
+			return fail.New(fail.Usage, fmt.Sprintf("%s: mk-client has no setting %q", where, a.Name), "did you mean razor."+near+"? An argument of your own needs a name less like it")
 		}
 	}
 	return nil
