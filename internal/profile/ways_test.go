@@ -164,6 +164,7 @@ func TestWaysIntoProd(t *testing.T) {
 		{"a function that is called", file("etc/init.d/x", "ash() {\n\tbusybox ash \"$@\"\n}\nash\n"), "line 4 starts the shell ash"},
 		{"udev", file("etc/udev/rules.d/9.rules", "# rules\nKERNEL==\"sda\", RUN+=\"/bin/sh -c 'telnetd -l /bin/sh'\"\n"), "line 2 starts the server telnetd"},
 		{"udev, a program that is asked", file("usr/local/lib/udev/rules.d/9.rules", "IMPORT{program}==\"/usr/bin/openvt -c 2 sh\"\n"), "line 1 starts the shell sh"},
+		{"mdev elsewhere", overlay.Symlink("etc/mdev.conf", "/mnt/sda1/mdev.conf"), "leads nowhere"},
 		{"mdev", file("etc/mdev.conf", "ttyS0 0:0 660 @getty 9600 ttyS0\n"), "line 1 starts the login getty"},
 		{"modprobe", file("etc/modprobe.d/x.conf", "install loop /bin/busybox telnetd; /sbin/insmod loop\n"), "line 1 starts the server telnetd"},
 		{"cron", file("var/spool/cron/crontabs/root", "* * * * * nc -lp 9 -e sh\n"), "line 1 starts nc, which listens"},
