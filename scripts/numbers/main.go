@@ -156,7 +156,7 @@ func receiver(fn *ast.FuncDecl) string {
 func (p *pkg) uses() map[[2]string]int {
 	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
 	check := types.Config{Importer: none{}, Error: func(error) {}}
-	own, _ := check.Check("own", p.set, slices.Collect(maps.Values(p.files)), &info) //nolint:errcheck // see above
+	own, _ := check.Check("own", p.set, slices.Collect(maps.Values(p.files)), &info)
 	type use struct {
 		file string
 		of   types.Object
