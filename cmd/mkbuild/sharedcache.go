@@ -29,7 +29,7 @@ func placesOf(urls []string, configured []config.CachePlace) (out []config.Cache
 	return out
 }
 
-// sharedCache is the cache that builds share, nil if there is none or no network.
+// sharedCache is the cache that builds share, nil without a place or a network.
 func (o *buildOptions) sharedCache(client *registry.Client, sink ui.Sink) (*registry.Cache, error) {
 	c, err := registry.NewCache(client, o.cache, func(place, text string) {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "cache", Item: place, Text: text})

@@ -89,8 +89,8 @@ func refuse(image, what, next string) error {
 	return fail.New(fail.Usage, "boot "+image+": "+what, next)
 }
 
-// noteSSH says how to log in. Host keys are new with each boot, and the ssh servers of Tiny Core up to 7.x have
-// none but ssh-rsa.
+// noteSSH says how to log in. Host keys are new with each boot, and the ssh servers of Tiny Core up to 7.x
+// offer ssh-rsa alone.
 func (s *session) noteSSH(prod *config.Config) error {
 	if s.options.SSH == 0 {
 		return nil

@@ -74,7 +74,7 @@ func checkSignature(m *Image, t Trust) error {
 	}
 	comment, err := t.Keys.Verify(signed, sig)
 	if err != nil {
-		return &fail.Error{Err: err, Hint: "name the public key of who built it with --key PUB; if that is the right one, do not use the image"}
+		return &fail.Error{Err: err, Hint: "name the public key of the builder with --key PUB; if that is the right one, do not use the image"}
 	}
 	if !strings.HasPrefix(comment, attest.ImageComment) {
 		return fmt.Errorf("read %s: the signature is not of an image: its trusted comment is %.80q", name, comment)

@@ -102,7 +102,7 @@ func (m *Medium) ManifestPath() string {
 	return map[Form]string{ISO: manifest.Name, PXE: manifest.FolderName}[m.Form]
 }
 
-// Manifest reads the manifest of a medium made here, and its text; nil if there is none.
+// Manifest reads the manifest of a medium made here, and its text. A medium without one yields nil.
 func (m *Medium) Manifest() (about *manifest.Manifest, text []byte, err error) {
 	f := m.Files.Get(m.ManifestPath())
 	if f == nil {

@@ -216,22 +216,22 @@ func (c *Cache) send(p *Place, m store.Made, b *store.Blob) error {
 	if err != nil {
 		return err
 	}
-	tag := tagOf(m.Kind, m.Key)
-	if _, err := repo.Resolve(c.ctx, tag); err == nil {
-		return nil
-	}
-	sent, all := newParcel(nil), b.Stored()
+	sent, all, tag := newParcel(nil), b.Stored(), tagOf(m.Kind, m.Key)
 	layer := sent.put("application/octet-stream", "", digest.NewDigestFromEncoded(digest.SHA256, m.SHA256), all.Size(), func() (io.ReadCloser, error) {
 		return io.NopCloser(io.NewSectionReader(all, 0, all.Size())), nil
 	})
+	if there, err := repo.Exists(c.ctx, layer); err != nil {
+		return err
+	} else if _, err := repo.Resolve(c.ctx, tag); err == nil && there {
+		return nil
+	}
 	d := sent.manifest(ocispec.Manifest{ArtifactType: typeDerived, Layers: []ocispec.Descriptor{layer}, Annotations: map[string]string{
 		noteKind: m.Kind, noteKey: m.Key, ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339),
 	}})
 	return sent.send(c.ctx, repo, tag, d)
 }
 
-// End waits for what is still being sent, but not for long: what is not sent is offered by the next build. more
-// is how much longer it may wait.
+// End waits for what is still being sent, for more than is left of patience; the next build offers the rest again.
 func (c *Cache) End(ctx context.Context, more time.Duration) {
 	if c == nil {
 		return

@@ -192,9 +192,10 @@ func (c *Client) repository(r Reference) (*remote.Repository, error) {
 
 // Bounds of what a registry hands out.
 const (
-	maxPages    = 1000 // of a list
-	maxManifest = 4 << 20
-	maxLayers   = 10_000
+	maxPages     = 1000 // of a list
+	maxManifest  = 4 << 20
+	maxLayers    = 10_000
+	maxReferrers = 1000 // each is asked for
 )
 
 const (

@@ -103,7 +103,7 @@ func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocisp
 	}
 	err = json.Unmarshal(text, &o)
 	if err == nil {
-		err = checkLayers(slices.Concat(o.Layers, o.Manifests))
+		err = checkLayers(slices.Concat(o.Layers, o.Manifests), maxLayers)
 	}
 	if err != nil {
 		return o, d, p.wrong(err)

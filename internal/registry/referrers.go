@@ -93,7 +93,7 @@ func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all [
 		all = nil
 		return repo.Referrers(ctx, image, "", func(some []ocispec.Descriptor) error {
 			all = append(all, some...)
-			if err := checkLayers(all); err != nil {
+			if err := checkLayers(all, maxReferrers); err != nil {
 				return p.wrong(err)
 			}
 			return nil

@@ -147,14 +147,14 @@ func readManifest(ctx context.Context, repo *remote.Repository, name string) (d 
 		err = json.Unmarshal(text, &m)
 	}
 	if err == nil {
-		err = checkLayers(m.Layers)
+		err = checkLayers(m.Layers, maxLayers)
 	}
 	return d, m, err
 }
 
 // checkLayers refuses what a manifest or an index should not name.
-func checkLayers(layers []ocispec.Descriptor) error {
-	if len(layers) > maxLayers {
+func checkLayers(layers []ocispec.Descriptor, most int) error {
+	if len(layers) > most {
 		return fmt.Errorf("it has %d layers and images", len(layers))
 	}
 	for _, l := range layers {
