@@ -21,14 +21,14 @@ type machineOptions struct {
 }
 
 func (o *machineOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.boot.Format, "format", "", "boot as `FORMAT`: iso from the CD, or pxe over the network with iPXE (default: what IMAGE is)")
+	f.StringVar(&o.boot.Format, "format", "", "boot as `FORMAT`: iso from the CD, or pxe over the network with iPXE (default: the form of IMAGE)")
 	f.BoolVar(&o.pxe, "pxe", false, "the same as --format pxe")
 	f.IntVar(&o.boot.MemoryMiB, "memory", 512, "the machine's memory in `MiB`")
-	f.StringVar(&o.boot.Append, "append", "", "further kernel `arguments`")
+	f.StringVar(&o.boot.Append, "append", "", "kernel `arguments` to add")
 	f.StringVar(&o.boot.Program, "qemu", "", "emulator `program` (default qemu-system-i386, or qemu-system-x86_64 for a 64-bit kernel)")
 }
 
-// options are those for a boot of image.
+// options are the flags as options for a boot of image.
 func (o *machineOptions) options(w *world, image string) (boottest.Options, error) {
 	out := o.boot
 	if o.pxe && out.Format != "" && out.Format != "pxe" {
@@ -49,14 +49,14 @@ func bootCommand(w *world) *cobra.Command {
 		Short: "Boot an image in QEMU and use its serial console",
 		Long: `Boot an image in QEMU, without acceleration, with its serial console on this terminal. IMAGE is an
 ISO, or a folder that mkbuild iso --format pxe made. Ctrl-A X ends the machine, Ctrl-A C changes to
-QEMU's own prompt and back; Ctrl-C goes to the machine. mkbuild test is the command that judges.
+QEMU's own prompt and back; Ctrl-C goes to the machine. mkbuild test judges a boot.
 
-The image's file is never changed. Kernel arguments that it lacks (console=ttyS0, those of --append)
-reach an ISO's kernel through a temporary copy with another boot menu, and otherwise the same bytes.
-With --network the machine reaches this machine's loopback as 10.0.2.2. With --ssh its ssh server can be
-reached from here, and the command that does so is printed.
+The image's file is never changed. Kernel arguments that it lacks (console=ttyS0, and --append's)
+reach an ISO's kernel through a temporary copy that differs only in its boot menu.
+With --network the machine reaches this machine's loopback as 10.0.2.2. --ssh forwards a port to the
+machine's ssh server, and prints the command that connects to it.
 
-QEMU is the only other program that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
+QEMU is the only other program needed: apt-get install qemu-system-x86 ipxe-qemu`,
 		Example: `  mkbuild boot rz_mk_dev-image.0.1.0.iso
   mkbuild boot image.iso --format pxe --memory 768 --razor-server 10.0.2.2:8150
   mkbuild boot rz_mk_dev-image.0.1.0.iso --ssh
@@ -78,7 +78,7 @@ QEMU is the only other program that is needed: apt-get install qemu-system-x86 i
 	f := c.Flags()
 	f.BoolVar(&o.boot.Network, "network", false, "give the machine a network card; PXE has one always")
 	f.StringVar(&razorServer, "razor-server", "", "`HOST[:PORT]` for mk-client to check in with; implies --network")
-	f.StringVar(&ssh, "ssh", "", "lead a `PORT` of this machine's loopback (default 2222) to the machine's port 22")
+	f.StringVar(&ssh, "ssh", "", "forward a `PORT` of this machine's loopback (default 2222) to the machine's port 22")
 	f.Lookup("ssh").NoOptDefVal = "2222"
 	f.StringVar(&o.boot.Display, "display", "none", "QEMU's -display `TYPE` (gtk, vnc=:1, …), to see the boot menu on a screen")
 	return c

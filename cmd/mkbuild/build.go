@@ -26,10 +26,10 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// defaultConfig is read when it exists and --config names no other.
+// defaultConfig is read if it exists and --config is not given.
 const defaultConfig = "mkbuild.yaml"
 
-// buildOptions are the flags of every command that builds.
+// buildOptions are the flags of the commands that build.
 type buildOptions struct {
 	release, arch, profile string
 	edition, iso           string
@@ -54,7 +54,7 @@ type buildOptions struct {
 	wrap func(ui.Sink) ui.Sink
 }
 
-// addFlags adds what every command has that makes an image.
+// addFlags adds the flags of every command that makes an image.
 func (o *buildOptions) addFlags(c *cobra.Command) {
 	o.addInputFlags(c)
 	o.addLockFlags(c)
@@ -65,27 +65,27 @@ func (o *buildOptions) addFlags(c *cobra.Command) {
 	f.BoolVar(&o.timings, "timings", false, "print how long each step took to stderr")
 }
 
-// addInputFlags adds what decides on inputs and on how they are fetched.
+// addInputFlags adds the flags that select inputs and say how to fetch them.
 func (o *buildOptions) addInputFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.release, "release", "", "Tiny Core Linux release (default 4.5.2)")
 	f.StringVar(&o.arch, "arch", "", "architecture: x86 or x86_64 (default x86)")
 	f.StringVar(&o.edition, "edition", "", "ISO of the release: Core, TinyCore, CorePlus, CorePure64 or TinyCorePure64 (default Core or CorePure64)")
-	f.StringVar(&o.iso, "iso", "", "ISO `file` of your own to build from, in place of a mirror's")
-	f.StringVar(&o.epoch, "source-date-epoch", "", "time of what is made here, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's own)")
-	f.StringArrayVar(&o.cacheFrom, "cache-from", nil, "registry to ask for what was made of inputs, `oci://HOST/REPOSITORY`; may be repeated")
-	f.StringArrayVar(&o.cacheTo, "cache-to", nil, "registry to send what is made of inputs to, `oci://HOST/REPOSITORY`; may be repeated")
+	f.StringVar(&o.iso, "iso", "", "your own ISO `file` to build from, instead of a mirror's")
+	f.StringVar(&o.epoch, "source-date-epoch", "", "time stamp of generated files, in `seconds` since 1970 (default $SOURCE_DATE_EPOCH, else the lock's, else the newest input's)")
+	f.StringArrayVar(&o.cacheFrom, "cache-from", nil, "registry to take compressed segments from, `oci://HOST/REPOSITORY`; may be repeated")
+	f.StringArrayVar(&o.cacheTo, "cache-to", nil, "registry to send compressed segments to, `oci://HOST/REPOSITORY`; may be repeated")
 	o.addFetchFlags(c)
 }
 
-// addFetchFlags adds what decides on where inputs come from.
+// addFetchFlags adds the flags that say where inputs come from.
 func (o *buildOptions) addFetchFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.config, "config", "", "configuration `file` (default ./mkbuild.yaml if it exists)")
 	f.StringArrayVar(&o.mirrors, "mirror", nil, "mirror to use instead of the configured ones: `URL|DIR`; may be repeated, tried in order")
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
-	f.BoolVar(&o.offline, "offline", false, "use the cache and local mirrors alone")
-	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse what only plain http gives, unless a lock pins it and the cache has it")
+	f.BoolVar(&o.offline, "offline", false, "use only the cache and local mirrors")
+	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse files from plain http, unless a lock pins them and the cache has them")
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "ask registries without TLS")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 }
@@ -166,7 +166,8 @@ func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: hint, Err: err}
 }
 
-// builtIn says that the built-in configuration is in use, and warns of a file that looks as if another one was meant.
+// builtIn says that the built-in configuration is in use, and warns of a file that was probably meant
+// instead.
 func builtIn() ui.Event {
 	for _, near := range []string{"mkbuild.yml", "mkbuild.yaml.txt", "Mkbuild.yaml", "MKBUILD.YAML", ".mkbuild.yaml", "mkbuild.json", filepath.Join("..", defaultConfig)} {
 		if info, err := os.Stat(near); err == nil && info.Mode().IsRegular() {
@@ -176,8 +177,9 @@ func builtIn() ui.Event {
 	return ui.Event{Level: ui.Info, Step: "config", Text: "the built-in defaults: there is no " + defaultConfig + " here"}
 }
 
-// notOfMirrors says what comes over the network although all mirrors are folders: they have Tiny Core's files
-// alone, and the configuration says where the others are.
+// notOfMirrors says what still comes over the network if all mirrors are folders: a mirror has only Tiny
+// Core's files, and the configuration says where the others are.although all mirrors are folders: they have
+// Tiny Core's files alone, and the configuration says where the others are.
 func notOfMirrors(c *config.Config) []ui.Event {
 	remote := func(u string) bool { return strings.Contains(u, "://") && !strings.HasPrefix(u, "file:") }
 	var from []string
@@ -194,13 +196,13 @@ func notOfMirrors(c *config.Config) []ui.Event {
 	for _, m := range c.Mirrors {
 		own := filepath.Join(strings.TrimPrefix(m, "file://"), defaultConfig)
 		if _, err := os.Stat(own); err == nil {
-			next = "this mirror brings a configuration that names its own: --config " + own
+			next = "this mirror has a configuration that names its own folders: --config " + own
 		}
 	}
 	return []ui.Event{{Level: ui.Info, Step: "config", Text: "--mirror has Tiny Core's files; the rest comes over the network from " + strings.Join(from, ", ") + " in the configuration: " + next}}
 }
 
-// withSink runs do with what shows progress, whose output ends before the command's own does.
+// withSink runs do with a progress display. The display ends before the command's own output.
 func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) error) error {
 	sink, stop, err := ui.New(o.progress, w.stderr, w.terminal)
 	if err != nil {
@@ -216,9 +218,8 @@ func (o *buildOptions) withSink(w *world, do func(sink ui.Sink, stop func()) err
 	return do(sink, stop)
 }
 
-// collectLess lets garbage lie while there is little of it: a build in which nothing changed is over
-// before it has filled the limit. The limit is soft, what an image really needs is given. Who sets
-// Go's own variables is left alone.
+// collectLess delays garbage collection: a build in which nothing changed ends below the limit. The limit is
+// soft: a build may use more. GOGC and GOMEMLIMIT, when set, are respected.
 func collectLess(getenv func(string) string) {
 	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(400)
@@ -226,7 +227,7 @@ func collectLess(getenv func(string) string) {
 	}
 }
 
-// build stages the plan and hands the result to write, which writes to places.
+// build stages the plan and hands the result to write. The command writes to places.
 func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, places []hostfile.Place, write func(*remaster.Builder, *remaster.Staged) error) error {
 	collectLess(w.getenv)
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
@@ -262,7 +263,7 @@ func (o *buildOptions) build(ctx context.Context, w *world, plan *inputs.Plan, p
 	})
 }
 
-// allow refuses places that cannot be written, or that are what the command reads.
+// allow refuses places that cannot be written, or that the command reads.
 func (o *buildOptions) allow(ctx context.Context, w *world, plan *inputs.Plan, l *lock.Lock, places []hostfile.Place) error {
 	plan.Reads(&o.reads, l)
 	return o.allowPlaces(ctx, w, places)
@@ -281,7 +282,7 @@ func (o *buildOptions) allowPlaces(ctx context.Context, w *world, places []hostf
 	return o.reads.Allow(ctx, places...)
 }
 
-// builder is what images are built with.
+// builder returns the Builder of images.
 func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*remaster.Builder, error) {
 	b, err := o.unlocked(w, plan, sink)
 	if err != nil {
@@ -295,7 +296,7 @@ func (o *buildOptions) builder(w *world, plan *inputs.Plan, sink ui.Sink) (*rema
 	return b, err
 }
 
-// unlocked is what images are built with, as far as no lock decides on it.
+// unlocked returns the Builder without the lock's part.
 func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*remaster.Builder, error) {
 	in, err := o.inputOptions(w, sink)
 	if err != nil {
@@ -312,7 +313,7 @@ func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*rem
 	return b, err
 }
 
-// maxSecret bounds what {file: …} names in the configuration, in bytes.
+// maxSecret bounds a file that {file: …} names in the configuration, in bytes.
 const maxSecret = 64 << 10
 
 func readSecret(name string) ([]byte, error) { return hostfile.Read(name, maxSecret) }

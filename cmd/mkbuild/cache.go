@@ -27,14 +27,14 @@ import (
 func cacheCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cache",
-		Short: "Look into the cache of downloads, check it, and make room",
+		Short: "List, check and prune the cache of downloads",
 		Long: `Downloads, and what was made of them (compressed segments of an initrd), are kept by their SHA-256 in
-one folder that any number of builds may share: --cache-dir, else $MKBUILD_CACHE_DIR, else
-mkbuild in your user cache folder. Builds hash it again before they use it, so that damage does not
-get into an image. A build with a lock does not trust it: the lock decides about downloads, and what
-was made of them has to carry a seal under your own key ($MKBUILD_CACHE_KEY, else mkbuild/cache.key in
-your user configuration folder), or is made again. Without a lock who can write there can plant whole
-files: a cache that others can write to is named in a warning.`,
+one folder that builds share: --cache-dir, else $MKBUILD_CACHE_DIR, else
+mkbuild in your user cache folder. A build hashes each file again before it uses it: damage does not
+get into an image. A build with a lock does not trust the cache: the lock pins downloads, and a segment
+without a seal under your own key ($MKBUILD_CACHE_KEY, else mkbuild/cache.key in your user configuration
+folder) is made again. Without a lock, anyone who can write to the cache can plant files in your
+images: mkbuild warns of a cache that others can write to.`,
 		Example: `  mkbuild cache ls
   mkbuild cache verify
   mkbuild cache prune --older-than 90d
@@ -57,7 +57,7 @@ func (o *cacheOptions) addFlags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.json, "json", false, "print JSON")
 }
 
-// store is the cache that the flags name.
+// store opens the cache that the flags name.
 func (o *cacheOptions) store(w *world) (*store.Store, error) {
 	dir, err := cacheDir(w, o.dir)
 	return &store.Store{Dir: dir, Waiting: func() {
@@ -65,10 +65,10 @@ func (o *cacheOptions) store(w *world) (*store.Store, error) {
 	}}, err
 }
 
-// cacheKeyEnv names the file of the user's key where it is not cache.key in mkbuild's configuration folder.
+// cacheKeyEnv names the file of the user's key. The default is cache.key in mkbuild's configuration folder.
 const cacheKeyEnv = "MKBUILD_CACHE_KEY"
 
-// cacheKeyFile is where the user's key lies; "" if the user has no folder for it.
+// cacheKeyFile is the path of the user's key; "" if the user has no folder for it.
 func cacheKeyFile(w *world) string {
 	if name := w.getenv(cacheKeyEnv); name != "" {
 		return name
@@ -80,8 +80,8 @@ func cacheKeyFile(w *world) string {
 	return filepath.Join(dir, "mkbuild", "cache.key")
 }
 
-// cacheKey returns the key by which builds with a lock know what this user has left in a cache. It is made on its
-// first use. Where that cannot be, err says why, and a key of this run alone takes its place.
+// cacheKey returns the key that seals this user's segments in a cache. The first use makes it. If that fails,
+// err says why, and the key lasts for this run only.
 func cacheKey(w *world, cache string) (key []byte, err error) {
 	const size = 32
 	name := cacheKeyFile(w)
@@ -127,7 +127,7 @@ func makeKey(name string, size int) error {
 	return nil
 }
 
-// foreignCache names the first of the cache's folders that somebody else can change, and who; "" for none.
+// foreignCache names the first of the cache's folders that somebody else can change, and who.
 func foreignCache(dir string) string {
 	for _, name := range []string{dir, filepath.Join(dir, "sha256"), filepath.Join(dir, "index")} {
 		if who := hostfile.Foreign(name); who != "" {
@@ -142,9 +142,9 @@ func cacheListCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "List what is in the cache",
-		Long: `List the files in the cache: what they are (download, segment of an initrd, orphan: no address leads
-there any more), their size, when a build last used them (to the hour, UTC), their SHA-256, and
-the address that they came from.`,
+		Long: `List the files in the cache: what they are (download, segment of an initrd, or orphan, a file that no
+address leads to), their size, when a build last used them (to the hour, UTC), their SHA-256, and
+their address.`,
 		Example: `  mkbuild cache ls
   mkbuild cache ls --json | jq -r '.items[] | select(.kind == "download") | .names[]'`,
 		Args: cobra.NoArgs,
@@ -164,7 +164,7 @@ the address that they came from.`,
 	return c
 }
 
-// itemsJSON is the form for machines of a list of cached files.
+// itemsJSON is a list of cached files as JSON.
 type itemsJSON struct {
 	Schema string       `json:"schema"`
 	Dir    string       `json:"dir"`
@@ -206,7 +206,7 @@ func itemName(i store.Item) string {
 	return fmt.Sprintf("%s (and %d more)", ui.Clean(i.Names[0]), len(i.Names)-1)
 }
 
-// pruneAge is how long a file may lie unused where nothing else is said.
+// pruneAge is how long a file may lie unused by default.
 const pruneAge = 30 * 24 * time.Hour
 
 // pruneOptions are the flags of cache prune.
@@ -217,24 +217,24 @@ type pruneOptions struct {
 	locks     []string
 	dryRun    bool
 	remote    string
-	network   buildOptions // how a registry is asked
+	network   buildOptions // client of a registry
 }
 
 func cachePruneCommand(w *world) *cobra.Command {
 	o := &pruneOptions{}
 	c := &cobra.Command{
 		Use:   "prune",
-		Short: "Remove from the cache what is not used any more",
-		Long: `Remove what no build has used for 30 days, or for as long as --older-than says: 12h, 90d; 0 is everything.
+		Short: "Remove unused files from the cache",
+		Long: `Remove files that no build has used for 30 days, or for --older-than: 12h, 90d; 0 removes everything.
 
-With --segments only what was made of downloads goes, of any age: it is made again when it is needed.
-With --keep-lock all downloads go that the lock does not name, of any age, and what was made of
-downloads after 30 days. --older-than limits both to what is older.
+--segments removes only segments, of any age. A build makes them again when it needs them.
+--keep-lock removes all downloads that the lock does not name, of any age, and segments after
+30 days. --older-than limits both to older files.
 
---remote prunes a shared cache in a registry instead: the tags that --cache-to has made, by their age. The
+--remote prunes a shared cache in a registry instead: the tags of --cache-to, by their age. The
 registry's own garbage collection frees the space.
 
-It waits until no build uses the cache. stdout lists what was removed.`,
+The command waits until no build uses the cache. stdout lists what was removed.`,
 		Example: `  mkbuild cache prune --dry-run
   mkbuild cache prune --older-than 90d
   mkbuild cache prune --keep-lock mkbuild.lock
@@ -245,9 +245,9 @@ It waits until no build uses the cache. stdout lists what was removed.`,
 	}
 	o.addFlags(c)
 	f := c.Flags()
-	f.StringVar(&o.olderThan, "older-than", "", "remove only what was not used for this `time`, such as 36h or 90d (default 30d)")
-	f.BoolVar(&o.segments, "segments", false, "remove only what was made of downloads")
-	f.StringArrayVar(&o.locks, "keep-lock", nil, "keep what this lock `file` names; may be repeated")
+	f.StringVar(&o.olderThan, "older-than", "", "remove only files unused for this `time`, such as 36h or 90d (default 30d)")
+	f.BoolVar(&o.segments, "segments", false, "remove only segments")
+	f.StringArrayVar(&o.locks, "keep-lock", nil, "keep the downloads that this lock `file` names; may be repeated")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only list what would be removed")
 	f.StringVar(&o.remote, "remote", "", "prune a shared cache in a registry: `oci://HOST/REPOSITORY`")
 	f.BoolVar(&o.network.plainHTTP, "plain-http", false, "ask registries without TLS")
@@ -285,7 +285,6 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 	return o.printItems(w, place, "mkbuild.cache-prune/v1", removed(o.dryRun), gone)
 }
 
-// removed says what became of what is listed.
 func removed(dry bool) string {
 	if dry {
 		return "would be removed"
@@ -293,7 +292,7 @@ func removed(dry bool) string {
 	return "removed"
 }
 
-// selection turns the flags into what goes.
+// selection turns the flags into a selection of files to remove.
 func (o *pruneOptions) selection() (store.PruneOptions, error) {
 	what := store.PruneOptions{Downloads: pruneAge, Derived: pruneAge, KeepDownloads: o.segments, DryRun: o.dryRun, Keep: map[string]bool{}}
 	if o.segments {
@@ -319,7 +318,7 @@ func (o *pruneOptions) selection() (store.PruneOptions, error) {
 	return what, nil
 }
 
-// parseAge reads a duration of Go, or a number of days: 90d.
+// parseAge reads a Go duration, or a number of days: 90d.
 func parseAge(text string) (time.Duration, error) {
 	age, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -337,13 +336,13 @@ func cacheVerifyCommand(w *world) *cobra.Command {
 	o := &cacheOptions{}
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Read the whole cache and hold it against its hashes",
-		Long: `Hash every file in the cache again, follow every entry, and look for what killed processes have left.
-What is damaged, leads nowhere or was left behind is removed, and the next build fetches it again; files
-that are not mkbuild's own are named and left alone. Builds may go on meanwhile; only to remove
-something the command waits for them to end.
+		Short: "Hash every file in the cache again, and remove damaged ones",
+		Long: `Hash every file in the cache again, follow every entry, and look for files of killed processes.
+Files that are damaged or left behind, and entries that lead nowhere, are removed; the next build fetches
+them again. Other programs' files are named and left alone. Builds may go on meanwhile: the
+command waits for them only before it removes something.
 
-The exit status is 5 if content was damaged: a disk or a person has changed it.`,
+Exit status 5 means that content was damaged: a disk or a person has changed it.`,
 		Example: `  mkbuild cache verify
   mkbuild cache verify --json | jq '.damaged | length'`,
 		Args: cobra.NoArgs,
@@ -363,7 +362,7 @@ The exit status is 5 if content was damaged: a disk or a person has changed it.`
 				return nil
 			}
 			return fail.New(fail.Verification, fmt.Sprintf("verify cache %s: %d of %d files were damaged and have been removed", s.Dir, len(h.Damaged), h.Blobs),
-				"the next build, or mkbuild fetch, gets them again; if it happens again, look at that disk")
+				"the next build, or mkbuild fetch, fetches them again; if it happens again, check the disk")
 		},
 	}
 	o.addFlags(c)

@@ -12,8 +12,8 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// addCompletions tells the shells what flags and arguments take, for c and all commands below
-// it. A flag of the same name takes the same in every command.
+// addCompletions registers completions of flags and arguments for c and all commands below it. Flags of one name
+// complete alike in every command.
 func addCompletions(c *cobra.Command) {
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if complete := flagValues(f.Name); complete != nil {
@@ -29,7 +29,7 @@ func addCompletions(c *cobra.Command) {
 	}
 }
 
-// flagValues returns the completion of the flag --name, nil for one that takes files or free text.
+// flagValues returns the completion of the flag --name; nil if it takes files or free text.
 func flagValues(name string) cobra.CompletionFunc {
 	switch name {
 	case "arch", "profile", "edition":
@@ -60,8 +60,8 @@ func flagValues(name string) cobra.CompletionFunc {
 	return nil
 }
 
-// argValues returns the completion of what a usage line names as arguments: none offers nothing,
-// and what it does not know offers files.
+// argValues returns the completion of the arguments in a usage line: nothing for no arguments, files for unknown
+// ones.
 func argValues(use string) cobra.CompletionFunc {
 	_, args, _ := strings.Cut(use, " ")
 	switch args {
@@ -75,7 +75,7 @@ func argValues(use string) cobra.CompletionFunc {
 	return nil
 }
 
-// formats completes --format; where several forms can be written, it offers each once, behind commas.
+// formats completes --format. If the command writes several forms, it offers each once, after commas.
 func formats(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if _, several := cmd.Flags().Lookup("format").Value.(pflag.SliceValue); !several {
 		return fixed("iso", "pxe")(cmd, args, typed)

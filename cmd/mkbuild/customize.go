@@ -26,16 +26,16 @@ func customizeCommand(w *world) *cobra.Command {
 		Use:   "customize IMAGE -o OUT",
 		Short: "Change a built image for a site, without a rebuild",
 		Long: `Write a copy of an image with other kernel arguments, settings of mk-client, an extension or
-authorized keys. IMAGE is an ISO, a PXE folder or an initrd alone, and OUT gets the same form. Nothing is
-fetched or built: one segment goes behind the initrd's own bytes, which stay as they are, and the boot
+authorized keys. IMAGE is an ISO, a PXE folder or an initrd alone, and OUT has the same form. Nothing is
+fetched or built: one segment is appended to the initrd, whose own bytes stay as they are, and the boot
 menus, Razor's iso-metadata.yaml, checksums and the manifest follow.
 
-A second run takes the place of the first: the result is always the image as built with what this run
-names. --reset alone gives the image as built back.
+A second run replaces the first: the result is always the image as built, with the changes that this run
+names. --reset alone restores the image as built.
 
 Kernel arguments and keys go behind those of the build; settings win over those of the build. Settings
-that are secrets belong into a file (--client-config), because a command line can be read by everybody on
-the machine. Whatever an image holds can be read by everybody who can boot it.
+that are secrets belong in a file (--client-config), because everybody on the machine can read a command
+line. Everybody who can boot an image can read what it holds.
 
 stdout is the path of OUT and nothing else.`,
 		Example: `  mkbuild customize rz_mk_prod-image.0.1.0.iso -o ams1.iso --client-setting server=razor.ams1.example:8150
@@ -49,9 +49,9 @@ stdout is the path of OUT and nothing else.`,
 	f.StringVar(&o.request.Append, "append", "", "kernel `arguments` to add to every boot label")
 	f.StringArrayVar(&o.request.Settings, "client-setting", nil, "setting of mk-client, `KEY=VALUE`, as below client.settings in mkbuild.yaml; may be repeated")
 	f.StringVar(&o.request.SettingsFile, "client-config", "", "`file` of settings of mk-client, as below client.settings in mkbuild.yaml or as JSON")
-	f.StringVar(&o.request.Extension, "extension", "", "extension archive, a zip `file`, that mk-client uses as long as its server gives it none")
+	f.StringVar(&o.request.Extension, "extension", "", "runtime extension, a zip `file`, that mk-client uses until its server gives it one")
 	f.StringArrayVar(&o.request.KeyFiles, "authorized-key", nil, "`file` of public keys for the ssh server of a dev or debug image; may be repeated")
-	f.BoolVar(&o.reset, "reset", false, "with nothing else: give the image as built back")
+	f.BoolVar(&o.reset, "reset", false, "alone: restore the image as built")
 	return c
 }
 
@@ -64,7 +64,7 @@ func runCustomize(ctx context.Context, w *world, o *customOptions, image string)
 		return usage("customize "+image+": name what to change, or --reset alone", "for example: mkbuild customize "+image+" -o OUT --append 'console=ttyS0'")
 	}
 	out := wholefile.Output{Name: o.output}
-	form := medium.ISO // for an initrd, too: a manifest next to it would be in nobody's way
+	form := medium.ISO // for an initrd, too: it may have a manifest next to it
 	if info, err := os.Stat(image); err == nil && info.IsDir() {
 		form = medium.PXE
 	}

@@ -10,20 +10,20 @@ import (
 	"mkbuild/internal/inspect"
 )
 
-// errDifferent ends a comparison that found something: status 1, and nothing to report.
+// errDifferent ends a comparison that found a difference: exit status 1, without a message.
 var errDifferent = errors.New("the two differ")
 
 func diffCommand(w *world) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "diff A B",
-		Short: "Compare two images, initrds or locks by what they hold",
-		Long: `Compare two images, initrds or locks by what they hold: boot entries and arguments, kernel, inputs,
+		Short: "Compare two images, initrds or locks",
+		Long: `Compare the contents of two images, initrds or locks: boot entries and arguments, kernel, inputs,
 extensions, gems, and every file's type, mode, owner, content and link. An image is an ISO or a PXE
-folder. Times, and how an initrd is packed, do not count. Two of different forms are compared by the
-systems that they boot, a lock and an image by the inputs that the image's manifest names.
+folder. Times, and the packing of an initrd, do not count. Images of different forms are compared by the
+systems that they boot; a lock and an image, by the inputs in the image's manifest.
 
-stdout is a list that a pull request's text can hold as it is. The exit status is that of diff(1).`,
+stdout is a list that fits the text of a pull request as it is. The exit status is that of diff(1).`,
 		Example: `  mkbuild diff yesterday.iso today.iso
   mkbuild diff old.lock mkbuild.lock
   mkbuild diff Core-4.5.2.iso core.gz --json`,

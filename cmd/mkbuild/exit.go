@@ -31,15 +31,15 @@ func exitStatuses() []manpage.Status {
 		{Code: exitOK, Means: "done"},
 		{Code: exitUnexpected, Means: "unexpected (a full disk, for example)"},
 		{Code: exitUsage, Means: "usage or configuration"},
-		{Code: exitDrift, Means: "the lock is missing or stale, or an input is not the locked one"},
+		{Code: exitDrift, Means: "the lock is missing or stale, or an input differs from it"},
 		{Code: exitNetwork, Means: "network, or a file that no mirror has"},
-		{Code: exitVerify, Means: "a download or image that is not what it should be"},
-		{Code: exitBoot, Means: "a boot test that failed"},
+		{Code: exitVerify, Means: "a damaged or wrong download or image"},
+		{Code: exitBoot, Means: "a failed boot test"},
 		{Code: exitInterrupted, Means: "interrupted"},
 	}
 }
 
-// statusesOf are the exit codes of one command: those of diff are diff(1)'s.
+// statusesOf are the exit codes of one command. diff has those of diff(1).
 func statusesOf(c *cobra.Command) []manpage.Status {
 	if c.Name() != "diff" {
 		return exitStatuses()
@@ -47,7 +47,6 @@ func statusesOf(c *cobra.Command) []manpage.Status {
 	return []manpage.Status{{Code: exitOK, Means: "the same"}, {Code: exitUnexpected, Means: "different"}, {Code: exitUsage, Means: "any trouble"}, {Code: exitInterrupted, Means: "interrupted"}}
 }
 
-// exitHelp ends every command's long help.
 func exitHelp(statuses []manpage.Status) string {
 	var b strings.Builder
 	b.WriteString("\nExit status:\n")
@@ -59,10 +58,10 @@ func exitHelp(statuses []manpage.Status) string {
 
 var errInterrupted = usage("interrupted", "nothing half-written is left; run the same command again")
 
-// usage returns a mistake in the command line or in what it names, and what to type next.
+// usage returns an error of the command line, with a hint that says what to type next.
 func usage(what, next string) error { return fail.New(fail.Usage, what, next) }
 
-// exitCode is the one place that maps errors to codes.
+// exitCode alone maps errors to codes.
 func exitCode(err error) int {
 	switch {
 	case err == nil:
@@ -77,7 +76,6 @@ func exitCode(err error) int {
 	return exitUnexpected
 }
 
-// statusOf maps a class of errors to its exit code.
 func statusOf(c fail.Class) int {
 	switch c {
 	case fail.Usage:

@@ -11,7 +11,7 @@ func explainCommand(w *world) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [RULE]",
 		Short: "Explain a rule of verify, or list all",
-		Long: `Explain a rule of ` + "`mkbuild verify`" + `: what is wrong when it is broken, what comes of it, and what to do.
+		Long: `Explain a rule of ` + "`mkbuild verify`" + `: what it checks, what a violation leads to, and what to do.
 Without a name, list all rules.`,
 		Example: `  mkbuild explain
   mkbuild explain host-key`,

@@ -16,9 +16,9 @@ import (
 func extensionCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "extension",
-		Short: "Write, check, pack and try extensions of a running microkernel",
-		Long: `An extension is a zip file that running microkernels fetch before each check-in: programs, libraries,
-Ruby code and external facts that add to what a machine reports (microkernel.extension-zip in
+		Short: "Write, check, pack and try runtime extensions",
+		Long: `A runtime extension is a zip file that a running microkernel fetches before each check-in: programs, libraries,
+Ruby code and external facts that add to the facts of a machine (microkernel.extension-zip in
 Razor's config.yaml).`,
 		Example: `  mkbuild extension new site
   mkbuild extension lint site
@@ -36,8 +36,8 @@ func extensionNewCommand(w *world) *cobra.Command {
 	return &cobra.Command{
 		Use:   "new DIR",
 		Short: "Write a small example extension with comments",
-		Long: `Write an extension that works into DIR, which must be empty or not exist: one of everything that an
-extension can hold, each with the rules for it. stdout is DIR.`,
+		Long: `Write a working extension into DIR, which must be empty or missing: one of everything that an
+extension can hold, with the rules in comments. stdout is DIR.`,
 		Example: `  mkbuild extension new site`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,17 +71,17 @@ func extensionPackCommand(w *world) *cobra.Command {
 		Short: "Pack a directory as an extension",
 		Long: `Pack DIR as a zip file for microkernel.extension-zip. The same tree gives the same bytes: members are
 sorted, modes are 0755 or 0644, times are 1980-01-01. Traces of version control and file managers
-are left out. DIR is checked first, as by ` + "`mkbuild extension lint`" + `: with errors nothing is written.
+are left out. DIR is checked first, as by ` + "`mkbuild extension lint`" + `: errors prevent the zip file.
 
-stdout is the path of the file and nothing else. It appears whole or not at all, also where a
-server hands out the old one meanwhile.`,
+stdout is the path of the file and nothing else. The file appears whole or not at all, even while a
+server hands out the old one.`,
 		Example: `  mkbuild extension pack site -o /etc/razor/mk-extension.zip
   mkbuild extension pack site --sign site.key`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runExtensionPack(cmd.Context(), w, o, args[0]) },
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", "mk-extension.zip", "`file` to write, - for stdout")
-	c.Flags().BoolVar(&o.noLint, "no-lint", false, "do not check it first")
+	c.Flags().BoolVar(&o.noLint, "no-lint", false, "skip the check")
 	o.lintOptions.addFlags(c)
 	o.sealOptions.addFlags(c)
 	return c
@@ -98,7 +98,7 @@ func runExtensionPack(ctx context.Context, w *world, o *packOptions, dir string)
 	}
 	if out.Stream == nil {
 		o.reads.Add("the extension", dir)
-		o.reads.Add("what --image names", o.image)
+		o.reads.Add("", o.image)
 		o.signOptions.reads(&o.reads)
 		if err := o.reads.Allow(ctx, hostfile.File(o.output, "-o FILE")); err != nil {
 			return err

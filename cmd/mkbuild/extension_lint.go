@@ -20,7 +20,7 @@ type lintOptions struct {
 }
 
 func (o *lintOptions) addFlags(c *cobra.Command) {
-	c.Flags().StringVar(&o.arch, "arch", "", "architecture of the image: x86 or x86_64 (default: --image's, else x86)")
+	c.Flags().StringVar(&o.arch, "arch", "", "architecture of the image: x86 or x86_64 (default: that of --image, else x86)")
 	c.Flags().StringVar(&o.image, "image", "", "check interpreters and libraries against this `ISO`")
 }
 
@@ -29,13 +29,13 @@ func extensionLintCommand(w *world) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "lint DIR|ZIP",
-		Short: "Find what will not work in an extension, and say how to fix it",
-		Long: `Check an extension for everything that does not do what it looks like on a microkernel. Errors make
-something useless or cost a machine its facts, and end with exit status 2; warnings may be meant so
-and end with 0. Without --image, libraries and interpreters are checked against what a plain
-microkernel has. stdout is the findings.
+		Short: "Find mistakes in an extension, and say how to fix them",
+		Long: `Check an extension for parts that will not work on a microkernel. An error makes a part
+useless or costs a machine its facts, and ends with exit status 2; a warning may be intended,
+and ends with 0. Without --image, libraries and interpreters are checked against those of a plain
+microkernel. stdout is the findings.
 
-What is looked for:
+The rules:
 ` + rulesText(),
 		Example: `  mkbuild extension lint site
   mkbuild extension lint mk-extension.zip --image rz_mk_prod-image.0.1.0.iso

@@ -30,11 +30,11 @@ func extensionRunCommand(w *world) *cobra.Command {
 		Use:   "run DIR|ZIP",
 		Short: "Collect facts here with and without an extension, and print the difference",
 		Long: `Unpack an extension into a temporary directory and collect this machine's facts with it and without
-it, with the client's own code: the same unpacking, environment, switches and limits as on a
-microkernel, and the Facter that is installed here. Prints the facts that the extension adds,
-changes or takes away. Facts are collected twice, so that a value that changes by itself is not
-taken for the extension's doing, and one of the extension that changes each time is marked. Left out
-are path, and Facter's own free memory, uptime, load and mounts, which never stand still.
+it, with mk-client's own code: the same unpacking, environment, switches and limits as on a
+microkernel, and the Facter that is installed here. Print the facts that the extension adds,
+changes or removes. Facts are collected twice, so that a value that changes by itself is not
+attributed to the extension, and a fact of the extension that changes each time is marked. The facts
+path, free memory, uptime, load and mounts are left out: they always change.
 
 Programs of the extension run here, as you. stdout is the facts.`,
 		Example: `  mkbuild extension run site
@@ -100,7 +100,7 @@ func sampleFacts(ctx context.Context, c *facts.Collector, name, dir string) (tri
 	return trial.Sample{With: with, Without: without}, nil
 }
 
-// collectorHere is the client's with its defaults; only the place of the programs is this machine's.
+// collectorHere is mk-client's collector with its defaults, but with this machine's paths of programs.
 func collectorHere(w *world, timeout time.Duration) *facts.Collector {
 	var environ []string
 	for _, key := range []string{"PATH", "LD_LIBRARY_PATH", "RUBYLIB"} {
@@ -112,7 +112,7 @@ func collectorHere(w *world, timeout time.Duration) *facts.Collector {
 	opt.Timeout = cmp.Or(timeout, opt.Timeout)
 	opt.Log = &clientlog.Logger{W: w.stderr, Min: clientlog.Warn}
 	if path := w.getenv("PATH"); path != "" {
-		opt.Path = path + ":" + opt.Path // a Facter of one's own is found too
+		opt.Path = path + ":" + opt.Path // also finds the user's own Facter
 	}
 	return facts.New(opt)
 }

@@ -14,9 +14,9 @@ func extensionShowCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show ZIP",
 		Short: "List what is in an extension",
-		Long: `List the members of an extension with the mode that they get on a microkernel, size and SHA-256, the
-sum, and what is done with each top directory. Damaged and hostile archives are listed too, within
-the client's own limits: what the client would refuse is marked. stdout is the list.`,
+		Long: `List the members of an extension with their mode on a microkernel, size and SHA-256, the
+total, and the use of each top directory. Damaged and hostile archives are listed too, within
+mk-client's limits: members that mk-client would refuse are marked. stdout is the list.`,
 		Example: `  mkbuild extension show mk-extension.zip`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

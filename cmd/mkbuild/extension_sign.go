@@ -28,12 +28,12 @@ type sealOptions struct {
 }
 
 func (o *sealOptions) addFlags(c *cobra.Command) {
-	o.signOptions.addFlags(c, "sign", "sign it with this secret `key`: images with its public key under extension_keys take no other extensions")
-	c.Flags().StringVar(&o.name, "name", "", "`name` that is signed with it (default: that of the file or folder)")
-	c.Flags().StringVar(&o.sequence, "sequence", "", "`number` that says which of two extensions is newer (default: SOURCE_DATE_EPOCH, else the time in seconds since 1970)")
+	o.signOptions.addFlags(c, "sign", "sign it with this secret `key`: images that list its public key under extension_keys take only signed extensions")
+	c.Flags().StringVar(&o.name, "name", "", "signed `name` (default: that of the file or folder)")
+	c.Flags().StringVar(&o.sequence, "sequence", "", "signed `number`: of two extensions the higher is newer (default: SOURCE_DATE_EPOCH, else the time in seconds since 1970)")
 }
 
-// seal signs an archive. source is the file or folder that it was made of.
+// seal signs an archive that was made of the file or folder source.
 func (o *sealOptions) seal(ctx context.Context, w *world, zip []byte, source string) ([]byte, error) {
 	s, err := o.signer(ctx, w)
 	if err != nil || s == nil {
@@ -86,10 +86,10 @@ func extensionSignCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign ZIP",
 		Short: "Sign an extension",
-		Long: `Sign an extension that is packed. The signature, minisign's, stands in the archive's comment: unzip,
-razor-server and clients that know nothing of it read the archive as before. A signature that is there is
-replaced. Images with the public key under extension_keys refuse an extension whose sequence number is
-below that of the one they have. stdout is the path of the file.`,
+		Long: `Sign a packed extension. The signature, in minisign's format, is the archive's comment: unzip,
+razor-server and older clients read the archive as before. An existing signature is
+replaced. Images that list the public key under extension_keys refuse an extension whose sequence number is
+lower than that of the one they have. stdout is the path of the file.`,
 		Example: `  mkbuild extension sign mk-extension.zip --sign site.key
   mkbuild extension sign mk-extension.zip --sign site.pub --sign-command ./hsm-sign.sh -o signed.zip`,
 		Args: cobra.ExactArgs(1),
@@ -147,9 +147,9 @@ func extensionVerifyCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify ZIP",
 		Short: "Check the signature of an extension",
-		Long: `Hold an extension against public keys, as an image with them under extension_keys does: one of the keys
-signed all of its bytes, and nothing in it is what the client refuses. stdout says who signed it, its name
-and sequence number. What is wrong ends with exit status 5.`,
+		Long: `Check an extension as an image with these public keys under extension_keys does: one of the keys
+signed all of its bytes, and mk-client would refuse nothing in it. stdout is the signing key, the name
+and the sequence number. Exit status 5 means that a check failed.`,
 		Example: `  mkbuild extension verify mk-extension.zip --key site.pub`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return runExtensionVerify(w, args[0], keys) },
@@ -158,14 +158,14 @@ and sequence number. What is wrong ends with exit status 5.`,
 	return c
 }
 
-// addKeys gives a command the public keys that it holds signatures against.
+// addKeys adds the flag of the public keys that a command checks signatures with.
 func addKeys(c *cobra.Command, keys *[]string) {
-	c.Flags().StringArrayVar(keys, "key", nil, "public `key`, or a file of some; one of several has to have signed; may be repeated")
+	c.Flags().StringArrayVar(keys, "key", nil, "public `key`, or a file of public keys; one of them must have signed; may be repeated")
 }
 
 func runExtensionVerify(w *world, name string, keys []string) error {
 	if len(keys) == 0 {
-		return usage("verify "+name+": no key to hold it against", "name it with --key PUB")
+		return usage("verify "+name+": no public key", "name it with --key PUB")
 	}
 	trusted, err := signing.ReadKeys("--key", keys...)
 	if err != nil {
@@ -187,8 +187,9 @@ func runExtensionVerify(w *world, name string, keys []string) error {
 	return err
 }
 
-// sealing returns what signs a folder that is packed for each request, and signs one state of it once. The
-// sequence number is the time of the newest file, but not before the server's start: files may be old.
+// sealing returns a function that signs a folder, which the server packs for each request. It signs each state of
+// the folder once. The sequence number is the time of the newest file, but at least the server's start: files may
+// be old.
 func (o *signOptions) sealing(ctx context.Context, w *world, dir string) (func([]byte, time.Time) ([]byte, error), error) {
 	s, err := o.signer(ctx, w)
 	if err != nil || s == nil {

@@ -15,8 +15,8 @@ func fetchCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fetch",
 		Short: "Fill the cache with every input of the lock",
-		Long: `Fetch everything that the lock names, for all profiles, so that mkbuild iso --offline needs no network.
-Without a lock, fetch what the configuration selects now.
+		Long: `Fetch every file that the lock names, for all profiles, so that mkbuild iso --offline works.
+Without a lock, fetch the files that the configuration selects now.
 
 stdout stays empty.`,
 		Example: `  mkbuild fetch --locked

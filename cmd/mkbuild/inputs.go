@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// withInputs runs do with what inputs are gathered with.
+// withInputs runs do with the options of a gathering.
 func (o *buildOptions) withInputs(w *world, do func(inputs.Options) error) error {
 	return o.withSink(w, func(sink ui.Sink, _ func()) error {
 		in, err := o.inputOptions(w, sink)
@@ -30,7 +30,7 @@ func (o *buildOptions) withInputs(w *world, do func(inputs.Options) error) error
 	})
 }
 
-// inputOptions are what inputs are gathered with, without a lock.
+// inputOptions are the options of a gathering, without a lock.
 func (o *buildOptions) inputOptions(w *world, sink ui.Sink) (inputs.Options, error) {
 	cache, err := cacheDir(w, o.cacheDir)
 	if err != nil {
@@ -57,8 +57,8 @@ func (o *buildOptions) inputOptions(w *world, sink ui.Sink) (inputs.Options, err
 	}, err
 }
 
-// seal makes the cache untrusted storage, for builds with a lock, and for a lock that is written. Else it warns of a
-// cache that others can change.
+// seal makes the cache untrusted storage for builds with a lock, and for a lock that is written. Otherwise it
+// warns of a cache that others can change.
 func (o *buildOptions) seal(w *world, in inputs.Options, untrusted bool) {
 	kept := in.Fetch.Store
 	kept.Sealed = untrusted
@@ -68,20 +68,19 @@ func (o *buildOptions) seal(w *world, in inputs.Options, untrusted bool) {
 	text := ""
 	switch who := foreignCache(kept.Dir); {
 	case untrusted && err != nil:
-		text = fmt.Sprintf("what was made of downloads is made again, since you have no key: %v", err)
+		text = fmt.Sprintf("segments are made again, since you have no key: %v", err)
 	case !untrusted && who != "":
-		text = who + ", and could put other files into your images; `mkbuild lock` pins what goes in, or use a cache of your own: --cache-dir DIR"
+		text = who + ", and could put other files into your images; pin the inputs with `mkbuild lock`, or use a cache of your own: --cache-dir DIR"
 	}
 	if text != "" {
 		in.Sink.Event(ui.Event{Level: ui.Warning, Step: "fetch", Item: "cache", Text: text})
 	}
 }
 
-// cacheDirEnv names the cache where --cache-dir does not.
+// cacheDirEnv names the cache if --cache-dir does not.
 const cacheDirEnv = "MKBUILD_CACHE_DIR"
 
-// cacheDir is where every command keeps downloads: what the flag says, else the environment, else a
-// folder of the system's choice.
+// cacheDir is the cache's folder: from the flag, else the environment, else the system's default.
 func cacheDir(w *world, flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
@@ -96,8 +95,8 @@ func cacheDir(w *world, flag string) (string, error) {
 	return filepath.Join(dir, "mkbuild"), nil
 }
 
-// resolve fetches everything that the lock has, or that the configuration selects without one. The
-// command will write to places.
+// resolve fetches the files of the lock, or without one those that the configuration selects. The command will
+// write to places.
 func (o *buildOptions) resolve(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, places ...hostfile.Place) (*inputs.Resolved, error) {
 	l, err := o.loadLock()
 	if err == nil {
@@ -111,12 +110,12 @@ func (o *buildOptions) resolve(ctx context.Context, w *world, in inputs.Options,
 	r, err := inputs.Lock(ctx, plan, in)
 	if err == nil && l != nil && l.Config != r.Lock.Config {
 		in.Sink.Event(ui.Event{Level: ui.Warning, Step: "lock", Item: l.File, Text: fmt.Sprintf(
-			"it was made for another configuration: what is new was fetched as it is now; `%s` brings it up to date", l.Command)})
+			"it was made for another configuration: new inputs were fetched in their current version; `%s` updates the lock", l.Command)})
 	}
 	return r, err
 }
 
-// lockFlags say which lock a command goes by, and how strictly.
+// lockFlags name a command's lock, and say how strictly it applies.
 type lockFlags struct {
 	lockfile string
 	locked   bool
@@ -128,10 +127,10 @@ func (o *buildOptions) addLockfileFlag(c *cobra.Command) {
 
 func (o *buildOptions) addLockFlags(c *cobra.Command) {
 	o.addLockfileFlag(c)
-	c.Flags().BoolVar(&o.locked, "locked", false, "fail if there is no lock, if it is of another configuration, or if anything is not as locked")
+	c.Flags().BoolVar(&o.locked, "locked", false, "fail if there is no lock, if it is of another configuration, or if an input differs from it")
 }
 
-// lockName is the place of the lock: the one that was named, or next to the configuration.
+// lockName is the path of the lock: from the flag, else next to the configuration.
 func (o *buildOptions) lockName() string {
 	if o.lockfile != "" {
 		return o.lockfile
@@ -139,7 +138,7 @@ func (o *buildOptions) lockName() string {
 	return filepath.Join(filepath.Dir(o.config), lock.FileName)
 }
 
-// loadLock reads the lock to build from. A missing one is an error only if one is demanded.
+// loadLock reads the lock to build from. A missing lock is an error only with --locked.
 func (o *buildOptions) loadLock() (*lock.Lock, error) {
 	o.reads.Add("the lock", o.lockName())
 	l, err := lock.Load(o.lockName(), o.lockCommand())
@@ -149,8 +148,8 @@ func (o *buildOptions) loadLock() (*lock.Lock, error) {
 	return l, err
 }
 
-// lockCommand is what writes the lock of the configuration that the flags make, from the mirrors that
-// they name. One with a password is left out: the command is shown.
+// lockCommand is the command that writes the lock for the same flags. Mirrors with a password are left out: the
+// command is shown.
 func (o *buildOptions) lockCommand() string {
 	command := "mkbuild lock"
 	add := func(flag, value string) {
@@ -175,15 +174,14 @@ func (o *buildOptions) lockCommand() string {
 	return command
 }
 
-// warnFirstUse names the files that are trusted because they came first: over plain http, and no lock
-// pins them.
+// warnFirstUse names the files that are trusted on first use: from plain http, and not pinned by a lock.
 func warnFirstUse(sink ui.Sink, names []string) {
-	warnInsecure(sink, names, "trusted on first use, since plain http brought them and nothing but the mirror's own md5, if that, vouches for them: %s; `mkbuild lock` pins them by sha256")
+	warnInsecure(sink, names, "trusted on first use: fetched over plain http, checked at most against the mirror's own md5: %s; `mkbuild lock` pins them by sha256")
 }
 
-// warnFirstLock names the files that a lock pins as they came.
+// warnFirstLock names the files that a lock pins on first use.
 func warnFirstLock(sink ui.Sink, names []string) {
-	warnInsecure(sink, names, "locked as plain http brought them, and nothing but the mirror's own md5, if that, vouches for them: %s; from now on their sha256 decides")
+	warnInsecure(sink, names, "locked on first use: fetched over plain http, checked at most against the mirror's own md5: %s; from now on their sha256 decides")
 }
 
 func warnInsecure(sink ui.Sink, names []string, text string) {

@@ -20,12 +20,12 @@ func inspectCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect IMAGE|INITRD|LOCK",
 		Short: "Show what is in an image",
-		Long: `Show what is in an ISO, a PXE folder, an initrd or a lock, no matter who made it: the volume, what boots, the
+		Long: `Show what is in an ISO, a PXE folder, an initrd or a lock of any origin: the volume, boot entries, the
 kernel, the segments of the initrd, extensions, services, accounts that can log in, set-uid files, and
-the manifest that mkbuild leaves. Nothing is mounted, and nothing of the file is trusted.
+mkbuild's manifest. Nothing is mounted, and nothing in the file is trusted.
 
 --file PATH writes one file of the booted system to stdout, symlinks followed; a path that begins
-with "iso:" is one of the medium, an ISO or a PXE folder: --file iso:boot/isolinux/isolinux.cfg.`,
+with "iso:" names a file of the ISO or PXE folder itself: --file iso:boot/isolinux/isolinux.cfg.`,
 		Example: `  mkbuild inspect rz_mk_prod-image.0.1.0.iso
   mkbuild inspect Core-current.iso --json
   mkbuild inspect image.iso --file /etc/inittab`,
@@ -35,7 +35,7 @@ with "iso:" is one of the medium, an ISO or a PXE folder: --file iso:boot/isolin
 	f := c.Flags()
 	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.Schema+")")
 	f.BoolVar(&o.Files, "files", false, "list every file of the booted system, with its digest")
-	f.BoolVar(&o.Sizes, "sizes", false, "say what takes the space")
+	f.BoolVar(&o.Sizes, "sizes", false, "show what takes the space")
 	f.StringVar(&o.file, "file", "", "write the file `PATH` of the image to stdout, and nothing else")
 	return c
 }
@@ -49,7 +49,7 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 	if o.file != "" {
 		err := m.WriteFile(w.stdout, o.file)
 		if errors.Is(err, inspect.ErrNoFile) {
-			return fail.Wrap(fail.Usage, err, "mkbuild inspect "+name+" --files lists what there is")
+			return fail.Wrap(fail.Usage, err, "mkbuild inspect "+name+" --files lists them")
 		}
 		return err
 	}
@@ -60,7 +60,7 @@ func runInspect(w *world, o *inspectOptions, name string) error {
 	return printReport(w, r, o.json)
 }
 
-// openImage reads a file or a PXE folder that the command line names. No mirror helps against a damaged one.
+// openImage opens the image that the command line names. Its errors do not suggest another mirror.
 func openImage(name string) (*inspect.Image, error) {
 	m, err := inspect.Open(name)
 	if fail.ClassOf(err) == fail.Verification && fail.HintOf(err) == "" {

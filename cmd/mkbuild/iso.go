@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// isoOptions are those of a build, and the forms that it writes.
+// isoOptions are the options of a build, and the forms that it writes.
 type isoOptions struct {
 	buildOptions
 	forms  []string
@@ -33,36 +33,36 @@ func isoCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "iso",
 		Aliases: []string{"build"},
-		Short:   "Build a microkernel image: an ISO, or what a network boot needs",
-		Long: `Build a microkernel image from a Tiny Core Linux release. No config file is needed: the defaults are
-those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read when it exists; flags override it.
+		Short:   "Build a microkernel image: an ISO, or the files of a network boot",
+		Long: `Build a microkernel image from a Tiny Core Linux release. No configuration is needed: the defaults are
+those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read if it exists; flags override it.
 
---format names the forms to write. All of one build hold the same kernel and the same initrd:
+--format names the forms to write. All forms of a build hold the same kernel and initrd:
 
-  iso    an ISO 9660 image with Razor's iso-metadata.yaml in it. It boots from a USB stick and by UEFI
-         where its source does; the build says so when it does not.
+  iso    an ISO 9660 image with Razor's iso-metadata.yaml. It boots from a USB stick and by UEFI if
+         its source does; the build says when it does not.
   pxe    a folder for a network boot server: kernel, initrd, boot.ipxe, pxelinux.cfg/default, SHA256SUMS.
-         --layout segments makes kernel and each segment of the initrd a file named by its SHA-256: a build
-         into the same folder adds what is new, and nodes behind an HTTP cache fetch that alone
+         --layout segments makes the kernel and each segment of the initrd a file named by its SHA-256: a
+         build into the same folder adds only new ones, and an HTTP cache fetches only new ones
   razor  the tar archive that razor-server unpacks into its repository: microkernel/vmlinuz0 and
          initrd0.img. The server's own boot script decides the kernel arguments.
-  tar    what the image adds to Tiny Core, as mkbuild overlay writes it
+  tar    the files that the image adds to Tiny Core, as mkbuild overlay writes it
 
-With one form, -o names it. With several, -o names the ISO, and the others are called after it:
--o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, also where no ISO is among the forms. -o -
-writes one form, iso, razor or tar, to stdout, and nothing else there.
+With one form, -o names it. With several, -o names the ISO, and the others are named after it:
+-o x.iso makes x-pxe, x.razor.tar and x.overlay.tar.gz, even if no ISO is written. -o -
+writes one form (iso, razor or tar) to stdout, and nothing else.
 
 An ISO has its manifest next to it, OUTPUT.manifest.json; a PXE folder has it inside.
 
 --sign writes next to each form OUTPUT.minisig, a signature that minisign -V verifies (of a PXE folder's
-SHA256SUMS), and OUTPUT.intoto.jsonl: in-toto's statement, SLSA provenance v1, of what it was built.
-` + "`mkbuild verify IMAGE --key PUB`" + ` holds an image against both.
+SHA256SUMS), and OUTPUT.intoto.jsonl, an in-toto statement with its SLSA provenance v1.
+` + "`mkbuild verify IMAGE --key PUB`" + ` checks an image against both.
 
-stdout is the path of each form, one a line, in the order in which they were named, and nothing else.
-Each form appears whole or not at all, and none that mkbuild verify would find an error in: exit status 5.
-A PXE folder that is there is replaced as a whole, and in segments keeps those of earlier builds until
-mkbuild prune; one that holds other files is left alone, and the build fails. A link is followed. Devices, pipes and what the
-build itself reads are refused before anything is fetched. The umask decides who may read the result.
+stdout is the path of each form, one a line, in the order of --format, and nothing else.
+Each form appears whole or not at all. A form in which mkbuild verify finds an error is not written: exit
+status 5. An existing PXE folder is replaced as a whole; one in segments keeps those of earlier builds until
+mkbuild prune. A folder with other files is left alone, and the build fails. Links are followed. Devices,
+pipes and the build's own inputs are refused before anything is fetched. The umask decides who may read the result.
 
 ` + "`mkbuild build`" + ` is the same command.`,
 		Example: `  mkbuild iso --release 4.5.2
@@ -77,8 +77,8 @@ build itself reads are refused before anything is fetched. The umask decides who
 	o.addFlags(c)
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
-	c.Flags().BoolVar(&o.strict, "strict", false, "write nothing when there are warnings")
-	c.Flags().StringVar(&o.layout, "layout", "", "how to lay out a PXE folder: whole, or segments, which builds in one folder share (default whole)")
+	c.Flags().BoolVar(&o.strict, "strict", false, "write nothing if there are warnings")
+	c.Flags().StringVar(&o.layout, "layout", "", "layout of a PXE folder: whole, or segments, which builds in one folder share (default whole)")
 	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
 	o.sign.addFlags(c, "sign", "sign each form with this secret `key`: OUTPUT.minisig, and its provenance OUTPUT.intoto.jsonl")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
@@ -99,7 +99,7 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 		return err
 	}
 	if cmd.Flags().Changed("layout") && !slices.ContainsFunc(outputs, func(x remaster.Output) bool { return x.Form == remaster.FormPXE }) {
-		return usage("--layout is about PXE folders, and none is written", "for example: --format pxe --layout segments")
+		return usage("--layout is for PXE folders, and none is written", "for example: --format pxe --layout segments")
 	}
 	if o.bill != "" && o.bill != "spdx" {
 		return usage(fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx")
@@ -114,7 +114,7 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 	return o.writeForms(ctx, w, plan, outputs, signer)
 }
 
-// stream is where the one form goes that -o - sends to stdout, or nil.
+// stream is stdout for -o -, else nil.
 func (o *isoOptions) stream(w *world, outputs []remaster.Output) (io.Writer, error) {
 	switch {
 	case o.output != toStdout:
@@ -131,7 +131,6 @@ func (o *isoOptions) stream(w *world, outputs []remaster.Output) (io.Writer, err
 	return w.stream(o.output)
 }
 
-// writeForms builds an image and writes it.
 func (o *isoOptions) writeForms(ctx context.Context, w *world, plan *inputs.Plan, outputs []remaster.Output, signer *signing.Signer) error {
 	o.sign.reads(&o.reads)
 	var places []hostfile.Place

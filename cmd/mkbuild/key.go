@@ -27,7 +27,7 @@ type signOptions struct {
 func (o *signOptions) addFlags(c *cobra.Command, flag, what string) {
 	f := c.Flags()
 	f.StringVar(&o.key, flag, "", what)
-	f.StringVar(&o.command, "sign-command", "", "sign with this `command`, which gets the bytes on stdin and prints the Ed25519 signature; --"+flag+" names its public key then")
+	f.StringVar(&o.command, "sign-command", "", "sign with this `command`: it reads the bytes on stdin and prints the Ed25519 signature; --"+flag+" then names its public key")
 	o.addPassword(c)
 }
 
@@ -35,10 +35,10 @@ func (o *signOptions) addPassword(c *cobra.Command) {
 	c.Flags().StringVar(&o.passwordFile, "password-file", "", "the key's password is the first line of this `file` (default: ask on the terminal)")
 }
 
-// wanted reports whether something is to be signed.
+// wanted reports whether a flag asks for a signature.
 func (o *signOptions) wanted() bool { return o.key != "" || o.command != "" || o.passwordFile != "" }
 
-// signer opens the key, or returns nil when nothing is to be signed.
+// signer opens the key; nil if no flag asks for a signature.
 func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, error) {
 	switch {
 	case !o.wanted():
@@ -62,7 +62,7 @@ func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, er
 	return s.Open()
 }
 
-// password comes from the file, or from anyone who sits at the terminal.
+// password reads the password from the file, or from the terminal.
 func (o *signOptions) password(ctx context.Context, w *world, prompt string) ([]byte, error) {
 	if o.passwordFile == "" {
 		return w.password(ctx, prompt)
@@ -77,7 +77,7 @@ func (o *signOptions) password(ctx context.Context, w *world, prompt string) ([]
 	return text, nil
 }
 
-// reads adds what signing reads to what results may not replace.
+// reads adds the files that signing reads: results must not replace them.
 func (o *signOptions) reads(r *hostfile.Reads) {
 	if !signing.IsKey(o.key) {
 		r.Add("the signing key", o.key)
@@ -96,7 +96,7 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	defer fmt.Fprintln(os.Stderr)
 	done := make(chan []byte, 1)
 	go func() {
-		b, _ := term.ReadPassword(fd) // an empty password says the same
+		b, _ := term.ReadPassword(fd)
 		done <- b
 	}()
 	select {
@@ -108,8 +108,8 @@ func askPassword(ctx context.Context, prompt string) ([]byte, error) {
 	}
 }
 
-// attesting returns what signs a statement about an image as it is now, and puts it next to that. Without a key
-// it does nothing.
+// attesting returns a function that signs a statement about an image as it is now, and writes it next to the
+// image. Without a key the function does nothing.
 func (o *signOptions) attesting(ctx context.Context, w *world, m *inspect.Image) (statement func(func(attest.Descriptor) (*attest.Statement, error)) error, err error) {
 	s, err := o.signer(ctx, w)
 	if err != nil || s == nil {
@@ -151,8 +151,8 @@ func keyCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
 		Short: "Make and show keys that sign extensions and images",
-		Long: `Keys are those of minisign (Ed25519): Debian's minisign reads what mkbuild writes, and mkbuild takes
-keys that minisign -G made. docs/trust.md says what each key protects against.`,
+		Long: `Keys have minisign's format (Ed25519): Debian's minisign reads mkbuild's keys, and mkbuild reads
+those of minisign -G. docs/trust.md says what each key protects against.`,
 		Example: `  mkbuild key new site
   mkbuild key show site.pub`,
 		Args: noCommand,
@@ -169,14 +169,14 @@ func keyNewCommand(w *world) *cobra.Command {
 		Use:   "new NAME",
 		Short: "Make a key pair: NAME.key and NAME.pub",
 		Long: `Make a key pair. NAME.key is the secret key, readable by you alone and encrypted with a password
-(scrypt, 1 GiB of memory for a few seconds); NAME.pub is for everybody. Files that are there stay. stdout
+(scrypt, 1 GiB of memory for a few seconds); NAME.pub is for everybody. Existing files stay. stdout
 is the two paths.`,
 		Example: `  mkbuild key new site --no-password
   mkbuild key new release --password-file <(pass show release)`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runKeyNew(cmd.Context(), w, o, args[0], plain) },
 	}
-	c.Flags().BoolVar(&plain, "no-password", false, "leave the secret key unencrypted: who can read the file can sign")
+	c.Flags().BoolVar(&plain, "no-password", false, "leave the secret key unencrypted: anyone who can read the file can sign")
 	o.addPassword(c)
 	return c
 }
@@ -188,7 +188,7 @@ func runKeyNew(ctx context.Context, w *world, o *signOptions, name string, plain
 		return usage("--no-password and --password-file exclude each other", "drop one of the two")
 	case plain:
 	case o.passwordFile == "" && w.password == nil:
-		return usage("make key: nobody can be asked for a password", "name its file with --password-file FILE, or leave the key unencrypted with --no-password")
+		return usage("make key: no terminal to ask for a password", "name its file with --password-file FILE, or leave the key unencrypted with --no-password")
 	default:
 		var err error
 		if password, err = o.newPassword(ctx, w, name); err != nil {
@@ -226,8 +226,8 @@ func keyShowCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print the public key of a .pub or .key file, with its number",
-		Long: `Print the public keys of a file, each as the text of a .pub file. Of a secret key its public half is
-printed; an encrypted one asks for its password.`,
+		Long: `Print the public keys of a file, each as the text of a .pub file. For a secret key, its public half is
+printed; an encrypted key needs its password.`,
 		Example: `  mkbuild key show site.pub`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

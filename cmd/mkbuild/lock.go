@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// everything is what --update stands for without a name.
+// everything is the value of --update without a name.
 const everything = "*"
 
 type lockOptions struct {
@@ -29,17 +29,17 @@ func lockCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lock",
 		Short: "Pin every input of an image by its sha256",
-		Long: `Write mkbuild.lock: every file that images of the configuration are made of, for all profiles, with its
-size, digests, origin, licence, who asked for it and what it depends on; a digest of the settings that
-select these files; and the time of what mkbuild makes. Keep it in version control next to
-mkbuild.yaml. mkbuild iso goes by it: the hashes decide, and no mirror is asked what it has now.
+		Long: `Write mkbuild.lock: every input of the configuration's images, for all profiles, with its
+size, digests, origin, licence, reason and dependencies; a digest of the settings that
+select these inputs; and the time stamp of generated files. Keep it in version control next to
+mkbuild.yaml. mkbuild iso follows it: the hashes decide, and no mirror is asked for its current versions.
 
 Locked files stay as they are. Without --update, mkbuild lock only adds files that the configuration
 selects now, and drops files that it no longer selects. Content fetched over plain http is trusted on
 first use; after that the lock decides.
 
---check changes nothing. It lists what is not as locked, upstream or in the configuration, and exits
-with status 3 if there is anything.
+--check changes nothing. It lists what differs from the lock, upstream or in the configuration, and exits
+with status 3 if something does.
 
 stdout is the path of the lock.`,
 		Example: `  mkbuild lock
@@ -52,13 +52,13 @@ stdout is the path of the lock.`,
 	o.addInputFlags(c)
 	o.addLockfileFlag(c)
 	f := c.Flags()
-	f.StringArrayVar(&o.update, "update", nil, "look up anew what is locked: all of it, or only `NAME` and what it depends on; may be repeated")
+	f.StringArrayVar(&o.update, "update", nil, "look locked inputs up again: all, or only `NAME` and its dependencies; may be repeated")
 	f.Lookup("update").NoOptDefVal = everything
-	f.BoolVar(&o.check, "check", false, "change nothing: say what is not as locked")
+	f.BoolVar(&o.check, "check", false, "change nothing: list what differs from the lock")
 	return c
 }
 
-// noArgs explains the one argument that people will try.
+// noArgs explains the argument that people try.
 func (o *lockOptions) noArgs(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -87,7 +87,7 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 		return err
 	}
 	return o.withInputs(w, func(in inputs.Options) error {
-		o.seal(w, in, !o.check) // a check only says what has changed
+		o.seal(w, in, !o.check) // a check only lists changes
 		if o.check {
 			in.Lock = old
 			return checkLock(ctx, w, in, plan, o.lockName())
@@ -96,7 +96,7 @@ func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) 
 	})
 }
 
-// oldLock reads the lock that is there, if that is not needed for a check.
+// oldLock reads the existing lock, unless this is a check.
 func (o *lockOptions) oldLock() (*lock.Lock, error) {
 	old, err := lock.Load(o.lockName(), o.lockCommand())
 	if errors.Is(err, lock.ErrMissing) && !o.check {
@@ -105,7 +105,7 @@ func (o *lockOptions) oldLock() (*lock.Lock, error) {
 	return old, err
 }
 
-// write resolves what is not pinned, and says what changed.
+// write resolves the inputs that are not pinned, and prints the changes.
 func (o *lockOptions) write(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, old *lock.Lock) error {
 	if old != nil && !slices.Contains(o.update, everything) {
 		rest, unknown := old.Without(o.update...)
@@ -130,7 +130,7 @@ func (o *lockOptions) write(ctx context.Context, w *world, in inputs.Options, pl
 	return printPath(w, o.lockName())
 }
 
-// sayChanges says what a lock has that the one before had not.
+// sayChanges prints the changes from one lock to the next.
 func sayChanges(sink ui.Sink, now, old *lock.Lock, name string, changed bool) {
 	say := func(item, text string) {
 		sink.Event(ui.Event{Level: ui.Info, Step: "lock", Item: item, Text: text})
@@ -144,21 +144,21 @@ func sayChanges(sink ui.Sink, now, old *lock.Lock, name string, changed bool) {
 		return
 	}
 	if !slices.Equal(now.Derived, old.Derived) {
-		say(name, fmt.Sprintf("%d digests of what is derived pinned", len(now.Derived)))
+		say(name, fmt.Sprintf("%d digests of segments pinned", len(now.Derived)))
 	}
 	for _, d := range now.DriftFrom(old) {
 		say(d.Input, d.Change())
 	}
 }
 
-// checkLock reports everything that is not as locked: as warnings, and all together as the error.
+// checkLock reports every difference from the lock: each as a warning, all together as the error.
 func checkLock(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, name string) error {
 	drifts, err := inputs.Check(ctx, plan, in)
 	switch {
 	case err != nil:
 		return err
 	case len(drifts) == 0:
-		in.Sink.Event(ui.Event{Level: ui.Info, Step: "lock", Item: name, Text: ui.Plural(len(in.Lock.Inputs), "input") + " and the configuration are as locked"})
+		in.Sink.Event(ui.Event{Level: ui.Info, Step: "lock", Item: name, Text: ui.Plural(len(in.Lock.Inputs), "input") + " and the configuration match the lock"})
 		return printPath(w, name)
 	case len(drifts) == 1:
 		return drifts[0]

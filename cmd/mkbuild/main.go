@@ -1,6 +1,6 @@
-// Mkbuild turns a stock Tiny Core Linux ISO into a Razor microkernel ISO. Each command has a file of its
-// name: flags, options, a call into a room of internal/, and what is printed of the result. No decision
-// about images is made here. Start reading at root.go and iso.go.
+// Mkbuild turns a stock Tiny Core Linux ISO into a Razor microkernel ISO. Each command has a file of its name:
+// flags, options, a call into internal/, and the output. Decisions about images are made in internal/. Start
+// reading at root.go and iso.go.
 package main
 
 import (
@@ -19,16 +19,16 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// world is everything that a command takes from outside; tests make their own.
+// world is everything that a command takes from outside.
 type world struct {
 	stdout, stderr io.Writer
-	terminal       bool // stderr is one, and takes more than lines
+	terminal       bool // stderr is one, and takes control characters
 	onScreen       bool // stdout is a terminal
 	getenv         func(string) string
-	password       func(ctx context.Context, prompt string) ([]byte, error) // nil: nobody can be asked
-	client         func(arch string) (*io.SectionReader, error)             // the mk-client that images get
+	password       func(ctx context.Context, prompt string) ([]byte, error) // nil: no terminal to ask on
+	client         func(arch string) (*io.SectionReader, error)             // mk-client programs for images
 	transfers      fetch.Options                                            // limits and network of the builder; zero is the real one
-	lines          *ui.Lines                                                // what stderr goes through with --log-format json; else nil
+	lines          *ui.Lines                                                // writer of stderr with --log-format json; else nil
 }
 
 func main() {
@@ -43,11 +43,11 @@ func main() {
 	os.Exit(runUntilStopped(w, os.Args[1:]))
 }
 
-// patience is how long a command that is stopped may take to end by itself. Then it ends as if it were killed, which
-// leaves nothing half-written either: no walk over hostile files can be deaf for longer.
+// patience is how long a stopped command may take to end by itself. Then it ends as if killed, which leaves
+// nothing half-written either. So no hostile file can keep it running.
 const patience = 1500 * time.Millisecond
 
-// runUntilStopped returns the exit code of a command that ends, or is stopped.
+// runUntilStopped returns the exit code of a command that ended or was stopped.
 func runUntilStopped(w *world, args []string) int {
 	ctx, stop := untilStopped()
 	defer stop()
@@ -70,8 +70,8 @@ func runUntilStopped(w *world, args []string) int {
 	return exitInterrupted
 }
 
-// untilStopped returns a context that ends when somebody stops mkbuild. A terminal that is closed stops it
-// as well, unless it was started to outlive that: nohup(1) ignores the signal.
+// untilStopped returns a context that ends when mkbuild is stopped. A closed terminal stops it as well, unless
+// nohup(1) ignores that signal.
 func untilStopped() (context.Context, context.CancelFunc) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {

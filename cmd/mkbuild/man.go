@@ -19,7 +19,7 @@ func manCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write a manual page for every command",
-		Long: `Write the manual pages of all commands to DIR, which is made if it is missing: mkbuild.1,
+		Long: `Write the manual pages of all commands to DIR, which is made if missing: mkbuild.1,
 mkbuild-iso.1 and so on. They carry the date of --source-date-epoch, else of $SOURCE_DATE_EPOCH,
 else of the commit that mkbuild was built from. stdout is the path of each page.`,
 		Example: `  mkbuild man man1

@@ -13,7 +13,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// mirrorOptions are those of a build, and where the mirror goes if that is no folder.
+// mirrorOptions are the options of a build, and the registry that takes the mirror instead of a folder.
 type mirrorOptions struct {
 	buildOptions
 	oci string
@@ -23,18 +23,18 @@ func mirrorCommand(w *world) *cobra.Command {
 	o := &mirrorOptions{}
 	c := &cobra.Command{
 		Use:   "mirror [DIR]",
-		Short: "Write a mirror that has everything the images need",
-		Long: `Write a mirror of everything that images of the configuration are made of, for all profiles, into DIR:
+		Short: "Write a mirror with every input of the images",
+		Long: `Write a mirror with every input of the configuration's images, for all profiles, into DIR:
 the ISO and the extensions in Tiny Core's own layout, RubyGems, MCollective and gems in archives/, a
-mkbuild.lock, and a mkbuild.yaml whose sources are in DIR. It is made from the lock, or of what the
-configuration selects now without one. Files that are there already stay; running it again changes
+mkbuild.lock, and a mkbuild.yaml whose sources are in DIR. The lock selects the inputs; without one, the
+configuration selects them now. Existing files stay: a second run changes
 nothing.
 
 Build from it anywhere, without a network: mkbuild iso --config DIR/mkbuild.yaml, or with a
 configuration of your own, mkbuild iso --mirror DIR. Your own files (overlay, keys, certificates) and
 secrets are not copied: the written mkbuild.yaml says where they are expected.
 
---oci REF puts these files, but for mkbuild.yaml and mkbuild.lock, into an OCI registry instead, and
+--oci REF pushes these files, except mkbuild.yaml and mkbuild.lock, to an OCI registry instead, and
 --mirror oci://REF takes them from there. See docs/registry.md for credentials.
 
 stdout is DIR, or REF with the digest of all files.`,
@@ -45,7 +45,7 @@ stdout is DIR, or REF with the digest of all files.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args)+len(o.oci) == 0 || len(args) > 0 && o.oci != "":
-				return usage("name a folder, or a registry with --oci, and not both", "for example: mkbuild mirror airgap")
+				return usage("name either a folder, or a registry with --oci", "for example: mkbuild mirror airgap")
 			case o.oci != "":
 				return o.push(cmd.Context(), w, cmd)
 			}
@@ -54,11 +54,11 @@ stdout is DIR, or REF with the digest of all files.`,
 	}
 	o.addInputFlags(c)
 	o.addLockFlags(c)
-	c.Flags().StringVar(&o.oci, "oci", "", "put the mirror into an OCI registry: `HOST/REPOSITORY:TAG`")
+	c.Flags().StringVar(&o.oci, "oci", "", "push the mirror to an OCI registry: `HOST/REPOSITORY:TAG`")
 	return c
 }
 
-// push puts a mirror into a registry.
+// push pushes a mirror to a registry.
 func (o *mirrorOptions) push(ctx context.Context, w *world, cmd *cobra.Command) error {
 	ref, err := registry.Parse(o.oci)
 	if err == nil && o.offline {

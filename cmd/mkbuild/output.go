@@ -11,11 +11,10 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// toStdout is the name of an output that stands for stdout.
+// toStdout is the output name that means stdout.
 const toStdout = "-"
 
-// stream returns stdout for an output of that name, else nil. A terminal is refused: an image there helps
-// nobody.
+// stream returns stdout for [toStdout], else nil. A terminal is refused.
 func (w *world) stream(name string) (io.Writer, error) {
 	if name == toStdout && w.onScreen {
 		return nil, usage("write to stdout: it is a terminal", "redirect it with > FILE, or name a file with -o FILE")
@@ -26,7 +25,7 @@ func (w *world) stream(name string) (io.Writer, error) {
 	return nil, nil
 }
 
-// printOutputs prints where each form is.
+// printOutputs prints the path of each form.
 func printOutputs(w *world, outputs []remaster.Output) error {
 	for _, out := range outputs {
 		if err := printPath(w, out.Path); err != nil {
@@ -36,7 +35,7 @@ func printOutputs(w *world, outputs []remaster.Output) error {
 	return nil
 }
 
-// printPath prints the name of what a command has made, with slashes. What went to stdout has none.
+// printPath prints the path of a result, with slashes, unless it went to stdout.
 func printPath(w *world, name string) error {
 	if name == toStdout {
 		return nil
@@ -63,7 +62,7 @@ func printReport(w *world, r printed, asJSON bool) error {
 	return r.Print(w.stdout)
 }
 
-// oneLine keeps hostile or long-winded messages to one printable line.
+// oneLine turns hostile or long messages into one printable line.
 func oneLine(s string) string {
 	return ui.Clean(strings.Join(strings.Fields(s), " "))
 }

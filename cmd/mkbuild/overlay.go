@@ -7,7 +7,7 @@ func overlayCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "overlay",
 		Short: "Write everything that an image adds to Tiny Core as a tar.gz",
-		Long: `Write what ` + "`mkbuild iso`" + ` would add to Tiny Core's own files as one gzip'd tar archive, with owners,
+		Long: `Write what ` + "`mkbuild iso`" + ` would add to Tiny Core's own files, as one gzip'd tar archive with owners,
 modes and devices: the snapshot of the manual procedure, without the virtual machine.`,
 		Example: `  mkbuild overlay -o overlay.tar.gz`,
 		Args:    cobra.NoArgs,

@@ -21,18 +21,18 @@ func planCommand(w *world) *cobra.Command {
 	o := &planOptions{}
 	c := &cobra.Command{
 		Use:   "plan",
-		Short: "Show what an image will be, and write none",
-		Long: `Show what ` + "`mkbuild iso`" + ` would make with the same flags, to the byte: all that ` + "`mkbuild inspect`" + ` says of
+		Short: "Show what an image would be, and write none",
+		Long: `Show what ` + "`mkbuild iso`" + ` would make with the same flags, to the byte: everything that ` + "`mkbuild inspect`" + ` reports about
 the image once it is written, and how it comes to be: inputs and where they come from, which extension
-needs which, who puts which file where, who wins a conflict, and what deserves a look: published sample
-secrets, shared libraries that programs ask for and the image lacks, links that lead nowhere, programs
-that run instead of busybox's own.
+needs which, which input provides which file, which one wins a conflict, and findings: published sample
+secrets, shared libraries that programs need and the image lacks, dangling links, programs
+that replace busybox's own.
 
-What is needed to know this is downloaded, unless --offline is given, and segments of the initrd are made.
-Both go into the cache, where a build finds them; nothing else is written. Secrets are never shown, and
+Inputs are downloaded, unless --offline is given, and segments of the initrd are made.
+Both go into the cache for the next build; nothing else is written. Secrets are never shown, and
 neither are the lines of your own scripts.
 
-With --strict a finding is an error, and so is an image over --max-size: exit status 5. The plan is
+With --strict a finding is an error; an image over --max-size always is: exit status 5. The plan is
 printed all the same.`,
 		Example: `  mkbuild plan
   mkbuild plan --profile dev --json
@@ -45,8 +45,8 @@ printed all the same.`,
 	f.StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.Schema+")")
 	f.BoolVar(&o.files, "files", false, "list every file of the booted system, with its digest unless it may hold secrets")
-	f.BoolVar(&o.strict, "strict", false, "fail when there are findings")
-	f.StringVar(&o.maxSize, "max-size", "", "fail over these `SIZES`: iso=64M,initrd=48M,ram=192M, each optional")
+	f.BoolVar(&o.strict, "strict", false, "fail if there are findings")
+	f.StringVar(&o.maxSize, "max-size", "", "fail if the image exceeds these `SIZES`: iso=64M,initrd=48M,ram=192M, each optional")
 	return c
 }
 
@@ -70,7 +70,7 @@ func runPlan(ctx context.Context, w *world, o *planOptions, cmd *cobra.Command) 
 		if err != nil {
 			return err
 		}
-		defer p.Close() //nolint:errcheck // nothing of it is kept
+		defer p.Close() //nolint:errcheck
 		r, err = inspect.Plan(ctx, plan.Config.ISOName(), p, said.Findings, o.files)
 		return err
 	})

@@ -14,12 +14,12 @@ func pruneCommand(w *world) *cobra.Command {
 	age, dry := "", false
 	c := &cobra.Command{
 		Use:   "prune DIR",
-		Short: "Remove segments from a PXE folder that no boot file names any more",
-		Long: `Remove from a PXE folder in segments what no boot file in it has named for a day, or for as long as
---older-than says: 12h, 7d; 0 is everything that none names now. A node that has read the boot file of
-an earlier build may be on its way to its segments, and a build that runs meanwhile loses nothing.
+		Short: "Remove unused segments from a PXE folder",
+		Long: `Remove segments from a PXE folder that no boot file in it has named for a day, or for --older-than:
+12h, 7d; 0 removes all that none names now. A node that has read the boot file of
+an earlier build may still fetch its segments. A build that runs meanwhile loses nothing.
 
-Every other file in the folder counts as a boot file, those that you have put there included.
+Every other file in the folder counts as a boot file, your own included.
 
 stdout lists the SHA-256 of what was removed.`,
 		Example: `  mkbuild prune /srv/boot/microkernel
@@ -27,8 +27,8 @@ stdout lists the SHA-256 of what was removed.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runPruneFolder(w, args[0], age, dry) },
 	}
-	c.Flags().StringVar(&age, "older-than", "24h", "remove only what no boot file has named for this `time`, such as 36h or 90d")
-	c.Flags().BoolVar(&dry, "dry-run", false, "only list what would be removed")
+	c.Flags().StringVar(&age, "older-than", "24h", "remove only segments that no boot file has named for this `time`, such as 36h or 90d")
+	c.Flags().BoolVar(&dry, "dry-run", false, "list what would be removed, and remove nothing")
 	return c
 }
 

@@ -28,16 +28,16 @@ func pushCommand(w *world) *cobra.Command {
 		Use:   "push REF IMAGE...",
 		Short: "Push images to an OCI registry",
 		Long: `Push an ISO or a PXE folder that mkbuild built to an OCI registry: REF is HOST/REPOSITORY:TAG. Several
-images, one for each architecture, become one index. What lies next to an image goes with it, as objects
+images, one for each architecture, become one index. Files next to an image go with it, as objects
 that refer to it: OUTPUT.spdx.json, OUTPUT.minisig, OUTPUT.intoto.jsonl.
 
-What the registry has already is not sent again, so a nightly costs what changed. The tag is moved last.
-mkbuild pull gives the same bytes back.
+Parts that the registry has are not sent again, so a nightly sends only what changed. The tag is moved last.
+mkbuild pull returns the same bytes.
 
---oci-form container makes an image that container runtimes unpack and Kubernetes mounts as a volume: it
-holds the files of the PXE folder, or the ISO. mkbuild pull does not take it.
+--oci-form container makes an image that container runtimes unpack and Kubernetes mounts as a volume. It
+holds the files of the PXE folder, or the ISO. mkbuild pull refuses it.
 
-See docs/registry.md for credentials. stdout is the reference with the digest that the tag leads to now.`,
+See docs/registry.md for credentials. stdout is the reference with the tag's new digest.`,
 		Example: `  mkbuild push registry.example:5000/razor/mk:nightly nightly.iso
   mkbuild push registry.example:5000/razor/mk:1.0 prod.iso prod64.iso
   mkbuild push --oci-form container registry.example:5000/razor/mk-files:1.0 prod-pxe`,
@@ -46,20 +46,20 @@ See docs/registry.md for credentials. stdout is the reference with the digest th
 	}
 	c.Flags().StringVar(&form, "oci-form", "artifact", "artifact, or container for container runtimes")
 	o.addRegistryFlags(c)
-	c.Flags().Lookup("offline").Usage = "ask no network, which a push cannot do without"
+	c.Flags().Lookup("offline").Usage = "refuse to use the network: a push fails"
 	return c
 }
 
-// addRegistryFlags adds what push and pull have in common.
+// addRegistryFlags adds the flags that push and pull share.
 func (o *buildOptions) addRegistryFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "ask registries without TLS")
-	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry that is asked over plain http")
+	f.BoolVar(&o.requireHTTPS, "require-https", false, "refuse a registry on plain http")
 	f.BoolVar(&o.offline, "offline", false, "use the cache alone")
 	f.StringVar(&o.progress, "progress", "auto", "progress on stderr: auto, plain, json or quiet")
 }
 
-// registry is what asks registries.
+// registry returns the client of registries.
 func (o *buildOptions) registry(w *world) *registry.Client {
 	return &registry.Client{
 		PlainHTTP: o.plainHTTP, RequireHTTPS: o.requireHTTPS, DockerConfig: dockerConfig(w), UserAgent: "mkbuild/" + versionText(),
@@ -67,7 +67,7 @@ func (o *buildOptions) registry(w *world) *registry.Client {
 	}
 }
 
-// dockerConfig is where docker and its like keep credentials: "" for a user without a home.
+// dockerConfig is the path of docker's credentials; "" for a user without a home.
 func dockerConfig(w *world) string {
 	if dir := w.getenv("DOCKER_CONFIG"); dir != "" {
 		return filepath.Join(dir, "config.json")
@@ -115,15 +115,15 @@ func pullCommand(w *world) *cobra.Command {
 		Long: `Pull an image that mkbuild push pushed, with the same bytes: REF is HOST/REPOSITORY:TAG or
 HOST/REPOSITORY@sha256:DIGEST. With both, a tag that leads to another digest is refused.
 
-Every part is asked for by its digest and comes into the cache, so that a second pull fetches what is new,
-and a pull that broke off goes on. Nothing is written before everything is there and checked.
+Every part is fetched by its digest and kept in the cache: a second pull fetches only new parts,
+and an interrupted pull continues. Nothing is written before every part is there and checked.
 
---format names the forms to write, as for mkbuild iso: without it, the one that was pushed. A PXE folder and
-Razor's tar are made of an ISO as the build itself would have made them. Signatures and whatever else
-belongs to an image are written next to the form that was pushed.
+--format names the forms to write, as for mkbuild iso; the default is the form that was pushed. A PXE folder and
+Razor's tar are made of an ISO, with the same bytes as the build's. Signatures and other files that
+belong to an image are written next to the form that was pushed.
 
---key, --require and --lock are those of mkbuild verify: what is not signed by one of the keys, or not said to
-be reproduced or tested, is refused, and nothing is written.
+--key, --require and --lock are those of mkbuild verify: an image that none of the keys signed, or that
+lacks a required statement, is refused, and nothing is written.
 
 stdout is the path of each form, one a line, and nothing else.`,
 		Example: `  mkbuild pull registry.example:5000/razor/mk:nightly
@@ -136,7 +136,7 @@ stdout is the path of each form, one a line, and nothing else.`,
 	f := c.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")
 	f.StringSliceVar(&o.forms, "format", nil, "`forms` to write, separated by commas: iso, pxe, razor (default the one that was pushed)")
-	f.StringVar(&o.arch, "arch", "", "which image of several: x86 or x86_64")
+	f.StringVar(&o.arch, "arch", "", "architecture, if there are several: x86 or x86_64")
 	f.StringVar(&o.cacheDir, "cache-dir", "", "where downloads are kept (default $MKBUILD_CACHE_DIR, else your user cache folder)")
 	o.addRegistryFlags(c)
 	o.trust.addFlags(c)
@@ -183,7 +183,7 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 	})
 }
 
-// write writes what was pulled, if it is signed as the user wants it.
+// write writes the pulled image, if it is signed as the flags require.
 func (o *pullOptions) write(ctx context.Context, w *world, img *registry.Image, trust *inspect.Trust) ([]remaster.Output, error) {
 	outputs, err := o.outputs(w, string(img.Form), img.Name)
 	var places []hostfile.Place
@@ -204,7 +204,7 @@ func (o *pullOptions) write(ctx context.Context, w *world, img *registry.Image, 
 	return outputs, err
 }
 
-// checkPulled holds an image against what is signed.
+// checkPulled checks an image against its signatures.
 func checkPulled(img *registry.Image, t inspect.Trust) error {
 	if _, err := os.Stat(attest.SignatureName(img.Path)); err != nil {
 		return fail.New(fail.Verification, fmt.Sprintf("pull %s: it is not signed", img.Ref), "have it signed before it is pushed: mkbuild iso --sign KEY")
@@ -216,12 +216,12 @@ func checkPulled(img *registry.Image, t inspect.Trust) error {
 	defer m.Close() //nolint:errcheck // only read
 	err = inspect.CheckSigned(m, t)
 	if e, ok := errors.AsType[*fail.Error](err); ok {
-		e.What = fmt.Sprintf("pull %s", img.Ref) // nobody knows the folder
+		e.What = fmt.Sprintf("pull %s", img.Ref)
 	}
 	return err
 }
 
-// outputs are what a pull writes: the form that was pushed, if no other is asked for.
+// outputs are the outputs of a pull; by default the form that was pushed.
 func (o *pullOptions) outputs(w *world, pushed, name string) ([]remaster.Output, error) {
 	if len(o.forms) == 0 {
 		o.forms = []string{pushed}
@@ -231,7 +231,7 @@ func (o *pullOptions) outputs(w *world, pushed, name string) ([]remaster.Output,
 		return nil, err
 	}
 	if slices.ContainsFunc(outputs, func(x remaster.Output) bool { return x.Form == remaster.FormTar }) {
-		return nil, usage("--format: tar, what an image adds to its base, cannot be made of an image", "the forms are iso, pxe and razor")
+		return nil, usage("--format: tar cannot be made of a finished image", "the forms are iso, pxe and razor")
 	}
 	outputs[0].Stream, err = o.stream(w, outputs)
 	return outputs, err

@@ -24,12 +24,12 @@ func releasesCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "releases",
 		Short: "List the releases of Tiny Core Linux that the mirrors have",
-		Long: `List the releases of Tiny Core Linux that a mirror has: for each series the newest one, how many older
-ones there are, the ISOs of the newest, and the kernels that the series is known to have. The mirrors of
+		Long: `List the releases of Tiny Core Linux that a mirror has: for each series the newest, the number of older
+ones, the ISOs of the newest, and the known kernels of the series. The mirrors of
 mkbuild.yaml, or those of --mirror, are asked in their order; the first that lists its folders counts.
 
-Without a network, or where no mirror lists its folders, a warning says so, and what is known without
-one is printed.`,
+Without a network, or if no mirror lists its folders, mkbuild warns and prints the series that it knows
+itself.`,
 		Example: `  mkbuild releases
   mkbuild releases --mirror http://tinycorelinux.net/ --json`,
 		Args: cobra.NoArgs,
@@ -60,7 +60,7 @@ func runReleases(ctx context.Context, w *world, o *releasesOptions) error {
 			return err
 		}
 		if err != nil {
-			in.Sink.Event(ui.Event{Level: ui.Warning, Step: "releases", Text: "no mirror says what it has, so this is what is known without one: " + err.Error()})
+			in.Sink.Event(ui.Event{Level: ui.Warning, Step: "releases", Text: "no mirror lists its releases; these are the known series: " + err.Error()})
 			for _, s := range tcz.AllSeries() {
 				all = append(all, inputs.Listed{Series: s})
 			}
@@ -78,7 +78,7 @@ func runReleases(ctx context.Context, w *world, o *releasesOptions) error {
 	})
 }
 
-// printReleases keeps within 100 columns.
+// printReleases prints at most 100 columns.
 func printReleases(w *world, all []inputs.Listed) error {
 	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SERIES\tNEWEST\tOLDER\tISOS\tKERNELS")

@@ -13,9 +13,9 @@ import (
 
 // reporter prints how a command failed.
 type reporter struct {
-	// builds says that the command has the flags of those that build.
+	// builds says that the command has the flags of a build.
 	builds bool
-	// json says that stderr takes JSON lines alone.
+	// json says that stderr takes only JSON lines.
 	json bool
 	// command is the command in words: "iso", "extension lint"; empty for mkbuild itself.
 	command string
@@ -31,8 +31,7 @@ func reporterOf(cmd *cobra.Command, args []string) reporter {
 	}
 }
 
-// asksJSON reports whether a flag has the value json, also where the arguments were not read to
-// their end because of a mistake before it.
+// asksJSON reports whether a flag has the value json, even if a mistake before it ended the parsing.
 func asksJSON(f *pflag.Flag, args []string) bool {
 	switch {
 	case f == nil:

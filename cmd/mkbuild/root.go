@@ -94,7 +94,7 @@ func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command)
 	}
 }
 
-// addHelpers adds cobra's own commands, to the group of those about mkbuild itself.
+// addHelpers adds cobra's own commands to the group "About mkbuild itself".
 func addHelpers(root *cobra.Command) {
 	root.SetHelpCommandGroupID("self")
 	root.InitDefaultHelpCmd()
@@ -113,7 +113,7 @@ func addHelpers(root *cobra.Command) {
 	}
 }
 
-// helpOn is cobra's own help, but for a topic that does not exist it fails.
+// helpOn is cobra's own help, but fails for an unknown topic.
 func helpOn(cmd *cobra.Command, args []string) error {
 	c, rest, err := cmd.Root().Find(args)
 	if err != nil || len(rest) > 0 {
@@ -123,7 +123,7 @@ func helpOn(cmd *cobra.Command, args []string) error {
 	return c.Help()
 }
 
-// finish gives a command and those below it what all commands have.
+// finish adds the common parts to a command and its subcommands.
 func finish(c *cobra.Command) {
 	c.Long = strings.TrimRight(c.Long, "\n") + "\n" + exitHelp(statusesOf(c))
 	c.Args = strictArgs(c.Args)
@@ -132,7 +132,7 @@ func finish(c *cobra.Command) {
 	}
 }
 
-// flagError explains a mistake in the flags, and what an unknown one was meant to be.
+// flagError explains a mistake in the flags, and suggests a name for an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
@@ -147,14 +147,13 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usage(err.Error(), seeHelp(cmd))
 }
 
-// takes names the values of a flag.
 func takes(f *pflag.Flag) string {
 	return map[string]string{"int": "a whole number", "int64": "a whole number", "bool": "true or false", "duration": "a time, such as 90s or 5m"}[f.Value.Type()]
 }
 
 func seeHelp(cmd *cobra.Command) string { return "see `" + cmd.CommandPath() + " --help`" }
 
-// noCommand refuses arguments of a command that only has others below it.
+// noCommand refuses arguments of a command that only groups subcommands.
 func noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -173,8 +172,8 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	return usage(fmt.Sprintf("unknown command %q", args[0]), next)
 }
 
-// strictArgs makes a wrong number of arguments a usage error, which names the one that is missing or too
-// many. Errors of check that say more stay as they are.
+// strictArgs turns a wrong number of arguments into a usage error that names the missing or extra one. More
+// specific errors of check stay as they are.
 func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		return nil
@@ -196,7 +195,7 @@ func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// argNames lists the arguments that a usage line demands, and counts those that it allows.
+// argNames lists the required arguments of a usage line, and counts the allowed ones.
 func argNames(use string) (need []string, can int) {
 	for _, word := range strings.Fields(use)[1:] {
 		switch {
@@ -211,10 +210,10 @@ func argNames(use string) (need []string, can int) {
 	return need, can
 }
 
-// addLogFormat gives root the flag that decides in which form all commands talk to people.
+// addLogFormat adds the flag --log-format to root.
 func addLogFormat(root *cobra.Command, w *world) {
 	format := ""
-	root.PersistentFlags().StringVar(&format, "log-format", "text", "`format` of what goes to stderr: text, or json for one object per line")
+	root.PersistentFlags().StringVar(&format, "log-format", "text", "`format` of stderr: text, or json for one object per line")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		switch format {
 		case "text":
@@ -222,12 +221,12 @@ func addLogFormat(root *cobra.Command, w *world) {
 		case "json":
 			return w.useJSON(cmd)
 		}
-		return usage(fmt.Sprintf("log format %q is not known", format), "use --log-format text or json")
+		return usage(fmt.Sprintf("unknown log format %q", format), "use --log-format text or json")
 	}
 }
 
-// useJSON makes JSON lines of all that cmd writes to stderr. Progress becomes events, unless the
-// user has chosen another form of it, whose lines then become events.
+// useJSON turns everything that cmd writes to stderr into JSON lines. Progress becomes events; with another
+// --progress, each of its lines becomes an event.
 func (w *world) useJSON(cmd *cobra.Command) error {
 	w.lines = ui.NewLines(w.stderr)
 	w.stderr, w.terminal = w.lines, false

@@ -37,15 +37,15 @@ func serveCommand(w *world) *cobra.Command {
 	o := &serveOptions{}
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run a check-in server to try images and extensions on",
+		Short: "Run a check-in server to try images and extensions",
 		Long: `Run a check-in server that speaks Razor's protocol, quirks included, for development and small
 labs. It hands out the extension, takes check-ins, evaluates tag rules, binds policies, and shows
 nodes and their facts on a web page that updates live. It installs nothing.
 
-stdout gets one line, the server's URL, once it can be asked. The log goes to stderr. What changes
-something through the page or the API needs the token that is printed there at the start; what
-nodes ask for (/svc) is open to everybody who can reach the address, as with Razor, but refused to
-web pages of other sites. docs/rules.md describes the file that --rules names.`,
+stdout gets one line, the server's URL, once the server answers. The log goes to stderr. Changes
+through the page or the API need the token that stderr shows at the start. The nodes' requests
+(/svc) are open to everybody who can reach the address, as with Razor, but refused to
+web pages of other sites. docs/rules.md describes the file for --rules.`,
 		Example: `  mkbuild serve --extension ./my-extension --data ./razor-data
   mkbuild serve --razor-config /etc/razor/config.yaml --rules rules.yaml --listen 192.168.7.1:8150
   mkbuild serve --image rz_mk_dev-image.0.1.0.iso --dry-run`,
@@ -54,18 +54,18 @@ web pages of other sites. docs/rules.md describes the file that --rules names.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.config, "razor-config", "", "Razor's own config.yaml `FILE` (default: Razor's defaults)")
-	f.StringVar(&o.environment, "environment", "production", "the `SECTION` of config.yaml that is laid over \"all\"")
-	f.StringVar(&o.rules, "rules", "", "tags and policies from this YAML or JSON `FILE`, read again when it changes")
+	f.StringVar(&o.environment, "environment", "production", "`SECTION` of config.yaml that overrides \"all\"")
+	f.StringVar(&o.rules, "rules", "", "read tags and policies from this YAML or JSON `FILE`, again when it changes")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8150", "`ADDRESS` to serve on; port 0 takes a free one")
-	f.StringVar(&o.data, "data", "razor-data", "`DIR` of the database; made if it is missing")
+	f.StringVar(&o.data, "data", "razor-data", "`DIR` of the database; made if missing")
 	f.StringVar(&o.extension, "extension", "", "hand out this zip `FILE` or DIR instead of microkernel.extension-zip")
 	f.StringVar(&o.image, "image", "", "serve kernel and initrd out of this ISO `FILE` or PXE folder, for booting over the network; a folder's files are at /microkernel/, too")
 	f.StringVar(&o.kernel, "kernel", "", "serve this `FILE` as the kernel")
 	f.StringVar(&o.initrd, "initrd", "", "serve this `FILE` as the initrd")
 	f.StringVar(&o.tokenFile, "token-file", "", "read the token from this `FILE` (default: a random one, printed to stderr)")
-	f.StringArrayVar(&o.hosts, "host", nil, "further host `NAME` under which a browser may ask; may be repeated")
+	f.StringArrayVar(&o.hosts, "host", nil, "another host `NAME` that browsers may use; may be repeated")
 	f.BoolVar(&o.correct, "http-correct", false, "hand out the extension as a plain HTTP server would, without Razor's quirks")
-	f.BoolVar(&o.dryRun, "dry-run", false, "answer none always and bind nothing, but show what would happen")
+	f.BoolVar(&o.dryRun, "dry-run", false, "always answer none and bind nothing, but show what would happen")
 	o.sign.addFlags(c, "sign", "sign the folder that --extension names with this secret `key` whenever it has changed")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
 	return c
@@ -100,7 +100,7 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 	return errors.Join(s.Serve(ctx, l, p), s.Close())
 }
 
-// token is what allows changes: a random one, or that of the user's file.
+// token returns the token that allows changes: from the user's file, else a random one.
 func (o *serveOptions) token(ctx context.Context) (string, error) {
 	if o.tokenFile == "" {
 		return page.NewToken(), nil
@@ -112,7 +112,7 @@ func (o *serveOptions) token(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// options turns flags and files into what the server takes.
+// options turns flags and files into the server's options.
 func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, error) {
 	if st, err := os.Stat(o.extension); o.sign.key != "" && (err != nil || !st.IsDir()) {
 		return razor.Options{}, usage("--sign: it is for the folder that --extension names", "sign a file once: mkbuild extension sign ZIP --sign KEY")
@@ -143,11 +143,12 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 	return opts, o.bootFiles(&opts)
 }
 
-// checkExtension warns of a file that nodes cannot use. It may come later, as with Razor, so it is no error.
+// checkExtension warns of a file that nodes cannot use. It is not an error: the file may come later, as with
+// Razor.
 func (o *serveOptions) checkExtension(log *slog.Logger) {
 	src, release, err := extension.Read(o.extension, extension.DefaultLimits())
 	if err != nil {
-		log.Warn("nodes cannot use the extension that is there now", "error", err)
+		log.Warn("nodes cannot use the current extension", "error", err)
 		return
 	}
 	release()
@@ -195,7 +196,7 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 	return nil
 }
 
-// serveError makes a file that is not there a usage error.
+// serveError turns a missing file into a usage error.
 func serveError(err error) error {
 	if errors.Is(err, os.ErrNotExist) && fail.HintOf(err) == "" {
 		return fail.Wrap(fail.Usage, err, "check the name of the file")

@@ -14,7 +14,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// cacheOf puts flags in the place of what the configuration says of shared caches.
+// cacheOf returns the shared caches: from the flags, else the configuration.
 func cacheOf(c config.Cache, from, to []string) config.Cache {
 	return config.Cache{From: placesOf(from, c.From), To: placesOf(to, c.To)}
 }
@@ -29,7 +29,7 @@ func placesOf(urls []string, configured []config.CachePlace) (out []config.Cache
 	return out
 }
 
-// sharedCache is the cache that builds share, nil without a place or a network.
+// sharedCache is the cache that builds share; nil without a registry or a network.
 func (o *buildOptions) sharedCache(client *registry.Client, sink ui.Sink) (*registry.Cache, error) {
 	c, err := registry.NewCache(client, o.cache, func(place, text string) {
 		sink.Event(ui.Event{Level: ui.Warning, Step: "cache", Item: place, Text: text})
@@ -40,7 +40,7 @@ func (o *buildOptions) sharedCache(client *registry.Client, sink ui.Sink) (*regi
 	return c, err
 }
 
-// offerInputs sends inputs to the shared caches that take them.
+// offerInputs sends inputs to the shared caches.
 func (o *buildOptions) offerInputs(ctx context.Context, kept *store.Store, s *remaster.Staged) error {
 	if !slices.ContainsFunc(o.cache.To, func(p config.CachePlace) bool { return p.Inputs }) || o.shared == nil {
 		return nil
@@ -55,8 +55,8 @@ func (o *buildOptions) offerInputs(ctx context.Context, kept *store.Store, s *re
 	return nil
 }
 
-// pinDerived makes what a build would make, and pins it in a lock whose builds share a cache. Other locks keep
-// the pins that they have.
+// pinDerived makes the segments of a build, and pins them in a lock whose builds share a cache. Other locks keep
+// their pins.
 func (o *lockOptions) pinDerived(ctx context.Context, w *world, in inputs.Options, plan *inputs.Plan, l, old *lock.Lock) error {
 	if o.shared == nil {
 		if old != nil {

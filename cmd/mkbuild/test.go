@@ -36,18 +36,18 @@ func testCommand(w *world) *cobra.Command {
 		Long: `Boot an image in QEMU, without acceleration, and wait until lines of its serial console have matched
 every --expect. IMAGE is an ISO, or a folder that mkbuild iso --format pxe made; --format pxe boots an
 ISO's kernel and initrd over the network, with a real iPXE. With --check-in the machine gets a check-in
-server of its own, and its node must report; stdout is then what it reported. In a prod image nothing may
-listen, and no process read a console, that its configuration does not allow: mk-client in the image says
-on the console what does.
+server of its own, and its node must report; stdout is then its facts. In a prod image no process may
+listen or read a console unless the configuration allows it: mk-client prints these processes
+on the console.
 
 The image's file is never changed. Kernel arguments that it lacks (console=ttyS0, the server's address,
-those of --append) reach an ISO's kernel through a temporary copy with another boot menu and otherwise the
-same bytes in the same places; stderr says which.
+--append's) reach an ISO's kernel through a temporary copy that differs only in its boot menu; stderr names
+them.
 
-A boot that fails in a known way ends at once, with the name of the fault:
+A boot with a known fault ends at once, with the name of the fault:
 ` + ruleList() + `
-The console's log of a failed test is kept, and the error names its file. QEMU is the only other program
-that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
+The console log of a failed test is kept, and the error names its file. QEMU is the only other program
+needed: apt-get install qemu-system-x86 ipxe-qemu`,
 		Example: `  mkbuild test rz_mk_prod-image.0.1.0.iso
   mkbuild test image.iso --format pxe --check-in --memory 768
   mkbuild test image.iso --expect 'MK loaded: v0\.1\.0' --timeout 3m --log console.log`,
@@ -59,10 +59,10 @@ that is needed: apt-get install qemu-system-x86 ipxe-qemu`,
 	f.StringArrayVar(&o.expect, "expect", []string{boottest.Marker}, "regular expression `RE` that a line of the console must match; may be repeated")
 	f.DurationVar(&o.boot.Timeout, "timeout", 5*time.Minute, "how long to wait")
 	f.BoolVar(&o.boot.CheckIn, "check-in", false, "the node must also check in with a server that this command runs")
-	f.StringVar(&o.boot.Log, "log", "", "write the console's log to this `file`, also when the test passes (default IMAGE.console.log when it fails)")
+	f.StringVar(&o.boot.Log, "log", "", "write the console log to this `file`, even if the test passes (default IMAGE.console.log if it fails)")
 	f.BoolVar(&o.console, "console", false, "copy the console to stderr while the machine runs")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
-	o.attest.addFlags(c, "attest", "sign what the boot has shown with this secret `key`, next to the image: IMAGE.intoto.jsonl")
+	o.attest.addFlags(c, "attest", "sign the result with this secret `key`: IMAGE.intoto.jsonl next to the image")
 	return c
 }
 
@@ -115,7 +115,7 @@ func runTest(ctx context.Context, w *world, o *testOptions, image string) error 
 	return printFacts(w, r)
 }
 
-// attestation returns what signs a test that has passed. The image is looked at before it boots.
+// attestation returns a function that signs a passed test. The image is read before it boots.
 func (o *testOptions) attestation(ctx context.Context, w *world, image string) (func(*boottest.Result) error, error) {
 	if !o.attest.wanted() {
 		return func(*boottest.Result) error { return nil }, nil
@@ -135,7 +135,7 @@ func (o *testOptions) attestation(ctx context.Context, w *world, image string) (
 	}, err
 }
 
-// testReport is what --json prints. A failed test prints none.
+// testReport is the output of --json for a passed test.
 type testReport struct {
 	Schema string         `json:"schema"`
 	Image  string         `json:"image"`
@@ -144,7 +144,7 @@ type testReport struct {
 	Facts  map[string]any `json:"facts,omitempty"`
 }
 
-// printFacts prints what the node reported, one fact a line.
+// printFacts prints the node's facts, one a line.
 func printFacts(w *world, r *boottest.Result) error {
 	if r.Facts == nil {
 		return nil

@@ -26,23 +26,23 @@ type verifyOptions struct {
 	attest              signOptions
 }
 
-// trustOptions are the flags about what is signed.
+// trustOptions are the flags about signatures.
 type trustOptions struct {
 	keys, require []string
 	lock          string
 }
 
 func (o *trustOptions) addFlags(c *cobra.Command) {
-	c.Flags().StringVar(&o.lock, "lock", "", "with --key: every input of the image has to be in this lock `file`")
-	c.Flags().StringSliceVar(&o.require, "require", nil, "with --key: `statements` that have to be there: reproduced, tested")
+	c.Flags().StringVar(&o.lock, "lock", "", "with --key: every input of the image must be in this lock `file`")
+	c.Flags().StringSliceVar(&o.require, "require", nil, "with --key: `statements` that must be there: reproduced, tested")
 	addKeys(c, &o.keys)
 }
 
-// wanted is what the flags ask for; nil if no key is named.
+// wanted is the policy that the flags ask for; nil without a key.
 func (o *trustOptions) wanted() (t *inspect.Trust, err error) {
 	if len(o.keys) == 0 {
 		if o.lock != "" || len(o.require) > 0 {
-			return nil, usage("--lock and --require are about what is signed: no key is named", "name one with --key PUB")
+			return nil, usage("--lock and --require need a public key", "name one with --key PUB")
 		}
 		return nil, nil //nolint:nilnil // nothing is asked for
 	}
@@ -66,24 +66,24 @@ func verifyCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify IMAGE",
 		Short: "Check an image against its manifest and the rules of a microkernel",
-		Long: `Check an image, that is an ISO or a PXE folder, or an initrd: every file against the manifest that
+		Long: `Check an ISO, a PXE folder or an initrd: every file against the manifest that
 mkbuild left in it, kernel and initrd against iso-metadata.yaml, a PXE folder against its SHA256SUMS, the
 boot loader's boot-info-table, and the rules that
 ` + "`mkbuild explain`" + ` lists: dangling links, fixed host keys, published secrets, missing libraries,
-wrong modes, and ways into a prod image. An image that mkbuild did not build has no manifest; the
-rest is checked all the same.
+wrong modes, and ways into a prod image. An image of another tool has no manifest; the
+rest is checked.
 
---key holds it against its signature and provenance, which mkbuild iso --sign writes next to it: a key signed the
-bytes, and says that they were built of this configuration and these inputs. --lock wants these inputs to be
-those of a lock; --require wants statements of others, by named keys, on the same bytes: that somebody
+--key checks its signature and provenance, which mkbuild iso --sign writes next to it: the key signed the
+bytes, and states their configuration and inputs. --lock requires these inputs to be
+those of a lock. --require requires statements about the same bytes, signed by a key of --key: that somebody
 rebuilt them (reproduced), that they boot (tested). See docs/trust.md.
 
-Errors end with exit status 5, warnings do not, unless --strict is given.
+Errors end with exit status 5. Warnings do so only with --strict.
 
---rebuild builds the image once more instead, from what its manifest says: that configuration and
-those inputs, by their digests, out of the cache or from mirrors. The manifest has no secrets, no
-mirrors and none of your own files: they come from --config. Where the bytes are not the same, the
-first difference is printed, and the exit status is 5. Where they are the same, --attest signs that, next to
+--rebuild builds the image again instead, from the manifest's configuration and
+inputs, by their digests, out of the cache or from mirrors. The manifest has no secrets, no
+mirrors and none of your own files: they come from --config. If the bytes differ, the
+first difference is printed, and the exit status is 5. If they are the same, --attest signs that, next to
 the image.`,
 		Example: `  mkbuild verify rz_mk_prod-image.0.1.0.iso
   mkbuild verify Core-current.iso --json
@@ -96,7 +96,7 @@ the image.`,
 	f := c.Flags()
 	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.VerifySchema+"; with --rebuild "+inspect.RebuildSchema+")")
 	f.BoolVar(&o.strict, "strict", false, "count warnings as errors")
-	f.BoolVar(&o.again, "rebuild", false, "build the image once more and compare the bytes; the flags below are for this")
+	f.BoolVar(&o.again, "rebuild", false, "build the image again and compare the bytes; the flags below belong to this")
 	o.trust.addFlags(c)
 	o.attest.addFlags(c, "attest", "with --rebuild: sign that the bytes are the same with this secret `key`")
 	o.addFetchFlags(c)
@@ -125,7 +125,7 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 	return v.Err(o.strict)
 }
 
-// checkSigned holds the image against what is signed next to it, if that is wanted.
+// checkSigned checks the image against its signatures, if the flags ask for it.
 func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
 	if o.attest.key != "" && !o.again {
 		return usage("--attest: only a rebuild shows that the bytes are the same", "add --rebuild")
@@ -137,11 +137,11 @@ func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
 	if err := inspect.CheckSigned(m, *t); err != nil {
 		return err
 	}
-	fmt.Fprintf(w.stderr, "mkbuild: %s: its signature and provenance fit the key\n", ui.Clean(m.Name))
+	fmt.Fprintf(w.stderr, "mkbuild: %s: its signature and provenance match the key\n", ui.Clean(m.Name))
 	return nil
 }
 
-// rebuild builds an image once more, from what its manifest says, and compares the bytes.
+// rebuild builds an image again from its manifest, and compares the bytes.
 func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image) error {
 	if m.Kind == inspect.KindPXE {
 		return fail.New(fail.Usage, "rebuild "+m.Name+": it is a PXE folder", "name the ISO of the same build, which holds the same kernel and initrd")
@@ -190,7 +190,7 @@ func (o *verifyOptions) rebuild(ctx context.Context, w *world, m *inspect.Image)
 	return sign(func(image attest.Descriptor) (*attest.Statement, error) { return attest.Rebuilt(image, versionText()) })
 }
 
-// asBuilt takes an image's customization out of a copy: a rebuild has to give what that was made of.
+// asBuilt removes an image's customization from a copy, to compare it with a rebuild.
 func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
 	if err := customize.Run(ctx, image, wholefile.Output{Name: out}, customize.Changes{}); err != nil {
 		return nil, err
@@ -198,8 +198,8 @@ func asBuilt(ctx context.Context, image, out string) (*inspect.Image, error) {
 	return openImage(out)
 }
 
-// planOf is the plan that the manifest is of. What it does not say (mirrors, secrets, the user's own
-// files) comes from the configuration and the flags.
+// planOf is the plan of the manifest. Mirrors, secrets and the user's own files, which a manifest lacks, come
+// from the configuration and the flags.
 func (o *verifyOptions) planOf(ctx context.Context, m *manifest.Manifest) (*inputs.Plan, error) {
 	own, err := o.load(ctx)
 	if err != nil {
@@ -219,7 +219,7 @@ func (o *verifyOptions) planOf(ctx context.Context, m *manifest.Manifest) (*inpu
 	return p, inputs.CheckHost(&p.Config)
 }
 
-// buildAgain builds with the manifest as lock: every input by its digest, and nothing else.
+// buildAgain builds with the manifest as lock: every input by its digest.
 func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *inputs.Plan, m *manifest.Manifest, name string) error {
 	return o.withSink(w, func(sink ui.Sink, _ func()) error {
 		b, err := o.unlocked(w, plan, sink)
@@ -227,7 +227,7 @@ func (o *verifyOptions) buildAgain(ctx context.Context, w *world, plan *inputs.P
 			return err
 		}
 		if b.Version != m.Mkbuild {
-			sink.Event(ui.Event{Level: ui.Warning, Step: "rebuild", Text: fmt.Sprintf("the image was built by mkbuild %s, this is %s: differences may be those of the two programs", m.Mkbuild, b.Version)})
+			sink.Event(ui.Event{Level: ui.Warning, Step: "rebuild", Text: fmt.Sprintf("the image was built by mkbuild %s, this is %s: the two versions may explain differences", m.Mkbuild, b.Version)})
 		}
 		b.Version, b.Inputs.Epoch, b.Inputs.Strict = m.Mkbuild, &m.SourceDate, true
 		b.Inputs.Lock = &lock.Lock{

@@ -30,20 +30,20 @@ func versionText() string {
 	return "unknown"
 }
 
-// buildInfo is what `version` prints.
+// buildInfo is the output of `version`.
 type buildInfo struct {
 	Schema   string       `json:"schema"`
 	Version  string       `json:"version"`
-	Commit   string       `json:"commit,omitempty"`   // left out by a build outside of git
+	Commit   string       `json:"commit,omitempty"`   // empty in a build outside git
 	Time     string       `json:"time,omitempty"`     // of the commit, RFC 3339
-	Modified bool         `json:"modified,omitempty"` // the tree held more than the commit
+	Modified bool         `json:"modified,omitempty"` // the tree had uncommitted changes
 	Go       string       `json:"go"`
 	OS       string       `json:"os"`
 	Arch     string       `json:"arch"`
-	Clients  []clientInfo `json:"clients"` // none in a mkbuild that was built without
+	Clients  []clientInfo `json:"clients"` // none in a mkbuild built without it
 }
 
-// clientInfo is one mk-client that mkbuild carries.
+// clientInfo describes an mk-client inside mkbuild.
 type clientInfo struct {
 	Arch   string `json:"arch"` // as in mkbuild.yaml
 	Size   int64  `json:"size"`
@@ -55,7 +55,7 @@ func versionCommand(w *world) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, how it was built, and the clients inside",
-		Long: `Print mkbuild's version, the commit and the Go release that it was built from, and the mk-client
+		Long: `Print mkbuild's version, the commit and the Go release of its build, and the mk-client
 programs that it puts into images, each with the SHA-256 of the program itself.`,
 		Example: `  mkbuild version
   mkbuild version --json`,
@@ -95,7 +95,7 @@ func readBuildInfo(w *world) (buildInfo, error) {
 	return b, nil
 }
 
-// buildCommit returns what mkbuild was built from; empty where nobody knows.
+// buildCommit returns the commit of the build; "" if unknown.
 func buildCommit() (revision, when string, modified bool) {
 	if commit != "" {
 		return commit, commitTime, strings.HasSuffix(version, "-dirty")
