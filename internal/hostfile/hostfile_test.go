@@ -247,7 +247,7 @@ func site(t *testing.T) (string, *Reads) {
 	var r Reads
 	r.Add("the configuration", config)
 	r.Add("the lock", filepath.Join(dir, "mkbuild.lock")) // not there
-	r.Add("what openssh.authorized_keys names", key)
+	r.Add("a file of openssh.authorized_keys", key)
 	r.Add("a folder of the mirror", filepath.Join(dir, "mirror/4.x/tcz"))
 	r.Add("what client.ca names", "")
 	return dir, &r
@@ -316,7 +316,7 @@ func TestFoldersAllowed(t *testing.T) {
 		"new": "", "new/": "", "own": "", "own/": "", "own//": "", "to-own": "", "to-own/": "", "to-next": "", "to-next/": "",
 		"theirs": "it is theirs", "theirs/": "it is theirs", "old.iso": "not a folder", "mkbuild.yaml": "not a folder", "to-null": "not a folder",
 		"mirror": "it holds a folder of the mirror", "mirror/": "it holds a folder of the mirror", "mirror/4.x/tcz": "it is a folder of the mirror",
-		"mirror/4.x/tcz/new": "it lies in a folder of the mirror", "keys": "it holds what openssh.authorized_keys names",
+		"mirror/4.x/tcz/new": "it lies in a folder of the mirror", "keys": "it holds a file of openssh.authorized_keys",
 		"nowhere/x": "no such file", "/": "you are in it",
 	} {
 		given := name

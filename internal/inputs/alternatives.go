@@ -14,8 +14,8 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// choose turns an entry of the extensions into the file name of the first alternative that there is:
-// in the lock, else on the mirrors. It is empty for what may be left out and is nowhere.
+// choose returns the file name of an entry's first available alternative: in the lock, else on the mirrors. It is
+// empty for an optional entry that nobody has.
 func (g *Gathering) choose(ctx context.Context, entry string) (string, error) {
 	if file, done := g.chosen[entry]; done {
 		return file, nil
@@ -63,13 +63,13 @@ func (g *Gathering) firstOf(ctx context.Context, entry string, files []string, o
 		return "", nil
 	case errors.Is(err, fetch.ErrNotFound):
 		err = &fail.Error{Class: fail.Network, What: "resolve " + entry, Err: err,
-			Hint: "add a name that a mirror has to this entry of `extensions` in mkbuild.yaml, or a last alternative - to do without"}
+			Hint: "in mkbuild.yaml, add a name that a mirror has to this entry of `extensions`, or a last alternative - to do without"}
 	}
 	return file, err
 }
 
-// lockedOf returns the alternative that the lock has taken for an entry; else, if the entry is new, the
-// first that it has.
+// lockedOf returns the alternative that the lock took for an entry; for a new entry, the first alternative in the
+// lock.
 func (s *source) lockedOf(entry string, files []string) string {
 	if s.pins == nil || s.foreign {
 		return ""

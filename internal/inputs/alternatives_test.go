@@ -124,7 +124,7 @@ func TestNoAlternative(t *testing.T) {
 	srv := tinymirror.ServeDir(t, pristine)
 	srv.Break("/lshw.tcz.md5.txt", func(w http.ResponseWriter, _ []byte) { http.Error(w, "no", http.StatusForbidden) })
 	err = gatherFails(t, planAt(t, srv.URL, bare("lshw | -")))
-	if !errors.Is(err, fetch.ErrForbidden) || !strings.Contains(hintOf(t, err), "some servers forbid what does not exist") {
+	if !errors.Is(err, fetch.ErrForbidden) || !strings.Contains(hintOf(t, err), "some servers forbid missing files") {
 		t.Errorf("forbidden: %v; hint: %s", err, fail.HintOf(err))
 	}
 	srv.Break("/lshw.tcz.md5.txt", tinymirror.HTML)
@@ -161,12 +161,12 @@ func TestNoRuby(t *testing.T) {
 	if c := r.Plan().Config; c.RubyGems != nil || c.MCollective != nil || len(c.Gems.Install) > 0 {
 		t.Errorf("the plan has %+v", c)
 	}
-	const want = "ruby Core-4.5.2.iso: the image has no Ruby: no RubyGems, no gems, no MCollective; mk-client reports the facts that it finds itself"
+	const want = "ruby Core-4.5.2.iso: the image has no Ruby: no RubyGems, no gems, no MCollective; mk-client reports only the facts that it collects itself"
 	if got := said.Texts(ui.Warning); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, want) {
 		t.Errorf("warnings:\n%s", got)
 	}
 	err := gatherFails(t, plan(t, dir, defaults, func(c *config.Config) { c.MCollective = &config.MCO{Version: "1.2.1", URL: config.URLs{"x"}} }))
-	if fail.ClassOf(err) != fail.Usage || !strings.HasPrefix(err.Error(), "config mcollective: MCollective runs on Ruby") {
+	if fail.ClassOf(err) != fail.Usage || !strings.HasPrefix(err.Error(), "config mcollective: MCollective needs Ruby") {
 		t.Errorf("MCollective: %v", err)
 	}
 }
@@ -189,7 +189,7 @@ func TestModulesForAnotherKernel(t *testing.T) {
 	publish("drivers-for-all", "3.0.3-tinycore", tinymirror.Kernel)
 	testkit.Put(t, filepath.Join(dir, tczDir, "middle.tcz.dep"), []byte("ipv6-3.0.3-tinycore.tcz\n"))
 	for name, want := range map[string][2]string{
-		"scsi-3.0.3-tinycore":    {"install scsi-3.0.3-tinycore.tcz: its modules are for the kernel 3.0.3-tinycore, and Core-4.5.2.iso boots 3.0.21-tinycore", "scsi-3.0.21-tinycore.tcz is for this kernel; -KERNEL"},
+		"scsi-3.0.3-tinycore":    {"install scsi-3.0.3-tinycore.tcz: its modules are for the kernel 3.0.3-tinycore, and Core-4.5.2.iso boots 3.0.21-tinycore", "scsi-3.0.21-tinycore.tcz is for this kernel; a name that ends in -KERNEL"},
 		"scsi-3.0.21-tinycore64": {"install scsi-3.0.21-tinycore64.tcz: its modules are for the kernel 3.0.21-tinycore64, and ", "scsi-3.0.21-tinycore.tcz is for this kernel"},
 		"drivers":                {"install drivers.tcz: its modules are for the kernel 3.0.3-tinycore, 3.0.5-tinycore, and ", "take drivers out of `extensions`"},
 		"middle":                 {"install ipv6-3.0.3-tinycore.tcz (asked for by middle.tcz): its modules are for ", "take ipv6-3.0.3-tinycore out"},

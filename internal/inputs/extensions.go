@@ -22,25 +22,25 @@ type extension struct {
 	tcz.Item
 	pinned *lock.Input // as the lock has it, if it does
 	md5    string
-	dir    string   // the folder that gave the digest
-	needs  []string // names in its .dep, as they stand there
+	dir    string   // the folder that has the digest
+	needs  []string // names in its .dep, unchanged
 	why    []string // as in [lock.Input]
-	// firstOf are entries of which it is the first alternative, as in [lock.Input].
+	// firstOf are the entries whose first alternative it is, as in [lock.Input].
 	firstOf []string
 }
 
-// extensions gets the extensions of the plan. A mirror without an ssh server is no reason not to lock a
-// configuration that needs none.
+// extensions gets the extensions of the plan. If mirrors lack the ssh server, a configuration without one is
+// still locked.
 func (g *Gathering) extensions(ctx context.Context) error {
 	err := g.install(ctx, g.plan.Extensions)
 	if errors.Is(err, fetch.ErrNotFound) && len(g.own.Extensions) < len(g.plan.Extensions) && g.install(ctx, g.own.Extensions) == nil {
-		g.src.say(ui.Warning, "lock", "", err.Error()+": the lock is made without what the profiles dev and debug need")
+		g.src.say(ui.Warning, "lock", "", err.Error()+": the lock lacks inputs of the profiles dev and debug")
 		return nil
 	}
 	return err
 }
 
-// install gets extensions and everything that they depend on, and those that files are picked from.
+// install gets extensions with their dependencies, and those that files are picked from.
 func (g *Gathering) install(ctx context.Context, names []string) error {
 	done := g.src.step("resolve")
 	whole, err := g.closure(ctx, names)
@@ -62,7 +62,7 @@ func (g *Gathering) install(ctx context.Context, names []string) error {
 	return nil
 }
 
-// picks looks up the extensions that only single files are taken from.
+// picks looks up the extensions that only give single files.
 func (g *Gathering) picks(ctx context.Context) (out []*extension, err error) {
 	for _, p := range g.plan.Config.Picks {
 		file, err := tcz.FileName(p.Extension, g.Kernel)
@@ -82,8 +82,8 @@ func (g *Gathering) picks(ctx context.Context) (out []*extension, err error) {
 	return out, nil
 }
 
-// closure resolves wanted extensions and everything that they depend on, in load order. It is an error
-// if no mirror has one of them, unless the configuration lists it as missing.
+// closure resolves wanted extensions and their dependencies, in load order. One that no mirror has is an error,
+// unless the configuration lists it as missing.
 func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension, error) {
 	var roots []string
 	for _, entry := range wanted {
@@ -141,7 +141,7 @@ func (g *Gathering) find(ctx context.Context, file string) (*extension, error) {
 	return x, err
 }
 
-// digest finds out which bytes an extension has, and in which folder.
+// digest finds the digest of an extension, and its folder.
 func (g *Gathering) digest(ctx context.Context, file string) (*extension, error) {
 	dirs := g.src.tczDirs()
 	pinned, err := g.src.pinOf(lock.TCZ, file)
@@ -158,7 +158,7 @@ func (g *Gathering) digest(ctx context.Context, file string) (*extension, error)
 	return &extension{md5: md5, dir: dir}, err
 }
 
-// needs reads the .dep of an extension. There is none if it depends on nothing.
+// needs reads the .dep of an extension. An extension without dependencies has no .dep.
 func (g *Gathering) needs(ctx context.Context, e *extension, file string) ([]string, error) {
 	text, err := g.src.sidecar(ctx, e.dir, e.md5, file, ".dep")
 	switch {
@@ -170,8 +170,8 @@ func (g *Gathering) needs(ctx context.Context, e *extension, file string) ([]str
 	return tcz.ParseDep(text), err
 }
 
-// licence reads the licence in the .info of an extension. It is part of an image's manifest, so it
-// must not depend on whether a mirror answers: no answer is an error, but no such file is not.
+// licence reads the licence in the .info of an extension. The licence is part of an image's manifest, so it must
+// not depend on whether a mirror answers: no answer is an error, a missing file is not.
 func (g *Gathering) licence(ctx context.Context, e *extension) (string, error) {
 	text, err := g.src.sidecar(ctx, e.dir, e.md5, e.File, ".info")
 	if errors.Is(err, fetch.ErrContent) || errors.Is(err, fetch.ErrNotFound) || errors.Is(err, fetch.ErrForbidden) || errors.Is(err, fetch.ErrTooLarge) {
@@ -180,7 +180,7 @@ func (g *Gathering) licence(ctx context.Context, e *extension) (string, error) {
 	return tcz.CopyingPolicy(text), err
 }
 
-// setReasons notes who asked for each extension of a closure.
+// setReasons records why each extension of a closure is needed.
 func (g *Gathering) setReasons(found map[string]*extension, wanted []string) {
 	because := func(file, why string) *extension {
 		x := found[file]
@@ -206,7 +206,7 @@ func (g *Gathering) setReasons(found map[string]*extension, wanted []string) {
 	}
 }
 
-// without decides on an extension that no mirror has.
+// without handles an extension that no mirror has.
 func (g *Gathering) without(ctx context.Context, it tcz.Item, cause error) error {
 	if g.mayMiss(it.File) {
 		g.src.say(ui.Warning, "resolve", it.File, "no mirror has it"+askedFor(it)+": left out, as `missing` in mkbuild.yaml allows")
@@ -229,17 +229,17 @@ func (g *Gathering) without(ctx context.Context, it tcz.Item, cause error) error
 		hint = "; did you mean " + tcz.Base(near) + "?"
 	}
 	if len(it.Chain) > 0 {
-		hint = "; or, if it is known to exist nowhere, list " + tcz.Base(it.File) + " under `missing`"
+		hint = "; or, if no mirror has it, list " + tcz.Base(it.File) + " under `missing`"
 	}
 	return notFound(it, cause, hint)
 }
 
-// mayMiss reports whether the configuration lists an extension as known to exist nowhere.
+// mayMiss reports whether the configuration lists an extension under `missing`.
 func (g *Gathering) mayMiss(file string) bool {
 	return slices.Contains(fileNames(g.plan.Config.Missing, g.Kernel), file)
 }
 
-// parallelDownloads is what public mirrors tolerate from one address.
+// parallelDownloads is the number of connections that public mirrors tolerate from one address.
 const parallelDownloads = 4
 
 // download gets the files of extensions.
@@ -275,7 +275,6 @@ func (g *Gathering) fetchTCZ(ctx context.Context, e *extension) error {
 	return nil
 }
 
-// notFound is the error of an extension that no mirror has.
 func notFound(it tcz.Item, cause error, hint string) error {
 	listed := slices.Concat(it.Chain, []string{it.File})[0]
 	return &fail.Error{Class: fail.Network, What: "resolve " + it.File + askedFor(it), Err: cause,
@@ -290,8 +289,8 @@ func askedFor(it tcz.Item) string {
 	return " (asked for by " + strings.Join(it.Chain, " → ") + ")"
 }
 
-// checkModules refuses extensions with modules for other kernels than the image's alone: they go in without
-// a word and load never.
+// checkModules refuses extensions whose modules are all for other kernels: they would never load, and nothing
+// would say so.
 func (g *Gathering) checkModules(ctx context.Context) error {
 	for _, file := range g.out.Extensions {
 		if g.out.Blob(lock.TCZ, file) == nil {
@@ -307,7 +306,7 @@ func (g *Gathering) checkModules(ctx context.Context) error {
 		}
 		hint := "take " + tcz.Base(file) + " out of `extensions` in mkbuild.yaml, or build from the ISO of that kernel"
 		if fits := g.forKernel(ctx, file, kernels); fits != "" {
-			hint = fits + " is for this kernel; -KERNEL at the end of a name in `extensions` of mkbuild.yaml always takes the one that fits"
+			hint = fits + " is for this kernel; a name that ends in -KERNEL in `extensions` of mkbuild.yaml always fits"
 		}
 		asked := strings.Join(slices.DeleteFunc(slices.Clone(g.out.Lock.Find(lock.TCZ, file).Why), func(w string) bool { return w == lock.WhyConfig }), ", ")
 		if asked != "" {
@@ -318,7 +317,7 @@ func (g *Gathering) checkModules(ctx context.Context) error {
 	return nil
 }
 
-// forKernel returns the extension for the image's kernel that a mirror has next to one for another, or nothing.
+// forKernel returns the name of the same extension for the image's kernel, "" if no mirror has it.
 func (g *Gathering) forKernel(ctx context.Context, file string, kernels []string) string {
 	for _, k := range kernels {
 		base, ok := strings.CutSuffix(tcz.Base(file), "-"+k)

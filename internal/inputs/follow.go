@@ -11,9 +11,9 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// general are the extensions of a microkernel of any release but 4.x x86, for which the documents name
-// theirs. The mirror decides among alternatives. util-linux goes in whole: from 5.x on it holds the
-// libraries of lscpu and sfdisk. OpenSSL comes as a dependency.
+// general are the default extensions of every release but 4.x x86, whose extensions Razor's documents name. The
+// mirror decides among alternatives. util-linux goes in whole: from 5.x on it holds the libraries of lscpu and
+// sfdisk. OpenSSL is a dependency.
 func general() []string {
 	return []string{
 		"ruby | ruby-2.2 | ruby-2.1 | ruby-2.0 | ruby-1.9 | -", "bash", "dmidecode | -", "lshw | -", "scsi-KERNEL", "util-linux | -",
@@ -21,8 +21,8 @@ func general() []string {
 	}
 }
 
-// followRelease replaces the default extensions and picks, which are the documents' for 4.5.2, where the
-// release is not of 4.x x86. What the user changed stays. It returns a remark for each that it replaced.
+// followRelease replaces the default extensions and picks of 4.5.2 if the release is not of 4.x x86. The user's
+// changes stay. It returns a remark for each replacement.
 func followRelease(c *config.Config) (changed []string) {
 	if s := tcz.SeriesOf(c.Release, c.Arch); s.Major == 4 && s.Arch == "x86" {
 		return nil
@@ -34,14 +34,14 @@ func followRelease(c *config.Config) (changed []string) {
 	}
 	if reflect.DeepEqual(c.Picks, def.Picks) {
 		c.Picks = nil
-		changed = append(changed, "nothing picked out of util-linux")
+		changed = append(changed, "no files picked from util-linux")
 	}
 	return changed
 }
 
-// followRuby replaces the defaults that do not suit the image's Ruby, which are those for Ruby 1.8. release
-// is a Ruby's: "2.5.3", or "" for an image without one. What the user changed stays. It returns a remark
-// for each group of values that it replaced. Without a Ruby it is an error to ask for what runs on it.
+// followRuby replaces the defaults, which are for Ruby 1.8, if the image has another Ruby. release is "2.5.3", or
+// "" for an image without Ruby. The user's changes stay. It returns a remark for each group of values that it
+// replaced. Without Ruby, asking for RubyGems, gems or MCollective is an error.
 func followRuby(c *config.Config, release string) (changed []string, err error) {
 	def := config.Default()
 	own := struct{ rubygems, gems, mco bool }{
@@ -49,11 +49,11 @@ func followRuby(c *config.Config, release string) (changed []string, err error) 
 	}
 	switch {
 	case release == "" && own.mco && c.MCollective != nil:
-		return nil, config.Mistake("mcollective", "MCollective runs on Ruby, and no extension of the image is one", rubyHint)
+		return nil, config.Mistake("mcollective", "MCollective needs Ruby, and no extension of the image is Ruby", rubyHint)
 	case release == "" && own.rubygems && c.RubyGems != nil:
-		return nil, config.Mistake("rubygems", "RubyGems is for Ruby, and no extension of the image is one", rubyHint)
+		return nil, config.Mistake("rubygems", "RubyGems needs Ruby, and no extension of the image is Ruby", rubyHint)
 	case release == "" && own.gems && len(c.Gems.Install) > 0:
-		return nil, config.Mistake("gems.install", "gems are for Ruby, and no extension of the image is one", rubyHint)
+		return nil, config.Mistake("gems.install", "gems need Ruby, and no extension of the image is Ruby", rubyHint)
 	case release == "":
 		if wantsRuby(c) {
 			changed = []string{"no RubyGems, no gems, no MCollective"}
@@ -74,7 +74,7 @@ func followRuby(c *config.Config, release string) (changed []string, err error) 
 	}
 	if !own.rubygems {
 		c.RubyGems = nil
-		changed = append(changed, "RubyGems as Ruby brings it along")
+		changed = append(changed, "Ruby's own RubyGems")
 	}
 	if !own.gems {
 		c.Gems.Install = modernGems(version)
@@ -87,11 +87,10 @@ func wantsRuby(c *config.Config) bool {
 	return c.RubyGems != nil || len(c.Gems.Install) > 0 || c.MCollective != nil
 }
 
-// rubyHint says what to do about an image without a Ruby.
 const rubyHint = "add ruby to `extensions` in mkbuild.yaml, or do without: `rubygems: null`, `gems: {install: []}` and `mcollective: null`"
 
-// modernMCO replaces MCollective 1.2.1, which is for Ruby 1.8. The project has ended: only those who ask
-// get it, and then the last one.
+// modernMCO replaces MCollective 1.2.1, which is for Ruby 1.8. The project has ended: an image gets the last
+// release, and only on request.
 func modernMCO(c *config.Config, wanted bool) []string {
 	def := config.Default().MCollective
 	switch {
@@ -108,8 +107,8 @@ func modernMCO(c *config.Config, wanted bool) []string {
 	return []string{"MCollective " + last}
 }
 
-// modernGems returns the gems for Rubies that bring RubyGems and JSON along. Facter 2.5.7 is the last
-// without dependencies. Ruby 3.2 dropped what it calls. Facter 4 needs Ruby 2.5.
+// modernGems returns the gems for Rubies that include RubyGems and JSON. Facter 2.5.7 is the last without
+// dependencies, but calls methods that Ruby 3.2 dropped. Facter 4 needs Ruby 2.5.
 func modernGems(ruby rubygems.Version) []config.Gem {
 	if olderThan(ruby, "2.5") {
 		return []config.Gem{{Name: "facter", Version: "2.5.7"}}

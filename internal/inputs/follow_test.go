@@ -28,9 +28,9 @@ func TestFollowRelease(t *testing.T) {
 		{"another point release", "release: 4.7.7\n", "", documents},
 		{"the other architecture", "arch: x86_64\n", "extensions ruby | ruby-2.2 | ruby-2.1 | ruby-2.0 | ruby-1.9 | -, bash, ",
 			func(c config.Config) bool { return len(c.Picks) == 0 }},
-		{"all left alone", "release: 10.0\n", "firmware-broadcom_bnx2x | -; nothing picked out of util-linux",
+		{"all left alone", "release: 10.0\n", "firmware-broadcom_bnx2x | -; no files picked from util-linux",
 			func(c config.Config) bool { return len(c.Picks) == 0 && c.Validate() == nil }},
-		{"extensions of one's own", "release: 10.0\nextensions: [ruby, lshw]\n", "nothing picked out of util-linux",
+		{"extensions of one's own", "release: 10.0\nextensions: [ruby, lshw]\n", "no files picked from util-linux",
 			func(c config.Config) bool { return slices.Equal(c.Extensions, []string{"ruby", "lshw"}) }},
 		{"no extensions", "release: 10.0\nextensions: []\n", "", func(c config.Config) bool { return len(c.Extensions) == 0 }},
 		{"picks of one's own", "release: 10.0\npick: [{extension: util-linux, files: [usr/local/bin/lsblk]}]\n", "extensions ruby",
@@ -55,7 +55,7 @@ func TestFollowRelease(t *testing.T) {
 }
 
 func TestFollowRuby(t *testing.T) {
-	const facter4 = "RubyGems as Ruby brings it along; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective"
+	const facter4 = "Ruby's own RubyGems; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective"
 	for _, tc := range []struct {
 		name, ruby, text string
 		changed          string // what is said of it, joined
@@ -66,8 +66,8 @@ func TestFollowRuby(t *testing.T) {
 			return c.RubyGems == nil && c.MCollective == nil && len(c.Gems.Install) == 3
 		}},
 		{"that of 16.x", "3.3.1", "release: 4.5.2\n", facter4, nil},
-		{"before Facter 4", "2.2.4", "", "RubyGems as Ruby brings it along; the gem facter 2.5.7; no MCollective", nil},
-		{"the first with RubyGems", "1.9.3", "release: 4.5.2\n", "RubyGems as Ruby brings it along; the gem facter 2.5.7; no MCollective", nil},
+		{"before Facter 4", "2.2.4", "", "Ruby's own RubyGems; the gem facter 2.5.7; no MCollective", nil},
+		{"the first with RubyGems", "1.9.3", "release: 4.5.2\n", "Ruby's own RubyGems; the gem facter 2.5.7; no MCollective", nil},
 		{"the file that init writes", "3.3.1", string(config.Template), facter4, nil},
 		{"gems of one's own", "2.2.4", "rubygems: {version: 3.0.0}\ngems: {install: [{name: facter, version: 1.7.6}]}\n", "no MCollective",
 			func(c config.Config) bool {
@@ -104,10 +104,10 @@ func TestFollowRuby(t *testing.T) {
 
 func TestFollowRubyWithoutOne(t *testing.T) {
 	for text, want := range map[string]string{
-		"mcollective: {version: 2.12.5}\n":                                   "config mcollective: MCollective runs on Ruby, ",
+		"mcollective: {version: 2.12.5}\n":                                   "config mcollective: MCollective needs Ruby, ",
 		"mcollective: {server: {a: b}}\n":                                    "config mcollective: ",
-		"rubygems: {version: 3.0.0}\n":                                       "config rubygems: RubyGems is for Ruby, ",
-		"gems: {install: [{name: stomp, version: 1.2.0}]}\nrubygems: null\n": "config gems.install: gems are for Ruby, ",
+		"rubygems: {version: 3.0.0}\n":                                       "config rubygems: RubyGems needs Ruby, ",
+		"gems: {install: [{name: stomp, version: 1.2.0}]}\nrubygems: null\n": "config gems.install: gems need Ruby, ",
 	} {
 		c := parsed(t, text)
 		_, err := followRuby(&c, "")

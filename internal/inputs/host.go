@@ -23,8 +23,8 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// CheckHost looks at what the configuration names on this machine, and at the settings of its clients: a
-// mistake there shall not cost a download first.
+// CheckHost checks the files that the configuration names on this machine, and the client's settings, so that a
+// mistake is found before any download.
 func CheckHost(c *config.Config) error {
 	for _, m := range c.Mirrors {
 		if dir, local := fetch.LocalPath(m); local {
@@ -35,7 +35,7 @@ func CheckHost(c *config.Config) error {
 	}
 	var special error
 	c.EachFile(func(key, path string, isURL bool) {
-		// A file that is not there is an error where it is needed: a lock needs no secrets.
+		// A missing file is an error where it is needed: a lock needs no secrets.
 		if info, err := os.Stat(path); err == nil && (!isURL || key == "iso") && !info.Mode().IsRegular() && key != "overlay" && special == nil {
 			special = config.Mistake(key, fmt.Sprintf("%s is %s", path, hostfile.Kind(info.Mode())), "name a regular file")
 		}
@@ -57,7 +57,7 @@ func CheckHost(c *config.Config) error {
 	return CheckClient(c.Client.Settings)
 }
 
-// readable fails if a file is there and not for this user.
+// readable fails if a file exists and this user cannot read it.
 func readable(path string) error {
 	f, err := os.Open(path) //nolint:gosec // the user names it
 	if errors.Is(err, fs.ErrPermission) {
@@ -69,7 +69,7 @@ func readable(path string) error {
 	return nil
 }
 
-// checkMirror refuses a folder that is not there: passing over it would hide a typo.
+// checkMirror refuses a missing folder: ignoring it would hide a typo.
 func checkMirror(address, dir string) error {
 	info, err := os.Stat(dir)
 	why := ""
@@ -88,10 +88,10 @@ func checkMirror(address, dir string) error {
 		return fmt.Errorf("use mirror %s: %w", address, err)
 	}
 	return fail.New(fail.Usage, "use mirror "+address+": "+why,
-		"a mirror on disk is the directory that holds 4.x/ and the like; a mirror on the network begins with http:// or https://")
+		"name a directory that holds 4.x/ and the like, or an address with http:// or https://")
 }
 
-// settingNear reports whether mk-client has a setting, and otherwise which one may be meant.
+// settingNear reports whether mk-client has a setting, and otherwise returns the nearest name.
 func settingNear(key string) (known bool, near string) {
 	var keys []string
 	for _, row := range settings.Table() {
@@ -103,8 +103,8 @@ func settingNear(key string) (known bool, near string) {
 	return false, fail.Nearest(key, keys)
 }
 
-// CheckArguments refuses kernel arguments that are almost a setting of mk-client, which would pass them over.
-// Others that begin with "razor." may be a site's own.
+// CheckArguments refuses kernel arguments that are almost a setting of mk-client: mk-client would ignore them.
+// Other arguments that begin with "razor." may be a site's own.
 func CheckArguments(where, args string) error {
 	for _, a := range cmdline.Split(args) {
 		key, ours := strings.CutPrefix(strings.ToLower(a.Name), "razor.")
@@ -115,12 +115,12 @@ func CheckArguments(where, args string) error {
 	return nil
 }
 
-// CheckClient holds client.settings against the client's own table: a wrong one would only be
-// noticed on machines that nobody can reach.
+// CheckClient checks client.settings against mk-client's own table: otherwise a mistake would show only on
+// machines that nobody can reach.
 func CheckClient(given map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if known, near := settingNear(key); !known {
-			next := "docs/runtime.md lists them; here they are written without \"razor.\""
+			next := "docs/runtime.md lists them; write them here without \"razor.\""
 			if near != "" {
 				next = "did you mean " + near + "?"
 			}
@@ -132,14 +132,13 @@ func CheckClient(given map[string]string) error {
 		return err
 	}
 	if _, wrong := settings.Load(settings.Inputs{File: text}); len(wrong) > 0 {
-		return config.Mistake("client.settings", wrong[0].Error(), "docs/runtime.md says what each setting takes")
+		return config.Mistake("client.settings", wrong[0].Error(), "docs/runtime.md describes the values of each setting")
 	}
 	return nil
 }
 
-// Reads adds the files and folders of this machine that a build of the plan reads by the lock, which may
-// be nil. Of a mirror these are the folders with its files, and its own configuration: an image may lie in
-// the mirror's top folder.
+// Reads adds the files and folders of this machine that a build of the plan reads. lock may be nil. For a mirror
+// these are the folders with its files, and its own configuration: an image may lie in the mirror's top folder.
 func (p *Plan) Reads(r *hostfile.Reads, l *lock.Lock) {
 	add := func(what, address string) {
 		if path, local := fetch.LocalPath(address); local {
@@ -160,7 +159,7 @@ func (p *Plan) Reads(r *hostfile.Reads, l *lock.Lock) {
 	})
 	for _, k := range p.Config.OpenSSH.AuthorizedKeys {
 		if !profile.IsKeyText(k) {
-			r.Add("what openssh.authorized_keys names", p.Config.OpenSSH.KeyFile(k))
+			r.Add("a file of openssh.authorized_keys", p.Config.OpenSSH.KeyFile(k))
 		}
 	}
 	if l == nil {
@@ -172,7 +171,7 @@ func (p *Plan) Reads(r *hostfile.Reads, l *lock.Lock) {
 }
 
 // AuthorizedKeys returns the public keys for dev and debug images: the configured ones, else those in
-// home/.ssh/*.pub. It warns when the image's own server knows none of them.
+// home/.ssh/*.pub. It warns if the image's ssh server supports none of them.
 func AuthorizedKeys(c *config.Config, home string, sink ui.Sink) ([]string, error) {
 	if !c.HasSSH() {
 		return nil, nil
@@ -185,7 +184,7 @@ func AuthorizedKeys(c *config.Config, home string, sink ui.Sink) ([]string, erro
 		}
 		out = append(out, keys...)
 	}
-	why := "the named files hold none"
+	why := "the named files hold no public key"
 	if len(c.OpenSSH.AuthorizedKeys) == 0 {
 		out, why = ownKeys(home, sink)
 	}
@@ -211,8 +210,8 @@ func namedKeys(c *config.Config, entry string) ([]string, error) {
 	return profile.ParseKeys(text, name)
 }
 
-// ownKeys reads the keys in a home folder, or returns why there are none. Nobody named these files, so
-// one that holds something else, such as a PGP key, is not a mistake: it is left out with a warning.
+// ownKeys reads the keys in a home folder, or returns why it found none. A file that holds something else, such
+// as a PGP key, is left out with a warning: nobody named it.
 func ownKeys(home string, sink ui.Sink) (out []string, why string) {
 	if home == "" {
 		return nil, "your home folder is not known"
@@ -232,7 +231,7 @@ func ownKeys(home string, sink ui.Sink) (out []string, why string) {
 	return out, "none of " + pattern + " holds one"
 }
 
-// ownFile reads a file that a pattern found: anything may be there, a pipe too.
+// ownFile reads a file that a pattern found. It may be anything, even a pipe.
 func ownFile(name string) ([]string, error) {
 	text, err := hostfile.Read(name, hostfile.MaxText)
 	if err != nil {
@@ -241,7 +240,7 @@ func ownFile(name string) ([]string, error) {
 	return profile.ParseKeys(text, name)
 }
 
-// NoKeys is the error of an image with an ssh server and no public key for it.
+// NoKeys is the error of an image that has an ssh server and no public key.
 func NoKeys(why string) error {
 	return fail.New(fail.Usage, "find a public key for the ssh server: "+why,
 		"make one with `ssh-keygen -t rsa`, or name some in mkbuild.yaml: openssh: {authorized_keys: [id_rsa.pub]}")

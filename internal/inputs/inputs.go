@@ -1,13 +1,12 @@
-// Package inputs turns a configuration, and a lock if there is one, into the files that images are
-// made of. The result is one value, [Resolved]: a lock, and the content of each of its inputs.
+// Package inputs turns a configuration, and a lock if there is one, into the inputs of images. The result is one
+// value, [Resolved]: a lock, and the content of each of its inputs.
 //
-// Only this package and lower ones know mirrors, the small files next to an extension (.dep, .md5.txt, .info)
-// and what a lock pins.
-// The package makes nothing of the inputs: that is remaster's part.
+// Only this package and lower ones know mirrors, the small files next to an extension (.dep, .md5.txt, .info) and
+// the pins of a lock. It only gathers inputs; remaster makes images of them.
 //
-// Start reading at [Begin], which gets the inputs of one image, and [Lock], which gets those of every
-// profile. extensions.go follows dependencies, source.go compares mirrors with the lock and chooses what
-// to fetch, and lookup.go asks mirrors: a mirror's quirk is met there.
+// Start reading at [Begin], which gets the inputs of one image, and [Lock], which gets those of every profile.
+// extensions.go follows dependencies, source.go compares mirrors with the lock and chooses what to fetch, and
+// lookup.go asks mirrors, and handles their quirks.
 package inputs
 
 import (
@@ -27,15 +26,14 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Begin fetches the source image of a plan, so that it can be looked at before everything else is
-// downloaded.
+// Begin fetches the source image of a plan, so that it can be checked before the other downloads.
 func Begin(ctx context.Context, p *Plan, o Options) (*Gathering, error) {
 	return begin(ctx, p, o, forImage)
 }
 
-// Lock fetches everything that images of the plan's configuration are made of, whatever the profile.
-// What the lock of the options has stays as it is locked; the rest is looked up, and what nobody
-// asks for any more is dropped. Other bytes than the locked ones are a [*lock.DriftError].
+// Lock fetches every input of the plan's configuration, for all profiles. Inputs in the options' lock stay as
+// locked, new ones are looked up, and unused ones are dropped. An input with other bytes than the locked ones is
+// a [*lock.DriftError].
 func Lock(ctx context.Context, p *Plan, o Options) (*Resolved, error) {
 	g, err := begin(ctx, p, o, forLock)
 	if err != nil {
@@ -44,8 +42,8 @@ func Lock(ctx context.Context, p *Plan, o Options) (*Resolved, error) {
 	return g.Finish(ctx)
 }
 
-// Check resolves the plan without the lock of the options and returns what is not as the lock says,
-// upstream or in the configuration. It is an error if that cannot be found out.
+// Check resolves the plan without the options' lock and returns the differences from it, upstream or in the
+// configuration. It fails if the plan cannot be resolved.
 func Check(ctx context.Context, p *Plan, o Options) ([]*lock.DriftError, error) {
 	g, err := begin(ctx, p, o, forCheck)
 	if err != nil {
@@ -64,20 +62,20 @@ func Check(ctx context.Context, p *Plan, o Options) ([]*lock.DriftError, error) 
 	return drifts, nil
 }
 
-// Gathering is inputs on their way: the source image is there, [Gathering.Finish] gets the rest.
+// Gathering has the source image of a plan; [Gathering.Finish] gets the other inputs.
 type Gathering struct {
 	// Medium is the source image, SHA256 its digest, and Kernel the release of its kernel.
 	Medium *medium.Medium
 	SHA256 string
 	Kernel string
 
-	plan *Plan // what is gathered
-	own  *Plan // what the user asked for: one profile
+	plan *Plan // the inputs so far
+	own  *Plan // the user's plan: one profile
 	src  *source
 	out  *Resolved
 
 	chosen map[string]string    // the file of each entry of the extensions, see choose
-	asked  map[string][2]string // the md5 of alternatives that were chosen, and the folder that gave it
+	asked  map[string][2]string // the md5 of chosen alternatives, and its folder
 }
 
 func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, error) {
@@ -85,7 +83,7 @@ func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, er
 	if err != nil {
 		return nil, err
 	}
-	own := *p // the Ruby that is found changes it
+	own := *p // the image's Ruby changes it
 	g := &Gathering{plan: &own, own: &own, src: src, out: newResolved(&own), chosen: map[string]string{}, asked: map[string][2]string{}}
 	if why != forImage {
 		g.plan = p.forEveryProfile()
@@ -125,8 +123,8 @@ func (g *Gathering) iso(ctx context.Context) error {
 
 func (g *Gathering) setKernel(release string) { g.Kernel, g.out.Lock.Kernel = release, release }
 
-// fetchISO fetches the source image and prefers its mirror from then on: another one may have the
-// extensions of another time.
+// fetchISO fetches the source image and prefers its mirror from then on: another mirror may have older or newer
+// extensions.
 func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 	name := g.plan.ISO
 	if own := g.plan.Config.ISO; own != nil {
@@ -135,7 +133,7 @@ func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 		case err == nil:
 			g.note(lock.Input{Kind: lock.ISO, Name: name, Why: []string{lock.WhyConfig}}, b, urls)
 		case errors.Is(err, fetch.ErrNotFound) && g.src.purpose != forCheck:
-			err = fail.Wrap(fail.Network, err, "name an ISO that is there: --iso FILE, or `iso` in mkbuild.yaml")
+			err = fail.Wrap(fail.Network, err, "name an existing ISO: --iso FILE, or `iso` in mkbuild.yaml")
 		}
 		return b, err
 	}
@@ -163,8 +161,8 @@ func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 	return b, nil
 }
 
-// Finish gets everything but the source image. Which archives and gems are of use, the Ruby among the
-// extensions decides.
+// Finish gets every input but the source image. The Ruby among the extensions decides which archives and gems
+// fit.
 func (g *Gathering) Finish(ctx context.Context) (*Resolved, error) {
 	for _, part := range []func(context.Context) error{g.extensions, g.checkModules, g.ruby, g.archives, g.setSourceDate} {
 		if err := part(ctx); err != nil {
@@ -181,7 +179,7 @@ func (g *Gathering) ruby(context.Context) error {
 		return err
 	}
 	c, own := &g.plan.Config, &g.own.Config
-	if release == "" && g.src.purpose == forCheck { // it has the Ruby to tell of, not all that runs on it
+	if release == "" && g.src.purpose == forCheck { // for the same Ruby, without gems and archives
 		c.RubyGems, c.Gems.Install, c.MCollective = nil, nil, nil
 		for _, in := range g.src.Lock.Inputs {
 			if in.Kind != lock.ISO && in.Kind != lock.TCZ {
@@ -198,14 +196,14 @@ func (g *Gathering) ruby(context.Context) error {
 	switch {
 	case len(changed) == 0:
 	case release == "":
-		g.src.say(ui.Warning, "ruby", g.plan.ISO, "the image has no Ruby: "+strings.Join(changed, ", ")+"; mk-client reports the facts that it finds itself (add a Ruby to `extensions` in mkbuild.yaml for those of Facter)")
+		g.src.say(ui.Warning, "ruby", g.plan.ISO, "the image has no Ruby: "+strings.Join(changed, ", ")+"; mk-client reports only the facts that it collects itself (for Facter's, add a Ruby to `extensions` in mkbuild.yaml)")
 	default:
 		g.src.say(ui.Info, "ruby", release, "where you chose nothing else: "+strings.Join(changed, "; "))
 	}
 	return nil
 }
 
-// rubyRelease finds the Ruby among the extensions, or in the source image. It is empty if there is none.
+// rubyRelease returns the release of the Ruby among the extensions or in the source image; "" without one.
 func (g *Gathering) rubyRelease() (string, error) {
 	all := overlay.NewLayers(&overlay.Tree{})
 	for _, file := range g.out.Extensions {
@@ -238,14 +236,14 @@ func (g *Gathering) rubyRelease() (string, error) {
 	return ruby.Release, nil
 }
 
-// archive is a source archive or a gem that is wanted.
+// archive is a wanted source archive or gem.
 type archive struct {
 	kind, name string
 	urls       []string
 	sha256     string // the user's own, if there is one
 }
 
-// archives gets RubyGems, MCollective and the gems. Each is read while the next ones come.
+// archives gets RubyGems, MCollective and the gems. Each is read while the next ones are downloaded.
 func (g *Gathering) archives(ctx context.Context) error {
 	defer g.src.step("fetch")()
 	wanted, err := g.wantedArchives()
@@ -292,8 +290,8 @@ func (g *Gathering) wantedArchives() ([]archive, error) {
 	return out, nil
 }
 
-// archive gets one archive, and returns what reads it and adds it to the lock. Its content is read before it may stay
-// in the cache, unless a lock vouches for it.
+// archive gets one archive, and returns a function that reads it and adds it to the lock. The content is read
+// before it may stay in the cache, unless a lock pins it.
 func (g *Gathering) archive(ctx context.Context, a archive) (read func() error, err error) {
 	b, pinned, urls, err := g.undescribed(ctx, fetch.Request{Name: a.name, URLs: a.urls, SHA256: a.sha256, MaxSize: maxArchive}, a.kind)
 	if g.missing(err, a.name) {
@@ -304,7 +302,7 @@ func (g *Gathering) archive(ctx context.Context, a archive) (read func() error, 
 	}
 	in := lock.Input{Kind: a.kind, Name: a.name, Why: []string{lock.WhyConfig}}
 	return func() error {
-		if pinned == nil || a.kind == lock.Gem && g.src.purpose == forImage { // an image takes all gems apart
+		if pinned == nil || a.kind == lock.Gem && g.src.purpose == forImage { // an image unpacks all gems
 			c, err := g.out.read(a.kind, a.name, b)
 			if err != nil {
 				b.Discard()
@@ -319,17 +317,17 @@ func (g *Gathering) archive(ctx context.Context, a archive) (read func() error, 
 	}, nil
 }
 
-// undescribed gets a file of which upstream publishes no digest: the SHA-256 of r is the user's own, if
-// there is one. It returns the file, how it is locked, and the places that were asked.
+// undescribed gets a file without a published digest. The SHA-256 of r, if any, is the user's own. It returns the
+// file, its pin, and the URLs that were asked.
 func (g *Gathering) undescribed(ctx context.Context, r fetch.Request, kind string) (*fetch.Blob, *lock.Input, []string, error) {
 	pinned, err := g.src.pinOf(kind, r.Name)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if pinned != nil && r.SHA256 != "" && !strings.EqualFold(r.SHA256, pinned.SHA256) {
-		pinned = nil // the user's own digest is younger than the lock
+		pinned = nil // the user's own digest is newer than the lock
 	}
-	if kind != lock.ISO || pinned != nil { // an ISO has one place, unless a lock says which bytes it has
+	if kind != lock.ISO || pinned != nil { // an ISO has one place, unless a lock pins its bytes
 		if r.URLs, err = g.src.archiveURLs(r.Name, r.URLs, pinned != nil); err != nil {
 			return nil, nil, nil, err
 		}
@@ -339,9 +337,8 @@ func (g *Gathering) undescribed(ctx context.Context, r fetch.Request, kind strin
 	return b, pinned, r.URLs, err
 }
 
-// note adds a fetched file to the lock. A blob found by hash is recorded with the first URL that was
-// asked for. A lock that is written anew keeps the URL of what was locked: the place of this time may
-// be known to this machine alone.
+// note adds a fetched file to the lock. A blob found by hash is recorded with the first URL that was asked for. A
+// rewritten lock keeps the URL of a locked input: the current one may exist only on this machine.
 func (g *Gathering) note(in lock.Input, b *fetch.Blob, urls []string) {
 	in.URL, in.Size, in.SHA256 = cmp.Or(b.URL, fetch.Shown(urls[0])), b.Size, b.SHA256
 	if path, ok := fetch.LocalPath(in.URL); ok {
@@ -353,8 +350,8 @@ func (g *Gathering) note(in lock.Input, b *fetch.Blob, urls []string) {
 	g.out.add(in, b)
 }
 
-// missing reports whether an error only says that no mirror has a file, if that is what is to be found
-// out. Then it is noted.
+// missing reports whether an error only says that no mirror has a file. For a [Check] it records that; otherwise
+// it returns false.
 func (g *Gathering) missing(err error, name string) bool {
 	if g.src.purpose != forCheck || !errors.Is(err, fetch.ErrNotFound) {
 		return false
@@ -363,7 +360,7 @@ func (g *Gathering) missing(err error, name string) bool {
 	return true
 }
 
-// setSourceDate decides on the time of what is made of the inputs.
+// setSourceDate sets the time stamp of generated files.
 func (g *Gathering) setSourceDate(ctx context.Context) (err error) {
 	l, old := g.out.Lock, g.src.pins
 	switch {

@@ -60,7 +60,7 @@ func TestResolveWithoutSSH(t *testing.T) {
 	o, rec := options(t.TempDir())
 	l := locked(t, plan(t, dir), o).Lock
 	said := rec.Texts(ui.Warning)
-	if l.Find(lock.TCZ, "openssh.tcz") != nil || l.Find(lock.TCZ, "bash.tcz") == nil || !strings.Contains(said, "resolve openssh.tcz: ") || !strings.Contains(said, "without what the profiles dev and debug need") {
+	if l.Find(lock.TCZ, "openssh.tcz") != nil || l.Find(lock.TCZ, "bash.tcz") == nil || !strings.Contains(said, "resolve openssh.tcz: ") || !strings.Contains(said, "lacks inputs of the profiles dev and debug") {
 		t.Errorf("%q, warnings:\n%s", described(l.Inputs), said)
 	}
 	if _, err := Lock(t.Context(), plan(t, dir, profileOf("dev")), o); !errors.Is(err, fetch.ErrNotFound) {

@@ -14,7 +14,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Sizes that no real file of the kind comes near. Larger files are refused unread.
+// Limits far above real files. Larger files are refused unread.
 const (
 	maxISO     = 2 << 30
 	maxTCZ     = 1 << 30
@@ -22,8 +22,8 @@ const (
 	maxIndex   = 1 << 20
 )
 
-// file fetches a file from the folder that gave its digest, or from another of dirs. It returns the
-// folder that the file belongs to, and in r the request that was granted.
+// file fetches a file from the folder that has its digest, or from another of dirs. It returns the file's folder,
+// and in r the request that succeeded.
 func (s *source) file(ctx context.Context, pinned *lock.Input, dir string, dirs []string, r *fetch.Request) (*fetch.Blob, string, error) {
 	var err error
 	if r.URLs, err = inDirs(preferred(dir, dirs), r.Name); err != nil {
@@ -38,8 +38,8 @@ func (s *source) file(ctx context.Context, pinned *lock.Input, dir string, dirs 
 	return b, dir, err
 }
 
-// elsewhere is for a file that no mirror has as its .md5.txt says. It asks the others for theirs, and
-// returns the file that fits one, with that one's folder, or nil.
+// elsewhere handles a file that no mirror has with the first .md5.txt's digest. It asks the other mirrors for
+// their digests, and returns the first file that fits one, with its folder, or nil.
 func (s *source) elsewhere(ctx context.Context, dirs []string, r *fetch.Request) (*fetch.Blob, string) {
 	tried := []string{r.MD5}
 	for _, dir := range dirs {
@@ -64,7 +64,7 @@ func (s *source) elsewhere(ctx context.Context, dirs []string, r *fetch.Request)
 	return nil, ""
 }
 
-// sum fetches name.md5.txt and returns the digest in it, and which of dirs it came from.
+// sum fetches name.md5.txt and returns its digest, and the one of dirs that has it.
 func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir string, err error) {
 	urls, err := inDirs(dirs, name+".md5.txt")
 	if err != nil {
@@ -80,8 +80,8 @@ func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir 
 	return md5, dirs[max(b.Source, 0)], nil
 }
 
-// first asks the mirrors for alternatives, each for all of them before the next. The first mirror is the one that
-// gave the ISO. Only that one proves that a file does not exist: the others may have other files.
+// first asks each mirror for all alternatives before it asks the next. The first mirror is that of the ISO. Only
+// that one proves that a file does not exist: other mirrors may have other files.
 func (s *source) first(ctx context.Context, files []string) (file, md5, dir string, err error) {
 	var first error
 	for _, dir = range s.tczDirs() {
@@ -106,14 +106,14 @@ func (s *source) first(ctx context.Context, files []string) (file, md5, dir stri
 	return "", "", "", first
 }
 
-// forbidden is the error of a server that may mean that there is no such file.
+// forbidden is the error of a status 403, which may mean that the file does not exist.
 func forbidden(err error, file string) error {
-	return fail.Wrap(fail.Network, err, "some servers forbid what does not exist, so it cannot be told whether there is "+file+
+	return fail.Wrap(fail.Network, err, "some servers forbid missing files, so mkbuild cannot tell whether there is "+file+
 		": name another mirror with --mirror URL, or, on a mirror of your own, let the server answer 404")
 }
 
-// checkMD5 is a [fetch.Request.Check] for the .md5.txt of a file, so that a mirror that sends
-// something else is passed over. A file that is longer than what the check sees is read later.
+// checkMD5 is a [fetch.Request.Check] for the .md5.txt of a file: a mirror that sends something else is skipped.
+// A file longer than the checked part is read later.
 func checkMD5(file string) func(head []byte) error {
 	return func(head []byte) error {
 		if err := fetch.RefuseHTML(head); err != nil || len(head) >= fetch.HeadSize {
@@ -135,8 +135,8 @@ func (s *source) index(ctx context.Context, r fetch.Request) (*fetch.Blob, []byt
 	return b, text, err
 }
 
-// sidecar reads the small file of a suffix next to the extension file that dir has with the digest
-// md5. If that mirror does not answer properly, another one counts that has the same extension.
+// sidecar reads the small file with a suffix next to the extension that dir has with the digest md5. If that
+// mirror does not answer properly, another mirror with the same extension does.
 func (s *source) sidecar(ctx context.Context, dir, md5, file, suffix string) ([]byte, error) {
 	text, err := s.optional(ctx, dir, file+suffix)
 	if answered(err) || ctx.Err() != nil {
@@ -156,10 +156,10 @@ func (s *source) sidecar(ctx context.Context, dir, md5, file, suffix string) ([]
 	return nil, err
 }
 
-// answered reports whether a mirror gave a file, or said that there is none.
+// answered reports whether a mirror returned a file, or said that it does not exist.
 func answered(err error) bool { return err == nil || errors.Is(err, fetch.ErrNotFound) }
 
-// optional reads a small file that need not be there.
+// optional reads a small file that may be missing.
 func (s *source) optional(ctx context.Context, dir, name string) ([]byte, error) {
 	urls, err := inDirs([]string{dir}, name)
 	if err != nil {
@@ -169,9 +169,9 @@ func (s *source) optional(ctx context.Context, dir, name string) ([]byte, error)
 	return text, err
 }
 
-// archiveURLs puts the mirrors' folders of archives around the configured places. A mirror on this
-// machine comes first, so that one directory can hold everything. One on the network comes before
-// them only if a lock decides what it may give.
+// archiveURLs adds the mirrors' folders of archives to the configured places. A mirror on this machine comes
+// first, so that one directory can hold everything. A mirror on the network comes first only if a lock pins the
+// file.
 func (s *source) archiveURLs(name string, urls []string, locked bool) ([]string, error) {
 	var near, far []string
 	for _, m := range s.mirrors {

@@ -131,7 +131,7 @@ func TestForbiddenDep(t *testing.T) {
 	if !errors.Is(err, fetch.ErrUnreachable) || !strings.Contains(err.Error(), "403") {
 		t.Errorf("got %v", err)
 	}
-	if h := hintOf(t, err); !strings.Contains(h, "forbid what does not exist") || !strings.Contains(h, "bash.tcz.dep") {
+	if h := hintOf(t, err); !strings.Contains(h, "forbid missing files") || !strings.Contains(h, "bash.tcz.dep") {
 		t.Errorf("hint: %s", h)
 	}
 }

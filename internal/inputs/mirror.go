@@ -22,22 +22,21 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// mirrorConfig is the configuration in a mirror that mkbuild wrote, mirrorMark how it begins.
+// mirrorConfig is the configuration in a mirror that mkbuild wrote; mirrorMark is its first line.
 const (
 	mirrorConfig = "mkbuild.yaml"
 	mirrorMark   = "# Written by `mkbuild mirror`"
 )
 
-// ErrOccupied is returned for a folder that holds something which a mirror would replace.
-var ErrOccupied = fail.New(fail.Usage, "not of a mirror that mkbuild wrote", "name a folder of its own: mkbuild mirror DIR")
+// ErrOccupied is returned for a folder with files that a mirror would replace.
+var ErrOccupied = fail.New(fail.Usage, "not part of a mirror that mkbuild wrote", "name a folder of its own: mkbuild mirror DIR")
 
-// MirrorPlace is the folder of a mirror. One that is there holds no configuration of somebody's own, and
-// only files and folders where a mirror has its files.
+// MirrorPlace is the folder of a mirror. An existing one must not hold somebody's own configuration, or anything
+// but files and folders at the paths of a mirror.
 func MirrorPlace(dir string) hostfile.Place {
 	return hostfile.Tree(dir, "mkbuild mirror DIR", isMirror)
 }
 
-// isMirror refuses a folder that a mirror cannot be written into.
 func isMirror(files fs.FS) error {
 	series, err := fs.Glob(files, "*.x")
 	if err != nil {
@@ -60,7 +59,7 @@ func isMirror(files fs.FS) error {
 	info, err := fs.Stat(files, mirrorConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := fs.Stat(files, lock.FileName); err == nil { // a mirror's configuration is written before its lock
-			return fmt.Errorf("%s is there and %w", lock.FileName, ErrOccupied)
+			return fmt.Errorf("%s is %w", lock.FileName, ErrOccupied)
 		}
 		return nil
 	}
@@ -74,14 +73,14 @@ func isMirror(files fs.FS) error {
 		}
 	}
 	if !bytes.HasPrefix(text, []byte(mirrorMark)) {
-		return fmt.Errorf("%s is there and %w", mirrorConfig, ErrOccupied)
+		return fmt.Errorf("%s is %w", mirrorConfig, ErrOccupied)
 	}
 	return nil
 }
 
-// WriteMirror writes everything of the lock into dir, as a Tiny Core mirror with the small files that
-// belong to it, then a configuration and a lock for it. Files that are there already stay; each file
-// appears whole. notes says what the mirror does not hold.
+// WriteMirror writes the lock's inputs into dir, as a Tiny Core mirror with its small files, then a configuration
+// and a lock for it. Existing files stay; each file appears whole. notes names the user's files that the mirror
+// lacks.
 func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string, err error) {
 	if err := hostfile.Look(dir, isMirror); err != nil {
 		return nil, fmt.Errorf("write mirror %s: %w", dir, err)
@@ -94,7 +93,7 @@ func (r *Resolved) WriteMirror(ctx context.Context, dir string) (notes []string,
 		return nil, err
 	}
 	l := *r.Lock
-	l.Config = lock.Digest(&r.plan.Config) // with what the Ruby decided
+	l.Config = lock.Digest(&r.plan.Config) // after the Ruby's decisions
 	l.Inputs = slices.Clone(l.Inputs)
 	for i := range l.Inputs {
 		in := &l.Inputs[i]
@@ -136,7 +135,7 @@ func (r *Resolved) writeInput(ctx context.Context, folders Mirror, in lock.Input
 	return name, writeSidecars(name, in)
 }
 
-// copyTo writes an input's content, unless it is there.
+// copyTo writes an input's content, unless the file exists.
 func (r *Resolved) copyTo(ctx context.Context, name string, in lock.Input) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -153,9 +152,8 @@ func (r *Resolved) copyTo(ctx context.Context, name string, in lock.Input) error
 	})
 }
 
-// writeSidecars writes the small files next to an input, and removes those of an earlier run that it
-// no longer has. They are made from the lock alone, so that a mirror has the same bytes whenever it is
-// written.
+// writeSidecars writes the small files next to an input, and removes outdated ones of an earlier run. They are
+// made from the lock alone, so that the mirror's bytes depend on nothing else.
 func writeSidecars(name string, in lock.Input) error {
 	var md5, dep, info string
 	if in.MD5 != "" {

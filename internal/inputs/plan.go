@@ -11,19 +11,19 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// Plan is what to ask mirrors for, worked out from the configuration alone: it needs no network, no
-// clock and no environment.
+// Plan says what to ask mirrors for. It depends on the configuration alone, not on the network, the clock or the
+// environment.
 type Plan struct {
 	Config config.Config
-	// Series is that of the release.
+	// Series is the release's series.
 	Series tcz.Series
-	// Followed are remarks on defaults that gave way to those of the release.
+	// Followed are remarks on defaults that the release's own replaced.
 	Followed []string
 	// ISO is the source image's file name, "Core-4.5.2.iso".
 	ISO string
-	// Mirrors are those of the configuration, in order, each once.
+	// Mirrors are the configured mirrors, in order, each once.
 	Mirrors []Mirror
-	// Extensions are the wanted ones, as the configuration has them.
+	// Extensions are the configured entries.
 	Extensions []string
 }
 
@@ -34,7 +34,7 @@ type Mirror struct {
 	Release, Archive, Archived string
 	// TCZ holds extensions.
 	TCZ string
-	// Archives holds source archives and gems. Only mirrors that mkbuild wrote have it.
+	// Archives holds source archives and gems. Only mirrors written by mkbuild have it.
 	Archives string
 }
 
@@ -84,7 +84,7 @@ func majorOf(release string) string {
 	return major
 }
 
-// forEveryProfile returns the plan with what any profile needs.
+// forEveryProfile returns the plan with the inputs of all profiles.
 func (p *Plan) forEveryProfile() *Plan {
 	all := *p
 	all.Config.Profile = "dev" // debug needs no more
@@ -92,8 +92,8 @@ func (p *Plan) forEveryProfile() *Plan {
 	return &all
 }
 
-// fileNames turns names of extensions into file names, each once and where it stands last: of the names
-// in a .dep the last is loaded first. It drops what cannot be a name.
+// fileNames turns names of extensions into file names, each once, at its last position: the last name in a .dep
+// is loaded first. It drops invalid names.
 func fileNames(names []string, kernel string) []string {
 	var out []string
 	for _, n := range names {
@@ -104,7 +104,6 @@ func fileNames(names []string, kernel string) []string {
 	return out
 }
 
-// gemFile returns the name of a gem's file.
 func gemFile(g config.Gem) string { return g.Name + "-" + g.Version + ".gem" }
 
 // inDirs returns name in each of dirs.
@@ -122,7 +121,7 @@ func inDirs(dirs []string, name string) ([]string, error) {
 // preferred puts first before the others of all.
 func preferred(first string, all []string) []string { return unique(append([]string{first}, all...)) }
 
-// unique drops repeats, so that no address is asked twice.
+// unique drops repeats: no address is asked twice.
 func unique(list []string) []string {
 	var out []string
 	for _, v := range list {

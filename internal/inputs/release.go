@@ -19,8 +19,8 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// noRelease explains why there is no digest of the source image, by the mirrors' listings as far as they
-// can be had: the release does not exist, or only its digest is missing.
+// noRelease explains why the source image has no digest, from the mirrors' listings if there are any: the release
+// does not exist, or only its digest is missing.
 func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 	iso := p.ISO
 	var others []string // editions of the same release
@@ -45,7 +45,7 @@ func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 	return &fail.Error{Class: fail.Network, What: fmt.Sprintf("find release %s: no mirror has %s", p.Config.Release, iso), Hint: hint, Err: cause}
 }
 
-// Listed is what a mirror has of a release series.
+// Listed is a release series on a mirror.
 type Listed struct {
 	tcz.Series
 	// Releases are the versions, oldest first; Editions are the ISOs of the newest.
@@ -55,8 +55,8 @@ type Listed struct {
 
 var seriesFolder = regexp.MustCompile(`^[0-9]{1,3}\.x$`)
 
-// Releases asks the mirrors, bases as the configuration has them, for what they have. The first that lists
-// its folders counts, and is returned. The error is what came of the others, if none does.
+// Releases asks the mirrors, given as configured, for their releases. The first that lists its folders counts,
+// and is returned. If none does, the error joins their errors.
 func Releases(ctx context.Context, bases []string, o Options) (all []Listed, mirror string, err error) {
 	s := &source{Options: o}
 	for _, base := range bases {
@@ -136,8 +136,8 @@ func (s *source) list(ctx context.Context, dir string) []string {
 	return names
 }
 
-// releases lists the versions of the series that the mirrors have, oldest first. The wanted one is not
-// among them, even if it has an empty folder.
+// releases lists the mirrors' versions of the series, oldest first, without the wanted one, which may have an
+// empty folder.
 func (s *source) releases(ctx context.Context, p *Plan) []string {
 	var iso, older []string
 	for _, m := range s.mirrors {

@@ -13,20 +13,20 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// Resolved is what images are made of.
+// Resolved holds the inputs of images.
 type Resolved struct {
-	// Lock lists the inputs, and has the kernel's release and the source date.
+	// Lock lists the inputs, with the kernel's release and the source date.
 	Lock *lock.Lock
-	// Extensions are the file names of those that are installed whole, in load order.
+	// Extensions are the file names of the extensions installed whole, in load order.
 	Extensions []string
-	// LeftOut are the entries of the configuration's extensions of which no mirror has an alternative.
+	// LeftOut are the configured entries without an alternative on any mirror.
 	LeftOut []string
 
 	plan     *Plan
 	adding   sync.Mutex // inputs come side by side
 	blobs    map[inputName]*fetch.Blob
 	contents map[inputName]*content
-	gone     map[string]bool // what no mirror has, see [Check]
+	gone     map[string]bool // inputs that no mirror has, see [Check]
 }
 
 func newResolved(p *Plan) *Resolved {
@@ -55,20 +55,19 @@ func (r *Resolved) add(in lock.Input, b *fetch.Blob) {
 	r.blobs[inputName{in.Kind, in.Name}] = b
 }
 
-// lacks notes that no mirror has an input.
+// lacks records that no mirror has an input.
 func (r *Resolved) lacks(name string) {
 	r.adding.Lock()
 	defer r.adding.Unlock()
 	r.gone[name] = true
 }
 
-// Plan returns the plan with what the Ruby of the image decides: RubyGems, gems, MCollective.
+// Plan returns the plan after the Ruby's decisions on RubyGems, gems and MCollective.
 func (r *Resolved) Plan() *Plan { return r.plan }
 
-// Blob returns the file of an input, or nil.
 func (r *Resolved) Blob(kind, name string) *fetch.Blob { return r.blobs[inputName{kind, name}] }
 
-// Archive returns the one input of a kind that has one at most: RubyGems, MCollective.
+// Archive returns the input of a kind that has at most one: RubyGems, MCollective.
 func (r *Resolved) Archive(kind string) *lock.Input {
 	for i := range r.Lock.Inputs {
 		if r.Lock.Inputs[i].Kind == kind {
@@ -78,8 +77,8 @@ func (r *Resolved) Archive(kind string) *lock.Input {
 	return nil
 }
 
-// Tree returns the files in an extension, or in a source archive without its top folder. What it
-// returns is shared.
+// Tree returns the files in an extension, or in a source archive without its top folder. Callers share the
+// result.
 func (r *Resolved) Tree(kind, name string) (*overlay.Tree, error) {
 	c, err := r.read(kind, name, r.Blob(kind, name))
 	if err != nil {
@@ -102,7 +101,7 @@ func (r *Resolved) Gems() ([]*rubygems.Gem, error) {
 	return out, nil
 }
 
-// read reads an input once. A panic of a parser is an error of the file.
+// read reads an input once. It turns a parser's panic into an error of the file.
 func (r *Resolved) read(kind, name string, blob *fetch.Blob) (c *content, err error) {
 	defer fail.Recover(name, &err)
 	key := inputName{kind, name}
@@ -169,7 +168,7 @@ func readArchive(blob *fetch.Blob, name string) (*content, error) {
 	return c, nil
 }
 
-// possible returns a time, or 0 for one that cpio and ISO 9660 cannot hold: some clock was wrong.
+// possible returns a time, or 0 if cpio and ISO 9660 cannot hold it: some clock was wrong.
 func possible(t int64) int64 {
 	const last = 1<<32 - 1
 	if t > last {
@@ -178,7 +177,7 @@ func possible(t int64) int64 {
 	return t
 }
 
-// licence returns what a gem says of its licence.
+// licence returns a gem's licence.
 func (c *content) licence() string {
 	if c.gem == nil {
 		return ""
@@ -186,8 +185,7 @@ func (c *content) licence() string {
 	return tcz.OneLine(strings.Join(c.gem.Metadata.Licenses, ", "))
 }
 
-// newest returns the time of the newest of the inputs that the own plan of a gathering takes, given
-// the extensions that it begins with.
+// newest returns the time of the newest input in the user's plan, given the extensions that it begins with.
 func (r *Resolved) newest(ctx context.Context, roots []string) (int64, error) {
 	var newest int64
 	own := r.Lock.Closure(roots)

@@ -14,47 +14,45 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Options are what inputs are gathered with.
+// Options say how to gather inputs.
 type Options struct {
 	Fetch *fetch.Client
-	// Sink hears of warnings; nil drops them.
+	// Sink gets warnings; nil drops them.
 	Sink ui.Sink
 	// Step, if set, is called when a step begins and returns what to call at its end.
 	Step func(name string) func()
-	// Epoch, if set, is the source date; else the lock's is taken, else the newest input's own.
+	// Epoch, if set, is the source date; else it is the lock's, else the newest input's.
 	Epoch *int64
-	// Lock, if set, pins inputs: those that it has are fetched by their SHA-256, and no mirror is asked
-	// what it has now. The others are resolved as without a lock.
+	// Lock, if set, pins inputs: they are fetched by their SHA-256, and no mirror is asked for its current
+	// version. Other inputs are resolved as without a lock.
 	Lock *lock.Lock
-	// Strict makes it an error if there is no lock, if it is of another configuration, or if
-	// anything is not as it says.
+	// Strict requires a lock of this configuration, and inputs that match it.
 	Strict bool
 }
 
-// purpose is what inputs are gathered for.
 type purpose int
 
 const (
-	forImage purpose = iota // what one image needs
-	forLock                 // what images of every profile need
-	forCheck                // the same, and it is no error if no mirror has something
+	forImage purpose = iota // the inputs of one image
+	forLock                 // the inputs of all profiles
+	forCheck                // the same; a missing input is no error
 )
 
-// source is where inputs come from: mirrors, held against a lock.
+// source gets inputs from mirrors, as a lock pins them.
 type source struct {
 	Options
 	purpose purpose
-	mirrors []Mirror // the one that gave the ISO comes first
-	// pins is the lock that pins inputs, or nil: a check has none.
+	mirrors []Mirror // the ISO's mirror first
+	// pins is the lock; a check has none.
 	pins *lock.Lock
 	// stale says that the lock was made for another configuration.
 	stale bool
-	// foreign says that it was made for another architecture or series, where the same names are
-	// other files: only gems and archives are pinned.
+	// foreign says that it was made for another architecture or series, where the same name means another file:
+	// it pins only gems and archives.
 	foreign bool
 }
 
-// newSource holds the lock against the plan.
+// newSource compares the lock with the plan.
 func newSource(p *Plan, o Options, why purpose) (*source, error) {
 	s := &source{Options: o, purpose: why, mirrors: p.Mirrors}
 	if len(p.Followed) > 0 && why == forImage {
@@ -77,7 +75,7 @@ func newSource(p *Plan, o Options, why purpose) (*source, error) {
 		return nil, l.Stale(c)
 	case s.stale && why == forImage:
 		s.say(ui.Warning, "lock", cmp.Or(l.File, lock.FileName), fmt.Sprintf(
-			"it was made for another configuration: what it has is used, what is new is taken as it is now; `%s` brings it up to date", cmp.Or(l.Command, "mkbuild lock")))
+			"it was made for another configuration: locked inputs are used, new ones are taken in their current version; `%s` updates the lock", cmp.Or(l.Command, "mkbuild lock")))
 	}
 	return s, nil
 }
@@ -102,7 +100,7 @@ func (s *source) prefer(dir string) {
 	s.mirrors = append([]Mirror{s.mirrors[at]}, slices.DeleteFunc(slices.Clone(s.mirrors), has)...)
 }
 
-// isoDirs are the folders that may have the ISO, tczDirs those of extensions.
+// isoDirs are the folders that may have the ISO; tczDirs, the extensions.
 func (s *source) isoDirs() (out []string) {
 	for _, m := range s.mirrors {
 		out = append(out, m.Release, m.Archived)
@@ -117,7 +115,7 @@ func (s *source) tczDirs() (out []string) {
 	return out
 }
 
-// pinOf returns what the lock has of a file, or nil.
+// pinOf returns the lock's input of a file, or nil.
 func (s *source) pinOf(kind, name string) (*lock.Input, error) {
 	if s.pins == nil || s.foreign && (kind == lock.ISO || kind == lock.TCZ) {
 		return nil, nil //nolint:nilnil // not pinned is a normal answer
@@ -128,7 +126,7 @@ func (s *source) pinOf(kind, name string) (*lock.Input, error) {
 	case s.Strict:
 		return nil, &lock.DriftError{Input: name, What: lock.Presence, Got: "wanted", Command: s.pins.Command}
 	case s.purpose == forImage:
-		s.say(ui.Warning, "lock", name, "the lock has none: the one that there is now is taken")
+		s.say(ui.Warning, "lock", name, "it is not in the lock: its current version is taken")
 	}
 	return in, nil
 }
@@ -138,15 +136,15 @@ func (s *source) lockedWithout(file string) bool {
 	return s.pins != nil && !s.stale && s.pins.Find(lock.TCZ, file) == nil
 }
 
-// get fetches a file as r says. If it is pinned, its SHA-256 decides, and the place that it once came
-// from is asked first, if that is one to ask at all.
+// get fetches a file. If it is pinned, its SHA-256 decides, and the locked URL is asked first, if it is among the
+// places of r.
 func (s *source) get(ctx context.Context, pinned *lock.Input, r fetch.Request) (*fetch.Blob, error) {
 	if pinned == nil {
 		return s.Fetch.Get(ctx, r)
 	}
 	r.MD5, r.SHA256 = "", pinned.SHA256
 	for _, u := range r.URLs {
-		if u == pinned.URL || fetch.Shown(u) == pinned.URL { // a lock has no secrets of addresses
+		if u == pinned.URL || fetch.Shown(u) == pinned.URL { // addresses in a lock have no secrets
 			r.URLs = preferred(u, r.URLs)
 			break
 		}
@@ -160,5 +158,5 @@ func (s *source) get(ctx context.Context, pinned *lock.Input, r fetch.Request) (
 	if s.Strict || s.purpose == forLock {
 		return nil, drift
 	}
-	return nil, fail.Wrap(fail.Verification, fmt.Errorf("%w, as the lock says", err), drift.Hint())
+	return nil, fail.Wrap(fail.Verification, fmt.Errorf("%w, which the lock names", err), drift.Hint())
 }

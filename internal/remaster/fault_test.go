@@ -143,7 +143,7 @@ func TestBadExtensions(t *testing.T) {
 func TestGemsNeedRuby(t *testing.T) {
 	t.Parallel()
 	usage := func(err error) bool { return fail.ClassOf(err) == fail.Usage }
-	failCleanly(t, plan(t, pristine, func(c *config.Config) { c.Extensions, c.MCollective, c.RubyGems = []string{"bash"}, nil, nil }), usage, "gems are for Ruby")
+	failCleanly(t, plan(t, pristine, func(c *config.Config) { c.Extensions, c.MCollective, c.RubyGems = []string{"bash"}, nil, nil }), usage, "gems need Ruby")
 }
 
 // editGem returns the gem with its metadata changed.

@@ -56,7 +56,7 @@ func TestModernSeries(t *testing.T) {
 	}
 	for _, want := range []string{
 		"plan 15.0: for 15.x x86_64, where you chose nothing else: extensions ruby | ruby-2.2 | ", "resolve lshw | -: no mirror has it: left out",
-		"ruby 3.3.0: where you chose nothing else: RubyGems as Ruby brings it along; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective",
+		"ruby 3.3.0: where you chose nothing else: Ruby's own RubyGems; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective",
 	} {
 		if got := said.Texts(ui.Info); strings.Count(got, want) != 1 {
 			t.Errorf("said: %s", got)
