@@ -65,6 +65,7 @@ func (r *Resolved) lacks(name string) {
 // Plan returns the plan after the Ruby's decisions on RubyGems, gems and MCollective.
 func (r *Resolved) Plan() *Plan { return r.plan }
 
+// Blob returns the file of an input, or nil.
 func (r *Resolved) Blob(kind, name string) *fetch.Blob { return r.blobs[inputName{kind, name}] }
 
 // Archive returns the input of a kind that has at most one: RubyGems, MCollective.

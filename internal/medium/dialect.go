@@ -12,15 +12,14 @@ import (
 	"mkbuild/internal/sdboot"
 )
 
-// dialect is the menu language of a boot loader: where its menus are, how one is read, and how one is
-// edited. The syntax is known to the package of the loader.
+// dialect is the menu language of a boot loader: where its menus are, how to read and how to edit one. The
+// loader's package knows the syntax.
 type dialect struct {
 	loader string
-	// names are those under which the loader looks for its menu, in lower case: anywhere on an ISO; or
-	// their paths in a PXE folder.
+	// names are the loader's names for its menu, in lower case: base names on an ISO, or paths in a PXE folder.
 	names  []string
 	folder bool
-	// isMenu tells menus that have no fixed names.
+	// isMenu recognises menus without fixed names.
 	isMenu func(name string) bool
 	// fromRoot says that names in a menu are relative to the medium's root, not to the menu's folder.
 	fromRoot bool
@@ -34,8 +33,8 @@ const (
 	ipxeScript   = "boot.ipxe"
 )
 
-// dialects lists the boot loaders whose menus are known. The first one with a menu on a medium decides
-// what the medium boots by default. A loader that comes here leaves isForeign.
+// dialects lists the known boot loaders. The first one with a menu on a medium decides what the medium boots by
+// default. A loader that is added here leaves isForeign.
 func dialects() []*dialect {
 	return []*dialect{
 		{loader: "isolinux", names: []string{"isolinux.cfg", "syslinux.cfg", "extlinux.conf", "syslx64.cfg", "syslia32.cfg"}, read: isolinux.Read, edit: isolinux.Edit},
@@ -46,8 +45,8 @@ func dialects() []*dialect {
 	}
 }
 
-// dialectOf returns the dialect of a file that is a boot menu by its name, and a number that sorts menus by
-// dialect and name; nil for other files.
+// dialectOf returns the dialect of a file with a boot menu's name, and a number that sorts menus by dialect and
+// name; nil for other files.
 func dialectOf(name string, folder bool) (*dialect, int) {
 	short := name
 	if !folder {
@@ -67,15 +66,15 @@ func dialectOf(name string, folder bool) (*dialect, int) {
 	return nil, 0
 }
 
-// isForeign reports whether a file is a menu of a boot loader that is not known here, or a kernel with arguments
-// of its own that systemd-boot offers.
+// isForeign reports whether a file is the menu of an unknown boot loader, or a unified kernel image, which
+// systemd-boot offers.
 func isForeign(name string) bool {
 	name = strings.ToLower(name)
 	return slices.Contains([]string{"menu.lst", "grub.conf", "refind.conf", "limine.conf", "limine.cfg", "elilo.conf", "lilo.conf", "burg.cfg", "clover.plist"}, path.Base(name)) ||
 		path.Dir(name) == "efi/linux" && path.Ext(name) == ".efi"
 }
 
-// dir returns the folder that names in the menu at a path are relative to.
+// dir returns the folder of relative names in the menu at a path.
 func (d *dialect) dir(at string) string {
 	if d.fromRoot {
 		return ""

@@ -11,8 +11,8 @@ import (
 	"mkbuild/internal/fat"
 )
 
-// Edit returns a copy of the medium with each copy of each menu changed, the changed files dated mtime.
-// Files of the copy can be replaced without a change of m.
+// Edit returns a copy of the medium with each copy of each menu changed, and the changed files dated mtime.
+// Replacing files of the copy leaves m unchanged.
 func (m *Medium) Edit(e bootmenu.Edit, mtime int64) (*Medium, error) {
 	return m.edit(e, mtime, func(*menu) bool { return true })
 }
@@ -25,7 +25,7 @@ func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Me
 	if m.Form == Initrd {
 		return &out, nil
 	}
-	if err := out.readMenus(); err != nil { // its EFI images are its own now
+	if err := out.readMenus(); err != nil {
 		return nil, err
 	}
 	for i := range out.menus {
@@ -52,8 +52,8 @@ func (m *Medium) edit(e bootmenu.Edit, mtime int64, which func(*menu) bool) (*Me
 	return &out, checkLength(&out)
 }
 
-// editMenu changes one menu of out, and what is part of it and no menu by itself. Texts come from m: two menus
-// may share a part.
+// editMenu changes one menu of out, and its parts that are not menus. Texts come from m: two menus may share a
+// part.
 func (m *Medium) editMenu(out *Medium, i int, e bootmenu.Edit, mtime int64) error {
 	x := &out.menus[i]
 	for n, p := range slices.Concat([]part{x.self()}, x.parts) {
@@ -81,7 +81,7 @@ func (m *Medium) editMenu(out *Medium, i int, e bootmenu.Edit, mtime int64) erro
 	return nil
 }
 
-// putText gives a file new content, unless it is the same.
+// putText replaces a file's content, unless it is the same.
 func (m *Medium) putText(name string, old, text []byte, mtime int64) {
 	if !bytes.Equal(old, text) {
 		m.Files.Get(name).SetContent(text, mtime)

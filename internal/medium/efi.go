@@ -12,22 +12,22 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// maxEFI bounds an EFI boot image, which is read whole; real ones have 1 to 10 MiB.
+// maxEFI bounds an EFI boot image, which is read whole; real images have 1 to 10 MiB.
 const maxEFI = 128 << 20
 
 // efiImage is the boot image of a UEFI entry: a FAT file system with a boot loader, and sometimes
 // with that loader's menu.
 type efiImage struct {
-	name    string // for people
-	path    string // on the medium; "" for an image that no name leads to
-	entries []int  // of the boot catalog that boot it
+	name    string
+	path    string // path on the medium; "" for an image without a name
+	entries []int  // boot catalog entries that boot it
 	fs      *fat.FS
 	bytes   []byte
 	files   []string
 	changed bool
 }
 
-// efiImages reads the boot images of all UEFI entries. One that cannot be read is left out, and kept as it is.
+// efiImages reads the boot images of all UEFI entries. It leaves out unreadable ones, which stay as they are.
 func efiImages(img *iso9660.Image) []*efiImage {
 	var out []*efiImage
 	for i := range img.Boot {
@@ -66,7 +66,7 @@ func readEFI(img *iso9660.Image, e *iso9660.BootEntry) *efiImage {
 	return x
 }
 
-// has reports whether the file system holds a file that a menu names; a nil one holds none.
+// has reports whether the file system holds a file that a menu names; nil holds none.
 func (x *efiImage) has(name string) bool { return x.find(name) != "" }
 
 // find returns the path of a file that a menu names, or "".
@@ -81,7 +81,7 @@ func (x *efiImage) find(name string) string {
 	return ""
 }
 
-// replace gives a file of the file system new content, unless it is the same.
+// replace replaces the content of a file of the file system, unless it is the same.
 func (x *efiImage) replace(name string, old, text []byte) error {
 	if bytes.Equal(old, text) {
 		return nil
@@ -90,7 +90,7 @@ func (x *efiImage) replace(name string, old, text []byte) error {
 	return x.fs.Replace(name, text)
 }
 
-// store puts the image into img, which has its own list of boot entries.
+// store writes the image to img, which has its own list of boot entries.
 func (x *efiImage) store(img *iso9660.Image, mtime int64) {
 	if x.path != "" {
 		img.Files.Get(x.path).SetContent(x.bytes, mtime)

@@ -97,7 +97,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 	}
 	testkit.Must(t, os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o600))
 	m := folderOf(t, "", "vmlinuz", "core.gz")
-	for name, want := range map[string]string{dir: "mine.txt, which is no part of a PXE folder made here", filepath.Join(dir, "mine.txt"): "not a folder"} {
+	for name, want := range map[string]string{dir: "mine.txt, which is not part of a PXE folder made by mkbuild", filepath.Join(dir, "mine.txt"): "not a folder"} {
 		if err := m.Write(t.Context(), wholefile.Output{Name: name}); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// maxISOLINUX is the longest line of arguments that ISOLINUX 3.82 and 4.05 were seen to take, initrd= among
-	// them: with 2011 bytes they hang before their prompt.
+	// maxISOLINUX is the longest line of arguments, initrd= included, that ISOLINUX 3.82 and 4.05 took in our
+	// tests: with 2011 bytes they hang before their prompt.
 	maxISOLINUX = 1951
-	// maxKernel is what a kernel takes that does not say: COMMAND_LINE_SIZE of x86 without its NUL.
+	// maxKernel is the limit of a kernel that does not name one: COMMAND_LINE_SIZE of x86 without its NUL.
 	maxKernel = 2047
 	// maxDevice is room for the device that GRUB puts in front of a kernel's path.
 	maxDevice = 16
 )
 
-// tooLong lists entries whose kernel command line is longer than their boot loader or kernel takes, what the
-// loader adds included.
-func tooLong(m *Medium) []Doubt {
+// TooLong lists entries whose kernel command line, with the loader's additions, is too long for their boot
+// loader or kernel.
+func (m *Medium) TooLong() []Doubt {
 	limits := map[string]int{}
 	var out []Doubt
 	for _, e := range m.Entries {
@@ -34,9 +34,9 @@ func tooLong(m *Medium) []Doubt {
 		what := ""
 		switch {
 		case (e.Loader == "isolinux" || e.Loader == "pxelinux") && args > maxISOLINUX:
-			what = fmt.Sprintf("%d bytes of kernel arguments, the names of its initrds among them; %s takes %d", args, strings.ToUpper(e.Loader), maxISOLINUX)
+			what = fmt.Sprintf("%d bytes of kernel arguments, including the names of its initrds; %s takes %d", args, strings.ToUpper(e.Loader), maxISOLINUX)
 		case whole > limit:
-			what = fmt.Sprintf("a kernel command line of %d bytes, its kernel takes %d", whole, limit)
+			what = fmt.Sprintf("a kernel command line of %d bytes; its kernel takes %d", whole, limit)
 		default:
 			continue
 		}
@@ -45,7 +45,7 @@ func tooLong(m *Medium) []Doubt {
 	return out
 }
 
-// commandLine returns the length of the arguments as the loader reads them, and of the line as it makes it.
+// commandLine returns the length of the arguments that the loader reads, and of the line that it makes.
 func (e *Entry) commandLine() (args, whole int) {
 	args = len(e.Append)
 	list := " initrd=" + strings.Join(e.Initrds, ",")
@@ -63,8 +63,8 @@ func (e *Entry) commandLine() (args, whole int) {
 	return args, args
 }
 
-// kernelLimit reads how long a command line the kernel of an entry takes: cmdline_size, since version 2.06 of
-// the boot protocol (Documentation/x86/boot.rst).
+// kernelLimit reads the limit of a kernel's command line: cmdline_size, since version 2.06 of the boot protocol
+// (Documentation/x86/boot.rst).
 func kernelLimit(m *Medium, name string) int {
 	file := m.find("", name)
 	if file == "" {
@@ -87,7 +87,7 @@ func kernelLimit(m *Medium, name string) int {
 
 // checkLength refuses a medium with an entry that is too long.
 func checkLength(m *Medium) error {
-	long := tooLong(m)
+	long := m.TooLong()
 	if len(long) == 0 {
 		return nil
 	}
@@ -96,5 +96,5 @@ func checkLength(m *Medium) error {
 		next = "build the folder with --layout whole, or the image with `initrd: {layout: merged}`, or shorten them; "
 	}
 	return fail.New(fail.Usage, "kernel arguments: "+long[0].String(),
-		next+"what mk-client is to know needs no kernel arguments: `client: settings` in mkbuild.yaml, or mkbuild customize --client-setting KEY=VALUE")
+		next+"settings of mk-client need no kernel arguments: `client: settings` in mkbuild.yaml, or mkbuild customize --client-setting KEY=VALUE")
 }

@@ -1,13 +1,12 @@
-// Package medium reads what a boot medium boots: an ISO, a folder for a network boot server (PXE), or an
-// initrd alone. It finds the boot menus and follows them to the kernel, the initrds and the kernel
-// arguments of each entry; it edits the menus, every copy of a menu alike; and it writes a medium in
-// its form.
+// Package medium reads what a boot medium boots: an ISO, a folder for a network boot server (PXE), or an initrd
+// alone. It finds the boot menus and follows them to the kernel, the initrds and the kernel arguments of each
+// entry; it edits the menus, every copy of a menu alike; and it writes a medium in its form.
 //
-// It opens only files that a menu names, and it never changes a file: an edit is a new [Medium].
-// Any tool may have made a medium, so every byte of it is untrusted.
+// It opens only files that a menu names, and never changes a file: an edit is a new [Medium]. Any tool may have
+// made a medium, so all its bytes are untrusted.
 //
-// Start reading at [Medium]. What a boot loader's menu looks like is known to the packages isolinux, grub
-// and ipxe alone; dialect.go lists them, and a further loader goes there.
+// Start reading at [Medium]. Only the packages isolinux, grub, sdboot and ipxe know the syntax of menus;
+// dialect.go lists them, and is the place for another loader.
 package medium
 
 import (
@@ -33,47 +32,47 @@ import (
 // ErrNoMenu is returned when no boot menu boots a kernel with an initrd.
 var ErrNoMenu = fail.New(fail.Verification, "no isolinux.cfg or grub.cfg that boots a kernel with an initrd", "")
 
-// Form is what kind of medium it is.
+// Form is the kind of a medium.
 type Form int
 
 // The forms.
 const (
 	ISO    Form = iota
 	PXE         // a folder for a network boot server
-	Initrd      // an initrd alone, which has no menus and no kernel
+	Initrd      // an initrd alone, without menus and kernel
 )
 
 // Medium is an ISO, a PXE folder or an initrd.
 type Medium struct {
-	// Name is for people.
+	// Name is for messages.
 	Name string
 	Form Form
-	// Files are the medium's own; those of the ISO are the same.
+	// Files are the medium's files; ISO shares them.
 	Files *overlay.Tree
-	// ISO has the volume and its boot catalog; that of other forms is empty.
+	// ISO has the volume and its boot catalog; other forms have an empty one.
 	ISO *iso9660.Image
-	// Entries are those of all boot menus, menu by menu, the default of each first.
+	// Entries are the entries of all boot menus, menu by menu, the default of each first.
 	Entries []Entry
-	// Kernel and Initrds are the paths of what the default entry boots, Arguments its kernel
-	// arguments without initrd=. They are empty if no entry boots a kernel with an initrd.
+	// Kernel and Initrds are the paths of the default entry's files, Arguments its kernel arguments without
+	// initrd=. They are empty if no entry boots a kernel with an initrd.
 	Kernel    string
 	Initrds   []string
 	Arguments string
-	// Others are entries that boot something else than Initrds; Doubts are places of menus that lead to what
-	// nobody can follow.
+	// Others are entries that boot something else than Initrds; Doubts are places in menus that mkbuild cannot
+	// follow.
 	Others, Doubts []Doubt
 
 	menus  []menu
 	efi    []*efiImage
 	folded map[string][]string // paths by their loose form
-	twins  map[string]string   // paths that a menu names, and others that a loader may take for them
-	links  map[string]string   // paths by further names of the same files
-	file   *os.File            // nil if nothing has to be closed
+	twins  map[string]string   // a menu's paths, and other files that a loader may find under them
+	links  map[string]string   // paths by other names of the same files
+	file   *os.File            // nil if there is no file to close
 }
 
 // Entry is one entry of a boot menu that boots a kernel.
 type Entry struct {
-	// Menu is the menu's path on the medium; one inside an EFI boot image says so.
+	// Menu is the menu's path on the medium, or names the EFI boot image that holds it.
 	Menu string `json:"menu"`
 	Line int    `json:"line,omitempty"`
 	// Loader is "isolinux", "grub", "systemd-boot", "pxelinux" or "ipxe".
@@ -83,26 +82,26 @@ type Entry struct {
 	Kernel  string   `json:"kernel"`
 	Initrds []string `json:"initrds,omitempty"`
 	Append  string   `json:"append,omitempty"`
-	// Missing are those of the files that the medium does not have.
+	// Missing are the files that the medium lacks.
 	Missing []string `json:"missing,omitempty"`
-	// First says that its menu boots it by itself.
+	// First marks the entry that its menu boots by default.
 	First bool `json:"-"`
 }
 
-// Paths of files that mean something to more than boot loaders.
+// Paths of files that not only boot loaders read.
 const (
-	// RazorMetadata is where Razor's image service looks: in an ISO's root, in lower case.
+	// RazorMetadata is the file that Razor's image service reads: in an ISO's root, in lower case.
 	RazorMetadata = "iso-metadata.yaml"
 	// PXESums lists the files of a PXE folder with their SHA-256.
 	PXESums = "SHA256SUMS"
 )
 
-// ManifestPath is where a medium made here has its manifest, "" if its form has none.
+// ManifestPath is the path of mkbuild's manifest on a medium; "" for a form without one.
 func (m *Medium) ManifestPath() string {
 	return map[Form]string{ISO: manifest.Name, PXE: manifest.FolderName}[m.Form]
 }
 
-// Manifest reads the manifest of a medium made here, and its text. A medium without one yields nil.
+// Manifest reads mkbuild's manifest of a medium, and its text. A medium without one yields nil.
 func (m *Medium) Manifest() (about *manifest.Manifest, text []byte, err error) {
 	f := m.Files.Get(m.ManifestPath())
 	if f == nil {
@@ -129,7 +128,7 @@ func (m *Medium) Bootable() error {
 	}
 	for _, e := range m.Entries {
 		if len(e.Missing) > 0 {
-			return fail.New(fail.Verification, fmt.Sprintf("read %s: %s:%d: %s names %s, which is not on the medium", m.Name, e.Menu, e.Line, e.title(), strings.Join(e.Missing, ", ")), "correct the menu, or put the file where it says")
+			return fail.New(fail.Verification, fmt.Sprintf("read %s: %s:%d: %s names %s, which is not on the medium", m.Name, e.Menu, e.Line, e.title(), strings.Join(e.Missing, ", ")), "correct the menu, or add the file")
 		}
 	}
 	return fmt.Errorf("read %s: %w", m.Name, ErrNoMenu)
@@ -142,7 +141,7 @@ func (m *Medium) Open(name string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read %s in %s: %w", name, m.Name, fs.ErrNotExist)
 	}
 	open := e.Open
-	if open == nil { // it is empty
+	if open == nil {
 		open = overlay.Bytes(nil)
 	}
 	r, err := open()
@@ -166,7 +165,7 @@ func (m *Medium) Sum(name string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// maxText bounds a boot menu; real ones are below 4 KiB.
+// maxText bounds a boot menu; real menus have less than 4 KiB.
 const maxText = 1 << 20
 
 // text reads a boot menu, or a file that one includes.
@@ -178,9 +177,9 @@ func (m *Medium) text(name string) ([]byte, error) {
 	return text, nil
 }
 
-// find returns the path of a file that a menu names relative to dir. Loaders differ: GRUB follows symlinks, isolinux
-// compares without case, and its old releases know only the plain names of ISO 9660. What is one file for one of
-// them and another file for the next is noted.
+// find returns the path of a file that a menu names relative to dir. Loaders differ: GRUB follows symlinks,
+// isolinux ignores case, and its old releases know only plain ISO 9660 names. A name that means different files
+// to different loaders becomes a doubt.
 func (m *Medium) find(dir, name string) string {
 	name = strings.ReplaceAll(name, "\\", "/")
 	if !strings.HasPrefix(name, "/") {
@@ -205,7 +204,7 @@ func (m *Medium) find(dir, name string) string {
 	return found
 }
 
-// fold lists the files under what is left of their names without case, and without what ISO 9660 lacks.
+// fold lists the files by their names without case, and without the characters that ISO 9660 lacks.
 func (m *Medium) fold() {
 	m.folded, m.twins = map[string][]string{}, map[string]string{}
 	add := func(name, file string) {
@@ -228,17 +227,17 @@ func (m *Medium) fold() {
 	}
 }
 
-// loose is a name as isolinux compares it: without case, trailing dots and a version.
+// loose is a name as isolinux compares it: without case, trailing dots and version.
 func loose(name string) string {
 	name, _, _ = strings.Cut(name, ";")
 	return strings.ToLower(strings.TrimRight(name, "."))
 }
 
-// LastInitrd is the path of the initrd that is unpacked last: what is appended to it wins.
+// LastInitrd is the path of the last initrd: files appended to it win.
 func (m *Medium) LastInitrd() string { return m.Initrds[len(m.Initrds)-1] }
 
-// Segments are the default entry's initrds as the boot loader puts them into memory: each padded to a
-// multiple of four bytes.
+// Segments are the default entry's initrds as the boot loader loads them: each padded to a multiple of four
+// bytes.
 func (m *Medium) Segments() initrd.Segments {
 	var out initrd.Segments
 	for _, name := range m.Initrds {
@@ -248,7 +247,7 @@ func (m *Medium) Segments() initrd.Segments {
 	return out
 }
 
-// Made returns the initrd that mkbuild has made of n segments: the last one, or in a folder of blobs the last n.
+// Made returns the initrd that mkbuild made of n segments: the last one, or the last n in a folder of blobs.
 func (m *Medium) Made(n int) initrd.Segments {
 	all := m.Segments()
 	if BlobDigest(m.LastInitrd()) == "" {
@@ -257,14 +256,14 @@ func (m *Medium) Made(n int) initrd.Segments {
 	return all[max(0, len(all)-n):]
 }
 
-// OneInitrd is what the default entry's initrds are together, under the path of the last.
+// OneInitrd joins the default entry's initrds to one, under the path of the last.
 func (m *Medium) OneInitrd() overlay.Entry {
 	all := m.Segments()
 	return overlay.Entry{Path: m.LastInitrd(), Mode: overlay.TypeRegular | 0o444, Size: all.Size(), Open: all.Open}
 }
 
-// MaxInitrd bounds an unpacked initrd; Tiny Core's largest are about 60 MB, images with big extensions have
-// some hundreds.
+// MaxInitrd bounds an unpacked initrd. Tiny Core's largest have about 60 MB, images with big extensions some
+// hundreds.
 const MaxInitrd = 2 << 30
 
 // Tree unpacks the default entry's initrds into memory.

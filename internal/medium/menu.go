@@ -14,30 +14,29 @@ import (
 	"mkbuild/internal/iso9660"
 )
 
-// menu is one boot menu of a medium. The same menu stands in several of them: one for each boot
-// loader, and one more where a loader reads it from the EFI image.
+// menu is one boot menu of a medium. A medium has a menu for each boot loader, and another one if a loader reads
+// it from the EFI image.
 type menu struct {
-	path    string    // on the medium, or in the file system of the EFI image
-	efi     *efiImage // the EFI image that it is in; nil for the medium itself
+	path    string    // of the medium, or of the EFI image's file system
+	efi     *efiImage // the EFI image that holds it; nil for the medium itself
 	dialect *dialect
-	rank    int    // among the menus of the medium
-	dir     string // what names in it are relative to
+	rank    int    // position among the medium's menus
+	dir     string // folder of its relative names
 	prefix  string // GRUB's variable
 	parts   []part // files that are part of it
 	boots   bool   // it has entries that boot a kernel
 	led     bool   // another menu leads to it
 }
 
-// part is a file of a menu: of the medium, or of the EFI image that the menu is in.
+// part is a file of a menu: on the medium, or in the menu's EFI image.
 type part struct {
 	path string
 	efi  bool
 }
 
-// self is the menu's own file.
 func (x *menu) self() part { return part{x.path, x.efi != nil} }
 
-// name says where a menu is, for people.
+// name says where a menu is, for messages.
 func (x *menu) name() string {
 	if x.efi != nil {
 		return x.path + " in " + x.efi.name
@@ -45,8 +44,8 @@ func (x *menu) name() string {
 	return x.path
 }
 
-// readMenus lists the menus of the medium and of its EFI images, follows them to further ones, and learns
-// from their entries what the medium boots.
+// readMenus reads the menus of the medium and of its EFI images, and the menus that they lead to. Their entries
+// tell what the medium boots.
 func (m *Medium) readMenus() error {
 	m.efi, m.menus = efiImages(m.ISO), nil
 	m.Entries, m.Kernel, m.Initrds, m.Arguments, m.Others, m.Doubts = nil, "", nil, "", nil, nil
@@ -80,8 +79,8 @@ func (m *Medium) readMenus() error {
 	return nil
 }
 
-// doubtBoot notes what firmware starts and mkbuild cannot follow. A loader in a BIOS entry without emulation has its
-// menu on the medium; one for UEFI may have it in itself.
+// doubtBoot records boot entries that mkbuild cannot follow. The loader of a BIOS entry without emulation has its
+// menu on the medium; a UEFI loader may contain its menu.
 func (m *Medium) doubtBoot() {
 	doubt := func(i int, text string) {
 		m.Doubts = append(m.Doubts, Doubt{Menu: fmt.Sprintf("boot entry %d", i+1), Text: text})
@@ -103,7 +102,7 @@ func (m *Medium) doubtBoot() {
 	}
 }
 
-// addMenu adds a file that is a menu by its name; it is that of a link to the file at a path, or that path.
+// addMenu adds the file at path if name, the path or that of a link to it, is a menu's.
 func (m *Medium) addMenu(name, at string, e *efiImage) {
 	d, rank := dialectOf(name, m.Form == PXE)
 	switch {
@@ -114,11 +113,11 @@ func (m *Medium) addMenu(name, at string, e *efiImage) {
 		}
 	case m.Form == ISO && isForeign(name):
 		x := menu{path: name, efi: e}
-		m.Doubts = append(m.Doubts, Doubt{Menu: x.name(), Text: "it is of a boot loader whose menus mkbuild does not read"})
+		m.Doubts = append(m.Doubts, Doubt{Menu: x.name(), Text: "mkbuild does not read the menus of its boot loader"})
 	}
 }
 
-// readMenu takes the entries of one menu, and adds the menus that it leads to.
+// readMenu adds the entries of a menu, and the menus that it leads to.
 func (m *Medium) readMenu(i int) error {
 	x := &m.menus[i]
 	said, err := m.parse(x)
@@ -142,7 +141,7 @@ func (m *Medium) readMenu(i int) error {
 // maxMenus bounds the menus of a medium.
 const maxMenus = 1000
 
-// lead adds a menu that another one leads to, unless it is known.
+// lead adds a menu that another menu leads to, unless it is known.
 func (m *Medium) lead(from int, name, prefix string) {
 	x := m.menus[from]
 	name = x.placed(name)
@@ -154,13 +153,13 @@ func (m *Medium) lead(from int, name, prefix string) {
 	}
 }
 
-// placed fills in the variables by which GRUB knows where it is.
+// placed replaces GRUB's variables for its own place.
 func (x *menu) placed(name string) string {
 	dir := "/" + path.Dir(x.path)
 	return strings.NewReplacer("${prefix}", x.prefix, "$prefix", x.prefix, "${config_directory}", dir, "$config_directory", dir).Replace(name)
 }
 
-// partName is the name of a menu, or of a file that is part of it.
+// partName is the name of a file of a menu.
 func (m *Medium) partName(i int, file string) string {
 	x := &m.menus[i]
 	if file == "" {
@@ -178,8 +177,8 @@ func (m *Medium) IsMenu(name string) bool {
 	return slices.ContainsFunc(m.menus, func(x menu) bool { return x.efi == nil && x.path == name })
 }
 
-// BootsUEFI reports whether the medium has a boot entry for UEFI, and whether a menu of that loader
-// was found: only such a menu can be edited.
+// BootsUEFI reports whether the medium has a UEFI boot entry, and whether its loader's menu was found and so can
+// be edited.
 func (m *Medium) BootsUEFI() (boots, menu bool) {
 	for i := range m.ISO.Boot {
 		boots = boots || m.ISO.Boot[i].Platform == iso9660.PlatformUEFI
@@ -191,7 +190,7 @@ func (m *Medium) BootsUEFI() (boots, menu bool) {
 	return boots, menu
 }
 
-// partText is a file of a menu as it stands.
+// partText is the unchanged text of a file of a menu.
 func (m *Medium) partText(x *menu, p part) ([]byte, error) {
 	if !p.efi {
 		return m.text(p.path)
@@ -203,7 +202,7 @@ func (m *Medium) partText(x *menu, p part) ([]byte, error) {
 	return text, nil
 }
 
-// parse reads a menu, and notes the files that are part of it.
+// parse reads a menu, and records its files.
 func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
 	text, err := m.partText(x, x.self())
 	if err != nil {
@@ -225,8 +224,8 @@ func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
 	})
 }
 
-// Doubt is a place of a menu that a prod image must not have: it leads to something else than the image, or
-// to what nobody can say.
+// Doubt is a place in a menu that a prod image must not have: it leads to something else than the image, or
+// cannot be followed.
 type Doubt struct {
 	Menu string
 	Line int
@@ -240,7 +239,7 @@ func (d *Doubt) String() string {
 	return fmt.Sprintf("%s:%d: %s", d.Menu, d.Line, d.Text)
 }
 
-// InMenu is the doubt without the menu's name, for a reader who knows it.
+// InMenu is the doubt without the menu's name.
 func (d *Doubt) InMenu() string {
 	if d.Line == 0 {
 		return d.Text
@@ -248,8 +247,8 @@ func (d *Doubt) InMenu() string {
 	return fmt.Sprintf("line %d: %s", d.Line, d.Text)
 }
 
-// WaysIn lists what a prod image must not have in its menus: entries that boot something else, what mkbuild
-// cannot follow, and kernel arguments that are neither known to be harmless nor allowed.
+// WaysIn lists the parts of its menus that a prod image must not have: entries that boot something else, doubts,
+// and kernel arguments that are neither known to be harmless nor allowed.
 func (m *Medium) WaysIn(allow []string) []Doubt {
 	noCDE := m.Files.Get("cde") == nil && m.Files.Get("CDE") == nil
 	out := slices.Concat(m.Others, m.Doubts)
@@ -265,8 +264,8 @@ func (m *Medium) WaysIn(allow []string) []Doubt {
 	return out
 }
 
-// extensionLists are the arguments by which stock menus choose extensions of the folder cde. Without that folder they
-// load nothing: lst names a list next to the onboot.lst that Tiny Core takes anyway.
+// extensionLists are the arguments of stock menus that choose extensions of the folder cde. Without that folder
+// they load nothing: lst names a list next to the onboot.lst that Tiny Core reads anyway.
 func extensionLists(line string) []string {
 	out := []string{"cde"}
 	for _, a := range cmdline.Split(line) {
@@ -277,11 +276,7 @@ func extensionLists(line string) []string {
 	return out
 }
 
-// TooLong lists entries whose kernel command line is longer than their boot loader or kernel takes, what the
-// loader adds included.
-func (m *Medium) TooLong() []Doubt { return tooLong(m) }
-
-// title names an entry for people.
+// title names an entry in messages.
 func (e *Entry) title() string {
 	if e.Name == "" {
 		return "the entry without a name"
@@ -289,9 +284,9 @@ func (e *Entry) title() string {
 	return "label " + e.Name
 }
 
-// take adds an entry, and notes which of its files are missing. It adopts the first entry whose kernel and
-// initrds are on the medium as the default, and notes every other one that boots anything but these initrds: an
-// image with a remade initrd would start stock Tiny Core there.
+// take adds an entry, and records its missing files. The first entry whose kernel and initrds are on the medium
+// becomes the default. take records every other entry that boots anything but these initrds: it would start stock
+// Tiny Core in an image with another initrd.
 func (m *Medium) take(i int, e bootmenu.Entry, first bool) {
 	x := &m.menus[i]
 	out := Entry{Menu: m.partName(i, e.File), Line: e.Line, Loader: x.dialect.loader, Name: e.Name, Kernel: e.Kernel, Initrds: e.Initrds, Append: e.Append, First: first}
@@ -299,7 +294,7 @@ func (m *Medium) take(i int, e bootmenu.Entry, first bool) {
 	if e.Implied && kernel == "" && !x.efi.has(e.Kernel) {
 		return
 	}
-	var found []string // of Initrds
+	var found []string
 	for i, name := range slices.Concat([]string{e.Kernel}, e.Initrds) {
 		switch p := m.find(x.dir, name); {
 		case x.efi.has(name):
@@ -324,8 +319,8 @@ func (m *Medium) take(i int, e bootmenu.Entry, first bool) {
 	}
 }
 
-// withExtension returns the file that isolinux takes for a kernel that is not there: it tries its own types
-// (syslinux.txt, KERNEL).
+// withExtension returns the file that isolinux takes for a missing kernel: it tries its own types (syslinux.txt,
+// KERNEL).
 func (m *Medium) withExtension(dir, name string) string {
 	for _, ext := range []string{".com", ".cbt", ".c32", ".bss", ".bs", ".bin", ".0"} {
 		if at := m.find(dir, name+ext); at != "" {
@@ -335,7 +330,7 @@ func (m *Medium) withExtension(dir, name string) string {
 	return ""
 }
 
-// sameSystem reports whether initrds are those of the default entry, without others between or behind them.
+// sameSystem reports whether all initrds are the default entry's, with its last one last.
 func (m *Medium) sameSystem(initrds []string) bool {
 	for _, name := range initrds {
 		if !slices.Contains(m.Initrds, name) {

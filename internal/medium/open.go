@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Open reads an ISO, a PXE folder or an initrd, whatever it boots. The caller closes it.
+// Open reads an ISO, a PXE folder or an initrd. The caller closes it.
 func Open(name string) (*Medium, error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return OpenFolder(name)
@@ -32,7 +32,7 @@ func Open(name string) (*Medium, error) {
 	})
 }
 
-// OpenISO reads an ISO, whatever it boots. The caller closes it.
+// OpenISO reads an ISO. The caller closes it.
 func OpenISO(name string) (*Medium, error) {
 	return openFile(name, func(f *os.File, size int64) (*Medium, error) { return ReadISO(f, size, name) })
 }
@@ -51,7 +51,7 @@ func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium
 	return m, nil
 }
 
-// OpenFile opens the file of an image that a person names.
+// OpenFile opens an image file that the user names.
 func OpenFile(name string) (*os.File, fs.FileInfo, error) {
 	f, info, err := hostfile.Open(name)
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
@@ -59,7 +59,7 @@ func OpenFile(name string) (*os.File, fs.FileInfo, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			hint = "`ls -ld " + name + "` shows who may read it"
 		}
-		err = &fail.Error{Class: fail.Usage, What: "read " + name, Hint: hint, Err: at.Err} // the name is said once
+		err = &fail.Error{Class: fail.Usage, What: "read " + name, Hint: hint, Err: at.Err} // the message has the name already
 	}
 	return f, info, err
 }
@@ -71,8 +71,7 @@ func isISO(r io.ReaderAt) bool {
 	return err == nil && string(b[:]) == "CD001"
 }
 
-// ReadISO reads an ISO of size bytes, whatever it boots. r must stay open as long as files are read.
-// name is for people.
+// ReadISO reads an ISO of size bytes. r must stay open while files are read. name is for messages.
 func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
 	defer fail.Recover(name, &err)
 	img, err := iso9660.Open(r, size)
@@ -83,7 +82,7 @@ func ReadISO(r io.ReaderAt, size int64, name string) (_ *Medium, err error) {
 	return m, m.readMenus()
 }
 
-// initrdAlone makes a medium of an initrd.
+// initrdAlone returns the medium of an initrd.
 func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
 	m := &Medium{Name: name, Form: Initrd, ISO: &iso9660.Image{}, Files: &overlay.Tree{}, Initrds: []string{filepath.Base(name)}}
 	open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
@@ -93,10 +92,10 @@ func initrdAlone(r io.ReaderAt, size int64, name string) (*Medium, error) {
 // ErrNotPXEFolder is returned when a folder lacks the files of a PXE boot.
 var ErrNotPXEFolder = fail.New(fail.Usage, "not a PXE folder", "name an ISO, or a folder that mkbuild iso --format pxe made")
 
-// maxFolder bounds what a PXE folder holds next to blobs; those made here have half a dozen files.
+// maxFolder bounds the files of a PXE folder besides blobs; mkbuild's own have half a dozen.
 const maxFolder = 1000
 
-// OpenFolder reads a PXE folder, whatever tool made it: what it boots by its menus, and its regular files.
+// OpenFolder reads a PXE folder of any tool: its menus and its regular files.
 func OpenFolder(dir string) (_ *Medium, err error) {
 	defer fail.Recover(dir, &err)
 	tree, files := &overlay.Tree{}, os.DirFS(dir)
@@ -118,7 +117,7 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 		return tree.Put(overlay.Entry{Path: name, Mode: overlay.TypeRegular | 0o444, Size: info.Size(), Open: open})
 	})
 	if at, ok := errors.AsType[*fs.PathError](err); ok && at.Path == "." {
-		at.Path = dir // whose name the walk does not know
+		at.Path = dir // the walk does not know its name
 	}
 	if err != nil {
 		return nil, err
@@ -126,7 +125,7 @@ func OpenFolder(dir string) (_ *Medium, err error) {
 	return readFolder(dir, tree, linksOf(files, tree))
 }
 
-// ReadFolder reads the menus of a folder, whose files are given. dir is for people.
+// ReadFolder reads the menus of a folder with the given files. dir is for messages.
 func ReadFolder(dir string, files *overlay.Tree) (*Medium, error) {
 	return readFolder(dir, files, shortLinks(files))
 }
@@ -144,8 +143,8 @@ func readFolder(dir string, files *overlay.Tree, links map[string]string) (*Medi
 	return m, nil
 }
 
-// NewFolder returns a PXE folder that boots a kernel and its initrds by PXELINUX and iPXE. They get their
-// base names, changed as far as two are alike or as loaders would not take them.
+// NewFolder returns a PXE folder that boots a kernel and its initrds with PXELINUX and iPXE. The files get their
+// base names, changed if two are alike or a loader would not take them.
 func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Medium, error) {
 	taken := []string{ipxeScript, path.Dir(pxelinuxMenu), manifest.FolderName, PXESums}
 	files := &overlay.Tree{}
@@ -160,8 +159,8 @@ func NewFolder(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Med
 	return bootFolder(files, names, names, args)
 }
 
-// bootFolder adds the menus to the files that they boot, and reads what came out. paths are those of the kernel
-// and of the initrds behind it, names those for PXELINUX: of blobs the short ones.
+// bootFolder adds menus to the files that they boot, and reads the result. paths are the kernel's and then the
+// initrds'; names are the same for PXELINUX, which gets short names of blobs.
 func bootFolder(files *overlay.Tree, paths, names []string, args string) (*Medium, error) {
 	script, err := ipxe.Script(paths[0], paths[1:], args)
 	menu := strings.TrimRight(fmt.Sprintf("DEFAULT microkernel\nPROMPT 0\nLABEL microkernel\n\tKERNEL %s\n\tAPPEND initrd=%s %s", names[0], strings.Join(names[1:], ","), args), " ") + "\n"
@@ -176,8 +175,8 @@ func bootFolder(files *overlay.Tree, paths, names []string, args string) (*Mediu
 	return m, checkLength(m)
 }
 
-// pxeName returns the last part of a path with characters that TFTP servers, URLs and boot scripts all take
-// as they are, different from those that are taken.
+// pxeName returns the last part of a path in characters that TFTP servers, URLs and boot scripts need not escape,
+// different from the names in use.
 func pxeName(p string, taken *[]string) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+-", r) {

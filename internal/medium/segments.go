@@ -21,16 +21,16 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// A PXE folder in segments keeps kernel and initrds as blobs, files named by their SHA-256 that never change.
-// PXELINUX has one line for all of them: it finds each by a link with a short name.
+// A PXE folder in segments keeps kernel and initrds as blobs: files named by their SHA-256, which never change.
+// PXELINUX names all of them in one line, so it uses links with short names.
 const (
 	blobDir  = "blobs/sha256"
 	shortDir = "s"
 	shortLen = 12  // digits of the digest
-	maxBlobs = 1e5 // bounds the blobs of a folder, whose builds of years may share it
+	maxBlobs = 1e5 // bounds the blobs of a folder, which years of builds may share
 )
 
-// BlobDigest returns the digest that is the name of a blob, "" for the path of another file.
+// BlobDigest returns the digest in a blob's name; "" for another file.
 func BlobDigest(name string) string {
 	dir, digest := path.Split(name)
 	if dir == blobDir+"/" && isHex(digest, 2*sha256.Size) {
@@ -41,15 +41,15 @@ func BlobDigest(name string) string {
 
 func isHex(s string, n int) bool { return len(s) == n && strings.Trim(s, "0123456789abcdef") == "" }
 
-// isShort reports whether a path is one of a short link.
+// isShort reports whether a path is that of a short link.
 func isShort(name string) bool {
 	return path.Dir(name) == shortDir && isHex(path.Base(name), shortLen)
 }
 
 func shortOf(digest string) string { return shortDir + "/" + digest[:shortLen] }
 
-// NewSegments returns a PXE folder of blobs that boots a kernel and its initrds by PXELINUX and iPXE. Initrds
-// are padded, because old UEFI stubs put them one behind the other as they are.
+// NewSegments returns a PXE folder of blobs that boots a kernel and its initrds with PXELINUX and iPXE. Initrds
+// are padded, because old UEFI stubs join them without padding.
 func NewSegments(kernel overlay.Entry, initrds []overlay.Entry, args string) (*Medium, error) {
 	files := &overlay.Tree{}
 	var paths, names []string
@@ -72,8 +72,7 @@ func NewSegments(kernel overlay.Entry, initrds []overlay.Entry, args string) (*M
 	return bootFolder(files, paths, names, args)
 }
 
-// Blobs returns the paths of the blobs that a folder boots, the kernel's first; none for what is no folder in
-// segments.
+// Blobs returns the paths of the blobs that a folder boots, the kernel's first; nil for other media.
 func Blobs(dir string) []string {
 	m, err := OpenFolder(dir)
 	if err != nil || BlobDigest(m.Kernel) == "" {
@@ -82,7 +81,6 @@ func Blobs(dir string) []string {
 	return append([]string{m.Kernel}, m.Initrds...)
 }
 
-// shortLinks are the short names of all blobs among files.
 func shortLinks(files *overlay.Tree) map[string]string {
 	out := map[string]string{}
 	for _, f := range files.Entries() {
@@ -93,7 +91,7 @@ func shortLinks(files *overlay.Tree) map[string]string {
 	return out
 }
 
-// linksOf are those of the short names in a folder that lead to the blobs that they are for.
+// linksOf are a folder's short names that lead to their blobs.
 func linksOf(files fs.FS, tree *overlay.Tree) map[string]string {
 	links := shortLinks(tree)
 	maps.DeleteFunc(links, func(short, blob string) bool {
@@ -104,7 +102,7 @@ func linksOf(files fs.FS, tree *overlay.Tree) map[string]string {
 	return links
 }
 
-// dropUnnamed forgets the blobs that no menu names: they are of other builds.
+// dropUnnamed drops the blobs of other builds: no menu names them.
 func dropUnnamed(m *Medium) {
 	named := map[string]bool{}
 	for _, e := range m.Entries {
@@ -132,11 +130,11 @@ func digests(dir string) []string {
 	return out
 }
 
-// maxPrunes bounds how often [Prune] begins again because a build has replaced the folder.
+// maxPrunes bounds how often [Prune] starts again after a build replaced the folder.
 const maxPrunes = 100
 
-// Prune removes the blobs of a PXE folder that none of its other files names, and none has named since a time. It
-// returns their digests and their size in bytes. With dry it only lists them.
+// Prune removes the blobs of a PXE folder that no other file in it names, or has named since a time. It returns
+// their digests and their size in bytes. With dry it only lists them.
 func Prune(dir string, since time.Time, dry bool) (gone []string, size int64, err error) {
 	target, err := wholefile.Target(filepath.Clean(dir))
 	if err != nil {
@@ -189,8 +187,8 @@ func prune(dir string, since time.Time, dry bool) (gone []string, size int64, er
 	return gone, size, nil
 }
 
-// namesIn returns the text of all files of a folder that may name blobs: boot files, SHA256SUMS, and what people
-// have put there.
+// namesIn returns the text of all files of a folder that may name blobs: boot files, SHA256SUMS, and the user's
+// own.
 func namesIn(files fs.FS) (string, error) {
 	var out strings.Builder
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -204,7 +202,7 @@ func namesIn(files fs.FS) (string, error) {
 		}
 		info, err := d.Info()
 		if err == nil && info.Size() > maxText {
-			err = fail.New(fail.Usage, fmt.Sprintf("%s has %d bytes: too many for a boot file", name, info.Size()), "move it out of the folder")
+			err = fail.New(fail.Usage, fmt.Sprintf("%s has %d bytes, too many for a boot file", name, info.Size()), "move it out of the folder")
 		}
 		if err != nil {
 			return err

@@ -212,7 +212,7 @@ func TestTooManySegments(t *testing.T) {
 		return err
 	}
 	testkit.Must(t, many(128))
-	if err := many(130); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "the names of its initrds among them; PXELINUX takes 1951") || !strings.Contains(fail.HintOf(err), "--layout whole") {
+	if err := many(130); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "including the names of its initrds; PXELINUX takes 1951") || !strings.Contains(fail.HintOf(err), "--layout whole") {
 		t.Errorf("%v: %s", err, fail.HintOf(err))
 	}
 }

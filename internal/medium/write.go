@@ -42,8 +42,7 @@ func (m *Medium) Write(ctx context.Context, out wholefile.Output) error {
 	})
 }
 
-// Places returns the files and folders that a medium of a form is written to: an ISO has its manifest next
-// to it.
+// Places returns the files and folders that a medium of a form is written to. An ISO has its manifest next to it.
 func (f Form) Places(out wholefile.Output) []hostfile.Place {
 	switch {
 	case out.Stream != nil:
@@ -56,10 +55,9 @@ func (f Form) Places(out wholefile.Output) []hostfile.Place {
 	return []hostfile.Place{hostfile.File(out.Name, "-o FILE")}
 }
 
-// WriteForOneBoot writes an opened ISO with further kernel arguments in every entry that a BIOS can boot. A
-// menu that boots by itself after a while does so after a second. Nothing else changes: boot loader, kernel
-// and initrd are the image's own bytes in their own places, so what boots of the copy is what would boot of
-// the image.
+// WriteForOneBoot writes an opened ISO with more kernel arguments in every entry that a BIOS can boot, and
+// timeouts of one second. Nothing else changes: boot loader, kernel and initrd keep their bytes and places, so
+// the copy boots as the image does.
 func (m *Medium) WriteForOneBoot(ctx context.Context, w io.Writer, args string) error {
 	forBIOS := func(x *menu) bool { return x.efi == nil }
 	edited, err := m.edit(bootmenu.Edit{Append: args, TimeoutTenths: 10, AtMost: true}, 0, forBIOS)
@@ -98,8 +96,8 @@ func (m *Medium) writeFolder(ctx context.Context, name string) error {
 	return wholefile.Grow(name, func(dir string) error { return m.fill(ctx, name, dir) }, func(old, dir string) error { return carry(ctx, old, dir) })
 }
 
-// fill writes the files and their SHA256SUMS into a folder that nobody sees yet. Blobs may come from the one
-// that has the name.
+// fill writes the files and their SHA256SUMS into a temporary folder. Blobs may come from the folder that it will
+// replace.
 func (m *Medium) fill(ctx context.Context, name, dir string) error {
 	var sums bytes.Buffer
 	for _, e := range m.Files.Entries() {
@@ -123,7 +121,7 @@ func (m *Medium) fill(ctx context.Context, name, dir string) error {
 	return fillFile(ctx, dir, &last, io.Discard)
 }
 
-// fillFile writes one file of a folder that nobody sees yet. The umask decides who may read it.
+// fillFile writes one file of a temporary folder. The umask decides who may read it.
 func fillFile(ctx context.Context, dir string, e *overlay.Entry, sum io.Writer) error {
 	name := filepath.Join(dir, filepath.FromSlash(e.Path))
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
@@ -137,8 +135,7 @@ func fillFile(ctx context.Context, dir string, e *overlay.Entry, sum io.Writer) 
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// fillBlob writes a blob into a folder that nobody sees yet. It takes the file that a folder at name has, if that
-// is whole.
+// fillBlob writes a blob into a temporary folder. It takes the file of the folder at name, if that file is whole.
 func fillBlob(ctx context.Context, name, dir string, e *overlay.Entry) error {
 	digest, sum := BlobDigest(e.Path), sha256.New()
 	there := filepath.Join(name, filepath.FromSlash(e.Path))
@@ -157,7 +154,7 @@ func fillBlob(ctx context.Context, name, dir string, e *overlay.Entry) error {
 	return err
 }
 
-// keep gives a file of one folder to another, unless that has it.
+// keep links a file of one folder into another, unless that has it.
 func keep(ctx context.Context, from, dir, name string) error {
 	there, here := filepath.Join(from, filepath.FromSlash(name)), filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(here), 0o777); err != nil { //nolint:gosec // the umask decides
@@ -174,7 +171,6 @@ func keep(ctx context.Context, from, dir, name string) error {
 	return fillFile(ctx, dir, &overlay.Entry{Path: name, Mode: overlay.TypeRegular, Size: info.Size(), Open: open}, io.Discard)
 }
 
-// shorten makes the short link of a blob.
 func shorten(dir, digest string) error {
 	name := filepath.Join(dir, filepath.FromSlash(shortOf(digest)))
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil { //nolint:gosec // the umask decides
@@ -191,8 +187,8 @@ func shorten(dir, digest string) error {
 	return nil
 }
 
-// carry takes the blobs of earlier builds into the folder of a new one. Those that it does not name any more are
-// dated now: a node may be on its way to them, and [Prune] goes by that.
+// carry keeps the blobs of earlier builds in the folder of a new one. It dates those that it no longer names:
+// [Prune] uses the date, since a node may still fetch them.
 func carry(ctx context.Context, old, dir string) error {
 	before, err := sumsOf(os.DirFS(old))
 	if err != nil {
@@ -218,7 +214,7 @@ func carry(ctx context.Context, old, dir string) error {
 	return nil
 }
 
-// CheckFolder refuses a folder that [Medium.Write] would have to remove with files that are not its own.
+// CheckFolder refuses a folder with foreign files, which [Medium.Write] would remove.
 func CheckFolder(name string) error {
 	if err := hostfile.Look(name, isPXEFolder); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -226,8 +222,7 @@ func CheckFolder(name string) error {
 	return nil
 }
 
-// isPXEFolder refuses a folder with files that are not those of a PXE folder made here: its SHA256SUMS
-// names them, the boot scripts among them.
+// isPXEFolder refuses a folder with files that its SHA256SUMS does not name, or without mkbuild's boot scripts.
 func isPXEFolder(files fs.FS) error {
 	sums, err := sumsOf(files)
 	if err != nil {
@@ -245,28 +240,28 @@ func isPXEFolder(files fs.FS) error {
 	own[PXESums] = own[ipxeScript] && own[pxelinuxMenu]
 	return fs.WalkDir(files, ".", func(name string, _ fs.DirEntry, err error) error {
 		if err == nil && name != "." && !(own[PXESums] && (own[name] || BlobDigest(name) != "" || isShort(name))) {
-			err = fail.New(fail.Usage, fmt.Sprintf("it is there and holds %s, which is no part of a PXE folder made here", name), "name another folder with -o, or remove this one")
+			err = fail.New(fail.Usage, fmt.Sprintf("it exists and holds %s, which is not part of a PXE folder made by mkbuild", name), "name another folder with -o, or remove this one")
 		}
 		return err
 	})
 }
 
-// sumsOf reads SHA256SUMS, if that is a file.
+// sumsOf reads SHA256SUMS, if it is a file.
 func sumsOf(files fs.FS) ([]byte, error) {
 	info, err := fs.Stat(files, PXESums)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxText {
-		return nil, nil //nolint:nilerr // then nothing in the folder is known
+		return nil, nil //nolint:nilerr
 	}
 	return fs.ReadFile(files, PXESums)
 }
 
-// cutSum takes a line of SHA256SUMS apart.
+// cutSum splits a line of SHA256SUMS.
 func cutSum(line []byte) (sum, file string, ok bool) {
 	return strings.Cut(strings.TrimRight(string(line), "\r\n"), "  ")
 }
 
-// WrongSums holds a PXE folder against its own SHA256SUMS, and returns the files that are missing or
-// different. It returns SHA256SUMS itself if that cannot be read or has a line that is not of its form.
+// WrongSums checks a PXE folder against its own SHA256SUMS, and returns the files that are missing or different.
+// It returns SHA256SUMS itself if that is unreadable or malformed.
 func (m *Medium) WrongSums() []string {
 	list := m.Files.Get(PXESums)
 	if list == nil {

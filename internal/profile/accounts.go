@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// lockedPassword matches no hash (shadow(5)). Not "!": sshd takes that as a locked account and
-// refuses keys too (auth.c, LOCKED_PASSWD_PREFIX).
+// lockedPassword matches no hash (shadow(5)). It is not "!", which sshd takes as a locked account that may not
+// use keys either (auth.c, LOCKED_PASSWD_PREFIX).
 const lockedPassword = "*"
 
 // accounts locks every password, in every profile: the stock tc account has an empty one, and
@@ -31,7 +31,7 @@ func lockAll(name string, keepX bool) func([]string) ([]string, error) {
 			}
 			f := strings.Split(l, ":")
 			if len(f) < 2 {
-				return nil, notTinyCore(name, fmt.Sprintf("line %d is no account", i+1))
+				return nil, notTinyCore(name, fmt.Sprintf("line %d is not an account", i+1))
 			}
 			if !keepX || f[1] != "x" {
 				f[1] = lockedPassword
@@ -42,16 +42,16 @@ func lockAll(name string, keepX bool) func([]string) ([]string, error) {
 	}
 }
 
-// sshAccount is the account that sshd drops its privileges to (SSH_PRIVSEP_USER in OpenSSH's
-// configure). An sshd built for it does not start without it, and Tiny Core has none.
+// sshAccount is sshd's unprivileged account (SSH_PRIVSEP_USER in OpenSSH's configure). An sshd built for it does
+// not start without it, and Tiny Core lacks it.
 const sshAccount = "sshd"
 
-// sshNumber is the uid and gid that other distributions give that account. The numbers below
-// maxSystem are for system accounts.
+// sshNumber is that account's uid and gid in other distributions. Numbers below maxSystem are for system
+// accounts.
 const sshNumber, maxSystem = 74, 1000
 
-// sshUser adds the account, locked, to dev and debug, unless the base has it. It comes after
-// [accounts], which changes the same files.
+// sshUser adds the account, locked, to dev and debug, unless the base has it. It follows [accounts], which
+// changes the same files.
 func sshUser(e *edit) error {
 	if !e.hasSSH() {
 		return nil
@@ -108,7 +108,7 @@ func numbers(ls []string) map[string]int {
 	return out
 }
 
-// freeNumber is sshNumber, or the next one above that neither an account nor a group has.
+// freeNumber is the first number from sshNumber on that no account and no group has.
 func freeNumber(users, groups map[string]int) int {
 	taken := slices.AppendSeq(slices.Collect(maps.Values(users)), maps.Values(groups))
 	for n := sshNumber; n < maxSystem; n++ {
@@ -116,5 +116,5 @@ func freeNumber(users, groups map[string]int) int {
 			return n
 		}
 	}
-	return sshNumber // nearly a thousand system accounts: sharing a number is the least harm
+	return sshNumber // nearly a thousand system accounts: sharing a number harms least
 }

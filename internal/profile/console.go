@@ -7,13 +7,13 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// ClientPath is where the image keeps mk-client.
+// ClientPath is the path of mk-client in the image.
 const ClientPath = "usr/local/sbin/mk-client"
 
 // clientLine starts mk-client.
 const clientLine = "::respawn:/" + ClientPath + " run"
 
-// ClientConfig is where mk-client looks for its settings.
+// ClientConfig is the path of mk-client's settings.
 const ClientConfig = "etc/razor-mk-client.conf"
 
 // console edits /etc/inittab: prod and dev have no login on any console, debug keeps Tiny
@@ -38,11 +38,11 @@ func console(e *edit) error {
 	})
 }
 
-// consolesPath is where a debug image keeps its script of serial consoles.
+// consolesPath is the path of a debug image's script for serial consoles.
 const consolesPath = "usr/local/sbin/mk-consoles"
 
-// consoles gives each serial console of the kernel's command line a shell, as Tiny Core does for the screen.
-// The kernel's own rate without one is 9600. getty starts the script once more, with arguments.
+// consoles starts a shell on each serial console of the kernel's command line, as Tiny Core does on the screen.
+// The kernel's default rate is 9600. getty starts the script again, with arguments.
 const consoles = `#!/bin/sh
 [ $# -eq 0 ] || exec login -f "$(cat /etc/sysconfig/tcuser 2>/dev/null || echo tc)"
 for c in $(cat /proc/cmdline); do

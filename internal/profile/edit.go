@@ -13,18 +13,17 @@ type Options struct {
 	Profile string // "prod", "dev" or "debug"
 	Version string // the image's own version
 	Release string // Tiny Core's: "4.5.2"
-	// Keys are checked authorized_keys lines; used by dev and debug.
+	// Keys are checked authorized_keys lines, for dev and debug.
 	Keys []string
-	// BootGems is shell text that installs gems while booting; empty when they are baked in.
+	// BootGems is shell text that installs gems while booting; empty if they are in the image.
 	BootGems string
 	// Client adds mk-client's respawn line to /etc/inittab.
 	Client bool
 }
 
-// maxText bounds the base's own text files; the real ones are below 4 KiB.
+// maxText bounds the base's text files; real ones have less than 4 KiB.
 const maxText = 1 << 20
 
-// edit is an image so far, and the entries that change it.
 type edit struct {
 	Options
 	tree, out *overlay.Tree
@@ -32,7 +31,7 @@ type edit struct {
 
 func (e *edit) hasSSH() bool { return e.Profile != "prod" }
 
-// current returns the lines of a file as the image will have it, nil if there is no such file.
+// current returns the lines of a file as changed so far; nil if it is missing.
 func (e *edit) current(name string) ([]string, error) {
 	_, ls, err := e.read(name)
 	if errors.Is(err, overlay.ErrNotExist) {
@@ -58,7 +57,7 @@ func readLines(t *overlay.Tree, name string) (*overlay.Entry, []string, error) {
 	return file, strings.Split(strings.TrimSuffix(string(b), "\n"), "\n"), err
 }
 
-// change puts changed lines over an existing file, whose owner and mode stay.
+// change replaces the lines of an existing file, and keeps its owner and mode.
 func (e *edit) change(name string, do func(ls []string) ([]string, error)) error {
 	file, ls, err := e.read(name)
 	if errors.Is(err, overlay.ErrNotExist) {
@@ -77,9 +76,9 @@ func (e *edit) change(name string, do func(ls []string) ([]string, error)) error
 
 func join(ls []string) []byte { return []byte(strings.Join(ls, "\n") + "\n") }
 
-// notTinyCore is the error of a file of the base that is not Tiny Core's: changing it blindly could
-// leave an image open or dead.
+// notTinyCore is the error of a base file that is not Tiny Core's: a blind change could leave an image open or
+// unable to boot.
 func notTinyCore(name, what string) error {
 	return fail.New(fail.Verification, "change /"+name+": "+what,
-		"is the ISO a Tiny Core one of the named release? `--release` and `--mirror` decide which is taken")
+		"check that the ISO is Tiny Core's of the named release; `--release` and `--mirror` select it")
 }

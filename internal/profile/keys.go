@@ -12,15 +12,14 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// keyError never shows the line: a user may have named a private key by mistake. where is the file
-// and line.
+// keyError never shows the line: it may be a private key, named by mistake. where is the file and line.
 func keyError(where, why string) error {
 	return fail.New(fail.Usage, "read authorized keys "+where+": "+why,
-		"give public keys, as in ~/.ssh/id_rsa.pub, in `openssh: {authorized_keys: [...]}`")
+		"name public keys, such as ~/.ssh/id_rsa.pub, in `openssh: {authorized_keys: [...]}`")
 }
 
-// IsKeyText distinguishes the text of public keys, with options or without, from the name of a file
-// that holds some. Damaged and private keys count as text, so that [ParseKeys] says what is wrong.
+// IsKeyText distinguishes the text of public keys, with options or without, from the name of a file of keys.
+// Damaged and private keys count as text, so that [ParseKeys] names the mistake.
 func IsKeyText(s string) bool {
 	if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s)); err == nil || strings.ContainsAny(s, "\r\n") {
 		return true
@@ -28,7 +27,7 @@ func IsKeyText(s string) bool {
 	return damagedKey.MatchString(s)
 }
 
-// damagedKey matches what begins like a key and is no file name.
+// damagedKey matches text that begins like a key and is not a file name.
 var damagedKey = regexp.MustCompile(`^((ssh|ecdsa|sk)-.* |-----BEGIN )`)
 
 // ParseKeys checks the text of an authorized_keys file and returns its key lines.
@@ -50,8 +49,8 @@ func ParseKeys(text []byte, where string) ([]string, error) {
 	return out, nil
 }
 
-// UnknownToOldServer warns when no key can work: OpenSSH 5.8, in Tiny Core 4.x, knows neither
-// ed25519 nor hardware-backed keys. It returns "" when there is nothing to warn of.
+// UnknownToOldServer returns a warning if no key can work: OpenSSH 5.8, in Tiny Core 4.x, supports neither
+// ed25519 nor hardware-backed keys.
 func UnknownToOldServer(release string, keys []string) string {
 	if !strings.HasPrefix(release, "4.") || len(keys) == 0 {
 		return ""
@@ -62,5 +61,5 @@ func UnknownToOldServer(release string, keys []string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("none of the %d authorized keys works with the OpenSSH 5.8 of Tiny Core %s, which does not know ed25519: add an RSA key", len(keys), release)
+	return fmt.Sprintf("none of the %d authorized keys works with the OpenSSH 5.8 of Tiny Core %s, which does not support ed25519: add an RSA key", len(keys), release)
 }

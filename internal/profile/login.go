@@ -10,18 +10,18 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Allow is what mkbuild.yaml lets a prod image have all the same.
+// Allow lists the exceptions for prod images in mkbuild.yaml.
 type Allow struct {
 	Inittab  []string // lines of /etc/inittab: boot.allow_inittab
 	Services []string // files: services.allow
 }
 
-// Way is one way into an image, or a file that decides on that and cannot be judged.
+// Way is one way into an image, or a file that may be one and cannot be judged.
 type Way struct {
 	Path   string // in the booted system
 	What   string // what lets somebody in
 	Server bool   // it is a server, or may bring one
-	Origin string // who brings it, where that is known
+	Origin string // origin, if known
 }
 
 // String is the way in one line.
@@ -44,13 +44,13 @@ func (j *judge) add(name, format string, args ...any) {
 	j.ways = append(j.ways, Way{Path: name, What: fmt.Sprintf(format, args...)})
 }
 
-// lines gives the lines of a file to a judge. What is there and no file of text is a way in, since nobody
-// knows what the machine will make of it; so is a file that must be there and is not.
+// lines passes the lines of a file to a judge. Anything else than a text file counts as a way in, since its
+// effect is unknown; so does a required file that is missing.
 func (j *judge) lines(name string, must bool, do func(name string, ls []string)) {
 	_, err := j.tree.Lookup(name)
 	if err != nil && j.tree.Get(name) == nil {
 		if must {
-			j.add(name, "it is missing, and without it Tiny Core decides otherwise on who may log in")
+			j.add(name, "it is missing, and without it Tiny Core's defaults decide who may log in")
 		}
 		return
 	}
@@ -59,18 +59,18 @@ func (j *judge) lines(name string, must bool, do func(name string, ls []string))
 	case e == nil:
 		j.add(name, "it is a symlink that leads nowhere")
 	case !e.IsRegular():
-		j.add(name, "it is no regular file")
+		j.add(name, "it is not a regular file")
 	case err != nil:
 		j.add(name, "it cannot be read: %v", err)
 	case slices.ContainsFunc(ls, func(l string) bool { return strings.ContainsAny(l, "\x00\r") }):
-		j.add(name, "it is no text with Unix line ends")
+		j.add(name, "it is not a text file with Unix line ends")
 	default:
 		do(name, ls)
 	}
 }
 
-// inittabLines are the lines of Tiny Core's /etc/inittab that let nobody in, in all its releases, and
-// mkbuild's own. busybox init takes the actions that stand here and respawn, askfirst, wait, once (init.c).
+// inittabLines are the harmless lines of /etc/inittab in all releases of Tiny Core, and mkbuild's own. busybox
+// init takes these actions and respawn, askfirst, wait, once (init.c).
 func inittabLines() []string {
 	return []string{
 		"::sysinit:/etc/init.d/rcS", "::restart:/etc/init.d/rc.shutdown", "::restart:/sbin/init",
@@ -79,13 +79,13 @@ func inittabLines() []string {
 	}
 }
 
-// initActions are the words of busybox's init (init.c) in the third field of a line.
+// initActions are the actions of busybox's init (init.c), the third field of a line.
 func initActions() []string {
 	return []string{"sysinit", "wait", "once", "respawn", "askfirst", "ctrlaltdel", "shutdown", "restart"}
 }
 
-// inittab takes the lines that are known and those that the user names. A commented line with an action
-// counts: the boot code multivt takes the mark away (Tiny Core's /init).
+// inittab accepts known lines and those that the user allows. A commented line with an action counts: the boot
+// code multivt uncomments it (Tiny Core's /init).
 func (j *judge) inittab(name string, ls []string) {
 	known := append(inittabLines(), j.Inittab...)
 	sysinit := false
@@ -104,20 +104,20 @@ func (j *judge) inittab(name string, ls []string) {
 	}
 }
 
-// isNumber takes a uid or gid as every C library reads it alike.
+// isNumber accepts a uid or gid that all C libraries read alike.
 func isNumber(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
-// passwd wants passwd(5), one account of uid 0, and no password in the file.
+// passwd accepts passwd(5) lines with one account of uid 0, and no password.
 func (j *judge) passwd(name string, ls []string) {
 	for i, l := range ls {
 		f := strings.Split(l, ":")
 		switch {
 		case l == "":
 		case len(f) != 7 || !accountName.MatchString(f[0]) || !isNumber(f[2]) || !isNumber(f[3]):
-			j.add(name, "line %d is no account that can be judged", i+1)
+			j.add(name, "line %d is not an account that can be judged", i+1)
 		case f[2] == "0" && f[0] != "root":
 			j.add(name, "account %s has the uid 0, which is root's", f[0])
 		case f[1] != "x":
@@ -134,14 +134,14 @@ func (j *judge) shadow(name string, ls []string) {
 		switch {
 		case l == "":
 		case len(f) < 2 || !accountName.MatchString(f[0]):
-			j.add(name, "line %d is no account that can be judged", i+1)
+			j.add(name, "line %d is not an account that can be judged", i+1)
 		default:
 			j.password(name, f)
 		}
 	}
 }
 
-// password takes what matches no hash (shadow(5)).
+// password accepts a field that matches no hash (shadow(5)).
 func (j *judge) password(name string, f []string) {
 	switch {
 	case f[1] == "":
@@ -154,13 +154,13 @@ func (j *judge) password(name string, f []string) {
 func (j *judge) group(name string, ls []string) {
 	for i, l := range ls {
 		if f := strings.Split(l, ":"); l != "" && (len(f) < 3 || !isNumber(f[2])) {
-			j.add(name, "line %d is no group that can be judged", i+1)
+			j.add(name, "line %d is not a group that can be judged", i+1)
 		}
 	}
 }
 
-// sudoers takes no rule without a password but Tiny Core's: root's, tc's, who is locked, and one of all
-// accounts for a few commands that write logs.
+// sudoers accepts only Tiny Core's rules without a password: for root, for tc, whose account is locked, and for
+// all accounts for a few commands that write logs.
 func (j *judge) sudoers(name string, ls []string) {
 	for i := 0; i < len(ls); i++ {
 		at, l := i+1, ls[i]
@@ -176,21 +176,21 @@ func (j *judge) sudoers(name string, ls []string) {
 
 var sudoStock = regexp.MustCompile(`^((root|tc)\s+[^,\s]|ALL\s+ALL\s*=\s*\(ALL\)\s*NOPASSWD:\s*WRITE_CMDS$)`)
 
-// opensSudo says how a line of sudoers(5) is more than Tiny Core's.
+// opensSudo says how a line of sudoers(5) exceeds Tiny Core's rules.
 func opensSudo(l string) string {
 	include := strings.HasPrefix(l, "#include") || strings.HasPrefix(l, "@include")
 	fields := strings.FieldsFunc(l, func(r rune) bool { return strings.ContainsRune(" \t,=:", r) })
 	switch {
 	case include && !slices.Contains([]string{"/etc/sudoers.d", "/usr/local/etc/sudoers.d"}, fields[len(fields)-1]):
-		return "brings other rules in, which are not judged"
+		return "includes other rules, which are not judged"
 	case include || l == "" || strings.HasPrefix(l, "#") && !isNumber(strings.Fields(l[1:] + " x")[0]):
 		return ""
 	case strings.Contains(l, "!authenticate"), strings.Contains(l, "NOPASSWD") && !sudoStock.MatchString(l):
-		return "makes somebody root without a password, beyond Tiny Core's own rules"
+		return "allows root without a password, beyond Tiny Core's own rules"
 	case strings.HasPrefix(l, "Cmnd_Alias") && slices.Contains(fields, "ALL"):
-		return "names all commands by another word"
+		return "is an alias of all commands"
 	case !strings.HasPrefix(l, "Defaults") && !strings.Contains(l, "="):
-		return "is no rule that can be judged: " + strconv.Quote(l)
+		return "is not a rule that can be judged: " + strconv.Quote(l)
 	}
 	return ""
 }

@@ -1,10 +1,9 @@
-// Package profile computes what mkbuild changes in Tiny Core's own files: accounts, console,
-// ssh, the services that /opt/bootsync.sh starts, and the version file. It is pure: it looks at
-// a tree and returns the entries that replace or join it.
+// Package profile computes what mkbuild changes in Tiny Core's own files: accounts, console, ssh, the services
+// that /opt/bootsync.sh starts, and the version file. It is pure: it reads a tree and returns the entries to
+// replace or add.
 //
-// prod has no way in: no sshd, every account locked, no console login. dev adds sshd with public
-// keys alone. debug is dev with Tiny Core's own console login, which asks for nothing. Start reading
-// at [Apply].
+// prod has no way in: no sshd, every account locked, no console login. dev adds sshd with public keys only. debug
+// adds Tiny Core's console login without a password to dev. Start reading at [Apply].
 package profile
 
 import (
@@ -13,7 +12,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Apply returns the entries that make the profile out of t, the image so far.
+// Apply returns the entries that turn t, the image so far, into the profile's.
 func Apply(t *overlay.Tree, o Options) (*overlay.Tree, error) {
 	e := &edit{Options: o, tree: t, out: &overlay.Tree{}}
 	for _, part := range []func(*edit) error{accounts, console, bootsync, service, dmidecode, version, maskServers, sshServer, sshUser} {
@@ -24,14 +23,13 @@ func Apply(t *overlay.Tree, o Options) (*overlay.Tree, error) {
 	return e.out, nil
 }
 
-// version writes the image's version where Razor's tooling looks for it.
+// version writes the image's version to the file that Razor's tools read.
 func version(e *edit) error {
 	text := fmt.Sprintf("---\nmk_version: %q\n", e.Version)
 	return e.out.Put(overlay.File("tmp/mk-version.yaml", 0o644, []byte(text)))
 }
 
-// dmidecode links the extension's program to the only place where Facter 1.x looks for it
-// (its manufacturer.rb).
+// dmidecode links the extension's program to the only path that Facter 1.x uses (its manufacturer.rb).
 func dmidecode(e *edit) error {
 	const program, link = "usr/local/sbin/dmidecode", "usr/sbin/dmidecode"
 	if e.tree.Get(program) == nil || e.tree.Get(link) != nil {

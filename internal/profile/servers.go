@@ -13,19 +13,19 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// serverName matches the base names of programs that let somebody in over the network, of all makers and
-// with what they add to them ("sshd-session", "telnetd.netkit"). inetd, tcpsvd and udpsvd start any program.
+// serverName matches the base names of servers that let somebody in, with the makers' suffixes ("sshd-session",
+// "telnetd.netkit"). inetd, tcpsvd and udpsvd start any program.
 var serverName = regexp.MustCompile(`^(in\.[a-z0-9]+d|[a-z]*telnetd|[a-z]*sshd|tinyssh|dropbear(multi)?|k?r(login|sh|exec)d|x?inetd|(tc|ud)psvd|ttyd|gotty|shellinaboxd|mosh-server|lshd|rexd|gdbserver|x11vnc|Xvnc|x0vncserver|xrdp)[0-9]*([-.].*)?$`)
 
-// isServerName leaves out scripts and texts that are named after a server.
+// isServerName leaves out scripts and texts named after a server.
 func isServerName(base string) bool {
 	return serverName.MatchString(base) && !slices.Contains([]string{".sh", ".rb", ".py", ".pl", ".txt", ".conf", ".json", ".yaml", ".example"}, path.Ext(base))
 }
 
-// masked is where a link leads that takes a name away: it cannot be run.
+// masked is the target of a link that masks a program: it cannot be run.
 const masked = "/dev/null"
 
-// maskServers takes the names of servers away that the base's own busybox has in prod images.
+// maskServers masks the servers of the base's busybox in prod images.
 func maskServers(e *edit) error {
 	box := func(f *overlay.Entry) bool {
 		return slices.Contains([]string{"bin/busybox", "bin/busybox.suid"}, f.Path)
@@ -44,10 +44,10 @@ func maskServers(e *edit) error {
 	return nil
 }
 
-// HasServer reports whether an image has an ssh server, or another one.
+// HasServer reports whether an image has an ssh server or another server.
 func HasServer(t *overlay.Tree) bool { return slices.ContainsFunc(t.Entries(), isServer) }
 
-// isServer goes by the name of a program: of one that can be run, or lies where programs do.
+// isServer judges a program by its name, if it is executable or lies in a folder of programs.
 func isServer(e *overlay.Entry) bool {
 	if e.IsDir() || e.Link == masked {
 		return false
@@ -62,14 +62,14 @@ func isServer(e *overlay.Entry) bool {
 	return program && isServerName(path.Base(e.Path))
 }
 
-// maxArchives bounds what is opened of the archives inside an image, and in those: each counts at least
-// minArchive, so that a small one that holds itself, or thousands, comes to an end.
+// maxArchives bounds the bytes opened of nested archives in an image. Each archive counts at least minArchive, so
+// that one that holds itself, or thousands, comes to an end.
 const maxArchives, minArchive = 1 << 30, 1 << 20
 
-// programs looks for servers by name, in the tree and in the archives that Tiny Core and mk-client unpack.
+// programs finds servers by name, in the tree and in the archives that Tiny Core and mk-client unpack.
 func (j *judge) programs() {
-	builtin, _ := j.tree.Resolve("tmp/builtin")      // a circle of links is no folder
-	client, _ := j.tree.Resolve("usr/lib/mk-client") // where mk-client looks
+	builtin, _ := j.tree.Resolve("tmp/builtin")      // a circle of links is not a folder
+	client, _ := j.tree.Resolve("usr/lib/mk-client") // mk-client's path
 	for _, e := range j.tree.Entries() {
 		if slices.Contains(j.Services, "/"+e.Path) {
 			continue
@@ -78,12 +78,12 @@ func (j *judge) programs() {
 		var err error
 		switch dir := path.Dir(e.Path); {
 		case isServer(e):
-			what = "it is a server by its name, which lets people in"
+			what = "by its name it is a server that lets people in"
 		case e.IsDir():
 		case path.Base(e.Path) == "mydata.tgz", dir == builtin && strings.HasSuffix(e.Path, "gz"):
-			what = "Tiny Core unpacks it over everything while booting, and it is not judged"
+			what = "Tiny Core unpacks it over everything while booting, and mkbuild does not judge it"
 		case strings.HasSuffix(e.Path, ".tcz") && e.IsLink():
-			continue // it leads to another extension of the image, which is judged, or nowhere
+			continue // its target is another extension, which is judged, or missing
 		case strings.HasSuffix(e.Path, ".tcz"):
 			inside, err = j.openTCZ(e)
 		case dir == client && strings.HasSuffix(e.Path, ".zip"):
@@ -101,7 +101,7 @@ func (j *judge) programs() {
 	}
 }
 
-// inside names the first way in that an archive brings.
+// inside names the first way in inside an archive.
 func (j *judge) inside(t *overlay.Tree) string {
 	in := &judge{Allow: j.Allow, tree: t, left: j.left}
 	in.programs()
@@ -112,7 +112,7 @@ func (j *judge) inside(t *overlay.Tree) string {
 	return "in it, /" + in.ways[0].Path + " would let people in"
 }
 
-// content reads an archive, as long as there is something left of the bound.
+// content reads an archive within the rest of the bound.
 func (j *judge) content(e *overlay.Entry) ([]byte, error) {
 	if *j.left -= max(e.Size, minArchive); *j.left < 0 {
 		return nil, fmt.Errorf("the archives of the image hold more than %d bytes", maxArchives)
@@ -129,7 +129,7 @@ func (j *judge) openTCZ(e *overlay.Entry) (*overlay.Tree, error) {
 	return t, err
 }
 
-// openZip lists a runtime extension. Its contents stay unread: lint looks at them.
+// openZip lists a runtime extension. It does not read contents: lint does.
 func (j *judge) openZip(e *overlay.Entry) (*overlay.Tree, error) {
 	b, err := j.content(e)
 	if err != nil {
@@ -142,7 +142,7 @@ func (j *judge) openZip(e *overlay.Entry) (*overlay.Tree, error) {
 	t := &overlay.Tree{}
 	for _, f := range s.Files {
 		if f.IsDir() || f.Refused != "" {
-			continue // mk-client takes no zip with what it refuses
+			continue // mk-client refuses such a zip
 		}
 		entry := overlay.File(f.Path, uint32(f.Mode.Perm()), nil)
 		if f.IsLink() {

@@ -9,12 +9,12 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// InitScript is the script that /opt/bootsync.sh calls, in Tiny Core's place for services.
+// InitScript is the script that /opt/bootsync.sh calls, in Tiny Core's folder for services.
 const InitScript = "usr/local/etc/init.d/microkernel"
 
-// bootsync keeps the base's /opt/bootsync.sh and adds one line to it, before the one that puts
-// /opt/bootlocal.sh into the background, so that a user's bootlocal.sh finds the services up.
-// Without such a line it comes last, but before an "exit" there.
+// bootsync adds one line to the base's /opt/bootsync.sh, before the line that starts /opt/bootlocal.sh in the
+// background: a user's bootlocal.sh finds the services up. Without such a line it adds the line at the end, but
+// before an "exit".
 func bootsync(e *edit) error {
 	return e.change("opt/bootsync.sh", func(ls []string) ([]string, error) {
 		at := slices.IndexFunc(ls, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "/opt/bootlocal.sh") })
@@ -49,8 +49,7 @@ export PATH
 [ "$1" = start ] || { echo "usage: $0 start" >&2; exit 1; }
 `
 
-// service writes the script that bootsync calls. Each part stands alone: one that fails must
-// not keep the next from starting.
+// service writes the script that bootsync calls. Its parts are independent: a failed one must not stop the next.
 func service(e *edit) error {
 	var b strings.Builder
 	b.WriteString(serviceHead)
@@ -71,7 +70,7 @@ func service(e *edit) error {
 	return e.out.Put(overlay.File(InitScript, 0o755, []byte(b.String())))
 }
 
-// mcollectiveTrees begins the path of each MCollective in the image.
+// mcollectiveTrees is the path prefix of each MCollective in the image.
 const mcollectiveTrees = "/usr/local/tce.installed/mcollective-"
 
 func hasMCollective(t *overlay.Tree) bool {

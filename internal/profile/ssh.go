@@ -11,17 +11,17 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// KeyFile holds the authorized keys of every account. It is not in a home directory: Tiny Core
-// makes /home/tc while booting and only when it is not there yet. It is not below /usr/local
-// either: extensions make parts of that writable by the staff group, which StrictModes refuses.
+// KeyFile holds the authorized keys of every account. It is not in a home directory: Tiny Core makes /home/tc
+// while booting, if it is missing. It is not below /usr/local: extensions make parts of that writable by the
+// staff group, which StrictModes refuses.
 const KeyFile = "etc/mkbuild/authorized_keys"
 
-// server is where an openssh extension keeps its parts; builds differ.
+// server has the paths of an openssh extension's parts; builds differ.
 type server struct {
 	sshd, keygen, confDir, sftp, initScript string // absolute; sftp and initScript may be empty
 }
 
-// noServer is the error of an image that has no ssh server to configure.
+// noServer is the error of an image without an ssh server.
 func noServer(program string) error {
 	return fail.New(fail.Usage, "configure ssh: the image has no "+program, "add openssh to `extensions` in mkbuild.yaml, or build with --profile prod")
 }
@@ -56,16 +56,16 @@ func findSSH(t *overlay.Tree) (server, error) {
 	return s, nil
 }
 
-// liesIn reports whether a file lies directly in a folder of one of the names, as programs do.
-// What lies below share or doc, such as a shell's completions, only bears a program's name.
+// liesIn reports whether a file lies directly in a folder of one of the names, as programs do. Files below share
+// or doc, such as a shell's completions, only share a program's name.
 func liesIn(file string, folders ...string) bool {
 	parts := strings.Split(path.Dir(file), "/")
 	return slices.Contains(folders, parts[len(parts)-1]) && !slices.Contains(parts, "share") && !slices.Contains(parts, "doc")
 }
 
-// start is the shell text that makes host keys that do not exist yet and starts the server. An
-// RSA key takes minutes to find on a slow machine, so it is made only where ssh-keygen can make
-// no other; an old one (5.8 on TCL 4.x) knows ecdsa but not ed25519.
+// start is the shell text that makes missing host keys and starts the server. Finding an RSA key takes minutes on
+// a slow machine, so it is made only if ssh-keygen can make no other; version 5.8 of TCL 4.x makes ecdsa but not
+// ed25519.
 func (s server) start() string {
 	run := s.sshd + " -f " + s.confDir + "/sshd_config"
 	if s.initScript != "" {
@@ -83,7 +83,7 @@ hostkey ed25519; hostkey ecdsa || hostkey rsa
 `, s.confDir, s.keygen, run)
 }
 
-// config is sshd_config: keys alone, and only words that OpenSSH 5.8 to 9.x all know.
+// config is sshd_config: only keys, and only words that OpenSSH 5.8 to 9.x support.
 func (s server) config() string {
 	text := `# Made by mkbuild: public keys alone.
 PubkeyAuthentication yes

@@ -11,9 +11,8 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// startup looks at what runs as root while Tiny Core boots: init, its scripts, the user's, and those of
-// extensions. A script is text for a shell, of which only what stands there can be known: a command that is
-// a server, a login, or a shell that reads the console.
+// startup checks what runs as root while Tiny Core boots: init, its scripts, the user's, and those of extensions.
+// Only a script's text can be judged: a command that is a server, a login, or a shell that reads the console.
 func (j *judge) startup() {
 	for _, name := range []string{"sbin/init", "init"} {
 		e, err := j.tree.Lookup(name)
@@ -41,13 +40,14 @@ func (j *judge) startup() {
 	}
 }
 
-// hook is a file, or a folder of files, in whose lines stand commands that a daemon of Tiny Core runs as root.
+// hook is a file, or a folder of files, with commands that a daemon of Tiny Core runs as root.
 type hook struct {
 	path    string
 	command *regexp.Regexp // its last group is a command
 }
 
-// hooks are those of udev (udev(7)), busybox's mdev (docs/mdev.txt) and crond, modprobe (modprobe.d(5)), and udhcpc.
+// hooks are the hooks of udev (udev(7)), busybox's mdev (docs/mdev.txt) and crond, modprobe (modprobe.d(5)), and
+// udhcpc.
 func hooks() []hook {
 	udev := regexp.MustCompile(`(?:RUN|PROGRAM|IMPORT)(?:\{[^}]*\})?\s*[+:=]?=\s*"([^"]*)"`)
 	modprobe := regexp.MustCompile(`^\s*(?:install|remove)\s+\S+\s+(.*)`)
@@ -61,7 +61,7 @@ func hooks() []hook {
 	}
 }
 
-// commands are those in the lines of a file, each on the line that it stands on.
+// commands are the commands in a file, each at its own line.
 func (h *hook) commands(ls []string) []string {
 	var out []string
 	for _, l := range ls {
@@ -76,10 +76,9 @@ func (h *hook) commands(ls []string) []string {
 	return out
 }
 
-// files are the regular files of a folder, or the file that a path names.
 func (j *judge) files(name string) []string {
 	e, err := j.tree.Lookup(name)
-	if err == nil && !e.IsDir() || err != nil && j.tree.Get(name) != nil { // a link to nothing is judged, too
+	if err == nil && !e.IsDir() || err != nil && j.tree.Get(name) != nil { // judges dangling links, too
 		return []string{name}
 	}
 	var out []string
@@ -91,14 +90,14 @@ func (j *judge) files(name string) []string {
 	return out
 }
 
-// isBusybox goes by the name of a program, or by that of another name of the same file.
+// isBusybox judges a program by its name, or by another name of the same file.
 func (j *judge) isBusybox(e *overlay.Entry) bool {
 	return strings.HasPrefix(path.Base(e.Path), "busybox") || e.HardLink != "" && slices.ContainsFunc(j.tree.Children("bin"), func(b *overlay.Entry) bool {
 		return b.HardLink == e.HardLink && strings.HasPrefix(path.Base(b.Path), "busybox")
 	})
 }
 
-// scripts names what Tiny Core runs while it boots. A folder may be a link to another one.
+// scripts names the scripts that Tiny Core runs while it boots. A folder may be a link to another one.
 func (j *judge) scripts() []string {
 	out := []string{"opt/bootsync.sh", "opt/bootlocal.sh", "opt/shutdown.sh", "tmp/onpre.sh"}
 	if e := j.tree.Get("init"); e != nil && e.IsRegular() {
@@ -125,7 +124,7 @@ func (j *judge) scripts() []string {
 	return slices.Compact(out)
 }
 
-// children are the entries of a folder, which may be reached by a link.
+// children are the entries of a folder, which may be a link.
 func (j *judge) children(dir string) []*overlay.Entry {
 	at, err := j.tree.Resolve(dir)
 	if err != nil {
@@ -134,18 +133,18 @@ func (j *judge) children(dir string) []*overlay.Entry {
 	return j.tree.Children(at)
 }
 
-// apart is what ends a command in a script; keyword is what stands before one.
+// apart matches the end of a command in a script; keyword, the words before one.
 var (
 	apart    = regexp.MustCompile("[;&|(){}`]+")
 	keyword  = regexp.MustCompile(`^(if|then|else|elif|while|until|do|!|[A-Za-z_][A-Za-z0-9_]*=.*)$`)
 	redirect = regexp.MustCompile(`[0-9]*(>>|<>|>|<)(&?[0-9-]|\s*[^\s<>]+)`)
-	// printed is quoted text that echo or printf prints; substitution is what the shell runs inside of it.
+	// printed matches quoted text of echo or printf; substitution, the commands that the shell runs inside it.
 	printed      = regexp.MustCompile("\\b(echo|printf)(\\s+-[a-zA-Z]+)*(\\s+(\"[^\"]*\"|'[^']*'))+")
 	substitution = regexp.MustCompile("\\$\\([^()]*\\)|`[^`]*`")
 )
 
-// withoutPrinted takes text out of a line that is only printed, and keeps the commands in it. Text with
-// substitutions inside of substitutions stays.
+// withoutPrinted removes printed text from a line, and keeps the commands in it. Text with nested substitutions
+// stays.
 func withoutPrinted(line string) string {
 	return printed.ReplaceAllStringFunc(line, func(text string) string {
 		commands := strings.Join(substitution.FindAllString(text, -1), ";")
@@ -156,11 +155,11 @@ func withoutPrinted(line string) string {
 	})
 }
 
-// countsBy are programs whose -c counts or chooses, and brings no command.
+// countsBy are programs whose -c counts or selects, and takes no command.
 var countsBy = []string{"grep", "egrep", "fgrep", "zgrep", "wc", "stat", "sort", "uniq", "head", "tail", "cut", "tr", "gzip", "ping"}
 
-// wrapper is a shell function that runs busybox's program of its own name, as Tiny Core's
-// /etc/init.d/busybox-aliases (5.3 to 13.x) has for every one: what calls it is judged by the name.
+// wrapper matches a shell function that runs busybox's program of the same name, as in Tiny Core's
+// /etc/init.d/busybox-aliases (5.3 to 13.x). Its callers are judged by the name.
 var wrapper = regexp.MustCompile(`(?m)^([a-z0-9_.-]+)\(\) \{\n[ \t]*(?:sudo )?busybox(?:\.suid)? ([a-z0-9_.-]+) "\$@"\n\}$`)
 
 func withoutWrappers(text string) string {
@@ -172,7 +171,6 @@ func withoutWrappers(text string) string {
 	})
 }
 
-// script looks at each command of a script.
 func (j *judge) script(name string, ls []string) {
 	for i, l := range strings.Split(withoutWrappers(strings.Join(ls, "\n")), "\n") {
 		if l = strings.TrimSpace(l); strings.HasPrefix(l, "#") {
@@ -192,7 +190,7 @@ func (j *judge) script(name string, ls []string) {
 	}
 }
 
-// opens names what a command lets somebody in by; "" if it does not.
+// opens says how a command lets somebody in; "" if it does not.
 func (j *judge) opens(words []string) string {
 	if len(words) == 0 {
 		return ""
@@ -245,8 +243,8 @@ func (j *judge) opens(words []string) string {
 	return ""
 }
 
-// stockTFTP is the command of /etc/init.d/services/tftpd, which every Tiny Core has and nothing calls at boot.
-// It hands files out and starts nothing else.
+// stockTFTP is the command of /etc/init.d/services/tftpd, which every Tiny Core has and nothing calls at boot. It
+// only serves files.
 var stockTFTP = regexp.MustCompile(`^(/usr/bin/|/sbin/)?udpsvd -E 0 69 tftpd \$HOME$`)
 
 var ncListens = regexp.MustCompile(`^-[a-z]*[le]|LISTEN`)

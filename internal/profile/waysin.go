@@ -11,9 +11,9 @@ import (
 // ErrOpen is returned if a prod image would have a way in.
 var ErrOpen = fail.New(fail.Usage, "check the prod image", "leave it out, or build with --profile dev")
 
-// WaysIn lists how somebody could log in to a finished image. A prod image must have none, whatever the
-// user's own files do. What may be there is named, by Tiny Core's own files, by mkbuild and by a: what
-// else is there, and what cannot be read, is a way in.
+// WaysIn lists how somebody could log in to a finished image. A prod image must have no way in, whatever the
+// user's own files do. Tiny Core's own files, mkbuild's and those in a are harmless; anything else, and anything
+// unreadable, is a way in.
 func WaysIn(t *overlay.Tree, a Allow) []Way {
 	left := int64(maxArchives)
 	j := &judge{Allow: a, tree: t, left: &left}
@@ -35,7 +35,7 @@ func WaysIn(t *overlay.Tree, a Allow) []Way {
 	return j.ways
 }
 
-// Closed fails with [ErrOpen] if a prod image would have a way in.
+// Closed fails with [ErrOpen] if a prod image has a way in.
 func Closed(t *overlay.Tree, a Allow) error {
 	var all []string
 	for _, w := range WaysIn(t, a) {

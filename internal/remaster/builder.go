@@ -14,17 +14,17 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Builder does what an [inputs.Plan] says. Its fields are everything that comes from outside.
+// Builder carries out an [inputs.Plan]. Its fields are everything from outside.
 type Builder struct {
-	// Inputs are what inputs are gathered with; warnings and timings go where they send theirs.
+	// Inputs are the options of a gathering; the builder's warnings and timings go to the same sink.
 	Inputs inputs.Options
 	// Keys are the checked authorized_keys lines for dev and debug.
 	Keys []string
-	// Secrets reads values that mkbuild.yaml takes from files and the environment.
+	// Secrets reads the values that mkbuild.yaml takes from files and the environment.
 	Secrets config.Sources
 	// Client returns the mk-client program for an architecture, gzip'd or as it is.
 	Client func(arch string) (*io.SectionReader, error)
-	// Sign, if set, signs every form that is written, with its provenance.
+	// Sign, if set, signs every form, with its provenance.
 	Sign *signing.Signer
 	// Version is mkbuild's own, for the manifest.
 	Version string
@@ -32,22 +32,22 @@ type Builder struct {
 	Judge func(context.Context, *Unwritten) error
 }
 
-// Unwritten is an image that is complete and not written: what [Builder.Judge] decides on.
+// Unwritten is a complete image before it is written: [Builder.Judge] decides on it.
 type Unwritten struct {
 	Name string
 	// Medium boots by itself; it is nil for the forms razor and tar.
 	Medium *medium.Medium
-	// Base and System are the file systems of the source image and of the image; System is nil where another
-	// form of the image was judged before.
+	// Base and System are the file systems of the source image and of the image; System is nil if another form of
+	// the image was judged before.
 	Base, System *overlay.Tree
 	// Manifest describes the image. It has no Boot where there is no Medium.
 	Manifest *manifest.Manifest
 }
 
-// store keeps what is costly to make.
+// store keeps segments and other costly results.
 func (b *Builder) store() *store.Store { return b.Inputs.Fetch.Store }
 
-// step notes the begin of a step and returns what to call at its end.
+// step records the start of a step and returns a function to call at its end.
 func (b *Builder) step(name string) func() {
 	if b.Inputs.Step == nil {
 		return func() {}
@@ -55,7 +55,6 @@ func (b *Builder) step(name string) func() {
 	return b.Inputs.Step(name)
 }
 
-// say tells the user something about an item.
 func (b *Builder) say(level ui.Level, step, item, text string) {
 	b.Inputs.Sink.Event(ui.Event{Level: level, Step: step, Item: item, Text: text})
 }

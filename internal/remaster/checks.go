@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// checkBase holds what the source boots against what is asked for.
+// checkBase checks what the source boots against the plan.
 func (l *layering) checkBase() error {
 	c := l.out.Plan.Config
 	l.checkFirmware()
@@ -35,7 +35,8 @@ func (l *layering) checkBase() error {
 	return nil
 }
 
-// dropCDE takes the extensions off the medium that Tiny Core loads by the boot code cde, or says that they stay.
+// dropCDE removes the extensions that Tiny Core loads with the boot code cde from the medium, or says that they
+// stay.
 func (l *layering) dropCDE() {
 	files := l.out.base.Files
 	for _, dir := range []string{"cde", "CDE"} {
@@ -52,12 +53,12 @@ func (l *layering) dropCDE() {
 			files.Remove(dir)
 			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions is left out, as `cde: drop` says", dir, n))
 		} else {
-			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions stays on the medium (`cde: drop` in mkbuild.yaml leaves it out); Tiny Core loads them with the kernel argument cde", dir, n))
+			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions stays on the medium: Tiny Core loads them with the kernel argument cde (`cde: drop` in mkbuild.yaml leaves it out)", dir, n))
 		}
 	}
 }
 
-// checkRelease refuses an ISO of the user's own that is of another release series than its extensions.
+// checkRelease refuses a user's own ISO if its release series differs from that of the extensions.
 func (l *layering) checkRelease() error {
 	if l.out.Plan.Config.ISO == nil {
 		return nil
@@ -76,7 +77,7 @@ func (l *layering) checkRelease() error {
 	}
 	release := strings.TrimSpace(string(text))
 	if of := tcz.SeriesOf(release, l.out.Plan.Config.Arch); of.Major != l.out.Plan.Series.Major {
-		return config.Mistake("iso", fmt.Sprintf("%s is Tiny Core %.20q, and extensions are taken from the series of release %s", l.out.base.Name, release, l.out.Plan.Config.Release), "name the release that the ISO is of: --release VERSION")
+		return config.Mistake("iso", fmt.Sprintf("%s is Tiny Core %.20q, and extensions are taken from the series of release %s", l.out.base.Name, release, l.out.Plan.Config.Release), "name the ISO's release: --release VERSION")
 	}
 	return nil
 }
@@ -84,7 +85,7 @@ func (l *layering) checkRelease() error {
 // maxRelease bounds release.txt, in bytes.
 const maxRelease = 4 << 10
 
-// checkPacking refuses an initrd that its kernel would panic over, or of which that cannot be told.
+// checkPacking refuses an initrd that its kernel cannot unpack and would panic over, or if that is unknown.
 func (l *layering) checkPacking(packing string) error {
 	base := l.out.base
 	r, err := base.Open(base.Kernel)
@@ -98,13 +99,13 @@ func (l *layering) checkPacking(packing string) error {
 	}
 	what := fmt.Sprintf("the initrd of %s is packed with %s, which the kernel %s cannot unpack: it would panic", base.Name, packing, l.out.Kernel)
 	if err != nil {
-		what = fmt.Sprintf("the initrd of %s is packed with %s, and it cannot be told whether the kernel %s unpacks that: %v", base.Name, packing, l.out.Kernel, err)
+		what = fmt.Sprintf("the initrd of %s is packed with %s, and mkbuild cannot tell whether the kernel %s unpacks that: %v", base.Name, packing, l.out.Kernel, err)
 	}
-	return config.Mistake("initrd.layout", what, "use the layout merged, which packs it anew with gzip")
+	return config.Mistake("initrd.layout", what, "use the layout merged, which packs it again with gzip")
 }
 
-// checkModules warns if a booting machine would wait forever: its kernel's modules are not in the
-// initrd. args are the kernel arguments that the image will boot with.
+// checkModules warns if a booting machine would wait forever, because the initrd lacks its kernel's modules. args
+// are the image's kernel arguments.
 func (l *layering) checkModules(args string) {
 	if l.out.baseTree.Get("lib/modules/"+l.out.Kernel) != nil || cmdline.Has(args, "nozswap") {
 		return
@@ -113,8 +114,8 @@ func (l *layering) checkModules(args string) {
 		"the initrd has no lib/modules/%s for its kernel: Tiny Core waits forever for /dev/zram0 unless it boots with the kernel argument nozswap (--append nozswap)", l.out.Kernel))
 }
 
-// checkLabels holds the boot menu against the profile: a label that boots without the
-// remade initrd starts stock Tiny Core, with its open console, from what should be a prod image.
+// checkLabels checks the boot menu against the profile: a label without the new initrd would start stock Tiny
+// Core, with its open console, from a prod image.
 func (l *layering) checkLabels() error {
 	base := l.out.base
 	if c := &l.out.Plan.Config; c.Profile == "prod" {
@@ -135,10 +136,8 @@ func (l *layering) checkLabels() error {
 	return nil
 }
 
-// argumentHint says what to do about a kernel argument that a prod image may not have.
 const argumentHint = "leave it out, name it under `boot: allow` in mkbuild.yaml, or build with --profile dev"
 
-// openMenus refuses the menus of a prod image.
 func openMenus(base *medium.Medium, ways []medium.Doubt) error {
 	if len(ways) == 0 {
 		return nil
@@ -159,8 +158,7 @@ func tell(ways []medium.Doubt) string {
 	return strings.Join(out, "; ")
 }
 
-// checkFirmware says which firmware the image boots on, and warns of a boot path that mkbuild
-// keeps as it is.
+// checkFirmware says which firmware boots the image, and warns of a boot path that mkbuild does not change.
 func (l *layering) checkFirmware() {
 	c := l.out.Plan.Config.Boot
 	switch boots, menu := l.out.base.BootsUEFI(); {
@@ -175,10 +173,10 @@ func (l *layering) sayOfBase(level ui.Level, text string) {
 	l.b.Inputs.Sink.Event(ui.Event{Level: level, Step: "base", Item: l.out.base.Name, Text: text})
 }
 
-// check holds the finished tree against what its profile promises, and warns of what will not start.
+// check checks the finished tree against its profile, and warns of parts that will not start.
 func (l *layering) check(context.Context) error {
 	all := l.out.layers.Merged()
-	all.Entries() // in order, once: the tree is not for two at once until then
+	all.Entries() // sorted once: until then only one goroutine may use the tree
 	var both errgroup.Group
 	both.Go(func() error { return l.lintMCollective(all) })
 	both.Go(func() error { return l.closed(all) })

@@ -40,7 +40,7 @@ func (l *layering) profile(context.Context) error {
 	return l.out.layers.AddLastWins(changed)
 }
 
-// placeClient places the program, which is the same in many images, apart from its configuration.
+// placeClient places the program and its configuration as two layers: many images share the program.
 func (l *layering) placeClient(all *overlay.Tree) error {
 	program, settings := &overlay.Tree{}, all.Clone()
 	if err := program.Put(*all.Get(profile.ClientPath)); err != nil {
@@ -58,7 +58,7 @@ func (l *layering) placeClient(all *overlay.Tree) error {
 	return l.out.layers.AddLastWins(settings)
 }
 
-// putKeys bakes the keys of runtime extensions in. The image's own time is the lowest sequence number.
+// putKeys adds the public keys for runtime extensions. The image's time is the lowest sequence number.
 func (l *layering) putKeys(onto *overlay.Tree) error {
 	text, err := json.Marshal(extension.Trust{Keys: l.keys, Floor: l.out.Epoch})
 	if err != nil {
@@ -67,8 +67,8 @@ func (l *layering) putKeys(onto *overlay.Tree) error {
 	return putAll(onto, overlay.Dir(path.Dir(extension.KeysFile), 0o755), overlay.File(extension.KeysFile, 0o644, append(text, '\n')))
 }
 
-// readClient gets mk-client and its configuration, unless the image is to have none. A mkbuild that
-// was built without the program refuses: nobody would ever hear of the machines.
+// readClient gets mk-client and its configuration, unless the image goes without. A mkbuild without the program
+// refuses: the machines would never report.
 func (l *layering) readClient() error {
 	c := l.out.Plan.Config
 	if c.Client.Disabled || l.b.Client == nil {
@@ -85,20 +85,20 @@ func (l *layering) readClient() error {
 	return err
 }
 
-// Where mk-client looks for its actions, and where its CA lies.
+// Paths of mk-client's actions and of its CA.
 const (
 	clientCA      = "etc/mkbuild/ca.pem"
 	clientActions = "usr/lib/razor"
 )
 
-// clientProgram is the entry of mk-client, which comes gzip'd or as it is. It is unpacked when its
-// content is asked for: an image whose segments are all there needs none of it.
+// clientProgram is the entry of mk-client, gzip'd or not. It is unpacked only when its content is read: an image
+// whose segments are all in the cache does not read it.
 func clientProgram(program *io.SectionReader) (overlay.Entry, error) {
 	e := overlay.File(profile.ClientPath, 0o755, nil)
 	e.Size, e.Open = program.Size(), sectionOf(program, 0, program.Size())
 	magic, size := make([]byte, 2), make([]byte, 4)
 	if _, err := program.ReadAt(magic, 0); err != nil || string(magic) != "\x1f\x8b" {
-		return e, nil //nolint:nilerr // what is too short for a header is no gzip
+		return e, nil //nolint:nilerr // too short for a gzip header
 	}
 	if e.Size < gzipTrailer {
 		return e, fmt.Errorf("unpack mk-client: %w", io.ErrUnexpectedEOF)
@@ -123,10 +123,10 @@ func clientProgram(program *io.SectionReader) (overlay.Entry, error) {
 	return e, nil
 }
 
-// gzipTrailer is the length of a CRC-32 and of the length of what was packed.
+// gzipTrailer is the length of a CRC-32 and of the unpacked size.
 const gzipTrailer = 8
 
-// clientTree is mk-client with the configuration that mkbuild.yaml gives it.
+// clientTree is mk-client with its configuration from mkbuild.yaml.
 func clientTree(packed *io.SectionReader, c config.Config) (*overlay.Tree, error) {
 	out := &overlay.Tree{}
 	program, err := clientProgram(packed)
@@ -165,7 +165,7 @@ func clientTree(packed *io.SectionReader, c config.Config) (*overlay.Tree, error
 	)
 }
 
-// readCA reads a PEM file and makes sure that it holds certificates and nothing private.
+// readCA reads a PEM file that may hold only certificates.
 func readCA(name string) ([]byte, error) {
 	text, err := hostfile.Read(name, hostfile.MaxText)
 	if err != nil {

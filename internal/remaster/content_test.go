@@ -165,8 +165,8 @@ func TestProdTexts(t *testing.T) {
 	}
 	conflicts := rec.Texts(ui.Info)
 	for _, want := range []string{
-		"conflict: /etc/passwd of Core-4.5.2.iso stays, that of bash.tcz is left out",
-		"conflict: /usr/local/bin/rbash of ncurses.tcz stays, that of bash.tcz is left out",
+		"conflict: /etc/passwd of Core-4.5.2.iso stays; the one of bash.tcz is left out",
+		"conflict: /usr/local/bin/rbash of ncurses.tcz stays; the one of bash.tcz is left out",
 	} {
 		if strings.Count(conflicts, want) != 1 {
 			t.Errorf("%q is not told once in:\n%s", want, conflicts)

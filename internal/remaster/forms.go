@@ -13,45 +13,45 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Form is a way in which an image is handed out.
+// Form is an output format of an image.
 type Form string
 
-// The forms. All of one build hold the same kernel and the same initrd.
+// The forms. All forms of a build hold the same kernel and initrd.
 const (
-	// FormISO is an ISO 9660 image, for CDs, virtual CDs and, where its source is hybrid, USB sticks.
+	// FormISO is an ISO 9660 image, for CDs, virtual CDs and, if its source is hybrid, USB sticks.
 	FormISO Form = "iso"
-	// FormPXE is a folder for a network boot server: kernel, initrds, and what boots them.
+	// FormPXE is a folder for a network boot server: kernel, initrds and boot files.
 	FormPXE Form = "pxe"
 	// FormRazor is the tar archive that razor-server unpacks into its repository.
 	FormRazor Form = "razor"
-	// FormTar is the overlay: what the image has beyond its base.
+	// FormTar is the overlay: the files that the image adds to its base.
 	FormTar Form = "tar"
 )
 
 // Forms lists all forms.
 func Forms() []Form { return []Form{FormISO, FormPXE, FormRazor, FormTar} }
 
-// Output is a form and where it goes: a file, or a folder for [FormPXE].
+// Output is a form and its path: a file, or a folder for [FormPXE].
 type Output struct {
 	Form Form
 	Path string
-	// Stream, if set, takes the content, and Path is for messages. A folder has none.
+	// Stream, if set, takes the content, and Path is for messages. A folder has no stream.
 	Stream io.Writer
 }
 
-// Outputs reads the names of forms and gives each its place: that of OutputPath for an ISO called name,
-// or name itself if it is given for the only form.
+// Outputs parses the names of forms and gives each its path: that of OutputPath for an ISO called name, or name
+// itself if it is set and there is only one form.
 func Outputs(forms []string, name string, given bool) ([]Output, error) {
 	const next = "for example: --format iso,pxe"
 	if len(forms) == 0 {
-		return nil, fail.New(fail.Usage, "--format names no form", next)
+		return nil, fail.New(fail.Usage, "--format is empty", next)
 	}
 	var out []Output
 	for _, f := range forms {
 		o := Output{Form: Form(strings.TrimSpace(f)), Path: name}
 		switch {
 		case !slices.Contains(Forms(), o.Form):
-			return nil, fail.New(fail.Usage, fmt.Sprintf("--format: no form is called %q", f), "the forms are iso, pxe, razor and tar; "+next)
+			return nil, fail.New(fail.Usage, fmt.Sprintf("--format: there is no form %q", f), "the forms are iso, pxe, razor and tar; "+next)
 		case slices.ContainsFunc(out, func(x Output) bool { return x.Form == o.Form }):
 			return nil, fail.New(fail.Usage, fmt.Sprintf("--format: %s is named twice", o.Form), next)
 		case !given || len(forms) > 1:
@@ -78,8 +78,7 @@ func (o Output) Places() []hostfile.Place {
 
 func (o Output) to() wholefile.Output { return wholefile.Output{Name: o.Path, Stream: o.Stream} }
 
-// OutputPath derives the name of a form from that of the ISO: "x.iso" becomes "x-pxe",
-// "x.razor.tar" and "x.overlay.tar.gz".
+// OutputPath derives a form's path from the ISO's: "x.iso" becomes "x-pxe", "x.razor.tar" and "x.overlay.tar.gz".
 func OutputPath(form Form, iso string) string {
 	base := iso
 	if strings.EqualFold(filepath.Ext(iso), ".iso") {

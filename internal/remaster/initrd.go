@@ -18,23 +18,22 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Initrd is the finished initrd of an image. Its size and digest are written into other files before its
-// bytes are. The bytes stay where they are, in the source image, the store and temporary files,
-// and are put together in the outputs alone. It lives until [Initrd.Close].
+// Initrd is the finished initrd of an image. Its size and digest go into other files before its bytes are
+// written. The bytes stay in the source image, the store and temporary files until an output joins them. It is
+// valid until [Initrd.Close].
 type Initrd struct {
-	// Segments are what it is put together of, in order, without gaps. Each has its digest, and a size
-	// that is a multiple of four.
+	// Segments are its parts, in order, without gaps. Each has its digest, and a size that is a multiple of four.
 	Segments initrd.Segments
-	// Size is the length in bytes, SHA256 the hex digest of all of them.
+	// Size is the length in bytes, SHA256 the hex digest.
 	Size   int64
 	SHA256 string
 
-	base    string            // what the first segment is known by until it was read: the source image
-	sums    map[string]string // digests of files' contents that were learned on the way, by path
+	base    string            // the source image, which names the first segment until it was read
+	sums    map[string]string // known digests of files' contents, by path
 	closers []io.Closer
 }
 
-// Open reads the initrd from its beginning. It can be called more than once.
+// Open reads the initrd from its beginning. Each call returns a new reader.
 func (i *Initrd) Open() (io.ReadCloser, error) { return i.Segments.Open() }
 
 // Close releases the temporary files.
@@ -46,7 +45,6 @@ func (i *Initrd) Close() error {
 	return errors.Join(errs...)
 }
 
-// add appends a segment.
 func (i *Initrd) add(s *segment) {
 	i.Segments = append(i.Segments, s.bytes)
 	i.Size += s.bytes.Size
@@ -56,8 +54,8 @@ func (i *Initrd) add(s *segment) {
 	}
 }
 
-// makeInitrd makes the initrd: the base's own bytes and one segment for each input, or one merged
-// archive. The caller closes it.
+// makeInitrd makes the initrd: the base's bytes and one segment for each input, or one merged archive. The caller
+// closes it.
 func makeInitrd(ctx context.Context, st *store.Store, s *Staged) (*Initrd, error) {
 	rd := &Initrd{base: "iso " + s.baseSum + " " + s.base.LastInitrd(), sums: map[string]string{}}
 	for _, e := range s.baseTree.Entries() {
@@ -83,13 +81,13 @@ func makeInitrd(ctx context.Context, st *store.Store, s *Staged) (*Initrd, error
 	return rd, nil
 }
 
-// together is how many segments are made at once. Each has one goroutine that unpacks contents and as
-// many that compress them as there are cores: two keep the cores busy, and more would cost memory.
+// together is the number of segments made at once. Each has one goroutine that unpacks contents, and one per core
+// that compresses: two segments keep the cores busy, and more would cost memory.
 const together = 2
 
-// makeSegments makes the segments of an image in their order. Those that became empty are nil. On an
-// error it returns the segments that have to be closed. What has no time of its own gets the image's; in segments
-// that are kept it gets the base's, or a nightly with another time would change all of them.
+// makeSegments makes the segments of an image in their order; empty ones are nil. On an error it returns the
+// segments to close. Entries without a time get the image's. In kept segments they get the base's: otherwise a
+// nightly with another time would change all of them.
 func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.SegmentOptions, appended bool) ([]*segment, error) {
 	if !appended {
 		all, err := freshSegment(ctx, "merged", s.layers.Merged(), o)
@@ -105,7 +103,7 @@ func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.Segm
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(together)
 	if st.Shared != nil {
-		g.SetLimit(2 * together) // half of the time is waiting
+		g.SetLimit(2 * together)
 	}
 	for i, name := range names {
 		g.Go(func() (err error) {
@@ -123,22 +121,21 @@ func makeSegments(ctx context.Context, st *store.Store, s *Staged, o initrd.Segm
 	return out, g.Wait()
 }
 
-// baseSegment is the base's initrd byte for byte.
+// baseSegment is the base's unchanged initrd.
 func baseSegment(s *Staged) *segment {
 	all := s.base.Segments()
 	last := all[len(all)-1]
 	return &segment{bytes: initrd.Segment{Name: s.base.Name, Size: last.Size, Open: last.Open}}
 }
 
-// initrdSums are the digests of an initrd, and of those of its segments that nobody knew before it was
-// read: the base.
+// initrdSums are the digests of an initrd, and of its base segment, which is unknown until it was read.
 type initrdSums struct {
 	All  string            `json:"all"`
 	Base map[string]string `json:"base"`
 }
 
-// sumUp works out the digest of the whole. It follows from the digests of the segments, and so the
-// store keeps it: nothing has to be read again for it.
+// sumUp computes the digest of the whole. The store keeps it under the digests of the segments, so that it need
+// not be computed again.
 func (i *Initrd) sumUp(ctx context.Context, st *store.Store) error {
 	var sums initrdSums
 	_, err := st.Derive(ctx, "sum", i.key(), &sums, func(io.Writer) error {
@@ -167,7 +164,7 @@ func (i *Initrd) key() string {
 	return "mkbuild.sum/v1 segments " + hex.EncodeToString(sum.Sum(nil))
 }
 
-// read reads all segments for their digests.
+// read computes the digests of all segments.
 func (i *Initrd) read(ctx context.Context) (*initrdSums, error) {
 	all, out := sha256.New(), &initrdSums{Base: map[string]string{}}
 	for _, s := range i.Segments {

@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// isoPiece makes the ISO around an initrd. It is written with its manifest next to a file.
+// isoPiece makes the ISO around an initrd. A file gets its manifest next to it.
 func (i *image) isoPiece(ctx context.Context, out wholefile.Output) (*piece, error) {
 	made, err := i.remake()
 	if err != nil {
@@ -38,8 +38,8 @@ func (i *image) isoPiece(ctx context.Context, out wholefile.Output) (*piece, err
 	}}, err
 }
 
-// remake returns the source image with the new initrd, boot arguments, metadata and name. The
-// volume's times stay: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
+// remake returns the source image with the new initrd, boot arguments, metadata and name. It keeps the volume's
+// times: GRUB on 64-bit images finds its volume by them (search --fs-uuid).
 func (i *image) remake() (*medium.Medium, error) {
 	c := i.staged.Plan.Config
 	made, err := i.staged.base.Edit(bootEdit(c.Boot), i.staged.Epoch)
@@ -53,7 +53,6 @@ func (i *image) remake() (*medium.Medium, error) {
 	return made, put(made, medium.RazorMetadata, i.metadata(), i.staged.Epoch)
 }
 
-// bootEdit says what to change in the boot menus.
 func bootEdit(c config.Boot) bootmenu.Edit {
 	e := bootmenu.Edit{Append: c.Append}
 	if c.Timeout != nil {
@@ -69,9 +68,8 @@ func put(m *medium.Medium, name string, text []byte, mtime int64) error {
 	return m.Files.Put(e)
 }
 
-// metadata renders the seven keys that Razor reads, in the order in which the original build
-// wrote them. Razor hashes the two files itself and compares; the time must be a YAML timestamp,
-// not a string.
+// metadata renders the seven keys that Razor reads, in the order of the original build. Razor hashes the two
+// files itself and compares; the time must be a YAML timestamp, not a string.
 func (i *image) metadata() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "---\niso_version: %q\nkernel: %s\ninitrd: %s\n", i.staged.Plan.Config.Image.Version, i.staged.base.Kernel, i.staged.base.LastInitrd())
@@ -81,7 +79,7 @@ func (i *image) metadata() []byte {
 	return b.Bytes()
 }
 
-// noteUSB says how an ISO gets onto a USB stick when writing its bytes there does not do.
+// noteUSB says how to put an ISO onto a USB stick if its bytes alone do not boot there.
 func (i *image) noteUSB(img *iso9660.Image) {
 	if img.Hybrid() {
 		return
@@ -90,7 +88,7 @@ func (i *image) noteUSB(img *iso9660.Image) {
 		"boot it as a CD or virtual CD, from the network (--format pxe), or put it on the stick with a program that brings its own boot loader (Ventoy, Rufus in ISO mode)")
 }
 
-// image is an image that is complete but for its form.
+// image is a complete image before its form is made.
 type image struct {
 	b         *Builder
 	staged    *Staged
@@ -121,8 +119,7 @@ func (b *Builder) image(ctx context.Context, s *Staged) (*image, error) {
 // Close releases the initrd.
 func (i *image) Close() error { return i.initrd.Close() }
 
-// kernelArgs are the arguments that the image boots with: those of the source's default entry, then
-// the configuration's.
+// kernelArgs are the image's kernel arguments: those of the source's default entry, then the configuration's.
 func (s *Staged) kernelArgs() string {
 	return strings.TrimSpace(cmdline.Add(s.base.Arguments, strings.TrimSpace(s.Plan.Config.Boot.Append)))
 }

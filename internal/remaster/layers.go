@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Staged is an image as values: every input fetched, checked and placed, nothing written yet.
+// Staged is an image as values: every input is fetched, checked and placed, nothing is written yet.
 type Staged struct {
 	Plan     *inputs.Plan
 	Kernel   string         // release of the kernel: "3.0.21-tinycore"
@@ -30,13 +30,13 @@ type Staged struct {
 	conflicts []overlay.Conflict // of extensions
 }
 
-// Added returns what the image has beyond its base, directories of the base repeated as they are.
+// Added returns the files that the image adds to its base, with the base's directories above them.
 func (s *Staged) Added() *overlay.Tree { return s.layers.Added() }
 
-// Inputs returns the files that went into the image, sorted by kind and name.
+// Inputs returns the image's inputs, sorted by kind and name.
 func (s *Staged) Inputs() []lock.Input { return slices.Clone(s.inputs.Lock.Inputs) }
 
-// layering is a staged image under way.
+// layering is a [Staged] image in the making.
 type layering struct {
 	b        *Builder
 	out      *Staged
@@ -44,11 +44,11 @@ type layering struct {
 	bootGems string          // shell text that installs gems while booting
 	client   *overlay.Tree   // mk-client and its configuration; nil for an image without
 	keys     signing.Keys    // of runtime extensions
-	// unpackedBase waits for the files of the base, which are unpacked during the downloads.
+	// unpackedBase waits for the base's files, which are unpacked during the downloads.
 	unpackedBase func() (*overlay.Tree, error)
 }
 
-// layBase makes the base's files what everything else is placed on.
+// layBase starts the layers with the base's files.
 func (l *layering) layBase(context.Context) (err error) {
 	if l.out.baseTree, err = l.unpackedBase(); err != nil {
 		return err
@@ -58,8 +58,8 @@ func (l *layering) layBase(context.Context) (err error) {
 	return nil
 }
 
-// unpackBase returns the files of the base's initrd. They are unpacked once for each source image, into
-// the cache, and read from there. Where its bytes stay, its kernel must be able to unpack them, too.
+// unpackBase returns the files of the base's initrd. The cache keeps them unpacked, for each source image. If the
+// layout keeps the initrd's bytes, the kernel must be able to unpack them, too.
 func (l *layering) unpackBase(ctx context.Context) (*overlay.Tree, error) {
 	layout := l.out.Plan.Config.Initrd.Layout
 	key := fmt.Sprintf("mkbuild.base/v3 iso %s initrd %q layout %s", l.out.baseSum, l.out.base.Initrds, layout)
@@ -74,7 +74,7 @@ func (l *layering) unpackBase(ctx context.Context) (*overlay.Tree, error) {
 	})
 }
 
-// place adds what an input brings; it wins over everything so far.
+// place adds an input's files, which win over all earlier ones.
 func (l *layering) place(input string, keep bool, t *overlay.Tree) error {
 	if err := l.out.layers.AddLastWins(t); err != nil {
 		return err
@@ -99,14 +99,14 @@ func (l *layering) extensions(context.Context) error {
 		l.out.conflicts = append(l.out.conflicts, conflicts...)
 		for _, c := range conflicts {
 			l.b.say(ui.Info, "extensions", file, fmt.Sprintf(
-				"conflict: /%s of %s stays, that of %s is left out", c.Path, c.Kept, c.Skipped))
+				"conflict: /%s of %s stays; the one of %s is left out", c.Path, c.Kept, c.Skipped))
 		}
 	}
 	return l.out.layers.AddLastWins(l.loadState())
 }
 
-// loadState is what tce-load leaves when it has loaded the extensions: a marker for each, the
-// list of startup scripts, and the flag that makes tce-setup run depmod.
+// loadState is the state that tce-load leaves after loading the extensions: a marker for each, the list of
+// startup scripts, and the flag that makes tce-setup run depmod.
 func (l *layering) loadState() *overlay.Tree {
 	out := &overlay.Tree{}
 	all := l.out.layers.Merged()
@@ -134,7 +134,7 @@ func (l *layering) loadState() *overlay.Tree {
 	return out
 }
 
-// picks takes single files out of extensions that stay out.
+// picks takes single files out of extensions that are not installed.
 func (l *layering) picks(context.Context) error {
 	for _, p := range l.out.Plan.Config.Picks {
 		file, err := tcz.FileName(p.Extension, l.out.Kernel)
@@ -174,8 +174,8 @@ func (l *layering) userOverlay(context.Context) error {
 	return nil
 }
 
-// private reports whether a tree has a file that not everybody may read, or a directory that not
-// everybody may enter: others who can read the cache must not find it there.
+// private reports whether a tree has a file or directory that not everybody may read: others who can read the
+// cache must not find it there.
 func private(t *overlay.Tree) bool {
 	return slices.ContainsFunc(t.Entries(), func(e *overlay.Entry) bool {
 		return e.IsRegular() && e.Perm()&0o004 == 0 || e.IsDir() && e.Perm()&0o001 == 0

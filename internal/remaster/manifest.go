@@ -25,7 +25,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// About is the head of an image's manifest: what was asked for, and of what the image is made.
+// About is the head of an image's manifest: its configuration and its inputs.
 func (b *Builder) About(s *Staged) (*manifest.Manifest, error) {
 	c := &s.Plan.Config
 	public, err := c.Public()
@@ -57,7 +57,7 @@ func (b *Builder) WriteBill(s *Staged, output string) error {
 	return nil
 }
 
-// fileRecords describes the booted system. known are digests that were worked out already, by path.
+// fileRecords describes the booted system. known are known digests by path.
 func (s *Staged) fileRecords(ctx context.Context, known map[string]string) ([]manifest.File, error) {
 	entries := s.layers.Merged().Entries()
 	out := make([]manifest.File, len(entries))
@@ -83,7 +83,7 @@ func (s *Staged) fileRecords(ctx context.Context, known map[string]string) ([]ma
 	return out, g.Wait()
 }
 
-// digest sums up what write writes.
+// digest returns the SHA-256 of the bytes that write writes.
 func digest(ctx context.Context, write func(io.Writer) error) (string, error) {
 	sum := sha256.New()
 	if err := write(wholefile.Interruptible(ctx, sum)); err != nil {
@@ -92,14 +92,13 @@ func digest(ctx context.Context, write func(io.Writer) error) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// Origins of what no input brought.
+// Origins of files without an input.
 const (
 	originOwn     = "mkbuild"
 	originOverlay = manifest.OriginOverlay
 )
 
-// publicOrigin hides where the user keeps files: the origin of those is their path on this machine.
-// No input's name has a slash.
+// publicOrigin hides paths of this machine, the origin of the user's own files. An input's name has no slash.
 func publicOrigin(origin string, own []config.UserFiles) string {
 	if origin == "" {
 		return originOwn
@@ -110,10 +109,10 @@ func publicOrigin(origin string, own []config.UserFiles) string {
 	return origin
 }
 
-// holdsSecrets tells the files of which the manifest must not even have a digest: anyone who knows all
-// but a short secret of a file finds the secret by its digest. They are server.cfg, the client's
-// settings when some look secret, password files of the user's own, and whatever else of the user's
-// own not everybody on the machine may read. What upstream publishes is no secret.
+// holdsSecrets reports whether the manifest must leave out a file's digest: with it, anyone who knows the rest of
+// a file can guess a short secret. Such files are server.cfg, the client's settings if some look secret, the
+// user's own password files, and other files of the user that not everybody on the machine may read. Published
+// files are not secret.
 func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 	switch {
 	case e.Path == mcoconfig.ServerCfg:
@@ -127,8 +126,8 @@ func holdsSecrets(e *overlay.Entry, c *config.Config) bool {
 	return e.Perm()&0o004 == 0 || path.Dir(e.Path) == "etc" && (name == "shadow" || name == "gshadow" || name == "passwd")
 }
 
-// bootRecords describes the files of the medium but the boot catalog, which says where they lie. known are
-// digests that were worked out already, by path.
+// bootRecords describes the files of the medium, without the boot catalog, which holds their positions. known are
+// known digests by path.
 func bootRecords(ctx context.Context, known map[string]string, m *medium.Medium) ([]manifest.BootFile, error) {
 	var out []manifest.BootFile
 	for _, f := range bootFiles(m) {
@@ -162,7 +161,7 @@ func bootRecords(ctx context.Context, known map[string]string, m *medium.Medium)
 	return out, nil
 }
 
-// bootFiles lists the files of an ISO by their paths. Those of a PXE folder begin with what is booted.
+// bootFiles lists the files of an ISO by their paths. In a PXE folder kernel and initrds come first.
 func bootFiles(m *medium.Medium) []*overlay.Entry {
 	files := m.Files.Entries()
 	if m.Form == medium.PXE {
@@ -188,7 +187,7 @@ func role(name string, m *medium.Medium) string {
 	return ""
 }
 
-// putManifest puts the manifest onto a medium that is complete but for it, and returns it with its text.
+// putManifest adds the manifest to an otherwise complete medium, and returns it with its text.
 func (i *image) putManifest(ctx context.Context, onto *medium.Medium) (*manifest.Manifest, []byte, error) {
 	m, err := i.b.About(i.staged)
 	if err == nil {

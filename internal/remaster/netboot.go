@@ -39,8 +39,8 @@ func (i *image) pxePiece(ctx context.Context, name string) (*piece, error) {
 	return &piece{name, folder, m, func(ctx context.Context) error { return folder.Write(ctx, wholefile.Output{Name: name}) }}, err
 }
 
-// razorFolder is the one folder of the archive that razor-server unpacks into its repository
-// (repo_store_root); its boot script asks for these names in it.
+// razorFolder is the only folder of the archive that razor-server unpacks into its repository (repo_store_root).
+// The server's boot script asks for these names.
 const (
 	razorFolder = "microkernel/"
 	razorKernel = "vmlinuz0"
@@ -51,14 +51,14 @@ const (
 // writeRazor writes the archive for razor-server: a plain tar with one folder.
 func (i *image) writeRazor(ctx context.Context, out wholefile.Output) error {
 	if args := i.staged.Plan.Config.Boot.Append; args != "" {
-		i.b.say(ui.Info, "razor", out.Name, "razor-server's own boot script decides the kernel arguments: boot.append is not in this form; set microkernel.kernel_args at the server")
+		i.b.say(ui.Info, "razor", out.Name, "boot.append is not in this form: razor-server's own boot script sets the kernel arguments; set microkernel.kernel_args on the server")
 	}
 	all := i.staged.base.Segments()
 	all[len(all)-1].Size, all[len(all)-1].Open = i.initrd.Size, i.initrd.Open
 	return razorArchive(ctx, *i.staged.base.Files.Get(i.staged.base.Kernel), all, i.staged.Epoch, out)
 }
 
-// razorArchive writes the archive of a kernel and its initrds: the server has a place for one initrd only.
+// razorArchive writes the archive of a kernel and its initrds, joined to one: the server takes only one.
 func razorArchive(ctx context.Context, kernel overlay.Entry, initrds initrd.Segments, mtime int64, out wholefile.Output) error {
 	one := overlay.Entry{Path: razorInitrd, Mode: overlay.TypeRegular, Size: initrds.Size(), Open: initrds.Open}
 	kernel.Path = razorKernel
@@ -71,8 +71,8 @@ func razorArchive(ctx context.Context, kernel overlay.Entry, initrds initrd.Segm
 	})
 }
 
-// Convert writes an ISO that was made here in another form: the bytes are those that the build itself would have
-// given in that form. about is the ISO's manifest.
+// Convert writes mkbuild's ISO in another form, with the same bytes as the build's own. about is the ISO's
+// manifest.
 func Convert(ctx context.Context, iso *medium.Medium, about manifest.Manifest, o Output) error {
 	switch o.Form {
 	case FormRazor:
@@ -109,7 +109,7 @@ func convertToPXE(ctx context.Context, iso *medium.Medium, about manifest.Manife
 	return folder.Write(ctx, wholefile.Output{Name: name})
 }
 
-// razorTar writes the archive: the same files give the same bytes.
+// razorTar writes the archive. The same files give the same bytes.
 func razorTar(w io.Writer, files []overlay.Entry, mtime int64) error {
 	t := tar.NewWriter(w)
 	when := time.Unix(mtime, 0)

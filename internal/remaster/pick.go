@@ -9,9 +9,9 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// pick takes single files out of an extension, in the layout of the manual procedure: the file
-// itself in /tmp/tcloop/<extension>/<path>, as if the extension were mounted there, and a
-// symlink from <path> to it. Owner is root, as after "sudo cp"; the mode is the extension's.
+// pick takes single files out of an extension, in the layout of the manual procedure: the file in
+// /tmp/tcloop/<extension>/<path>, as if the extension were mounted there, and a symlink from <path> to it. The
+// owner is root, as after "sudo cp"; the mode is the extension's.
 func pick(tcz *overlay.Tree, file string, files []string) (*overlay.Tree, error) {
 	out := &overlay.Tree{}
 	root := "tmp/tcloop/" + strings.TrimSuffix(file, ".tcz")
@@ -46,7 +46,7 @@ const (
 	tcUser = 1001
 )
 
-// locate finds a wanted file: by its path, or by a bare name that only one file has.
+// locate finds a file by its path, or by a bare name that only one file has.
 func locate(tcz *overlay.Tree, extension, want string) (string, error) {
 	clean, err := overlay.CleanPath(want)
 	if err != nil {

@@ -6,29 +6,29 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Preview is an image that is complete and not written, and why it is so.
+// Preview is a complete image before it is written, and how it came about.
 type Preview struct {
-	// Medium is the ISO. Its size and bytes are those of the file that [Builder.WriteISO] writes.
+	// Medium is the ISO, with the size and bytes of [Builder.WriteISO]'s file.
 	Medium *medium.Medium
-	// Inputs are the files that the image is made of, with the places that they came from.
+	// Inputs are the image's inputs, with their URLs.
 	Inputs []lock.Input
-	// LeftOut are extensions that may be left out, and are, since no mirror has them.
+	// LeftOut are optional extensions that no mirror has.
 	LeftOut []string
-	// Conflicts are the files of extensions that something else had already.
+	// Conflicts are files of extensions that an earlier layer has.
 	Conflicts []overlay.Conflict
 	// Base and System are the file systems of the source image and of the image.
 	Base, System *overlay.Tree
-	// Private are the files that not everybody on the machine may read, but everybody who can read
-	// the image; the base's own are not among them.
+	// Private are files that not everybody on the machine may read, but everybody who can read the image. The
+	// base's own are left out.
 	Private []string
 
 	image *image
 }
 
-// Close gives up the space that the image takes.
+// Close removes the image's temporary files.
 func (p *Preview) Close() error { return p.image.Close() }
 
-// privateFiles are the private files of what was added, and those that hold secrets by their name.
+// privateFiles are the added private files, and those that hold secrets by their name.
 func privateFiles(s *Staged) []string {
 	out := []string{}
 	for _, e := range s.Added().Entries() {

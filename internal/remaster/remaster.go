@@ -1,17 +1,17 @@
 // Package remaster makes a microkernel image out of the inputs of a Tiny Core image. It is the heart of the
 // product, and tells the story of an image in order:
 //
-//  1. Layers: what each input brings is placed on the files of the source image, as trees in memory
+//  1. Layers: the files of each input are placed on those of the source image, as trees in memory
 //     (layers.go, pick.go, ruby.go, client.go; checks.go refuses what would not boot or would not be safe).
 //     The result is a [Staged] image.
 //  2. Segments: the layers of one input become one segment of the initrd, which the store keeps
 //     (segments.go, unpacked.go). Segments in load order are an [Initrd] (initrd.go).
 //  3. Forms: kernel, initrd and boot menus become an ISO, a PXE folder or Razor's tar (forms.go
 //     names them; image.go, iso.go, netboot.go), with a manifest of everything in it (manifest.go), and
-//     with a signature and its provenance where that is wanted (sign.go).
+//     with a signature and its provenance on request (sign.go).
 //
-// It asks no mirror and reads no file of a lock: inputs come from the package inputs. What an image boots
-// is read and edited by the package medium. It never unpacks anything onto the host.
+// Inputs come from the package inputs: it asks no mirror and reads no lock. The package medium reads and edits
+// boot menus. Nothing is unpacked onto the host.
 //
 // Start reading at [Builder].
 package remaster
@@ -30,7 +30,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Stage fetches the plan's inputs and places them. Their contents stay in the store.
+// Stage fetches the plan's inputs and places them. Contents stay in the store.
 func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
 	l := &layering{b: b, out: &Staged{Plan: p}}
 	if err := l.readClient(); err != nil {
@@ -49,8 +49,8 @@ func (b *Builder) Stage(ctx context.Context, p *inputs.Plan) (*Staged, error) {
 		return nil, err
 	}
 	l.unpackedBase = sync.OnceValues(func() (*overlay.Tree, error) { return l.unpackBase(ctx) })
-	go l.unpackedBase()    //nolint:errcheck // asked where it is needed
-	defer l.unpackedBase() //nolint:errcheck // on an error it is cancelled first, and has ended when Stage returns
+	go l.unpackedBase()    //nolint:errcheck // its error comes from unpackedBase
+	defer l.unpackedBase() //nolint:errcheck // cancelled on an error, and ended when Stage returns
 	defer cancel()
 	if err := l.checkRelease(); err != nil {
 		return nil, err
@@ -90,8 +90,8 @@ func placeAll(ctx context.Context, l *layering) error {
 	return nil
 }
 
-// Write writes an image in several forms, made of one initrd. Each appears whole or not at all, in
-// the order given, after all of them were judged.
+// Write writes an image in several forms that share an initrd. Each appears whole or not at all, in the given
+// order, after all forms were judged.
 func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error {
 	i := &image{b: b, staged: s}
 	if slices.ContainsFunc(outputs, func(o Output) bool { return o.Form != FormTar }) {
@@ -126,7 +126,7 @@ func (b *Builder) Write(ctx context.Context, s *Staged, outputs []Output) error 
 	return nil
 }
 
-// piece is one form of an image that is ready to be written.
+// piece is a form that is ready to be written.
 type piece struct {
 	name     string
 	medium   *medium.Medium
@@ -158,8 +158,8 @@ func (i *image) piece(ctx context.Context, o Output) (*piece, error) {
 	return nil, fmt.Errorf("write %s: no form %q", o.Path, o.Form)
 }
 
-// judge holds the image and each medium against the rules for finished images. The system is the same in all.
-// An overlay alone is no image.
+// judge checks each medium against the rules for finished images, and the system, which they share, once. An
+// overlay alone is not an image.
 func (i *image) judge(ctx context.Context, pieces []*piece) error {
 	if i.b.Judge == nil || i.initrd == nil {
 		return nil
@@ -189,8 +189,8 @@ func (b *Builder) WriteOverlay(ctx context.Context, s *Staged, name string) erro
 	return b.Write(ctx, s, []Output{{Form: FormTar, Path: name}})
 }
 
-// writeOverlay writes everything that the image adds to its base as a gzip'd tar archive: the
-// snapshot of the manual procedure.
+// writeOverlay writes the files that the image adds to its base as a gzip'd tar archive: the snapshot of the
+// manual procedure.
 func (b *Builder) writeOverlay(ctx context.Context, s *Staged, out wholefile.Output) error {
 	return out.Write(func(w io.Writer) error {
 		if err := overlay.WriteTarGz(wholefile.Interruptible(ctx, w), s.Added(), s.Epoch); err != nil {
@@ -200,13 +200,13 @@ func (b *Builder) writeOverlay(ctx context.Context, s *Staged, out wholefile.Out
 	})
 }
 
-// WriteISO writes the image as an ISO alone, and its manifest next to it as [manifest.Beside] says.
+// WriteISO writes the image as an ISO, and its manifest next to it, at [manifest.Beside].
 func (b *Builder) WriteISO(ctx context.Context, s *Staged, name string) error {
 	return b.Write(ctx, s, []Output{{Form: FormISO, Path: name}})
 }
 
-// Preview makes an image up to the moment when [Builder.WriteISO] would write it. Like that, it leaves
-// segments in the cache; it writes nothing else. The caller closes the result.
+// Preview makes an image as [Builder.WriteISO] does, but does not write it. It leaves segments in the cache. The
+// caller closes the result.
 func (b *Builder) Preview(ctx context.Context, s *Staged) (*Preview, error) {
 	i, err := b.image(ctx, s)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// gemCommand is what installs gems while booting: RubyGems', or the one that Ruby brings along.
+// gemCommand is the program that installs gems while booting: that of RubyGems, or of Ruby itself.
 const gemCommand = "usr/local/bin/gem"
 
-// noRuby is the failure of an image that has no Ruby that RubyGems or gems could be installed for.
+// noRuby is the error of an image without a Ruby for RubyGems or gems.
 func noRuby(err error) error {
 	return fail.Wrap(fail.Usage, err, "add ruby to `extensions` in mkbuild.yaml, or do without: `rubygems: null` and `gems: {install: []}`")
 }
 
-// ruby stages RubyGems and the gems: what `ruby setup.rb` and `gem install` would leave.
+// ruby stages RubyGems and the gems as `ruby setup.rb` and `gem install` would install them.
 func (l *layering) ruby(ctx context.Context) error {
 	c := l.out.Plan.Config
 	if c.RubyGems == nil && len(c.Gems.Install) == 0 {
@@ -48,8 +48,8 @@ func (l *layering) ruby(ctx context.Context) error {
 	return l.gems(ruby)
 }
 
-// fromArchive stages a source archive. One that cannot be staged does not stay in the cache: no digest of
-// upstream vouches for it.
+// fromArchive stages a source archive. One that cannot be staged does not stay in the cache: upstream publishes
+// no digest of it.
 func (l *layering) fromArchive(ctx context.Context, kind string, stage func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
 	in := l.out.inputs.Archive(kind)
 	t, err := unpackedTree(ctx, l.b.store(), "mkbuild.archive/v2 "+in.SHA256, in.Name, func() (*overlay.Tree, error) {
@@ -65,7 +65,7 @@ func (l *layering) fromArchive(ctx context.Context, kind string, stage func(*ove
 	return staged, err
 }
 
-// gems installs the gems, or puts them where the boot installs them from.
+// gems installs the gems, or places them for an installation while booting.
 func (l *layering) gems(ruby *rubygems.Ruby) error {
 	gems, err := l.out.inputs.Gems()
 	if err != nil {
@@ -74,7 +74,7 @@ func (l *layering) gems(ruby *rubygems.Ruby) error {
 	for _, g := range gems {
 		if missing := g.MissingExecutables(); len(missing) > 0 {
 			l.b.say(ui.Warning, "ruby", g.File, fmt.Sprintf(
-				"the gem lists %s as executable and does not pack it: it gets no command (choose another version under gems.install if you need it)", strings.Join(missing, ", ")))
+				"the gem lists the executable %s but does not contain it: the command is missing (choose another version under gems.install if you need it)", strings.Join(missing, ", ")))
 		}
 	}
 	place := rubygems.Install
@@ -120,7 +120,7 @@ func (l *layering) mcollective(ctx context.Context) error {
 	return l.out.layers.AddLastWins(secrets)
 }
 
-// lintMCollective warns of what mcollectived would stumble on in the finished image.
+// lintMCollective warns of mistakes in the finished image that would stop mcollectived.
 func (l *layering) lintMCollective(all *overlay.Tree) (err error) {
 	defer fail.Recover("mcollective", &err)
 	if l.out.Plan.Config.MCollective == nil {
@@ -143,7 +143,7 @@ func (l *layering) lintMCollective(all *overlay.Tree) (err error) {
 	return nil
 }
 
-// serverCfg puts the user's values over the document's.
+// serverCfg merges the user's values into the default server.cfg.
 func (l *layering) serverCfg(m *config.MCO) (*mcoconfig.Config, error) {
 	values := make(map[string]*string, len(m.Server))
 	for key, v := range m.Server {

@@ -16,25 +16,25 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// segmentFormat names everything that decides the bytes of a segment besides its entries and the
-// options: this code and the compressor's. TestWriteSegmentGolden notices a change: then count it up.
+// segmentFormat is the version of the code that makes segments, the compressor included. Increase it when
+// TestWriteSegmentGolden finds other bytes.
 const segmentFormat = "mkbuild.segment/v1"
 
-// madeSegment is what is known of a segment that was written. The store keeps it with the segment.
+// madeSegment describes a written segment. The store keeps it with the segment.
 type madeSegment struct {
-	// SHA256 is the digest of the segment, Files that of each regular file in it.
+	// SHA256 is the digest of the segment; Files has that of each regular file in it.
 	SHA256 string            `json:"sha256"`
 	Files  map[string]string `json:"files"`
 }
 
-// segment is a segment of an initrd that is there.
+// segment is a finished segment of an initrd.
 type segment struct {
 	bytes initrd.Segment
 	files map[string]string // digests of the regular files in it, by path
 	close io.Closer         // of a temporary file; nil if the store keeps it
 }
 
-// segment returns the size bytes of r as the segment that was made.
+// segment returns the first size bytes of r as the made segment.
 func (m *madeSegment) segment(name string, size int64, r io.ReaderAt) *segment {
 	return &segment{bytes: initrd.Segment{Name: name, Size: size, SHA256: m.SHA256, Open: sectionOf(r, 0, size)}, files: m.Files}
 }
@@ -51,8 +51,8 @@ func makeSegment(w io.Writer, t *overlay.Tree, o initrd.SegmentOptions) (*madeSe
 	return made, nil
 }
 
-// holds makes sure that a segment has the contents that its key was made of. A file of the user's own
-// that is written to meanwhile would stay in the cache as what it was before.
+// holds checks that a segment has the contents of its key. Otherwise a user's file that changed meanwhile would
+// be cached under the digest of its old content.
 func (m *madeSegment) holds(t *overlay.Tree) error {
 	for _, e := range t.Entries() {
 		if want, known := strings.CutPrefix(e.ID, idPrefix); known && e.IsRegular() && m.Files[e.Path] != want {
@@ -62,7 +62,7 @@ func (m *madeSegment) holds(t *overlay.Tree) error {
 	return nil
 }
 
-// keptSegment takes a segment from the cache, or makes it and leaves it there.
+// keptSegment takes a segment from the cache, or makes and caches it.
 func keptSegment(ctx context.Context, st *store.Store, name string, t *overlay.Tree, o initrd.SegmentOptions) (*segment, error) {
 	key, err := segmentKey(t, o)
 	if err != nil {
@@ -83,7 +83,7 @@ func keptSegment(ctx context.Context, st *store.Store, name string, t *overlay.T
 	return made.segment(name, blob.Size, blob.Reader()), nil
 }
 
-// freshSegment makes a segment that is kept for this build alone.
+// freshSegment makes a segment for this build alone.
 func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.SegmentOptions) (_ *segment, err error) {
 	f, err := wholefile.NewTempIn("")
 	if err != nil {
@@ -100,8 +100,8 @@ func freshSegment(ctx context.Context, name string, t *overlay.Tree, o initrd.Se
 	return seg, nil
 }
 
-// keyedEntry is what a segment's bytes take from an entry. Names are bytes: JSON strings would make all
-// alike that are not UTF-8.
+// keyedEntry has the parts of an entry that decide a segment's bytes. Names are bytes: as JSON strings, different
+// names that are not UTF-8 would become equal.
 type keyedEntry struct {
 	Path, Link     []byte
 	Mode, UID, GID uint32
@@ -111,8 +111,8 @@ type keyedEntry struct {
 	Content        string
 }
 
-// segmentKey sums up everything that decides the bytes of a segment, and leaves every file with an ID.
-// The image's time counts only where an entry has none of its own.
+// segmentKey hashes everything that decides the bytes of a segment, and gives every file an ID. The image's time
+// counts only for entries without a time.
 func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 	sum := sha256.New()
 	out := json.NewEncoder(sum)
@@ -137,7 +137,7 @@ func segmentKey(t *overlay.Tree, o initrd.SegmentOptions) (string, error) {
 	return fmt.Sprintf("%s level %d entries %s", segmentFormat, o.Level, hex.EncodeToString(sum.Sum(nil))), nil
 }
 
-// identify gives a file an ID, if it has none: the digest of its content.
+// identify gives a file without an ID one: the digest of its content.
 func identify(e *overlay.Entry) error {
 	if !e.IsRegular() || e.ID != "" {
 		return nil
@@ -150,15 +150,15 @@ func identify(e *overlay.Entry) error {
 	return nil
 }
 
-// segments says which layers make up which segment of an initrd.
+// segments maps layers to the segments of an initrd.
 type segments struct {
 	names []string
 	fresh map[string]bool // not to be kept in the cache
 	of    map[int]string  // the segment of a layer
 }
 
-// claim makes a layer part of the segment of an input. Layers that nobody claims are mkbuild's own
-// small files, server.cfg with its secrets among them: they come last, and are never kept.
+// claim assigns a layer to the segment of an input. Unclaimed layers are mkbuild's own small files, including
+// server.cfg with its secrets: they come last, and are never kept.
 func (s *segments) claim(layer int, name string, keep bool) {
 	if s.of == nil {
 		s.of, s.fresh = map[int]string{}, map[string]bool{}
@@ -169,13 +169,12 @@ func (s *segments) claim(layer int, name string, keep bool) {
 	s.of[layer], s.fresh[name] = name, s.fresh[name] || !keep
 }
 
-// ownSegment is the name of the one with mkbuild's own files.
+// ownSegment is the name of the segment of mkbuild's own files.
 const ownSegment = "mkbuild"
 
-// all lists the names of the segments in order.
 func (s *segments) all() []string { return append(append([]string{}, s.names...), ownSegment) }
 
-// tree returns what belongs to a segment, or nil when later layers have left nothing of it.
+// tree returns the files of a segment; nil if later layers replaced all of them.
 func (s *Staged) tree(segment string) *overlay.Tree {
 	t := s.layers.AddedBy(func(layer int) bool {
 		name, claimed := s.segments.of[layer]

@@ -93,7 +93,7 @@ func TestCompressorOfTheBase(t *testing.T) {
 		c.Gems.Install, c.RubyGems, c.MCollective = nil, nil, nil
 	}
 	for words, want := range map[string]string{
-		"":                              "it cannot be told whether the kernel 3.0.21-tinycore unpacks that",
+		"":                              "mkbuild cannot tell whether the kernel 3.0.21-tinycore unpacks that",
 		"no such words":                 "packed with xz, which the kernel 3.0.21-tinycore cannot unpack",
 		"XZ-compressed data is corrupt": "",
 	} {

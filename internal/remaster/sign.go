@@ -46,7 +46,7 @@ func sign(ctx context.Context, i *image, outputs []Output) error {
 	return nil
 }
 
-// signed is the file that stands for the form: of a folder the list of its files.
+// signed is the file that is signed for a form: for a folder, the list of its files.
 func (o Output) signed() string {
 	if o.Form == FormPXE {
 		return filepath.Join(o.Path, medium.PXESums)
@@ -84,7 +84,7 @@ func provenance(ctx context.Context, i *image, outputs []Output) (*attest.Statem
 	return attest.Built(m, parts, lockSum, forms)
 }
 
-// partsOf is what all forms hold but the overlay, which boots nothing.
+// partsOf are the parts that all forms share, except the overlay, which boots nothing.
 func partsOf(i *image) (*attest.Parts, error) {
 	if i.initrd == nil {
 		return nil, nil //nolint:nilnil // an overlay alone

@@ -12,16 +12,16 @@ import (
 	"mkbuild/internal/store"
 )
 
-// idPrefix begins an [overlay.Entry.ID] that is a digest.
+// idPrefix is the prefix of an [overlay.Entry.ID] that is a digest.
 const idPrefix = "sha256:"
 
-// keptEntries describes a tree whose contents are kept in a file.
+// keptEntries describes a tree with its contents in one file.
 type keptEntries struct {
 	Entries []keptEntry `json:"entries"`
 }
 
-// keptEntry is an [overlay.Entry] whose content begins at Offset. Names are bytes: a JSON string would
-// hold none that is not UTF-8.
+// keptEntry is an [overlay.Entry] whose content begins at Offset. Names are bytes: a JSON string holds only
+// UTF-8.
 type keptEntry struct {
 	Path     []byte `json:"path"`
 	Mode     uint32 `json:"mode"`
@@ -37,8 +37,8 @@ type keptEntry struct {
 	SHA256   string `json:"sha256,omitempty"`
 }
 
-// keepTree writes the contents of a tree one after the other, and returns where each is. What
-// has cost an unpacking once is read in place from then on, and takes no memory.
+// keepTree writes the contents of a tree one after the other, and returns their offsets. From then on they are
+// read in place, without unpacking and without memory.
 func keepTree(w io.Writer, t *overlay.Tree) (*keptEntries, error) {
 	kept := &keptEntries{}
 	out := &counter{w: w}
@@ -62,11 +62,10 @@ func keepTree(w io.Writer, t *overlay.Tree) (*keptEntries, error) {
 	return kept, nil
 }
 
-// errOutside is returned for a description that does not fit the contents.
 var errOutside = errors.New("it lies outside of the contents")
 
-// openTree makes a tree of what keepTree has returned and of the size bytes that it has written to r.
-// origin becomes the Origin of all entries.
+// openTree returns the tree that keepTree kept: its description, and size bytes in r. origin becomes the Origin
+// of all entries.
 func openTree(r io.ReaderAt, size int64, kept *keptEntries, origin string) (*overlay.Tree, error) {
 	t := &overlay.Tree{}
 	for _, k := range kept.Entries {
@@ -86,8 +85,8 @@ func openTree(r io.ReaderAt, size int64, kept *keptEntries, origin string) (*ove
 	return t, nil
 }
 
-// unpackedTree returns the tree that made once made of an input, which the store keeps under key. The
-// key has to name the code that reads the input, too. All entries get the same Origin.
+// unpackedTree returns an input's tree, which made makes once and the store keeps under key. The key must name
+// the code that reads the input, too. All entries get the same Origin.
 func unpackedTree(ctx context.Context, st *store.Store, key, origin string, made func() (*overlay.Tree, error)) (*overlay.Tree, error) {
 	var kept keptEntries
 	blob, err := st.Derive(ctx, "tree", key, &kept, func(w io.Writer) error {
@@ -112,12 +111,10 @@ func unpackedTree(ctx context.Context, st *store.Store, key, origin string, made
 	return t, nil
 }
 
-// sectionOf opens a part of a file.
 func sectionOf(r io.ReaderAt, offset, size int64) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, offset, size)), nil }
 }
 
-// counter counts what goes through it.
 type counter struct {
 	w io.Writer
 	n int64
