@@ -41,7 +41,7 @@ check tmp-mode "^1777 0:$([ "$series" = 8 ] && echo 50 || echo 0) " "stat -c '%a
 check opt-mode '^2775 0:50' "stat -c '%a %u:%g' /opt"
 check root-mode '^755 0:0' "stat -c '%a %u:%g' /"
 check shadow-mode '^640' "stat -c '%a' /etc/shadow"
-check locked '^none open' "grep -v '^[^:]*:[*!]' /etc/shadow || echo none open"
+check passwords '^all locked' "grep -v '^[^:]*:[*!]' /etc/shadow || echo all locked"
 check null-device '^1:3' "stat -c '%t:%T' /dev/null"
 check hostname '^box' 'hostname'
 [ "$series" = 15 ] || check lshw 'product\|description\|core' 'lshw -quiet -C processor'
