@@ -292,8 +292,8 @@ func TestCheckIn(t *testing.T) {
 	flipped := bytes.Clone(newer)
 	flipped[len(flipped)/2] ^= 1
 	s.refused(t, vm, []byte("this is no zip"), "not a zip archive", want)
-	s.refused(t, vm, signed(t, f, site, k[2], now+2), "signed it, and not one of", want)
-	s.refused(t, vm, flipped, "its bytes are not those", want)
+	s.refused(t, vm, signed(t, f, site, k[2], now+2), "signed by key ", want)
+	s.refused(t, vm, flipped, "its bytes were changed", want)
 	s.refused(t, vm, signed(t, f, site, "", 0), "it is not signed", want)
 	s.refused(t, vm, signed(t, f, site, k[1], now-1), "it is older than", want)
 	s.publish(t, newer)

@@ -250,15 +250,15 @@ func TestForeignCache(t *testing.T) {
 	for _, name := range []string{".", "sha256", "index"} {
 		b := m.builder(t)
 		testkit.Must(t, os.MkdirAll(filepath.Join(b.cache, name), 0o755))
-		if b.iso("--mirror", m.good); strings.Contains(b.stderr.String(), "may write to it") {
+		if b.iso("--mirror", m.good); strings.Contains(b.stderr.String(), "can write to it") {
 			t.Errorf("a cache of one's own is called foreign: %s", b.stderr.String())
 		}
 		testkit.Must(t, os.Chmod(filepath.Join(b.cache, name), 0o775))
-		if b.iso("--mirror", m.good); strings.Count(b.stderr.String(), filepath.Join(b.cache, name)+": others may write to it (mode 0775)") != 1 {
+		if b.iso("--mirror", m.good); strings.Count(b.stderr.String(), filepath.Join(b.cache, name)+": other users can write to it (mode 0775)") != 1 {
 			t.Errorf("%s: %s", name, b.stderr.String())
 		}
 		b.run("lock", "--mirror", m.good)
-		if b.iso("--mirror", m.good); strings.Contains(b.stderr.String(), "may write to it") {
+		if b.iso("--mirror", m.good); strings.Contains(b.stderr.String(), "can write to it") {
 			t.Errorf("with a lock: %s", b.stderr.String())
 		}
 	}
@@ -278,11 +278,11 @@ func TestBadKeys(t *testing.T) {
 	}
 	b.iso("--locked", "--offline")
 	for says, spoil := range map[string]func() error{
-		"":                    func() error { return nil },
-		"others may read it":  func() error { return os.Chmod(key, 0o644) },
-		"others may write to": func() error { return os.Chmod(key, 0o622) },
-		"32 bytes":            func() error { return errors.Join(os.Chmod(key, 0o600), os.Truncate(key, 5)) },
-		"it is a pipe":        func() error { return errors.Join(os.Remove(key), exec.Command("mkfifo", "-m", "600", key).Run()) },
+		"":                         func() error { return nil },
+		"other users can read it":  func() error { return os.Chmod(key, 0o644) },
+		"other users can write to": func() error { return os.Chmod(key, 0o622) },
+		"32 bytes":                 func() error { return errors.Join(os.Chmod(key, 0o600), os.Truncate(key, 5)) },
+		"it is a pipe":             func() error { return errors.Join(os.Remove(key), exec.Command("mkfifo", "-m", "600", key).Run()) },
 	} {
 		testkit.Must(t, spoil())
 		code := b.iso("--locked", "--offline")

@@ -238,8 +238,8 @@ func TestPullForms(t *testing.T) {
 		t.Errorf("stdout has %d bytes, want %d", b.stdout.Len(), len(want))
 	}
 	b.fails(exitUsage, "no manifest", "push", ref, filepath.Join(m.dir, "4.x/x86/release/Core-4.7.7.iso"))
-	b.fails(exitUsage, "before it", "push", ref, b.out, folder)
-	b.fails(exitUsage, "a digest follows", "push", ref+"@sha256:"+strings.Repeat("0", 64), b.out)
+	b.fails(exitUsage, "an earlier image", "push", ref, b.out, folder)
+	b.fails(exitUsage, "a push cannot choose the digest", "push", ref+"@sha256:"+strings.Repeat("0", 64), b.out)
 	b.fails(exitUsage, "not a reference", "push", "Not/A Ref", b.out)
 	b.fails(exitNetwork, "not found", "pull", ref+":gone")
 	b.fails(exitNetwork, "offline", "push", ref, b.out, "--offline")
@@ -274,7 +274,7 @@ func TestPullSigned(t *testing.T) {
 	got := filepath.Join(t.TempDir(), "got")
 	for _, tag := range []string{":iso", ":pxe"} {
 		b.ok("pull", ref+tag, "-o", got+tag, "--key", other+".pub", "--key", a+".pub")
-		b.fails(exitVerify, "and not one of", "pull", ref+tag, "-o", got+"2", "--key", other+".pub")
+		b.fails(exitVerify, "not by", "pull", ref+tag, "-o", got+"2", "--key", other+".pub")
 		b.fails(exitVerify, "is tested", "pull", ref+tag, "-o", got+"2", "--key", a+".pub", "--require", "tested")
 		b.fails(exitUsage, "need a public key", "pull", ref+tag, "-o", got+"2", "--require", "tested")
 	}
@@ -367,7 +367,7 @@ func TestPullLies(t *testing.T) {
 		"another type":         {ref, manifests(true, "vnd.mkbuild.image.v1", "vnd.mkbuild.image.v2"), "artifact type"},
 		"another config":       {ref, manifests(true, "mkbuild.config.v1+json", "mkbuild.config.v2+json"), "with a config of"},
 		"another size":         {ref, manifests(true, `"size":`, `"size":1`), "descriptor says"},
-		"no layout":            {ref, manifests(true, "layout.v2+json", "layout.v9+json"), "its first layers are not"},
+		"no layout":            {ref, manifests(true, "layout.v2+json", "layout.v9+json"), "its first two layers are not"},
 		"a tag that moved":     {w.host + "/razor/mk:2@" + digest, nil, "the tag has moved"},
 		"a digest of another":  {w.host + "/razor/mk:1" + moved[strings.LastIndex(moved, "@"):], nil, "the tag has moved"},
 		"a changed signature":  {ref, referrer(flip), "wrong sha256"},
@@ -522,7 +522,7 @@ func TestRegistryCredentials(t *testing.T) {
 		t.Fatal(b.stderr.String())
 	}
 	ref := host + "/mk:1"
-	b.fails(exitNetwork, "other credentials", "push", ref, b.out)
+	b.fails(exitNetwork, "refuses these credentials", "push", ref, b.out)
 	if !strings.Contains(b.stderr.String(), "docker login") {
 		t.Error(b.stderr.String())
 	}

@@ -145,7 +145,7 @@ func TestPoisonedCache(t *testing.T) {
 			f.wire.reset()
 			f.wire.lie = lie
 			b, _ := f.build(t, "--cache-from", f.cache)
-			if warned := strings.Contains(b.stderr.String(), "it gives other content than sha256:"); warned != (name != "another type") {
+			if warned := strings.Contains(b.stderr.String(), "it sent other content for sha256:"); warned != (name != "another type") {
 				t.Errorf("warned: %v\n%s", warned, b.stderr.String())
 			}
 			f.wire.reset()
@@ -216,7 +216,7 @@ func TestPoisonedCache(t *testing.T) {
 	testkit.Must(t, err)
 	wrong := &fleet{f.mirrors, f.wire, f.cache, filepath.Join(t.TempDir(), "wrong.lock")}
 	put(t, wrong.lock, string(text))
-	if b, _ := wrong.build(t, "--cache-from", f.cache); !strings.Contains(b.stderr.String(), "brings the pins up to date") {
+	if b, _ := wrong.build(t, "--cache-from", f.cache); !strings.Contains(b.stderr.String(), "`mkbuild lock` updates it") {
 		t.Errorf("a pin that nothing has:\n%s", b.stderr.String())
 	}
 }

@@ -1,15 +1,13 @@
-// Package boottest boots what mkbuild makes: an ISO from its CD, or kernel and initrd over the
-// network with a real iPXE, out of an ISO or a folder. [Test] watches the console and, when asked,
-// waits for the node's check-in at a server of its own; [Interact] leaves the machine to a person. Start
-// reading at [Test].
+// Package boottest boots images: an ISO from its CD, or kernel and initrd over the network with a real iPXE.
+// [Test] watches the console and, if asked, waits for the node's check-in at its own server; [Interact] leaves
+// the machine to the user.
 //
-// What is tested is never changed. Arguments that a test needs (a serial console, the address of its
-// server) reach an ISO's kernel through a temporary copy in which nothing but the boot menu differs,
-// and a kernel from the network through the script that iPXE gets, as in a data centre. Typing
-// them at ISOLINUX's prompt would need no copy, but many menus have no prompt, and giving them by
-// DHCP would need a client that asks there, which mk-client does not.
+// The image is never changed. Arguments that a test needs (a serial console, the address of its server) reach an
+// ISO's kernel through a temporary copy that differs only in its boot menu, and a kernel from the network through
+// iPXE's script, as in a data centre. Typing them at ISOLINUX's prompt would need no copy, but many menus have no
+// prompt; DHCP would need a client that asks for them, and mk-client does not.
 //
-// It decides nothing about images: what a boot shows is named by the package qemu. Start reading at [Test].
+// The package qemu judges a boot. Start reading at [Test].
 package boottest
 
 import (
@@ -27,20 +25,20 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Marker is what an image's own script prints when it has booted.
+// Marker is the line that an image's own script prints after booting.
 const Marker = `MK loaded: v`
 
-// Result is what a passed test found.
+// Result is the outcome of a passed test.
 type Result struct {
 	// Format is "iso" or "pxe".
 	Format string
-	// Node and Facts are those of the check-in; empty without one.
+	// Node and Facts come from the check-in; empty without one.
 	Node  string
 	Facts map[string]any
 }
 
-// Test boots the image and waits until it has said and done what is expected. An image that does
-// not is a [*qemu.BootError] whose rule names why.
+// Test boots the image and waits for the expected lines and check-in. If they do not come, it returns a
+// [*qemu.BootError] whose rule names the reason.
 func Test(ctx context.Context, o Options) (*Result, error) {
 	o.judged = true
 	s, err := prepare(ctx, o)
@@ -100,8 +98,8 @@ func Interact(ctx context.Context, o Options, in *os.File, out, errs io.Writer) 
 	return qemu.Interact(ctx, s.machine, in, out, errs)
 }
 
-// keepLog writes the console's log where it is wanted, or where a failed test leaves it, and names
-// the file in the test's error.
+// keepLog writes the console log to the chosen file, or to the default one after a failed test, and names the
+// file in the test's error.
 func (o *Options) keepLog(log string, err error) error {
 	var failed *qemu.BootError
 	if !errors.As(err, &failed) && o.Log == "" {

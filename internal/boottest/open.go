@@ -13,7 +13,7 @@ import (
 	"mkbuild/internal/qemu"
 )
 
-// report is the line in which mk-client says what is open in the machine that it runs on.
+// report matches mk-client's line about listening and console-reading processes.
 var report = regexp.MustCompile(`mk-client: info: open: (\{.*\})\s*$`)
 
 // promised returns the configuration of a prod image, by its manifest; nil for another image.
@@ -26,8 +26,8 @@ func promised(m *medium.Medium) (*config.Config, error) {
 	return &c, err
 }
 
-// judgeOpen fails a prod image in which something listens, or reads a console, that its configuration does
-// not name. Every report on the console counts.
+// judgeOpen fails a prod image if a process that its configuration does not name listens or reads a console.
+// Every report on the console counts.
 func judgeOpen(c *config.Config, vm *qemu.VM) error {
 	readers := slices.Clone(c.Services.Allow)
 	for _, line := range c.Boot.AllowInittab {
@@ -59,8 +59,8 @@ func judgeOpen(c *config.Config, vm *qemu.VM) error {
 	return nil
 }
 
-// programsOf are the files that a line of /etc/inittab allows: of "/bin/sh /opt/menu" the script alone, since the shell
-// or busybox would allow every script.
+// programsOf are the files that a line of /etc/inittab allows: for "/bin/sh /opt/menu" only the script, since the
+// shell or busybox would allow every script.
 func programsOf(line string) []string {
 	f := strings.SplitN(line, ":", 4)
 	if len(f) < 4 {
@@ -73,8 +73,8 @@ func programsOf(line string) []string {
 	return words
 }
 
-// names reports whether one of the files is the program of a line of the report: its executable, the script
-// that it runs, or the name under which it is busybox.
+// names reports whether one of the files is the program in a line of the report: its executable, its script, or
+// its name for busybox.
 func names(files []string, line string) bool {
 	words := strings.Fields(line)
 	return slices.ContainsFunc(files, func(file string) bool {

@@ -19,13 +19,13 @@ import (
 // guestAddress is this machine's loopback as QEMU's guests see it.
 const guestAddress = "10.0.2.2"
 
-// checkIn is what a node has reported.
+// checkIn is a node's report.
 type checkIn struct {
 	node  string
 	facts map[string]any
 }
 
-// server hands out what iPXE asks for and takes check-ins, on a free port of the loopback.
+// server serves iPXE's files and takes check-ins, on a free port of the loopback.
 type server struct {
 	listener net.Listener
 	http     http.Server
@@ -34,7 +34,7 @@ type server struct {
 	cleanup  []func() error
 }
 
-// serve starts a server; with a check-in server of its own, when that is wanted.
+// serve starts a server, with a check-in server if a test asks for it.
 func serve(ctx context.Context, withRazor bool) (*server, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -66,7 +66,7 @@ func (s *server) addRazor() error {
 		CheckedIn: func(node string, facts map[string]any) {
 			select {
 			case s.checkIns <- checkIn{node, facts}:
-			default: // the first one is enough
+			default:
 			}
 		},
 	})
@@ -89,7 +89,7 @@ func (s *server) guestHost() string {
 	return net.JoinHostPort(guestAddress, strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port))
 }
 
-// publish hands out the files of a PXE folder.
+// publish serves the files of a PXE folder.
 func (s *server) publish(folder *medium.Medium) {
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		e := folder.Files.Get(strings.TrimPrefix(r.URL.Path, "/"))
@@ -98,12 +98,12 @@ func (s *server) publish(folder *medium.Medium) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.FormatInt(e.Size, 10)) // told the length, iPXE makes room for it once
+		w.Header().Set("Content-Length", strconv.FormatInt(e.Size, 10)) // with the length, iPXE allocates once
 		e.CopyTo(w)                                                     //nolint:errcheck,gosec // iPXE went away
 	})
 }
 
-// await waits for the first check-in, and sees when the machine fails meanwhile.
+// await waits for the first check-in, or for the machine's failure.
 func (s *server) await(ctx context.Context, vm *qemu.VM) (checkIn, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()

@@ -29,17 +29,17 @@ const scriptName = "boot.ipxe"
 type Options struct {
 	// Image is an ISO, or a folder with boot.ipxe, kernel and initrd.
 	Image string
-	// Format is "iso", "pxe", or empty for what the image is.
+	// Format is "iso", "pxe", or empty for the image's own.
 	Format string
 	// MemoryMiB is the machine's memory; 0 is 512.
 	MemoryMiB int
 	// Program is the emulator; empty chooses by the kernel's name.
 	Program string
-	// Append are further kernel arguments.
+	// Append are more kernel arguments.
 	Append string
 	// Network gives the machine a network card, which PXE and CheckIn imply.
 	Network bool
-	// SSH is a port of this machine that leads to the image's port 22; 0 is none.
+	// SSH is a port of this machine that is forwarded to the image's port 22; 0 is none.
 	SSH int
 	// Display is QEMU's -display, for [Interact].
 	Display string
@@ -50,12 +50,12 @@ type Options struct {
 	Timeout time.Duration
 	// CheckIn also waits for the node's first check-in.
 	CheckIn bool
-	// Log is the file for the console's log. When it is empty the log of a failed test goes to
-	// Image.console.log, or to a temporary file where that cannot be written.
+	// Log is the file for the console log. If empty, the log of a failed test goes to Image.console.log, or to a
+	// temporary file if that cannot be written.
 	Log string
 	// Console receives the console line by line; may be nil.
 	Console io.Writer
-	// Note is told what people should know, such as which arguments were added; may be nil.
+	// Note gets messages for the user, such as added arguments; may be nil.
 	Note func(string)
 
 	judged bool // by [Test]
@@ -66,9 +66,9 @@ type session struct {
 	options Options
 	medium  *medium.Medium
 	format  string
-	prod    *config.Config // of a prod image, which promises that nobody gets in
+	prod    *config.Config // of a prod image
 	machine qemu.Machine
-	server  *server // nil where nothing asks for one
+	server  *server // nil without a server
 	cleanup []func()
 }
 
@@ -84,25 +84,25 @@ func (s *session) note(format string, args ...any) {
 	}
 }
 
-// refuse is the error of something that cannot be booted, known without trying.
+// refuse is the error of an image that cannot boot, found before the boot.
 func refuse(image, what, next string) error {
 	return fail.New(fail.Usage, "boot "+image+": "+what, next)
 }
 
-// noteSSH says how to log in. Host keys are new with each boot, and the ssh servers of Tiny Core up to 7.x
-// offer ssh-rsa alone.
+// noteSSH says how to log in. Host keys are new with each boot, and the ssh servers of Tiny Core up to 7.x offer
+// only ssh-rsa.
 func (s *session) noteSSH(prod *config.Config) error {
 	if s.options.SSH == 0 {
 		return nil
 	}
 	if prod != nil && len(prod.Services.Allow) == 0 {
-		return refuse(s.options.Image, "--ssh: a prod image has no ssh server", "build one that has: mkbuild iso --with-openssh -o dev.iso")
+		return refuse(s.options.Image, "--ssh: a prod image has no ssh server", "build one with a server: mkbuild iso --with-openssh -o dev.iso")
 	}
-	s.note("when it has booted: ssh -p %d -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o HostKeyAlgorithms=+ssh-rsa -o PubkeyAcceptedAlgorithms=+ssh-rsa tc@127.0.0.1", s.options.SSH)
+	s.note("after the boot: ssh -p %d -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o HostKeyAlgorithms=+ssh-rsa -o PubkeyAcceptedAlgorithms=+ssh-rsa tc@127.0.0.1", s.options.SSH)
 	return nil
 }
 
-// prepare looks at the image and makes the machine for it.
+// prepare reads the image and makes its machine.
 func prepare(ctx context.Context, o Options) (_ *session, err error) {
 	s := &session{options: o}
 	defer func() {
@@ -154,12 +154,11 @@ func prepare(ctx context.Context, o Options) (_ *session, err error) {
 	return s, s.fromCD(ctx, args)
 }
 
-// open reads an ISO, or a folder for PXE.
 func open(name string) (*medium.Medium, error) {
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
-		return nil, refuse(name, errors.Unwrap(err).Error(), "name an image: mkbuild iso makes one")
+		return nil, refuse(name, errors.Unwrap(err).Error(), "check the name, or make an image with mkbuild iso")
 	case err != nil:
 		return nil, err
 	case info.Mode().IsRegular():
@@ -180,15 +179,15 @@ func chooseFormat(o Options, form medium.Form) (string, error) {
 	case o.Format == "":
 		return is, nil
 	case o.Format != "iso" && o.Format != "pxe":
-		return "", refuse(o.Image, fmt.Sprintf("format %q is not known", o.Format), "choose --format iso or pxe")
+		return "", refuse(o.Image, fmt.Sprintf("unknown format %q", o.Format), "choose --format iso or pxe")
 	case o.Format == "iso" && is != "iso":
-		return "", refuse(o.Image, "it is a folder for PXE, and no ISO", "leave --format out, or name an ISO")
+		return "", refuse(o.Image, "it is a PXE folder, not an ISO", "leave --format out, or name an ISO")
 	}
 	return o.Format, nil
 }
 
-// lookAt returns the image's own kernel arguments and the name of its kernel, if it says that. An ISO without
-// a kernel and an initrd in its menu can only be booted as it is: what it then does is what the test is for.
+// lookAt returns the image's own kernel arguments and the name of its kernel, if known. An ISO whose menu has no
+// kernel with an initrd is booted unchanged: the test shows the result.
 func (s *session) lookAt() (args, release string, err error) {
 	m := s.medium
 	if m.Form == medium.ISO {
@@ -204,12 +203,12 @@ func (s *session) lookAt() (args, release string, err error) {
 	if name := path.Base(m.Entries[at].Kernel); m.Kernel == "" && m.Files.Get(name) != nil {
 		m.Kernel = name
 	}
-	release, _ = m.KernelRelease() // booting it will show
+	release, _ = m.KernelRelease()
 	return m.Entries[at].Append, release, nil
 }
 
-// arguments are those that a boot needs beyond the image's own: a serial console, the user's, and
-// the server's address. The client takes the last one of a name, so the server's wins.
+// arguments are the arguments that a boot adds: a serial console, the user's, and the server's address. mk-client
+// takes the last one of a name, so the server's wins.
 func (s *session) arguments(own string) string {
 	var args []string
 	if !strings.Contains(own+" "+s.options.Append, "console=ttyS0") {
@@ -220,12 +219,12 @@ func (s *session) arguments(own string) string {
 		args = append(args, "razor.server="+s.server.guestHost())
 	}
 	if (s.options.CheckIn || s.prod != nil) && !strings.Contains(own+" "+s.options.Append, "razor.skew=") {
-		args = append(args, "razor.skew=1") // the client reports at once
+		args = append(args, "razor.skew=1") // mk-client reports at once
 	}
 	return strings.Join(args, " ")
 }
 
-// fromCD boots the ISO itself, or a copy with further arguments.
+// fromCD boots the ISO itself, or a copy with more arguments.
 func (s *session) fromCD(ctx context.Context, args string) error {
 	image := s.options.Image
 	s.machine.CDROM = image
@@ -239,15 +238,15 @@ func (s *session) fromCD(ctx context.Context, args string) error {
 	s.cleanup = append(s.cleanup, func() { f.Close() }) //nolint:errcheck,gosec // best effort
 	err = s.medium.WriteForOneBoot(ctx, f, args)
 	if errors.Is(err, medium.ErrNoMenu) {
-		s.note("%s has no isolinux.cfg: it boots as it is, without %s", image, args)
+		s.note("%s has no isolinux.cfg: it boots unchanged, without %s", image, args)
 		return nil
 	}
 	s.machine.CDROM = f.Name()
-	s.note("%s boots as a temporary copy whose boot menu does not wait and also says: %s", image, args)
+	s.note("%s boots as a temporary copy; its boot menu does not wait and adds: %s", image, args)
 	return err
 }
 
-// fromNetwork boots what the server hands out: the folder, or one with what the ISO boots.
+// fromNetwork boots a folder from the server: the image itself, or one made of the ISO.
 func (s *session) fromNetwork(args string) error {
 	m := s.medium
 	err := m.Bootable()
@@ -262,6 +261,6 @@ func (s *session) fromNetwork(args string) error {
 	}
 	s.server.publish(m)
 	s.machine.NetBoot = "http://" + s.server.guestHost() + "/" + scriptName
-	s.note("%s boots over the network, with the further kernel arguments: %s", s.options.Image, args)
+	s.note("%s boots over the network, with these kernel arguments added: %s", s.options.Image, args)
 	return nil
 }

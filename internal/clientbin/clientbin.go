@@ -1,7 +1,7 @@
-// Package clientbin carries the gzip'd mk-client programs that images get. `make` builds them
-// into bin/ before mkbuild itself; a mkbuild built without them says so.
+// Package clientbin carries the gzip'd mk-client programs that images get. `make` builds them into bin/ before
+// mkbuild itself.
 //
-// It never builds the programs itself. Start reading at [Program].
+// Start reading at [Program].
 package clientbin
 
 import (
@@ -19,10 +19,10 @@ var programs embed.FS
 
 // ErrMissing is returned by a mkbuild that was built without the client for an architecture.
 var ErrMissing = fail.New(fail.Usage, "this mkbuild was built without mk-client",
-	"build mkbuild with `make build` in a clone of its repository (`go install` leaves mk-client out), or make an image without it: `client: {disabled: true}` in mkbuild.yaml")
+	"build mkbuild with `make build` in a clone of its repository (`go install` leaves mk-client out), or make an image without mk-client: `client: {disabled: true}` in mkbuild.yaml")
 
-// Program returns the client for a mirror's architecture, "x86" or "x86_64", gzip'd as it is carried. It stays
-// where it is: an image whose segments are kept needs none of it.
+// Program returns the gzip'd mk-client for a mirror's architecture, "x86" or "x86_64". Nothing is unpacked here:
+// an image whose segments are in the cache does not read it.
 func Program(arch string) (*io.SectionReader, error) {
 	goarch := map[string]string{"x86": "386", "x86_64": "amd64"}[arch]
 	f, err := programs.Open("bin/mk-client-" + goarch + ".gz")

@@ -1,8 +1,8 @@
-// Package fail holds the error that mkbuild shows to people: its class decides the exit status, its
-// hint says what to type next. It knows no other package, so that each of them can return one.
+// Package fail holds the error that mkbuild shows to people: its class decides the exit status, its hint says
+// what to type next. It imports no other package, so every package can return one.
 //
-// Most failures are an [Error]. A type of its own is for failures that carry data which some caller
-// reads; it takes part by a method Class and, if it has advice, a method Hint. Start reading at [Error].
+// Most failures are an [Error]. A failure with data for a caller has its own type, with a method Class and, if it
+// has advice, a method Hint. Start reading at [Error].
 package fail
 
 import (
@@ -13,13 +13,13 @@ import (
 // Class is the kind of a failure. Each has an exit status.
 type Class int
 
-// The classes. Unexpected is that of every error that names none.
+// The classes. An error without a class is Unexpected.
 const (
 	Unexpected   Class = iota
 	Usage              // the command line, the configuration, or a file that these name
 	Drift              // the lock is missing, stale, or does not fit an input
 	Network            // a server cannot be reached, or none has a file
-	Verification       // a download or an image is not what it should be
+	Verification       // a download or an image is damaged or wrong
 	Boot               // a boot test failed
 )
 
@@ -28,7 +28,7 @@ type Error struct {
 	Class Class
 	// What names the action, its object and the reason: "read lock x.lock: line 3 has no name".
 	What string
-	// Hint is what to type next; if it is empty, the hint of Err or of the class is shown.
+	// Hint is what to type next; if empty, the hint of Err or of the class is shown.
 	Hint string
 	// Err is the cause. Its text follows What.
 	Err error
@@ -54,7 +54,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// classed and hinted are what errors of other types implement to take part.
+// classed and hinted are implemented by other error types.
 type (
 	classed interface {
 		error
@@ -115,8 +115,8 @@ func walk(err error, visit func(error) bool) bool {
 	return false
 }
 
-// Recover turns a panic of a parser into an error of the file that it parsed. It is to be deferred: whatever
-// a hostile file does to a parser, the command ends with one error.
+// Recover turns a parser's panic into an error of the parsed file, so that a hostile file ends the command with
+// one error. Defer it.
 func Recover(name string, err *error) {
 	if p := recover(); p != nil {
 		*err = New(Verification, fmt.Sprintf("read %s: the parser gave up: %v", name, p), "")

@@ -2,8 +2,8 @@ package fail
 
 import "strings"
 
-// Nearest returns the one of choices that word was most likely meant to be, or "" if none is near: at most
-// two letters are wrong, too many, missing or in each other's place, and less than half of the word.
+// Nearest returns the choice nearest to word, or "" if none is near: at most two letters, and less than half of
+// the word, are wrong, added, missing or swapped.
 func Nearest(word string, choices []string) string {
 	best, least := "", 3
 	for _, c := range choices {
@@ -15,7 +15,7 @@ func Nearest(word string, choices []string) string {
 	return best
 }
 
-// distance counts the edits between two words, with neighbours in each other's place as one.
+// distance counts the edits between two words; two swapped neighbours count once.
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

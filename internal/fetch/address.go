@@ -10,18 +10,18 @@ import (
 	"unicode"
 )
 
-// source is one place a file may come from: an HTTP address or a path on this machine.
+// source is a possible origin of a file: an HTTP address or a path on this machine.
 type source struct {
 	u     *url.URL // nil for a path
 	path  string   // empty for an address
-	shown string   // for people, without a password or a query
+	shown string   // for messages, without a password or a query
 	index int      // in [Request.URLs]
 }
 
 func (s source) local() bool { return s.u == nil }
 
-// parseSource sorts an address by kind. What has no "scheme://" is a path, so a Windows drive
-// letter is not taken for a scheme.
+// parseSource sorts an address by kind. An address without "scheme://" is a path, so a Windows drive letter is
+// not a scheme.
 func parseSource(raw string) (source, error) {
 	switch scheme := schemeOf(raw); scheme {
 	case "http", "https", "oci":
@@ -44,12 +44,12 @@ func parseSource(raw string) (source, error) {
 	}
 }
 
-// redacted renders an address without its password and its query, and without the user's name where that
-// stands alone: each may be a token.
+// redacted renders an address without its password and query, and without a user name that has no password: each
+// may be a token.
 func redacted(u *url.URL) string {
 	shown := *u
 	switch {
-	case shown.Scheme == "oci": // a mark of this program's own, no secret
+	case shown.Scheme == "oci": // mkbuild's own mark, not a secret
 		shown.RawQuery = ""
 	case shown.RawQuery != "":
 		shown.RawQuery = "xxxxx"
@@ -60,13 +60,13 @@ func redacted(u *url.URL) string {
 	return shown.Redacted()
 }
 
-// LocalPath returns the absolute path that an address has on this machine, if it is no web address.
+// LocalPath returns the absolute path of an address on this machine, if it is not a web address.
 func LocalPath(address string) (string, bool) {
 	s, err := parseSource(address)
 	return s.path, err == nil && s.local()
 }
 
-// Shown returns an address as people may see it: without a password or a query.
+// Shown returns an address for messages: without a password or a query.
 func Shown(address string) string {
 	s, err := parseSource(address)
 	if err != nil {
@@ -107,9 +107,8 @@ func pathSource(p, shown string) (source, error) {
 	return source{path: abs, shown: shown}, nil
 }
 
-// Join appends slash-separated names to a mirror's base, which is a URL or a directory, with or
-// without a slash at its end. Names are plain text: what a URL needs escaped is escaped. Names
-// that leave the base are refused.
+// Join appends slash-separated names to a mirror's base, a URL or a directory, with or without a slash at its
+// end. Names are plain text: Join escapes them for a URL. It refuses names that leave the base.
 func Join(base string, elems ...string) (string, error) {
 	var names []string
 	for _, e := range elems {
@@ -137,8 +136,7 @@ func Join(base string, elems ...string) (string, error) {
 	return "", err
 }
 
-// tagged returns the address of a mirror in a registry with its tag or digest, behind which the names of
-// its files begin.
+// tagged returns the address of a mirror in a registry with its tag or digest: the names of its files follow it.
 func tagged(base string) string {
 	base = strings.TrimRight(base, "/")
 	if host, repo, _ := strings.Cut(base[len("oci://"):], "/"); host != "" && !strings.ContainsAny(repo, ":@") {

@@ -1,20 +1,19 @@
-// Package fetch gets the files a build needs: from HTTP mirrors, from a mirror on disk, or from what an
-// earlier run has put into the [store]. It is the only room of the builder that opens sockets, and keeps
-// nothing itself. Start reading at [Client.Get].
+// Package fetch gets the files that a build needs: from HTTP mirrors, from a mirror on disk, or from the [store].
+// Start reading at [Client.Get].
 //
-// Get tries the addresses of a [Request] in order, resumes broken transfers, checks the digests it is
-// given and hands out a [Blob], whose content never changes afterwards. The rules:
+// Get tries the addresses of a [Request] in order, resumes broken transfers, checks the digests and returns a
+// [Blob], whose content never changes. The rules:
 //
 //   - A request with a digest whose content is in the store never uses the network.
 //   - A request without a digest is served from the store when one of its addresses is known
 //     there, unless it is Fresh: then the mirror is asked whether the file has changed.
-//   - Digests are computed from the content, but for an MD5 with TrustIndex.
-//   - Files on disk are copied into the store and are noticed when they change.
+//   - Digests are computed from the content, except an MD5 with TrustIndex.
+//   - Files on disk are copied into the store, again when they change.
 //   - An http address is asked over https if its host answers there.
-//   - With Offline nothing is ever dialled.
+//   - With Offline no connection is made.
 //
-// Bodies are stored as they arrive: no transfer compression is asked for, and a Content-Encoding that a
-// server puts on a .gz file is not undone.
+// Bodies are stored as they arrive: no transfer compression is asked for, and a Content-Encoding that a server
+// puts on a .gz file is not undone.
 package fetch
 
 import (
@@ -28,26 +27,26 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Client fetches into one store. Set the fields before the first call; the methods are safe for
-// concurrent use. Store alone is required.
+// Client fetches into one store. Set the fields before the first call; the methods are safe for concurrent use.
+// Only Store is required.
 type Client struct {
-	// Store keeps what is fetched.
+	// Store keeps the files.
 	Store *store.Store
 	// Offline forbids the network: only the store and files on disk are used.
 	Offline bool
-	// RequireHTTPS refuses what comes over plain http, from the store too, unless a SHA-256 of the
-	// request vouches for it there. Files on disk are fine.
+	// RequireHTTPS refuses files that came over plain http, also from the store, unless the request has their
+	// SHA-256. Files on disk are accepted.
 	RequireHTTPS bool
-	// TrustIndex takes an MD5 that the store remembers, instead of computing it each time. An image that is
-	// built without a lock trusts the store's index anyway: for what an address gave, and for what was
-	// made of it. Whatever pins content, such as a lock, must not.
+	// TrustIndex uses an MD5 that the store remembers instead of computing it each time. An image built without a
+	// lock trusts the store's index anyway, for downloads and for segments. A request that pins content must not
+	// set it.
 	TrustIndex bool
-	// Sink hears about progress, and about mirrors that were passed over; nil drops it all.
+	// Sink gets progress and skipped mirrors; nil drops both.
 	Sink ui.Sink
 	// HTTP tunes the transfers; the zero value is right outside tests.
 	HTTP Options
-	// OCI answers requests for oci:// addresses, as a web server would: it is that of a registry. The header
-	// Docker-Content-Digest of an answer is the digest of the whole file. Without it there are no such addresses.
+	// OCI answers requests for oci:// addresses as a web server would: it is a registry's client. The header
+	// Docker-Content-Digest of an answer is the digest of the whole file. Without OCI such addresses are errors.
 	OCI http.RoundTripper
 	// UserAgent is sent with each request; empty means "mkbuild".
 	UserAgent string
@@ -58,23 +57,21 @@ type Client struct {
 	firstUse []string
 }
 
-// Blob is a whole file that was checked, and where it came from.
+// Blob is a checked file and its origin.
 type Blob struct {
 	*store.Blob
-	// URL is the source that gave it, without a password; empty when the SHA-256 alone found
-	// it. It can differ from run to run with the state of mirrors and store, so it belongs in
-	// messages, not in images.
+	// URL is the source of the file, without a password; empty if only the SHA-256 found it. It can differ from
+	// run to run, so it belongs in messages, not in images.
 	URL string
-	// Source is the index of URL in [Request.URLs], or -1: the mirror to ask for what belongs
-	// to this file.
+	// Source is the index of URL in [Request.URLs], or -1. That mirror has the files that belong to this one.
 	Source int
 
 	plain bool // see [Client.FirstUse]
 }
 
-// Get returns the content that r asks for. Its error wraps [ErrNotFound], [ErrUnreachable],
-// [ErrOffline], [ErrInsecure], [ErrContent], [ErrTooLarge], [ErrAddress], [store.ErrWrite] or that of
-// ctx, or is a [*ChecksumError].
+// Get returns the requested content. Its error wraps [ErrNotFound], [ErrUnreachable], [ErrOffline],
+// [ErrInsecure], [ErrContent], [ErrTooLarge], [ErrAddress], [store.ErrWrite] or that of ctx, or is a
+// [*ChecksumError].
 func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
 	c.once.Do(func() { c.web = newWeb(c.HTTP.withDefaults(), c.UserAgent, c.OCI) })
 	j, err := newJob(c, r)
@@ -97,8 +94,8 @@ func (c *Client) Get(ctx context.Context, r Request) (*Blob, error) {
 	return b, err
 }
 
-// done reports that content is there and checked. Index files (Fresh or Optional) pass without a word:
-// a build asks for two of them per extension.
+// done reports checked content. Index files (Fresh or Optional) are not reported: a build asks for two of them
+// per extension.
 func (c *Client) done(j *job, b *Blob) {
 	if j.Fresh || j.Optional {
 		return
@@ -125,10 +122,9 @@ func (c *Client) event(e ui.Event) {
 	}
 }
 
-// FirstUse returns the names of the files, sorted, that were handed out so far although they came
-// over plain http, now or when they were stored, and no SHA-256 of the request vouched for them:
-// anyone on the way could have changed them, and the MD5 next to them. The small files that are
-// asked for anew each time ([Request.Fresh], [Request.Optional]) are not counted.
+// FirstUse returns the sorted names of the files that came over plain http, now or when they were stored, without
+// a SHA-256 in the request: anyone on the way could have changed them, and the MD5 next to them. Small files that
+// are asked for each time ([Request.Fresh], [Request.Optional]) are not counted.
 func (c *Client) FirstUse() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,22 +15,22 @@ import (
 var (
 	// ErrNotFound is returned if every source answered, and none has the file.
 	ErrNotFound = fail.New(fail.Network, "not found", "check the name, the release and the architecture, or add a mirror that has it with --mirror URL")
-	// ErrUnreachable is returned if no source gave the file and at least one did not answer properly.
-	ErrUnreachable = fail.New(fail.Network, "no source gave it", "check the network and the proxy settings, add another mirror with --mirror URL, or build from the cache alone with --offline")
-	// ErrUnresolved is returned if the name of no server could be resolved.
-	ErrUnresolved = fail.New(fail.Network, "no name could be resolved", "is there a network, and a name server in /etc/resolv.conf? Behind a proxy set HTTPS_PROXY and HTTP_PROXY; without a network build from a folder that `mkbuild mirror` wrote: --config DIR/mkbuild.yaml")
+	// ErrUnreachable is returned if no source has the file and at least one did not answer properly.
+	ErrUnreachable = fail.New(fail.Network, "all sources failed", "check the network and the proxy settings, add a mirror with --mirror URL, or use the cache with --offline")
+	// ErrUnresolved is returned if no server's name could be resolved.
+	ErrUnresolved = fail.New(fail.Network, "no name could be resolved", "check the network, the name server in /etc/resolv.conf, and HTTPS_PROXY and HTTP_PROXY behind a proxy; without a network, build from a folder of `mkbuild mirror`: --config DIR/mkbuild.yaml")
 	// ErrCertificate is returned if a server's certificate is not trusted, and no other source has the file.
 	ErrCertificate = fail.New(fail.Network, "a certificate is not trusted", "name a file with the certificate of your own CA in SSL_CERT_FILE, or a folder of them in SSL_CERT_DIR (macOS and Windows: add it to the system's store)")
-	// ErrForbidden is the cause if a server refuses the file, 401 or 403: it may exist or not.
+	// ErrForbidden is the cause if a server refuses the file, with 401 or 403: it may exist or not.
 	ErrForbidden = fail.New(fail.Network, "forbidden", "")
-	// ErrOffline is returned if the network would be needed and is forbidden.
-	ErrOffline = fail.New(fail.Network, "offline", "run once without --offline to fill the cache, or give a mirror on disk with --mirror DIR")
-	// ErrInsecure is returned if only plain http would give the file, and https is required.
-	ErrInsecure = fail.New(fail.Usage, "--require-https refuses plain http, and no https answers there", "name a mirror that has https with --mirror https://…, or one on disk with --mirror DIR, or leave --require-https out and let a lock decide")
+	// ErrOffline is returned if the file needs the network, which is forbidden.
+	ErrOffline = fail.New(fail.Network, "offline", "fill the cache with `mkbuild fetch`, or name a mirror on disk with --mirror DIR")
+	// ErrInsecure is returned if only plain http has the file, and https is required.
+	ErrInsecure = fail.New(fail.Usage, "--require-https refuses plain http, and the server has no https", "name a mirror with https, --mirror https://HOST/, or one on disk, --mirror DIR; or leave --require-https out and pin the files with a lock")
 	// ErrContent is returned for content that [Request.Check] refused.
-	ErrContent = fail.New(fail.Verification, "does not give that file", "open the address in a browser: a login page, a proxy or a moved mirror may answer in its place; --mirror URL names another")
-	// ErrTooLarge is returned for a file, or an endless body, over its limit.
-	ErrTooLarge = fail.New(fail.Verification, "over the limit", "that is not a file a microkernel is made of: check the address, or try another mirror with --mirror URL")
+	ErrContent = fail.New(fail.Verification, "sent another file", "open the address in a browser: a login page, a proxy or a moved mirror may answer instead; --mirror URL names another mirror")
+	// ErrTooLarge is returned for a file, or an endless body, over the limit.
+	ErrTooLarge = fail.New(fail.Verification, "over the limit", "no input of a microkernel is so large: check the address, or try another mirror with --mirror URL")
 	// ErrAddress is returned for a URL, path or name that cannot be used.
 	ErrAddress = fail.New(fail.Usage, "unusable address", "look at `mirrors` and the urls in mkbuild.yaml: http://, https://, file:/// or a path")
 )
@@ -42,7 +42,7 @@ var (
 	errSlow     = errors.New("too slow")
 )
 
-// ChecksumError is content that is not what its digest promises.
+// ChecksumError is content with a wrong digest.
 type ChecksumError struct {
 	Name, URL string
 	Algorithm string // "md5" or "sha256"
@@ -61,13 +61,13 @@ func (e *ChecksumError) Hint() string {
 	return "the mirror may be in the middle of an update or tampered with: try another one with --mirror URL"
 }
 
-// hostError is a failure of a server as a whole: each of its files fails in the same way.
+// hostError is a failure of a whole server: each of its files fails in the same way.
 type hostError struct {
 	err   error
-	again bool // it was told already
+	again bool // it was reported already
 }
 
-// Error names the server. That of the net package repeats the address of the name server.
+// Error names the server. The net package's error repeats the name server's address.
 func (e *hostError) Error() string {
 	if dns, ok := errors.AsType[*net.DNSError](e.err); ok {
 		return "the name " + dns.Name + " cannot be resolved"
@@ -81,7 +81,7 @@ func (e *hostError) Unwrap() error { return e.err }
 // statusError is an answer other than the file.
 type statusError struct {
 	code int
-	// after is what Retry-After asks for; 0 without it.
+	// after is the time in Retry-After; 0 without it.
 	after time.Duration
 }
 

@@ -68,7 +68,7 @@ func TestGetFailures(t *testing.T) {
 			Request{}, ErrUnreachable, "nothing received for 150ms", 2},
 		{"never done", drop, Request{}, ErrUnreachable, "not complete after 200ms", 1},
 		{"declared too large", static(strings.Repeat("x", 11)), Request{MaxSize: 10}, ErrTooLarge, "10 bytes", 1},
-		{"html page", static(html), Request{MD5: md5hex("x"), Check: RefuseHTML}, errHTML, "does not give that file", 1},
+		{"html page", static(html), Request{MD5: md5hex("x"), Check: RefuseHTML}, errHTML, "sent another file", 1},
 		{"unasked 206", status(206), Request{}, ErrUnreachable, "range", 3},
 		{"unasked 304", status(304), Request{}, ErrUnreachable, "304", 1},
 		{"redirect loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },

@@ -21,7 +21,7 @@ type incoming struct {
 	out   *store.Writer
 	total int64 // -1 if not known
 	next  int64 // where to report progress again
-	// digest is the hex SHA-256 that the source itself promises; "" for none.
+	// digest is the hex SHA-256 that the source announces; "" for none.
 	digest string
 }
 
@@ -31,7 +31,7 @@ func (j *job) receive(ctx context.Context, s source) (*incoming, error) {
 	return &incoming{job: j, src: s, out: out, total: -1}, err
 }
 
-// restart drops what has come; total bytes are expected now.
+// restart drops the received bytes; total bytes are expected now.
 func (in *incoming) restart(total int64) error {
 	in.total, in.next = total, 0
 	if total > in.job.MaxSize {
@@ -44,7 +44,7 @@ func (in *incoming) tooLarge() error {
 	return fmt.Errorf("fetch %s: %s is %w of %d bytes", in.job.Name, in.src.shown, ErrTooLarge, in.job.MaxSize)
 }
 
-// reportStep is the least distance between reports of progress, in bytes; else it is a percent.
+// reportStep is the minimum distance between reports of progress, in bytes; otherwise one percent.
 const reportStep = 256 << 10
 
 // Write takes in b. It keeps the size limit and reports progress.
@@ -61,7 +61,7 @@ func (in *incoming) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// keep checks a complete file and makes it the content of its source.
+// keep checks a complete file and records it as the content of its source.
 func (in *incoming) keep(ctx context.Context, r record) (*Blob, error) {
 	j, sum := in.job, in.job.md5()
 	sha256, text, err := in.out.Finish(sum)
@@ -74,7 +74,7 @@ func (in *incoming) keep(ctx context.Context, r record) (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Index files are soon fetched again, should a power cut take them.
+	// Index files are soon fetched again if a power cut loses them.
 	b, err := in.out.Commit(!j.Fresh && !j.Optional)
 	if err != nil {
 		return nil, err
@@ -83,8 +83,8 @@ func (in *incoming) keep(ctx context.Context, r record) (*Blob, error) {
 	return &Blob{Blob: b, URL: in.src.shown, Source: in.src.index, plain: j.plain(in.src, &r)}, j.record(ctx, in.src, r)
 }
 
-// racy is how much older than its copy a file must be for its modification time to prove that
-// it has not changed since: the coarsest clock in use is FAT's, with two seconds.
+// racy is how much older than its copy a file must be, so that its modification time proves that it is unchanged:
+// the coarsest clock in use is FAT's, with two seconds.
 const racy = 2 * time.Second
 
 // unchanged reports whether r still describes the file of a local source.
@@ -96,8 +96,7 @@ func unchanged(s source, r *record) bool {
 	return err == nil && st.Size() == r.Size && st.ModTime().UnixNano() == r.MTime
 }
 
-// fromFile copies a file of this machine into the store. Copying, rather than using it in place,
-// is what lets a build read it twice and see the same bytes.
+// fromFile copies a file of this machine into the store, so that a build reads the same bytes twice.
 func (j *job) fromFile(ctx context.Context, s source) (*Blob, error) {
 	f, st, err := hostfile.Open(s.path)
 	if errors.Is(err, fs.ErrNotExist) {

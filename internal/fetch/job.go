@@ -20,27 +20,27 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// record is what the store remembers of an address, besides the digest of what it gave.
+// record is what the store remembers of an address, besides its content's digest.
 type record struct {
 	// ETag and LastModified are the validators of RFC 9110 section 8.8.
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
-	// Size and MTime are those of a local source, MTime in nanoseconds since 1970; 0 means that it was
-	// written too recently to tell one change from the next.
+	// Size and MTime describe a local source, MTime in nanoseconds since 1970; 0 means that it changed too
+	// recently to detect another change.
 	Size  int64 `json:"size,omitempty"`
 	MTime int64 `json:"mtime_ns,omitempty"`
 	// TLS is true if the answer came over https, even to an http address.
 	TLS bool `json:"tls,omitempty"`
 
-	// MD5 is what was asked for when the content came. See [Client.TrustIndex].
+	// MD5 is the requested digest at the time of the download. See [Client.TrustIndex].
 	MD5 string `json:"md5,omitempty"`
 
 	// sha256 is empty if the source does not have the file.
 	sha256 string
 }
 
-// recorded returns what the store remembers of a source, or nil. Only a request that a digest decides takes the
-// word of an entry that is not trusted.
+// recorded returns what the store remembers of a source, or nil. Only a request with a digest may use an
+// untrusted entry.
 func (j *job) recorded(s source) *record {
 	e, err := j.client.Store.Entry(store.KindDownload, j.key(s))
 	r := &record{sha256: e.SHA256}
@@ -50,8 +50,7 @@ func (j *job) recorded(s source) *record {
 	return r
 }
 
-// key is the name of a source in the store. The query of an address may be a secret, and leads to other content
-// than another one.
+// key is the name of a source in the store. The query of an address may be a secret, and selects content.
 func (j *job) key(s source) string {
 	key := cmp.Or(s.path, s.shown)
 	if !s.local() && s.u.RawQuery != "" {
@@ -65,8 +64,7 @@ func (j *job) record(ctx context.Context, s source, r record) error {
 	return j.client.Store.Put(ctx, store.KindDownload, store.Entry{Key: j.key(s), SHA256: r.sha256, About: about})
 }
 
-// plain reports whether what is recorded of a source came over plain http, and nothing in the request
-// vouches for it but a digest from there.
+// plain reports whether a recorded source came over plain http, and the request has no digest from elsewhere.
 func (j *job) plain(s source, r *record) bool {
 	return j.SHA256 == "" && !s.local() && s.u.Scheme != "https" && !r.TLS
 }
@@ -76,8 +74,8 @@ func (j *job) refused(s source, r *record) bool {
 	return j.client.RequireHTTPS && r != nil && j.plain(s, r)
 }
 
-// fromStore answers a request without the network, or returns nil. An earlier source that is not stored
-// yields to a later one that is; the content was good when it came.
+// fromStore answers a request without the network, or returns nil. It may use a later source that is stored
+// before an earlier one that is not; the content was checked when it came.
 func (j *job) fromStore(ctx context.Context) *Blob {
 	if j.SHA256 != "" { // whatever address it once came from
 		return j.stored(ctx, source{index: -1}, &record{sha256: j.SHA256})
@@ -97,13 +95,13 @@ func (j *job) fromStore(ctx context.Context) *Blob {
 			}
 		}
 		if _, err := os.Stat(s.path); s.local() && !j.pinned() && err == nil {
-			return nil // there, and new to us: read it in its turn
+			return nil // a new local file: read it in its turn
 		}
 	}
 	return nil
 }
 
-// stored returns the content that the record r of a source leads to, if it is what the request wants.
+// stored returns the content of a source's record r, if it satisfies the request.
 func (j *job) stored(ctx context.Context, s source, r *record) *Blob {
 	if r == nil || r.sha256 == "" {
 		return nil
@@ -123,7 +121,7 @@ func (j *job) stored(ctx context.Context, s source, r *record) *Blob {
 	return &Blob{Blob: b, URL: s.shown, Source: s.index, plain: j.plain(s, r)}
 }
 
-// md5 computes what the request needs besides the SHA-256; nil for nothing.
+// md5 is the hash that the request needs besides the SHA-256; nil for none.
 func (j *job) md5() hash.Hash {
 	if j.MD5 == "" {
 		return nil
@@ -131,8 +129,8 @@ func (j *job) md5() hash.Hash {
 	return md5.New() //nolint:gosec // see the import
 }
 
-// check holds content of a source against the request. sum is what [job.md5] was; nil if the MD5 is as good
-// as checked.
+// check checks content of a source against the request. sum is that of [job.md5]; nil if the MD5 need not be
+// checked.
 func (j *job) check(s source, sha256 string, sum hash.Hash, content io.Reader) error {
 	if j.Check != nil {
 		head, err := io.ReadAll(io.LimitReader(content, HeadSize))
@@ -157,8 +155,7 @@ func (j *job) check(s source, sha256 string, sum hash.Hash, content io.Reader) e
 	return nil
 }
 
-// fromSources asks each source in turn, hosts in trouble last, and returns the first content that is
-// right.
+// fromSources asks each source in turn, hosts in trouble last, and returns the first correct content.
 func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 	var attempts []error
 	sources := j.order()
@@ -168,7 +165,7 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 			return b, nil
 		}
 		if errors.Is(err, store.ErrWrite) {
-			return nil, fmt.Errorf("fetch %s: %w", j.Name, err) // no mirror helps against that
+			return nil, fmt.Errorf("fetch %s: %w", j.Name, err) // no other mirror helps
 		}
 		if isA[*net.DNSError](err) {
 			attempts = append(attempts, err) // it names the server
@@ -192,7 +189,7 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 	return nil, j.verdict(attempts)
 }
 
-// order returns the sources in the order in which to ask: those of hosts in trouble last.
+// order returns the sources in the order of asking: those of hosts in trouble last.
 func (j *job) order() []source {
 	var first, last []source
 	for _, s := range j.sources {
@@ -209,7 +206,7 @@ func (j *job) say(level ui.Level, text string) {
 	j.client.event(ui.Event{Level: level, Item: j.Name, Text: text})
 }
 
-// passedOver says why a source was no use. Some errors name file and source themselves.
+// passedOver says why a source was skipped. Some errors name file and source themselves.
 func (j *job) passedOver(s source, err error) string {
 	text := strings.TrimPrefix(err.Error(), "fetch "+j.Name+": ")
 	if strings.Contains(text, s.shown) {
@@ -234,9 +231,8 @@ func (j *job) fromSource(ctx context.Context, s source) (*Blob, error) {
 	return j.fromWeb(ctx, s)
 }
 
-// verdict turns what came of each source, with its address in front, into the one error of the request.
-// Content that was there but wrong says more than a dead mirror, and that more than an absence, so it
-// goes first.
+// verdict joins the sources' errors into the error of the request. Wrong content comes first, then unreachable
+// mirrors, then missing files.
 func (j *job) verdict(attempts []error) error {
 	for _, wrong := range []func(error) bool{isA[*ChecksumError], is(ErrContent), is(ErrTooLarge)} {
 		if i := slices.IndexFunc(attempts, wrong); i >= 0 {
@@ -249,17 +245,17 @@ func (j *job) verdict(attempts []error) error {
 	case missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrNotFound, all)
 	case count(ErrOffline) > 0:
-		return fmt.Errorf("fetch %s: %w and %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache: "+all))
+		return fmt.Errorf("fetch %s: %w, and %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache: "+all))
 	case insecure > 0 && insecure+missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrInsecure, all)
 	}
 	return unreachable(j.Name, attempts)
 }
 
-// maxPlaces is how many addresses an error names in full.
+// maxPlaces is the number of addresses that an error names in full.
 const maxPlaces = 2
 
-// places names where the file was looked for: the addresses, or of many the first one and the servers.
+// places lists the addresses of the file, or of many the first one and the servers.
 func (j *job) places() string {
 	var urls, hosts []string
 	for _, s := range j.sources {
@@ -278,9 +274,8 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// unreachable joins what came of every source. A source that answered "not found" next to one that did
-// not answer proves no absence, and a cancelled attempt is no interrupt of the user: both are named, but
-// are not among the causes.
+// unreachable joins the sources' errors. A "not found" next to a source that did not answer proves no absence,
+// and a cancelled attempt is no interrupt of the user: the text has both, but they are not among the causes.
 func unreachable(name string, attempts []error) error {
 	kind := ErrUnreachable
 	unresolved, untrusted := 0, false

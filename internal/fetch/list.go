@@ -18,8 +18,8 @@ const (
 	namesLimit = 100_000
 )
 
-// List returns the names in a mirror's directory, sorted. On disk it reads the directory; over HTTP it
-// takes the links to direct children out of the index page that most servers make.
+// List returns the names in a mirror's directory, sorted. On disk it reads the directory; over HTTP it reads the
+// links to direct children in the server's index page.
 func (c *Client) List(ctx context.Context, dir string) ([]string, error) {
 	s, err := parseSource(dir)
 	if err != nil {
@@ -42,12 +42,11 @@ func (c *Client) List(ctx context.Context, dir string) ([]string, error) {
 	return children(s.u, page), err
 }
 
-// href finds the target of links in the pages that Apache, nginx, lighttpd and others make.
+// href matches the target of links in the index pages of Apache, nginx, lighttpd and others.
 var href = regexp.MustCompile(`(?i)<a\s[^<>]*?href\s*=\s*(?:"([^"]+)"|'([^']+)'|([^\s"'<>]+))`)
 
-// children returns the names that a page of links gives for the directory itself: sorted, each
-// once, without the slash of subdirectories. Links upwards, sideways or with a query are not
-// names, and names that could not be used in [Join] are left out.
+// children returns the names of the directory itself in a page of links: sorted, each once, without the slash of
+// subdirectories. It leaves out links to other directories or with a query, and names that [Join] would refuse.
 func children(base *url.URL, page []byte) []string {
 	dir := base.Path[:strings.LastIndex(base.Path, "/")+1]
 	names := map[string]bool{}

@@ -12,35 +12,34 @@ import (
 // DefaultMaxSize is the limit of a [Request] without its own: larger than any Tiny Core image.
 const DefaultMaxSize = 2 << 30
 
-// Request says which file is wanted and what is known about it.
+// Request names a file and what is known about it.
 type Request struct {
-	// Name is what people call the file: "ruby.tcz".
+	// Name is the file's name in messages: "ruby.tcz".
 	Name string
 	// URLs are tried in order: http, https and file URLs, or paths on this machine.
 	URLs []string
-	// MD5 and SHA256 are hex digests that the content must have; empty means not known.
+	// MD5 and SHA256 are the content's hex digests; empty means unknown.
 	MD5, SHA256 string
-	// MaxSize is the most bytes to accept; 0 means [DefaultMaxSize].
+	// MaxSize is the limit in bytes; 0 means [DefaultMaxSize].
 	MaxSize int64
-	// Fresh asks the mirror whether a stored copy is still its current one (a conditional
-	// request). It is for small index files such as .md5.txt that change in place. It does
-	// nothing offline, or when a digest already decides.
+	// Fresh asks the mirror whether a stored copy is still its current one (a conditional request). It is for
+	// small index files such as .md5.txt that change in place. It has no effect offline, or with a digest.
 	Fresh bool
-	// Optional marks a file whose absence is an answer, such as .dep. The absence is
-	// remembered, so that the same question gives [ErrNotFound] offline too.
+	// Optional marks a file that may be missing, such as .dep. The store remembers the absence, so that the same
+	// request returns [ErrNotFound] offline, too.
 	Optional bool
-	// Check, if set, looks at the first bytes (at most [HeadSize]) of the whole content and
-	// refuses what cannot be the wanted file. See [RefuseHTML].
+	// Check, if set, reads the first bytes (at most [HeadSize]) of the content and refuses a wrong file. See
+	// [RefuseHTML].
 	Check func(head []byte) error
 }
 
-// HeadSize is how much of a file [Request.Check] is shown, in bytes.
+// HeadSize is the length of the head for [Request.Check], in bytes.
 const HeadSize = 512
 
 var errHTML = errors.New("it is an HTML page")
 
-// RefuseHTML is a [Request.Check] against web pages: many servers and hotel networks answer
-// with a page and status 200 where a file is missing.
+// RefuseHTML is a [Request.Check] against web pages: many servers and hotel networks answer with a page and
+// status 200 if a file is missing.
 func RefuseHTML(head []byte) error {
 	if overlay.LooksLikeHTML(head) {
 		return errHTML
@@ -53,7 +52,7 @@ type job struct {
 	Request
 	client  *Client
 	sources []source
-	// lost says why content that was in the store is of no use.
+	// lost says why stored content is useless.
 	lost string
 }
 
@@ -96,5 +95,5 @@ func cleanHex(algorithm, s string, size int) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// pinned reports whether a digest decides what the content must be.
+// pinned reports whether the request has a digest.
 func (j *job) pinned() bool { return j.MD5 != "" || j.SHA256 != "" }

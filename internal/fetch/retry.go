@@ -38,9 +38,8 @@ func troubled(err error) bool {
 	return !lasting(err) && !isAny(err, ErrOffline, ErrInsecure, ErrContent) && !isA[*ChecksumError](err)
 }
 
-// weight is how many of [Options.Attempts] a failure uses up. A host that takes a connection
-// attempt and never answers, or that stalls, is more likely gone than busy, and each try costs the
-// full wait.
+// weight is the number of [Options.Attempts] that a failure uses up. A host that does not answer, or that stalls,
+// is more likely gone than busy, and each try costs the full wait.
 func weight(err error) int {
 	if isAny(err, errSilent, errSlow) || dialFailed(err) && os.IsTimeout(err) {
 		return 2
@@ -64,8 +63,8 @@ func pause(o Options, n int, err error) (time.Duration, bool) {
 	return d - rand.N(d/2+1), true //nolint:gosec // jitter, no secret
 }
 
-// retryAfter reads the header of RFC 9110 section 10.2.3: seconds, or a date, which is held
-// against the server's own Date so that the clock of this machine does not matter.
+// retryAfter reads the header of RFC 9110 section 10.2.3: seconds, or a date, which is compared with the server's
+// own Date, not with this machine's clock.
 func retryAfter(h http.Header) time.Duration {
 	if s, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31); err == nil {
 		return time.Duration(s) * time.Second
@@ -78,13 +77,13 @@ func retryAfter(h http.Header) time.Duration {
 	return max(until.Sub(now), 0)
 }
 
-// watchdog is a body that ends the attempt if nothing comes for too long, or too little.
+// watchdog is a body that ends the attempt if it stalls or is too slow.
 type watchdog struct {
 	io.Reader
 	o      Options
 	cancel context.CancelCauseFunc
 	idle   *time.Timer
-	since  time.Time // when the rate was looked at last
+	since  time.Time // when the rate was last checked
 	got    int64     // bytes since then
 }
 
@@ -102,8 +101,8 @@ func (w *watchdog) stop() {
 	w.cancel(nil)
 }
 
-// Read keeps the watchdog calm. A server that sends a byte now and then is never idle, and could hold a
-// build for hours: so the rate counts, too.
+// Read resets the watchdog. It also checks the rate: a server that sends a byte now and then is never idle, and
+// could hold a build for hours.
 func (w *watchdog) Read(b []byte) (int, error) {
 	n, err := w.Reader.Read(b)
 	if n == 0 {
@@ -124,11 +123,11 @@ func (w *watchdog) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// rateWindow is the time over which a rate is counted. It is longer than Idle, so that a mirror that
-// falls silent after its first bytes is one that is silent.
+// rateWindow is the time over which a rate is measured. It is longer than Idle, so that a mirror that stalls
+// after its first bytes counts as silent.
 func (o Options) rateWindow() time.Duration { return o.Idle * 3 / 2 }
 
-// leastStep is what a transfer must bring within a rateWindow.
+// leastStep is the minimum number of bytes in a rateWindow.
 func (o Options) leastStep() int64 { return int64(o.rateWindow().Seconds() * float64(o.MinRate)) }
 
 // cause names the real reason of an error on ctx: net/http reports a bare "context canceled"

@@ -16,8 +16,8 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// fromWeb downloads a source: over https if its host has it, whatever the address says. The
-// first file decides whether the host's https is the same mirror.
+// fromWeb downloads a source, over https if its host has it. The first file decides whether the host's https is
+// the same mirror.
 func (j *job) fromWeb(ctx context.Context, s source) (*Blob, error) {
 	up, host := j.client.web.secured(ctx, s)
 	if host == nil {
@@ -39,15 +39,14 @@ func (j *job) fromWeb(ctx context.Context, s source) (*Blob, error) {
 	return b, err
 }
 
-// transfer is the way of one file from one HTTP address into the store, over as many attempts as
-// it takes.
+// transfer downloads one file from one HTTP address into the store, in several attempts if needed.
 type transfer struct {
 	job *job
 	in  *incoming
 	u   *url.URL
-	// known, if set, is what the store has: ask only for something newer.
+	// known, if set, is the stored content: ask only for something newer.
 	known *record
-	// etag and modified are the validators of what has come.
+	// etag and modified are the validators of the received bytes.
 	etag, modified string
 	// resumed is true if it was put together from several answers.
 	resumed     bool
@@ -55,8 +54,8 @@ type transfer struct {
 	notModified bool
 }
 
-// fromHTTP downloads a source from u, which is its address or the https form of it, or finds that the
-// stored copy is still its current content. Its absence is remembered if that is an answer.
+// fromHTTP downloads a source from u, its address or the https form of it, or finds that the stored copy is
+// current. It records the absence of an optional file.
 func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error) {
 	host := j.client.web.host(source{u: u})
 	if down := host.down.Load(); down != nil {
@@ -83,8 +82,7 @@ func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error)
 	return b, err
 }
 
-// revalidate returns the stored content that is to be asked for only if it has changed, if the request
-// allows that.
+// revalidate returns the stored content for a conditional request; nil if the request does not allow one.
 func (t *transfer) revalidate(ctx context.Context) *Blob {
 	j, s := t.job, t.in.src
 	r := j.recorded(s)
@@ -119,8 +117,8 @@ func (t *transfer) get(ctx context.Context, current *Blob) (*Blob, error) {
 	}
 }
 
-// run repeats attempts until the file is complete. Only failures in a row without a good step
-// forward count, so that a connection that breaks every few megabytes still brings a large file home.
+// run repeats attempts until the file is complete. Only failures in a row without progress count, so that a large
+// file arrives even if the connection breaks every few megabytes.
 func (t *transfer) run(ctx context.Context) error {
 	o := t.job.client.web.limits
 	failed, best := 0, int64(0)
@@ -146,7 +144,7 @@ func (t *transfer) run(ctx context.Context) error {
 	}
 }
 
-// attempt sends one request and takes in what comes.
+// attempt sends one request and reads the answer.
 func (t *transfer) attempt(ctx context.Context, o Options) error {
 	ctx, dog := o.watch(ctx)
 	defer dog.stop()
@@ -172,8 +170,7 @@ func (t *transfer) attempt(ctx context.Context, o Options) error {
 	return nil
 }
 
-// header asks for the rest of the file if the server can tell that it still is the same one,
-// otherwise for the whole.
+// header asks for the rest of the file if the server can tell that it is unchanged, otherwise for the whole.
 func (t *transfer) header() (http.Header, error) {
 	h := http.Header{}
 	if v := t.validator(); t.in.out.Size() > 0 && v != "" {
@@ -236,7 +233,7 @@ func (t *transfer) rest(resp *http.Response) error {
 	if err := t.in.restart(-1); err != nil {
 		return err
 	}
-	return fmt.Errorf("the server answered range %q where byte %d was asked for", v, at)
+	return fmt.Errorf("the server answered range %q to a request from byte %d", v, at)
 }
 
 // truncated adds to a broken transfer how far it came.

@@ -24,15 +24,15 @@ type Options struct {
 	Probe time.Duration
 	// Idle bounds the wait for the next byte: 30 s.
 	Idle time.Duration
-	// MinRate is how many bytes a second a body must bring, counted over one and a half Idle: 1024. A
-	// mirror that is slower counts as one that stalls.
+	// MinRate is the minimum rate of a body in bytes a second, measured over one and a half Idle: 1024. A slower
+	// mirror counts as stalled.
 	MinRate int64
 	// Total bounds one Get, retries and every mirror included: 2 h.
 	Total time.Duration
-	// Attempts is how often one address may fail in a row without moving forward: 4.
+	// Attempts is how often one address may fail in a row without progress: 4.
 	Attempts int
-	// Backoff is the pause after the first failure, doubled for each further one and
-	// shortened by up to half at random: 500 ms.
+	// Backoff is the pause after the first failure, doubled for each later one and shortened by up to half at
+	// random: 500 ms.
 	Backoff time.Duration
 	// MaxWait bounds a single pause; a server whose Retry-After asks for more is given up: 30 s.
 	MaxWait time.Duration
@@ -51,7 +51,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// web asks servers, and remembers for one [Client] what they are good for.
+// web sends requests, and remembers the state of servers for one [Client].
 type web struct {
 	limits Options
 	agent  string
@@ -60,7 +60,7 @@ type web struct {
 	hosts  sync.Map     // of *host, by scheme and name
 }
 
-// Network returns what asks servers. It finds proxies as all Go programs do (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
+// Network returns the default transport. It uses the proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
 func (o Options) Network() *http.Transport {
 	o = o.withDefaults()
 	return &http.Transport{
@@ -86,11 +86,11 @@ func newWeb(o Options, agent string, oci http.RoundTripper) *web {
 	return w
 }
 
-// maxRedirects is what browsers of the careful kind follow.
+// maxRedirects is the limit of careful browsers.
 const maxRedirects = 10
 
-// CheckRedirect is for clients of HTTP: it ends loops, and keeps what began under TLS there: md5 files are only as
-// trustworthy as the way they came.
+// CheckRedirect is for HTTP clients: it ends loops, and refuses redirects from https to http: md5 files are only
+// as trustworthy as their transport.
 func CheckRedirect(next *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("%w: more than %d in a row", errRedirect, maxRedirects)
@@ -101,12 +101,12 @@ func CheckRedirect(next *http.Request, via []*http.Request) error {
 	if via[len(via)-1].URL.Scheme == "https" && next.URL.Scheme != "https" {
 		return fmt.Errorf("%w: from https to %s", errRedirect, redacted(next.URL))
 	}
-	next.Header.Del("Referer") // it would have the query of the address before
+	next.Header.Del("Referer") // it would contain the earlier query
 	return nil
 }
 
-// get sends one request. The watchdog of ctx bounds the wait for the answer. Errors do not name method
-// and address: the caller does, without a password.
+// get sends one request. The watchdog of ctx bounds the wait for the answer. Errors do not name method and
+// address: the caller names them, without a password.
 func (w *web) get(ctx context.Context, u *url.URL, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -130,19 +130,19 @@ func (w *web) get(ctx context.Context, u *url.URL, header http.Header) (*http.Re
 	return resp, err
 }
 
-// host is what is known of a server; its http and its https are two.
+// host is the state of a server; its http and its https are two hosts.
 type host struct {
 	// down is set if no connection could be made.
 	down atomic.Pointer[error]
-	// last means that others are to be asked before it.
+	// last means that others are asked before it.
 	last atomic.Bool
-	// tls means that it answers with a certificate that this machine trusts, which is asked once;
-	// proven that it has given a file: it is the same mirror as its http.
+	// tls means that it answers with a trusted certificate, which is probed once; proven, that it returned a
+	// file, so it is the same mirror as its http.
 	probe       sync.Once
 	tls, proven atomic.Bool
 }
 
-// host is that of a source. Nothing is wrong with that of a file.
+// host is the host of a source. A file's host is never in trouble.
 func (w *web) host(s source) *host {
 	if s.local() {
 		return &host{}
@@ -151,8 +151,8 @@ func (w *web) host(s source) *host {
 	return h.(*host)
 }
 
-// secured returns the https form of an http source and its host, if that answers there. Other ports than
-// http's own are left alone: what answers next to them is not known.
+// secured returns the https form of an http source and its host, if the host answers there. Other ports than
+// http's own stay: their https port is unknown.
 func (w *web) secured(ctx context.Context, s source) (source, *host) {
 	if s.u.Scheme != "http" || s.u.Port() != "" && s.u.Port() != "80" {
 		return s, nil

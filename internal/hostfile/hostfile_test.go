@@ -131,7 +131,7 @@ func TestReadPiped(t *testing.T) {
 	t.Run("nobody writes", func(t *testing.T) {
 		t.Parallel()
 		promptly(t, func() {
-			if _, err := ReadPiped(t.Context(), fifo(t), 100); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "nothing comes out of the pipe") {
+			if _, err := ReadPiped(t.Context(), fifo(t), 100); fail.ClassOf(err) != fail.Usage || !strings.Contains(err.Error(), "the pipe is empty") {
 				t.Error(err)
 			}
 		})
@@ -266,7 +266,7 @@ func TestFilesAllowed(t *testing.T) {
 		"short/tcz/x": "it lies in a folder of the mirror", "hard-tcz": "by another name", "store/Core.iso": "by another name",
 		"keys": "it is a folder", "keys/": "it is the name of a folder", "new/": "it is the name of a folder",
 		"nowhere/x": "no such file", "to-nowhere": "no such file", "mkbuild.yaml/x": "not a directory", "loop": "too many",
-		"to-null": "it is a device", "/dev/full": "it is a device", "/dev/fd/0": "open file", "/proc/self/fd/0": "open file", "": "has no name",
+		"to-null": "it is a device", "/dev/full": "it is a device", "/dev/fd/0": "open file", "/proc/self/fd/0": "open file", "": "no file name",
 	} {
 		given := name
 		if name != "" && !filepath.IsAbs(name) {
@@ -317,7 +317,7 @@ func TestFoldersAllowed(t *testing.T) {
 		"theirs": "it is theirs", "theirs/": "it is theirs", "old.iso": "not a folder", "mkbuild.yaml": "not a folder", "to-null": "not a folder",
 		"mirror": "it holds a folder of the mirror", "mirror/": "it holds a folder of the mirror", "mirror/4.x/tcz": "it is a folder of the mirror",
 		"mirror/4.x/tcz/new": "it lies in a folder of the mirror", "keys": "it holds a file of openssh.authorized_keys",
-		"nowhere/x": "no such file", "/": "you are in it",
+		"nowhere/x": "no such file", "/": "it is the current folder",
 	} {
 		given := name
 		if !filepath.IsAbs(name) {

@@ -12,18 +12,18 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Place is where a command writes.
+// Place is the output of a command.
 type Place struct {
-	// Name is as the user gave it.
+	// Name is the path that the user gave.
 	Name string
-	// Flag says how to name another place: "-o FILE".
+	// Flag names another place: "-o FILE".
 	Flag string
 
 	form form
 	own  func(fs.FS) error
 }
 
-// form says what a place becomes.
+// form is the kind of output.
 type form int
 
 const (
@@ -32,18 +32,17 @@ const (
 	tree        // files are put below it
 )
 
-// File is a file that is written by [wholefile.Write].
+// File is a file for [wholefile.Write].
 func File(name, flag string) Place { return Place{name, flag, file, nil} }
 
-// Folder is a folder that is written by [wholefile.Folder]. One that is there is replaced only if own
-// returns no error for what it holds.
+// Folder is a folder for [wholefile.Folder]. An existing one is replaced only if own returns no error for its
+// files.
 func Folder(name, flag string, own func(fs.FS) error) Place { return Place{name, flag, folder, own} }
 
-// Tree is a folder, made if it is missing, that files are put into. For one that is there own, which may be
-// nil, returns no error.
+// Tree is a folder for files, made if missing. For an existing one own must return no error; own may be nil.
 func Tree(name, flag string, own func(fs.FS) error) Place { return Place{name, flag, tree, own} }
 
-// MakeTree makes the folder of a [Tree], through a link, too.
+// MakeTree makes the folder of a [Tree], even through a link.
 func MakeTree(name string) error {
 	target, err := wholefile.Target(filepath.Clean(name))
 	if err != nil {
@@ -59,15 +58,14 @@ type located struct {
 	info fs.FileInfo // nil if nothing is there
 }
 
-// refuse is the error of a place that cannot be written.
 func (p *Place) refuse(what string) error {
 	return fail.New(fail.Usage, "write "+p.Name+": "+what, "choose another place with "+p.Flag)
 }
 
-// locate follows the place's name and refuses what a result may not replace.
+// locate follows the place's name and refuses anything that a result may not replace.
 func (p Place) locate() (*located, error) {
 	if p.Name == "" {
-		return nil, fail.New(fail.Usage, "write the output: the file has no name", "name it with "+p.Flag)
+		return nil, fail.New(fail.Usage, "write the output: no file name", "name it with "+p.Flag)
 	}
 	if p.form == file && os.IsPathSeparator(p.Name[len(p.Name)-1]) {
 		return nil, p.isFolder("it is the name of a folder")
@@ -90,7 +88,7 @@ func (p *Place) isFolder(what string) error {
 	return fail.New(fail.Usage, "write "+p.Name+": "+what, "name a file: "+strings.Fields(p.Flag)[0]+" "+filepath.Join(p.Name, "FILE"))
 }
 
-// check refuses what is in the place of the result.
+// check refuses an existing file or folder that must stay.
 func (l *located) check() error {
 	switch {
 	case l.info == nil:
@@ -98,7 +96,7 @@ func (l *located) check() error {
 	case l.form == file && l.info.IsDir():
 		return l.isFolder("it is a folder")
 	case l.form == file && !l.info.Mode().IsRegular():
-		return l.refuse("it is " + Kind(l.info.Mode()) + ", and only a regular file is replaced")
+		return l.refuse("it is " + Kind(l.info.Mode()) + ", not a regular file")
 	case l.form != file && !l.info.IsDir():
 		return l.refuse("it is " + Kind(l.info.Mode()) + ", and not a folder")
 	case l.form == folder:
@@ -109,7 +107,7 @@ func (l *located) check() error {
 	return nil
 }
 
-// looked asks what the folder that is there is.
+// looked asks own about an existing folder.
 func (l *located) looked() error {
 	if l.own == nil {
 		return nil
@@ -120,10 +118,10 @@ func (l *located) looked() error {
 	return nil
 }
 
-// replaceable refuses a folder that cannot be replaced as a whole, or holds what must not be lost.
+// replaceable refuses a folder that cannot be replaced as a whole, or holds files to keep.
 func (l *located) replaceable() error {
 	if cwd, err := os.Getwd(); err == nil && within(cwd, l.info) {
-		return fail.New(fail.Usage, "write "+l.Name+": it is replaced as a whole, and you are in it", "change to another folder first, or choose another one with "+l.Flag)
+		return fail.New(fail.Usage, "write "+l.Name+": it is the current folder, which would be replaced", "change to another folder first, or choose another one with "+l.Flag)
 	}
 	if around, err := os.Stat(filepath.Dir(l.path)); err == nil && mounted(l.info, around) {
 		return fail.New(fail.Usage, "write "+l.Name+": it is a mount point, which cannot be replaced", "name a folder in it: "+strings.Fields(l.Flag)[0]+" "+filepath.Join(l.Name, "microkernel"))
@@ -141,12 +139,12 @@ func (l *located) probe() error {
 	}
 	t, err := wholefile.NewTempIn(dir)
 	if err != nil {
-		return fail.Wrap(fail.Usage, fmt.Errorf("write %s: %w", l.Name, cause(err)), "choose a place that you may write to with "+l.Flag)
+		return fail.Wrap(fail.Usage, fmt.Errorf("write %s: %w", l.Name, cause(err)), "choose a writable place with "+l.Flag)
 	}
 	return t.Close()
 }
 
-// cause drops the names of work files from an error.
+// cause drops the names of temporary files from an error.
 func cause(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
@@ -159,8 +157,8 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// Look calls look with the folder name. When look fails because another process replaces the folder
-// at the same time, it is called again. Nothing is a folder without anything in it.
+// Look calls look with the folder name, again if it fails because another process replaces the folder. A missing
+// folder counts as empty.
 func Look(name string, look func(fs.FS) error) error {
 	for range maxLooks {
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {
@@ -183,17 +181,17 @@ func Look(name string, look func(fs.FS) error) error {
 	return fmt.Errorf("read %s: it changes all the time", name)
 }
 
-// maxLooks bounds how often [Look] begins again.
+// maxLooks bounds how often [Look] starts again.
 const maxLooks = 1000
 
-// isStill reports whether root is what has the name.
+// isStill reports whether root still has the name.
 func isStill(name string, root *os.Root) bool {
 	now, err1 := os.Stat(name)
 	then, err2 := root.Stat(".")
 	return err1 == nil && err2 == nil && os.SameFile(now, then)
 }
 
-// resolved is the path of name without links and dots; name need not be there.
+// resolved is the path of name without links and dots; name may be missing.
 func resolved(name string) string {
 	abs, err := filepath.Abs(name)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package hostfile is about the files of the machine that mkbuild runs on: it reads those that the user
-// names, and it judges the places that results go to.
+// Package hostfile handles the files of this machine: it reads files that the user names, and checks the places
+// of results.
 //
-// What is read is a regular file, or where that is useful a pipe, and has a bound: a device or a pipe
-// that nobody writes to is an error at once. What is written takes the place of a regular file, or of a
-// folder that mkbuild made, and of nothing that the command reads. Start reading at [Reads].
+// It reads regular files, and in some places pipes, up to a limit: a device, or a pipe without a writer, is an
+// error at once. A result may replace a regular file, or a folder that mkbuild made, but nothing that the command
+// reads. Start reading at [Reads].
 package hostfile
 
 import (
@@ -28,7 +28,7 @@ func Open(name string) (*os.File, fs.FileInfo, error) {
 	return open(machine, name, fs.FileMode.IsRegular)
 }
 
-// OpenIn is [Open] for a file below a folder. It follows no link out of that.
+// OpenIn is [Open] for a file below a folder. It follows no link out of the folder.
 func OpenIn(folder *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	return open(opener{folder.Stat, folder.OpenFile}, name, fs.FileMode.IsRegular)
 }
@@ -54,8 +54,8 @@ func Read(name string, limit int64) ([]byte, error) {
 	return whole(f, name, limit)
 }
 
-// ReadPiped is [Read] for a file that is read once: it may be a pipe, as of a shell's <(command). It
-// waits as long as the pipe is open for writing and ctx is not done.
+// ReadPiped is [Read] for a file that may be a pipe, such as a shell's <(command). It waits while the pipe is
+// open for writing and ctx is not done.
 func ReadPiped(ctx context.Context, name string, limit int64) ([]byte, error) {
 	f, info, err := open(machine, name, func(m fs.FileMode) bool { return m.IsRegular() || m&fs.ModeNamedPipe != 0 })
 	if err != nil {
@@ -73,9 +73,9 @@ func ReadPiped(ctx context.Context, name string, limit int64) ([]byte, error) {
 	return whole(&pipe{ctx: ctx, f: f}, name, limit)
 }
 
-// open opens a file of a kind that is wanted.
+// open opens a file of an accepted kind.
 func open(in opener, name string, wanted func(fs.FileMode) bool) (*os.File, fs.FileInfo, error) {
-	if info, err := in.stat(name); err == nil && !wanted(info.Mode()) { // opening some devices does something
+	if info, err := in.stat(name); err == nil && !wanted(info.Mode()) { // opening some devices has effects
 		return nil, nil, refused(name, info.Mode())
 	}
 	f, err := in.open(name, os.O_RDONLY|noWait, 0)
@@ -104,7 +104,7 @@ func whole(r io.Reader, name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// How often, and how many times, a pipe without a writer is looked at: a shell may be about to open it.
+// Interval and number of looks at a pipe without a writer: a shell may be about to open it.
 const (
 	pipePause = 10 * time.Millisecond
 	pipeTries = 100
@@ -124,11 +124,11 @@ func (p *pipe) Read(b []byte) (int, error) {
 		switch {
 		case p.ctx.Err() != nil:
 			return n, p.ctx.Err()
-		case errors.Is(err, syscall.EAGAIN): // nothing yet, on systems that cannot wait for it
+		case errors.Is(err, syscall.EAGAIN): // no data yet, on systems that cannot wait for it
 		case !errors.Is(err, io.EOF) || p.written:
 			return n, err
 		case try == pipeTries:
-			return 0, fail.New(fail.Usage, "nothing comes out of the pipe", "name a regular file, or a pipe that a program writes to: <(command)")
+			return 0, fail.New(fail.Usage, "the pipe is empty", "name a regular file, or a pipe that a program writes to: <(command)")
 		}
 		select {
 		case <-p.ctx.Done():
@@ -138,10 +138,10 @@ func (p *pipe) Read(b []byte) (int, error) {
 }
 
 func tooLarge(name string, limit int64) error {
-	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is over the limit of %d bytes", name, limit), "name the file that is meant: no real one is so large")
+	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is over the limit of %d bytes", name, limit), "check the file name: no such file is so large")
 }
 
-// refused is the error of what is in the place of a file that is to be read.
+// refused is the error of something that is not a regular file.
 func refused(name string, m fs.FileMode) error {
 	hint := "name a regular file"
 	if m.IsDir() {
@@ -169,8 +169,8 @@ func Kind(m fs.FileMode) string {
 	return "something else"
 }
 
-// Foreign says who next to the user and root can change a file or a folder; "" for nobody, and for what is not
-// there.
+// Foreign says who besides the user and root can change a file or a folder; "" for nobody, and for a missing
+// file.
 func Foreign(name string) string {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -179,7 +179,7 @@ func Foreign(name string) string {
 	return foreign(info)
 }
 
-// ReadPrivate is [Read] for a key: nobody but the user and root may be able to read or change it.
+// ReadPrivate is [Read] for a key: only the user and root may read or change it.
 func ReadPrivate(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -189,7 +189,7 @@ func ReadPrivate(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %s", name, why)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("read %s: others may read it (mode %04o)", name, perm)
+		return nil, fmt.Errorf("read %s: other users can read it (mode %04o)", name, perm)
 	}
 	return Read(name, limit)
 }

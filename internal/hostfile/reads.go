@@ -15,24 +15,23 @@ type Reads struct{ all []input }
 
 type input struct {
 	what, path string
-	linksOut   bool // files in the folder may be links to what lies elsewhere
+	linksOut   bool // files in the folder may be links out of it
 }
 
-// Add adds a file or folder; what names it in messages: "the configuration". It need not be there.
+// Add adds a file or folder, which may be missing. what names it in messages: "the configuration".
 func (r *Reads) Add(what, path string) {
 	if path != "" {
 		r.all = append(r.all, input{what, path, true})
 	}
 }
 
-// AddStore adds a folder in which no link is followed and no file is changed: none of its files is a
-// file elsewhere by another name.
+// AddStore adds a folder of a store: its files have no other names outside.
 func (r *Reads) AddStore(what, path string) {
 	r.all = append(r.all, input{what, path, false})
 }
 
-// Allow refuses places that cannot be written, that hold what a result may not replace, or that are what
-// the command reads, by whatever path or link. A command calls it before it begins its work.
+// Allow refuses places that cannot be written, that a result may not replace, or that the command reads, by any
+// path or link. A command calls it first.
 func (r *Reads) Allow(ctx context.Context, places ...Place) error {
 	inputs := make([]source, len(r.all))
 	for i, in := range r.all {
@@ -60,7 +59,7 @@ func (r *Reads) Allow(ctx context.Context, places ...Place) error {
 	return ctx.Err()
 }
 
-// source is an input as it is on this machine.
+// source is an input on this machine.
 type source struct {
 	input
 	at   string      // without links
@@ -96,7 +95,7 @@ func (in *source) allow(ctx context.Context, l *located) error {
 func aliased(ctx context.Context, dir string, info fs.FileInfo) bool {
 	found := false
 	hard := links(info) > 1
-	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error { // what cannot be read is reported where it is used
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error { // unreadable files are reported where they are used
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -6,11 +6,11 @@ import "io/fs"
 
 const noWait = 0
 
-// links is not known: a file may have several names.
+// links is unknown: a file may have several names.
 func links(fs.FileInfo) uint64 { return 2 }
 
-// mounted is not known.
+// mounted is unknown.
 func mounted(_, _ fs.FileInfo) bool { return false }
 
-// foreign is not known: access lists decide.
+// foreign is unknown: access lists decide.
 func foreign(fs.FileInfo) string { return "" }

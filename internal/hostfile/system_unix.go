@@ -12,7 +12,7 @@ import (
 // noWait opens a pipe without waiting for its other end.
 const noWait = syscall.O_NONBLOCK
 
-// links returns how many names a file has.
+// links returns the number of a file's names.
 func links(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(st.Nlink) //nolint:unconvert // other systems have other types
@@ -27,14 +27,14 @@ func mounted(folder, around fs.FileInfo) bool {
 	return ok1 && ok2 && a.Dev != b.Dev
 }
 
-// foreign says who can change a file or a folder next to the user and root; "" for nobody.
+// foreign says who besides the user and root can change a file or a folder; "" for nobody.
 func foreign(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case ok && st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()):
 		return fmt.Sprintf("it belongs to user %d", st.Uid)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Sprintf("others may write to it (mode %04o)", info.Mode().Perm())
+		return fmt.Sprintf("other users can write to it (mode %04o)", info.Mode().Perm())
 	}
 	return ""
 }

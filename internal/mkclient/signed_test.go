@@ -78,8 +78,8 @@ func TestSignedExtensions(t *testing.T) {
 				why string
 			}{
 				{textFact(t, "ext_x", "evil"), "it is not signed"},
-				{signed(t, b, "evil", 300), "signed it, and not one of"},
-				{flipped, "its bytes are not those"},
+				{signed(t, b, "evil", 300), "signed by key "},
+				{flipped, "its bytes were changed"},
 				{good[:len(good)-1], "cut off"},
 				{append(bytes.Clone(good), 0), "bytes stand behind it"},
 				{signed(t, a, "old", 199), "older than the newest one so far: its sequence number is 199, after 200"},

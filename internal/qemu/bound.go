@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// startBound starts a program that dies with this process, however that dies, where the system can do so:
-// see [dieTogether]. The caller calls release once the program has ended.
+// startBound starts a program that dies with this process, if the system can do that: see [dieTogether]. The
+// caller calls release after the program has ended.
 //
-// The system watches the thread that started the program, not the process (PR_SET_PDEATHSIG of prctl(2)).
-// So the thread is kept for as long as the program runs.
+// The system watches the thread that started the program, not the process (PR_SET_PDEATHSIG of prctl(2)), so the
+// thread is kept while the program runs.
 func startBound(cmd *exec.Cmd) (release func(), err error) {
 	dieTogether(cmd)
 	started, ended := make(chan error), make(chan struct{})

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// dieTogether lets the kernel kill a program when this process ends, by SIGKILL too.
+// dieTogether lets the kernel kill a program when this process ends, even by SIGKILL.
 func dieTogether(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

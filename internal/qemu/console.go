@@ -9,14 +9,13 @@ import (
 	"sync"
 )
 
-// Limits of what is kept of a console: longer lines are cut into several, and of a machine that
-// never stops talking the beginning is kept.
+// Limits of a console log: longer lines are split, and only the beginning of an endless output is kept.
 const (
 	maxLine = 64 << 10
 	maxLog  = 64 << 20
 )
 
-// console collects what a machine says.
+// console collects a machine's output.
 type console struct {
 	mu    sync.Mutex
 	lines []string
@@ -29,8 +28,8 @@ func newConsole() *console {
 	return &console{grown: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// controls are what terminals get and logs should not have: escape sequences of SeaBIOS and
-// ISOLINUX (ECMA-48), and the backspaces of iPXE's countdown with what they rub out.
+// controls are kept out of logs: escape sequences of SeaBIOS and ISOLINUX (ECMA-48), and the backspaces of iPXE's
+// countdown with the erased text.
 var controls = regexp.MustCompile("\x1b\\[[0-9;?]*[@-~]|\x1b.|[^\x08]\x08|[\x00-\x08\x0b-\x1f\x7f]") //nolint:gochecknoglobals // a constant
 
 // plain returns a console's line as text.
@@ -77,8 +76,8 @@ func (c *console) log() string {
 	return strings.Join(c.lines, "\n") + "\n"
 }
 
-// since returns the lines from number n on, what is closed when there are more, and whether
-// there will be none.
+// since returns the lines from number n on, a channel that is closed when more come, and whether the output has
+// ended.
 func (c *console) since(n int) (lines []string, grown <-chan struct{}, ended bool) {
 	select {
 	case <-c.ended:

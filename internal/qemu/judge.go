@@ -11,14 +11,14 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// BootError is an image that did not do what was expected of it.
+// BootError is a failed boot.
 type BootError struct {
-	// Rule names what has happened, see [Rules].
+	// Rule names the fault, see [Rules].
 	Rule string
 	Why  string
 	Next string
 	Tail string // the console's last lines
-	// LogFile is where the whole console is, when it was kept.
+	// LogFile is the file of the whole console log, if kept.
 	LogFile string
 }
 
@@ -26,15 +26,15 @@ type BootError struct {
 func (e *BootError) Error() string {
 	s := "boot test: " + e.Rule + ": " + e.Why
 	if e.LogFile != "" {
-		s += "; the console's log is in " + e.LogFile
+		s += "; the console log is in " + e.LogFile
 	}
 	return s
 }
 
-// Class is that of a boot test that failed.
+// Class returns that of a failed boot test.
 func (*BootError) Class() fail.Class { return fail.Boot }
 
-// Hint says what to do, and what the console said last, which says more than any summary.
+// Hint says what to do, and repeats the last line of the console.
 func (e *BootError) Hint() string {
 	if e.Tail == "" {
 		return e.Next
@@ -47,7 +47,7 @@ func lastLine(s string) string {
 	return ls[len(ls)-1]
 }
 
-// Failure makes the error of one of this package's constants; why, when given, is more exact than the rule's.
+// Failure returns the error of one of this package's constants. why, if given, replaces the rule's.
 func (vm *VM) Failure(rule, why string) *BootError {
 	i := slices.IndexFunc(Rules(), func(r Rule) bool { return r.Name == rule })
 	return vm.failure(Rules()[i], why)
@@ -60,22 +60,22 @@ func (vm *VM) failure(r Rule, why string) *BootError {
 	return &BootError{Rule: r.Name, Why: why, Next: r.Next, Tail: tail(vm.Log())}
 }
 
-// Expect waits until lines of the console have matched every one of patterns. It fails with a
-// [*BootError] as soon as a line is one of a known fault, when the machine ends, or when ctx does.
+// Expect waits until lines of the console have matched all patterns. It fails with a [*BootError] as soon as a
+// line shows a known fault, or the machine or ctx ends.
 func (vm *VM) Expect(ctx context.Context, patterns ...*regexp.Regexp) error {
 	j := &judge{left: slices.Clone(patterns), rules: vm.rules()}
 	err := vm.follow(ctx, j)
 	switch {
 	case errors.Is(err, errEnded):
-		return vm.Failure(RuleEnded, fmt.Sprintf("the machine ended before it said %q", j.left))
+		return vm.Failure(RuleEnded, fmt.Sprintf("the machine ended before it printed %q", j.left))
 	case errors.Is(err, context.DeadlineExceeded):
 		return vm.late(j)
 	}
 	return err
 }
 
-// Watch waits until something is wrong: a line of a known fault or the machine's end, both as a
-// [*BootError], or the end of ctx as its own error.
+// Watch waits for a fault: a line of a known fault or the machine's end, both as a [*BootError], or the end of
+// ctx as its own error.
 func (vm *VM) Watch(ctx context.Context) error {
 	err := vm.follow(ctx, &judge{left: []*regexp.Regexp{nothing}, rules: vm.rules()})
 	if errors.Is(err, errEnded) {
@@ -89,7 +89,7 @@ var nothing = regexp.MustCompile(`[^\s\S]`) //nolint:gochecknoglobals // a const
 
 var errEnded = errors.New("the machine ended")
 
-// follow lets j read the console as it grows.
+// follow passes new console lines to j.
 func (vm *VM) follow(ctx context.Context, j *judge) error {
 	for {
 		lines, grown, ended := vm.console.since(j.seen)
@@ -97,7 +97,7 @@ func (vm *VM) follow(ctx context.Context, j *judge) error {
 			return err
 		}
 		switch {
-		case ended && ctx.Err() != nil: // it may have been ended by ctx
+		case ended && ctx.Err() != nil: // ctx may have ended it
 			return ctx.Err()
 		case ended:
 			return errEnded
@@ -111,27 +111,27 @@ func (vm *VM) follow(ctx context.Context, j *judge) error {
 	}
 }
 
-// late is the verdict on a machine that has used up its time.
+// late is the error of a machine that ran out of time.
 func (vm *VM) late(j *judge) error {
 	if j.seen == 0 {
 		return vm.Failure(RuleSilent, "")
 	}
-	return vm.Failure(RuleNoMarker, fmt.Sprintf("in time it did not say %q", j.left))
+	return vm.Failure(RuleNoMarker, fmt.Sprintf("it did not print %q in time", j.left))
 }
 
-// rules are those that this machine is judged by.
+// rules are the rules for this machine.
 func (vm *VM) rules() []Rule {
 	return slices.DeleteFunc(Rules(), func(r Rule) bool { return r.says == nil || slices.Contains(vm.harmless, r.Name) })
 }
 
-// judge goes through the console line by line, each once.
+// judge reads each console line once.
 type judge struct {
 	left  []*regexp.Regexp
 	rules []Rule
 	seen  int // lines
 }
 
-// read judges further lines, which count from j.seen.
+// read judges more lines, which count from j.seen.
 func (j *judge) read(vm *VM, lines []string) error {
 	for _, l := range lines {
 		j.seen++

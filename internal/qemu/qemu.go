@@ -1,10 +1,10 @@
 // Package qemu boots images in QEMU and judges them by what they print on the serial console.
 //
-// It always says -accel tcg: old kernels hang on KVM, and a build machine's /dev/kvm may exist
-// and not work. Markers must come from inside the image; a prompt proves nothing. Firmware and
-// boot loaders talk to the serial console, too: without them nobody would know why nothing boots.
+// It always uses -accel tcg: old kernels hang on KVM, and a build machine's /dev/kvm may exist and not work.
+// Markers must come from inside the image; a prompt proves nothing. Firmware and boot loaders print to the serial
+// console, too: otherwise a failed boot would show no reason.
 //
-// It reads no image and starts nothing but QEMU. Start reading at [Machine].
+// It reads no image and starts only QEMU. Start reading at [Machine].
 package qemu
 
 import (
@@ -22,7 +22,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Machine is what to boot.
+// Machine describes a machine to boot.
 type Machine struct {
 	// Program is the emulator; empty is qemu-system-i386.
 	Program string
@@ -30,13 +30,13 @@ type Machine struct {
 	MemoryMiB int
 	// CDROM is an ISO to boot from. Otherwise Kernel, Initrd and Append are booted directly.
 	CDROM, Kernel, Initrd, Append string
-	// Stick is a hybrid image to boot from as from a USB stick, when CDROM is empty.
+	// Stick is a hybrid image to boot as a USB stick, if CDROM is empty.
 	Stick string
 	// Firmware is a file with UEFI firmware, such as Debian's /usr/share/ovmf/OVMF.fd; empty is
 	// QEMU's own BIOS.
 	Firmware string
-	// NetBoot is the URL of an iPXE script to boot from the network with, when CDROM and Kernel
-	// are empty: the card's own ROM is an iPXE, and DHCP names the URL as its boot file.
+	// NetBoot is the URL of an iPXE script for a network boot, if CDROM and Kernel are empty: the card's own ROM
+	// is an iPXE, and DHCP names the URL as its boot file.
 	NetBoot string
 	// Forward maps ports of this machine's loopback to ports of the guest.
 	Forward map[int]int
@@ -48,7 +48,7 @@ type Machine struct {
 	// Console receives a copy of the serial console, line by line and without escape sequences;
 	// may be nil.
 	Console io.Writer
-	// Harmless names rules that are no fault of this machine.
+	// Harmless names rules that do not apply to this machine.
 	Harmless []string
 }
 
@@ -127,7 +127,7 @@ func Start(ctx context.Context, m Machine) (*VM, error) {
 		cancel()
 		return nil, err
 	}
-	cmd.Stderr = cmd.Stdout // what QEMU itself has to say belongs to the log
+	cmd.Stderr = cmd.Stdout // QEMU's own messages belong to the log
 	release, err := startBound(cmd)
 	if err != nil {
 		cancel()
@@ -138,7 +138,7 @@ func Start(ctx context.Context, m Machine) (*VM, error) {
 	return vm, nil
 }
 
-// Log returns everything that the console has said so far, without escape sequences.
+// Log returns the console's output so far, without escape sequences.
 func (vm *VM) Log() string { return vm.console.log() }
 
 // Ended is closed when the machine has ended by itself: a reboot or a power-off.
@@ -152,9 +152,9 @@ func (vm *VM) Stop() {
 	vm.release()
 }
 
-// Interact boots m with its serial console on the three streams until the machine ends, the user
-// ends it with Ctrl-A X, or ctx ends. Where in is a terminal QEMU puts it into raw mode, so that
-// Ctrl-C goes to the guest, and restores it.
+// Interact boots m with its serial console on the three streams until the machine ends, the user ends it with
+// Ctrl-A X, or ctx ends. If in is a terminal, QEMU puts it into raw mode, so that Ctrl-C goes to the guest, and
+// restores it.
 func Interact(ctx context.Context, m Machine, in *os.File, out, errs io.Writer) error {
 	args := append(m.args(), "-chardev", "stdio,id=console,mux=on,signal=off", "-mon", "chardev=console", "-serial", "chardev:console")
 	cmd := exec.CommandContext(ctx, m.program(), args...) //nolint:gosec // as in Start
@@ -185,5 +185,5 @@ func Interact(ctx context.Context, m Machine, in *os.File, out, errs io.Writer) 
 // missing is the error of a machine without the emulator.
 func missing(program string, err error) error {
 	return &fail.Error{Class: fail.Usage, What: "start " + program, Err: err,
-		Hint: "install QEMU, the only other program that this needs: apt-get install qemu-system-x86 ipxe-qemu"}
+		Hint: "install QEMU: apt-get install qemu-system-x86 ipxe-qemu"}
 }

@@ -24,14 +24,14 @@ import (
 	"mkbuild/internal/store"
 )
 
-// Derived content is one layer of an image manifest, whose annotations say what it was made of.
+// Derived content is one layer of an image manifest; its annotations say what it was made of.
 const (
 	noteKind  = "mkbuild.kind"
 	noteKey   = "mkbuild.key"
 	tagPrefix = "mkbuild-"
 )
 
-// Place is a repository that builds share.
+// Place is a repository of a shared cache.
 type Place struct {
 	Reference
 	config.CachePlace
@@ -51,22 +51,22 @@ func NewPlace(p config.CachePlace) (*Place, error) {
 	return &Place{Reference: Reference{Host: ref.Host, Repository: ref.Repository}, CachePlace: p}, nil
 }
 
-// sharedKinds are what is worth sharing of what a build derives: segments, and the digests of whole initrds.
+// sharedKinds are the derived kinds worth sharing: segments, and the digests of whole initrds.
 var sharedKinds = []string{"segment", "sum"}
 
-// asks reports whether the place is for content of a kind.
+// asks reports whether the place takes content of a kind.
 func (p *Place) asks(kind string) bool {
 	return !p.off.Load() && (slices.Contains(sharedKinds, kind) || p.Inputs && kind == store.KindDownload)
 }
 
-// Cache is a cache in registries: the second place of a store. Nothing that happens to it fails a build, and a
-// build waits for it no longer than patience.
+// Cache is a cache in registries: the second place of a store. Its failures never fail a build, and a build waits
+// for it no longer than patience.
 type Cache struct {
 	client   *Client
 	from, to []*Place
 	warn     func(place, text string)
 
-	spent atomic.Int64 // nanoseconds that the build has waited for nothing
+	spent atomic.Int64 // nanoseconds that the build has waited in vain
 	made  sync.Map     // of store.Made
 	wg    sync.WaitGroup
 	slots chan struct{}
@@ -77,8 +77,8 @@ type Cache struct {
 // patience is how long a build waits for its caches in vain, in all.
 const patience = 1600 * time.Millisecond
 
-// NewCache returns the cache of one build, which ends with [Cache.End]; nil if there are no places. warn hears what
-// went wrong, once for each place.
+// NewCache returns the cache of one build; nil without places. The caller calls [Cache.End]. warn gets one error
+// of each place.
 func NewCache(client *Client, places config.Cache, warn func(place, text string)) (*Cache, error) {
 	c := &Cache{client: client, warn: warn, slots: make(chan struct{}, together)}
 	for _, p := range slices.Concat(places.From, places.To) {
@@ -98,23 +98,23 @@ func NewCache(client *Client, places config.Cache, warn func(place, text string)
 
 func (c *Cache) left() time.Duration { return patience - time.Duration(c.spent.Load()) }
 
-// giveUp asks a place no more.
+// giveUp stops asking a place.
 func (c *Cache) giveUp(p *Place, text string) {
 	if !p.off.Swap(true) {
 		c.warn(p.Name(), text)
 	}
 }
 
-// question asks a place for something. It returns an error if the place lacks it.
+// question asks a place; its error means that the place lacks the content.
 type question func(context.Context, *Place, *remote.Repository) error
 
-// ask asks the places that are read, until one has what is wanted.
+// ask asks the places for reading, until one has the content.
 func (c *Cache) ask(ctx context.Context, kind string, q question) bool {
 	return slices.ContainsFunc(c.from, func(p *Place) bool { return p.asks(kind) && c.left() > 0 && c.patiently(ctx, p, q) == nil })
 }
 
-// patiently asks a place. What fails costs patience, and the place is not asked again, unless it only lacks
-// something. Nothing is worth more than what is left of patience: only its digest tells what is worth anything.
+// patiently asks a place within the rest of patience. Failures use it up, and the place is not asked again,
+// unless it only lacks the content.
 func (c *Cache) patiently(ctx context.Context, p *Place, q question) error {
 	begin := time.Now()
 	inner, cancel := context.WithTimeout(ctx, c.left())
@@ -151,7 +151,7 @@ func (c *Cache) Take(ctx context.Context, kind, sum string, w *store.Writer) boo
 			return err
 		}
 		if got, _, err := w.Finish(nil); err != nil || got != sum {
-			return cmp.Or(err, fmt.Errorf("it gives other content than sha256:%s, which is to be there: that is not used", sum))
+			return cmp.Or(err, fmt.Errorf("it sent other content for sha256:%s, which is not used", sum))
 		}
 		return nil
 	})
@@ -163,7 +163,7 @@ func tagOf(kind, key string) string {
 	return fmt.Sprintf("%s%x", tagPrefix, sum[:20])
 }
 
-// derived reads what a tag leads to: derived content, as far as this is a tag of a cache.
+// derived reads a tag's derived content, if it is a tag of a cache.
 func derived(ctx context.Context, repo *remote.Repository, tag string) (d ocispec.Descriptor, m ocispec.Manifest, err error) {
 	d, m, err = readManifest(ctx, repo, tag)
 	if err == nil && (m.ArtifactType != typeDerived || len(m.Layers) != 1) {
@@ -172,7 +172,7 @@ func derived(ctx context.Context, repo *remote.Repository, tag string) (d ocispe
 	return d, m, err
 }
 
-// Find implements [store.Shared]: it returns the digest that a trusted place has for a key.
+// Find implements [store.Shared]: it returns a trusted place's digest for a key.
 func (c *Cache) Find(ctx context.Context, kind, key string) (sum string) {
 	c.ask(ctx, kind, func(ctx context.Context, p *Place, repo *remote.Repository) error {
 		if !p.Trust {
@@ -190,7 +190,7 @@ func (c *Cache) Find(ctx context.Context, kind, key string) (sum string) {
 	return sum
 }
 
-// Offer implements [store.Shared]: it sends content to the places that are written to, while the build goes on.
+// Offer implements [store.Shared]: it sends content to the places for writing, while the build goes on.
 func (c *Cache) Offer(m store.Made, b *store.Blob) {
 	if _, known := c.made.LoadOrStore(m, true); known {
 		return
@@ -231,7 +231,7 @@ func (c *Cache) send(p *Place, m store.Made, b *store.Blob) error {
 	return sent.send(c.ctx, repo, tag, d)
 }
 
-// End waits for what is still being sent, for more than is left of patience; the next build offers the rest again.
+// End waits for content on its way, longer than the rest of patience; the next build offers the rest again.
 func (c *Cache) End(ctx context.Context, more time.Duration) {
 	if c == nil {
 		return
@@ -249,7 +249,7 @@ func (c *Cache) End(ctx context.Context, more time.Duration) {
 	}
 }
 
-// Made lists what was derived, sorted.
+// Made lists the derived content, sorted.
 func (c *Cache) Made() (out []store.Made) {
 	for m := range c.made.Range {
 		if m := m.(store.Made); slices.Contains(sharedKinds, m.Kind) {

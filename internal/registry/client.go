@@ -1,15 +1,14 @@
-// Package registry puts images, inputs and what is derived of them into OCI registries, and gets them from
-// there. It is the one room that knows how OCI names and lays out things.
+// Package registry pushes images, inputs and segments to OCI registries, and gets them from there. No other
+// package knows OCI's names and layouts.
 //
-// What a registry gives is not trusted: everything is asked for by its digest, but for the manifest of a tag,
-// and the package fetch checks what comes before anybody reads it. A [Client] is the [http.RoundTripper] of
-// fetch for oci:// addresses, so that resuming, limits, progress, --offline and the cache are those of every
-// other download.
+// A registry's content is not trusted: all but the manifest of a tag is requested by its digest, and the package
+// fetch checks it before use. A [Client] is the [http.RoundTripper] of fetch for oci:// addresses: resuming,
+// limits, progress, --offline and the cache work as for every other download.
 //
 // An image is a manifest of OCI 1.1 with an artifact type of its own, whose layers are the kernel, each segment
-// of the initrd and the rest of the medium (source.go), and a layout that says how the medium is put together of
-// them (layout.go). What two images have in common is stored once. Signatures, attestations and bills of
-// materials refer to an image (referrers.go).
+// of the initrd and the rest of the medium (source.go), and a layout that joins them to the medium (layout.go).
+// Common parts of two images are stored once. Signatures, attestations and bills of materials refer to an image
+// (referrers.go).
 //
 // Start reading at [Client] and [Push].
 package registry
@@ -40,14 +39,15 @@ import (
 	"mkbuild/internal/hostfile"
 )
 
-// Client asks registries. Set the fields before the first call; the methods are safe for concurrent use.
+// Client sends requests to registries. Set the fields before the first call; the methods are safe for concurrent
+// use.
 type Client struct {
-	// PlainHTTP asks without TLS. A registry on this machine is asked so anyway.
+	// PlainHTTP disables TLS, as for every registry on this machine.
 	PlainHTTP bool
-	// RequireHTTPS refuses a registry that is asked without TLS.
+	// RequireHTTPS refuses a registry without TLS.
 	RequireHTTPS bool
-	// DockerConfig is docker's config.json, which has credentials or names the helpers that have them; it need
-	// not be there, and "" is none.
+	// DockerConfig is the path of docker's config.json, which has credentials or names credential helpers. It may
+	// be missing or "".
 	DockerConfig string
 	// UserAgent is sent with each request.
 	UserAgent string
@@ -57,17 +57,17 @@ type Client struct {
 	once    sync.Once
 	auth    *auth.Client
 	err     error    // of reading docker's configuration
-	repos   sync.Map // *remote.Repository by name: it remembers what the registry can do
+	repos   sync.Map // *remote.Repository by name: it remembers the registry's features
 	mirrors sync.Map // digests of their files, by name
 }
 
-// Reference names something in a registry. Digest decides if there is one.
+// Reference names an object in a registry. A digest wins over the tag.
 type Reference struct {
 	Host, Repository string
 	Tag, Digest      string // "latest", "sha256:…"; at least one is set
 }
 
-// ErrReference is returned for a text that names nothing in a registry.
+// ErrReference is returned for a text that is not a reference.
 var ErrReference = fail.New(fail.Usage, "not a reference", "for example: registry.example:5000/razor/microkernel:nightly, or …/microkernel@sha256:DIGEST")
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -95,7 +95,7 @@ func Parse(text string) (Reference, error) {
 // Name is the repository with its host.
 func (r Reference) Name() string { return r.Host + "/" + r.Repository }
 
-// String renders the reference as people write it.
+// String renders the reference as users write it.
 func (r Reference) String() string {
 	s := r.Name()
 	if r.Tag != "" {
@@ -117,7 +117,7 @@ func (c *Client) setUp() error {
 	return c.err
 }
 
-// transport is that of every download, but that it bounds what is sent, too.
+// transport is that of every download, with a limit on stalled uploads, too.
 func (c *Client) transport() *http.Transport {
 	t := c.HTTP.Network()
 	dial, idle := t.DialContext, cmp.Or(c.HTTP.Idle, time.Minute)
@@ -128,7 +128,7 @@ func (c *Client) transport() *http.Transport {
 	return t
 }
 
-// credentials gets credentials for a host as docker's configuration tells, if there is one.
+// credentials gets credentials for a host from docker's configuration, if there is one.
 func (c *Client) credentials() (auth.CredentialFunc, error) {
 	f, _, err := hostfile.Open(c.DockerConfig) // the library would wait for a pipe
 	var store credentials.Store
@@ -148,16 +148,16 @@ func (c *Client) credentials() (auth.CredentialFunc, error) {
 	}, nil
 }
 
-// idleConn is a connection that fails when nothing moves for a while, in one direction or the other.
+// idleConn is a connection that fails if it stalls in either direction.
 type idleConn struct {
 	net.Conn
 	idle time.Duration
 }
 
-// Read reads, but does not wait forever.
+// Read reads with a time limit.
 func (c *idleConn) Read(b []byte) (int, error) { return c.within(c.Conn.Read, b) }
 
-// Write writes, but does not wait forever. The answer may be waited for meanwhile.
+// Write writes with a time limit. A Read may wait for the answer meanwhile.
 func (c *idleConn) Write(b []byte) (int, error) { return c.within(c.Conn.Write, b) }
 
 func (c *idleConn) within(move func([]byte) (int, error), b []byte) (int, error) {
@@ -173,7 +173,7 @@ func isLoopback(host string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// repository is one of a registry. As with docker, one on this machine is asked without TLS.
+// repository is a repository of a registry. As with docker, a registry on this machine is asked without TLS.
 func (c *Client) repository(r Reference) (*remote.Repository, error) {
 	if err := c.setUp(); err != nil {
 		return nil, err
@@ -190,7 +190,7 @@ func (c *Client) repository(r Reference) (*remote.Repository, error) {
 	return known.(*remote.Repository), nil
 }
 
-// Bounds of what a registry hands out.
+// Limits for a registry's content.
 const (
 	maxPages     = 1000 // of a list
 	maxManifest  = 4 << 20
@@ -200,10 +200,10 @@ const (
 
 const (
 	together = 4 // blobs are moved at once
-	attempts = 4 // is how often a step of a push is tried
+	attempts = 4 // attempts of a step of a push
 )
 
-// attempt does a step, again if the network or the registry failed in passing.
+// attempt does a step, again after a passing failure of the network or the registry.
 func attempt(ctx context.Context, what string, do func() error) error {
 	for n, wait := 1, 500*time.Millisecond; ; n, wait = n+1, 2*wait {
 		err := do()
@@ -217,7 +217,7 @@ func attempt(ctx context.Context, what string, do func() error) error {
 	}
 }
 
-// status is what a registry answered that refuses, 0 for another error.
+// status is the HTTP status of a registry's error, 0 for another error.
 func status(err error) int {
 	if r, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
 		return r.StatusCode
@@ -238,8 +238,8 @@ func denied(err error) bool {
 	return code == http.StatusUnauthorized || code == http.StatusForbidden || errors.Is(err, auth.ErrBasicCredentialNotFound)
 }
 
-// bare returns an error of the network without method and address, which may have been that of a redirect and
-// carry a token.
+// bare returns an error of the network without method and address: that may come from a redirect and contain a
+// token.
 func bare(err error) error {
 	if framed, ok := errors.AsType[*url.Error](err); ok {
 		return framed.Err
@@ -249,12 +249,12 @@ func bare(err error) error {
 
 const (
 	loginHint = "log in with `docker login HOST` (or podman, skopeo, oras): mkbuild takes credentials from docker's config.json and its helpers"
-	// unresolvedHint helps where a reference lacks its registry, which docker's users may leave out.
-	unresolvedHint  = "a reference begins with the registry, as in registry.example:5000/razor/mk:1.0; check its name, and the network"
+	// unresolvedHint is for a reference without its registry, which docker's users may leave out.
+	unresolvedHint  = "begin with the registry's name, as in registry.example:5000/razor/mk:1.0; check that name, and the network"
 	unreachableHint = "check the address, the network and the proxy settings; --plain-http is for a registry without TLS"
 )
 
-// explain gives an error of the network its class and advice.
+// explain adds class and hint to an error of the network.
 func explain(ctx context.Context, what string, err error) error {
 	_, unresolved := errors.AsType[*net.DNSError](err)
 	switch code := status(err); {
@@ -265,11 +265,11 @@ func explain(ctx context.Context, what string, err error) error {
 	case fail.ClassOf(err) != fail.Unexpected:
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, errdef.ErrNotFound):
-		return fail.New(fail.Network, what+": the registry has no such thing", "check the name and the tag")
+		return fail.New(fail.Network, what+": the registry does not have it", "check the name and the tag")
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return fail.New(fail.Network, what+": the registry speaks plain http", "add --plain-http, if nobody else is on that network")
+		return fail.New(fail.Network, what+": the registry uses plain http", "add --plain-http, if you trust that network")
 	case denied(err):
-		return fail.New(fail.Network, what+": the registry wants other credentials", loginHint)
+		return fail.New(fail.Network, what+": the registry refuses these credentials", loginHint)
 	case code > 0:
 		return fail.New(fail.Network, fmt.Sprintf("%s: the registry answered %d %s", what, code, http.StatusText(code)), "the registry itself failed: its log says why")
 	case unresolved:

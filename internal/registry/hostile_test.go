@@ -102,7 +102,7 @@ func TestHostileObjects(t *testing.T) {
 			inner := s.index([]ocispec.Descriptor{manifest(s, short)})
 			inner.Platform = platform("x86")
 			return s.index([]ocispec.Descriptor{inner})
-		}, "was to be", 2},
+		}, " instead of ", 2},
 		"an index that names itself by another digest": {func(s *stand) ocispec.Descriptor {
 			return s.index([]ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageManifest, Digest: "sha256:../../x", Size: 1, Platform: platform("x86")}})
 		}, "the digest", 1},
@@ -179,15 +179,15 @@ func TestHostileLayouts(t *testing.T) {
 		"the folder itself":   {"pxe", []layoutFile{{".", 15, good}}, "the path"},
 		"a path with a NUL":   {"pxe", []layoutFile{{"a\x00b", 15, good}}, "the path"},
 		"a roundabout path":   {"pxe", []layoutFile{{"a//b", 15, good}}, "the path"},
-		"a foreign blob":      {"iso", []layoutFile{{"", 15, []piece{{Blob: strings.Repeat("b", 64)}}}}, "make up"},
-		"a blob and rest":     {"iso", []layoutFile{{"", 15, []piece{{Blob: blob, Rest: 5}}}}, "make up"},
-		"nothing":             {"iso", []layoutFile{{"", 0, []piece{{}}}}, "make up"},
-		"less than nothing":   {"iso", []layoutFile{{"", 5, []piece{{Blob: blob}, {Rest: -5}}}}, "make up"},
-		"another size":        {"iso", []layoutFile{{"", 14, good}}, "make up"},
-		"too long":            {"iso", []layoutFile{{"", maxMedium + 1, []piece{{Rest: maxMedium + 1}}}}, "make up"},
-		"too long in all":     {"pxe", []layoutFile{{"a", maxMedium, []piece{{Rest: maxMedium}}}, {"b", 1, []piece{{Rest: 1}}}}, "make up"},
-		"a sum that overruns": {"iso", []layoutFile{{"", 0, []piece{{Rest: 1 << 62}, {Rest: 1 << 62}, {Rest: 1 << 62}, {Rest: 1 << 62}}}}, "make up"},
-		"too many pieces":     {"iso", []layoutFile{{"", maxPieces + 1, slicesOf(maxPieces+1, piece{Rest: 1})}}, "make up"},
+		"a foreign blob":      {"iso", []layoutFile{{"", 15, []piece{{Blob: strings.Repeat("b", 64)}}}}, "do not fill"},
+		"a blob and rest":     {"iso", []layoutFile{{"", 15, []piece{{Blob: blob, Rest: 5}}}}, "do not fill"},
+		"nothing":             {"iso", []layoutFile{{"", 0, []piece{{}}}}, "do not fill"},
+		"less than nothing":   {"iso", []layoutFile{{"", 5, []piece{{Blob: blob}, {Rest: -5}}}}, "do not fill"},
+		"another size":        {"iso", []layoutFile{{"", 14, good}}, "do not fill"},
+		"too long":            {"iso", []layoutFile{{"", maxMedium + 1, []piece{{Rest: maxMedium + 1}}}}, "do not fill"},
+		"too long in all":     {"pxe", []layoutFile{{"a", maxMedium, []piece{{Rest: maxMedium}}}, {"b", 1, []piece{{Rest: 1}}}}, "do not fill"},
+		"a sum that overruns": {"iso", []layoutFile{{"", 0, []piece{{Rest: 1 << 62}, {Rest: 1 << 62}, {Rest: 1 << 62}, {Rest: 1 << 62}}}}, "do not fill"},
+		"too many pieces":     {"iso", []layoutFile{{"", maxPieces + 1, slicesOf(maxPieces+1, piece{Rest: 1})}}, "do not fill"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, err := json.Marshal(layout{layoutSchema, tt.form, tt.files})

@@ -21,18 +21,18 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// layoutSchema is the version of [layout]. Another one is refused.
+// layoutSchema is the version of [layout]. Other versions are refused.
 const layoutSchema = "mkbuild.layout/v2"
 
-// layout says how a medium is put together of blobs. All that is content of no blob of its own lies in one
-// compressed blob, the rest, one piece behind the other.
+// layout describes a medium as a sequence of blobs. One compressed blob, the rest, has all bytes that are in no
+// other blob, in order.
 type layout struct {
 	Schema string       `json:"schema"`
 	Form   string       `json:"form"` // "iso" or "pxe"
 	Files  []layoutFile `json:"files"`
 }
 
-// layoutFile is an ISO, which has no path, or a file of a folder. The digests of the blobs vouch for its content.
+// layoutFile is an ISO, which has no path, or a file of a folder. The digests of the blobs verify its content.
 type layoutFile struct {
 	Path   string  `json:"path,omitempty"`
 	Size   int64   `json:"size"`
@@ -45,7 +45,7 @@ type piece struct {
 	Rest int64  `json:"rest,omitempty"`
 }
 
-// Bounds of what a layout may describe.
+// Limits of a layout.
 const (
 	maxLayout = 16 << 20 // its text
 	maxPieces = 100_000
@@ -53,14 +53,14 @@ const (
 	maxMedium = 4 << 30
 )
 
-// part is a place of a file that becomes a blob.
+// part is a section of a file that becomes a blob.
 type part struct {
 	offset, size int64
 	title, kind  string
-	sha256       string // what the manifest says, "" for nothing
+	sha256       string // the manifest's, or ""
 }
 
-// maxGap is the most that goes into the rest from between two parts; more is a blob of its own.
+// maxGap is the largest gap between two parts that goes into the rest; a larger gap is its own blob.
 const maxGap = 8 << 20
 
 // cutter cuts the files of a medium into blobs and the rest.
@@ -71,8 +71,7 @@ type cutter struct {
 	layout layout
 }
 
-// cut adds a file, which becomes the parts and what lies between them. Parts that overlap an earlier one are
-// left out.
+// cut adds a file as parts and the gaps between them. Parts that overlap an earlier one are left out.
 func (c *cutter) cut(ctx context.Context, name string, r io.ReaderAt, size int64, parts []part) error {
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.offset, b.offset) })
 	f, at := layoutFile{Path: name, Size: size}, int64(0)
@@ -108,7 +107,7 @@ func (c *cutter) add(ctx context.Context, f *layoutFile, r io.ReaderAt, p part) 
 	}
 	sum := d.Digest.Encoded()
 	if p.sha256 != "" && p.sha256 != sum {
-		return fail.New(fail.Verification, fmt.Sprintf("%s is not what the image's manifest says", p.title), "`mkbuild verify` shows what is wrong with the image")
+		return fail.New(fail.Verification, fmt.Sprintf("%s differs from the image's manifest", p.title), "`mkbuild verify` shows what is wrong with the image")
 	}
 	if !slices.ContainsFunc(c.layers, func(l ocispec.Descriptor) bool { return l.Digest == d.Digest }) {
 		c.layers = append(c.layers, d)
@@ -117,7 +116,7 @@ func (c *cutter) add(ctx context.Context, f *layoutFile, r io.ReaderAt, p part) 
 	return nil
 }
 
-// finish returns all layers, the layout first and the rest behind it.
+// finish returns all layers, first the layout and the rest.
 func (c *cutter) finish() []ocispec.Descriptor {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
@@ -129,7 +128,7 @@ func (c *cutter) finish() []ocispec.Descriptor {
 	return append([]ocispec.Descriptor{c.json(typeLayout, "layout.json", c.layout), c.text(typeRest, "rest.gz", packed.Bytes())}, c.layers...)
 }
 
-// parseLayout reads a layout from anywhere. Blobs are looked up in sizes, by digest.
+// parseLayout reads an untrusted layout. sizes has the known blobs, by digest.
 func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 	var l layout
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -138,7 +137,7 @@ func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 		return nil, err
 	}
 	if l.Schema != layoutSchema {
-		return nil, fmt.Errorf("its schema is %.64q, this mkbuild reads %q", l.Schema, layoutSchema)
+		return nil, fmt.Errorf("its schema is %.64q; this mkbuild reads %q", l.Schema, layoutSchema)
 	}
 	if isISO := l.Form == "iso"; !isISO && l.Form != "pxe" || isISO && len(l.Files) != 1 || len(l.Files) == 0 || len(l.Files) > maxFiles {
 		return nil, fmt.Errorf("form %.20q with %d files", l.Form, len(l.Files))
@@ -152,13 +151,13 @@ func parseLayout(text []byte, sizes map[string]int64) (*layout, error) {
 		seen[f.Path] = true
 		all, pieces = all+f.Size, pieces+len(f.Pieces)
 		if !f.whole(sizes) || all > maxMedium || pieces > maxPieces {
-			return nil, fmt.Errorf("%.200q: the pieces do not make up the file", f.Path)
+			return nil, fmt.Errorf("%.200q: the pieces do not fill the file", f.Path)
 		}
 	}
 	return &l, nil
 }
 
-// whole reports whether the pieces are of this image, and make up the file.
+// whole reports whether the pieces are of this image, and fill the file.
 func (f *layoutFile) whole(blobs map[string]int64) bool {
 	size := int64(0)
 	for _, p := range f.Pieces {
@@ -171,7 +170,7 @@ func (f *layoutFile) whole(blobs map[string]int64) bool {
 	return size == f.Size
 }
 
-// write puts a file together under a name. rest is what is left of the rest.
+// write writes a file under a name. rest is the unread part of the rest.
 func (f *layoutFile) write(ctx context.Context, name string, blobs map[string]*fetch.Blob, rest io.Reader) error {
 	out, err := os.Create(name) //nolint:gosec // in a folder of its own
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Types of what is put into registries.
+// Types of objects in registries.
 const (
 	typeImage   = "application/vnd.mkbuild.image.v1"       // artifact type
 	typeConfig  = "application/vnd.mkbuild.config.v1+json" // the image's manifest without its list of files
@@ -31,11 +31,12 @@ const (
 	typeMirror  = "application/vnd.mkbuild.mirror.v1"  // artifact type: one layer for each file
 )
 
-// parcel is what is to be sent: what opens blobs and manifests, by digest. It implements [content.ReadOnlyStorage].
+// parcel holds the objects of a push: functions that open blobs and manifests, by digest. It implements
+// [content.ReadOnlyStorage].
 type parcel struct {
 	items map[digest.Digest]func() (io.ReadCloser, error)
-	sink  ui.Sink // hears how much was read; nil for nobody
-	err   error   // of making objects: then nothing is sent
+	sink  ui.Sink // gets the number of bytes read; may be nil
+	err   error   // an error of making objects: nothing is sent
 }
 
 func newParcel(sink ui.Sink) *parcel {
@@ -57,7 +58,7 @@ func (p *parcel) Fetch(_ context.Context, d ocispec.Descriptor) (io.ReadCloser, 
 	return &watchedReader{r, p, d, 0}, err
 }
 
-// put adds content. title is the name that other programs give it, "" for none.
+// put adds content. title is its file name for other programs, or "".
 func (p *parcel) put(kind, title string, sum digest.Digest, size int64, open func() (io.ReadCloser, error)) ocispec.Descriptor {
 	d := ocispec.Descriptor{MediaType: kind, Digest: sum, Size: size}
 	if title != "" {
@@ -67,7 +68,7 @@ func (p *parcel) put(kind, title string, sum digest.Digest, size int64, open fun
 	return d
 }
 
-// file adds what open reads, which is read here once for its digest.
+// file adds the content that open opens. It is read once here for its digest.
 func (p *parcel) file(ctx context.Context, kind, title string, open func() (io.ReadCloser, error)) (d ocispec.Descriptor, err error) {
 	r, err := open()
 	if err != nil {
@@ -106,7 +107,7 @@ func (p *parcel) index(images []ocispec.Descriptor) ocispec.Descriptor {
 	return p.json(x.MediaType, "", x)
 }
 
-// displayName is what people call content.
+// displayName is the name of content in messages.
 func displayName(d ocispec.Descriptor) string {
 	return cmp.Or(d.Annotations[ocispec.AnnotationTitle], d.Digest.String())
 }

@@ -29,8 +29,8 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// ErrObject is returned for what is in a registry and is not what it should be.
-var ErrObject = fail.New(fail.Verification, "not an image that `mkbuild push` pushed", "`skopeo inspect --raw docker://REF` shows what is there")
+// ErrObject is returned for a registry's object of an unexpected form.
+var ErrObject = fail.New(fail.Verification, "not an image that `mkbuild push` pushed", "`skopeo inspect --raw docker://REF` shows the object")
 
 // puller gets objects of one repository.
 type puller struct {
@@ -40,7 +40,8 @@ type puller struct {
 	dir    string
 }
 
-// Pull gets an image into a folder, by way of f: of an index that for the architecture, "" if there is one alone.
+// Pull gets an image into a folder, through f: from an index, the image for the architecture, which may be "" if
+// there is only one.
 func (c *Client) Pull(ctx context.Context, f *fetch.Client, ref Reference, arch, dir string) (*Image, error) {
 	p := &puller{c, f, ref, dir}
 	f.OCI = c
@@ -59,7 +60,7 @@ func (c *Client) Pull(ctx context.Context, f *fetch.Client, ref Reference, arch,
 		return nil, err
 	}
 	if arch != "" && img.about.Arch != arch {
-		return nil, fail.New(fail.Usage, fmt.Sprintf("pull %s: it is an image of %s", ref, img.about.Arch), "leave --arch out, or name "+img.about.Arch)
+		return nil, fail.New(fail.Usage, fmt.Sprintf("pull %s: it is an image for %s", ref, img.about.Arch), "leave --arch out, or name "+img.about.Arch)
 	}
 	if !f.Offline {
 		err = p.companions(ctx, img, d)
@@ -92,7 +93,7 @@ type object struct {
 	Manifests []ocispec.Descriptor
 }
 
-// object gets a manifest or an index. Of a digest it has to be what that says.
+// object gets a manifest or an index, which must have the reference's digest, if there is one.
 func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocispec.Descriptor, err error) {
 	r := Reference{p.ref.Host, p.ref.Repository, tag, sum}
 	text, err := readAll(p.get(ctx, fetch.Request{
@@ -111,25 +112,24 @@ func (p *puller) object(ctx context.Context, tag, sum string) (o object, d ocisp
 	return o, content.NewDescriptorFromBytes(o.MediaType, text), nil
 }
 
-// manifest gets an image manifest that another object names.
 func (p *puller) manifest(ctx context.Context, want ocispec.Descriptor) (object, error) {
 	o, d, err := p.object(ctx, "", want.Digest.String())
 	if err == nil && (d.MediaType != ocispec.MediaTypeImageManifest || d.MediaType != want.MediaType || d.Size != want.Size) {
-		err = p.wrong(fmt.Errorf("%.100q with %d bytes where %.100q with %d was to be", d.MediaType, d.Size, want.MediaType, want.Size))
+		err = p.wrong(fmt.Errorf("got %.100q with %d bytes instead of %.100q with %d", d.MediaType, d.Size, want.MediaType, want.Size))
 	}
 	return o, err
 }
 
-// image gets the manifest that the reference leads to, of an index that of the architecture.
+// image gets the reference's manifest: from an index, that for the architecture.
 func (p *puller) image(ctx context.Context, arch string) (object, ocispec.Descriptor, error) {
 	sum := p.ref.Digest
 	if p.ref.Tag != "" {
-		sum = "" // it says where it leads to now
+		sum = "" // the tag's current digest
 	}
 	o, d, err := p.object(ctx, p.ref.Tag, sum)
 	if err == nil && p.ref.Digest != "" && p.ref.Digest != d.Digest.String() {
-		err = fail.New(fail.Verification, fmt.Sprintf("pull %s: the tag has moved, it leads to %s now", p.ref, d.Digest),
-			"name the digest alone to get what the tag led to: "+p.ref.Name()+"@"+p.ref.Digest)
+		err = fail.New(fail.Verification, fmt.Sprintf("pull %s: the tag has moved to %s", p.ref, d.Digest),
+			"to get the earlier image, name the digest alone: "+p.ref.Name()+"@"+p.ref.Digest)
 	}
 	if err == nil && o.MediaType == ocispec.MediaTypeImageIndex {
 		if d, err = p.choose(o.Manifests, arch); err == nil {
@@ -151,7 +151,7 @@ func (p *puller) choose(images []ocispec.Descriptor, arch string) (d ocispec.Des
 		}
 	}
 	if fit != 1 {
-		err = fail.New(fail.Usage, fmt.Sprintf("pull %s: of its %d images %d fit", p.ref, len(images), fit), "name an architecture that it has: --arch x86 or --arch x86_64")
+		err = fail.New(fail.Usage, fmt.Sprintf("pull %s: %d of its %d images match", p.ref, len(images), fit), "name an architecture that it has: --arch x86 or --arch x86_64")
 	}
 	return d, err
 }
@@ -175,7 +175,7 @@ func readAll(b *fetch.Blob, err error) ([]byte, error) {
 	return b.ReadAll()
 }
 
-// unpack gets the layers of an image and puts its files together.
+// unpack gets the layers of an image and writes its files.
 func (p *puller) unpack(ctx context.Context, img *Image, layers []ocispec.Descriptor) error {
 	l, err := p.readLayout(ctx, layers)
 	if err != nil {
@@ -211,10 +211,10 @@ func (p *puller) unpack(ctx context.Context, img *Image, layers []ocispec.Descri
 	return err
 }
 
-// readLayout gets the layout, which is the first layer. The rest has to be behind it.
+// readLayout gets the layout, which is the first layer. The second must be the rest.
 func (p *puller) readLayout(ctx context.Context, layers []ocispec.Descriptor) (*layout, error) {
 	if len(layers) < 2 || layers[0].MediaType != typeLayout || layers[1].MediaType != typeRest {
-		return nil, p.wrong(errors.New("its first layers are not a layout and a rest that this mkbuild reads"))
+		return nil, p.wrong(errors.New("its first two layers are not a layout and a rest that this mkbuild reads"))
 	}
 	text, err := readAll(p.blob(ctx, layers[0], maxLayout))
 	if err != nil {
@@ -251,7 +251,7 @@ func (p *puller) blobs(ctx context.Context, layers []ocispec.Descriptor) (map[st
 	return out, g.Wait()
 }
 
-// files puts the files together. The only one of an ISO is the image itself.
+// files writes the files. An ISO has only one, the image itself.
 func (p *puller) files(ctx context.Context, img *Image, l *layout, blobs map[string]*fetch.Blob, packed *fetch.Blob) (*overlay.Tree, error) {
 	rest, err := gzip.NewReader(packed.Reader())
 	if err != nil {
@@ -274,19 +274,19 @@ func (p *puller) files(ctx context.Context, img *Image, l *layout, blobs map[str
 	return out, nil
 }
 
-// Image is an image that was pulled and checked. It lies in the folder that [Client.Pull] was given.
+// Image is a pulled and checked image in the folder of [Client.Pull].
 type Image struct {
 	// Ref has the digest of the image's own manifest.
 	Ref Reference
-	// Form is the one that was pushed.
+	// Form is the pushed form.
 	Form remaster.Form
-	// Path is where it lies, with the files that belong to it next to it.
+	// Path is its path, with the files that belong to it next to it.
 	Path string
-	// Name is what an ISO of it is called where nobody names it.
+	// Name is the default name of its ISO.
 	Name string
 
 	about  *manifest.Manifest
-	beside []string // suffixes of what lies next to it
+	beside []string // suffixes of the files next to it
 }
 
 // put writes a file next to the image.
@@ -306,7 +306,7 @@ func (img *Image) Places(o remaster.Output) []hostfile.Place {
 	return out
 }
 
-// companions are the suffixes of what is written next to a form: only to that which was pushed.
+// companions are the suffixes of the files next to a form: only the pushed form has any.
 func (img *Image) companions(o remaster.Output) []string {
 	if o.Form != img.Form || o.Stream != nil {
 		return nil
@@ -314,7 +314,7 @@ func (img *Image) companions(o remaster.Output) []string {
 	return img.beside
 }
 
-// Write writes the image in a form, with what lies next to that.
+// Write writes the image in a form, with the files next to it.
 func (img *Image) Write(ctx context.Context, o remaster.Output) error {
 	m, err := medium.Open(img.Path)
 	if err != nil {
@@ -324,7 +324,7 @@ func (img *Image) Write(ctx context.Context, o remaster.Output) error {
 	out := wholefile.Output{Name: o.Path, Stream: o.Stream}
 	switch {
 	case o.Form != img.Form && o.Form == remaster.FormISO:
-		return fail.New(fail.Usage, fmt.Sprintf("write %s: %s is a PXE folder, which has no ISO", o.Path, img.Ref), "push the ISO: PXE folders can be made of it")
+		return fail.New(fail.Usage, fmt.Sprintf("write %s: %s is a PXE folder, which has no ISO", o.Path, img.Ref), "push the ISO: pull can make a PXE folder of it")
 	case o.Form != img.Form:
 		return remaster.Convert(ctx, m, *img.about, o)
 	case o.Form == remaster.FormPXE:

@@ -19,11 +19,11 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Push pushes images, one for each architecture, and what lies next to them, and returns the reference with
-// the digest of what the tag leads to now. container makes images that container runtimes can unpack and mount.
+// Push pushes images, one for each architecture, with the files next to them, and returns the reference with the
+// tag's new digest. container makes images that container runtimes can unpack and mount.
 func (c *Client) Push(ctx context.Context, ref Reference, names []string, container bool, sink ui.Sink) (Reference, error) {
 	if ref.Digest != "" {
-		return ref, fail.New(fail.Usage, "push to "+ref.String()+": a digest follows from what is pushed", "name a tag instead: "+ref.Name()+":nightly")
+		return ref, fail.New(fail.Usage, "push to "+ref.String()+": a push cannot choose the digest", "name a tag instead: "+ref.Name()+":nightly")
 	}
 	p := newParcel(sink)
 	var images, all []ocispec.Descriptor
@@ -43,7 +43,7 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 		}
 		d.Platform = platform(s.about.Arch)
 		if slices.ContainsFunc(images, func(x ocispec.Descriptor) bool { return x.Platform.Architecture == d.Platform.Architecture }) {
-			return ref, fail.New(fail.Usage, fmt.Sprintf("push %s: there is an image of %s before it", name, s.about.Arch), "push one image for each architecture, and others under another tag")
+			return ref, fail.New(fail.Usage, fmt.Sprintf("push %s: an earlier image is for %s, too", name, s.about.Arch), "push one image for each architecture, and the others under another tag")
 		}
 		beside, err := p.companions(name, d)
 		if err != nil {
@@ -61,8 +61,8 @@ func (c *Client) Push(ctx context.Context, ref Reference, names []string, contai
 	return c.send(ctx, ref, p, append(all, top))
 }
 
-// PushMirror puts the files of a mirror into a registry, and returns the reference with the digest of all of
-// them. The same files give the same digest. Those at the top, which name the folder itself, stay out.
+// PushMirror pushes the files of a mirror, and returns the reference with their digest. The same files give the
+// same digest. The files at the top, which name the folder itself, are left out.
 func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink ui.Sink) (Reference, error) {
 	p := newParcel(sink)
 	m := ocispec.Manifest{ArtifactType: typeMirror}
@@ -80,8 +80,8 @@ func (c *Client) PushMirror(ctx context.Context, ref Reference, dir string, sink
 	return c.send(ctx, ref, p, []ocispec.Descriptor{p.manifest(m)})
 }
 
-// send sends what the registry lacks of some objects, tries again where that may help, and returns the
-// reference with the digest of the last one.
+// send sends the objects that the registry lacks, with retries, and returns the reference with the digest of the
+// last one.
 func (c *Client) send(ctx context.Context, ref Reference, p *parcel, objects []ocispec.Descriptor) (Reference, error) {
 	repo, err := c.repository(ref)
 	if err != nil {
@@ -92,8 +92,8 @@ func (c *Client) send(ctx context.Context, ref Reference, p *parcel, objects []o
 	return ref, err
 }
 
-// send sends what the registry lacks. The tag leads to the last object, and is moved last, so that it never
-// leads to half an image.
+// send sends the objects that the registry lacks. The tag, of the last object, is moved last, so that it never
+// names half an image.
 func (p *parcel) send(ctx context.Context, repo *remote.Repository, tag string, objects ...ocispec.Descriptor) error {
 	if p.err != nil {
 		return p.err
@@ -101,7 +101,7 @@ func (p *parcel) send(ctx context.Context, repo *remote.Repository, tag string, 
 	o := oras.CopyGraphOptions{
 		Concurrency:   together,
 		PostCopy:      func(_ context.Context, d ocispec.Descriptor) error { p.tell(d, d.Size, ""); return nil },
-		OnCopySkipped: func(_ context.Context, d ocispec.Descriptor) error { p.tell(d, d.Size, "is there already"); return nil },
+		OnCopySkipped: func(_ context.Context, d ocispec.Descriptor) error { p.tell(d, d.Size, "is already there"); return nil },
 	}
 	for _, d := range objects {
 		if err := oras.CopyGraph(ctx, p, repo, d, o); err != nil {
@@ -115,14 +115,14 @@ func (p *parcel) send(ctx context.Context, repo *remote.Repository, tag string, 
 	return repo.Tag(ctx, top, tag)
 }
 
-// tell tells how much of an object was sent.
+// tell reports the sent bytes of an object.
 func (p *parcel) tell(d ocispec.Descriptor, done int64, text string) {
 	if p.sink != nil && d.Size > 0 {
 		p.sink.Event(ui.Event{Level: ui.Progress, Step: "push", Item: displayName(d), Text: text, Done: done, Total: d.Size})
 	}
 }
 
-// watchedReader tells how much of it was read.
+// watchedReader reports the bytes read.
 type watchedReader struct {
 	io.ReadCloser
 	*parcel

@@ -17,17 +17,17 @@ import (
 	"mkbuild/internal/hostfile"
 )
 
-// companion is a kind of file that lies next to an image and belongs to it.
+// companion is a kind of file next to an image that belongs to it.
 type companion struct{ suffix, kind string }
 
-// companions are what travels with an image, as objects that refer to it.
+// companions are pushed with an image, as objects that refer to it.
 var companions = []companion{
 	{".spdx.json", "application/spdx+json"},
 	{".minisig", "application/vnd.mkbuild.minisig.v1"},
 	{".intoto.jsonl", "application/vnd.in-toto.bundle"},
 }
 
-// maxCompanions bounds all of them in bytes.
+// maxCompanions bounds their total size in bytes.
 const maxCompanions = 64 << 20
 
 // companions adds an object for each of the files next to an image.
@@ -48,8 +48,8 @@ func (p *parcel) companions(image string, subject ocispec.Descriptor) (out []oci
 	return out, nil
 }
 
-// companions gets what refers to an image and is known here. Several files of lines become one; of other kinds
-// that one counts whose digest is the greatest: a list has no order that can be relied on.
+// companions gets the known objects that refer to an image. Several files of lines become one; of other kinds the
+// one with the greatest digest counts, because the list's order is arbitrary.
 func (p *puller) companions(ctx context.Context, img *Image, image ocispec.Descriptor) error {
 	all, err := p.referrers(ctx, image)
 	if err != nil {
@@ -81,13 +81,13 @@ func (p *puller) companions(ctx context.Context, img *Image, image ocispec.Descr
 	return nil
 }
 
-// referrers lists what refers to an image, sorted by digest.
+// referrers lists the objects that refer to an image, sorted by digest.
 func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all []ocispec.Descriptor, err error) {
 	repo, err := p.client.repository(p.ref)
 	if err != nil {
 		return nil, err
 	}
-	err = attempt(ctx, "list what refers to "+p.ref.String(), func() error {
+	err = attempt(ctx, "list the objects that refer to "+p.ref.String(), func() error {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute) // however slowly it talks
 		defer cancel()
 		all = nil
@@ -103,7 +103,7 @@ func (p *puller) referrers(ctx context.Context, image ocispec.Descriptor) (all [
 	return all, err
 }
 
-// union is one file of lines with those of another that it lacks.
+// union adds the missing lines of one file to another.
 func union(a, b []byte) []byte {
 	known := map[string]bool{}
 	for line := range bytes.Lines(a) {
@@ -117,14 +117,13 @@ func union(a, b []byte) []byte {
 	return a
 }
 
-// companion gets one object that refers to an image.
 func (p *puller) companion(ctx context.Context, d, image ocispec.Descriptor, c companion, limit int64) ([]byte, error) {
 	m, err := p.manifest(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	if m.Subject == nil || m.Subject.Digest != image.Digest || m.ArtifactType != c.kind || len(m.Layers) != 1 {
-		return nil, p.wrong(fmt.Errorf("the object %s is listed as its %s and is not", d.Digest, strings.TrimPrefix(c.suffix, ".")))
+		return nil, p.wrong(fmt.Errorf("the object %s is listed as its %s, but is not one", d.Digest, strings.TrimPrefix(c.suffix, ".")))
 	}
 	return readAll(p.blob(ctx, m.Layers[0], limit))
 }

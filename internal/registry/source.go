@@ -32,7 +32,7 @@ type source struct {
 	about *manifest.Manifest
 }
 
-// openSource reads an image and its manifest. The caller closes it.
+// openSource reads an image on this machine, and its manifest. The caller closes it.
 func openSource(name string) (*source, error) {
 	m, err := medium.Open(name)
 	if err != nil {
@@ -53,10 +53,10 @@ func openSource(name string) (*source, error) {
 	return s, nil
 }
 
-// bigFile is the size from which on a file is a blob of its own, so that images share it.
+// bigFile is the minimum size of a file that is its own blob, so that images share it.
 const bigFile = 64 << 10
 
-// artifact cuts an image into the blobs of an image of its own type.
+// artifact cuts an image into the blobs of mkbuild's own artifact type.
 func (s *source) artifact(ctx context.Context, p *parcel) (d ocispec.Descriptor, err error) {
 	c, cut := &cutter{parcel: p, layout: layout{Schema: layoutSchema, Form: "iso"}}, s.cutISO
 	if s.Form == medium.PXE {
@@ -73,8 +73,8 @@ func (s *source) artifact(ctx context.Context, p *parcel) (d ocispec.Descriptor,
 }
 
 // container makes an image that container runtimes unpack, and that Kubernetes mounts as a volume: its root
-// folder has the files of the PXE folder, or the ISO and its manifest. Each file is a layer, a tar that is not
-// compressed, so that what two builds have in common is stored once.
+// folder has the files of the PXE folder, or the ISO and its manifest. Each file is a layer, an uncompressed tar,
+// so that common files of two builds are stored once.
 func (s *source) container(ctx context.Context, p *parcel) (d ocispec.Descriptor, err error) {
 	files, err := s.rootFiles()
 	if err != nil {
@@ -124,7 +124,7 @@ func (p *parcel) tarLayer(ctx context.Context, e overlay.Entry) (d ocispec.Descr
 	})
 }
 
-// annotations tell people and other programs what the image is.
+// annotations describe the image to users and other programs.
 func (s *source) annotations() map[string]string {
 	return map[string]string{
 		ocispec.AnnotationCreated: time.Unix(s.about.SourceDate, 0).UTC().Format(time.RFC3339),
@@ -133,7 +133,7 @@ func (s *source) annotations() map[string]string {
 	}
 }
 
-// cutISO cuts an ISO at the files that are worth a blob. Blobs are read from it until the end.
+// cutISO cuts an ISO at the files that become blobs. The push reads blobs from it until the end.
 func (s *source) cutISO(ctx context.Context, c *cutter) error {
 	f, info, err := hostfile.Open(s.name)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *source) cutISO(ctx context.Context, c *cutter) error {
 	return c.cut(ctx, "", f, info.Size(), parts)
 }
 
-// cutFolder cuts the files of a PXE folder. Blobs are read from them until the end.
+// cutFolder cuts the files of a PXE folder. The push reads blobs from them until the end.
 func (s *source) cutFolder(ctx context.Context, c *cutter) error {
 	for _, e := range s.Files.Entries() {
 		f, err := os.Open(filepath.Join(s.name, filepath.FromSlash(e.Path)))
@@ -166,7 +166,7 @@ func (s *source) cutFolder(ctx context.Context, c *cutter) error {
 	return nil
 }
 
-// parts are the blobs of a file that begins at an offset; nil for one that goes into the rest.
+// parts are the blobs of a file that begins at an offset; nil for a file of the rest.
 func (s *source) parts(e *overlay.Entry, at int64) []part {
 	whole := part{offset: at, size: e.Size, title: e.Path, kind: typeFile}
 	switch {
@@ -184,7 +184,7 @@ func (s *source) parts(e *overlay.Entry, at int64) []part {
 	return []part{whole}
 }
 
-// segments cuts the last initrd as the manifest says.
+// segments cuts the last initrd into the manifest's segments.
 func (s *source) segments(e *overlay.Entry, start int64) (out []part) {
 	for i, g := range s.about.Segments {
 		title := fmt.Sprintf("%s.d/%02d-%s", e.Path, i, path.Base(g.Name))
@@ -193,7 +193,7 @@ func (s *source) segments(e *overlay.Entry, start int64) (out []part) {
 	return out
 }
 
-// platform is how OCI calls an architecture of Tiny Core.
+// platform is OCI's name of an architecture.
 func platform(arch string) *ocispec.Platform {
 	if arch == "x86_64" {
 		return &ocispec.Platform{OS: "linux", Architecture: "amd64"}
@@ -201,10 +201,10 @@ func platform(arch string) *ocispec.Platform {
 	return &ocispec.Platform{OS: "linux", Architecture: "386"}
 }
 
-// nameForm is that of a file's name that is harmless everywhere.
+// nameForm matches file names that are harmless everywhere.
 var nameForm = regexp.MustCompile(`^\w[\w.+~-]{0,200}$`)
 
-// defaultName is the name that the build gives an ISO by itself.
+// defaultName is a build's default name of the ISO.
 func defaultName(about *manifest.Manifest) string {
 	c := config.Config{Profile: about.Profile}
 	c.Image.Version = imageVersion(about)
@@ -216,6 +216,6 @@ func defaultName(about *manifest.Manifest) string {
 
 func imageVersion(about *manifest.Manifest) string {
 	var c struct{ Image struct{ Version string } }
-	_ = json.Unmarshal(about.Config, &c) // a configuration that cannot be read has no version
+	_ = json.Unmarshal(about.Config, &c) // an unreadable configuration has no version
 	return c.Image.Version
 }

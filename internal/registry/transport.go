@@ -35,16 +35,16 @@ func parseAddress(u *url.URL) (r Reference, file string, err error) {
 
 const manifestQuery = "manifest"
 
-// blobAddress and manifestAddress are where the package fetch gets an object.
+// blobAddress and manifestAddress are addresses for the package fetch.
 func blobAddress(r Reference, digest string) string { return "oci://" + r.Name() + "@" + digest }
 
 func manifestAddress(r Reference) string { return "oci://" + r.String() + "?" + manifestQuery }
 
-// accepted are the types of manifests that are asked for.
+// accepted are the types of manifests in requests.
 const accepted = ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex
 
-// RoundTrip answers a request for an oci:// address as a web server would that had the file there: with its
-// digest as ETag, and with ranges as far as the registry knows them.
+// RoundTrip answers a request for an oci:// address as a web server with that file would: with its digest as
+// ETag, and with ranges if the registry supports them.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	r, file, err := parseAddress(req.URL)
 	if err != nil {
@@ -78,8 +78,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// get asks a registry. What it answers is for the caller to judge, but for a demand of credentials that
-// nobody has.
+// get sends a request to a registry. The caller judges the answer, except a demand for missing credentials.
 func (c *Client) get(ctx context.Context, r Reference, kind string, header http.Header) (*http.Response, error) {
 	repo, err := c.repository(r)
 	if err != nil {
@@ -102,7 +101,7 @@ func (c *Client) get(ctx context.Context, r Reference, kind string, header http.
 	return resp, bare(err)
 }
 
-// answer is what is said without asking a registry.
+// answer is an answer without a request to a registry.
 func answer(req *http.Request, status int) *http.Response {
 	return &http.Response{
 		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
@@ -110,7 +109,7 @@ func answer(req *http.Request, status int) *http.Response {
 	}
 }
 
-// mirror returns the digests of a mirror's files by their paths; nil if there is no mirror. It asks once.
+// mirror returns the digests of a mirror's files by their paths; nil without a mirror. It asks only once.
 func (c *Client) mirror(ctx context.Context, r Reference) (map[string]string, error) {
 	if known, ok := c.mirrors.Load(r.String()); ok {
 		return known.(map[string]string), nil
@@ -152,7 +151,7 @@ func readManifest(ctx context.Context, repo *remote.Repository, name string) (d 
 	return d, m, err
 }
 
-// checkLayers refuses what a manifest or an index should not name.
+// checkLayers refuses invalid layers of a manifest or an index.
 func checkLayers(layers []ocispec.Descriptor, most int) error {
 	if len(layers) > most {
 		return fmt.Errorf("it has %d layers and images", len(layers))

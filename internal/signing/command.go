@@ -14,10 +14,10 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Command returns a signer that runs a program for each signature: an HSM's, a KMS's, an agent's. It gets
-// what is to be signed on stdin (a digest of 64 bytes, a digest's signature with a comment, or a statement
-// of some kB) and prints the plain Ed25519 signature, as it is or in base64. command is split at blanks; no
-// shell reads it.
+// Command returns a signer that runs a program for each signature: an HSM's, a KMS's, an agent's. The program
+// reads the message on stdin (a digest of 64 bytes, a digest's signature with a comment, or a statement of some
+// kB) and prints the plain Ed25519 signature, raw or in base64. command is split at blanks and runs without a
+// shell.
 func Command(command string, public minisign.PublicKey) (*Signer, error) {
 	words := strings.Fields(command)
 	if len(words) == 0 {
@@ -39,13 +39,13 @@ func Command(command string, public minisign.PublicKey) (*Signer, error) {
 			if text := strings.Join(strings.Fields(said.String()), " "); text != "" {
 				err = fmt.Errorf("%w: %s", err, text)
 			}
-			return nil, &fail.Error{Class: fail.Usage, What: "run --sign-command " + words[0], Err: err, Hint: "it gets the bytes to sign on stdin and prints the Ed25519 signature, 64 bytes or their base64"}
+			return nil, &fail.Error{Class: fail.Usage, What: "run --sign-command " + words[0], Err: err, Hint: "the program reads the bytes to sign on stdin and prints the Ed25519 signature, 64 bytes or their base64"}
 		}
 		return sig, nil
 	}}, nil
 }
 
-// bounded keeps the beginning of what a program prints.
+// bounded keeps the beginning of a program's output.
 type bounded struct{ b *bytes.Buffer }
 
 // Write implements [io.Writer].
@@ -54,7 +54,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// signatureOf finds a plain Ed25519 signature in what a command printed: its 64 bytes, or their base64.
+// signatureOf finds a plain Ed25519 signature in a command's output: 64 bytes, or their base64.
 func signatureOf(out []byte) ([]byte, error) {
 	if len(out) == ed25519.SignatureSize {
 		return out, nil

@@ -1,9 +1,9 @@
 // Package signing makes and checks signatures in minisign's format (Ed25519 over a BLAKE2b digest), which
 // Debian's minisign reads and writes, and plain Ed25519 signatures by the same keys for package attest.
 //
-// A signature counts if one of several public keys made it. Only prehashed signatures count, minisign's
-// default since 0.10: the older kind takes a whole file into memory. The trusted comment is signed, the
-// untrusted one is not and nothing reads it. Start reading at [Keys] and [Signer].
+// A signature counts if one of the given public keys made it. Only prehashed signatures count, minisign's default
+// since 0.10: the older kind needs the whole file in memory. The trusted comment is signed; the untrusted one is
+// not, and is ignored. Start reading at [Keys] and [Signer].
 package signing
 
 import (
@@ -37,7 +37,7 @@ var keyText = regexp.MustCompile(`^RW[A-Za-z0-9+/]{54}$`)
 // IsKey reports whether s is the text of a public key, and not the name of a file.
 func IsKey(s string) bool { return keyText.MatchString(s) }
 
-// ParseKeys reads the text of a .pub file, or of several, one behind the other.
+// ParseKeys reads the text of one or more .pub files.
 func ParseKeys(text []byte) (Keys, error) {
 	var keys Keys
 	for line := range strings.Lines(string(text)) {
@@ -61,15 +61,15 @@ func notKey(text []byte) string {
 	var sig minisign.Signature
 	switch {
 	case sig.UnmarshalText(text) == nil:
-		return "it is a signature, and not a public key"
+		return "it is a signature, not a public key"
 	case bytes.Contains(text, []byte("secret key")):
-		return "it is a secret key, and not a public one"
+		return "it is a secret key, not a public one"
 	}
 	return "it is not a public key of minisign"
 }
 
-// ReadKeys takes each name as the text of a public key, or as a file with some. what is where the names
-// stand, for the error: "--key".
+// ReadKeys reads each name as the text of a public key, or as a file of public keys. what is the origin of the
+// names, for the error: "--key".
 func ReadKeys(what string, names ...string) (Keys, error) {
 	var keys Keys
 	for _, name := range names {
@@ -89,7 +89,7 @@ func ReadKeys(what string, names ...string) (Keys, error) {
 	return keys, nil
 }
 
-const pubHint = "name a NAME.pub file of `mkbuild key new` or of minisign, or the line in it that begins with RW"
+const pubHint = "name a .pub file of `mkbuild key new` or of minisign, or its line that begins with RW"
 
 // KeyID is a key's number as minisign shows it.
 func KeyID(id uint64) string { return fmt.Sprintf("%X", id) }
@@ -122,27 +122,27 @@ func (k *Keys) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Signature is a minisign signature whose form is right; nothing has been verified.
+// Signature is a well-formed minisign signature; it is not verified.
 type Signature struct{ minisign.Signature }
 
-// ParseSignature reads the text of a .minisig file: four lines, and nothing else.
+// ParseSignature reads the text of a .minisig file: exactly four lines.
 func ParseSignature(text []byte) (Signature, error) {
 	var s Signature
 	plain := strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n") + "\n" // zip -z makes CRLF
 	switch {
 	case !strings.HasPrefix(plain, "untrusted comment:"):
-		return s, errors.New("it is not a signature of minisign")
+		return s, errors.New("it is not a minisign signature")
 	case strings.Count(plain, "\n") > 4:
 		return s, errors.New("more than four lines: a signature has one comment of each kind")
 	case s.UnmarshalText([]byte(plain)) != nil, s.String() != plain: // base64 has several texts for some bytes
 		return s, errors.New("the signature is damaged or cut off")
 	case s.Algorithm != minisign.HashEdDSA:
-		return s, errors.New("the signature is of minisign's legacy kind, and only prehashed ones count: sign with minisign 0.10 or newer, or with its -H")
+		return s, errors.New("the signature is of minisign's legacy kind, and mkbuild accepts only prehashed ones: sign with minisign 0.10 or newer, or with its -H")
 	}
 	return s, nil
 }
 
-// Verify reports whether one of the keys made the signature of what r holds, and returns its trusted comment.
+// Verify reports whether one of the keys signed the content of r, and returns the trusted comment.
 func (k Keys) Verify(r io.Reader, s Signature) (trusted string, err error) {
 	sum, err := blake2b.New512(nil)
 	if err == nil {
@@ -153,21 +153,21 @@ func (k Keys) Verify(r io.Reader, s Signature) (trusted string, err error) {
 	}
 	keys := slices.DeleteFunc(slices.Clone(k), func(x minisign.PublicKey) bool { return x.ID() != s.KeyID })
 	if len(keys) == 0 {
-		return "", fmt.Errorf("key %s signed it, and not one of %s", KeyID(s.KeyID), k.IDs())
+		return "", fmt.Errorf("signed by key %s, not by %s", KeyID(s.KeyID), k.IDs())
 	}
 	for _, x := range keys {
 		if !ed25519.Verify(raw(x), sum.Sum(nil), s.Signature.Signature[:]) {
 			continue
 		}
 		if !ed25519.Verify(raw(x), slices.Concat(s.Signature.Signature[:], []byte(s.TrustedComment)), s.CommentSignature[:]) {
-			return "", errors.New("its trusted comment is not the one that was signed")
+			return "", errors.New("its trusted comment was changed after signing")
 		}
 		return s.TrustedComment, nil
 	}
-	return "", fmt.Errorf("its bytes are not those that key %s signed", KeyID(s.KeyID))
+	return "", fmt.Errorf("its bytes were changed after key %s signed them", KeyID(s.KeyID))
 }
 
-// VerifyRaw reports whether one of the keys made the plain Ed25519 signature of a message, and which.
+// VerifyRaw reports whether, and which, one of the keys made the plain Ed25519 signature of a message.
 func (k Keys) VerifyRaw(message, sig []byte) (by *minisign.PublicKey) {
 	for i := range k {
 		if ed25519.Verify(raw(k[i]), message, sig) {

@@ -27,16 +27,16 @@ type Signer struct {
 	sign func(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// Raw returns the plain Ed25519 signature of a message, which it has verified.
+// Raw returns the plain Ed25519 signature of a message, after verifying it.
 func (s *Signer) Raw(ctx context.Context, message []byte) ([]byte, error) {
 	sig, err := s.sign(ctx, message)
 	if err == nil && (Keys{s.Public}).VerifyRaw(message, sig) == nil {
-		err = fail.New(fail.Usage, fmt.Sprintf("sign: what came back is not a signature by key %s", KeyID(s.Public.ID())), "name the public key of the key that signs")
+		err = fail.New(fail.Usage, fmt.Sprintf("sign: --sign-command printed no signature of key %s", KeyID(s.Public.ID())), "name the public key of the signing key")
 	}
 	return sig, err
 }
 
-// Minisign returns the text of a signature of what r holds. trusted is signed with it.
+// Minisign returns the text of a signature of r's content. trusted is signed with it.
 func (s *Signer) Minisign(ctx context.Context, r io.Reader, trusted string) ([]byte, error) {
 	sum, err := blake2b.New512(nil)
 	if err == nil {
@@ -65,13 +65,13 @@ func (s *Signer) Minisign(ctx context.Context, r io.Reader, trusted string) ([]b
 // Secret is a secret key's file.
 type Secret struct {
 	Name string
-	// Password is asked for an encrypted key; without it such a key is an error.
+	// Password returns the password of an encrypted key; without it such a key is an error.
 	Password func() ([]byte, error)
-	// Warn is told when others than the owner can read the file.
+	// Warn is called if other users can read the file.
 	Warn func(string)
 }
 
-const keyHint = "name a NAME.key file of `mkbuild key new` or of minisign"
+const keyHint = "name a .key file of `mkbuild key new` or of minisign"
 
 // Open reads the key.
 func (s Secret) Open() (*Signer, error) {
@@ -84,7 +84,7 @@ func (s Secret) Open() (*Signer, error) {
 		return nil, &fail.Error{Class: fail.Usage, What: "read secret key " + s.Name, Err: err, Hint: cmp.Or(fail.HintOf(err), keyHint)}
 	}
 	if info, err := os.Stat(s.Name); err == nil && exposed(info.Mode()) {
-		s.Warn(fmt.Sprintf("others than its owner can read the secret key %s: chmod 600 %s", s.Name, s.Name))
+		s.Warn(fmt.Sprintf("other users can read the secret key %s: chmod 600 %s", s.Name, s.Name))
 	}
 	return newSigner(key), nil
 }
@@ -103,12 +103,12 @@ func (s Secret) decode(text []byte) (key minisign.PrivateKey, err error) {
 	}
 	if !minisign.IsEncrypted(text) {
 		if err = key.UnmarshalText(text); err != nil {
-			return key, errors.New("it is not a secret key of minisign")
+			return key, errors.New("it is not a minisign secret key")
 		}
 		return key, nil
 	}
 	if s.Password == nil {
-		return key, fail.New(fail.Usage, "it is encrypted, and nobody can be asked for its password", "put the password into a file: --password-file FILE")
+		return key, fail.New(fail.Usage, "it is encrypted, and there is no terminal to ask for the password", "put the password into a file: --password-file FILE")
 	}
 	password, err := s.Password()
 	if err != nil {
@@ -120,8 +120,8 @@ func (s Secret) decode(text []byte) (key minisign.PrivateKey, err error) {
 	return key, nil
 }
 
-// NewKey writes a new key pair: NAME.key, for its owner alone, and NAME.pub. Files that are there stay. An
-// empty password leaves the secret key as it is.
+// NewKey writes a new key pair: NAME.key, readable only by its owner, and NAME.pub. It never overwrites files. An
+// empty password leaves the secret key unencrypted.
 func NewKey(name string, password []byte) (secret, public string, err error) {
 	pub, key, err := minisign.GenerateKey(nil)
 	if err != nil {
@@ -153,17 +153,17 @@ func PublicText(k minisign.PublicKey) []byte {
 }
 
 func taken(name string) error {
-	return fail.New(fail.Usage, "write "+name+": it is there already", "a key that is lost cannot be made again: choose another name")
+	return fail.New(fail.Usage, "write "+name+": it exists already", "choose another name: mkbuild never overwrites a key")
 }
 
-// create writes a file that was not there.
+// create writes a new file.
 func create(name string, text []byte, perm os.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if errors.Is(err, os.ErrExist) {
 		return taken(name)
 	}
 	if err != nil {
-		return fail.Wrap(fail.Usage, err, "choose another place for the key")
+		return fail.Wrap(fail.Usage, err, "choose a writable place for the key")
 	}
 	_, err = f.Write(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
@@ -172,11 +172,11 @@ func create(name string, text []byte, perm os.FileMode) error {
 	return nil
 }
 
-// FirstLine is a password from the text of a file: its first line.
+// FirstLine returns the password in a file's text: its first line.
 func FirstLine(text []byte) []byte {
 	line, _, _ := strings.Cut(string(text), "\n")
 	return []byte(strings.TrimSuffix(line, "\r"))
 }
 
-// exposed reports whether others than its owner can read a file. Windows keeps no such bits.
+// exposed reports whether other users can read a file. Windows has no such bits.
 func exposed(m fs.FileMode) bool { return runtime.GOOS != "windows" && m&0o077 != 0 }

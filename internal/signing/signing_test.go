@@ -70,7 +70,7 @@ func TestWeReadMinisign(t *testing.T) {
 	_, err = Secret{Name: ours, Password: func() ([]byte, error) { return []byte("wrong"), nil }}.Open()
 	refused(t, err, "the password is wrong")
 	_, err = Secret{Name: ours}.Open()
-	refused(t, err, "nobody can be asked for its password")
+	refused(t, err, "there is no terminal to ask for the password")
 }
 
 func verifies(t *testing.T, public, file, comment string) {
@@ -105,8 +105,8 @@ func TestWrongKeyFiles(t *testing.T) {
 	text := string(testkit.Read(t, secret))
 	silent := func(string) {}
 	for name, want := range map[string]string{
-		public: "it is a public key", put("empty", ""): "not a secret key", put("cut", text[:len(text)-9]): "not a secret key",
-		put("sig", string(sig)): "not a secret key", put("big", strings.Repeat("x", MaxText+1)): "over the limit", filepath.Join(dir, "none"): "no such file",
+		public: "it is a public key", put("empty", ""): "not a minisign secret key", put("cut", text[:len(text)-9]): "not a minisign secret key",
+		put("sig", string(sig)): "not a minisign secret key", put("big", strings.Repeat("x", MaxText+1)): "over the limit", filepath.Join(dir, "none"): "no such file",
 		dir: "it is a folder",
 	} {
 		_, err := Secret{Name: name, Warn: silent}.Open()
@@ -138,10 +138,10 @@ func TestNewKeyKeepsWhatIsThere(t *testing.T) {
 	}
 	before := testkit.Read(t, secret)
 	_, _, err := NewKey(strings.TrimSuffix(secret, ".key"), nil)
-	refused(t, err, "it is there already")
+	refused(t, err, "it exists already")
 	testkit.Must(t, os.Remove(public))
 	_, _, err = NewKey(strings.TrimSuffix(secret, ".key"), nil)
-	refused(t, err, "it is there already")
+	refused(t, err, "it exists already")
 	if !bytes.Equal(before, testkit.Read(t, secret)) {
 		t.Error("the key has changed")
 	}
@@ -166,16 +166,16 @@ func TestWrongSignatures(t *testing.T) {
 	legacy := minisign.SignWithComments(key, []byte("content"), "comment", "")
 	lines := strings.SplitAfter(string(good), "\n")
 	for name, tt := range map[string]struct{ sig, content, want string }{
-		"another file":         {string(good), "contenT", "its bytes are not those"},
-		"another key":          {string(foreign), "content", "key " + KeyID(mustKeys(t, otherPublic)[0].ID()) + " signed it"},
+		"another file":         {string(good), "contenT", "its bytes were changed"},
+		"another key":          {string(foreign), "content", "key " + KeyID(mustKeys(t, otherPublic)[0].ID())},
 		"legacy":               {string(legacy), "content", "legacy kind"},
 		"another comment":      {strings.Replace(string(good), "trusted comment: comment", "trusted comment: else", 1), "content", "trusted comment"},
 		"two trusted comments": {string(good) + "trusted comment: else\n" + lines[3], "content", "more than four lines"},
 		"two untrusted":        {lines[0] + string(good), "content", "more than four lines"},
 		"cut":                  {string(good[:len(good)-20]), "content", "damaged or cut off"},
 		"three lines":          {strings.Join(lines[:3], ""), "content", "damaged or cut off"},
-		"garbage":              {"PK", "content", "not a signature"},
-		"empty":                {"", "content", "not a signature"},
+		"garbage":              {"PK", "content", "not a minisign signature"},
+		"empty":                {"", "content", "not a minisign signature"},
 	} {
 		sig, err := ParseSignature([]byte(tt.sig))
 		if err == nil {
@@ -230,8 +230,8 @@ func TestSignCommand(t *testing.T) {
 	}
 	_, other := pair(t, "")
 	for command, want := range map[string]string{
-		script: "not a signature by key", "false": "exit status 1", "true": "printed 0 bytes", "yes": "", filepath.Join(dir, "none"): "no such file",
-		"head -c 64 /dev/zero": "not a signature by key", "sh -c exit": "printed 0 bytes",
+		script: "no signature of key", "false": "exit status 1", "true": "printed 0 bytes", "yes": "", filepath.Join(dir, "none"): "no such file",
+		"head -c 64 /dev/zero": "no signature of key", "sh -c exit": "printed 0 bytes",
 	} {
 		s, err := Command(command, mustKeys(t, other)[0])
 		testkit.Must(t, err)

@@ -22,7 +22,7 @@ const inMemory = 64 << 10
 // pieceSize is the unit of authentication: what a read of a few bytes costs.
 const pieceSize = 16 << 10
 
-// content is what was hashed, wherever it lies. It implements [io.ReaderAt].
+// content is hashed content, in memory or in a file. It implements [io.ReaderAt].
 type content struct {
 	sha256 string
 	size   int64
@@ -33,16 +33,15 @@ type content struct {
 	tags   []byte // authentication codes of the pieces of file
 }
 
-// bufferSize is what is hashed at once: a multiple of pieceSize, and more than inMemory.
+// bufferSize is the number of bytes hashed at once: a multiple of pieceSize, and more than inMemory.
 const bufferSize = 32 * pieceSize
 
-// buffers are for what is hashed.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// errChanged is returned by reads of a file that is no longer what was hashed.
+// errChanged is returned by reads of a file that changed after it was hashed.
 var errChanged = errors.New("it was changed while it was in use")
 
-// hashFile reads a file, which is closed with the content. also, if not nil, hashes it at the same time.
+// hashFile hashes a file, which is closed with the content. also, if not nil, hashes it at the same time.
 func hashFile(f *os.File, owner io.Closer, also hash.Hash) (*content, error) {
 	c := &content{file: f, owner: owner}
 	if err := c.makeKey(); err != nil {
@@ -69,7 +68,7 @@ func hashFile(f *os.File, owner io.Closer, also hash.Hash) (*content, error) {
 	return c, nil
 }
 
-// makeKey makes a key that nobody else knows.
+// makeKey makes a random key.
 func (c *content) makeKey() error {
 	secret := make([]byte, 16)
 	rand.Read(secret) //nolint:gosec // never fails
@@ -80,7 +79,7 @@ func (c *content) makeKey() error {
 	return err
 }
 
-// add hashes the next pieces, on as many cores as are free. Only the last one is shorter than the others.
+// add hashes the next pieces, in parallel. Only the last one may be shorter.
 func (c *content) add(b []byte, sum, also hash.Hash) {
 	var others sync.WaitGroup
 	if also != nil {
@@ -127,7 +126,7 @@ func (c *content) ReadAt(b []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// readSome reads the whole pieces from off on that b has room for, or else a part of one.
+// readSome reads whole pieces from off on into b, or a part of one if b is shorter.
 func (c *content) readSome(b []byte, off int64) (int, error) {
 	start := off - off%pieceSize
 	if room := min(int64(len(b)), c.size-off); off == start {
@@ -147,10 +146,10 @@ func (c *content) readSome(b []byte, off int64) (int, error) {
 	return copy(b, piece[off-start:]), nil
 }
 
-// pieces are buffers for pieces of which only a part is wanted.
+// pieces are buffers for partial reads of a piece.
 var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
 
-// authentic fills b with the pieces from start on, if they still are what was hashed.
+// authentic fills b with the pieces from start on, if they are unchanged since they were hashed.
 func (c *content) authentic(b []byte, start int64) error {
 	if _, err := c.file.ReadAt(b, start); err != nil && !errors.Is(err, io.EOF) {
 		return err

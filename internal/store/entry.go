@@ -14,26 +14,25 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// KindDownload is the kind of entries for what came from an address. All other kinds are names that
-// were given to [Store.Derive].
+// KindDownload is the kind of downloads. All other kinds are names for [Store.Derive].
 const KindDownload = "download"
 
 // entrySchema is the version of [Entry]. An entry of another version is ignored.
 const entrySchema = "mkbuild.cache/v2"
 
-// entryLimit bounds an entry in bytes. One with a longer key, or with one that is not UTF-8, is written
-// and never found.
+// entryLimit bounds an entry in bytes. An entry with a longer key, or a key that is not UTF-8, is written and
+// never found.
 const entryLimit = 64 << 10
 
 // maxSeals is how many users can seal an entry; the oldest seal makes room.
 const maxSeals = 16
 
-// Entry is where a key leads. It only points: nobody but a seal vouches for it.
+// Entry says which content a key leads to. Only a seal makes it trustworthy.
 type Entry struct {
 	Schema string `json:"schema"`
-	// Key is an address, or names everything that decides derived content.
+	// Key is an address, or everything that decides derived content.
 	Key string `json:"key"`
-	// SHA256 is the hex digest of the content; empty if the entry remembers that there is none.
+	// SHA256 is the hex digest of the content; empty if the entry records that there is none.
 	SHA256 string `json:"sha256,omitempty"`
 	// About belongs to the writer of the entry.
 	About json.RawMessage `json:"about,omitempty"`
@@ -44,8 +43,7 @@ type Entry struct {
 	Trusted bool `json:"-"`
 }
 
-// Entry returns where a key leads, or [ErrMissing]: an entry that cannot be read or makes no sense is
-// as good as none.
+// Entry returns the entry of a key, or [ErrMissing], also for an unreadable or invalid entry.
 func (s *Store) Entry(kind, key string) (Entry, error) {
 	e, err := readEntry(s.entryPath(kind, key))
 	if err != nil || e.Key != key {
@@ -61,14 +59,14 @@ func (s *Store) seal(kind string, e Entry) string {
 	return s.Mark(string(text))
 }
 
-// Mark returns what stands for a text that may be secret: nobody without the store's key finds the text by it.
+// Mark returns a keyed hash of a text that may be secret: without the store's key it does not reveal the text.
 func (s *Store) Mark(text string) string {
 	mac := hmac.New(sha256.New, s.Key)
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Put writes an entry, and seals it if the store is [Store.Sealed]. After a power cut it may be empty.
+// Put writes an entry, and seals it if the store is [Store.Sealed]. A power cut may leave it empty.
 func (s *Store) Put(ctx context.Context, kind string, e Entry) error {
 	name := s.entryPath(kind, e.Key)
 	e.Schema = entrySchema
@@ -89,7 +87,7 @@ func (s *Store) Put(ctx context.Context, kind string, e Entry) error {
 	return s.commit(f, name, false)
 }
 
-// entryPath is where an entry lies: any text can be a key.
+// entryPath is the path of an entry. Any text can be a key.
 func (s *Store) entryPath(kind, key string) string {
 	sum := sha256.Sum256([]byte(key))
 	name := hex.EncodeToString(sum[:])
@@ -105,7 +103,7 @@ func readEntry(name string) (Entry, error) {
 	return parseEntry(io.LimitReader(f, entryLimit))
 }
 
-// parseEntry checks an entry. The digest becomes part of a path, so its form matters.
+// parseEntry checks an entry. The digest becomes part of a path, so its form is checked.
 func parseEntry(r io.Reader) (e Entry, err error) {
 	if err := json.NewDecoder(r).Decode(&e); err != nil {
 		return e, fmt.Errorf("bad index entry: %w", err)

@@ -1,31 +1,29 @@
-// Package store keeps content by its SHA-256, in a folder that any number of processes share. It
-// knows no network and no meaning of addresses: fetch records in it what an address gave, and remaster
-// keeps what it has made of downloads. Start reading at [Store].
+// Package store keeps content by its SHA-256, in a folder that processes share. It knows no network and no
+// meaning of addresses: fetch records the content of an address in it, and remaster keeps segments. Start reading
+// at [Store].
 //
 // The layout of the folder:
 //
 //	sha256/<two digits>/<digest>            content
-//	index/<kind>/<two digits>/<hash>.json   an [Entry]: where a key leads; the hash is that of the key
+//	index/<kind>/<two digits>/<hash>.json   an [Entry]; the hash is that of its key
 //	tmp/                                    files under way
 //
-// Files appear by rename and are never changed, so that processes need no lock among each other, and a
-// killed one leaves nothing behind. Only [Store.Prune] and [Store.Verify] wait for others before they
-// remove entries.
+// Files appear by rename and are never changed: processes need no lock among each other, and a killed one leaves
+// no partial content. Only [Store.Prune] and [Store.Verify] wait for others before they remove entries.
 //
-// A [Shared] is a second place for content, such as a registry. It is asked by digest for what the folder lacks.
+// A [Shared] is a second place for content, such as a registry. It is asked by digest for missing content.
 //
 // # Trust
 //
-// The folder is not trusted. Content is hashed before its first use in each process, and a [Blob] hands
-// out the bytes that were hashed or an error: small content is held in memory; of larger content the
-// file stays open and an authentication code of each piece, under a key that exists in this process
-// alone, is kept in memory and checked on every read. Anyone who replaces the file after it was hashed,
-// writes to it in place, or changes it through a mapping can make reads fail, and no more. Only regular
-// files are opened, without blocking on pipes and without following links.
+// The folder is not trusted. Content is hashed before its first use in each process, and a [Blob] hands out the
+// bytes that were hashed or an error: small content is held in memory; of larger content the file stays open and
+// an authentication code of each piece, under a key that exists in this process alone, is kept in memory and
+// checked on every read. Anyone who replaces the file after it was hashed, or changes it in place or through a
+// mapping, can only make reads fail. Only regular files are opened, without blocking on pipes and without
+// following links.
 //
-// What entries say is verified in a [Store.Sealed] store alone. Without seals someone who can write to the
-// folder can let a key lead to other content. Callers that know a digest ask for it by [Store.Get]; others
-// look at [Entry.Trusted].
+// Entries are verified only in a [Store.Sealed] store. Without seals anyone who can write to the folder can make
+// a key lead to other content. Callers that know a digest use [Store.Get]; others check [Entry.Trusted].
 package store
 
 import (
@@ -54,39 +52,39 @@ const (
 	tmpDir   = "tmp"
 )
 
-// Store is a folder of content. Set the fields before the first call; the methods are safe for
-// concurrent use. The folder is made when something is first put into it.
+// Store is a folder of content. Set the fields before the first call; the methods are safe for concurrent use.
+// The first write makes the folder.
 //
-// From the first use on, a Store holds a shared lock on the folder, until it is closed or the process
-// ends: others do not prune what it may be about to read.
+// From its first use, a Store holds a shared lock on the folder, until it is closed or the process ends: others
+// do not prune content that it may read.
 type Store struct {
 	// Dir is the folder.
 	Dir string
 	// Key is the user's own secret, from outside of the folder.
 	Key []byte
-	// Sealed says that the folder is not trusted: entries are written with a seal under Key, and what is
-	// derived is taken by an entry with such a seal alone, or made anew.
+	// Sealed says that the folder is not trusted: entries are written with a seal under Key, and derived content
+	// without such a seal is made again.
 	Sealed bool
-	// Waiting, if set, is called when others that use the folder have to end first.
+	// Waiting, if set, is called before waiting for others that use the folder.
 	Waiting func()
-	// Shared, if set, is asked for what the folder lacks, and is told of what was derived.
+	// Shared, if set, is asked for missing content, and is offered derived content.
 	Shared Shared
 	// Pinned, if set, returns the SHA-256 that derived content must have, or "".
 	Pinned func(kind, key string) string
-	// Warn, if set, is told about damaged content that can be made anew, by its kind.
+	// Warn, if set, is called for damaged content that can be made again, with its kind.
 	Warn func(kind, text string)
 
 	mu    sync.Mutex
 	used  *os.File            // holds the lock
 	known map[string]*content // what this process has hashed
-	sweep sync.Once           // removes what killed processes have left
+	sweep sync.Once           // removes files of killed processes
 }
 
-// What the methods return.
+// Errors of the methods.
 var (
 	// ErrMissing is returned for content and entries that the store does not have.
 	ErrMissing = errors.New("not in the cache")
-	// ErrDamaged is returned for content that is not what its name promises. It has been removed.
+	// ErrDamaged is returned for content with a wrong digest, which has been removed.
 	ErrDamaged = errors.New("the cached copy is damaged")
 	// ErrWrite is returned if the folder cannot be written: a full disk, or missing permission.
 	ErrWrite = errors.New("write cache")
@@ -96,11 +94,11 @@ var (
 
 // Blob is verified content. Its bytes never change.
 type Blob struct {
-	// SHA256 is the hex digest by which the store has it.
+	// SHA256 is the hex digest of the stored content.
 	SHA256 string
-	// Size is the length in bytes; that of derived content is without its description.
+	// Size is the length in bytes, for derived content without its description.
 	Size int64
-	// Cached is true for content that was there before it was asked for.
+	// Cached is true for content that was in the store before the request.
 	Cached bool
 
 	store   *Store
@@ -110,7 +108,7 @@ type Blob struct {
 // Reader reads the content from its beginning. It may be used until the store is closed.
 func (b *Blob) Reader() *io.SectionReader { return io.NewSectionReader(b.content, 0, b.Size) }
 
-// Stored reads what the digest is of: derived content has its description behind it.
+// Stored reads the stored bytes: derived content is followed by its description.
 func (b *Blob) Stored() *io.SectionReader { return io.NewSectionReader(b.content, 0, b.content.size) }
 
 // ReadAll returns the content.
@@ -120,8 +118,8 @@ func (b *Blob) ReadAll() ([]byte, error) {
 	return text, err
 }
 
-// Discard removes the content from the store. It is for content that no digest vouched for and that
-// turned out to be unusable. What cannot be removed stays, and is refused again.
+// Discard removes the content from the store. It is for unusable content that was fetched without a digest. If
+// the removal fails, the content is refused again.
 func (b *Blob) Discard() {
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()
@@ -129,8 +127,8 @@ func (b *Blob) Discard() {
 	os.Remove(b.store.path(b.SHA256)) //nolint:errcheck,gosec // see above
 }
 
-// Get returns the content of a hex SHA-256, after it has been hashed. also, if not nil, hashes it at the
-// same time. The error is [ErrMissing], [ErrDamaged], or wraps that of ctx.
+// Get returns the content of a hex SHA-256, after hashing it. also, if not nil, hashes it at the same time. The
+// error is [ErrMissing], [ErrDamaged], or wraps that of ctx.
 func (s *Store) Get(ctx context.Context, sha256 string, also hash.Hash) (*Blob, error) {
 	return s.get(ctx, KindDownload, sha256, also)
 }
@@ -165,7 +163,7 @@ func (s *Store) blob(c *content, cached bool) *Blob {
 	return &Blob{SHA256: c.sha256, Size: c.size, Cached: cached, store: s, content: c}
 }
 
-// remember keeps c for the next time that it is asked for, unless there is one already.
+// remember keeps c for the next request, unless one is kept already.
 func (s *Store) remember(c *content) *content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +181,7 @@ func (s *Store) remember(c *content) *content {
 	return c
 }
 
-// read hashes the content of a name. What is damaged is removed.
+// read hashes the content of a name, and removes it if it is damaged.
 func (s *Store) read(sha256 string, also hash.Hash) (*content, error) {
 	if !isSHA256(sha256) {
 		return nil, ErrMissing
@@ -202,10 +200,10 @@ func (s *Store) read(sha256 string, also hash.Hash) (*content, error) {
 	return nil, ErrDamaged
 }
 
-// usedEvery is how precisely the modification time of content tells its last use.
+// usedEvery is the precision of the last use in the modification time of content.
 const usedEvery = time.Hour
 
-// touch notes a use for [Store.Prune]. A folder that belongs to somebody else keeps its times.
+// touch records a use for [Store.Prune]. A folder of another user keeps its times.
 func (s *Store) touch(sha256 string) {
 	now, name := time.Now(), s.path(sha256)
 	if st, err := os.Lstat(name); err == nil && now.Sub(st.ModTime()) >= usedEvery {
@@ -213,12 +211,11 @@ func (s *Store) touch(sha256 string) {
 	}
 }
 
-// path is where content lies.
 func (s *Store) path(sha256 string) string {
 	return filepath.Join(s.Dir, blobDir, sha256[:2], sha256)
 }
 
-// newFile opens a file under way. The first one sweeps up after killed processes.
+// newFile opens a temporary file. The first call removes files of killed processes.
 func (s *Store) newFile(ctx context.Context) (*wholefile.File, error) {
 	if s.Dir == "" {
 		return nil, errNoDir
@@ -259,7 +256,7 @@ func (s *Store) writeError(err error) error {
 	return &fail.Error{Hint: hint, Err: fmt.Errorf("%w %s: %w", ErrWrite, s.Dir, err)}
 }
 
-// readOnly reports whether the folder cannot be written because nobody may.
+// readOnly reports whether the folder is read-only.
 func readOnly(err error) bool {
 	return errors.Is(err, ErrWrite) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS))
 }
@@ -269,8 +266,8 @@ func isSHA256(s string) bool {
 	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// hold locks the folder until the Store is closed, together with all others that use it. Processes that
-// are killed lose their locks. A folder that does not exist needs none.
+// hold takes the shared lock of the folder until the Store is closed. Killed processes lose their locks. A
+// missing folder needs none.
 func (s *Store) hold(ctx context.Context) (err error) {
 	if s.Dir == "" {
 		return errNoDir
@@ -287,8 +284,7 @@ func (s *Store) hold(ctx context.Context) (err error) {
 	return err
 }
 
-// Close lets others remove what this process may have been about to read, and ends the use of all
-// blobs. The end of the process does the same.
+// Close lets others remove content, and ends the use of all blobs. The end of the process does the same.
 func (s *Store) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -310,7 +306,7 @@ func (s *Store) alone(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// lockPause is how long to wait before asking again for a lock that others hold.
+// lockPause is the pause before another try for a held lock.
 const lockPause = 20 * time.Millisecond
 
 // lock waits for the lock of the folder. The caller closes it.

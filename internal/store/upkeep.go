@@ -15,27 +15,26 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// KindOrphan is the kind of content that nothing leads to any more but its digest.
+// KindOrphan is the kind of content without an entry.
 const KindOrphan = "orphan"
 
 // Item is one file of content.
 type Item struct {
 	// Kind is [KindDownload], [KindOrphan], or what it was derived as.
 	Kind string `json:"kind"`
-	// Names are the keys that lead there, sorted: addresses, or what derived content follows from.
+	// Names are the keys that lead to it, sorted: addresses, or keys of derived content.
 	Names []string `json:"names"`
 	// Size is in bytes.
 	Size int64 `json:"size"`
-	// SHA256 is the hex digest by which the store has it.
+	// SHA256 is the hex digest of the stored content.
 	SHA256 string `json:"sha256"`
-	// Used is when it was last used, to the hour.
+	// Used is the time of the last use, to the hour.
 	Used time.Time `json:"last_use"`
 }
 
 // derived reports whether the content can be made again from other content.
 func (i Item) derived() bool { return i.Kind != KindDownload && i.Kind != KindOrphan }
 
-// survey is what lies in the folder.
 type survey struct {
 	items    map[string]*Item // content by digest
 	dangling []Finding        // entries that are of no use
@@ -45,7 +44,7 @@ type survey struct {
 // survey looks at every file. A folder that does not exist has none.
 func (s *Store) survey(ctx context.Context) (*survey, error) {
 	v := &survey{items: map[string]*Item{}, dangling: []Finding{}, foreign: []string{}}
-	for _, dir := range []string{blobDir, indexDir, tmpDir} { // content before what leads to it
+	for _, dir := range []string{blobDir, indexDir, tmpDir} { // content before entries
 		err := filepath.WalkDir(filepath.Join(s.Dir, dir), func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // removed meanwhile, or never there
@@ -90,7 +89,7 @@ func (v *survey) seeEntry(path string) {
 			i.Kind = filepath.Base(filepath.Dir(filepath.Dir(path)))
 		}
 	case e.SHA256 != "":
-		v.dangling = append(v.dangling, Finding{path, "the content for " + e.Key + " is not there"})
+		v.dangling = append(v.dangling, Finding{path, "no content for " + e.Key})
 	}
 }
 
@@ -118,10 +117,10 @@ func (s *Store) Items(ctx context.Context) ([]Item, error) {
 
 // PruneOptions say what [Store.Prune] removes. Zero removes everything.
 type PruneOptions struct {
-	// Downloads and Derived are how long what came from addresses, and what was made of it, may lie
-	// unused. Uses are known to the hour.
+	// Downloads and Derived are how long downloads and derived content may lie unused. Uses are known to the
+	// hour.
 	Downloads, Derived time.Duration
-	// KeepDownloads leaves downloads alone, whatever their age.
+	// KeepDownloads keeps downloads of any age.
 	KeepDownloads bool
 	// Keep are hex SHA-256 digests of content that stays.
 	Keep map[string]bool
@@ -129,8 +128,8 @@ type PruneOptions struct {
 	DryRun bool
 }
 
-// Prune removes content, and the entries that led there. It waits until nobody uses the folder. It
-// returns what it removed, or would remove, in the order of [Store.Items].
+// Prune removes content and its entries. It waits until nobody uses the folder. It returns the removed items, or
+// those that it would remove, in the order of [Store.Items].
 func (s *Store) Prune(ctx context.Context, o PruneOptions) (gone []Item, err error) {
 	if o.DryRun {
 		items, err := s.Items(ctx)
@@ -154,7 +153,6 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (gone []Item, err err
 	return gone, err
 }
 
-// removeDangling removes the entries that are of no use.
 func (s *Store) removeDangling(ctx context.Context) ([]Finding, error) {
 	v, err := s.survey(ctx)
 	if err != nil {
@@ -180,34 +178,34 @@ func (o PruneOptions) choose(items []Item) []Item {
 	})
 }
 
-// Health is what [Store.Verify] found.
+// Health is the result of [Store.Verify].
 type Health struct {
 	// Blobs and Size count the content that was read, damaged or not, in files and bytes.
 	Blobs int   `json:"files"`
 	Size  int64 `json:"size"`
-	// Damaged is content that was not what its digest promises. It has been removed.
+	// Damaged is content with a wrong digest. It has been removed.
 	Damaged []Item `json:"damaged"`
-	// Dangling are entries that led to nothing or could not be read. They have been removed.
+	// Dangling are unreadable entries, or entries without content. They have been removed.
 	Dangling []Finding `json:"dangling"`
-	// Stray are files that killed processes had left, by path. They have been removed.
+	// Stray are files of killed processes, by path. They have been removed.
 	Stray []string `json:"stray"`
-	// Foreign are files in the folder that are not mkbuild's. They are left alone.
+	// Foreign are files in the folder that are not mkbuild's. They stay.
 	Foreign []string `json:"foreign"`
 }
 
-// Finding is a file with something wrong about it.
+// Finding is a file with a fault.
 type Finding struct {
 	Path string `json:"path"`
 	What string `json:"what"`
 }
 
-// Clean reports whether nothing at all was wrong.
+// Clean reports whether there was no fault.
 func (h *Health) Clean() bool {
 	return len(h.Damaged)+len(h.Dangling)+len(h.Stray)+len(h.Foreign) == 0
 }
 
-// Verify hashes all content and follows all entries. What is wrong is removed; to remove entries it
-// waits until nobody uses the folder.
+// Verify hashes all content, follows all entries and removes faulty ones. Before it removes entries, it waits
+// until nobody uses the folder.
 func (s *Store) Verify(ctx context.Context) (*Health, error) {
 	h := &Health{Damaged: []Item{}}
 	items, err := s.Items(ctx)

@@ -13,12 +13,12 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Writer is content on its way into the store. It exists until [Writer.Commit] or [Writer.Abort].
+// Writer writes content into the store. It is valid until [Writer.Commit] or [Writer.Abort].
 type Writer struct {
 	ctx     context.Context
 	store   *Store
 	file    *wholefile.File
-	private bool // it cannot be put into the store
+	private bool // error of putting it into the store
 	size    int64
 	content *content
 }
@@ -42,18 +42,18 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return n, w.store.writeError(err)
 }
 
-// Size is how much has been written.
+// Size is the number of bytes written.
 func (w *Writer) Size() int64 { return w.size }
 
-// Reset drops what has been written.
+// Reset drops the written bytes.
 func (w *Writer) Reset() error {
 	w.size = 0
 	_, err := w.file.Seek(0, io.SeekStart)
 	return w.store.writeError(errors.Join(err, w.file.Truncate(0)))
 }
 
-// Finish returns the SHA-256 of what has been written, and a reader of it. also, if not nil, hashes it,
-// too. Nothing may be written afterwards.
+// Finish returns the SHA-256 of the written content, and a reader of it. also, if not nil, hashes it, too. Do not
+// write afterwards.
 func (w *Writer) Finish(also hash.Hash) (sha256 string, r io.Reader, err error) {
 	if w.content, err = hashFile(w.file.File, w.file, also); err != nil {
 		return "", nil, w.store.writeError(err)
@@ -61,13 +61,13 @@ func (w *Writer) Finish(also hash.Hash) (sha256 string, r io.Reader, err error) 
 	return w.content.sha256, io.NewSectionReader(w.content, 0, w.content.size), nil
 }
 
-// Commit makes finished content appear under its digest. With durable it outlives a power cut.
+// Commit makes finished content appear under its digest. durable makes it survive a power cut.
 func (w *Writer) Commit(durable bool) (*Blob, error) {
 	s, c := w.store, w.content
 	if !w.private {
 		err := s.commit(w.file, s.path(c.sha256), durable)
 		c.file = w.file.File           // it may be a copy
-		if runtime.GOOS == "windows" { // it was closed to be renamed, or a file that is open was in the way
+		if runtime.GOOS == "windows" { // the rename needed it closed, or an open file was in the way
 			if b, err := s.Get(w.ctx, c.sha256, nil); err == nil {
 				return b, nil
 			}
@@ -87,7 +87,7 @@ func (w *Writer) Abort() {
 	}
 }
 
-// share gets content from the second place into the folder, or nil. One that cannot be written does without.
+// share copies content from the second place into the folder; nil if that fails or the folder is not writable.
 func (s *Store) share(ctx context.Context, kind, sha256 string) *Blob {
 	w, err := s.Create(ctx)
 	if err != nil {
@@ -104,19 +104,19 @@ func (s *Store) share(ctx context.Context, kind, sha256 string) *Blob {
 	return b
 }
 
-// Derive returns what is kept under kind and key, or has write make it and keeps that. The content must
-// follow from the key alone: what is stored first is taken from then on. kind is a word of lower-case
-// letters. about points to a value that describes the content: write sets all of it, it is kept with the
-// content as JSON, and it is set from there later.
+// Derive returns the content of kind and key, or calls write to make it and keeps it. The content must depend on
+// the key alone: the first one stored is used from then on. kind is a word of lower-case letters. about points to
+// a value that describes the content: write sets all of it, the store keeps it as JSON with the content, and
+// later calls set it from there.
 //
-// If the folder may only be read, the content is made each time and not kept. The error is that of write
-// or ctx, or an [ErrWrite].
+// If the folder is read-only, the content is made each time and not kept. The error is that of write or ctx, or
+// an [ErrWrite].
 func (s *Store) Derive(ctx context.Context, kind, key string, about any, write func(io.Writer) error) (*Blob, error) {
 	b, err := s.derived(ctx, kind, key, about)
 	if b == nil && err == nil {
 		b, err = s.derive(ctx, kind, key, about, write)
 		if pin := s.pinned(kind, key); err == nil && pin != "" && pin != b.SHA256 {
-			s.warn(kind, "made anew, it is "+b.SHA256+", and the lock pins "+pin+": mkbuild lock brings the pins up to date")
+			s.warn(kind, "its new sha256 is "+b.SHA256+", the lock has "+pin+": `mkbuild lock` updates it")
 		}
 	}
 	if err == nil && s.Shared != nil {
@@ -158,7 +158,7 @@ func (s *Store) derive(ctx context.Context, kind, key string, about any, write f
 	return b, s.Put(ctx, kind, Entry{Key: key, SHA256: b.SHA256})
 }
 
-// derived finds what is kept; nil if nothing is, or nothing whole.
+// derived returns kept content; nil if there is none, or it is damaged.
 func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob, error) {
 	e, err := s.Entry(kind, key)
 	sum := ""
@@ -167,10 +167,10 @@ func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob
 	}
 	if pin := s.pinned(kind, key); pin != "" {
 		if err == nil && pin != e.SHA256 {
-			s.warn(kind, "the cache has other content than sha256 "+pin+", which the lock pins: it is not used")
+			s.warn(kind, "the cached copy does not have the lock's sha256 "+pin+": it is not used")
 		}
 		sum = pin
-	} else if sum == "" && s.Shared != nil && !s.Sealed { // nobody vouches for what it says
+	} else if sum == "" && s.Shared != nil && !s.Sealed { // not trusted
 		sum = s.Shared.Find(ctx, kind, key)
 	}
 	if sum == "" {
@@ -184,15 +184,15 @@ func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob
 		s.warn(kind, "its cached copy was damaged and has been removed")
 	}
 	if err != nil {
-		return nil, ctx.Err() // as above, unless the user has had enough
+		return nil, ctx.Err() // as above, unless ctx has ended
 	}
 	if sum != e.SHA256 && s.Put(ctx, kind, Entry{Key: key, SHA256: sum}) != nil {
-		return b, ctx.Err() // a folder that cannot be written does without
+		return b, ctx.Err() // a read-only folder goes without
 	}
 	return b, nil
 }
 
-// pinned is the digest that content must have, or "".
+// pinned is the required digest of content, or "".
 func (s *Store) pinned(kind, key string) string {
 	if s.Pinned == nil {
 		return ""
@@ -206,11 +206,11 @@ func (s *Store) warn(kind, text string) {
 	}
 }
 
-// The description of derived content stands behind it in the same file: JSON, and the length of that in
-// the last eight bytes. So both have one digest, and the content can be read in place.
+// The description of derived content follows it in the same file: JSON, and its length in the last eight bytes.
+// So both have one digest, and the content can be read in place.
 const aboutTail = 8
 
-// maxAbout bounds a description: that of an image with 500,000 files is about 100 MB.
+// maxAbout bounds a description: an image with 500,000 files has one of about 100 MB.
 const maxAbout = 256 << 20
 
 func writeAbout(w io.Writer, about any) error {
@@ -224,7 +224,7 @@ func writeAbout(w io.Writer, about any) error {
 
 var errNoAbout = errors.New("no description at the end")
 
-// readAbout sets about from the end of c, and returns the length of what stands before.
+// readAbout sets about from the end of c, and returns the length of the content before it.
 func readAbout(c *content, about any) (size int64, err error) {
 	tail := make([]byte, aboutTail)
 	if c.size < aboutTail {
