@@ -17,8 +17,8 @@ import (
 // ErrNoFile is returned for a file that an image does not have.
 var ErrNoFile = fail.New(fail.Usage, "no such file in the image", "")
 
-// records describes the booted system as a manifest does, with all digests: what can be read out of
-// an image is not a secret from anyone who has it.
+// records describes the booted system as a manifest does, with all digests: anyone who has the image can read its
+// files.
 func records(m *Image) ([]manifest.File, error) {
 	origins := originsOf(m.Manifest)
 	var out []manifest.File
@@ -37,8 +37,7 @@ func records(m *Image) ([]manifest.File, error) {
 	return out, nil
 }
 
-// originsOf are what the files of the booted system come from, by their paths. Without a manifest
-// nothing is known.
+// originsOf are the origins of the booted system's files by path; nil without a manifest.
 func originsOf(m *manifest.Manifest) map[string]string {
 	out := map[string]string{}
 	if m != nil {
@@ -49,11 +48,11 @@ func originsOf(m *manifest.Manifest) map[string]string {
 	return out
 }
 
-// mediumPrefix marks a path of the medium, as opposed to one of the booted system.
+// mediumPrefix marks a path of the medium.
 const mediumPrefix = "iso:"
 
-// WriteFile writes a file of the booted system, symlinks followed; of the medium when the path
-// begins with "iso:".
+// WriteFile writes a file of the booted system, symlinks followed, or of the medium if the path begins with
+// "iso:".
 func (m *Image) WriteFile(w io.Writer, name string) error {
 	e, err := m.lookup(name)
 	if errors.Is(err, overlay.ErrNotExist) {
@@ -81,10 +80,9 @@ func (m *Image) lookup(name string) (*overlay.Entry, error) {
 	return m.Tree.Lookup(strings.TrimLeft(name, "/"))
 }
 
-// Sizes say what takes the space of the booted system: its regular files. A file with several names
-// counts once.
+// Sizes say which regular files take the space of the booted system. A file with several names counts once.
 type Sizes struct {
-	// Origins are what the files came from, by the manifest; without one there are none.
+	// Origins are the sums by origin in the manifest; nil without one.
 	Origins []Amount `json:"origins,omitempty"`
 	// Directories are the two upper levels of the booted system.
 	Directories []Amount `json:"directories"`
@@ -92,7 +90,7 @@ type Sizes struct {
 	Largest []Amount `json:"largest"`
 }
 
-// Amount is a part of a sum: the bytes of files' contents, and of the memory that holds them.
+// Amount is a part of a sum: bytes of content, and of memory.
 type Amount struct {
 	Name  string `json:"name"`
 	Bytes int64  `json:"bytes"`
@@ -102,7 +100,7 @@ type Amount struct {
 
 const (
 	maxLargest = 20
-	// pageSize is the unit in which the kernel keeps files of a root file system in memory, in bytes.
+	// pageSize is the kernel's unit of memory for files of a root file system, in bytes.
 	pageSize = 4096
 )
 
@@ -141,7 +139,7 @@ func upper(p string) string {
 	return strings.Join(parts[:min(len(parts), 2)], "/")
 }
 
-// amounts adds files up by what name says of them, the largest sum first.
+// amounts sums files by the result of name, the largest sum first.
 func amounts(files []*overlay.Entry, name func(*overlay.Entry) string) []Amount {
 	sums := map[string]*Amount{}
 	for _, e := range files {

@@ -15,10 +15,10 @@ import (
 // DiffSchema is the version of a difference's JSON.
 const DiffSchema = "mkbuild.diff/v1"
 
-// ErrIncomparable is returned for two files that have nothing in common that could be compared.
+// ErrIncomparable is returned for two files without a common part to compare.
 var ErrIncomparable = fail.New(fail.Unexpected, "nothing to compare", "")
 
-// Diff is the difference of two images, initrds or locks: what they hold, not how it is packed.
+// Diff is the difference of the contents of two images, initrds or locks.
 type Diff struct {
 	Schema string `json:"schema"`
 	A      string `json:"a"`
@@ -34,20 +34,20 @@ type Change struct {
 	Name string `json:"name"`
 	// Change is "added", "removed" or "changed".
 	Change string `json:"change"`
-	// What has changed, in detail.
+	// What lists the changed properties.
 	What []Detail `json:"what,omitempty"`
 }
 
-// Detail is one property that has changed. From and To may be left out.
+// Detail is one changed property. From and To may be empty.
 type Detail struct {
 	Property string `json:"property"`
 	From     string `json:"from,omitempty"`
 	To       string `json:"to,omitempty"`
 }
 
-// Compare tells how b differs from a. Times are not compared, nor is how an initrd is packed or how
-// a medium is laid out. Two ISOs are compared whole; an ISO and an initrd by the systems that they
-// boot; a lock with another lock, or with an image by the inputs that its manifest names.
+// Compare returns the differences of b from a. It ignores times, the packing of an initrd and the layout of a
+// medium. Two ISOs are compared whole; an ISO and an initrd by the systems that they boot; a lock with another
+// lock, or with an image by the inputs that its manifest names.
 func Compare(a, b *Image) (*Diff, error) {
 	areas, err := inCommon(a, b)
 	if err != nil {
@@ -72,7 +72,7 @@ type area struct {
 	of   func(*Image) (items, error)
 }
 
-// inCommon are the areas that can be compared.
+// inCommon are the areas that both have.
 func inCommon(a, b *Image) ([]area, error) {
 	switch {
 	case a.Lock != nil && b.Lock != nil:
@@ -122,8 +122,7 @@ func changesOf(area string, a, b items) []Change {
 	return out
 }
 
-// differ are the properties in which y differs from x. Nothing else is told of a file that has become
-// one of another type.
+// differ are the properties in which y differs from x; for a file of another type, only the type.
 func differ(x, y item) []Detail {
 	var out []Detail
 	for i := range min(len(x.properties), len(y.properties)) {
@@ -138,15 +137,15 @@ func differ(x, y item) []Detail {
 	return out
 }
 
-// isTold reports whether the changes so far tell what has changed in a file of the medium: it is a
-// boot menu, and an entry of it has changed.
+// isTold reports whether the changes so far explain a changed file of the medium: it is a boot menu, and an entry
+// of it has changed.
 func (d *Diff) isTold(c Change) bool {
 	return c.Area == AreaMedium && slices.ContainsFunc(d.Changes, func(entry Change) bool {
 		return entry.Area == AreaMenu && strings.HasPrefix(entry.Name, c.Name+" ")
 	})
 }
 
-// Print writes the difference for people, as a list that a pull request's text can hold as it is.
+// Print writes the difference as a list for the text of a pull request.
 func (d *Diff) Print(w io.Writer) error {
 	p := &page{w: w}
 	if d.Same {
@@ -159,7 +158,6 @@ func (d *Diff) Print(w io.Writer) error {
 	return p.err
 }
 
-// line is a change for people.
 func (c *Change) line() string {
 	var parts []string
 	for _, x := range c.What {
@@ -176,7 +174,7 @@ func (c *Change) line() string {
 	return line
 }
 
-// shown shortens a digest, of which twelve digits are enough to see that it has changed.
+// shown shortens a digest to twelve digits.
 func shown(s string) string {
 	if len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" {
 		return s[:12]

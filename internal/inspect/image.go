@@ -1,11 +1,10 @@
-// Package inspect tells what is in an image, whatever tool made it, or in one that is not written
-// yet: what boots, what the booted system holds, and whether that is what the image's manifest says
-// and what a microkernel should be. It reads initrds and locks, too.
+// Package inspect reports on an image of any tool, or on one that is not written yet: what boots, what the booted
+// system holds, and whether it matches its manifest and the rules of a microkernel. It reads initrds and locks,
+// too.
 //
-// [Open] reads an image as a value, an [Image]. [Image.Report] describes it, [Compare] compares two,
-// and [Image.Verify] holds one against named rules. [Plan] reports on an image that a build
-// will write. Nothing is mounted, run or unpacked onto the host's file system, and no file is
-// trusted: every parser behind it takes limits and fails with an error.
+// [Open] reads an image as a value, an [Image]. [Image.Report] describes it, [Compare] compares two, and
+// [Image.Verify] checks named rules. [Plan] reports on an image before a build writes it. Nothing is mounted, run
+// or unpacked onto the host's file system. No file is trusted: every parser has limits and fails with an error.
 //
 // Start reading at [Image].
 package inspect
@@ -40,31 +39,31 @@ const (
 const maxLock = 16 << 20
 
 // ErrKind is returned for a file that cannot be inspected.
-var ErrKind = fail.New(fail.Verification, "neither an ISO, an initrd nor a lock", "name an image or a lock: mkbuild iso and mkbuild lock make them")
+var ErrKind = fail.New(fail.Verification, "not an ISO, an initrd or a lock", "check the name; mkbuild iso makes images, mkbuild lock makes locks")
 
-// Image is an image, an initrd or a lock that was read. What a kind does not have is nil.
+// Image is an image, an initrd or a lock. Parts that a kind lacks are nil.
 type Image struct {
 	Name string // as given
 	Kind string
 	Size int64
-	// SHA256 is the digest of the whole file, or of the SHA256SUMS that a PXE folder should have.
+	// SHA256 is the digest of the whole file, or of a PXE folder's SHA256SUMS as computed from its files.
 	SHA256 string
 	// Medium is an ISO or a PXE folder.
 	Medium *medium.Medium
-	// Kernel is the kernel's release, "" if there is none or it does not say.
+	// Kernel is the kernel's release, "" if unknown.
 	Kernel string
-	// Tree is the booted system, nil if nothing boots or for a lock. Base is what the initrd of the source image
-	// makes of it, before anything is added; nil if that cannot be told.
+	// Tree is the booted system, nil if nothing boots or for a lock. Base is the source image's initrd unpacked,
+	// without the additions; nil if unknown.
 	Tree, Base *overlay.Tree
 
 	Segments []Segment
 	Manifest *manifest.Manifest
-	// ManifestError says why the manifest that lies in the image could not be read.
+	// ManifestError says why the image's manifest is unreadable.
 	ManifestError error
 	Lock          *lock.Lock
 	r             io.ReaderAt
 	file          *os.File
-	sums          map[string]string // digests of files of a medium that is not written yet
+	sums          map[string]string // digests of files of an unwritten medium
 }
 
 // Segment is a part of an initrd.
@@ -124,8 +123,7 @@ func openFolder(name string) (_ *Image, err error) {
 	return m, m.readMedium()
 }
 
-// Read reads what r has, of size bytes. Contents are read through r when they are asked for. name
-// is for people.
+// Read reads an image of size bytes. Contents are read through r on demand. name is for messages.
 func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
 	defer fail.Recover(name, &err)
 	m := &Image{Name: name, Kind: kindOf(r), Size: size, r: r}
@@ -148,8 +146,7 @@ func Read(r io.ReaderAt, size int64, name string) (_ *Image, err error) {
 	return m, nil
 }
 
-// ReadMedium reads an ISO that is open, or that is still to be written: what it boots, and its
-// manifest. Size and digest of the whole are left out.
+// ReadMedium reads the boot files and the manifest of an open or unwritten ISO, without its size and digest.
 func ReadMedium(md *medium.Medium) (_ *Image, err error) {
 	defer fail.Recover(md.Name, &err)
 	m := &Image{Name: md.Name, Kind: KindISO, Medium: md}
@@ -159,7 +156,7 @@ func ReadMedium(md *medium.Medium) (_ *Image, err error) {
 // whole reads the file from its beginning.
 func (m *Image) whole() io.Reader { return io.NewSectionReader(m.r, 0, m.Size) }
 
-// kindOf looks at the first bytes: a volume descriptor at sector 16, JSON, or else an initrd.
+// kindOf recognises the first bytes: a volume descriptor at sector 16, JSON, or else an initrd.
 func kindOf(r io.ReaderAt) string {
 	head := make([]byte, 16*2048+6)
 	n, _ := r.ReadAt(head, 0) // too short a file is not an ISO
@@ -185,20 +182,19 @@ func readLock(r io.Reader, name string) (*lock.Lock, error) {
 	return l, nil
 }
 
-// readMedium reads the manifest of a medium, if it has one, and what it boots.
+// readMedium reads the boot files of a medium, and its manifest, if it has one.
 func (m *Image) readMedium() error {
 	m.Manifest, _, m.ManifestError = m.Medium.Manifest()
 	if m.Medium.Kernel == "" {
 		return nil
 	}
 	if name, err := m.Medium.KernelRelease(); err == nil {
-		m.Kernel = name // one that does not say is a kernel all the same: memtest, Plan 9
+		m.Kernel = name // a kernel without a release is a kernel, too: memtest, Plan 9
 	}
 	return m.readInitrd(m.Medium.Segments().Open)
 }
 
-// readInitrd reads all initrds of an image as one stream, and a second time for the digests of its
-// segments.
+// readInitrd reads all initrds of an image as one stream, and again for the digests of its segments.
 func (m *Image) readInitrd(open func() (io.ReadCloser, error)) error {
 	r, err := open()
 	if err != nil {
@@ -235,8 +231,8 @@ func (m *Image) readInitrd(open func() (io.ReadCloser, error)) error {
 	return nil
 }
 
-// baseEnd is where the bytes of the source image's initrds end: in front of the second segment by the manifest.
-// Without one the first archive is taken for the base.
+// baseEnd is the end of the source image's initrds: the manifest's second segment. Without a manifest the first
+// archive counts as the base.
 func (m *Image) baseEnd() int64 {
 	if m.Manifest == nil || len(m.Manifest.Segments) == 0 {
 		return 1
@@ -250,7 +246,7 @@ func (m *Image) madeAt() int64 {
 	return m.Medium.Segments().Size() - m.Medium.Made(len(m.Manifest.Segments)).Size()
 }
 
-// segmentNames are the names of segments by the manifest, by their offsets.
+// segmentNames are the manifest's names of segments, by offset.
 func (m *Image) segmentNames() map[int64]string {
 	out := map[int64]string{}
 	if m.Manifest == nil {
@@ -285,8 +281,7 @@ func sumOf(r io.Reader) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// sumWithoutTables is the digest that a manifest has of a file of the medium: without the tables
-// that say where it lies.
+// sumWithoutTables is the manifest's digest of a file of the medium: without the tables that hold its position.
 func sumWithoutTables(md *medium.Medium, f *overlay.Entry) (string, error) {
 	if !md.ISO.HasTables(f.Path) {
 		return md.Sum(f.Path)

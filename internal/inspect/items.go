@@ -14,29 +14,29 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// Areas of what an image or a lock holds.
+// Areas of an image or a lock.
 const (
 	AreaLock      = "lock"      // a field of a lock
 	AreaVolume    = "volume"    // a field of the medium's description
 	AreaBoot      = "boot"      // an entry of the El Torito catalog, by its number
 	AreaMenu      = "menu"      // an entry of a boot menu
 	AreaKernel    = "kernel"    // the default entry's
-	AreaInput     = "input"     // what a lock or a manifest names
+	AreaInput     = "input"     // inputs of a lock or a manifest
 	AreaExtension = "extension" // of Tiny Core
 	AreaGem       = "gem"
 	AreaFile      = "file"   // of the booted system
 	AreaMedium    = "medium" // a file of the medium
 )
 
-// items are what an image holds in one area. Those of two images that have the same key are compared
-// with each other; keys are sorted.
+// items are the contents of an image in one area, sorted by key. Items of two images with the same key are
+// compared.
 type items map[string]item
 
 // item is one thing that an image holds.
 type item struct {
 	name       string
 	properties []property
-	// covered says that another item stands for it if only one of two images has it.
+	// covered says that another item represents it if only one of two images has it.
 	covered bool
 }
 
@@ -84,7 +84,7 @@ func bootItems(m *Image) (items, error) {
 	return out, nil
 }
 
-// menuItems gives a label that comes twice a number.
+// menuItems numbers repeated labels.
 func menuItems(m *Image) (items, error) {
 	out := items{}
 	for _, e := range m.Medium.Entries {
@@ -143,8 +143,7 @@ func gemItems(m *Image) (items, error) {
 	return out, nil
 }
 
-// fileItems are the files of the booted system. An extension or a gem stands for its marker or
-// specification.
+// fileItems are the files of the booted system. An extension or a gem represents its marker or specification.
 func fileItems(m *Image) (items, error) {
 	files, err := records(m)
 	out := items{}
@@ -158,7 +157,7 @@ func fileItems(m *Image) (items, error) {
 	return out, err
 }
 
-// propertiesOf are what a record says of a file. Nothing looks at the mode of a symlink.
+// propertiesOf are the properties of a file. The mode of a symlink has no effect.
 func propertiesOf(f *manifest.File) []property {
 	mode, _ := f.StMode() // that of a record is a number
 	kind, perm := typeName(mode), fmt.Sprintf("%04o", mode&0o7777)
@@ -179,8 +178,8 @@ func typeName(mode uint32) string {
 	}[mode&overlay.TypeMask], "socket")
 }
 
-// mediumItems are the files of the medium that no other area is about, and not the two descriptions
-// of the image itself.
+// mediumItems are the files of the medium that belong to no other area, without the two descriptions of the image
+// itself.
 func mediumItems(m *Image) (items, error) {
 	told := map[string]bool{metadataName: true, m.Medium.ManifestPath(): true, medium.PXESums: m.Kind == KindPXE, m.Medium.Kernel: true, m.Medium.ISO.CatalogPath: true}
 	for _, name := range m.Medium.Initrds {
@@ -189,7 +188,7 @@ func mediumItems(m *Image) (items, error) {
 	out := items{}
 	for _, f := range m.Medium.Files.Entries() {
 		if !f.IsRegular() || told[f.Path] || m.Medium.IsMenu(f.Path) && medium.BlobDigest(m.Medium.Kernel) != "" {
-			continue // menus of segments name nothing but them
+			continue // menus of segments name only segments
 		}
 		sum, err := sumWithoutTables(m.Medium, f)
 		if err != nil {

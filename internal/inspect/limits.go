@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Limits are the largest sizes that are wanted, in bytes. A limit of 0 is none.
+// Limits are maximum sizes in bytes; 0 is no limit.
 type Limits struct{ iso, initrd, ram int64 }
 
 // ParseLimits reads "iso=64M,initrd=40M". Sizes are in bytes, or in K, M or G of 1024 each; KiB, MiB
@@ -21,7 +21,7 @@ func ParseLimits(text string) (Limits, error) {
 	for _, part := range strings.Split(text, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		if at[name] == nil || value == "" {
-			return l, fmt.Errorf("%q: want one of iso, initrd, ram, = and a size", part)
+			return l, fmt.Errorf("%q is not iso=SIZE, initrd=SIZE or ram=SIZE", part)
 		}
 		n, err := parseSize(value)
 		if err != nil {
@@ -41,10 +41,10 @@ func parseSize(s string) (int64, error) {
 			return n << shift, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no size: 64M, 40960K or a number of bytes", s)
+	return 0, fmt.Errorf("%q is not a size such as 64M, 40960K or a number of bytes", s)
 }
 
-// Check holds the report of a plan against limits.
+// Check compares the report of a plan with limits.
 func (l Limits) Check(r *Report) error {
 	var over []string
 	for _, x := range []struct {
@@ -58,7 +58,7 @@ func (l Limits) Check(r *Report) error {
 	if over == nil {
 		return nil
 	}
-	return fail.New(fail.Verification, "plan: "+strings.Join(over, "; "), "the tables of sizes say what takes the space; leave an extension out, or raise --max-size")
+	return fail.New(fail.Verification, "plan: "+strings.Join(over, "; "), "the tables of sizes show what takes the space; leave an extension out, or raise --max-size")
 }
 
 // Strict fails if a plan has findings.
@@ -68,5 +68,5 @@ func (r *Report) Strict() error {
 		return nil
 	}
 	more := when(len(found) > 1, fmt.Sprintf("; and %d more", len(found)-1))
-	return fail.New(fail.Verification, "plan: "+found[0].Rule+": "+found[0].Text+more, "fix what the plan warns of, or leave --strict out")
+	return fail.New(fail.Verification, "plan: "+found[0].Rule+": "+found[0].Text+more, "fix the findings of the plan, or leave --strict out")
 }

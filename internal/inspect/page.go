@@ -16,8 +16,8 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// page collects lines for people. Everything that came out of an image goes through [ui.Clean], so
-// that no image can move the cursor of a terminal.
+// page collects lines of text. Texts of an image go through [ui.Clean], so that no image can control the
+// terminal.
 type page struct {
 	w   io.Writer
 	err error
@@ -41,8 +41,7 @@ func (p *page) title(format string, args ...any) {
 	p.line(format, args...)
 }
 
-// section writes a title and a line for each item. If there is none, it writes ifNone behind the title,
-// or nothing at all.
+// section writes a title and a line for each item. Without items it writes ifNone after the title, or nothing.
 func section[T any](p *page, title, ifNone string, all []T, line func(T) string) {
 	if len(all) == 0 && ifNone == "" {
 		return
@@ -53,7 +52,6 @@ func section[T any](p *page, title, ifNone string, all []T, line func(T) string)
 	}
 }
 
-// when is a note on what is true.
 func when(is bool, note string) string {
 	if is {
 		return note
@@ -61,7 +59,7 @@ func when(is bool, note string) string {
 	return ""
 }
 
-// Print writes the report for people.
+// Print writes the report as text.
 func (r *Report) Print(w io.Writer) error {
 	p := &page{w: w}
 	kind := map[string]string{KindISO: "ISO image", KindPXE: "PXE folder", KindInitrd: "initrd", KindLock: "lock"}[r.Kind]
@@ -92,7 +90,7 @@ func (r *Report) Print(w io.Writer) error {
 	return p.err
 }
 
-// medium writes what a medium is, and what boots from it.
+// medium describes a medium and its boot entries.
 func (p *page) medium(r *Report) {
 	if v := r.Volume; v != nil {
 		features := fmt.Sprintf("%d entries", v.Files) + when(v.RockRidge, ", Rock Ridge") + when(v.Joliet, ", Joliet") + when(v.Hybrid, ", hybrid (boots from a disk, too)")
@@ -126,7 +124,7 @@ func (p *page) medium(r *Report) {
 	}
 }
 
-// maxNamed is how many initrds are told by their names. More than these are segments, and their names digests.
+// maxNamed is the number of initrds shown by name. More of them are segments, whose names are digests.
 const maxNamed = 4
 
 func initrdNames(paths []string) string {
@@ -144,10 +142,9 @@ func ownArguments(e *medium.Entry) string {
 	return e.Append
 }
 
-// maxScript is how much of one script people want to see here.
+// maxScript is the number of lines shown of a script.
 const maxScript = 10
 
-// system writes what the booted system is.
 func (p *page) system(r *Report) {
 	i := r.Initrd
 	if i == nil {
@@ -177,7 +174,7 @@ func (p *page) system(r *Report) {
 	})
 }
 
-// shortened leaves the ends of long scripts out.
+// shortened cuts long scripts.
 func shortened(all []Service) []Service {
 	var out []Service
 	n := map[string]int{}
@@ -198,16 +195,15 @@ func (p *page) inputs(all []lock.Input) {
 	}
 }
 
-// firstOf says of which alternatives an extension is the first that there was.
+// firstOf names the alternatives of which an extension was the first on a mirror.
 func firstOf(in *lock.Input) string {
-	return when(len(in.FirstOf) > 0, ", the first there is of "+strings.Join(in.FirstOf, " and of "))
+	return when(len(in.FirstOf) > 0, ", the first available of "+strings.Join(in.FirstOf, " and of "))
 }
 
 func (a Amount) line() string {
 	return fmt.Sprintf("%10d %10d  %5d files  %s", a.Bytes, a.RAM, a.Files, a.Name)
 }
 
-// plan writes how the image comes to be.
 func (p *page) plan(r *Report) {
 	p.title("Extensions and what they need")
 	tree := &closure{page: p, inputs: map[string]*lock.Input{}, done: map[string]bool{}}
@@ -218,24 +214,24 @@ func (p *page) plan(r *Report) {
 	p.title("Changes of the source image's files")
 	p.changes(r.Plan.Changes)
 	section(p, "Conflicts", ": none", r.Plan.Conflicts, func(c overlay.Conflict) string {
-		return fmt.Sprintf("/%s: %s wins, that of %s is left out (%s)", c.Path, c.Kept, c.Skipped, c.Reason)
+		return fmt.Sprintf("/%s: %s wins, the file of %s is left out (%s)", c.Path, c.Kept, c.Skipped, c.Reason)
 	})
 	section(p, "Findings", ": none", r.Plan.Findings, func(f Finding) string {
 		return f.line() + when(f.Origin != "", " ("+f.Origin+")")
 	})
 	if files := r.Plan.Private; len(files) > 0 {
-		p.title("Note: whatever a PXE server hands out can be read by everybody on its network, and so can these files of the image: /%s", strings.Join(files, ", /"))
+		p.title("Note: everybody on the network of a PXE server can read these files of the image: /%s", strings.Join(files, ", /"))
 	}
 }
 
-// closure writes extensions as trees of what needs what.
+// closure writes extensions as trees of dependencies.
 type closure struct {
 	page   *page
 	inputs map[string]*lock.Input // the extensions, by name
 	done   map[string]bool
 }
 
-// print begins a tree at each extension that somebody asked for, other than another extension.
+// print starts a tree at each extension that not only another extension asked for.
 func (c *closure) print(inputs []lock.Input) {
 	for i := range inputs {
 		if inputs[i].Kind == lock.TCZ {
@@ -250,8 +246,8 @@ func (c *closure) print(inputs []lock.Input) {
 	}
 }
 
-// node ends at what was shown before, and so at cycles. What is picked out of an extension does not
-// bring what that needs.
+// node stops at extensions shown before, and so at cycles. A picked file does not need its extension's
+// dependencies.
 func (c *closure) node(name, indent, note string) {
 	in := c.inputs[name]
 	if c.done[name] && len(in.Needs) > 0 {
@@ -269,10 +265,10 @@ func (c *closure) node(name, indent, note string) {
 	}
 }
 
-// maxListed is how many added paths of one origin people want to see.
+// maxListed is the number of added paths shown of one origin.
 const maxListed = 40
 
-// changes sums up what each origin adds and replaces, and names the files.
+// changes counts and names the files that each origin adds and replaces.
 func (p *page) changes(all []FileChange) {
 	origins := map[string][]FileChange{}
 	added := map[string]int{}

@@ -18,9 +18,8 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Plan reports on an image that a build will write, name, as [Image.Report] does once it is written.
-// said are the warnings of the build itself. Secrets are not in the report, and neither is the
-// content of the user's own files.
+// Plan reports on an unwritten image, called name, as [Image.Report] does on the written one. said are the
+// warnings of the build. The report has no secrets and no content of the user's own files.
 func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding, files bool) (*Report, error) {
 	m, err := ReadMedium(p.Medium)
 	if err != nil {
@@ -40,7 +39,7 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 		return nil, err
 	}
 	if files {
-		r.Files = m.Manifest.Files // which has no digest of a file that holds secrets
+		r.Files = m.Manifest.Files // without digests of files with secrets
 	}
 	r.Manifest.Inputs = p.Inputs // with their places
 	origins := originsOf(m.Manifest)
@@ -60,7 +59,7 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 	return r, err
 }
 
-// Warnings is a sink that keeps what a build warns of, for its plan, which prints it once.
+// Warnings is a sink that keeps a build's warnings for its plan, which prints them once.
 type Warnings struct {
 	// Next takes all other events but conflicts, which the plan lists.
 	Next     ui.Sink
@@ -100,18 +99,16 @@ func changes(p *remaster.Preview) []FileChange {
 	return out
 }
 
-// owner is who put an entry into the image.
 func owner(e *overlay.Entry) string { return cmp.Or(e.Origin, "mkbuild") }
 
-// fromBase reports whether the image has the base's own entry: it keeps its origin.
+// fromBase reports whether an entry is the base's own, by its origin.
 func fromBase(p *remaster.Preview, e *overlay.Entry) bool {
 	old := p.Base.Get(e.Path)
 	return old != nil && old.Origin == e.Origin && old.Mode == e.Mode && old.UID == e.UID && old.GID == e.GID &&
 		old.Size == e.Size && old.Link == e.Link && old.MTime == e.MTime
 }
 
-// planFindings holds the system against the rules that are about its files. What the base breaks by
-// itself is not the plan's business.
+// planFindings checks the system against the rules about its files, except violations of the base itself.
 func planFindings(ctx context.Context, p *remaster.Preview, said []Finding) ([]Finding, error) {
 	base, err := judgeTree(ctx, p.Base)
 	if err != nil {
@@ -138,7 +135,7 @@ func planFindings(ctx context.Context, p *remaster.Preview, said []Finding) ([]F
 	return out, nil
 }
 
-// shadows are added programs that run instead of one of busybox's.
+// shadows are added programs that replace one of busybox's.
 func shadows(p *remaster.Preview) []Finding {
 	applets := appletsOf(p.Base)
 	var out []Finding
@@ -159,7 +156,7 @@ func shadows(p *remaster.Preview) []Finding {
 
 func rank(p string) int { return slices.Index(programDirs(), path.Dir(p)) }
 
-// appletsOf are the base's programs that are busybox, by name: links to it of both kinds.
+// appletsOf are the names of busybox in the base: its symlinks and hard links.
 func appletsOf(base *overlay.Tree) map[string]string {
 	group := ""
 	if b, err := base.Lookup("bin/busybox"); err == nil {

@@ -12,26 +12,26 @@ import (
 // RebuildSchema is the version of a rebuild's JSON.
 const RebuildSchema = "mkbuild.rebuild/v1"
 
-// ErrNoManifest is returned for an image that does not say what it was made of.
-var ErrNoManifest = fail.New(fail.Verification, "no manifest says what it was made of", "")
+// ErrNoManifest is returned for an image without a manifest of its inputs.
+var ErrNoManifest = fail.New(fail.Verification, "it has no manifest of its inputs", "")
 
-// Rebuild is the result of building an image once more.
+// Rebuild is the result of building an image again.
 type Rebuild struct {
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
 	// Same says that the bytes are the same.
 	Same bool `json:"same"`
-	// SHA256 and Rebuilt are the digests of the image and of the one that was built now.
+	// SHA256 and Rebuilt are the digests of the image and of its rebuild.
 	SHA256  string `json:"sha256"`
 	Rebuilt string `json:"rebuilt"`
-	// Offset is where the first differing byte is, First the first difference of what they hold, if
-	// they hold different things, and Changes how many there are.
+	// Offset is the first differing byte, First the first difference of their contents, if any, and Changes the
+	// number of differences.
 	Offset  *int64  `json:"offset,omitempty"`
 	First   *Change `json:"first,omitempty"`
 	Changes int     `json:"changes,omitempty"`
 }
 
-// CompareRebuilt tells whether b, which was built now, is a, byte for byte.
+// CompareRebuilt compares a with its rebuild b, byte for byte.
 func CompareRebuilt(a, b *Image) (*Rebuild, error) {
 	r := &Rebuild{Schema: RebuildSchema, Name: a.Name, Same: a.SHA256 == b.SHA256, SHA256: a.SHA256, Rebuilt: b.SHA256}
 	if r.Same {
@@ -71,15 +71,15 @@ func firstDifference(a, b io.Reader) (int64, error) {
 	}
 }
 
-// Print writes the result for people.
+// Print writes the result as text.
 func (r *Rebuild) Print(w io.Writer) error {
 	p := &page{w: w}
 	if r.Same {
-		p.line("%s: built once more, the same bytes: sha256 %s", r.Name, r.SHA256)
+		p.line("%s: the rebuild has the same bytes: sha256 %s", r.Name, r.SHA256)
 		return p.err
 	}
-	p.line("%s: built once more, other bytes: sha256 %s, the image has %s", r.Name, r.Rebuilt, r.SHA256)
-	p.line("the first byte that differs is at offset %d", *r.Offset)
+	p.line("%s: the rebuild has other bytes: sha256 %s, the image has %s", r.Name, r.Rebuilt, r.SHA256)
+	p.line("the first different byte is at offset %d", *r.Offset)
 	if r.First == nil {
 		p.line("both hold the same: only the packing differs")
 		return p.err
@@ -89,11 +89,11 @@ func (r *Rebuild) Print(w io.Writer) error {
 	return p.err
 }
 
-// Err is nil where the bytes are the same.
+// Err is nil if the bytes are the same.
 func (r *Rebuild) Err() error {
 	if r.Same {
 		return nil
 	}
-	return fail.New(fail.Verification, "verify "+r.Name+": building it once more gives another image",
-		"if it was customized: mkbuild customize IMAGE -o OUT --reset gives the image as built; else look whether another mkbuild or another configuration (--config) built it, and what mkbuild verify says without --rebuild")
+	return fail.New(fail.Verification, "verify "+r.Name+": the rebuild is another image",
+		"if it was customized, mkbuild customize IMAGE -o OUT --reset restores the image as built; otherwise check whether another mkbuild or another configuration (--config) built it, and run mkbuild verify without --rebuild")
 }

@@ -16,8 +16,8 @@ import (
 // Schema is the version of a report's JSON.
 const Schema = "mkbuild.report/v1"
 
-// Report says what is in an image, or will be. Members that an image has nothing for are left out;
-// lists are sorted or in the order of the image. Sizes are in bytes.
+// Report describes an image, written or planned. Empty members are left out; lists are sorted or in the order of
+// the image. Sizes are in bytes.
 type Report struct {
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
@@ -25,30 +25,30 @@ type Report struct {
 	Kind   string `json:"kind"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
-	// Plan is there if the image is not written yet: how it comes to be.
+	// Plan describes how an unwritten image comes about; nil for a written one.
 	Plan   *Planned `json:"plan,omitempty"`
 	Volume *Volume  `json:"volume,omitempty"`
-	// Boot are the entries of the El Torito catalog, Menu those of all boot menus, in whose arguments
-	// values that look like secrets read REDACTED.
+	// Boot are the entries of the El Torito catalog, Menu those of all boot menus. Values of arguments that look
+	// like secrets read REDACTED.
 	Boot []BootEntry    `json:"boot,omitempty"`
 	Menu []medium.Entry `json:"menu,omitempty"`
 	// Kernel and Initrd are those of the default entry.
 	Kernel *Kernel `json:"kernel,omitempty"`
 	Initrd *Initrd `json:"initrd,omitempty"`
-	// Release is Tiny Core's own version, Razor what iso-metadata.yaml and mk-version.yaml say.
+	// Release is Tiny Core's version; Razor has the values of iso-metadata.yaml and mk-version.yaml.
 	Release    string      `json:"release,omitempty"`
 	Razor      *Razor      `json:"razor,omitempty"`
 	Extensions []Extension `json:"extensions,omitempty"`
 	// Gems are Ruby's packages, "stomp-1.2.0".
 	Gems     []string  `json:"gems,omitempty"`
 	Services []Service `json:"services,omitempty"`
-	// Accounts are those that can log in with a password or without one.
+	// Accounts are the accounts that can log in with a password or without one.
 	Accounts []Account `json:"accounts,omitempty"`
-	// SetID are the files that run with the rights of their owner or group.
+	// SetID are set-uid and set-gid files.
 	SetID    []manifest.File `json:"setid,omitempty"`
 	Manifest *Summary        `json:"manifest,omitempty"`
 	Lock     *lock.Lock      `json:"lock,omitempty"`
-	// Files and Sizes are there when they were asked for.
+	// Files and Sizes are present on request.
 	Files []manifest.File `json:"files,omitempty"`
 	Sizes *Sizes          `json:"sizes,omitempty"`
 }
@@ -61,7 +61,7 @@ type Volume struct {
 	Preparer    string `json:"preparer,omitempty"`
 	RockRidge   bool   `json:"rock_ridge"`
 	Joliet      bool   `json:"joliet"`
-	// Hybrid says that it also boots from a disk: its first sectors hold boot code and partitions.
+	// Hybrid says that it also boots from a disk: its first sectors have boot code and partitions.
 	Hybrid bool `json:"hybrid"`
 	Files  int  `json:"files"`
 }
@@ -70,7 +70,7 @@ type Volume struct {
 type BootEntry struct {
 	// Platform is "bios", "uefi", "ppc", "mac" or a number.
 	Platform string `json:"platform"`
-	// Path is empty for an image that no name leads to.
+	// Path is empty for an image without a name.
 	Path     string `json:"path,omitempty"`
 	Bootable bool   `json:"bootable"`
 	// Emulation is "none", "floppy" or "disk".
@@ -82,63 +82,61 @@ type BootEntry struct {
 // Kernel is a bzImage.
 type Kernel struct {
 	Path string `json:"path"`
-	// Release is what uname -r will say.
+	// Release is the output of uname -r.
 	Release string `json:"release,omitempty"`
 	Size    int64  `json:"size"`
 	SHA256  string `json:"sha256"`
 }
 
-// Initrd is what the kernel unpacks.
+// Initrd describes the unpacked initrd.
 type Initrd struct {
 	Paths    []string  `json:"paths,omitempty"`
 	Size     int64     `json:"size"`
 	Segments []Segment `json:"segments"`
-	// Entries are those of the booted system, Unpacked the bytes of its files.
+	// Entries counts the booted system's entries; Unpacked, the bytes of its files.
 	Entries  int   `json:"entries"`
 	Unpacked int64 `json:"unpacked"`
-	// RAM is the memory that the files take once they are unpacked. While the kernel unpacks them, the
-	// initrd itself is in memory, too: BootRAM.
+	// RAM is the memory of the unpacked files. While the kernel unpacks them, the initrd itself is in memory,
+	// too: BootRAM.
 	RAM     int64 `json:"ram"`
 	BootRAM int64 `json:"boot_ram"`
 }
 
-// Summary is the manifest that mkbuild left, without what the rest of the report says.
+// Summary is mkbuild's manifest, without the parts in the rest of the report.
 type Summary struct {
 	*manifest.Manifest
 	Files    []manifest.File     `json:"files,omitempty"`
 	Boot     []manifest.BootFile `json:"boot,omitempty"`
 	Segments []manifest.Segment  `json:"segments,omitempty"`
-	// Error says why it cannot be read.
+	// Error says why it is unreadable.
 	Error string `json:"error,omitempty"`
 }
 
-// Planned says how an image that is not written yet comes to be. Paths are those of the booted
-// system, without the first slash.
+// Planned says how an unwritten image comes about. Paths are those of the booted system, without the first slash.
 type Planned struct {
-	// LeftOut are extensions that may be left out, and are, since no mirror has them.
+	// LeftOut are optional extensions that no mirror has.
 	LeftOut []string `json:"left_out,omitempty"`
-	// Changes are the files, links and devices that are put over those of the source image.
+	// Changes are the files, links and devices added to the source image, or replaced.
 	Changes []FileChange `json:"changes"`
-	// Conflicts are files that were left out, since something else had their path.
+	// Conflicts are files left out because an earlier layer has their path.
 	Conflicts []overlay.Conflict `json:"conflicts"`
-	// Findings are what deserves a look: what the build warns of, and broken rules that the source
-	// image does not break by itself.
+	// Findings are the build's warnings, and violations of rules that are not the source image's own.
 	Findings []Finding `json:"findings"`
 	// Private are files that not everybody on the machine may read, but everybody who can read the
 	// image.
 	Private []string `json:"private"`
 }
 
-// FileChange is one file that is put over the source image.
+// FileChange is one file added to or replaced in the source image.
 type FileChange struct {
 	Path string `json:"path"`
 	// Change is "add" or "replace".
 	Change string `json:"change"`
-	// Origin is who puts it there: an input, "mkbuild", or the user's own path.
+	// Origin is its origin: an input, "mkbuild", or the user's own path.
 	Origin string `json:"origin"`
 }
 
-// Options say what a report is to have beyond the usual.
+// Options ask for optional parts of a report.
 type Options struct{ Files, Sizes bool }
 
 // Report describes the image.

@@ -20,34 +20,33 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// Trust is what [CheckSigned] asks of what lies next to an image.
+// Trust says which signatures and statements [CheckSigned] requires.
 type Trust struct {
 	Keys signing.Keys
 	// Lock, if set, has every input of the image.
 	Lock *lock.Lock
-	// Require are the attestations that have to be there: "reproduced", "tested".
+	// Require are the required attestations: "reproduced", "tested".
 	Require []string
 }
 
-// Requirements are what [Trust.Require] can name, with the types of their statements.
+// Requirements are the names for [Trust.Require], with the types of their statements.
 func Requirements() map[string]string {
 	return map[string]string{"reproduced": attest.Reproduced, "tested": attest.Tested}
 }
 
-// requirementHint says how an image gets a statement, and who counts.
 func requirementHint(want string) string {
 	command := "mkbuild verify --rebuild IMAGE"
 	if want == "tested" {
 		command = "mkbuild test IMAGE"
 	}
-	return "`" + command + " --attest KEY` adds the statement; name that key with a further --key PUB"
+	return "`" + command + " --attest KEY` adds the statement; name that key with another --key PUB"
 }
 
-// CheckSigned holds an image against its signature, its provenance, and what others say of it: each has to be
-// signed by one of the keys, and to be about this very image.
+// CheckSigned checks an image's signature, provenance and required attestations: each must be signed by one of
+// the keys, and be about this image.
 func CheckSigned(m *Image, t Trust) error {
 	if m.Kind != KindISO && m.Kind != KindPXE {
-		return fail.New(fail.Usage, "verify "+m.Name+": a signature is held against an ISO or a PXE folder", "other forms: minisign -V -p NAME.pub -m FILE")
+		return fail.New(fail.Usage, "verify "+m.Name+": only an ISO or a PXE folder has a signature to check", "for other forms: minisign -V -p NAME.pub -m FILE")
 	}
 	for _, check := range []func(*Image, Trust) error{checkSignature, checkManifestBeside, checkStatements} {
 		if err := check(m, t); err != nil {
@@ -57,7 +56,7 @@ func CheckSigned(m *Image, t Trust) error {
 	return nil
 }
 
-// checkSignature verifies minisign's signature: of an ISO, or of the list of a folder's files.
+// checkSignature verifies the minisign signature of an ISO, or of a folder's SHA256SUMS.
 func checkSignature(m *Image, t Trust) error {
 	name := attest.SignatureName(filepath.Clean(m.Name))
 	text, err := hostfile.Read(name, signing.MaxText)
@@ -74,7 +73,7 @@ func checkSignature(m *Image, t Trust) error {
 	}
 	comment, err := t.Keys.Verify(signed, sig)
 	if err != nil {
-		return &fail.Error{Err: err, Hint: "name the public key of the builder with --key PUB; if that is the right one, do not use the image"}
+		return &fail.Error{Err: err, Hint: "name the builder's public key with --key PUB; if it is the right key, do not use the image"}
 	}
 	if !strings.HasPrefix(comment, attest.ImageComment) {
 		return fmt.Errorf("read %s: the signature is not of an image: its trusted comment is %.80q", name, comment)
@@ -82,7 +81,7 @@ func checkSignature(m *Image, t Trust) error {
 	return nil
 }
 
-// checkManifestBeside holds the copy of the manifest next to an ISO against the one in it.
+// checkManifestBeside compares the copy of the manifest next to an ISO with the one in it.
 func checkManifestBeside(m *Image, _ Trust) error {
 	if m.Manifest == nil {
 		return ErrNoManifest
@@ -97,7 +96,7 @@ func checkManifestBeside(m *Image, _ Trust) error {
 	}
 	own, err := m.Medium.Files.Get(m.Medium.ManifestPath()).Content(manifest.MaxSize)
 	if err == nil && !bytes.Equal(text, own) {
-		err = fmt.Errorf("%s is not the manifest in the image", name)
+		err = fmt.Errorf("%s differs from the manifest in the image", name)
 	}
 	return err
 }
@@ -114,11 +113,11 @@ func checkStatements(m *Image, t Trust) error {
 	}
 	about := slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return !s.About(subject.Digest["sha256"]) })
 	if len(about) == 0 && len(all) > 0 {
-		return fmt.Errorf("read %s: what is signed there is about another image", name)
+		return fmt.Errorf("read %s: its statements are about another image", name)
 	}
 	built := ofType(about, attest.Provenance)
 	if len(built) == 0 {
-		return fmt.Errorf("read %s: it has no provenance that one of the keys signed: %s", name, t.Keys.IDs())
+		return fmt.Errorf("read %s: it has no provenance signed by one of the keys: %s", name, t.Keys.IDs())
 	}
 	parts, err := partsOf(m)
 	if err != nil {
@@ -130,7 +129,7 @@ func checkStatements(m *Image, t Trust) error {
 			err = built[i].LockedBy(t.Lock)
 		}
 		if err != nil {
-			return fmt.Errorf("read %s: the provenance does not fit: %w", name, err)
+			return fmt.Errorf("read %s: the provenance does not match: %w", name, err)
 		}
 	}
 	for _, want := range t.Require {
@@ -139,7 +138,7 @@ func checkStatements(m *Image, t Trust) error {
 			got = slices.DeleteFunc(got, func(s attest.Statement) bool { return !s.Passed() })
 		}
 		if len(got) == 0 {
-			return fail.New(fail.Verification, "nobody whose key was named says that the image is "+want, requirementHint(want))
+			return fail.New(fail.Verification, "no statement by a key of --key says that the image is "+want, requirementHint(want))
 		}
 	}
 	return nil
@@ -149,17 +148,17 @@ func ofType(all []attest.Statement, predicate string) []attest.Statement {
 	return slices.DeleteFunc(slices.Clone(all), func(s attest.Statement) bool { return s.PredicateType != predicate })
 }
 
-// signedOf is what stands for an image: an ISO itself, or the list of a folder's files, which has to be true.
+// signedOf is the signed file of an image: an ISO itself, or a folder's SHA256SUMS, which it checks.
 func signedOf(m *Image) (io.Reader, error) {
 	if m.Kind == KindISO {
 		return m.whole(), nil
 	}
 	f := m.Medium.Files.Get(medium.PXESums)
 	if f == nil {
-		return nil, fmt.Errorf("it has no %s, which is what is signed", medium.PXESums)
+		return nil, fmt.Errorf("it has no %s, the signed file", medium.PXESums)
 	}
 	if wrong := m.Medium.WrongSums(); len(wrong) > 0 {
-		return nil, fmt.Errorf("%s is missing, or is not what %s says", wrong[0], medium.PXESums)
+		return nil, fmt.Errorf("%s is missing, or differs from %s", wrong[0], medium.PXESums)
 	}
 	list, err := f.Content(hostfile.MaxText)
 	return bytes.NewReader(list), err
@@ -179,7 +178,7 @@ func Subject(m *Image) (attest.Descriptor, error) {
 	return attest.SHA256(name, sum), err
 }
 
-// partsOf are the digests of what an image boots.
+// partsOf are the digests of an image's boot files.
 func partsOf(m *Image) (*attest.Parts, error) {
 	if m.Medium.Kernel == "" {
 		return nil, fmt.Errorf("nothing boots")
@@ -203,7 +202,7 @@ func partsOf(m *Image) (*attest.Parts, error) {
 		}
 		p.Segments = append(p.Segments, manifest.Segment{Name: s.Name, SHA256: sum})
 	}
-	_, err = io.Copy(io.Discard, read.r) // what is behind them counts as well
+	_, err = io.Copy(io.Discard, read.r) // the bytes after them count, too
 	p.Initrd = hex.EncodeToString(all.Sum(nil))
 	return p, err
 }

@@ -137,7 +137,7 @@ func TestTamperMatrix(t *testing.T) {
 		"one byte of the ISO":                 {func(s *signedImage) { s.iso = flip(s.iso, -5000) }, Trust{}, "its bytes were changed"},
 		"a byte behind the ISO":               {func(s *signedImage) { s.iso = append(s.iso, 0) }, Trust{}, "its bytes were changed"},
 		"another ISO":                         {func(s *signedImage) { s.iso, s.beside = s.anotherISO, nil }, Trust{}, "its bytes were changed"},
-		"one byte of the manifest next to it": {func(s *signedImage) { s.beside = flip(s.beside, 100) }, Trust{}, "is not the manifest in the image"},
+		"one byte of the manifest next to it": {func(s *signedImage) { s.beside = flip(s.beside, 100) }, Trust{}, "differs from the manifest in the image"},
 		"one byte of the signature":           {func(s *signedImage) { s.sig = otherDigit(s.sig, 80) }, Trust{}, "its bytes were changed"},
 		"one byte of the trusted comment":     {func(s *signedImage) { s.sig = bytes.Replace(s.sig, []byte("x.iso"), []byte("y.iso"), 1) }, Trust{}, "trusted comment was changed"},
 		"a cut signature":                     {func(s *signedImage) { s.sig = s.sig[:len(s.sig)-30] }, Trust{}, "damaged or cut off"},
@@ -169,7 +169,7 @@ func TestTamperMatrix(t *testing.T) {
 		"another input, signed":         {func(s *signedImage) { s.prov = s.resigned(t, predicate(t, "tcz/bash.tcz", "tcz/bush.tcz")) }, Trust{}, "it names another input"},
 		"another time, signed":          {func(s *signedImage) { s.prov = s.resigned(t, predicate(t, `"sourceDate":`, `"sourceDate":1`)) }, Trust{}, "of another build"},
 		"a provenance of another image": {func(s *signedImage) { s.prov = s.anotherStatements }, Trust{}, "about another image"},
-		"a provenance of a stranger":    {func(s *signedImage) { s.prov = sign(&s.statement, s.other) }, Trust{}, "it has no provenance that one of the keys signed"},
+		"a provenance of a stranger":    {func(s *signedImage) { s.prov = sign(&s.statement, s.other) }, Trust{}, "it has no provenance signed by one of the keys"},
 		"another type, signed": {func(s *signedImage) {
 			s.prov = s.resigned(t, func(st *attest.Statement) { st.Type = "https://in-toto.io/Statement/v0.1" })
 		}, Trust{}, "not an in-toto Statement v1"},

@@ -11,7 +11,7 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// maxText bounds the text files of an image that are looked into; real ones have a few kilobytes.
+// maxText bounds an image's text files; real ones have a few kilobytes.
 const maxText = 1 << 20
 
 // text returns a file of the booted system, symlinks followed, or "".
@@ -20,7 +20,7 @@ func text(t *overlay.Tree, name string) string {
 	if err != nil || !e.IsRegular() {
 		return ""
 	}
-	b, _ := e.Content(maxText) // what cannot be read says nothing
+	b, _ := e.Content(maxText) // an unreadable file counts as empty
 	return string(b)
 }
 
@@ -35,7 +35,7 @@ func lines(t *overlay.Tree, name string) []string {
 	return out
 }
 
-// release is Tiny Core's version: the first line of what its own program "version" prints.
+// release is Tiny Core's version: the first line of its program "version".
 func release(t *overlay.Tree) string {
 	first, _, _ := strings.Cut(strings.TrimSpace(text(t, "usr/share/doc/tc/release.txt")), "\n")
 	return strings.TrimSpace(first)
@@ -45,23 +45,21 @@ func release(t *overlay.Tree) string {
 type Extension struct {
 	// Name is without ".tcz".
 	Name string `json:"name"`
-	// How is "installed" for one whose files are in the booted system, by its marker in
-	// /usr/local/tce.installed; "builtin" for one that is loaded from /tmp/builtin; "medium" for one
-	// of cde/ or tce/ on the medium.
+	// How is "installed" for files in the booted system, with a marker in /usr/local/tce.installed; "builtin" for
+	// an extension loaded from /tmp/builtin; "medium" for one of cde/ or tce/ on the medium.
 	How string `json:"how"`
-	// Startup says that it has a script that runs once it is loaded.
+	// Startup says that it has a startup script.
 	Startup bool `json:"startup,omitempty"`
 	// OnBoot says that an onboot.lst names it.
 	OnBoot bool  `json:"onboot,omitempty"`
 	Size   int64 `json:"size,omitempty"` // of the .tcz, if the image has it
 }
 
-// extensions are those of the image, sorted by name.
 func extensions(m *Image) []Extension {
 	var out []Extension
 	for _, e := range m.Tree.Children(tcz.InstalledDir) {
 		if e.IsDir() || strings.HasPrefix(path.Base(e.Path), ".") {
-			continue // MCollective lies there, too
+			continue // MCollective is there, too
 		}
 		name := path.Base(e.Path)
 		out = append(out, Extension{Name: name, How: "installed", Startup: tcz.StartupScript(m.Tree, name)})
@@ -83,8 +81,8 @@ func listed(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(l string) bool { return tcz.Base(l) == name })
 }
 
-// mediumExtensions are those that Tiny Core mounts from the medium: cde/optional, or tce/optional
-// of a remaster.
+// mediumExtensions are the extensions that Tiny Core mounts from the medium: cde/optional, or tce/optional of a
+// remaster.
 func mediumExtensions(files *overlay.Tree) []Extension {
 	var out []Extension
 	for _, dir := range []string{"cde", "tce"} {
@@ -103,7 +101,7 @@ func mediumExtensions(files *overlay.Tree) []Extension {
 	return out
 }
 
-// gems lists the specifications that RubyGems keeps of what is installed.
+// gems lists RubyGems' specifications of installed gems.
 func gems(t *overlay.Tree) []string {
 	var out []string
 	for _, e := range t.Entries() {
@@ -115,7 +113,7 @@ func gems(t *overlay.Tree) []string {
 	return slices.Compact(out)
 }
 
-// Service is something that an image starts.
+// Service is a program that an image starts.
 type Service struct {
 	// From is the file that starts it: "etc/inittab", "opt/bootsync.sh".
 	From string `json:"from"`
@@ -144,14 +142,13 @@ func services(t *overlay.Tree) []Service {
 type Account struct {
 	Name string `json:"name"`
 	UID  string `json:"uid,omitempty"`
-	// Password is "none" if Enter is enough, "set" if there is one, and "key" if a public key is the
-	// only way.
+	// Password is "none" without a password, "set" with one, and "key" if only a public key works.
 	Password string `json:"password"`
 	Shell    string `json:"shell,omitempty"`
 }
 
-// accounts are those that can log in: by a password, without one, or by a public key in a place
-// where Tiny Core's sshd looks.
+// accounts are the accounts that can log in: with a password, without one, or with a public key in a file that
+// Tiny Core's sshd reads.
 func accounts(t *overlay.Tree) []Account {
 	shadow := map[string]string{}
 	for _, l := range lines(t, "etc/shadow") {
@@ -187,7 +184,7 @@ func accounts(t *overlay.Tree) []Account {
 	return out
 }
 
-// keyFiles are the files of authorized keys as sshd_config names them, or sshd's own choice.
+// keyFiles are the files of authorized keys in sshd_config, or sshd's default.
 func keyFiles(t *overlay.Tree) []string {
 	var patterns []string
 	for _, cfg := range []string{"usr/local/etc/ssh/sshd_config", "etc/ssh/sshd_config"} {
@@ -217,7 +214,7 @@ func hasKeys(t *overlay.Tree, patterns []string, name, home string) bool {
 	return false
 }
 
-// Razor is what Razor's image service and its client read.
+// Razor has the values that Razor's image service and client read.
 type Razor struct {
 	// Metadata is iso-metadata.yaml of the medium.
 	Metadata map[string]any `json:"metadata,omitempty"`
@@ -225,7 +222,7 @@ type Razor struct {
 	Version string `json:"version,omitempty"`
 }
 
-// metadataName is where Razor's image service looks.
+// metadataName is the file that Razor's image service reads.
 const metadataName = "iso-metadata.yaml"
 
 // razor returns nil for an image that has nothing for Razor.
@@ -246,7 +243,7 @@ func razor(m *Image) *Razor {
 	return r
 }
 
-// metadata reads iso-metadata.yaml, or returns nil. Values keep the form in which they are written.
+// metadata reads iso-metadata.yaml, or returns nil. Values keep their written form.
 func metadata(files *overlay.Tree) map[string]any {
 	f := files.Get(metadataName)
 	if f == nil {

@@ -28,19 +28,19 @@ const VerifySchema = "mkbuild.verify/v1"
 // ErrNothingToVerify is returned for a lock.
 var ErrNothingToVerify = fail.New(fail.Usage, "only images and initrds can be verified", "name an image; mkbuild lock --check checks a lock")
 
-// Verdict is what [Image.Verify] found.
+// Verdict is the result of [Image.Verify].
 type Verdict struct {
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
-	// Manifest says that the image has a manifest and was held against it.
+	// Manifest says that the image has a manifest and was checked against it.
 	Manifest bool      `json:"manifest"`
 	Errors   int       `json:"errors"`
 	Warnings int       `json:"warnings"`
 	Findings []Finding `json:"findings"`
 }
 
-// Err is nil for an image that is whole. strict counts warnings as errors.
+// Err is nil for an image without errors. strict counts warnings as errors.
 func (v *Verdict) Err(strict bool) error {
 	n := v.Errors
 	if strict {
@@ -49,11 +49,11 @@ func (v *Verdict) Err(strict bool) error {
 	if n == 0 {
 		return nil
 	}
-	return fail.New(fail.Verification, fmt.Sprintf("verify %s: it breaks %d rules", v.Name, n), "mkbuild explain RULE says what a rule is for")
+	return fail.New(fail.Verification, fmt.Sprintf("verify %s: it breaks %d rules", v.Name, n), "mkbuild explain RULE explains a rule")
 }
 
-// Verify holds the image against its manifest, its metadata and the rules of a microkernel. It fails only if
-// something cannot be read, or when ctx ends.
+// Verify checks the image against its manifest, its metadata and the rules of a microkernel. It fails only on
+// unreadable content, or when ctx ends.
 func (m *Image) Verify(ctx context.Context) (*Verdict, error) {
 	if m.Kind == KindLock {
 		return nil, fmt.Errorf("verify %s: %w", m.Name, ErrNothingToVerify)
@@ -65,7 +65,7 @@ func (m *Image) Verify(ctx context.Context) (*Verdict, error) {
 	return m.verdict(ctx, checks)
 }
 
-// check looks for what breaks some of the rules.
+// check looks for violations of some of the rules.
 type check func(context.Context, *Image, findings) error
 
 func (m *Image) verdict(ctx context.Context, checks []check) (*Verdict, error) {
@@ -87,9 +87,9 @@ func (m *Image) verdict(ctx context.Context, checks []check) (*Verdict, error) {
 	return v, nil
 }
 
-// Judge refuses an image that is not written yet, and in which [Image.Verify] would find an error. What follows
-// from how the image is made is not looked at: its manifest describes these very values, and a prod image has been
-// held to its profile before its initrd was made.
+// Judge refuses an unwritten image in which [Image.Verify] would find an error. It skips checks that the build
+// itself guarantees: the manifest describes these very values, and the profile of a prod image was checked before
+// its initrd was made.
 func Judge(ctx context.Context, u *remaster.Unwritten) error {
 	v, err := judge(ctx, u)
 	if err != nil {
@@ -98,7 +98,7 @@ func Judge(ctx context.Context, u *remaster.Unwritten) error {
 	return v.refuse(nil)
 }
 
-// JudgeChange is [Judge] for an image that was made of another one: what that breaks already is not looked at.
+// JudgeChange is [Judge] for an image made of another one: it ignores violations of the original.
 func JudgeChange(ctx context.Context, before, after *remaster.Unwritten) error {
 	v, err := judge(ctx, after)
 	if err != nil || v.Errors == 0 {
@@ -131,7 +131,7 @@ func judge(ctx context.Context, u *remaster.Unwritten) (*Verdict, error) {
 	return m.verdict(ctx, checks)
 }
 
-// refuse fails if there is an error that was not there before.
+// refuse fails if there is a new error.
 func (v *Verdict) refuse(before []Finding) error {
 	bad := slices.DeleteFunc(slices.Clone(v.Findings), func(f Finding) bool { return f.Severity != SeverityError || slices.Contains(before, f) })
 	if len(bad) == 0 {
@@ -142,10 +142,10 @@ func (v *Verdict) refuse(before []Finding) error {
 	if more := len(bad) - 1; more > 0 {
 		what += fmt.Sprintf("; and %d more", more)
 	}
-	return fail.New(fail.Verification, what, "mkbuild explain "+rule.ID+" says what the rule is for. "+rule.Fix)
+	return fail.New(fail.Verification, what, "mkbuild explain "+rule.ID+" explains the rule. "+rule.Fix)
 }
 
-// judgeTree holds a system against the rules that are about its files alone.
+// judgeTree checks a system against the rules about its files alone.
 func judgeTree(ctx context.Context, t *overlay.Tree) ([]Finding, error) {
 	found := findings{}
 	m := &Image{Tree: t, Manifest: &manifest.Manifest{}}
@@ -153,10 +153,10 @@ func judgeTree(ctx context.Context, t *overlay.Tree) ([]Finding, error) {
 	return found.sorted(), err
 }
 
-// maxTold is how many findings of one rule people want to read.
+// maxTold is the number of findings shown of one rule.
 const maxTold = 20
 
-// Print writes the verdict for people.
+// Print writes the verdict as text.
 func (v *Verdict) Print(w io.Writer) error {
 	p := &page{w: w}
 	told := map[string]int{}
@@ -170,12 +170,12 @@ func (v *Verdict) Print(w io.Writer) error {
 			p.line("%s: and %d more; --json has all", id, more)
 		}
 	}
-	against := cmp.Or(when(v.Manifest, "held against its manifest"), "it has no manifest to be held against")
+	against := cmp.Or(when(v.Manifest, "checked against its manifest"), "it has no manifest")
 	p.line("%s: %d errors, %d warnings; %s", v.Name, v.Errors, v.Warnings, against)
 	return p.err
 }
 
-// PrintRules lists all rules for people.
+// PrintRules lists all rules as text.
 func PrintRules(w io.Writer) error {
 	p := &page{w: w}
 	for _, r := range Rules() {
@@ -184,7 +184,7 @@ func PrintRules(w io.Writer) error {
 	return p.err
 }
 
-// Print explains a rule for people.
+// Print explains a rule as text.
 func (r Rule) Print(w io.Writer) error {
 	p := &page{w: w}
 	p.line("%s (%s): %s", r.ID, r.Severity, r.About)
@@ -193,7 +193,7 @@ func (r Rule) Print(w io.Writer) error {
 	return p.err
 }
 
-// checkAccess looks for ways into a machine that boots the image.
+// checkAccess looks for ways into a machine with this image.
 func checkAccess(_ context.Context, m *Image, f findings) error {
 	t := m.Tree
 	for _, name := range []string{"etc/shadow", "etc/shadow-", "etc/gshadow"} {
@@ -216,19 +216,19 @@ func checkAccess(_ context.Context, m *Image, f findings) error {
 	}
 	for _, a := range accounts(t) {
 		if a.Password == "none" {
-			f.add(ruleOpenAccount, "etc/shadow", "%s needs none", a.Name)
+			f.add(ruleOpenAccount, "etc/shadow", "user %s has no password", a.Name)
 		}
 	}
 	return nil
 }
 
-// hasHash reports whether a line of shadow(5) or gshadow(5) has something to try passwords on.
+// hasHash reports whether a line of shadow(5) or gshadow(5) has a password hash.
 func hasHash(line string) bool {
 	f := strings.Split(line, ":")
 	return len(f) > 1 && f[1] != "" && f[1] != "x" && !strings.ContainsAny(f[1][:1], "*!")
 }
 
-// isHostKey tells the private half of an ssh host key by its name.
+// isHostKey recognises the private half of an ssh host key by its name.
 func isHostKey(e *overlay.Entry) bool {
 	base := path.Base(e.Path)
 	ssh := strings.HasPrefix(base, "ssh_host_") && strings.HasSuffix(base, "key")
@@ -246,16 +246,16 @@ func checkSecrets(t *overlay.Tree, f findings) {
 			}
 		}
 		if mcoconfig.IsSample(values) {
-			f.add(ruleSampleSecret, name, "anybody can know it")
+			f.add(ruleSampleSecret, name, "it is published")
 		}
 	}
 }
 
-// checkUnsigned looks at what mk-client takes from the network.
+// checkUnsigned checks whether mk-client accepts unsigned extensions.
 func checkUnsigned(t *overlay.Tree, f findings) {
 	off := slices.ContainsFunc(lines(t, profile.ClientConfig), func(l string) bool { return extendOff.MatchString(l) })
 	if t.Get(profile.ClientPath) != nil && t.Get(extension.KeysFile) == nil && !off {
-		f.add(ruleUnsigned, profile.ClientPath, "the image has no extension keys: it runs what its server, or anybody in the server's place, hands out")
+		f.add(ruleUnsigned, profile.ClientPath, "the image has no extension keys: it runs any extension that its server, or a fake server, sends")
 	}
 }
 
@@ -264,7 +264,7 @@ var extendOff = regexp.MustCompile(`^\s*"extend":\s*"(?i:off)",?\s*$`)
 
 func (m *Image) isProd() bool { return m.Manifest != nil && m.Manifest.Profile == "prod" }
 
-// config is what a prod image was made with; nil for other images.
+// config is a prod image's configuration; nil for other images.
 func (m *Image) config() (*config.Config, error) {
 	if !m.isProd() {
 		return nil, nil //nolint:nilnil // no prod image is a normal answer
@@ -273,7 +273,7 @@ func (m *Image) config() (*config.Config, error) {
 	return &c, err
 }
 
-// checkProd holds a prod image to the promise of its profile.
+// checkProd checks the promise of a prod image's profile.
 func checkProd(_ context.Context, m *Image, f findings) error {
 	c, err := m.config()
 	if err != nil || c == nil {
@@ -290,7 +290,7 @@ func checkProd(_ context.Context, m *Image, f findings) error {
 	return nil
 }
 
-// checkMenus looks at what a prod image boots.
+// checkMenus checks a prod image's boot menus.
 func checkMenus(_ context.Context, m *Image, f findings) error {
 	c, err := m.config()
 	if err != nil || c == nil || m.Medium == nil {

@@ -284,9 +284,9 @@ func TestManifestRules(t *testing.T) {
 func TestManifestFiles(t *testing.T) {
 	name := built(t, mirror(t), tinymirror.Config, func(c *config.Config) { c.Initrd.Layout = "merged" })
 	for what, change := range map[string]func(*overlay.Tree){
-		"its mode is 4755, the manifest says 0755":              edit(t, "usr/local/bin/ruby", func(e *overlay.Entry) { e.Mode |= 0o4000 }),
-		"its owner is 0:50, the manifest says 0:0":              edit(t, "usr/local/bin/ruby", func(e *overlay.Entry) { e.GID = 50 }),
-		"its link is /bin/busybox, the manifest says busybox":   edit(t, "bin/sh", func(e *overlay.Entry) { e.Link = "/bin/busybox" }),
+		"its mode is 4755, the manifest has 0755":               edit(t, "usr/local/bin/ruby", func(e *overlay.Entry) { e.Mode |= 0o4000 }),
+		"its owner is 0:50, the manifest has 0:0":               edit(t, "usr/local/bin/ruby", func(e *overlay.Entry) { e.GID = 50 }),
+		"its link is /bin/busybox, the manifest has busybox":    edit(t, "bin/sh", func(e *overlay.Entry) { e.Link = "/bin/busybox" }),
 		"its content is " + digest("rubY\n") + ", the manifest": edit(t, "usr/local/bin/ruby", func(e *overlay.Entry) { e.Open = overlay.Bytes([]byte("rubY\n")) }),
 		"it is missing":                   func(tr *overlay.Tree) { tr.Remove("usr/local/bin/ruby") },
 		"the manifest does not know it":   file(t, "usr/local/bin/more", 0o755, ""),

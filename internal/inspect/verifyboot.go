@@ -12,14 +12,14 @@ import (
 	"mkbuild/internal/iso9660"
 )
 
-// Forms that Razor's image service takes (its iso_version sorts numbers of three digits, and its
-// iso_build_time has to be a YAML timestamp).
+// Forms that Razor's image service accepts: it sorts iso_version by numbers of three digits, and needs a YAML
+// timestamp in iso_build_time.
 var (
 	razorVersion = regexp.MustCompile(`^(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2}))*$`)
 	razorTime    = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}( |T)`)
 )
 
-// checkMetadata holds iso-metadata.yaml against the files that it names.
+// checkMetadata checks iso-metadata.yaml against the files that it names.
 func checkMetadata(_ context.Context, m *Image, f findings) error {
 	if m.Medium == nil || m.Medium.Files.Get(metadataName) == nil {
 		return nil
@@ -27,7 +27,7 @@ func checkMetadata(_ context.Context, m *Image, f findings) error {
 	at := mediumPrefix + metadataName
 	meta := metadata(m.Medium.Files)
 	if meta == nil {
-		f.add(ruleMetadataForm, at, "it is no YAML mapping")
+		f.add(ruleMetadataForm, at, "it is not a YAML mapping")
 		return nil
 	}
 	for _, key := range []string{"iso_version", "kernel", "initrd", "hash_description", "kernel_hash", "initrd_hash", "iso_build_time"} {
@@ -40,11 +40,11 @@ func checkMetadata(_ context.Context, m *Image, f findings) error {
 		f.add(ruleMetadataForm, at, "iso_version %.40q cannot be sorted", v)
 	}
 	if v := text("iso_build_time"); v != "" && !razorTime.MatchString(v) {
-		f.add(ruleMetadataForm, at, "iso_build_time %.40q is no timestamp", v)
+		f.add(ruleMetadataForm, at, "iso_build_time %.40q is not a timestamp", v)
 	}
 	hash, _ := meta["hash_description"].(map[string]string)
 	if hash != nil && (hash["type"] != "Digest::SHA2" || hash["bitlen"] != "256") {
-		f.add(ruleMetadataForm, at, "the hashes are %s of %s bits, mkbuild knows Digest::SHA2 of 256", hash["type"], hash["bitlen"])
+		f.add(ruleMetadataForm, at, "the hashes are %s of %s bits; mkbuild knows only Digest::SHA2 of 256", hash["type"], hash["bitlen"])
 		return nil
 	}
 	return checkHashes(m, text, f)
@@ -67,13 +67,13 @@ func checkHashes(m *Image, text func(string) string, f findings) error {
 			return err
 		}
 		if sum != want {
-			f.add(ruleMetadataHash, at, "%s_hash is %s, that of %s is %s", what, want, name, sum)
+			f.add(ruleMetadataHash, at, "%s_hash is %s, but %s has %s", what, want, name, sum)
 		}
 	}
 	return nil
 }
 
-// checkBoot looks at what firmware and boot loaders find.
+// checkBoot checks the files of firmware and boot loaders.
 func checkBoot(ctx context.Context, m *Image, f findings) error {
 	checkModules(m, f)
 	if m.Medium == nil {
@@ -115,7 +115,7 @@ func checkBoot(ctx context.Context, m *Image, f findings) error {
 func checkTable(iso *iso9660.Image, e *iso9660.BootEntry, f findings) error {
 	base := strings.ToLower(path.Base(e.Path))
 	if !e.InfoTable && e.Platform == iso9660.PlatformBIOS && strings.HasPrefix(base, "isolinux") {
-		f.add(ruleBootTable, mediumPrefix+e.Path, "it has none, or one that names another place than the boot catalog")
+		f.add(ruleBootTable, mediumPrefix+e.Path, "it is missing, or differs from the boot catalog")
 		return nil
 	}
 	wrong, err := iso.CheckTables(e)
@@ -125,7 +125,7 @@ func checkTable(iso *iso9660.Image, e *iso9660.BootEntry, f findings) error {
 	return err
 }
 
-// checkModules looks for the trap that leaves a booting machine waiting forever.
+// checkModules looks for the missing modules that leave a booting machine waiting forever.
 func checkModules(m *Image, f findings) {
 	if m.Kernel == "" || m.Tree == nil || m.Tree.Get("lib/modules/"+m.Kernel) != nil ||
 		cmdline.Has(m.Medium.Arguments, "nozswap") {
@@ -137,7 +137,7 @@ func checkModules(m *Image, f findings) {
 	f.add(ruleKernelModules, "lib/modules/"+m.Kernel, "it is missing")
 }
 
-// checkPacking holds the parts of the initrd against what the kernel has decompressors for.
+// checkPacking checks the initrd's compression against the kernel's decompressors.
 func checkPacking(_ context.Context, m *Image, f findings) error {
 	seen := map[string]bool{}
 	for _, s := range m.Segments {

@@ -11,7 +11,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// checkManifest holds everything that the manifest says against the image.
+// checkManifest checks the image against everything in its manifest.
 func checkManifest(ctx context.Context, m *Image, f findings) error {
 	if m.ManifestError != nil {
 		f.add(ruleManifestText, mediumPrefix+m.Medium.ManifestPath(), "%v", m.ManifestError)
@@ -20,7 +20,7 @@ func checkManifest(ctx context.Context, m *Image, f findings) error {
 		return nil
 	}
 	if want, got := m.Manifest.Plan, m.Manifest.PlanDigest(); got != want {
-		f.add(ruleManifestPlan, mediumPrefix+m.Medium.ManifestPath(), "it says %s, its own content gives %s", want, got)
+		f.add(ruleManifestPlan, mediumPrefix+m.Medium.ManifestPath(), "its plan digest is %s, its content gives %s", want, got)
 	}
 	for _, check := range []check{checkMedium, checkSegments, checkFiles} {
 		if err := check(ctx, m, f); err != nil {
@@ -30,7 +30,7 @@ func checkManifest(ctx context.Context, m *Image, f findings) error {
 	return nil
 }
 
-// checkMedium holds the files of the medium against the manifest.
+// checkMedium checks the files of the medium against the manifest.
 func checkMedium(ctx context.Context, m *Image, f findings) error {
 	files := m.Medium.Files
 	known := map[string]bool{m.Medium.ManifestPath(): true, m.Medium.ISO.CatalogPath: true, medium.PXESums: m.Kind == KindPXE}
@@ -46,7 +46,7 @@ func checkMedium(ctx context.Context, m *Image, f findings) error {
 			return err
 		}
 		if sum != want.SHA256 {
-			f.add(ruleManifestMedium, mediumPrefix+want.Path, "its sha256 is %s, the manifest says %s", sum, want.SHA256)
+			f.add(ruleManifestMedium, mediumPrefix+want.Path, "its sha256 is %s, the manifest has %s", sum, want.SHA256)
 		}
 	}
 	for _, file := range files.Entries() {
@@ -79,16 +79,16 @@ func checkSegments(ctx context.Context, m *Image, f findings) error {
 			return err
 		}
 		if sum != s.SHA256 {
-			f.add(ruleManifestSegment, at, "segment %s at %d has the sha256 %s, the manifest says %s", s.Name, s.Offset, sum, s.SHA256)
+			f.add(ruleManifestSegment, at, "segment %s at %d has the sha256 %s, the manifest has %s", s.Name, s.Offset, sum, s.SHA256)
 		}
 	}
 	if read.at != size {
-		f.add(ruleManifestSegment, at, "%d bytes behind the last segment that the manifest knows", size-read.at)
+		f.add(ruleManifestSegment, at, "%d bytes after the last segment in the manifest", size-read.at)
 	}
 	return nil
 }
 
-// checkFiles holds the booted system against the manifest.
+// checkFiles checks the booted system against the manifest.
 func checkFiles(ctx context.Context, m *Image, f findings) error {
 	if m.Tree == nil {
 		return nil // told by checkMedium
@@ -118,7 +118,7 @@ func checkFiles(ctx context.Context, m *Image, f findings) error {
 	return nil
 }
 
-// againstRecord tells how an entry differs from what the manifest says of it.
+// againstRecord lists the differences of an entry from its record in the manifest.
 func againstRecord(e *overlay.Entry, want *manifest.File) (string, error) {
 	sum := ""
 	if e.IsRegular() && !want.Secret {
@@ -132,19 +132,19 @@ func againstRecord(e *overlay.Entry, want *manifest.File) (string, error) {
 	var out []string
 	for i, p := range wanted {
 		if is := has[i].value; is != p.value {
-			out = append(out, fmt.Sprintf("its %s is %s, the manifest says %s", p.name, cmp.Or(is, "(none)"), cmp.Or(p.value, "(none)")))
+			out = append(out, fmt.Sprintf("its %s is %s, the manifest has %s", p.name, cmp.Or(is, "(none)"), cmp.Or(p.value, "(none)")))
 		}
 	}
 	return strings.Join(out, "; "), nil
 }
 
-// checkSums holds a PXE folder against its SHA256SUMS, if it has one.
+// checkSums checks a PXE folder against its SHA256SUMS, if it has one.
 func checkSums(_ context.Context, m *Image, f findings) error {
 	if m.Kind != KindPXE || m.Medium.Files.Get(medium.PXESums) == nil {
 		return nil
 	}
 	for _, name := range m.Medium.WrongSums() {
-		f.add(rulePXESums, mediumPrefix+name, "it is missing, or its sha256 is another")
+		f.add(rulePXESums, mediumPrefix+name, "it is missing, or has another sha256")
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// checkTree looks at the files of the booted system.
 func checkTree(ctx context.Context, m *Image, f findings) error {
 	t := m.Tree
 	for _, e := range t.Entries() {
@@ -27,7 +26,7 @@ func checkTree(ctx context.Context, m *Image, f findings) error {
 	return nil
 }
 
-// checkLibraries looks for what programs need besides themselves.
+// checkLibraries looks for missing libraries of programs.
 func checkLibraries(_ context.Context, m *Image, f findings) error {
 	for _, lib := range needed.Missing(m.Tree) {
 		f.add(ruleMissingLibrary, lib.By[0], "it needs %s", lib.String())
@@ -40,19 +39,19 @@ func checkLink(t *overlay.Tree, e *overlay.Entry, f findings) {
 	at, err := t.Resolve(e.Path)
 	switch {
 	case err != nil:
-		f.add(ruleDanglingLink, e.Path, "it leads to %s, and on in a circle", e.Link)
+		f.add(ruleDanglingLink, e.Path, "it leads to %s, in a circle", e.Link)
 		return
 	case t.Get(at) != nil || at == "." || madeAtBoot(e.Path, at):
 		return
 	case strings.HasPrefix(at, "tmp/"):
-		f.add(ruleMountLink, e.Path, "it leads to %s, where nothing is", e.Link)
+		f.add(ruleMountLink, e.Path, "it leads to %s, which does not exist", e.Link)
 		return
 	}
 	f.add(ruleDanglingLink, e.Path, "it leads to %s", e.Link)
 }
 
-// madeAtBoot reports whether a booting Tiny Core makes what a link leads to: what is in directories
-// that are filled only while a machine runs, the modules of extensions, and the folders of extensions.
+// madeAtBoot reports whether a booting Tiny Core makes a link's target: a file in a directory that is filled at
+// run time, a module or a folder of extensions.
 func madeAtBoot(link, at string) bool {
 	for _, dir := range []string{"proc", "sys", "dev", "run", "var/run", "mnt", "var/lock"} {
 		if at == dir || strings.HasPrefix(at, dir+"/") || strings.HasPrefix(link, dir+"/") {
@@ -62,13 +61,13 @@ func madeAtBoot(link, at string) bool {
 	return path.Base(link) == "kernel.tclocal" || link == "etc/sysconfig/tcedir" || at == "etc/mtab" || at == "tmp/tce" || strings.HasPrefix(at, "tmp/tce/")
 }
 
-// programDirs are where a shell or init looks for programs. Tiny Core's PATH begins with /usr/local.
+// programDirs are the directories of programs for a shell or init. Tiny Core's PATH begins with /usr/local.
 func programDirs() []string {
 	return []string{"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"}
 }
 
-// checkExecutable looks at what is meant to be run: /init, Tiny Core's boot scripts, and programs
-// where programs are looked for. What else an image has that mkbuild did not make is a matter of its maker.
+// checkExecutable checks the modes of /init, Tiny Core's boot scripts, and programs in PATH. For other files of
+// other makers it only warns.
 func checkExecutable(m *Image, e *overlay.Entry, f findings) error {
 	if !e.IsRegular() || e.Perm()&0o111 != 0 {
 		return nil
@@ -95,9 +94,9 @@ func checkExecutable(m *Image, e *overlay.Entry, f findings) error {
 	return nil
 }
 
-// checkDirectories holds the directories that archives often take over against the base's own. Where nothing
-// says what those are, the boot must work, and nobody but root may write to the root. The root of an image of
-// mkbuild is 0755 root:root whatever the base has.
+// checkDirectories compares directories that archives often change with the base's own. Without a known base, the
+// boot must work, and only root may write to the root directory. The root of mkbuild's images is 0755 root:root,
+// whatever the base has.
 func checkDirectories(m *Image, f findings) {
 	base := m.Base
 	if base == nil {
