@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/fail"
@@ -130,10 +131,24 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 	}
 	o.cache = cacheOf(c.Cache, o.cacheFrom, o.cacheTo)
 	p, err := inputs.NewPlan(c)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = inputs.CheckHost(&p.Config)
 	}
-	return p, inputs.CheckHost(&p.Config)
+	return p, ofFlag(err, flags)
+}
+
+// ofFlag names the flag in a mistake that its value has put into the configuration.
+func ofFlag(err error, flags *pflag.FlagSet) error {
+	for flag, key := range map[string]string{
+		"release": "release", "arch": "arch", "edition": "edition", "profile": "profile", "image-version": "image.version",
+		"iso": "iso", "append": "boot.append", "layout": "pxe.layout",
+	} {
+		what, found := strings.CutPrefix(fmt.Sprint(err), "config "+key+": ")
+		if found && flags.Changed(flag) && fail.ClassOf(err) == fail.Usage {
+			return usage("--"+flag+": "+what, fail.HintOf(err))
+		}
+	}
+	return err
 }
 
 // load reads the configuration, which may be a pipe.

@@ -119,7 +119,11 @@ func runExtensionSign(ctx context.Context, w *world, o *sealOptions, name, outpu
 		return err
 	}
 	if _, err := extension.Open(bytes.NewReader(zip), int64(len(zip)), extension.DefaultLimits()); err != nil {
-		return extension.Named(fmt.Errorf("sign %s: %w", name, err), "`mkbuild extension show "+name+"` says what the client would refuse")
+		next := "`mkbuild extension show " + name + "` says what mk-client would refuse"
+		if e, ok := errors.AsType[*extension.Error](err); ok && e.Kind == extension.NotZip { // show fails, too
+			next = "name a file of `mkbuild extension pack`"
+		}
+		return extension.Named(fmt.Errorf("sign %s: %w", name, err), next)
 	}
 	if zip, err = o.seal(ctx, w, zip, name); err != nil {
 		return err

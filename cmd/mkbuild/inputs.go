@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,10 +83,10 @@ const cacheDirEnv = "MKBUILD_CACHE_DIR"
 
 // cacheDir is the cache's folder: from the flag, else the environment, else the system's default.
 func cacheDir(w *world, flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	if dir := w.getenv(cacheDirEnv); dir != "" {
+	if dir := cmp.Or(flag, w.getenv(cacheDirEnv)); dir != "" {
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			return "", usage("use cache "+dir+": it is not a folder", "name a folder with --cache-dir DIR or "+cacheDirEnv)
+		}
 		return dir, nil
 	}
 	dir, err := os.UserCacheDir()

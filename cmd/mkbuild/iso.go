@@ -102,7 +102,7 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 		return usage("--layout is for PXE folders, and none is written", "for example: --format pxe --layout segments")
 	}
 	if o.bill != "" && o.bill != "spdx" {
-		return usage(fmt.Sprintf("--sbom: there is no format %q", o.bill), "the format is spdx: --sbom spdx")
+		return usage(fmt.Sprintf("--sbom: unknown format %q", o.bill), "the format is spdx: --sbom spdx")
 	}
 	if outputs[0].Stream, err = o.stream(w, outputs); err != nil {
 		return err

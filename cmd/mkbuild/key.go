@@ -56,8 +56,15 @@ func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, er
 		return signing.Command(o.command, keys[0])
 	}
 	s := signing.Secret{Name: o.key, Warn: func(text string) { fmt.Fprintf(w.stderr, "mkbuild: warning: %s\n", ui.Clean(text)) }}
-	if o.passwordFile != "" || w.password != nil {
-		s.Password = func() ([]byte, error) { return o.password(ctx, w, "Password of "+o.key) }
+	switch {
+	case o.passwordFile != "": // read even if the key is not encrypted: a wrong name is a mistake
+		password, err := o.password(ctx, w, "")
+		if err != nil {
+			return nil, err
+		}
+		s.Password = func() ([]byte, error) { return password, nil }
+	case w.password != nil:
+		s.Password = func() ([]byte, error) { return w.password(ctx, "Password of "+o.key) }
 	}
 	return s.Open()
 }

@@ -85,10 +85,10 @@ func runPush(ctx context.Context, w *world, o *buildOptions, form string, args [
 		return err
 	}
 	if form != "artifact" && form != "container" {
-		return usage(fmt.Sprintf("--oci-form: there is no form %q", form), "use --oci-form artifact or --oci-form container")
+		return usage(fmt.Sprintf("--oci-form: unknown form %q", form), "use --oci-form artifact or --oci-form container")
 	}
 	if o.offline {
-		return fmt.Errorf("push to %s: %w", ref, fetch.ErrOffline)
+		return fail.Wrap(fail.Network, fmt.Errorf("push to %s: %w", ref, fetch.ErrOffline), "a push needs the network: leave --offline out")
 	}
 	return o.withSink(w, func(sink ui.Sink, stop func()) error {
 		pushed, err := o.registry(w).Push(ctx, ref, args[1:], form == "container", sink)

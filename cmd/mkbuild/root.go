@@ -135,6 +135,9 @@ func finish(c *cobra.Command) {
 // flagError explains a mistake in the flags, and suggests a name for an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if letter := unknown.GetSpecifiedShortnames(); letter != "" {
+			return usage("unknown flag: -"+unknown.GetSpecifiedName(), seeHelp(cmd))
+		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := fail.Nearest(unknown.GetSpecifiedName(), names); near != "" {

@@ -54,7 +54,7 @@ web pages of other sites. docs/rules.md describes the file for --rules.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.config, "razor-config", "", "Razor's own config.yaml `FILE` (default: Razor's defaults)")
-	f.StringVar(&o.environment, "environment", "production", "`SECTION` of config.yaml that overrides \"all\"")
+	f.StringVar(&o.environment, "environment", razor.DefaultEnvironment, "`SECTION` of config.yaml that overrides \"all\"")
 	f.StringVar(&o.rules, "rules", "", "read tags and policies from this YAML or JSON `FILE`, again when it changes")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8150", "`ADDRESS` to serve on; port 0 takes a free one")
 	f.StringVar(&o.data, "data", "razor-data", "`DIR` of the database; made if missing")
@@ -130,6 +130,9 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 			}
 			return zip, newest, err
 		},
+	}
+	if o.config == "" && o.environment != razor.DefaultEnvironment {
+		return opts, usage("--environment needs --razor-config", "name Razor's file: --razor-config config.yaml")
 	}
 	if o.config != "" {
 		if opts.Config, err = razor.LoadConfig(o.config, o.environment); err != nil {

@@ -104,6 +104,9 @@ func (s *session) noteSSH(prod *config.Config) error {
 
 // prepare reads the image and makes its machine.
 func prepare(ctx context.Context, o Options) (_ *session, err error) {
+	if o.Format != "" && o.Format != "iso" && o.Format != "pxe" {
+		return nil, refuse(o.Image, fmt.Sprintf("unknown format %q", o.Format), "choose --format iso or pxe")
+	}
 	s := &session{options: o}
 	defer func() {
 		if err != nil {
@@ -164,7 +167,7 @@ func open(name string) (*medium.Medium, error) {
 	case info.Mode().IsRegular():
 		return medium.OpenISO(name)
 	case !info.IsDir():
-		return nil, refuse(name, "it is not a file", "name an ISO, or a folder for PXE")
+		return nil, refuse(name, "it is not a file", "name an ISO or a PXE folder")
 	}
 	if _, err := os.Stat(filepath.Join(name, scriptName)); err != nil {
 		return nil, refuse(name, "the folder has no "+scriptName, "name an ISO, or a folder that mkbuild iso --format pxe made")
@@ -178,8 +181,6 @@ func chooseFormat(o Options, form medium.Form) (string, error) {
 	switch {
 	case o.Format == "":
 		return is, nil
-	case o.Format != "iso" && o.Format != "pxe":
-		return "", refuse(o.Image, fmt.Sprintf("unknown format %q", o.Format), "choose --format iso or pxe")
 	case o.Format == "iso" && is != "iso":
 		return "", refuse(o.Image, "it is a PXE folder, not an ISO", "leave --format out, or name an ISO")
 	}

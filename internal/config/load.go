@@ -24,8 +24,8 @@ import (
 //go:embed default.yaml
 var Template []byte
 
-// Mistake returns the error of a mistake in a config file or flag. where is the place, such as
-// "mkbuild.yaml:12" or "--release"; next is what to type next, and may be empty.
+// Mistake returns the error of a mistake in the configuration. where is the place, such as "mkbuild.yaml:12" or
+// "release"; next is what to type next, and may be empty.
 func Mistake(where, what, next string) error {
 	return fail.New(fail.Usage, "config "+where+": "+what, cmp.Or(next, "`mkbuild init -` prints every key with its explanation"))
 }

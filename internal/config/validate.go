@@ -75,7 +75,7 @@ func (c *Config) checkChoices() error {
 	} {
 		if all := Choices(chosen.key); !slices.Contains(all, chosen.value) {
 			list := strings.TrimPrefix(strings.Join(all, ", "), ", ")
-			return Mistake(chosen.key, fmt.Sprintf("%q is not one of %s", chosen.value, list), "choose one of "+list)
+			return Mistake(chosen.key, fmt.Sprintf("unknown value %q", chosen.value), "choose one of "+list)
 		}
 	}
 	if c.Initrd.Compress != "normal" {

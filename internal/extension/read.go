@@ -219,6 +219,9 @@ func readDirectory(r io.ReaderAt, size int64, lim Limits) ([]*zip.File, error) {
 	if br.spent {
 		return nil, tooBig("", "directory of an archive with members", int64(lim.Count))
 	}
+	if errors.Is(err, zip.ErrFormat) {
+		return nil, &Error{Kind: NotZip, Reason: notZip}
+	}
 	if err != nil {
 		return nil, &Error{Kind: NotZip, Reason: notZip, Err: err}
 	}

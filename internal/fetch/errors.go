@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"syscall"
 	"time"
 
 	"mkbuild/internal/fail"
@@ -63,16 +64,20 @@ func (e *ChecksumError) Hint() string {
 
 // hostError is a failure of a whole server: each of its files fails in the same way.
 type hostError struct {
+	host  string // with its port
 	err   error
 	again bool // it was reported already
 }
 
-// Error names the server. The net package's error repeats the name server's address.
+// Error names the server and the innermost cause: the net package adds "dial tcp", "connect" and addresses.
 func (e *hostError) Error() string {
 	if dns, ok := errors.AsType[*net.DNSError](e.err); ok {
 		return "the name " + dns.Name + " cannot be resolved"
 	}
-	return e.err.Error()
+	if errno, ok := errors.AsType[syscall.Errno](e.err); ok {
+		return e.host + ": " + errno.Error()
+	}
+	return e.host + ": " + e.err.Error()
 }
 
 // Unwrap returns the cause.

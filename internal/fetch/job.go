@@ -167,7 +167,7 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 		if errors.Is(err, store.ErrWrite) {
 			return nil, fmt.Errorf("fetch %s: %w", j.Name, err) // no other mirror helps
 		}
-		if isA[*net.DNSError](err) {
+		if isA[*hostError](err) {
 			attempts = append(attempts, err) // it names the server
 		} else {
 			attempts = append(attempts, fmt.Errorf("%s: %w", s.shown, err))
@@ -178,11 +178,11 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 		if troubled(err) {
 			j.client.web.host(s).last.Store(true)
 		}
-		told := false
+		others := sources[n+1:]
 		if e, ok := errors.AsType[*hostError](err); ok {
-			told = e.again
+			others = slices.DeleteFunc(slices.Clone(others), func(o source) bool { return e.again || o.u != nil && o.u.Host == s.u.Host })
 		}
-		if n+1 < len(sources) && !told && !isAny(err, ErrNotFound, ErrOffline, ErrInsecure) {
+		if len(others) > 0 && !isAny(err, ErrNotFound, ErrOffline, ErrInsecure) {
 			j.say(ui.Warning, j.passedOver(s, err)+"; trying the next source")
 		}
 	}
@@ -208,11 +208,14 @@ func (j *job) say(level ui.Level, text string) {
 
 // passedOver says why a source was skipped. Some errors name file and source themselves.
 func (j *job) passedOver(s source, err error) string {
+	if dialFailed(err) && !isA[*hostError](err) {
+		err = &hostError{host: s.u.Host, err: err}
+	}
 	text := strings.TrimPrefix(err.Error(), "fetch "+j.Name+": ")
 	if strings.Contains(text, s.shown) {
 		return text
 	}
-	if isA[*net.DNSError](err) {
+	if isA[*hostError](err) {
 		return text
 	}
 	return s.shown + ": " + text

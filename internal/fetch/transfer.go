@@ -59,7 +59,7 @@ type transfer struct {
 func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error) {
 	host := j.client.web.host(source{u: u})
 	if down := host.down.Load(); down != nil {
-		return nil, &hostError{err: *down, again: true}
+		return nil, &hostError{host: u.Host, err: *down, again: true}
 	}
 	in, err := j.receive(ctx, s)
 	if err != nil {
@@ -72,7 +72,7 @@ func (j *job) fromHTTP(ctx context.Context, s source, u *url.URL) (*Blob, error)
 	if dialFailed(err) || isA[*tls.CertificateVerificationError](err) {
 		why := err
 		host.down.Store(&why)
-		err = &hostError{err: err}
+		err = &hostError{host: u.Host, err: err}
 	}
 	if j.Optional && errors.Is(err, ErrNotFound) {
 		if rerr := j.record(ctx, s, record{TLS: u.Scheme == "https" || t.tls}); rerr != nil {

@@ -104,10 +104,7 @@ func (g *Gathering) iso(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := medium.ReadISO(blob.Reader(), blob.Size, g.plan.ISO)
-	if err == nil {
-		err = m.Bootable()
-	}
+	m, err := g.readISO(blob)
 	if err != nil {
 		return err
 	}
@@ -121,6 +118,26 @@ func (g *Gathering) iso(ctx context.Context) error {
 	return nil
 }
 
+// readISO reads what the source image boots. Errors about the user's own ISO show its place, not the name that it
+// gets in locks and mirrors.
+func (g *Gathering) readISO(blob *fetch.Blob) (*medium.Medium, error) {
+	shown, own := g.plan.ISO, g.plan.Config.ISO
+	if own != nil {
+		shown = fetch.Shown(own.URL)
+	}
+	m, err := medium.ReadISO(blob.Reader(), blob.Size, shown)
+	if err == nil {
+		m.Name = g.plan.ISO
+		err = m.Bootable()
+	}
+	if err != nil && own != nil {
+		return nil, fail.Wrap(fail.ClassOf(err), err, isoHint)
+	}
+	return m, err
+}
+
+const isoHint = "name a Tiny Core ISO: --iso FILE, or `iso` in mkbuild.yaml"
+
 func (g *Gathering) setKernel(release string) { g.Kernel, g.out.Lock.Kernel = release, release }
 
 // fetchISO fetches the source image and prefers its mirror from then on: another mirror may have older or newer
@@ -133,7 +150,10 @@ func (g *Gathering) fetchISO(ctx context.Context) (*fetch.Blob, error) {
 		case err == nil:
 			g.note(lock.Input{Kind: lock.ISO, Name: name, Why: []string{lock.WhyConfig}}, b, urls)
 		case errors.Is(err, fetch.ErrNotFound) && g.src.purpose != forCheck:
-			err = fail.Wrap(fail.Network, err, "name an existing ISO: --iso FILE, or `iso` in mkbuild.yaml")
+			err = fail.Wrap(fail.Network, err, isoHint)
+			if _, local := fetch.LocalPath(own.URL); local {
+				err = fail.New(fail.Usage, "read "+fetch.Shown(own.URL)+": no such file or directory", isoHint)
+			}
 		}
 		return b, err
 	}

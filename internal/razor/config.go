@@ -1,7 +1,9 @@
 package razor
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -98,6 +100,9 @@ func DefaultConfig() Config {
 	return Config{Facts: FactLists{Blacklist: set}, MatchNodesOn: []string{"mac"}, CheckinInterval: 15}
 }
 
+// DefaultEnvironment is the section that Razor reads unless told otherwise. A configuration may lack it.
+const DefaultEnvironment = "production"
+
 // LoadConfig reads config.yaml: its "all" section, over which the section of the environment
 // ("production", …) is laid key by key. As in Razor the merge is shallow: a `microkernel:` map of
 // the environment replaces the whole map of "all".
@@ -108,7 +113,7 @@ func LoadConfig(file, environment string) (Config, error) {
 	}
 	c, err := layered(b, environment)
 	if err != nil {
-		return Config{}, fail.Wrap(fail.Usage, rules.Located(file, err), "fix the line of Razor's config.yaml that is named")
+		return Config{}, fail.Wrap(fail.Usage, rules.Located(file, err), cmp.Or(fail.HintOf(err), "fix that line of Razor's config.yaml"))
 	}
 	return c, nil
 }
@@ -145,6 +150,9 @@ func layered(b []byte, environment string) (Config, error) {
 	var sections map[string]yaml.Node
 	if err := yaml.Unmarshal(b, &sections); err != nil {
 		return c, err
+	}
+	if _, ok := sections[environment]; !ok && environment != DefaultEnvironment {
+		return c, fail.New(fail.Usage, fmt.Sprintf("no section is named %q", environment), "name one of "+strings.Join(slices.Sorted(maps.Keys(sections)), ", "))
 	}
 	merged := map[string]yaml.Node{}
 	for _, name := range []string{"all", environment} {

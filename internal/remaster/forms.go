@@ -51,7 +51,7 @@ func Outputs(forms []string, name string, given bool) ([]Output, error) {
 		o := Output{Form: Form(strings.TrimSpace(f)), Path: name}
 		switch {
 		case !slices.Contains(Forms(), o.Form):
-			return nil, fail.New(fail.Usage, fmt.Sprintf("--format: there is no form %q", f), "the forms are iso, pxe, razor and tar; "+next)
+			return nil, fail.New(fail.Usage, fmt.Sprintf("--format: unknown form %q", f), "the forms are iso, pxe, razor and tar; "+next)
 		case slices.ContainsFunc(out, func(x Output) bool { return x.Form == o.Form }):
 			return nil, fail.New(fail.Usage, fmt.Sprintf("--format: %s is named twice", o.Form), next)
 		case !given || len(forms) > 1:

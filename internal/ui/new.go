@@ -30,7 +30,7 @@ func New(mode string, w io.Writer, isTTY bool) (Sink, func(), error) {
 	case "quiet":
 		return &quiet{w: w}, func() {}, nil
 	}
-	return nil, nil, fail.New(fail.Usage, fmt.Sprintf("progress mode %q: use one of %s", mode, Modes), "choose --progress auto, plain, json or quiet")
+	return nil, nil, fail.New(fail.Usage, fmt.Sprintf("--progress: unknown mode %q", mode), "choose one of "+Modes)
 }
 
 // quiet prints warnings and nothing else.

@@ -162,7 +162,7 @@ func TestTTYUnknownLength(t *testing.T) {
 
 func TestNewUnknownMode(t *testing.T) {
 	_, _, err := New("fancy", nil, true)
-	if err == nil || err.Error() != `progress mode "fancy": use one of auto, plain, json, quiet` {
+	if err == nil || err.Error() != `--progress: unknown mode "fancy"` {
 		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ package yamlerr
 import (
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 var (
@@ -23,5 +24,35 @@ func Position(err error) (line int, what string, ok bool) {
 	if parsers.MatchString(m[2]) {
 		line++
 	}
-	return line, m[2], true
+	return line, inWords(m[2]), true
+}
+
+var mismatch = regexp.MustCompile("^cannot unmarshal (!!\\w+) (?:`(.*)` )?into (.*)$")
+
+// inWords says without the types of Go that a value is of another kind than its key takes.
+func inWords(complaint string) string {
+	m := mismatch.FindStringSubmatch(complaint)
+	if m == nil {
+		return complaint
+	}
+	found := map[string]string{"!!seq": "a list", "!!map": "a mapping"}[m[1]]
+	if found == "" {
+		found = strconv.Quote(m[2])
+	}
+	return "expected " + kind(m[3]) + ", found " + found
+}
+
+// kind names what a type of Go takes. Types with a name are structs.
+func kind(t string) string {
+	switch {
+	case strings.HasPrefix(t, "[]"):
+		return "a list"
+	case t == "string":
+		return "a text"
+	case t == "bool":
+		return "true or false"
+	case strings.HasPrefix(t, "int"), strings.HasPrefix(t, "uint"):
+		return "a whole number"
+	}
+	return "a mapping (key: value)"
 }

@@ -18,7 +18,7 @@ func TestPosition(t *testing.T) {
 		"a: 1\nb:\n  c: 1\n d: 2\n":                {4, "did not find expected key"},
 		"a: 1\nb:\n\tc: 1\n":                       {3, "found character that cannot start any token"},
 		"a: 1\nb: 2\nb c\nd: 1\n":                  {3, "could not find expected ':'"},
-		"a: 1\nb: x\n":                             {2, "cannot unmarshal !!str `x` into int"},
+		"a: 1\nb: x\n":                             {2, `expected a whole number, found "x"`},
 	} {
 		var out map[string]int
 		if text[len(text)-2] != 'x' {

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrInvalid is returned for tags and policies that are not valid.
-var ErrInvalid = fail.New(fail.Usage, "invalid rules", "fix the line of the rules file that is named")
+var ErrInvalid = fail.New(fail.Usage, "invalid rules", "fix that line of the rules file")
 
 // Rule is a checked tag rule: ["=", ["fact", "virtual"], "kvm"].
 type Rule struct {

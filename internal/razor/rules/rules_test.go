@@ -11,9 +11,9 @@ import (
 
 func TestRulesFileErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"not a map", "- a", "rules.yaml:1: cannot unmarshal"},
+		{"not a map", "- a", "rules.yaml:1: expected a "},
 		{"unknown key", "tag: []", "rules.yaml:1: unknown key \"tag\""},
-		{"tags no list", "tags: {a: b}", "rules.yaml:1: cannot unmarshal"},
+		{"tags no list", "tags: {a: b}", "rules.yaml:1: expected a "},
 		{"tag without name", "tags:\n- rule: [\"=\", 1, 1]", "rules.yaml:2: tag name must have 1 to 250 characters"},
 		{"tag without rule", "tags:\n- name: a", "rules.yaml:2: tag \"a\": it has no rule"},
 		{"policy with an unknown key", "policies:\n- name: a\n  maxcount: 5", "rules.yaml:3: unknown key \"maxcount\""},
@@ -25,11 +25,11 @@ func TestRulesFileErrors(t *testing.T) {
 		{"policy without name", "policies:\n- tags: []", "rules.yaml:2: policy name must have"},
 		{"unknown tag", "policies:\n- {name: p, tags: [x]}", "rules.yaml:2: policy \"p\": there is no tag \"x\""},
 		{"same policy", "policies: [{name: p}, {name: P}]", "is there twice"},
-		{"enabled is a string", "policies: [{name: p, enabled: maybe}]", "into bool"},
-		{"max_count is a word", "policies: [{name: p, max_count: many}]", "into int"},
+		{"enabled is a string", "policies: [{name: p, enabled: maybe}]", "expected true or false, found"},
+		{"max_count is a word", "policies: [{name: p, max_count: many}]", "expected a whole number, found"},
 		{"max_count is negative", "policies: [{name: p, max_count: -1}]", "must not be negative"},
-		{"max_count is huge", "policies: [{name: p, max_count: 99999999999999999999}]", "into int"},
-		{"metadata is a list", "policies: [{name: p, node_metadata: [1]}]", "into map"},
+		{"max_count is huge", "policies: [{name: p, max_count: 99999999999999999999}]", "expected a whole number, found"},
+		{"metadata is a list", "policies: [{name: p, node_metadata: [1]}]", "expected a mapping (key: value), found a list"},
 		{"metadata is no JSON", "policies: [{name: p, node_metadata: {a: .nan}}]", "not JSON"},
 		{"before", "policies: [{name: p, before: q}]", "unknown key \"before\""},
 		{"repeated key", "tags: []\ntags: []", "rules.yaml:2: mapping key \"tags\" already defined"},
