@@ -118,7 +118,7 @@ func TestSealRefusals(t *testing.T) {
 		"an archive before it":      {append(bytes.Clone(plain), good...), "its bytes were changed"},
 		"empty":                     {nil, "not a zip archive"},
 		"zip64":                     {zip64, "zip64"},
-		"another comment":           {with([]byte("hello")), "not a signature"},
+		"another comment":           {with([]byte("hello")), "not a minisign signature"},
 		"a long comment":            {with(bytes.Repeat([]byte("untrusted comment: x\n"), 200)), "a comment of"},
 		"the longest comment":       {with(bytes.Repeat([]byte("untrusted comment: x\n"), 200)[:maxSeal]), "more than four lines"},
 		"more than the longest":     {with(bytes.Repeat([]byte("x"), maxSeal+1)), "a comment of 2049"},
