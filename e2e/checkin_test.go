@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -254,11 +253,10 @@ func has(facts map[string]any, want map[string]string) bool {
 
 // TestCheckIn boots an image over the network from the development server and lives through what the runtime
 // document promises: facts; a membership in a collective, whose broker is RabbitMQ and whose administrator is
-// Debian's mco; an extension that appears while the machine runs, signed with the old one of the image's two keys; some that
-// are broken, older, not signed, or signed by a stranger, which are refused; one of the new key; and a policy that makes
-// the machine reboot. There is no probe: it would take the processor from the client. That an image with one key alone
-// takes nothing of another, and that mk-client joins no collective with the published secrets, are tested in
-// internal/mkclient.
+// Debian's mco; an extension that appears while the machine runs, signed with the old one of the image's two keys; one
+// that a stranger signed, which is refused; one of the new key; and a policy that makes the machine reboot.
+// There is no probe: it would take the processor from the client. What else is refused (broken, changed, older, not
+// signed, another's key), and that mk-client joins no collective with the published secrets, is tested in internal/mkclient.
 func TestCheckIn(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -289,13 +287,7 @@ func TestCheckIn(t *testing.T) {
 
 	put(t, filepath.Join(site, "facts.d", "a.txt"), "ext_txt=newer\n")
 	newer := signed(t, f, site, k[1], now+1)
-	flipped := bytes.Clone(newer)
-	flipped[len(flipped)/2] ^= 1
-	s.refused(t, vm, []byte("this is no zip"), "not a zip archive", want)
 	s.refused(t, vm, signed(t, f, site, k[2], now+2), "signed by key ", want)
-	s.refused(t, vm, flipped, "its bytes were changed", want)
-	s.refused(t, vm, signed(t, f, site, "", 0), "it is not signed", want)
-	s.refused(t, vm, signed(t, f, site, k[1], now-1), "it is older than", want)
 	s.publish(t, newer)
 	want["ext_txt"], want["mk_extension_error"] = "newer", ""
 	s.await(t, vm, "the newer extension", func(facts map[string]any) bool { return has(facts, want) })

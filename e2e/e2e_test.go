@@ -45,24 +45,12 @@ func need(t testing.TB) {
 // TestMain lets two machines share a processor, for each of them waits now and then: for its network, for a check-in,
 // for mco. The memory that is free bounds them, too.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		machines := int64(2 * runtime.GOMAXPROCS(0))
-		if room := freeMemory() >> 30; room > 0 { // a machine has up to 1 GiB
-			machines = min(machines, room)
-		}
-		_ = f.Value.Set(fmt.Sprint(machines))
+	machines := int64(2 * runtime.GOMAXPROCS(0))
+	if room := testkit.FreeMemory() >> 30; room > 0 { // a machine has up to 1 GiB
+		machines = min(machines, room)
 	}
+	_ = flag.Set("test.parallel", fmt.Sprint(machines))
 	os.Exit(m.Run())
-}
-
-// freeMemory is in bytes, as Linux says; 0 where that is unknown.
-func freeMemory() int64 {
-	b, _ := os.ReadFile("/proc/meminfo")
-	_, rest, _ := strings.Cut(string(b), "MemAvailable:")
-	var kib int64
-	fmt.Sscan(rest, &kib)
-	return kib << 10
 }
 
 // fixture is what all boot tests share: the programs, the mirror and one download cache.

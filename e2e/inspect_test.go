@@ -47,10 +47,10 @@ func TestLookIntoRealImages(t *testing.T) {
 	built := f.image(t, with(""))
 	stock := filepath.Join(f.mirror, "4.x/x86/release/Core-4.5.2.iso")
 	dir, other := t.TempDir(), filepath.Join(t.TempDir(), "other.iso")
-	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", stock, "-extract", "/", dir+"/tree")
+	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", "stdio:"+stock, "-extract", "/", dir+"/tree")
 	testkit.Run(t, "chmod", "-R", "u+w", dir)
 	testkit.Run(t, "xorriso", "-as", "mkisofs", "-R", "-J", "-V", "OTHER", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
-		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-quiet", "-o", other, dir+"/tree")
+		"-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat", "-quiet", "-o", "stdio:"+other, dir+"/tree")
 	for what, name := range map[string]string{"built": built, "stock": stock, "xorriso's": other} {
 		r := f.inspect(t, name)
 		if want := cpioNames(t, name, r); !slices.Equal(paths(r), want) {
@@ -85,7 +85,7 @@ func paths(r report) []string {
 func cpioNames(t *testing.T, name string, r report) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "initrd")
-	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/"+r.Initrd.Paths[0], file)
+	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", "stdio:"+name, "-extract", "/"+r.Initrd.Paths[0], file)
 	all, err := os.ReadFile(file)
 	testkit.Must(t, err)
 	var names []string

@@ -25,6 +25,7 @@ import (
 // and of the lock. A new line is an addition. A changed or lost line breaks a promise, and needs a new
 // version of its schema.
 func TestContracts(t *testing.T) {
+	t.Parallel()
 	const golden = "testdata/contracts.txt"
 	var b strings.Builder
 	for _, s := range exitStatuses() {

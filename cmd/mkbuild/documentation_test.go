@@ -189,6 +189,7 @@ func shellWords(s string) []string {
 // TestGeneratedTables holds the tables of the troubleshooting page against the code; -update
 // writes them.
 func TestGeneratedTables(t *testing.T) {
+	t.Parallel()
 	const name = "../../docs/troubleshooting.md"
 	var exits, boots, lints strings.Builder
 	for _, s := range exitStatuses() {

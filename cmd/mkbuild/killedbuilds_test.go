@@ -37,6 +37,7 @@ type crowd struct {
 // of them find it cold. In the end the cache is clean, no file is left anywhere, and all images that
 // are there are the same.
 func TestManyBuildsOnOneCache(t *testing.T) {
+	t.Parallel()
 	builds, batch, kills := 200, 20, 5
 	if testing.Short() {
 		builds = 40

@@ -76,6 +76,7 @@ func (p *pipeline) sums(t *testing.T, out string) string {
 }
 
 func TestNightly(t *testing.T) {
+	t.Parallel()
 	p := newPipeline(t)
 	must(0, os.Mkdir(filepath.Join(p.dir, "uploaded"), 0o755))
 	p.run(t, 0, "mkbuild key new nightly --no-password")
@@ -125,6 +126,7 @@ func TestNightly(t *testing.T) {
 
 // What does not boot gets no checksum, and goes nowhere.
 func TestNightlyStopsAtTheBootTest(t *testing.T) {
+	t.Parallel()
 	p := newPipeline(t)
 	p.run(t, 0, "mkbuild key new n --no-password")
 	must(0, os.WriteFile(filepath.Join(p.dir, "no-boot"), []byte("#!/bin/sh\nexit 6\n"), 0o755))
@@ -134,6 +136,7 @@ func TestNightlyStopsAtTheBootTest(t *testing.T) {
 }
 
 func TestWeeklyUpdate(t *testing.T) {
+	t.Parallel()
 	p := newPipeline(t)
 	p.run(t, 0, "cp mkbuild.lock first.lock")
 	p.run(t, 0, "./weekly-update.sh && cmp mkbuild.lock first.lock && ! test -e lock-diff.txt")

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,7 +24,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
+// TestMain lets tests share a processor, for many wait for a server, or for their time.
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // else one for each
 	testscript.Main(m, map[string]func(){
 		"mkbuild": func() {
 			os.Exit(runUntilStopped(&world{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, client: testClient}, os.Args[1:]))

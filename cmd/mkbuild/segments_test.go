@@ -20,6 +20,7 @@ import (
 // TestSegmentsSurviveKills: whatever kills builds that write into one folder, a node that reads its boot files at
 // any moment finds every blob that they name.
 func TestSegmentsSurviveKills(t *testing.T) {
+	t.Parallel()
 	s := newCrowd(t)
 	s.first(t)
 	folder := filepath.Join(s.out, "0-pxe")
@@ -133,6 +134,7 @@ const cacheForever = "public, max-age=31536000, immutable"
 // TestServeSegments boots as a node does, without one: the script for it names blobs, which every cache between
 // here and there may keep, and a new build is handed out at once.
 func TestServeSegments(t *testing.T) {
+	t.Parallel()
 	f := newSegments(t)
 	f.build(t)
 	url, log, stop := serving(t, "--image", f.folder, "--data", filepath.Join(f.dir, "data"))
@@ -180,6 +182,7 @@ const stale = 2100 * time.Millisecond
 // TestNginxExamples: the configurations of examples/nginx do what they say. Of a second build a site fetches what is
 // new alone, of nodes that boot at once one reaches the origin, and a site without an origin goes on.
 func TestNginxExamples(t *testing.T) {
+	t.Parallel()
 	f := newSegments(t)
 	f.build(t)
 	n := testkit.StartNginx(t, "../../examples", f.dir)
@@ -240,6 +243,7 @@ func TestNginxExamples(t *testing.T) {
 // TestSegmentsOverTheWire: a folder that comes out of a registry is the one that went in, and grows as builds let
 // theirs grow.
 func TestSegmentsOverTheWire(t *testing.T) {
+	t.Parallel()
 	f := newSegments(t)
 	ref, pulled := testkit.Registry(t, "")+"/mk/pxe:nightly", filepath.Join(f.dir, "pulled")
 	for n := range 2 {

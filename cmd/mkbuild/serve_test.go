@@ -86,6 +86,7 @@ func put(t *testing.T, name, content string) string {
 }
 
 func TestServe(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "ext", "facts.d", "rack.txt"), "rack=b4\n")
 	config := put(t, filepath.Join(dir, "config.yaml"), "all:\n  microkernel:\n    kernel_args: razor.skew=0\n  match_nodes_on: [mac, uuid]\n")
@@ -135,6 +136,7 @@ func TestServe(t *testing.T) {
 
 // The rules of docs/rules.md are valid, and do what the page says.
 func TestDocumentedRules(t *testing.T) {
+	t.Parallel()
 	b, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,10 @@
 package testkit
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -38,4 +41,13 @@ func Must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// FreeMemory is in bytes, as Linux says; 0 where that is unknown.
+func FreeMemory() int64 {
+	b, _ := os.ReadFile("/proc/meminfo")
+	_, rest, _ := strings.Cut(string(b), "MemAvailable:")
+	var kib int64
+	fmt.Sscan(rest, &kib)
+	return kib << 10
 }

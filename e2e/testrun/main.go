@@ -15,6 +15,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mkbuild/e2e/testkit"
 )
 
 const (
@@ -31,6 +35,10 @@ type event struct {
 func main() {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...) //nolint:gosec // it is for this
 	cmd.Stderr = os.Stderr
+	dir := memory()
+	if dir != "" {
+		cmd.Env = append(cmd.Environ(), "TMPDIR="+dir)
+	}
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -41,9 +49,29 @@ func main() {
 	}
 	signal.Ignore(os.Interrupt) // go test gets it, too, and ends
 	newReport(os.Stdout).follow(events(out))
-	if cmd.Wait() != nil {
+	err = cmd.Wait()
+	if dir != "" {
+		os.RemoveAll(dir)
+	}
+	if err != nil {
 		os.Exit(1)
 	}
+}
+
+// memory makes a folder for temporary files in memory, if there is room for programs and files of tests: on a
+// disk, most of what tests wait for is the file system. It returns "" if there is none, or if TMPDIR says where.
+func memory() string {
+	const need = 4 << 30
+	var fs unix.Statfs_t
+	if os.Getenv("TMPDIR") != "" || unix.Statfs("/dev/shm", &fs) != nil || fs.Flags&unix.ST_NOEXEC != 0 ||
+		fs.Bavail*uint64(fs.Bsize) < need || testkit.FreeMemory() < 3*need {
+		return ""
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "mkbuild")
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 // events reads until out ends. What is not JSON is passed on as output.

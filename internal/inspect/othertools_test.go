@@ -33,7 +33,7 @@ func images(t *testing.T) map[string]string {
 	boot := []string{"-J", "-R", "-V", "Made Elsewhere", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat"}
 	gen, xor := filepath.Join(t.TempDir(), "gen.iso"), filepath.Join(t.TempDir(), "xor.iso")
 	testkit.Run(t, "genisoimage", append(slices.Clone(boot), "-quiet", "-o", gen, tree)...)
-	testkit.Run(t, "xorriso", append(append([]string{"-as", "mkisofs"}, boot...), "-quiet", "-o", xor, tree)...)
+	testkit.Run(t, "xorriso", append(append([]string{"-as", "mkisofs"}, boot...), "-quiet", "-o", "stdio:"+xor, tree)...)
 	return map[string]string{
 		"modern": built(t, dir, tinymirror.Config64, nil), "modern stock": filepath.Join(dir, "15.x/x86_64/release/CorePure64-15.0.iso"),
 		"built": built(t, dir, tinymirror.Config, nil), "stock": filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso"), "genisoimage": gen, "xorriso": xor,
@@ -76,7 +76,7 @@ func checkVolume(t *testing.T, r *Report, name string) {
 // checkCatalog compares the boot catalog with xorriso's.
 func checkCatalog(t *testing.T, r *Report, name string) {
 	t.Helper()
-	out := testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain")
+	out := testkit.Run(t, "xorriso", "-indev", "stdio:"+name, "-report_el_torito", "plain")
 	lines := regexp.MustCompile(`(?m)^El Torito boot img +: +\d+ +(\S+) +y +(\S+) +0x0000 +0x00 +(\d+) `).FindAllStringSubmatch(out, -1)
 	paths := regexp.MustCompile(`(?m)^El Torito img path : +\d+ +/(\S+)$`).FindAllStringSubmatch(out, -1)
 	tables := strings.Count(out, "boot-info-table")
@@ -108,7 +108,7 @@ func checkCatalog(t *testing.T, r *Report, name string) {
 func kernelAndInitrd(t *testing.T, r *Report, name string) {
 	t.Helper()
 	dir := t.TempDir()
-	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/"+r.Kernel.Path, dir+"/kernel", "-extract", "/"+r.Initrd.Paths[0], dir+"/initrd")
+	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", "stdio:"+name, "-extract", "/"+r.Kernel.Path, dir+"/kernel", "-extract", "/"+r.Initrd.Paths[0], dir+"/initrd")
 	if out := testkit.Run(t, "sha256sum", dir+"/kernel"); !strings.HasPrefix(out, r.Kernel.SHA256) {
 		t.Errorf("kernel: %s, sha256sum says %s", r.Kernel.SHA256, out)
 	}

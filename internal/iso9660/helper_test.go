@@ -80,10 +80,11 @@ func mkisofs(t testing.TB, tool, dir string, args ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), tool+".iso")
 	var cmd []string
+	to := out
 	if tool == "xorriso" {
-		cmd = []string{"-as", "mkisofs"}
+		cmd, to = []string{"-as", "mkisofs"}, "stdio:"+out // it takes what is in /dev/shm for a device
 	}
-	cmd = append(append(append(cmd, coreArgs...), args...), "-o", out, dir)
+	cmd = append(append(append(cmd, coreArgs...), args...), "-o", to, dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // some links send genisoimage into a loop
 	defer cancel()
 	run := exec.CommandContext(ctx, testkit.Tool(t, tool), cmd...)

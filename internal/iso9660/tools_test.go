@@ -19,7 +19,7 @@ import (
 // report runs xorriso's reports on an image and returns the lines with a prefix.
 func report(t *testing.T, iso, what, prefix string) []string {
 	t.Helper()
-	run := exec.CommandContext(t.Context(), testkit.Tool(t, "xorriso"), "-indev", iso, what, "plain")
+	run := exec.CommandContext(t.Context(), testkit.Tool(t, "xorriso"), "-indev", "stdio:"+iso, what, "plain")
 	var stderr bytes.Buffer
 	run.Stderr = &stderr
 	out, err := run.Output()
@@ -67,6 +67,9 @@ func tarList(t *testing.T, iso string) string {
 		f := strings.Fields(l)
 		if len(f) > 4 {
 			f[1] = "" // links: libarchive counts directories as the writer did
+			if strings.HasPrefix(f[8], "boot/vmlinuz") {
+				f[4], f = "", f[:9] // which of two linked names comes first is the file system's affair
+			}
 			if l[0] == 'd' || strings.HasSuffix(l, "boot.cat") {
 				f[4] = "" // a directory's length is the writer's own
 			}
@@ -199,7 +202,7 @@ func TestToolsReadEverything(t *testing.T) {
 	if s := testkit.Run(t, "isoinfo", "-d", "-i", out); !strings.Contains(s, "Volume id: Razor MK 0.1.0") {
 		t.Errorf("isoinfo: %s", s)
 	}
-	s := testkit.Run(t, "xorriso", "-indev", out, "-find", "/", "-exec", "lsdl")
+	s := testkit.Run(t, "xorriso", "-indev", "stdio:"+out, "-find", "/", "-exec", "lsdl")
 	for _, want := range []string{"brw-rw----", "8,17", link.Link} {
 		if !strings.Contains(s, want) {
 			t.Errorf("xorriso: no %.100q in\n%s", want, s)

@@ -119,7 +119,7 @@ func TestXorrisoSeesBothEntries(t *testing.T) {
 	testkit.Must(t, err)
 	name := filepath.Join(t.TempDir(), "x.iso")
 	testkit.Must(t, made.Write(t.Context(), wholefile.Output{Name: name}))
-	testkit.Contains(t, testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain"), "BIOS", "UEFI", "/"+tinymirror.EFIImage)
+	testkit.Contains(t, testkit.Run(t, "xorriso", "-indev", "stdio:"+name, "-report_el_torito", "plain"), "BIOS", "UEFI", "/"+tinymirror.EFIImage)
 }
 
 // TestEFIMenusThatBootSomethingElse: an EFI image may hold a kernel, an initrd, or a name that nobody knows.

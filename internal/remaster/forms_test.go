@@ -159,7 +159,7 @@ func TestUSBNote(t *testing.T) {
 		testkit.Tool(t, lib+"isohdpfx.bin")
 	}
 	testkit.Put(t, filepath.Join(tree, "boot/isolinux/isolinux.bin"), testkit.Read(t, lib+"isolinux.bin"))
-	testkit.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", hybrid, "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
+	testkit.Run(t, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-J", "-o", "stdio:"+hybrid, "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
 		"-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-isohybrid-mbr", lib+"isohdpfx.bin", tree)
 	tinymirror.Publish(t, dir, isoPath, testkit.Read(t, hybrid))
 	b, rec := builder(t, warm)
@@ -167,7 +167,7 @@ func TestUSBNote(t *testing.T) {
 	if i := rec.Texts(ui.Info); strings.Contains(i, "hybrid") {
 		t.Errorf("a hybrid image is said to be none:\n%s", i)
 	}
-	if out := testkit.Run(t, "xorriso", "-indev", name, "-report_system_area", "plain"); !strings.Contains(out, "isohybrid") {
+	if out := testkit.Run(t, "xorriso", "-indev", "stdio:"+name, "-report_system_area", "plain"); !strings.Contains(out, "isohybrid") {
 		t.Errorf("xorriso sees no hybrid image:\n%s", out)
 	}
 	b, rec = builder(t, warm)

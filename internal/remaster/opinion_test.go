@@ -34,7 +34,7 @@ func wantMatch(t *testing.T, program, out string, patterns ...string) {
 func TestXorrisoReadsTheImage(t *testing.T) {
 	t.Parallel()
 	name := written(t)
-	out := testkit.Run(t, "xorriso", "-indev", name, "-report_el_torito", "plain", "-pvd_info")
+	out := testkit.Run(t, "xorriso", "-indev", "stdio:"+name, "-report_el_torito", "plain", "-pvd_info")
 	wantMatch(t, "xorriso", out,
 		`^El Torito catalog  : \d+  1$`,
 		`^El Torito cat path : /boot/isolinux/boot.cat$`,
@@ -44,7 +44,7 @@ func TestXorrisoReadsTheImage(t *testing.T) {
 		`^Volume Id    : Razor MK 0\.1\.0$`)
 	// A whole copy by xorriso is the tree that we read ourselves.
 	dir := filepath.Join(t.TempDir(), "copy")
-	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", name, "-extract", "/", dir)
+	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", "stdio:"+name, "-extract", "/", dir)
 	compareCopy(t, openISO(t, name), dir)
 }
 
