@@ -160,15 +160,6 @@ const (
 	aLot    = time.Hour
 )
 
-// fair is what a second on this host is worth to one program: less if more programs run than there are processors.
-func fair() time.Duration {
-	var load float64
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		fmt.Sscan(string(b), &load) // else a second is a second
-	}
-	return time.Duration(float64(time.Second) / max(1, load/float64(runtime.NumCPU())))
-}
-
 // patient returns a context that ends when heard, the length of what there is to hear, no longer grows.
 func patient(t *testing.T, heard func() int) context.Context {
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -178,7 +169,7 @@ func patient(t *testing.T, heard func() int) context.Context {
 		for ; ctx.Err() == nil; time.Sleep(time.Second) {
 			if n := heard(); n != last {
 				last, silent = n, 0
-			} else if silent += fair(); silent > stalled {
+			} else if silent += time.Duration(float64(time.Second) / testkit.Crowd()); silent > stalled {
 				cancel(fmt.Errorf("nothing new for %v", stalled))
 			}
 		}

@@ -3,6 +3,7 @@ package testkit
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -39,4 +40,14 @@ func Alive(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(b), ") ")
 	return err == nil && !strings.HasPrefix(rest, "Z")
+}
+
+// Crowd is how many programs share one processor of this host now, and at least 1: the factor by which each of
+// them takes longer than alone.
+func Crowd() float64 {
+	var load float64
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Sscan(string(b), &load) // else nobody knows
+	}
+	return max(1, load/float64(runtime.NumCPU()))
 }
