@@ -687,6 +687,7 @@ func razorSums(t *testing.T, name string) map[string]string {
 }
 
 // TestReferrersAPI: where a registry has the API, what belongs to an image is found by that, and no tag is made for it.
+// More than a thousand objects are refused.
 // Debian's registry lacks it, so that it is in front of it here.
 func TestReferrersAPI(t *testing.T) {
 	t.Parallel()
@@ -738,6 +739,10 @@ func TestReferrersAPI(t *testing.T) {
 	if tags := testkit.Run(t, "skopeo", "list-tags", "--tls-verify=false", "docker://"+ref); asked == 0 || strings.Contains(tags, "sha256-") {
 		t.Errorf("asked %d times, tags %s", asked, tags)
 	}
+	for of, some := range refer {
+		refer[of] = slices.Repeat(some[:1], 1001)
+	}
+	b.fails(exitVerify, "1001 layers and images", "pull", ref+":1", "-o", filepath.Join(t.TempDir(), "image.iso"))
 }
 
 // TestCredentialHelper: the program that docker's configuration names, found on PATH, has the password.

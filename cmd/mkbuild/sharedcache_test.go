@@ -221,6 +221,31 @@ func TestPoisonedCache(t *testing.T) {
 	}
 }
 
+// TestLostContent: a registry that has lost the content behind a tag gets it again from the next build that makes it.
+func TestLostContent(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	l, err := lock.Load(f.lock, "")
+	testkit.Must(t, err)
+	ask := func(method string) int {
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+f.wire.host+"/v2/razor/cache/blobs/sha256:"+l.Derived[0].SHA256, nil)
+		testkit.Must(t, err)
+		resp, err := http.DefaultClient.Do(req)
+		testkit.Must(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if gone, status := ask(http.MethodDelete), ask(http.MethodHead); gone != http.StatusAccepted || status != http.StatusNotFound {
+		t.Fatalf("deleted: %d, and then %d", gone, status)
+	}
+	for n := 0; n < 20 && ask(http.MethodHead) != http.StatusOK; n++ { // a busy machine: builds wait for a cache no longer than a moment
+		f.build(t, "--cache-to", f.cache)
+	}
+	if status := ask(http.MethodHead); status != http.StatusOK {
+		t.Errorf("what was lost has status %d", status)
+	}
+}
+
 // swapped gives each time what was asked for before.
 func swapped(kind string) func(string, http.Header, []byte) []byte {
 	var last []byte
