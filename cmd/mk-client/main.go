@@ -31,12 +31,12 @@ Usage:
   mk-client run               check in until SIGTERM
   mk-client register          one cycle: refresh the extension, collect facts, check in, act
   mk-client update            refresh the extension only
-  mk-client facts [--sources] print what would be sent, or where each fact comes from
+  mk-client facts [--sources] print the facts, or the source of each
   mk-client config [KEY]      print one setting, or all with their sources
-  mk-client execute ACTION    carry out an action as the server would order it
+  mk-client execute ACTION    run an action of the server
   mk-client version           print the version
 
-Exit status: 0 done, 1 failed or no such setting, 2 usage.
+Exit status: 0 done, 1 failed or unknown setting, 2 usage.
 
 `
 
@@ -44,8 +44,8 @@ var errUsage = errors.New("see mk-client --help")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	syscall.Umask(0o022)                    // init's may be 0; actions and mcollectived inherit it
-	stderr := clientlog.NewQueue(os.Stderr) // a console may take nothing for hours
+	syscall.Umask(0o022)                    // init's umask may be 0; actions and mcollectived inherit it
+	stderr := clientlog.NewQueue(os.Stderr) // a console may block for hours
 	status := exitStatus(run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr), stderr)
 	stderr.Flush(time.Second)
 	stop()
@@ -108,15 +108,15 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return dispatch(ctx, name, rest, mkclient.New(opt, set), set, stdout)
 }
 
-// notRoot says what a command that another user typed will lack.
+// notRoot warns of what a command lacks without root.
 func notRoot(uid int, args []string) string {
 	if uid == 0 || args[0] == "config" {
 		return ""
 	}
-	return "not root: the extension, the hardware and MCollective's files are out of reach: sudo mk-client " + strings.Join(args, " ")
+	return "not root: no access to the extension, the hardware and MCollective's files; use sudo mk-client " + strings.Join(args, " ")
 }
 
-// dispatch carries out a command whose arguments have been counted.
+// dispatch runs a command after its arguments were counted.
 func dispatch(ctx context.Context, name string, rest []string, c *mkclient.Client, set settings.Settings, stdout io.Writer) error {
 	switch name {
 	case "run":
@@ -161,8 +161,7 @@ func printFacts(ctx context.Context, c *mkclient.Client, rest []string, w io.Wri
 	return enc.Encode(out)
 }
 
-// printConfig prints one setting as the reference client does: status 1 and an empty line when
-// it has no value.
+// printConfig prints one setting as the reference client does: without a value, an empty line and status 1.
 func printConfig(set settings.Settings, rest []string, w io.Writer) error {
 	if len(rest) == 1 {
 		v, ok := set.Lookup(rest[0])
@@ -189,7 +188,7 @@ func printConfig(set settings.Settings, rest []string, w io.Writer) error {
 	return nil
 }
 
-// buildVersion falls back to what the Go tool knows of the build.
+// buildVersion falls back to the Go tool's build information.
 func buildVersion() string {
 	if version != "" {
 		return version

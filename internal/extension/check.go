@@ -23,7 +23,7 @@ const (
 	badTarget   = "symlink target is empty or too long"
 )
 
-// badName says why a name cannot be unpacked, or "".
+// badName says why a name is refused, or "".
 func badName(name string, depth int) string {
 	switch {
 	case name == "":
@@ -93,7 +93,7 @@ func badSize(m *zip.File, mode fs.FileMode, lim Limits) (Kind, string) {
 	return 0, ""
 }
 
-// taken lists the files that no rule has refused yet.
+// taken lists the files not refused so far.
 func (s *Source) taken() (files []*File) {
 	for i := range s.Files {
 		if f := &s.Files[i]; f.Refused == "" {
@@ -134,7 +134,7 @@ func (s *Source) checkOverlap() {
 	}
 }
 
-// checkNames refuses a name that is there twice and a member that lies below a file or a symlink.
+// checkNames refuses duplicate names, and members below a file or a symlink.
 func (s *Source) checkNames() {
 	isDir := make(map[string]bool, len(s.Files))
 	for _, f := range s.taken() {
@@ -147,14 +147,14 @@ func (s *Source) checkNames() {
 	for _, f := range s.taken() {
 		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
 			if is, listed := isDir[dir]; listed && !is {
-				s.judge(&Error{Kind: Name, Member: f.Path, Reason: "lies below something that is no directory"})
+				s.judge(&Error{Kind: Name, Member: f.Path, Reason: "its parent is not a directory"})
 				return
 			}
 		}
 	}
 }
 
-// readLinks reads the targets of an archive's symlinks, whose CRC is checked on the way.
+// readLinks reads the targets of an archive's symlinks, and checks their CRC.
 func (s *Source) readLinks() {
 	for _, f := range s.taken() {
 		if !f.IsLink() {
@@ -180,8 +180,8 @@ func (s *Source) finish() {
 	slices.SortStableFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 }
 
-// checkLinks refuses symlinks that are absolute, leave the extension or go round in circles. A link
-// to a name that the extension does not have is harmless and allowed.
+// checkLinks refuses symlinks that are absolute, leave the extension or go round in circles. A link to a missing
+// name is harmless and allowed.
 func (s *Source) checkLinks() {
 	l := links{targets: map[string]string{}, ends: map[string]end{}}
 	for _, f := range s.taken() {
@@ -207,21 +207,21 @@ func (s *Source) checkLinks() {
 	}
 }
 
-// Role says what the client does with a top-level directory, "" for nothing.
+// Role says how the client uses a top-level directory; "" if it does not.
 func Role(name string) string {
 	switch name {
 	case "bin":
-		return "in front of PATH of Facter and all facts"
+		return "prepended to PATH of Facter and all facts"
 	case "lib":
-		return "in front of LD_LIBRARY_PATH; lib/ruby in front of RUBYLIB, lib/ruby/facter/*.rb are custom facts"
+		return "prepended to LD_LIBRARY_PATH; lib/ruby prepended to RUBYLIB, lib/ruby/facter/*.rb are custom facts"
 	case "facts.d":
 		return "read by Facter as external facts"
 	}
 	return ""
 }
 
-// checkWrapped finds the commonest packing mistake: `zip -r x.zip dir` instead of the content
-// of dir, which would silently add nothing.
+// checkWrapped finds the most common packing mistake: `zip -r x.zip dir` instead of the content of dir, which
+// would silently add nothing.
 func (s *Source) checkWrapped() {
 	top, inner := "", ""
 	for _, f := range s.taken() {
@@ -239,6 +239,6 @@ func (s *Source) checkWrapped() {
 	}
 	if inner != "" {
 		s.judge(&Error{Kind: Wrapped, Reason: fmt.Sprintf(
-			"content is wrapped in a directory: %s is what the archive's root should be: pack the content of %q, not the directory itself", path.Join(top, inner), top)})
+			"content is wrapped in a directory: %s should be the archive's root: pack the content of %q, not the directory itself", path.Join(top, inner), top)})
 	}
 }

@@ -16,10 +16,10 @@ import (
 //go:embed all:example
 var exampleFiles embed.FS
 
-// ErrNotEmpty is returned if the directory for the example has something in it.
-var ErrNotEmpty = fail.New(fail.Usage, "directory is not empty", "name a directory that does not exist: mkbuild extension new site")
+// ErrNotEmpty is returned if the directory for the example is not empty.
+var ErrNotEmpty = fail.New(fail.Usage, "directory is not empty", "name a new directory: mkbuild extension new DIR")
 
-// exampleMode is the mode that a file of the example tree asks for: embedded files have none of their own.
+// exampleMode is the mode of a file of the example tree: embedded files have none.
 func exampleMode(name string) fs.FileMode {
 	if dir := path.Dir(name); dir == "bin" || dir == "facts.d" && path.Ext(name) == "" {
 		return 0o777
@@ -49,7 +49,7 @@ func WriteExample(dir string) (err error) {
 	return nil
 }
 
-// copyExample returns what it made, also when it fails: somebody else may write there, too.
+// copyExample returns the files that it made, even if it fails: somebody else may write there, too.
 func copyExample(dir string) (made []string, err error) {
 	tree, err := fs.Sub(exampleFiles, "example")
 	if err != nil {

@@ -199,7 +199,7 @@ func TestReadNamed(t *testing.T) {
 	dir := ext.Tree{"d/bin/x*": ext.Sh, "good.zip": string(ext.Zip(t, ext.Item("bin/x", ext.Sh, ext.File|0o755))), "bad.zip": "hello"}.Write(t, t.TempDir())
 	testkit.Must(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
 	for name, want := range map[string]string{
-		"d": "", "good.zip": "", "bad.zip": "not a zip archive", "fifo": "it is no file", "none": "no such file", "good.zip/x": "not a directory",
+		"d": "", "good.zip": "", "bad.zip": "not a zip archive", "fifo": "it is not a file", "none": "no such file", "good.zip/x": "not a directory",
 	} {
 		s, release, err := Read(filepath.Join(dir, name), DefaultLimits())
 		if want == "" {
@@ -271,7 +271,7 @@ func TestListingText(t *testing.T) {
 	none := fmt.Sprintf("%-64s", "-")
 	want := "-rw-r--r--          1 " + none + " ../e\\x1b  [refused: path is not clean]\n-rwxr-xr-x         10 " + sum + " bin/x\n" +
 		"lrwxrwxrwx          1 " + none + " bin/y -> x\ndrwxr-xr-x          0 " + none + " share\n\n4 members, 12 bytes unpacked\n" +
-		"  bin       in front of PATH of Facter and all facts\n  share     unpacked, not used by itself\nrefused by the client: no\n"
+		"  bin       prepended to PATH of Facter and all facts\n  share     unpacked, not used by itself\nrefused by the client: no\n"
 	if got := l.Text(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -4,14 +4,14 @@ import "strings"
 
 const maxHops = 40 // links followed for one path, as in the kernel
 
-// links follows symlinks as the kernel would. Each is walked once, so that the time is linear in the
-// size of all targets, however they lead through each other.
+// links follows symlinks as the kernel would. Each is walked once, so that the time is linear in the size of all
+// targets.
 type links struct {
 	targets map[string]string
 	ends    map[string]end
 }
 
-// end is where a link leads and how many links that takes: more than maxHops if it cannot be followed.
+// end is a link's final target and the number of links on the way: more than maxHops if it cannot be followed.
 type end struct {
 	path string
 	hops int

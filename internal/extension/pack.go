@@ -26,10 +26,9 @@ const (
 	packMemory = 256 << 20 // upper bound of what Pack holds, whatever the limits say
 )
 
-// Pack makes the archive of s. The same tree gives the same bytes, whatever the order of its
-// files, the umask and the times: members are sorted, modes are 0755 or 0644, and every time is
-// 1980-01-01, since the client compares the server's time of the whole file and never a
-// member's. What Pack returns, [Unpack] takes with the same limits.
+// Pack makes the archive of s. The same tree gives the same bytes, whatever the order of its files, the umask and
+// the times: members are sorted, modes are 0755 or 0644, and every time is 1980-01-01, since the client ignores
+// members' times. [Unpack] accepts the archive with the same limits.
 func Pack(ctx context.Context, s *Source, lim Limits) ([]byte, error) {
 	switch err := s.Check(); {
 	case err != nil && len(s.Refused) > 1:
@@ -55,8 +54,8 @@ func Pack(ctx context.Context, s *Source, lim Limits) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// PackDir packs dir and returns the time of its newest file, which a server can hand out as the
-// archive's: the client fetches again when it grows.
+// PackDir packs dir and returns the time of its newest file, for a server to use as the archive's: the client
+// fetches again if it grows.
 func PackDir(ctx context.Context, dir string, lim Limits) ([]byte, time.Time, error) {
 	s, newest, err := readDir(dir, lim)
 	if err != nil {
@@ -66,8 +65,8 @@ func PackDir(ctx context.Context, dir string, lim Limits) ([]byte, time.Time, er
 	return b, newest, err
 }
 
-// packFile writes one member. Sizes and CRC stand before its bytes, without a data descriptor,
-// so that even simple unzips read it.
+// packFile writes one member, with sizes and CRC before its bytes and without a data descriptor, so that even
+// simple unzips read it.
 func packFile(ctx context.Context, w *zip.Writer, f *File) error {
 	content, err := packContent(ctx, f)
 	if err != nil {
@@ -112,8 +111,8 @@ func packContent(ctx context.Context, f *File) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// deflate packs b, or keeps it when that makes it no smaller. The compressor is the module's
-// own, so that another Go release gives the same bytes.
+// deflate packs b, or keeps it if packing does not make it smaller. The compressor is a module, so that another
+// Go release gives the same bytes.
 func deflate(b []byte) ([]byte, uint16, error) {
 	var buf bytes.Buffer
 	w, err := flate.NewWriter(&buf, packLevel)

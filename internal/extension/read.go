@@ -41,7 +41,6 @@ func Read(name string, lim Limits) (src *Source, release func(), err error) {
 	return src, func() { f.Close() }, nil //nolint:errcheck,gosec // only read
 }
 
-// stat looks for what a person names.
 func stat(name string) (fs.FileInfo, error) {
 	info, err := os.Stat(name)
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
@@ -53,13 +52,13 @@ func stat(name string) (fs.FileInfo, error) {
 // openZip opens a regular file: opening a FIFO would wait for a writer.
 func openZip(name string, info fs.FileInfo) (*os.File, error) {
 	if !info.Mode().IsRegular() {
-		return nil, fail.New(fail.Usage, "read "+name+": it is no file", "name a directory or a zip file")
+		return nil, fail.New(fail.Usage, "read "+name+": it is not a file", "name a directory or a zip file")
 	}
 	return os.Open(name) //nolint:gosec // the user's own choice
 }
 
-// Named makes what is wrong with an input that the user named a usage error, and leaves alone what has
-// another cause. A hint of its own stays.
+// Named turns a fault of an input that the user named into a usage error. Errors with another cause stay; so does
+// an error's own hint.
 func Named(err error, hint string) error {
 	if fail.ClassOf(err) == fail.Usage || errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fail.Wrap(fail.Usage, err, cmp.Or(fail.HintOf(err), hint))
@@ -67,9 +66,8 @@ func Named(err error, hint string) error {
 	return err
 }
 
-// ReadDir lists the directory dir. It is an error only if dir cannot be read or holds more than
-// lim.Count entries; everything else that the client would refuse is in Refused. What [Skipped] names
-// is left out.
+// ReadDir lists the directory dir. It fails only if dir is unreadable or holds more than lim.Count entries;
+// everything else that the client would refuse is in Refused. [Skipped] names are left out.
 func ReadDir(dir string, lim Limits) (*Source, error) {
 	s, _, err := readDir(dir, lim)
 	if err != nil {
@@ -78,8 +76,8 @@ func ReadDir(dir string, lim Limits) (*Source, error) {
 	return s, nil
 }
 
-// readDir returns the time of the newest entry, too. Directories count: a file that was removed
-// changes nothing else.
+// readDir also returns the time of the newest entry. Directories count: a removed file changes only its
+// directory's time.
 func readDir(dir string, lim Limits) (s *Source, newest time.Time, err error) {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -120,8 +118,8 @@ func readDir(dir string, lim Limits) (s *Source, newest time.Time, err error) {
 	return s, newest, nil
 }
 
-// addHostFile takes one file of the host in. Its mode is made independent of the author's
-// umask: what its owner may execute becomes 0755, everything else 0644.
+// addHostFile adds one file of the host. Its mode does not depend on the author's umask: 0755 if its owner may
+// execute it, else 0644.
 func (s *Source) addHostFile(root, p string, info fs.FileInfo) error {
 	name, err := filepath.Rel(root, p)
 	if err != nil {
@@ -157,8 +155,8 @@ func (s *Source) addHostFile(root, p string, info fs.FileInfo) error {
 	return nil
 }
 
-// executableHere reports whether a file of the host counts as executable. Windows keeps no such
-// bit: there a script or an ELF file is meant to be run.
+// executableHere reports whether a file of the host counts as executable. Windows has no such bit: there, scripts
+// and ELF files count.
 func executableHere(f *File, goos string) bool {
 	if goos != "windows" {
 		return f.Raw&0o100 != 0
@@ -185,9 +183,8 @@ const (
 	creatorDarwin = 19
 )
 
-// ReadZip lists the archive r of size bytes. It is an error only if its directory cannot be
-// read within lim; everything else that the client would refuse is in Refused. The members' bytes are
-// not read yet, except for the targets of symlinks.
+// ReadZip lists the archive r of size bytes. It fails only if its directory cannot be read within lim; everything
+// else that the client would refuse is in Refused. Members' bytes are not read yet, except targets of symlinks.
 func ReadZip(name string, r io.ReaderAt, size int64, lim Limits) (*Source, error) {
 	members, err := readDirectory(r, size, lim)
 	if err != nil {
@@ -232,8 +229,8 @@ func readDirectory(r io.ReaderAt, size int64, lim Limits) ([]*zip.File, error) {
 	return zr.File, nil
 }
 
-// budgetReader bounds what archive/zip reads, and so allocates, while it loads the archive's
-// directory: it would take as many entries as there are, whatever the end record claims.
+// budgetReader bounds the bytes that archive/zip reads, and so allocates, for the archive's directory: it would
+// read any number of entries, whatever the end record claims.
 type budgetReader struct {
 	r     io.ReaderAt
 	left  int64
@@ -249,7 +246,7 @@ func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
 	return b.r.ReadAt(p, off)
 }
 
-// addMember applies the rules that concern one member alone.
+// addMember applies the rules about a single member.
 func (s *Source) addMember(m *zip.File) {
 	name, isDir := strings.CutSuffix(m.Name, "/")
 	f := File{
@@ -272,8 +269,8 @@ func (s *Source) addMember(m *zip.File) {
 // clamp keeps a size from an archive positive, and the sum of all sizes.
 func clamp(n uint64) int64 { return int64(min(n, math.MaxInt64>>16)) } //nolint:gosec // bounded
 
-// memberMode works out type and permissions. A zip made on MS-DOS has no Unix modes: such
-// files become 0644, so nothing in them is executable.
+// memberMode returns type and permissions. A zip made on MS-DOS has no Unix modes: its files become 0644, not
+// executable.
 func memberMode(m *zip.File, isDir bool) fs.FileMode {
 	switch {
 	case isDir:

@@ -14,22 +14,22 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// KeysFile is where, below the root, an image has the keys of its extensions. Neither the kernel's command
-// line nor the server can name another place. Without the file, unsigned extensions are taken.
+// KeysFile is the path, below the root, of the keys for runtime extensions. Neither the kernel's command line nor
+// the server can name another path. Without the file, unsigned extensions are accepted.
 const KeysFile = "usr/lib/mk-client/extension-keys.json"
 
 // Trust is the content of [KeysFile].
 type Trust struct {
 	Keys signing.Keys `json:"keys"`
-	// Floor is the lowest sequence number that counts: the image's own time.
+	// Floor is the lowest accepted sequence number: the image's own time.
 	Floor int64 `json:"floor"`
 }
 
-// Seal is what the signature of an archive says. It stands in the archive's comment, which unzip, busybox
-// and the reference client skip, and is a minisign signature of the archive without that comment.
+// Seal is the content of an archive's signature: a minisign signature of the archive without its comment, in that
+// comment, which unzip, busybox and the reference client skip.
 type Seal struct {
 	Name string
-	// Sequence says which of two archives is newer: seconds since 1970, unless their author counts otherwise.
+	// Sequence says which of two archives is newer: by default the seconds since 1970.
 	Sequence  int64
 	signature signing.Signature
 }
@@ -37,7 +37,7 @@ type Seal struct {
 // Key is the number of the key that signed it.
 func (s *Seal) Key() string { return signing.KeyID(s.signature.KeyID) }
 
-// SealName matches the names that a seal can have.
+// SealName matches the valid names of a seal.
 var SealName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // sealForm is the trusted comment of an archive. Its first word keeps signatures of other files out.
@@ -52,14 +52,14 @@ const (
 	maxSeal      = 2 << 10
 )
 
-// Sign returns the archive with a signature in its comment, in the place of one that is there.
+// Sign returns the archive with a signature in its comment. It replaces an existing signature.
 func Sign(ctx context.Context, zip []byte, signer *signing.Signer, name string, sequence int64) ([]byte, error) {
 	n, comment, err := splitComment(bytes.NewReader(zip), int64(len(zip)))
 	if err != nil {
 		return nil, err
 	}
 	if len(comment) > 0 && !bytes.HasPrefix(comment, []byte("untrusted comment:")) {
-		return nil, &Error{Kind: Format, Reason: "it has a comment already, in whose place the signature would stand"}
+		return nil, &Error{Kind: Format, Reason: "it already has a comment, which the signature would replace"}
 	}
 	if !SealName.MatchString(name) || sequence < 0 {
 		return nil, fail.New(fail.Usage, fmt.Sprintf("sign: %q is not a name of letters, digits, . _ and -", name), "name the extension with --name NAME")
@@ -73,9 +73,9 @@ func Sign(ctx context.Context, zip []byte, signer *signing.Signer, name string, 
 	return append(bare, sig...), nil
 }
 
-// Verify holds an archive of size bytes against the keys, before anything in it is parsed: it is signed by
-// one of them, and all its bytes are. bare is its length without the comment; its last two bytes, the
-// comment's length, are to be zero then. What is wrong is an [*Error] of kind [Signature].
+// Verify checks the signature of an archive of size bytes before anything in it is parsed: one of the keys must
+// have signed all its bytes. bare is its length without the comment; the caller then sets its last two bytes, the
+// comment's length, to zero. A failure is an [*Error] of kind [Signature].
 func Verify(r io.ReaderAt, size int64, keys signing.Keys) (seal Seal, bare int64, err error) {
 	seal, bare, err = readSeal(r, size)
 	if err != nil {
@@ -88,7 +88,7 @@ func Verify(r io.ReaderAt, size int64, keys signing.Keys) (seal Seal, bare int64
 	}
 	m := sealForm.FindStringSubmatch(trusted)
 	if m == nil {
-		return seal, 0, &Error{Kind: Signature, Reason: "its signature is not of an extension: the trusted comment is not `mk-extension name:NAME sequence:NUMBER`"}
+		return seal, 0, &Error{Kind: Signature, Reason: "it is not the signature of a runtime extension: the trusted comment is not `mk-extension name:NAME sequence:NUMBER`"}
 	}
 	seal.Name = m[1]
 	seal.Sequence, err = strconv.ParseInt(m[2], 10, 64)
@@ -113,9 +113,8 @@ func readSeal(r io.ReaderAt, size int64) (Seal, int64, error) {
 	return Seal{signature: s}, n, nil
 }
 
-// splitComment returns the length of an archive up to its comment, and the comment. The last end record
-// counts, as for every unzip; nothing may be behind its comment, and no other record may take the end for
-// its own comment.
+// splitComment returns the length of an archive up to its comment, and the comment. The last end record counts,
+// as for every unzip; nothing may follow its comment, and no other record may claim the end as its own comment.
 func splitComment(r io.ReaderAt, size int64) (int64, []byte, error) {
 	from := max(0, size-endSize-math.MaxUint16-end64Size)
 	tail := make([]byte, size-from)
@@ -127,10 +126,10 @@ func splitComment(r io.ReaderAt, size int64) (int64, []byte, error) {
 		return 0, nil, &Error{Kind: Signature, Reason: "it is not a zip archive, or is cut off"}
 	}
 	if at+endSize+commentLength(tail[at:]) != len(tail) {
-		return 0, nil, &Error{Kind: Signature, Reason: "its end is cut off, or bytes stand behind it"}
+		return 0, nil, &Error{Kind: Signature, Reason: "it is cut off, or has extra bytes at its end"}
 	}
 	if at >= end64Size && bytes.HasPrefix(tail[at-end64Size:], []byte(end64Locator)) {
-		return 0, nil, &Error{Kind: Signature, Reason: "it is a zip64 archive, which cannot be signed: extensions are far smaller"}
+		return 0, nil, &Error{Kind: Signature, Reason: "it is a zip64 archive, which mkbuild does not sign: extensions are far smaller"}
 	}
 	for rest := tail[:at]; ; {
 		i := bytes.LastIndex(rest, []byte(endRecord))

@@ -113,7 +113,7 @@ func TestSealRefusals(t *testing.T) {
 	}{
 		"unsigned":                  {plain, "it is not signed"},
 		"another key":               {sealed(t, other, 7), "signed by key "},
-		"appended":                  {append(bytes.Clone(good), 'x'), "bytes stand behind it"},
+		"appended":                  {append(bytes.Clone(good), 'x'), "extra bytes at its end"},
 		"an archive behind it":      {append(bytes.Clone(good), plain...), "its bytes were changed"},
 		"an archive before it":      {append(bytes.Clone(plain), good...), "its bytes were changed"},
 		"empty":                     {nil, "not a zip archive"},
@@ -125,11 +125,11 @@ func TestSealRefusals(t *testing.T) {
 		"zip64 alone":               {append(append([]byte(end64Locator), make([]byte, 16)...), append([]byte(endRecord), make([]byte, 18)...)...), "zip64"},
 		"a record from the start":   {append(append([]byte(endRecord), append(make([]byte, 16), endSize, 0)...), append([]byte(endRecord), make([]byte, 18)...)...), "two end records"},
 		"two comments":              {with(append(sig("mk-extension name:a sequence:1"), sig("mk-extension name:a sequence:2")...)), "more than four lines"},
-		"a signature of an image":   {with(sig("mk-image x.iso")), "not of an extension"},
-		"no sequence":               {with(sig("mk-extension name:site")), "not of an extension"},
-		"a negative sequence":       {with(sig("mk-extension name:site sequence:-1")), "not of an extension"},
-		"words behind":              {with(sig("mk-extension name:site sequence:1 sequence:2")), "not of an extension"},
-		"a record in the comment":   {with(inComment), "bytes stand behind it"},
+		"a signature of an image":   {with(sig("mk-image x.iso")), "not the signature of a runtime extension"},
+		"no sequence":               {with(sig("mk-extension name:site")), "not the signature of a runtime extension"},
+		"a negative sequence":       {with(sig("mk-extension name:site sequence:-1")), "not the signature of a runtime extension"},
+		"words behind":              {with(sig("mk-extension name:site sequence:1 sequence:2")), "not the signature of a runtime extension"},
+		"a record in the comment":   {with(inComment), "extra bytes at its end"},
 		"a record around the other": {append(append(bytes.Clone(plain[:len(plain)-2]), endSize, 0), append([]byte(endRecord), make([]byte, 18)...)...), "two end records"},
 	} {
 		if name == "an archive behind it" {

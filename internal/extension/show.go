@@ -10,20 +10,20 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Row describes one member for people.
+// Row describes one member as text.
 type Row struct {
 	Path    string `json:"path"`
 	Mode    string `json:"mode"` // as the client makes it: "-rwxr-xr-x"
 	Size    int64  `json:"size"`
-	SHA256  string `json:"sha256,omitempty"` // of regular files that the client takes
+	SHA256  string `json:"sha256,omitempty"` // of regular files that the client accepts
 	Link    string `json:"link,omitempty"`
-	Refused string `json:"refused,omitempty"` // why the client does not take it
+	Refused string `json:"refused,omitempty"` // why the client refuses it
 }
 
-// ListingSchema is that of a [Listing] as JSON.
+// ListingSchema is the version of a [Listing]'s JSON.
 const ListingSchema = "mkbuild.extension-show/v1"
 
-// Listing is what is in an extension.
+// Listing lists the content of an extension.
 type Listing struct {
 	Schema    string   `json:"schema"`
 	Extension string   `json:"extension"`
@@ -33,9 +33,8 @@ type Listing struct {
 	Refused   []string `json:"refused"` // why the client refuses all of it; empty if it does not
 }
 
-// List describes every member and reads those that the client takes, within the limits that s
-// was read with: those beyond the limit on the total size are left out. What a damaged member lacks is
-// told in its row and in s.Refused.
+// List describes every member and reads those that the client accepts, within the limits of s: members beyond the
+// total size are left out. A damaged member's row and s.Refused say what is wrong.
 func List(ctx context.Context, s *Source) (*Listing, error) {
 	rows, err := list(ctx, s)
 	if err != nil {
@@ -76,7 +75,7 @@ func list(ctx context.Context, s *Source) ([]Row, error) {
 	return rows, nil
 }
 
-// modeText is ls(1)'s form: Go's own has other letters for links.
+// modeText has ls(1)'s form: Go uses other letters for links.
 func modeText(f *File) string {
 	kind := byte('-')
 	switch {

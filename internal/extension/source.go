@@ -1,10 +1,9 @@
-// Package extension reads, packs and unpacks mk-extension.zip, the runtime extension that adds
-// executables, libraries, external facts and Ruby code to a running microkernel. It never runs what is
-// in one; package lint next to it says what will not work.
+// Package extension reads, packs and unpacks mk-extension.zip, the runtime extension that adds executables,
+// libraries, external facts and Ruby code to a running microkernel. It runs nothing; package lint finds mistakes.
 //
-// An archive is hostile until [Open] has checked it: names that leave the target directory, links that
-// lead out of it, special files, duplicate and overlapping members, encryption, and anything beyond
-// [Limits] refuse all of it. setuid, setgid and sticky bits are never set. Start reading at [Source].
+// An archive is hostile until [Open] has checked it. It refuses the whole archive for names or links out of the
+// target directory, special files, duplicate or overlapping members, encryption, and anything beyond [Limits].
+// setuid, setgid and sticky bits are never set. Start reading at [Source].
 package extension
 
 import (
@@ -19,8 +18,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Source is an extension as a directory or an archive holds it, with everything that is wrong with
-// it. [ReadDir] and [ReadZip] make one.
+// Source is an extension in a directory or an archive, with all its faults. [ReadDir] and [ReadZip] make one.
 type Source struct {
 	Name    string
 	Files   []File // sorted by path
@@ -34,12 +32,12 @@ type Source struct {
 // File is one entry of an extension.
 type File struct {
 	Path    string      // slash-separated, without a trailing slash; unsafe if Refused says so
-	Mode    fs.FileMode // type bits and the mode that it gets on a microkernel
+	Mode    fs.FileMode // type bits and its mode on a microkernel
 	Raw     fs.FileMode // type bits and the mode that the directory or the archive has
 	Size    int64       // unpacked bytes; of a link the length of its target, in an archive
 	Link    string      // target of a symlink
-	End     string      // where a symlink leads in the end, whether the extension has that or not
-	Refused string      // why the client refuses it and with it the whole archive; "" if it does not
+	End     string      // a symlink's final target, which may be missing
+	Refused string      // why the client refuses it, and so the whole archive; "" if it does not
 	open    func() (io.ReadCloser, error)
 	member  *zip.File // nil in a directory
 }
@@ -50,13 +48,13 @@ func (f *File) IsDir() bool { return f.Mode.IsDir() }
 // IsLink reports whether f is a symlink.
 func (f *File) IsLink() bool { return f.Mode&fs.ModeSymlink != 0 }
 
-// IsRegular reports whether f is a regular file that the client takes.
+// IsRegular reports whether f is a regular file that the client accepts.
 func (f *File) IsRegular() bool { return f.Mode.IsRegular() && f.Refused == "" }
 
-// Executable reports whether f can be run on a microkernel.
+// Executable reports whether f is executable on a microkernel.
 func (f *File) Executable() bool { return f.IsRegular() && f.Mode&0o111 != 0 }
 
-// CopyTo copies the content, which must be as long as promised and have the archive's checksum.
+// CopyTo copies the content, which must have the announced length and checksum.
 func (f *File) CopyTo(ctx context.Context, w io.Writer) error {
 	r, err := f.open()
 	if err != nil {
@@ -70,7 +68,7 @@ func (f *File) CopyTo(ctx context.Context, w io.Writer) error {
 	return f.fault(err)
 }
 
-// fault tells what is wrong with an archive from errors of the disk and of a context.
+// fault distinguishes faults of an archive from errors of the disk and of a context.
 func (f *File) fault(err error) error {
 	var ofTheDisk *fs.PathError
 	switch {
@@ -104,13 +102,13 @@ func (s *Source) Total() (n int64) {
 	return n
 }
 
-// refuse records why the client does not take f.
+// refuse records why the client refuses f.
 func (s *Source) refuse(f *File, kind Kind, reason string) {
 	f.Refused = reason
 	s.Refused = append(s.Refused, &Error{Kind: kind, Member: f.Path, Reason: reason})
 }
 
-// Unreadable records that reading f has failed, and returns the reason in words.
+// Unreadable records that reading f failed, and returns the reason in words.
 func (s *Source) Unreadable(f *File, err error) string {
 	why, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -152,8 +150,8 @@ type Limits struct {
 	Depth      int   // path components
 }
 
-// DefaultLimits fits a microkernel that lives in RAM: far above real extensions, far below
-// what would starve a machine of 512 MiB.
+// DefaultLimits fits a microkernel in RAM: far above real extensions, far below the memory of a machine of 512
+// MiB.
 func DefaultLimits() Limits {
 	return Limits{
 		Compressed: 64 << 20, Total: 192 << 20, File: 128 << 20,
@@ -161,28 +159,28 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Kind says what is wrong with an archive, and so what helps.
+// Kind is the kind of an archive's fault, which decides the hint.
 type Kind int
 
-// The kinds. NotZip and Damaged may be trouble of the way that it came; all others are the archive's own.
+// The kinds. The transfer may cause NotZip and Damaged; all others are the archive's own.
 const (
-	NotZip    Kind = iota // no zip archive that can be read: garbage, cut off, empty
-	Damaged               // a member's bytes are not those that the archive promises
-	Wrapped               // the whole content lies in one directory, where nothing looks for it
+	NotZip    Kind = iota // not a readable zip archive: garbage, cut off, empty
+	Damaged               // a member's bytes do not match the archive's checksum or length
+	Wrapped               // the whole content is in one directory, where nothing reads it
 	Limit                 // larger than the limits
 	Name                  // a path that no system should unpack
 	Link                  // a symlink that leads outside
 	Special               // neither a file nor a directory nor a symlink
-	Signature             // not signed, or not by a key that counts, or not as it is
-	Format                // what packing never writes: encryption, members that are there twice or overlap
+	Signature             // not signed, signed by another key, or changed afterwards
+	Format                // never written by packing: encryption, duplicate or overlapping members
 )
 
 const notZip = "not a zip archive"
 
-// Error is one reason why the client refuses an archive, which it does as a whole.
+// Error is one reason why the client refuses an archive.
 type Error struct {
 	Kind   Kind
-	Member string // path in the archive; "" if all of it is meant
+	Member string // path in the archive; "" for the whole archive
 	Reason string
 	Err    error // the cause, if another package found it
 }
@@ -206,7 +204,7 @@ func (e *Error) Why() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Class makes it the fault of the archive that somebody named.
+// Class is that of a wrong input file.
 func (e *Error) Class() fail.Class { return fail.Usage }
 
 func tooBig(member, what string, limit int64) *Error {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Open checks the directory of the archive r of size bytes against lim and every safety rule. Its
-// members' bytes have not been read then: [Source.Extract] does that. What is wrong is an [*Error].
+// Open checks the directory of the archive r of size bytes against lim and every safety rule. [Source.Extract]
+// reads the members' bytes. A violation is an [*Error].
 func Open(r io.ReaderAt, size int64, lim Limits) (*Source, error) {
 	s, err := ReadZip("", r, size, lim)
 	if err != nil {
@@ -29,9 +29,8 @@ func Unpack(ctx context.Context, r io.ReaderAt, size int64, dir string, lim Limi
 	return s.Extract(ctx, dir)
 }
 
-// Extract writes all files below dir through [os.Root], so that even a race in dir cannot
-// lead outside. Files come first and links last: nothing is ever written through a link. The
-// CRC of every member is checked as it is written, before the caller puts dir to use.
+// Extract writes all files below dir through [os.Root], so that even a race in dir cannot lead outside. It writes
+// files first and links last, so never through a link. It checks the CRC of every member as it writes it.
 func (s *Source) Extract(ctx context.Context, dir string) error {
 	if err := s.Check(); err != nil {
 		return err
@@ -59,7 +58,7 @@ func (s *Source) Extract(ctx context.Context, dir string) error {
 	return nil
 }
 
-// extract puts one directory or file on disk, and the directory that a link will lie in.
+// extract writes one directory or file, or the directory of a link.
 func (f *File) extract(ctx context.Context, root *os.Root) error {
 	dir := f.Path
 	if !f.IsDir() {

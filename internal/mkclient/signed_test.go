@@ -81,7 +81,7 @@ func TestSignedExtensions(t *testing.T) {
 				{signed(t, b, "evil", 300), "signed by key "},
 				{flipped, "its bytes were changed"},
 				{good[:len(good)-1], "cut off"},
-				{append(bytes.Clone(good), 0), "bytes stand behind it"},
+				{append(bytes.Clone(good), 0), "extra bytes at its end"},
 				{signed(t, a, "old", 199), "older than the newest one so far: its sequence number is 199, after 200"},
 				{[]byte("this is no zip"), "not a zip archive"},
 			} {

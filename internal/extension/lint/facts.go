@@ -16,8 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// factFile checks a file below facts.d/ against what Facter 1.7, 2 and 4 do with it, which depends on
-// its ending.
+// factFile checks a file below facts.d/ for Facter 1.7, 2 and 4, which go by its ending.
 func (f *file) factFile() {
 	base := path.Base(f.Path)
 	switch ext := ending(f.Path); {
@@ -50,9 +49,9 @@ func (f *file) shellName(base string) {
 	}
 	const fix = "rename it: letters, digits, dots, - and _ are safe"
 	if i := strings.IndexAny(base, special); i >= 0 {
-		f.report(Error, "fact-shell-name", 0, fmt.Sprintf("Facter starts it through a shell, to which the %c in its name means something: it never runs", base[i]), fix)
+		f.report(Error, "fact-shell-name", 0, fmt.Sprintf("Facter starts it through a shell, where the %c in its name is special: it never runs", base[i]), fix)
 	} else if i := strings.IndexAny(base, "*?["); i >= 0 {
-		f.report(Warning, "fact-shell-name", 0, fmt.Sprintf("Facter starts it through a shell, which takes the %c in its name for a pattern: another program that fits runs in its place", base[i]), fix)
+		f.report(Warning, "fact-shell-name", 0, fmt.Sprintf("Facter starts it through a shell, where the %c in its name is a pattern: another program may run instead", base[i]), fix)
 	}
 }
 
@@ -116,7 +115,7 @@ func (f *file) yamlFacts() (names []string, err error) {
 		return nil, err
 	}
 	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
-		return nil, nil // all Facters say that it is empty, and go on
+		return nil, nil // all Facters report it as empty, and go on
 	}
 	if doc.Content[0].Kind != yaml.MappingNode {
 		return nil, errNoMapping
@@ -132,13 +131,13 @@ func (f *file) yamlFacts() (names []string, err error) {
 
 var errNoMapping = errors.New("it is something else")
 
-// plainTags are what Facter makes of YAML in each version: 4 loads it with Psych's safe_load, which drops a
-// file for the first value of any other class.
+// plainTags are the YAML tags that all Facters accept: Facter 4 loads a file with Psych's safe_load, which drops
+// it for the first value of another class.
 func plainTags() []string {
 	return []string{"", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!binary", "!!timestamp", "!!merge", "!!omap", "!!pairs", "!"}
 }
 
-// yamlValues checks what a file is made of: tags, symbols, and numbers that have no JSON.
+// yamlValues checks a file for tags, symbols, and numbers without a JSON form.
 func (f *file) yamlValues(n *yaml.Node) {
 	tag := n.ShortTag()
 	plain := n.Kind == yaml.ScalarNode && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
@@ -151,14 +150,14 @@ func (f *file) yamlValues(n *yaml.Node) {
 	case plain && noJSON(n):
 		f.report(Error, "fact-yaml", n.Line, fmt.Sprintf("%s cannot be written as JSON: Facter prints no facts at all", n.Value), "put quotes around it")
 	case tag == "!!timestamp" && plain:
-		f.report(Warning, "fact-yaml", n.Line, fmt.Sprintf("Facter 2 drops the fact for the date %s, which Facter 1.7 and 4 take as text", n.Value), "put quotes around it")
+		f.report(Warning, "fact-yaml", n.Line, fmt.Sprintf("Facter 2 drops the fact for the date %s; Facter 1.7 and 4 read it as text", n.Value), "put quotes around it")
 	}
 	for _, inner := range n.Content {
 		f.yamlValues(inner)
 	}
 }
 
-// noJSON reports whether Ruby makes of a scalar a number that JSON cannot express.
+// noJSON reports whether Ruby reads a scalar as a number that JSON cannot express.
 func noJSON(n *yaml.Node) bool {
 	var v float64
 	if n.ShortTag() == "!!float" {
@@ -179,7 +178,7 @@ func (f *file) pairs() {
 	for i, line := range strings.Split(string(f.body), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if strings.Contains(line, "\r") {
-			f.report(Error, "crlf", i+1, "its lines end in \\r alone: all of them are one fact", "tr '\\r' '\\n'")
+			f.report(Error, "crlf", i+1, "its lines end in a lone \\r: all of them are one fact", "tr '\\r' '\\n'")
 			return
 		}
 		name, value, ok := strings.Cut(line, "=")
@@ -189,7 +188,7 @@ func (f *file) pairs() {
 		case strings.HasPrefix(trimmed, "#"):
 			f.report(Error, "fact-comment", i+1, fmt.Sprintf("there are no comments here: this line is a fact named %q", strings.ToLower(name)), `remove the line, or its "="`)
 		case !ok || name == "" || value == "":
-			f.report(Warning, "fact-line", i+1, "it is no NAME=VALUE: Facter ignores it", "write NAME=VALUE, neither of them empty")
+			f.report(Warning, "fact-line", i+1, "it is not NAME=VALUE: Facter ignores it", "write NAME=VALUE with a name and a value")
 		case strings.TrimSpace(name) != name || strings.TrimSpace(value) != value:
 			f.report(Error, "fact-blanks", i+1, fmt.Sprintf("blanks belong to name and value: this is fact %q with value %q", strings.ToLower(name), value), "remove the blanks around name, = and value")
 		default:
@@ -205,23 +204,22 @@ func (f *file) fact(line int, name string) {
 	case strings.ContainsAny(name, " \t"):
 		f.report(Warning, "fact-name", line, fmt.Sprintf("the name %q has blanks", name), "use lower-case letters, digits and _")
 	case name != lower:
-		f.report(Warning, "fact-name", line, fmt.Sprintf("Facter turns the name %q into lower case: rules have to say %q", name, lower), "name it "+lower)
+		f.report(Warning, "fact-name", line, fmt.Sprintf("Facter turns the name %q into lower case: rules must use %q", name, lower), "name it "+lower)
 	}
 	switch {
 	case Identity(lower):
-		f.report(Error, "identity", line, fmt.Sprintf("Razor tells machines apart by %q: with one value for all of them they become one", lower), "choose another name")
+		f.report(Error, "identity", line, fmt.Sprintf("Razor identifies machines by %q: with one value all machines become one node", lower), "choose another name")
 	case f.l.opt.Drops != nil && f.l.opt.Drops(lower):
 		f.report(Warning, "dropped", line, fmt.Sprintf("Razor drops %q by its default facts.blacklist: no rule can use it", lower), "choose another name, for example site_"+lower)
 	}
 	if first, ok := f.l.names[lower]; ok && first != f.Path {
-		f.report(Warning, "fact-twice", line, fmt.Sprintf("%s has %q already: Facter 1.7 and 2 keep the first file's value, Facter 4 the last one's", first, lower), "keep one of them")
+		f.report(Warning, "fact-twice", line, fmt.Sprintf("%s has %q already: Facter 1.7 and 2 use the first file's value, Facter 4 the last one's", first, lower), "keep one of them")
 		return
 	}
 	f.l.names[lower] = f.Path
 }
 
-// Identity reports whether Razor makes a machine's identity out of a fact of that name
-// (Node.register: macaddress*, serialnumber, uuid).
+// Identity reports whether Razor identifies a machine by a fact (Node.register: macaddress*, serialnumber, uuid).
 func Identity(name string) bool {
 	return strings.HasPrefix(name, "macaddress") || name == "serialnumber" || name == "uuid"
 }
@@ -236,11 +234,11 @@ func (f *file) mark() string {
 	return ""
 }
 
-// marked reports whether encoding says so much about a file that other rules would only repeat it.
+// marked reports whether encoding's finding makes other findings about a file redundant.
 func (f *file) marked() bool { return f.mark() != "" || bytes.IndexByte(f.body, 0) >= 0 }
 
-// encoding finds text that only its author's editor can read: neither the kernel nor Ruby 1.8 knows byte
-// order marks, nothing knows UTF-16, and one wrong byte in external facts can cost a machine all of them.
+// encoding finds unreadable text: the kernel and Ruby 1.8 do not know byte order marks, nothing reads UTF-16, and
+// one wrong byte in external facts can cost a machine all of them.
 func (f *file) encoding() {
 	mark, dir, data := f.mark(), f.dir(), f.dir() == "facts.d" && isData(f.Path)
 	ruby := ending(f.Path) == ".rb"

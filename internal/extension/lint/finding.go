@@ -13,13 +13,13 @@ import (
 // Severity orders findings.
 type Severity string
 
-// An error makes something of the extension useless or harmful; a warning may be intended.
+// An error makes a part of the extension useless or harmful; a warning may be intended.
 const (
 	Error   Severity = "error"
 	Warning Severity = "warning"
 )
 
-// Finding is one thing that will not work as its author expects, and what helps.
+// Finding is a part of an extension that will not work, and the fix.
 type Finding struct {
 	File     string   `json:"file"`           // "" if the extension as a whole is meant
 	Line     int      `json:"line,omitempty"` // 0 if the whole file is meant
@@ -29,7 +29,7 @@ type Finding struct {
 	Fix      string   `json:"fix"`
 }
 
-// Options says what an extension is checked against.
+// Options are the options of a check.
 type Options struct {
 	Arch  string            // "x86" (the zero value) or "x86_64"
 	Image *Image            // the image that it will run in; nil: what every Tiny Core has
@@ -38,7 +38,7 @@ type Options struct {
 
 // Image is the root file system that an extension will run in.
 type Image struct {
-	Name   string // for people: the ISO's name
+	Name   string // the ISO's name, for messages
 	Arch   string // "x86" or "x86_64"
 	loader *needed.Loader
 	ruby18 bool

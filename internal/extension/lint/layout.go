@@ -31,7 +31,7 @@ func (l *linter) layout() {
 	}
 	wrapped := slices.ContainsFunc(l.src.Refused, func(r *extension.Error) bool { return r.Kind == extension.Wrapped })
 	if !used && !wrapped && slices.Contains(slices.Collect(maps.Values(full)), true) {
-		l.add(Error, "unused", "", 0, "it has none of bin/, lib/ and facts.d/: the client uses nothing of it",
+		l.add(Error, "unused", "", 0, "it has none of bin/, lib/ and facts.d/: the client ignores it",
 			"put programs into bin/, external facts into facts.d/, custom facts into lib/ruby/facter/")
 	}
 	if l.src.NoModes && (full["bin"] || full["facts.d"]) {
@@ -80,7 +80,7 @@ func (l *linter) modes() {
 			l.add(Warning, "setuid", f.Path, 0, "setuid and setgid bits are dropped", "chmod u-s,g-s: facts run as root anyway")
 		}
 		if f.Raw&0o002 != 0 && f.Raw&(fs.ModeSymlink|fs.ModeSticky) == 0 && !l.src.NoModes {
-			l.add(Warning, "world-writable", f.Path, 0, "everybody may write to it; the client drops that bit", "chmod o-w")
+			l.add(Warning, "world-writable", f.Path, 0, "everybody may write to it; the client removes that permission", "chmod o-w")
 		}
 		if f.IsLink() && !l.exists(f.End) {
 			l.add(Warning, "dangling-link", f.Path, 0, fmt.Sprintf("it points to %q, which the extension does not have", f.Link), "add the file, or remove the link")
@@ -88,7 +88,7 @@ func (l *linter) modes() {
 	}
 }
 
-// leftovers finds what editors, file managers and version control leave behind.
+// leftovers finds traces of editors, file managers and version control.
 func (l *linter) leftovers() {
 	seen := map[string]bool{}
 	for i := range l.src.Files {
@@ -97,7 +97,7 @@ func (l *linter) leftovers() {
 		for n, part := range parts {
 			if p := strings.Join(parts[:n+1], "/"); extension.Skipped(part) && !seen[p] {
 				seen[p] = true
-				l.add(Warning, "leftover", p, 0, "it is no part of an extension", "pack with `mkbuild extension pack`, which leaves it out")
+				l.add(Warning, "leftover", p, 0, "it does not belong in an extension", "pack with `mkbuild extension pack`, which leaves it out")
 			}
 		}
 		if f.IsRegular() && backup(path.Base(f.Path)) && extension.Role(parts[0]) != "" {

@@ -1,8 +1,7 @@
-// Package lint finds what will not work in a runtime extension before machines get it: what the client
-// would refuse, files where nothing looks for them, facts that Facter reads in another way than their
-// author thinks, and programs that the image cannot run. It runs nothing and does not judge what code
-// does; `mkbuild extension run` shows that. Start reading at [Check]. A new rule is a line in [Rules] and a check
-// in the file of its topic: facts.go, layout.go or programs.go.
+// Package lint finds mistakes in a runtime extension before machines get it: content that the client would
+// refuse, misplaced files, facts that Facter reads differently than intended, and programs that the image cannot
+// run. It runs nothing; `mkbuild extension run` does. Start reading at [Check]. A new rule is a line in [Rules]
+// and a check in the file of its topic: facts.go, layout.go or programs.go.
 package lint
 
 import (
@@ -19,12 +18,12 @@ import (
 )
 
 const (
-	maxText   = 1 << 20  // longer files are no scripts
-	heavySize = 32 << 20 // unpacked bytes that hurt on a machine of 512 MiB
+	maxText   = 1 << 20  // longer files are not scripts
+	heavySize = 32 << 20 // too many unpacked bytes for a machine of 512 MiB
 )
 
-// Check finds every trap that it knows (see [Rules]) in s, sorted by file and line. Its only error is
-// that of ctx: what cannot be read is a finding.
+// Check finds every trap that it knows (see [Rules]) in s, sorted by file and line. Its only error is that of
+// ctx: unreadable files are findings.
 func Check(ctx context.Context, s *extension.Source, o Options) ([]Finding, error) {
 	o.Arch = cmp.Or(o.Arch, "x86")
 	l := &linter{src: s, opt: o, files: map[string]*extension.File{}, dirs: map[string]bool{}, names: map[string]string{}}
@@ -51,7 +50,7 @@ func Check(ctx context.Context, s *extension.Source, o Options) ([]Finding, erro
 	return slices.Compact(l.found), ctx.Err()
 }
 
-// contents checks the files that the client would take one by one; a damaged one becomes a refusal.
+// contents checks the files that the client would accept; a damaged one becomes a refusal.
 func (l *linter) contents(ctx context.Context) error {
 	var read int64
 	for i := range l.src.Files {
@@ -96,7 +95,7 @@ func checkFile(f *file) {
 	}
 }
 
-// refusals turns what the client would refuse into findings. Of a directory only packing tells some of it.
+// refusals turns the client's refusals into findings. For a directory, only packing finds some of them.
 func (l *linter) refusals(ctx context.Context) {
 	refused := l.src.Refused
 	if !l.src.IsZip && len(refused) == 0 {
@@ -119,7 +118,7 @@ func refusalFix(k extension.Kind) string {
 	case extension.Wrapped:
 		return "name the directory that holds bin, lib and facts.d to `mkbuild extension pack`, or zip from inside it"
 	case extension.Limit:
-		return "leave it out or make it smaller: it is kept in the machines' memory, and what packs too well is taken for a zip bomb"
+		return "leave it out or make it smaller: it takes the machines' memory, and a file that compresses too well counts as a zip bomb"
 	case extension.Damaged, extension.NotZip:
 		return "make the archive again: it is damaged"
 	case extension.Link:
@@ -144,56 +143,56 @@ func Count(found []Finding) (errs, warnings int) {
 	return errs, warnings
 }
 
-// Rule describes one thing that [Check] looks for.
+// Rule describes one check.
 type Rule struct{ ID, About string }
 
-// Rules lists everything that [Check] can find, in the order of the help text.
+// Rules lists all rules, in the order of the help text.
 func Rules() []Rule {
 	return []Rule{
-		{"refused", "the client would refuse the whole extension: unsafe names, links that leave it, special files, damage, limits"},
-		{"wrapped", "bin, lib and facts.d lie in a directory of the archive instead of at its top"},
+		{"refused", "the client would refuse the whole extension: unsafe names, links out of it, special files, damage, limits"},
+		{"wrapped", "bin, lib and facts.d are in a directory of the archive instead of at its top"},
 		{"unused", "it has no bin, no lib and no facts.d"},
 		{"empty", "there is nothing in it"},
-		{"misspelt", "a directory that looks like bin, lib or facts.d, but is called otherwise"},
-		{"inert", "files that look as if they could set environment variables"},
+		{"misspelt", "a directory that looks like bin, lib or facts.d under another name"},
+		{"inert", "files that seem to set environment variables"},
 		{"no-modes", "the archive was made on a system without Unix modes"},
 		{"setuid", "setuid and setgid bits"},
 		{"world-writable", "files that everybody may write to"},
 		{"dangling-link", "symlinks to nothing"},
 		{"leftover", "traces of version control and file managers"},
-		{"backup", "copies that editors leave behind"},
+		{"backup", "copies of editors"},
 		{"size", "much memory"},
-		{"bin-not-executable", "files in bin that cannot be run"},
+		{"bin-not-executable", "files in bin that are not executable"},
 		{"bin-subdirectory", "programs below a directory of bin"},
-		{"shadows", "programs, libraries and Ruby files that hide those which Facter needs"},
+		{"shadows", "programs, libraries and Ruby files that hide Facter's own"},
 		{"fact-subdirectory", "files below a directory of facts.d"},
 		{"fact-dotfile", "files in facts.d that begin with a dot"},
 		{"fact-yml", "facts.d/*.yml"},
 		{"fact-windows", "facts.d/*.exe, .bat, .cmd, .com"},
-		{"fact-not-executable", "programs in facts.d that cannot be run"},
-		{"fact-ignored", "files in facts.d that are none of Facter's kinds"},
+		{"fact-not-executable", "programs in facts.d that are not executable"},
+		{"fact-ignored", "files in facts.d that Facter ignores"},
 		{"fact-data-script", "scripts called .txt, .yaml or .json"},
 		{"fact-data-executable", "executable .txt, .yaml and .json files"},
-		{"fact-shell-name", "programs in facts.d whose name a shell takes apart"},
-		{"fact-syntax", "YAML and JSON that does not parse or is no mapping"},
-		{"fact-yaml", "YAML tags, symbols, dates and numbers that a Facter drops or dies of"},
+		{"fact-shell-name", "programs in facts.d whose name a shell splits"},
+		{"fact-syntax", "YAML and JSON that does not parse or is not a mapping"},
+		{"fact-yaml", "YAML tags, symbols, dates and numbers that make a Facter drop facts or fail"},
 		{"fact-empty", "data files without a fact"},
 		{"fact-comment", `comments with a "=" in .txt files: they are facts`},
 		{"fact-line", "lines of .txt files that are ignored"},
 		{"fact-blanks", "blanks around the = in .txt files"},
 		{"fact-name", "upper case and blanks in names"},
-		{"identity", "facts that Razor tells machines apart by: macaddress*, serialnumber, uuid"},
+		{"identity", "facts that identify machines to Razor: macaddress*, serialnumber, uuid"},
 		{"dropped", "names on Razor's default blacklist"},
 		{"fact-twice", "a name in two files"},
 		{"encoding", "byte order marks, UTF-16, UTF-32, NUL bytes, and external facts that are not UTF-8"},
-		{"crlf", "Windows line ends of scripts, and line ends of \\r alone"},
+		{"crlf", "Windows line ends of scripts, and line ends of a lone \\r"},
 		{"ruby-syntax", "Ruby that an image with Ruby 1.8 cannot read"},
 		{"no-shebang", "executable text without a #! line"},
 		{"interpreter", "interpreters that the image does not have"},
 		{"elf-damaged", "broken ELF files"},
 		{"elf-arch", "ELF files for another architecture"},
 		{"elf-loader", "programs of another C library"},
-		{"elf-library", "shared libraries that are nowhere"},
+		{"elf-library", "missing shared libraries"},
 		{"elf-version", "a newer C library than the image's (with --image)"},
 	}
 }

@@ -29,26 +29,26 @@ func (f *file) script() {
 	dir := f.dir()
 	switch {
 	case !ok && f.Executable() && (dir == "bin" || dir == "facts.d" && !isData(f.Path)):
-		f.report(Warning, "no-shebang", 1, "it is executable text without a #! line: whether it runs depends on who starts it", "begin it with #!/bin/sh")
+		f.report(Warning, "no-shebang", 1, "it is executable text without a #! line: some callers cannot start it", "begin it with #!/bin/sh")
 	case !ok:
 	case bytes.HasSuffix(line, []byte{'\r'}):
 		f.report(Error, "crlf", 1, "it has Windows line ends: the kernel looks for an interpreter whose name ends in \\r, and the script does nothing, silently",
 			"dos2unix, or sed -i 's/\\r$//'")
 	case bytes.ContainsRune(line, '\r'):
-		f.report(Error, "crlf", 1, "its lines end in \\r alone: the kernel takes all of it for the #! line", "tr '\\r' '\\n'")
+		f.report(Error, "crlf", 1, "its lines end in a lone \\r: for the kernel all of it is the #! line", "tr '\\r' '\\n'")
 	case f.Executable():
 		f.interpreter(strings.Fields(string(line)))
 	}
 }
 
-// interpreter checks that the image has what the words of a #! line name.
+// interpreter checks that the image has the programs of a #! line.
 func (f *file) interpreter(words []string) {
 	im := f.l.opt.Image
 	switch {
 	case len(words) == 0:
 		f.report(Error, "interpreter", 1, "its #! line names no interpreter", "write #!/bin/sh")
 	case !path.IsAbs(words[0]):
-		f.report(Error, "interpreter", 1, fmt.Sprintf("its #! line names %q, which is looked for from the caller's directory", words[0]), "name an absolute path such as /bin/sh")
+		f.report(Error, "interpreter", 1, fmt.Sprintf("its #! line names %q, which is relative to the caller's directory", words[0]), "name an absolute path such as /bin/sh")
 	case path.Base(words[0]) == "env" && len(words) > 1 && !strings.HasPrefix(words[1], "-"):
 		if own := f.l.files["bin/"+words[1]]; own == nil || !own.Executable() {
 			f.missing(words[0], im.hasFile(words[0]))
@@ -87,7 +87,7 @@ func (im *Image) hasCommand(name string) bool {
 		func(dir string) bool { return im.hasFile(path.Join(dir, name)) })
 }
 
-// target is what programs for one architecture look like.
+// target describes programs for one architecture.
 type target struct {
 	arch    string
 	class   elf.Class
@@ -96,7 +96,7 @@ type target struct {
 	build   string   // how to build for it
 }
 
-// targets are the architectures of Tiny Core that a microkernel is built for.
+// targets are the architectures of microkernels.
 func targets() []target {
 	return []target{
 		{"x86", elf.ELFCLASS32, elf.EM_386, []string{"/lib/ld-linux.so.2"}, "32-bit x86 (gcc -m32, GOARCH=386)"},
@@ -109,11 +109,11 @@ func KnownArch(arch string) bool {
 	return slices.ContainsFunc(targets(), func(t target) bool { return t.arch == arch })
 }
 
-// elfFile checks that a program or library fits the machine that it is sent to.
+// elfFile checks that a program or library fits the machine.
 func (f *file) elfFile() {
 	o, err := needed.Read(f.body)
 	if err != nil {
-		f.report(Error, "elf-damaged", 0, "it begins like an ELF file, but cannot be read as one: "+err.Error(), "build or copy it again")
+		f.report(Error, "elf-damaged", 0, "it begins like an ELF file, but is not readable as one: "+err.Error(), "build or copy it again")
 		return
 	}
 	var want target
@@ -144,7 +144,7 @@ func (f *file) elfFile() {
 	}
 }
 
-// library checks one library that a file needs: lib/ of the extension comes before the image.
+// library looks for a needed library, first in lib/ of the extension, then in the image.
 func (f *file) library(o *needed.Object, name string) {
 	im := f.l.opt.Image
 	switch {
@@ -162,7 +162,7 @@ func (f *file) library(o *needed.Object, name string) {
 		}
 		for _, v := range o.Versions[name] {
 			if len(lib.Defines) > 0 && !slices.Contains(lib.Defines, v) {
-				f.report(Error, "elf-version", 0, fmt.Sprintf("it needs %s of %s, and that of %s has no such version", v, name, im.Name), "build it on a system as old as the image, or link it statically")
+				f.report(Error, "elf-version", 0, fmt.Sprintf("it needs %s of %s, and the one of %s has no such version", v, name, im.Name), "build it on a system as old as the image, or link it statically")
 				return
 			}
 		}
@@ -175,13 +175,13 @@ func glibc(soname string) bool {
 	return slices.Contains([]string{"libc", "libm", "libpthread", "libdl", "librt", "libresolv", "libnsl", "libutil", "libcrypt", "libanl", "ld-linux", "ld-linux-x86-64"}, stem)
 }
 
-// newRuby is syntax that Ruby 1.8 cannot read, where it is not inside a string or a comment.
+// newRuby is syntax that Ruby 1.8 cannot read, outside strings and comments.
 var newRuby = []struct {
 	match *regexp.Regexp
 	what  string
 	fix   string
 }{
-	{regexp.MustCompile(`[{(,|]\s*[a-z_]\w*:([\s,)|]|$)`), "a name with a colon behind it", "write {:name => value}"},
+	{regexp.MustCompile(`[{(,|]\s*[a-z_]\w*:([\s,)|]|$)`), "a name followed by a colon", "write {:name => value}"},
 	{regexp.MustCompile(`->\s*(\(|\{|do\b|[a-z_]\w*\s*(\{|do\b))`), "->", "write lambda { |x| … }"},
 	{regexp.MustCompile(`[\w)\]]&\.[a-z_]`), "&.", "compare with nil"},
 	{regexp.MustCompile(`[\w)\]]\.\(`), ".()", "write .call()"},
@@ -189,11 +189,11 @@ var newRuby = []struct {
 	{regexp.MustCompile(`(^|[^\w.])require_relative\b`), "require_relative", "write require: lib/ruby is in RUBYLIB"},
 }
 
-// quoted matches strings and comments of one line. What is in them is not looked at; a #{…} is lost with its string.
+// quoted matches strings and comments of one line, which are ignored, along with a #{…} inside.
 var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"|'(\\.|[^'\\])*'|(^|\s)#.*`)
 
-// rubyFile looks for syntax that is newer than the image's Ruby, which skips such a file without a word. Of
-// an image that is not known Ruby may be 1.8.
+// rubyFile looks for syntax newer than the image's Ruby, which silently skips such a file. An unknown image may
+// have Ruby 1.8.
 func (f *file) rubyFile() {
 	sev, whose := Warning, "Ruby 1.8 of Tiny Core 4.x"
 	im := f.l.opt.Image

@@ -11,7 +11,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Text returns each finding as two lines: what is wrong where, and what helps.
+// Text returns each finding as two lines: the fault with its place, and the fix.
 func Text(found []Finding) string {
 	var b strings.Builder
 	for _, f := range found {
@@ -28,7 +28,7 @@ func Text(found []Finding) string {
 	return b.String()
 }
 
-// ReportSchema is that of a [Report] as JSON.
+// ReportSchema is the version of a [Report]'s JSON.
 const ReportSchema = "mkbuild.extension-lint/v2"
 
 // Report is the findings of one extension as JSON.
@@ -46,7 +46,7 @@ func NewReport(name string, found []Finding) *Report {
 	return &Report{ReportSchema, name, errs, warnings, append([]Finding{}, found...)}
 }
 
-// CountText returns how many errors and warnings there are, for people.
+// CountText returns the number of errors and warnings as text.
 func CountText(found []Finding) string {
 	errs, warnings := Count(found)
 	return ui.Plural(errs, "error") + ", " + ui.Plural(warnings, "warning")

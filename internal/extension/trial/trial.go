@@ -1,5 +1,5 @@
-// Package trial tells what an extension does to a machine's facts from what changes by itself. It runs nothing:
-// the facts are the client's to collect. Start reading at [Compare].
+// Package trial finds an extension's effect on a machine's facts, apart from facts that change by themselves. It
+// runs nothing: the client collects the facts. Start reading at [Compare].
 package trial
 
 import (
@@ -15,10 +15,10 @@ import (
 	"mkbuild/internal/extension/lint"
 )
 
-// Schema is that of a [Diff] as JSON.
+// Schema is the version of a [Diff]'s JSON.
 const Schema = "mkbuild.extension-run/v1"
 
-// moves matches Facter's own facts that change while it looks.
+// moves matches Facter's facts that always change.
 var moves = regexp.MustCompile(`^(memory|memoryfree.*|swapfree.*|uptime.*|system_uptime|load_averages|mountpoints|partitions)$`)
 
 // Sample holds the facts of two collections in a row.
@@ -30,20 +30,19 @@ type ChangedFact struct {
 	With    any `json:"with"`
 }
 
-// Diff is what an extension does to the facts of this machine.
+// Diff is an extension's effect on the facts of this machine.
 type Diff struct {
 	Schema    string                 `json:"schema"`
 	Extension string                 `json:"extension"`
 	Added     map[string]any         `json:"added"`
 	Changed   map[string]ChangedFact `json:"changed"`
 	Removed   map[string]any         `json:"removed"`
-	Unstable  []string               `json:"unstable"` // of the extension's facts: those that differ each time
+	Unstable  []string               `json:"unstable"` // the extension's facts that differ each time
 }
 
-// Compare tells what the extension does from what changes by itself: a fact counts as
-// changed when it is the same without the extension both times, and another with it both times.
-// The fact path always has the extension's bin/ in it, and what [moves] by itself may do so
-// between any two collections: both are left out.
+// Compare finds the extension's effect: a fact counts as changed if it has one value in both collections without
+// the extension, and another in both with it. It leaves out the fact path, which always contains the extension's
+// bin/, and facts that [moves] matches.
 func Compare(s [2]Sample) *Diff {
 	d := &Diff{Schema: Schema, Added: map[string]any{}, Changed: map[string]ChangedFact{}, Removed: map[string]any{}, Unstable: []string{}}
 	same := reflect.DeepEqual
@@ -75,8 +74,8 @@ func Compare(s [2]Sample) *Diff {
 	return d
 }
 
-// Text returns one line for each fact, with what its author should know about it. dropped tells which facts
-// the Razor server drops.
+// Text returns one line for each fact, with notes for its author. dropped reports whether the Razor server drops
+// a fact.
 func (d *Diff) Text(dropped func(string) bool) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(d.Added)) {
@@ -92,14 +91,14 @@ func (d *Diff) Text(dropped func(string) bool) string {
 	return b.String()
 }
 
-// note warns of facts that are there, but not of the use that one expects.
+// note warns of facts that do not work as expected.
 func (d *Diff) note(name string, dropped func(string) bool) string {
 	var notes []string
 	if slices.Contains(d.Unstable, name) {
-		notes = append(notes, "another value each time: it changes at every check-in")
+		notes = append(notes, "it has another value at every check-in")
 	}
 	if lint.Identity(name) {
-		notes = append(notes, "Razor tells machines apart by it")
+		notes = append(notes, "Razor identifies machines by it")
 	}
 	if dropped(name) {
 		notes = append(notes, "Razor drops it by its default facts.blacklist")

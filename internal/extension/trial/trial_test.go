@@ -24,8 +24,8 @@ func TestFactDiffIsPrintable(t *testing.T) {
 	d := Diff{Added: map[string]any{"a ": "\x1b[31m", "uuid": "x\ny"}, Changed: map[string]ChangedFact{"z\x07": {1, "<b>"}}, Removed: map[string]any{"r": nil}, Unstable: []string{"z\x07"}}
 	out := d.Text(func(n string) bool { return n == "r" })
 	const want = `+ "a " = "\u001b[31m"
-+ uuid = "x\ny"  (Razor tells machines apart by it)
-~ z\a = "<b>", without the extension 1  (another value each time: it changes at every check-in)
++ uuid = "x\ny"  (Razor identifies machines by it)
+~ z\a = "<b>", without the extension 1  (it has another value at every check-in)
 - r = null  (Razor drops it by its default facts.blacklist)
 `
 	if out != want {
