@@ -157,7 +157,7 @@ func TestOpen(t *testing.T) {
 		{"prod", "", `["` + nc + `"]`, "[]", qemu.RuleOpen},
 		{"prod", `"services":{"allow":["/b"]}`, `["` + nc + `","udp [::]:1 /a","udp [::]:2 /b"]`, `["tty1 /c"]`, "in a prod image something listens: " + nc + "; something listens: udp [::]:1 /a; something reads a console: tty1 /c"},
 		{"prod", "", "[]", `["` + getty + `"]`, qemu.RuleOpen},
-		{"prod", "", `["what listens cannot be told: no /proc"]`, "[]", qemu.RuleOpen},
+		{"prod", "", `["cannot list listening sockets: no /proc"]`, "[]", qemu.RuleOpen},
 		{"prod", `"services":{"allow":["/usr/bin/nc","/usr/sbin/telnetd"]}`, `["` + nc + `"]`, "[]", ""},
 		{"prod", `"services":{"allow":["/bin/busybox"]}`, `["` + nc + `"]`, "[]", ""},
 		{"prod", `"services":{"allow":["/usr/sbin/telnetd","/nc","/usr/bin/n"]}`, `["tcp [::]:22 /usr/local/bin/nc"]`, "[]", qemu.RuleOpen},

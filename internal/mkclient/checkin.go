@@ -23,7 +23,7 @@ const maxAnswer = 1 << 20 // bytes of an answer to a check-in
 
 var errAnswer = errors.New("unusable answer")
 
-// checkin posts the facts and returns the action that the server wants.
+// checkin posts the facts and returns the server's action.
 func (c *Client) checkin(ctx context.Context, col *facts.Collection) (string, error) {
 	body, err := json.Marshal(col.Body())
 	if err != nil {
@@ -41,13 +41,12 @@ func (c *Client) checkin(ctx context.Context, col *facts.Collection) (string, er
 	if askErr != nil {
 		return "", fmt.Errorf("%w; ask for a new id: %w", err, askErr)
 	}
-	c.log.Logf(clientlog.Info, "the server has forgotten this node: it is node %s now", id)
+	c.log.Logf(clientlog.Info, "the server has forgotten this node: the new id is %s", id)
 	c.node = id
 	return c.post(ctx, body, col)
 }
 
-// server is the root of the Razor server that check-ins go to, nil if razor.register has not the form
-// of one.
+// server is the root of the Razor server for check-ins; nil if razor.register has another form.
 func (c *Client) server() *url.URL {
 	base, needsID := c.set.RegisterURL()
 	if needsID {
@@ -81,7 +80,7 @@ func (c *Client) post(ctx context.Context, body []byte, col *facts.Collection) (
 	return action, nil
 }
 
-// readAction decodes {"action": "…"}, the only answer that the server has.
+// readAction decodes {"action": "…"}, the server's only answer.
 func readAction(resp *http.Response) (string, error) {
 	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" {
@@ -99,8 +98,8 @@ func readAction(resp *http.Response) (string, error) {
 	return *answer.Action, nil
 }
 
-// checkinURL completes the URL with the node's id where only the server is known, and with
-// the new one after the server has forgotten the id in razor.register.
+// checkinURL adds the node's id to the URL if only the server is known, or the new id after the server has
+// forgotten the one in razor.register.
 func (c *Client) checkinURL(ctx context.Context, col *facts.Collection) (string, error) {
 	base, needsID := c.set.RegisterURL()
 	if c.node == "" && !needsID {
@@ -116,8 +115,8 @@ func (c *Client) checkinURL(ctx context.Context, col *facts.Collection) (string,
 	return c.server().JoinPath("svc/checkin", c.node).String(), nil
 }
 
-// askNodeID has the server find or create the node: the way in for a machine that was not
-// booted through the server's iPXE script.
+// askNodeID makes the server find or create the node, for a machine that did not boot through the server's iPXE
+// script.
 func (c *Client) askNodeID(ctx context.Context, col *facts.Collection) (string, error) {
 	query := nodeQuery(col)
 	if len(query) == 0 {
@@ -159,8 +158,8 @@ func nodeQuery(col *facts.Collection) url.Values {
 	return q
 }
 
-// isPlaceholder recognises what board makers leave in DMI fields that they never filled:
-// the same text on every machine identifies none.
+// isPlaceholder recognises board makers' placeholders in DMI fields: the same text on every machine identifies
+// none.
 func isPlaceholder(v string) bool {
 	v = strings.ToLower(strings.TrimSpace(v))
 	switch v {
@@ -173,8 +172,8 @@ func isPlaceholder(v string) bool {
 
 var checkinPath = regexp.MustCompile(`^(.*)/svc/checkin/([0-9]+)$`)
 
-// splitCheckin takes a check-in URL of the Razor server apart: the server's root, which is nil if the
-// URL has another form, and the node's id.
+// splitCheckin splits a check-in URL of the Razor server into the server's root, nil if the URL has another form,
+// and the node's id.
 func splitCheckin(text string) (root *url.URL, id string) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -188,8 +187,7 @@ func splitCheckin(text string) (root *url.URL, id string) {
 	return u, m[2]
 }
 
-// tell sends one line to the node's log on the server. The server knows the node only after a
-// check-in, so the caller does that first.
+// tell sends one line to the node's log on the server. The server knows the node only after a check-in.
 func (c *Client) tell(ctx context.Context, level clientlog.Level, msg string) error {
 	root, id := splitCheckin(c.posted)
 	if root == nil {

@@ -1,11 +1,9 @@
-// Package mkclient is the client inside a booted microkernel. In every cycle it refreshes the
-// extension, collects facts, writes MCollective's facts file, reports to the Razor server and acts on
-// the answer. Whatever happens to the extension, to Facter or to a hardware tool, a check-in still goes
-// out with the facts that are left, and nothing ends the loop but its context.
+// Package mkclient is the client inside a booted microkernel. In every cycle it refreshes the extension, collects
+// facts, writes MCollective's facts file, reports to the Razor server and acts on the answer. If the extension,
+// Facter or a hardware tool fails, it still checks in with the remaining facts. Only its context ends the loop.
 //
-// It runs as root on kernels from 3.0 on, so it keeps to system calls of that time, and it treats
-// everything that the network hands it as hostile. Start reading at [Client.Cycle]; the packages below
-// are its parts.
+// It runs as root on kernels from 3.0 on, so it uses only system calls of that time. It treats everything from
+// the network as hostile. Start reading at [Client.Cycle]; the packages below are its parts.
 package mkclient
 
 import (
@@ -21,20 +19,20 @@ import (
 	"mkbuild/internal/mkclient/web"
 )
 
-// Options is what a client is built from. [DefaultOptions] fits a booted microkernel.
+// Options are the options of a client. [DefaultOptions] fits a booted microkernel.
 type Options struct {
 	Version       string
-	Facts         facts.Options // has the root, the path for programs and the client's own environment, too
+	Facts         facts.Options // also has the root, the path of programs and the client's environment
 	ExtensionDir  string
 	Limits        extension.Limits
 	Timeouts      web.Timeouts
 	ActionTimeout time.Duration
 	Log           *clientlog.Logger
-	Now           func() time.Time // for certificates only; nothing else asks for the time
+	Now           func() time.Time // only for certificates
 	Random        func() float64   // [0,1), for skew and back-off
 }
 
-// DefaultOptions is what cmd/mk-client runs with.
+// DefaultOptions are the options of cmd/mk-client.
 func DefaultOptions(version string, environ []string) Options {
 	return Options{
 		Version: version, Facts: facts.DefaultOptions(environ), ExtensionDir: generations.DefaultDir,
@@ -56,8 +54,8 @@ type Client struct {
 	posted    string // URL of the last check-in that went through
 }
 
-// New builds a client. A CA file that cannot be read is reported and trusts nobody; the client
-// works on, since it may be http that is used.
+// New builds a client. It reports an unreadable CA file, and then trusts no certificate; the client continues,
+// since it may use http.
 func New(opt Options, set settings.Settings) *Client {
 	w, err := web.New(set.CA, opt.Timeouts, "mk-client/"+opt.Version, opt.Now)
 	if err != nil {

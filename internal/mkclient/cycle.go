@@ -17,11 +17,11 @@ import (
 	"mkbuild/internal/mkclient/web"
 )
 
-// Run checks in until ctx ends, and returns nil then. Nothing else ends it.
+// Run checks in until ctx ends, and then returns nil.
 func (c *Client) Run(ctx context.Context) error {
 	unlock, err := c.lock(ctx, generations.LoopLock)
 	if err != nil && ctx.Err() == nil {
-		c.log.Logf(clientlog.Warn, "cannot make sure that this is the only mk-client: %v", err)
+		c.log.Logf(clientlog.Warn, "cannot check for another running mk-client: %v", err)
 	}
 	defer unlock()
 	c.log.Logf(clientlog.Info, "mk-client %s starts, interval %s", c.opt.Version, c.set.Interval)
@@ -32,7 +32,7 @@ func (c *Client) Run(ctx context.Context) error {
 			break
 		}
 		if failures++; checkedIn {
-			failures = 0 // the server is well, even if its action failed
+			failures = 0 // the server works, even if its action failed
 		}
 		if bad++; err == nil {
 			bad = 0
@@ -44,11 +44,11 @@ func (c *Client) Run(ctx context.Context) error {
 	return nil
 }
 
-// remindAfter is how many bad cycles go by before one that says nothing new is logged again.
+// remindAfter is the number of failed cycles after which a repeated failure is logged again.
 const remindAfter = 20
 
-// complain logs the outcome of a cycle, the bad one of a row. One that repeats itself is logged
-// once and then as a reminder, so that it does not bury what else the console says.
+// complain logs the outcome of a cycle, the bad one of a row. It logs a repeated failure once and then as a
+// reminder, so that the console stays readable.
 func (c *Client) complain(bad int, err error) {
 	switch {
 	case err == nil:
@@ -60,8 +60,8 @@ func (c *Client) complain(bad int, err error) {
 	}
 }
 
-// wait is the pause after a cycle: the interval, or after failures a growing one with jitter, so that a
-// server that comes back does not meet all machines at once. A server's Retry-After is heeded.
+// wait is the pause after a cycle: the interval, or after failures a growing pause with jitter, so that not all
+// machines return at once. It follows a server's Retry-After.
 func (c *Client) wait(failures int, err error) time.Duration {
 	if failures == 0 {
 		return c.set.Interval
@@ -73,8 +73,8 @@ func (c *Client) wait(failures int, err error) time.Duration {
 	return d
 }
 
-// Backoff is the pause after a number of failed check-ins in a row: it doubles up to eight
-// intervals, and random in [0,1) takes it to between half and one and a half of that.
+// Backoff is the pause after a number of failed check-ins in a row: it doubles up to eight intervals, and random
+// in [0,1) scales it by 0.5 to 1.5.
 func Backoff(interval time.Duration, failures int, random float64) time.Duration {
 	d := time.Duration(1<<min(max(failures-1, 0), 3)) * interval
 	return d/2 + time.Duration(random*float64(d))
@@ -90,12 +90,12 @@ func (c *Client) Update(ctx context.Context) error {
 	return c.store.Refresh(ctx)
 }
 
-// Collect gathers the facts with the generation in force, without asking the network. A user
-// who may not see the extension gets the facts without it, and a warning in the log.
+// Collect collects the facts with the active generation, without the network. A user who cannot read the
+// extension gets the facts without it, and a warning in the log.
 func (c *Client) Collect(ctx context.Context) (facts.Collection, error) {
 	unlock, err := c.lock(ctx, generations.CycleLock)
 	if err != nil {
-		c.log.Logf(clientlog.Warn, "no extension can be used: %v", err)
+		c.log.Logf(clientlog.Warn, "cannot use the extension: %v", err)
 	}
 	defer unlock()
 	c.store.Load()
@@ -103,8 +103,8 @@ func (c *Client) Collect(ctx context.Context) (facts.Collection, error) {
 	return col, ctx.Err()
 }
 
-// lock keeps a `register` by hand out of the way of the loop's own cycle, and a loop out of the way of
-// another that still ends. It waits while another process has the lock. unlock is never nil.
+// lock keeps a manual `register` apart from the loop's cycle, and a loop apart from an earlier one that is
+// ending. It waits while another process has the lock. unlock is never nil.
 func (c *Client) lock(ctx context.Context, name string) (unlock func(), err error) {
 	for {
 		unlock, err := c.store.Lock(name)
@@ -112,20 +112,20 @@ func (c *Client) lock(ctx context.Context, name string) (unlock func(), err erro
 			return unlock, err
 		}
 		if name == generations.LoopLock {
-			c.log.Changed("instance", clientlog.Warn, "another mk-client runs: waiting for it to end")
+			c.log.Changed("instance", clientlog.Warn, "another mk-client is running: waiting for it to end")
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
 }
 
-// Cycle does everything once: refresh, collect, write MCollective's facts, check in, report,
-// act. Only the check-in and the action can make it fail.
+// Cycle does one cycle: refresh, collect, write MCollective's facts, check in, report, act. Only the check-in and
+// the action can fail it.
 func (c *Client) Cycle(ctx context.Context) error {
 	_, err := c.cycle(ctx)
 	return err
 }
 
-// cycle reports whether the check-in went through, too.
+// cycle also reports whether the check-in succeeded.
 func (c *Client) cycle(ctx context.Context) (checkedIn bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -139,11 +139,11 @@ func (c *Client) cycle(ctx context.Context) (checkedIn bool, err error) {
 	return true, c.Execute(ctx, action)
 }
 
-// register does everything but the action, under the cycle's lock.
+// register does all but the action, under the cycle's lock.
 func (c *Client) register(ctx context.Context) (action string, err error) {
 	unlock, err := c.lock(ctx, generations.CycleLock)
 	if err != nil {
-		c.log.Changed("lock", clientlog.Warn, "no extension can be used: %v", err)
+		c.log.Changed("lock", clientlog.Warn, "cannot use the extension: %v", err)
 	}
 	defer unlock()
 	if err := c.store.Refresh(ctx); err != nil {
@@ -166,7 +166,7 @@ func (c *Client) register(ctx context.Context) (action string, err error) {
 	return action, nil
 }
 
-// collect adds the operator's facts and the client's status to what is collected.
+// collect adds the operator's facts and the client's status to the collected facts.
 func (c *Client) collect(ctx context.Context) (facts.Collection, generations.Status) {
 	col := c.collector.Collect(ctx, c.store.Usable())
 	c.store.Learn(&col)
@@ -179,7 +179,7 @@ func (c *Client) collect(ctx context.Context) (facts.Collection, generations.Sta
 	return col, status
 }
 
-// report tells the server's log once what became of the extension, when that changes.
+// report writes changes of the extension's state to the node's log on the server.
 func (c *Client) report(ctx context.Context, status generations.Status) {
 	level, msg, changed := c.store.Unreported(status)
 	if !changed {
@@ -192,14 +192,14 @@ func (c *Client) report(ctx context.Context, status generations.Status) {
 	c.store.Reported(status)
 }
 
-// ErrAction is returned for the name of an action that the client does not run.
+// ErrAction is returned for an action that the client refuses.
 var ErrAction = errors.New("refused action")
 
 var actionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// Execute carries out an action of the server: "none", "reboot", or the name of an executable directly
-// inside the commands directory. A path is refused: it would let the server run any program of the image.
-// The process gets the fixed base environment, and never the extension's paths.
+// Execute runs an action of the server: "none", "reboot", or the name of an executable directly inside the
+// commands directory. It refuses a path, which would let the server run any program of the image. The process
+// gets the fixed base environment, without the extension's paths.
 func (c *Client) Execute(ctx context.Context, action string) error {
 	if action == "none" {
 		return nil
@@ -209,7 +209,7 @@ func (c *Client) Execute(ctx context.Context, action string) error {
 	}
 	p := filepath.Join(c.set.Commands, action)
 	if _, err := os.Stat(p); errors.Is(err, os.ErrNotExist) && action == "reboot" {
-		p, _ = program.Find("reboot", c.opt.Facts.Path) // an image without one of its own gets the system's
+		p, _ = program.Find("reboot", c.opt.Facts.Path) // an image without its own reboot uses the system's
 	}
 	if !program.IsExecutable(p) {
 		return fmt.Errorf("%w %q: no such executable in %s", ErrAction, action, c.set.Commands)

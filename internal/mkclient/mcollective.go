@@ -22,30 +22,30 @@ import (
 	"mkbuild/internal/mkclient/program"
 )
 
-// Where the image keeps MCollective.
+// Paths of MCollective in the image.
 const (
 	mcoDir    = "/usr/local/etc/mcollective"
 	mcoFacts  = mcoDir + "/facts.yaml"
 	mcoConfig = mcoDir + "/server.cfg"
 	mcoPID    = "/var/run/mcollective.pid"
 	mcoLib    = "/usr/local/mcollective/lib"
-	mcoOutput = "/var/log/mcollectived.out" // what the daemon prints, up to the moment when it goes to the background
+	mcoOutput = "/var/log/mcollectived.out" // the daemon's output before it goes to the background
 )
 
 // mcollective keeps MCollective's facts file up to date and its daemon running.
 type mcollective struct {
 	opt      *facts.Options
-	child    *exec.Cmd // set while it runs in the foreground by itself
+	child    *exec.Cmd // set while it runs in the foreground
 	done     chan struct{}
 	failures int    // attempts to start it in a row
-	skip     int    // cycles to leave out, to space out attempts that fail
-	unseen   bool   // it went to the background, and was not seen running since
-	logged   int64  // size of the daemon's own log when it was started
-	trouble  string // why it does not run, in its own words; "" when it does
+	skip     int    // cycles to skip after failed attempts
+	unseen   bool   // it went to the background, and was not seen running yet
+	logged   int64  // size of the daemon's log at its start
+	trouble  string // why it does not run, in its own words; "" if it runs
 }
 
-// update writes the facts file and keeps mcollectived running. An image without
-// MCollective is a normal, quiet case, and trouble with it never concerns a check-in.
+// update writes the facts file and keeps mcollectived running. It is silent in an image without MCollective, and
+// its failures never affect a check-in.
 func (m *mcollective) update(ctx context.Context, fs facts.Facts, allowSamples bool) {
 	if fi, err := os.Stat(m.opt.Root.Path(mcoDir)); err != nil || !fi.IsDir() {
 		return
@@ -102,8 +102,8 @@ func jsonText(v any) []byte {
 	return bytes.TrimSpace(b.Bytes())
 }
 
-// allowed refuses to start a daemon whose secrets everybody can read in the published
-// sample configuration: anyone who runs the message broker would own the machine.
+// allowed refuses to start a daemon with published sample secrets: anyone with access to the message broker could
+// command the machine.
 func (m *mcollective) allowed(samples bool) bool {
 	b, err := os.ReadFile(m.opt.Root.Path(mcoConfig))
 	if err != nil {
@@ -132,8 +132,7 @@ func sampleSecret(cfg []byte) string {
 	return ""
 }
 
-// running looks for the daemon by its pid file and makes sure that the number still belongs
-// to it.
+// running finds the daemon by its pid file and checks that the number still belongs to it.
 func (m *mcollective) running() bool {
 	if m.child != nil {
 		select {
@@ -152,8 +151,8 @@ func (m *mcollective) running() bool {
 	return err == nil && bytes.Contains(line, []byte("mcollectived"))
 }
 
-// start starts the daemon in a session of its own, so that it outlives the client. It
-// usually goes to the background by itself; one that stays is kept as a child.
+// start starts the daemon in its own session, so that it outlives the client. It usually goes to the background
+// by itself; otherwise it is kept as a child.
 func (m *mcollective) start(ctx context.Context, daemon string) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), daemon, "--config", m.opt.Root.Path(mcoConfig), "--pidfile", m.opt.Root.Path(mcoPID))
 	lib := m.opt.Root.Path(mcoLib)
@@ -163,7 +162,7 @@ func (m *mcollective) start(ctx context.Context, daemon string) error {
 	cmd.Env = append(program.BaseEnv(m.opt.Path), "RUBYLIB="+lib)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// A file outlives the client, as the daemon does, and never blocks it.
+	// A file outlives the client, like the daemon, and never blocks it.
 	out, err := os.OpenFile(m.opt.Root.Path(mcoOutput), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		m.opt.Log.Changed("mcollectived.out", clientlog.Warn, "the output of mcollectived is lost: %v", err)
@@ -182,10 +181,10 @@ func (m *mcollective) start(ctx context.Context, daemon string) error {
 	m.opt.Log.Logf(clientlog.Info, "mcollectived started")
 	done := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // its state is read from cmd
+		_ = cmd.Wait()
 		close(done)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // to go to the background
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // time to go to the background
 	defer cancel()
 	for ctx.Err() == nil && m.opt.Root.Line(mcoPID) != strconv.Itoa(cmd.Process.Pid) {
 		select {
@@ -203,10 +202,10 @@ func (m *mcollective) start(ctx context.Context, daemon string) error {
 	return nil
 }
 
-// maxOutput bounds the file of the daemon's output, which one that stays in the foreground goes on writing.
+// maxOutput bounds the file of the daemon's output, which a foreground daemon keeps writing.
 const maxOutput = 1 << 20
 
-// shortenOutput empties the file of the daemon's output when it has grown. The daemon appends to it.
+// shortenOutput empties the file of the daemon's output if it is too long. The daemon appends to it.
 func (m *mcollective) shortenOutput() {
 	name := m.opt.Root.Path(mcoOutput)
 	if fi, err := os.Stat(name); err == nil && fi.Mode().IsRegular() && fi.Size() > maxOutput {
@@ -214,8 +213,8 @@ func (m *mcollective) shortenOutput() {
 	}
 }
 
-// report logs why the daemon does not run, with its own words out of the first place that has some. They
-// are kept for the check-in.
+// report logs why the daemon does not run, with its own words from the first source that has some. It keeps them
+// for the check-in.
 func (m *mcollective) report(what string, places ...func() string) {
 	for _, words := range places {
 		if said := words(); said != "" {
@@ -227,13 +226,13 @@ func (m *mcollective) report(what string, places ...func() string) {
 	m.opt.Log.Logf(clientlog.Warn, "%s", m.trouble)
 }
 
-// printed returns the end of what the daemon printed.
+// printed returns the end of the daemon's output.
 func (m *mcollective) printed() string { return lastWords(m.opt.Root.Path(mcoOutput), 0) }
 
-// logWords returns the end of what the daemon wrote to its log since it was started.
+// logWords returns the end of the daemon's log since its start.
 func (m *mcollective) logWords() string { return lastWords(m.logFile(), m.logged) }
 
-// logFile returns the file that server.cfg tells the daemon to log to, or "".
+// logFile returns the daemon's log file in server.cfg, or "".
 func (m *mcollective) logFile() string {
 	b, err := os.ReadFile(m.opt.Root.Path(mcoConfig))
 	if err != nil {
@@ -248,15 +247,15 @@ func (m *mcollective) logFile() string {
 	return file
 }
 
-// How much of the daemon's words is told.
+// Limits of the daemon's words in a message.
 const (
 	wordBytes = 16 << 10
 	wordLines = 5
 	wordWidth = 300
 )
 
-// lastWords returns the last lines of a text file behind an offset, on one line. The lines of a Ruby
-// backtrace are left out: what happened stands above them. A file that is shorter was begun anew.
+// lastWords returns the last lines of a text file after an offset, as one line. It leaves out the lines of a Ruby
+// backtrace: the reason is above them. A shorter file was started again.
 func lastWords(name string, from int64) string {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -270,7 +269,7 @@ func lastWords(name string, from int64) string {
 	if from > fi.Size() {
 		from = 0
 	}
-	b, _ := io.ReadAll(io.NewSectionReader(f, max(from, fi.Size()-wordBytes), wordBytes)) // what could be read
+	b, _ := io.ReadAll(io.NewSectionReader(f, max(from, fi.Size()-wordBytes), wordBytes)) // the readable part
 	var lines []string
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimRight(line, " \t\r\n")

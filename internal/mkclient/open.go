@@ -17,20 +17,20 @@ import (
 	"mkbuild/internal/mkclient/facts"
 )
 
-// open is what of a running machine somebody could come in by. `mkbuild test` reads its JSON on the console.
+// open lists possible ways into a running machine. `mkbuild test` reads its JSON on the console.
 type open struct {
-	// Listening are the sockets that take what comes over a network, each with its program:
-	// "tcp 0.0.0.0:23 /bin/busybox telnetd".
+	// Listening are the sockets that receive from a network, each with its program: "tcp 0.0.0.0:23 /bin/busybox
+	// telnetd".
 	Listening []string `json:"listening"`
-	// Consoles are the terminals that a process can read, each with its program: "ttyS0 /bin/busybox getty".
+	// Consoles are the terminals that a process reads, each with its program: "ttyS0 /bin/busybox getty".
 	Consoles []string `json:"consoles"`
 }
 
-// reportOpen adds what is open to the facts, and to the log when it changes. The DHCP client of Tiny Core
-// is left out: its sockets come and go with the lease.
+// reportOpen adds the open sockets and consoles to the facts, and to the log when they change. It leaves out Tiny
+// Core's DHCP client: its sockets come and go with the lease.
 func (c *Client) reportOpen(col *facts.Collection) {
 	o := findOpen(c.opt.Facts.Root)
-	text, _ := json.Marshal(o) // texts alone
+	text, _ := json.Marshal(o)
 	c.log.Changed("open", clientlog.Info, "open: %s", text)
 	words := func(list []string) string {
 		if len(list) == 0 {
@@ -41,7 +41,7 @@ func (c *Client) reportOpen(col *facts.Collection) {
 	col.Add("mk-client", facts.Facts{"mk_listening": words(o.Listening), "mk_consoles": words(o.Consoles)})
 }
 
-// findOpen looks through /proc. Sockets of the Unix family are no way in: only who is on the machine reaches them.
+// findOpen reads /proc. Unix sockets are not a way in: only processes of the machine reach them.
 func findOpen(root facts.Root) open {
 	before, o := listening(root), open{Listening: []string{}, Consoles: []string{}}
 	owners := map[string]string{} // of sockets, by inode
@@ -51,11 +51,11 @@ func findOpen(root facts.Root) open {
 		dir := filepath.Dir(filepath.Dir(fd))
 		inode, isSocket := strings.CutPrefix(target, "socket:[")
 		switch pid := filepath.Base(dir); {
-		case err != nil: // it was closed meanwhile
+		case err != nil:
 		case isSocket:
 			owners[strings.TrimSuffix(inode, "]")] = programOf(dir)
-		case pid == "1" || pid == strconv.Itoa(os.Getpid()): // init and we never read
-		case target == "/dev/console" && filepath.Base(fd) != "0": // where every script of the boot prints
+		case pid == "1" || pid == strconv.Itoa(os.Getpid()): // init and mk-client never read
+		case target == "/dev/console" && filepath.Base(fd) != "0": // output of every boot script
 		case terminal.MatchString(target) && readable(dir, filepath.Base(fd)):
 			o.Consoles = append(o.Consoles, strings.TrimPrefix(target, "/dev/")+" "+programOf(dir))
 		}
@@ -63,7 +63,7 @@ func findOpen(root facts.Root) open {
 	for inode, socket := range listening(root) {
 		program := owners[inode]
 		if before[inode] == "" || strings.HasPrefix(program, "/bin/busybox udhcpc") {
-			continue // it came while we looked: the next cycle sees it, if it stays
+			continue // new since the scan: the next cycle sees it, if it stays
 		}
 		if program == "" {
 			program = "no program"
@@ -79,7 +79,7 @@ func sorted(list []string) []string {
 	return slices.Compact(list)
 }
 
-// terminal matches devices that somebody can type at. Pseudoterminals need a server, which listens.
+// terminal matches devices with a keyboard or a serial line. Pseudoterminals need a server, which listens.
 var terminal = regexp.MustCompile(`^/dev/(console|tty|hvc|hvsi|xvc|vc/)[A-Za-z0-9]*$`)
 
 // readable reports whether a descriptor was opened for reading (proc(5), fdinfo: flags in octal).
@@ -91,12 +91,11 @@ func readable(dir, fd string) bool {
 	return err != nil || flags&3 != uint64(os.O_WRONLY)
 }
 
-// programOf names a process by its executable, and by the name or the script that it runs under: that of a
-// busybox or an interpreter says more.
+// programOf names a process by its executable, and by its applet or script, if it is a busybox or an interpreter.
 func programOf(dir string) string {
 	program, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err != nil {
-		return "a program that cannot be told"
+		return "an unknown program"
 	}
 	b, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 	args := strings.Split(string(b), "\x00")
@@ -109,13 +108,13 @@ func programOf(dir string) string {
 	return clientlog.Printable(program[:min(len(program), 200)])
 }
 
-// listening lists the sockets of the internet families and of raw packets that take what comes, by inode.
+// listening lists the receiving sockets of the internet families and of raw packets, by inode.
 func listening(root facts.Root) map[string]string {
 	sockets := map[string]string{}
 	for _, family := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "packet"} {
 		b, err := os.ReadFile(root.Path("proc/net/" + family))
 		if err != nil && family == "tcp" {
-			sockets["?"] = "what listens cannot be told: " + err.Error()
+			sockets["?"] = "cannot list listening sockets: " + err.Error()
 		}
 		for line := range strings.Lines(string(b)) {
 			if inode, where := parseSocket(family, strings.Fields(line)); inode != "" {

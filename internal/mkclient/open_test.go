@@ -67,7 +67,7 @@ func TestOpen(t *testing.T) {
 	if text := strings.Join(got.Consoles, "\n"); text != strings.Join(want, "\n") {
 		t.Errorf("consoles:\n%s\nwant\n%s", text, strings.Join(want, "\n"))
 	}
-	if got := findOpen(facts.Root(t.TempDir())); len(got.Listening) != 1 || !strings.Contains(got.Listening[0], "cannot be told") {
+	if got := findOpen(facts.Root(t.TempDir())); len(got.Listening) != 1 || !strings.Contains(got.Listening[0], "cannot list") {
 		t.Errorf("without /proc: %q", got.Listening)
 	}
 }

@@ -66,7 +66,7 @@ func TestSignedExtensions(t *testing.T) {
 			publish(textFact(t, "ext_x", "evil"))
 			m.refuses(srv, nil, "it is not signed")
 			publish(signed(t, a, "old", 99))
-			m.refuses(srv, nil, "older than the image: its sequence number is 99, after 100")
+			m.refuses(srv, nil, "older than the image: its sequence number is 99, below 100")
 			publish(signed(t, a, "1", 200))
 			m.wants(srv, facts.Facts{"ext_x": "1", "mk_extension_status": "active", "mk_extension_error": ""})
 
@@ -82,7 +82,7 @@ func TestSignedExtensions(t *testing.T) {
 				{flipped, "its bytes were changed"},
 				{good[:len(good)-1], "cut off"},
 				{append(bytes.Clone(good), 0), "extra bytes at its end"},
-				{signed(t, a, "old", 199), "older than the newest one so far: its sequence number is 199, after 200"},
+				{signed(t, a, "old", 199), "older than the newest one so far: its sequence number is 199, below 200"},
 				{[]byte("this is no zip"), "not a zip archive"},
 			} {
 				publish(bad.zip)
@@ -137,9 +137,9 @@ func TestRotation(t *testing.T) {
 		a, b     any
 		whyA, by string
 	}{
-		{"old", []*signing.Signer{a}, "1", nil, "", "signed it"},
+		{"old", []*signing.Signer{a}, "1", nil, "", "signed by key"},
 		{"both", []*signing.Signer{a, b}, "1", "2", "", ""},
-		{"new", []*signing.Signer{b}, nil, "2", "signed it", ""},
+		{"new", []*signing.Signer{b}, nil, "2", "signed by key", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv, m := boot(t, facters.Shell)
@@ -168,7 +168,7 @@ func TestSignedAndPinned(t *testing.T) {
 	srv.Publish(signed(t, a, "1", 1), t0)
 	sum := m.wants(srv, facts.Facts{"ext_x": "1"})["mk_extension_sha256"].(string)
 	m.set.ExtendSHA256 = strings.Repeat("0", 64)
-	m.refuses(srv, nil, "razor.extend_sha256 wants")
+	m.refuses(srv, nil, "razor.extend_sha256 is")
 	m.set.ExtendSHA256 = sum
 	m.wants(srv, facts.Facts{"ext_x": "1"})
 }
@@ -212,6 +212,6 @@ func TestDamagedKeysTrustNobody(t *testing.T) {
 		m.write("root/"+extension.KeysFile, text)
 		at = at.Add(time.Minute)
 		srv.Publish(signed(t, a, "1", 1), at)
-		m.refuses(srv, nil, "no extension is taken: read /usr/lib/mk-client/extension-keys.json")
+		m.refuses(srv, nil, "extensions are off: read /usr/lib/mk-client/extension-keys.json")
 	}
 }

@@ -1,6 +1,6 @@
-// Package clientlog writes mk-client's log lines to the console, which under init may take nothing for
-// hours, and to syslog, which may be stuck. It never blocks the client for long. Start reading at
-// [Logger]; a [Queue] stands between it and the console.
+// Package clientlog writes mk-client's log lines to the console, which may block for hours under init, and to
+// syslog, which may be stuck. It never blocks the client for long. Start reading at [Logger]; a [Queue] is
+// between it and the console.
 package clientlog
 
 import (
@@ -21,7 +21,7 @@ import (
 // Level orders log lines.
 type Level int
 
-// The levels; they are those that /svc/log knows, and debug.
+// The levels of /svc/log, and debug.
 const (
 	Debug Level = iota
 	Info
@@ -36,7 +36,7 @@ func (l Level) String() string { return [...]string{"debug", "info", "warn", "er
 // zero value and nil drop everything.
 type Logger struct {
 	W      io.Writer // nil: no stream; a [Queue] if it may block
-	Syslog bool      // also to /dev/log, if somebody listens there
+	Syslog bool      // also to /dev/log, if a syslogd listens there
 	Min    Level
 
 	mu   sync.Mutex
@@ -54,8 +54,8 @@ func (l *Logger) Logf(level Level, format string, args ...any) {
 	l.write(level, fmt.Sprintf(format, args...))
 }
 
-// Changed writes a line only if it differs from the last one of the same topic: for conditions that
-// are met in every cycle. An empty line ends the condition.
+// Changed writes a line only if it differs from the last one of the same topic, for conditions that every cycle
+// meets. An empty line ends the condition.
 func (l *Logger) Changed(topic string, level Level, format string, args ...any) {
 	if l == nil {
 		return
@@ -75,7 +75,7 @@ func (l *Logger) Changed(topic string, level Level, format string, args ...any) 
 	}
 }
 
-// write sends one line everywhere. Parts of a line come from servers and archives.
+// write sends one line to all logs. Parts of a line come from servers and archives.
 func (l *Logger) write(level Level, msg string) {
 	msg = Printable(msg)
 	if l.W != nil {
@@ -96,15 +96,15 @@ func Printable(s string) string {
 	}, s)
 }
 
-// queueLines is how many lines wait for a console that does not take any.
+// queueLines is the number of lines that wait for a blocked console.
 const queueLines = 256
 
-// Queue is a writer that never blocks: a console under flow control would stop the client
-// otherwise. What does not fit into it is dropped and counted. It is safe for concurrent use.
+// Queue is a writer that never blocks: otherwise a console under flow control would stop the client. It drops and
+// counts lines that do not fit. It is safe for concurrent use.
 type Queue struct {
 	w       io.Writer
 	lines   chan []byte
-	waiting atomic.Int64 // lines that are not written yet
+	waiting atomic.Int64 // unwritten lines
 	dropped atomic.Int64
 }
 
@@ -127,7 +127,7 @@ func (q *Queue) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush waits until what is queued has been written, for d at most.
+// Flush waits until the queued lines are written, for at most d.
 func (q *Queue) Flush(d time.Duration) {
 	const step = time.Millisecond
 	for ; d > 0 && q.waiting.Load() > 0; d -= step {
@@ -135,12 +135,12 @@ func (q *Queue) Flush(d time.Duration) {
 	}
 }
 
-// drain writes lines in order. A stream that fails has nobody to tell it to.
+// drain writes lines in order. It ignores a failing stream.
 func (q *Queue) drain() {
 	for line := range q.lines {
 		_, _ = q.w.Write(line)
 		if n := q.dropped.Swap(0); n > 0 {
-			_, _ = fmt.Fprintf(q.w, "mk-client: warn: %d lines were dropped here: nothing took them\n", n)
+			_, _ = fmt.Fprintf(q.w, "mk-client: warn: %d lines were dropped: the console was blocked\n", n)
 		}
 		q.waiting.Add(-1)
 	}
@@ -149,12 +149,12 @@ func (q *Queue) drain() {
 const (
 	syslogSocket   = "/dev/log"
 	syslogDeadline = time.Second      // longest wait for a syslogd that does not read
-	syslogRest     = 10 * time.Second // silence towards it after that, so that it slows nothing down
+	syslogRest     = 10 * time.Second // pause before the next attempt, so that it slows nothing down
 	syslogFacility = 3 << 3           // LOG_DAEMON
 )
 
-// syslogConn sends lines to the local syslogd. Unlike log/syslog it gives up on one that does
-// not read: a datagram socket blocks its writers then. Lines that find nobody are dropped.
+// syslogConn sends lines to the local syslogd. Unlike log/syslog it gives up on a syslogd that does not read,
+// which would block a datagram socket's writers. It drops lines without a syslogd.
 type syslogConn struct {
 	socket string // "" is /dev/log
 	conn   net.Conn

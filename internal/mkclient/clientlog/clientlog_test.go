@@ -95,7 +95,7 @@ func TestStuckConsole(t *testing.T) {
 	q.Flush(time.Minute)
 	w.Close()
 	text := <-got
-	if !strings.Contains(text, "info: line 0\n") || !regexp.MustCompile(`warn: \d+ lines were dropped here`).MatchString(text) {
+	if !strings.Contains(text, "info: line 0\n") || !regexp.MustCompile(`warn: \d+ lines were dropped`).MatchString(text) {
 		t.Errorf("got %d bytes: %.200s", len(text), text)
 	}
 }

@@ -1,7 +1,7 @@
-// Package facts collects what a machine is: with Facter, with the extension in force, from hardware
-// tools, and by itself where Facter is missing or broken. It asks no network and decides nothing about
-// extensions: a [Collection] says which of them the facts are with, and which ones broke Facter. Start
-// reading at [Collector.Collect].
+// Package facts collects the facts of a machine: with Facter and the active extension, from hardware tools, and
+// by itself if Facter is missing or broken. It uses no network and decides nothing about extensions: a
+// [Collection] says which extension the facts include, and which ones broke Facter. Start reading at
+// [Collector.Collect].
 package facts
 
 import (
@@ -15,59 +15,58 @@ import (
 	"mkbuild/internal/mkclient/program"
 )
 
-// Collector collects facts. It is used from one goroutine and remembers what it found out about
-// Facter and the hardware.
+// Collector collects facts. Use it from one goroutine. It remembers the results about Facter and the hardware.
 type Collector struct {
 	opt      Options
 	facter   facter
 	hardware hardware
-	broken   bool               // the last time Facter gave nothing, even without an extension
+	broken   bool               // the last time Facter failed even without an extension
 	left     program.Stragglers // of Facter's children
 }
 
-// New returns a collector that has found out nothing yet.
+// New returns an empty collector.
 func New(o Options) *Collector { return &Collector{opt: o} }
 
-// Extension is an unpacked extension that facts may be collected with.
+// Extension is an unpacked extension for a collection.
 type Extension struct {
 	Dir string
-	Own []string // names of the facts that only it brings; nil if that is not known yet
+	Own []string // names of the facts that only it adds; nil if unknown
 }
 
 // Collection is the result of collecting once.
 type Collection struct {
 	Facts Facts
-	// Sources says for each fact where it came from: "facter 4.3.0", "extension", "lshw", …
+	// Sources names the source of each fact: "facter 4.3.0", "extension", "lshw", ……
 	Sources map[string]string
 	NICs    []NIC
 
-	Used   Extension   // the extension that the facts are with; the zero value without one
+	Used   Extension   // the extension in use; the zero value without one
 	Failed []Extension // Facter failed with these, and worked with Used
-	Why    error       // what went wrong first
-	Broken bool        // Facter works with no extension and not without one either
+	Why    error       // the first failure
+	Broken bool        // Facter fails with every extension, and without one
 }
 
-// Add lays a source's facts over those collected so far.
+// Add adds a source's facts, which override earlier ones.
 func (col *Collection) Add(source string, facts Facts) {
 	for name, v := range facts {
 		col.Facts[name], col.Sources[name] = v, source
 	}
 }
 
-// Body is what a check-in posts.
+// Body is the body of a check-in.
 func (col *Collection) Body() map[string]any {
 	return map[string]any{"hw_id": hardwareID(col.NICs), "facts": col.Facts}
 }
 
-// Collect cannot fail: each source that does loses its own facts only. Of the extensions, the best
-// first, it uses the first one that Facter works with.
+// Collect cannot fail: a failed source loses only its own facts. It uses the first of the extensions, the best
+// first, with which Facter works.
 func (c *Collector) Collect(ctx context.Context, extensions []Extension) Collection {
 	col := Collection{Facts: Facts{}, Sources: map[string]string{}}
 	facts := c.withExtensions(ctx, extensions, &col)
 	found := c.hardware.read(ctx, &c.opt)
 	col.NICs = c.opt.Root.NICs() // after Facter and the tools: a card may have come up meanwhile
 	if col.Broken {
-		c.opt.Log.Changed("facter", clientlog.Error, "facter: %v; sending what the client finds itself", col.Why)
+		c.opt.Log.Changed("facter", clientlog.Error, "facter: %v; sending mk-client's own facts", col.Why)
 		col.Add("mk-client", c.opt.Root.native(col.NICs))
 		col.Add("facts.d", facts)
 	} else {
@@ -91,13 +90,13 @@ func (c *Collector) Collect(ctx context.Context, extensions []Extension) Collect
 	return col
 }
 
-// withExtensions runs Facter with the best extension, then the next one, then without any: one bad fact
-// file can kill Facter outright. If nothing works, it returns the external facts alone, and the best
-// extension stays in use, for nothing is known against it. What facts of the collection before left
-// running is killed first: one child for each cycle would fill the memory.
+// withExtensions runs Facter with the best extension, then the next one, then without any: one bad fact file can
+// kill Facter. If nothing works, it returns only the external facts, and the best extension stays in use, since
+// it is not to blame. First it kills processes that earlier facts left running: one for each cycle would fill the
+// memory.
 func (c *Collector) withExtensions(ctx context.Context, extensions []Extension, col *Collection) Facts {
 	c.left.Kill()
-	tries := append(slices.Clone(extensions), Extension{}) // the last one is none
+	tries := append(slices.Clone(extensions), Extension{}) // the last try is without one
 	col.Used = tries[0]
 	if c.broken {
 		if _, col.Why = c.runFacter(ctx, ""); col.Why != nil {
@@ -124,7 +123,7 @@ func (c *Collector) withExtensions(ctx context.Context, extensions []Extension, 
 	return facts
 }
 
-// withOwn finds out once which facts only an extension brings.
+// withOwn determines once which facts only an extension adds.
 func (c *Collector) withOwn(ctx context.Context, x Extension, with Facts) Extension {
 	if x.Dir == "" || x.Own != nil {
 		return x
@@ -140,8 +139,8 @@ func (c *Collector) withOwn(ctx context.Context, x Extension, with Facts) Extens
 	return x
 }
 
-// Try runs Facter with the unpacked extension in dir and without any, in the very way that a
-// check-in does, so that an extension can be tried where it is written.
+// Try runs Facter with and without the unpacked extension in dir, exactly as a check-in does, to try an extension
+// on another machine.
 func (c *Collector) Try(ctx context.Context, dir string) (with, without Facts, err error) {
 	if without, err = c.runFacter(ctx, ""); err != nil {
 		return nil, nil, err

@@ -23,17 +23,17 @@ import (
 // maxExternal bounds one file of external facts.
 const maxExternal = 1 << 20
 
-// addExternal does what Facter 1.7 does with external facts, for a Facter that has none or for
-// none at all: they win over other facts, and among them the extension's over the image's. A
-// file that cannot be used loses its own facts only. only, if not "", is the ending of the files that count.
+// addExternal adds external facts as Facter 1.7 does, for a Facter without them or for no Facter: they override
+// other facts, and the extension's override the image's. A bad file loses only its own facts. only, if not "", is
+// the ending of the files to read.
 func (c *Collector) addExternal(ctx context.Context, facts Facts, gen, only string) {
 	for _, dir := range c.opt.externalDirs(gen) { // the strongest last
 		maps.Copy(facts, c.externalFacts(ctx, dir, gen, only))
 	}
 }
 
-// externalFacts reads one directory: not recursive, no dot files, in sorted order, the first of
-// two files that name a fact wins.
+// externalFacts reads one directory: not recursive, no dot files, in sorted order; the first file with a fact
+// wins.
 func (c *Collector) externalFacts(ctx context.Context, dir, gen, only string) Facts {
 	facts := Facts{}
 	for _, name := range dirNames(dir) {
@@ -76,7 +76,7 @@ func (c *Collector) externalFile(ctx context.Context, file, gen string) (Facts, 
 		return nil, nil
 	}
 	res, err := c.run(ctx, gen, file)
-	return parsePairs(res.Stdout), err // its exit status does not count, as in Facter
+	return parsePairs(res.Stdout), err // its exit status is ignored, as in Facter
 }
 
 func parseFile(file string, parse func([]byte) (Facts, error)) (Facts, error) {
@@ -110,7 +110,7 @@ func parsePairs(b []byte) Facts {
 	return facts
 }
 
-// decodeObject reads one JSON object and says how long it is. Numbers stay as they are written.
+// decodeObject reads one JSON object and returns its length. Numbers keep their text.
 func decodeObject(b []byte) (facts Facts, n int, err error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
@@ -134,16 +134,16 @@ func parseYAML(b []byte) (Facts, error) {
 		err = doc.Decode(&v)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it is no YAML: %w", err)
+		return nil, fmt.Errorf("it is not YAML: %w", err)
 	}
 	m, ok := jsonValue(v).(map[string]any)
 	if !ok {
-		return nil, errors.New("it is no YAML mapping")
+		return nil, errors.New("it is not a YAML mapping")
 	}
 	return m, nil
 }
 
-// lastOfEach keeps of keys that a mapping repeats the last one, as Ruby does. The parser refuses them.
+// lastOfEach keeps the last of repeated keys in a mapping, as Ruby does. The parser would refuse them.
 func lastOfEach(n *yaml.Node) {
 	if n.Kind == yaml.MappingNode {
 		seen := map[string]bool{}
@@ -160,7 +160,7 @@ func lastOfEach(n *yaml.Node) {
 	}
 }
 
-// jsonValue turns what YAML can express into what JSON can.
+// jsonValue converts a YAML value to a JSON value.
 func jsonValue(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

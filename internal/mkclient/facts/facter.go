@@ -18,12 +18,12 @@ import (
 	"mkbuild/internal/mkclient/program"
 )
 
-// facter is what is known of the installed Facter.
+// facter describes the installed Facter.
 type facter struct {
 	path         string
-	stamp        time.Time // of the program, so that a replaced one is asked again
+	stamp        time.Time // of the program, to notice a replaced one
 	text         string    // full version, for the sources
-	major, minor int       // all that the switches depend on
+	major, minor int       // the switches depend on it
 	yaml         bool      // no JSON: Facter before 1.5.9, or without a JSON library
 }
 
@@ -38,14 +38,14 @@ var (
 	versionNumber = regexp.MustCompile(`(?m)^\s*v?(\d{1,4})\.(\d{1,4})(\.[0-9A-Za-z.]+)?\s*$`)
 )
 
-// runFacter collects Facter's facts with the extension in gen, or without any for "".
+// runFacter collects Facter's facts with the extension in gen; "" is none.
 func (c *Collector) runFacter(ctx context.Context, gen string) (Facts, error) {
 	if err := c.findFacter(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoFacter, err)
 	}
 	facts, err := c.askFacter(ctx, gen, c.facter.yaml)
 	if errors.Is(err, errNoFacts) && !c.facter.yaml && c.facter.before(3, 0) {
-		// json_pure ends Facter 1 and 2 over one byte that is no UTF-8; YAML takes any.
+		// json_pure ends Facter 1 and 2 at one byte that is not UTF-8; YAML accepts any.
 		if other, yerr := c.askFacter(ctx, gen, true); yerr == nil {
 			facts, err = other, nil
 		}
@@ -55,7 +55,7 @@ func (c *Collector) runFacter(ctx context.Context, gen string) (Facts, error) {
 		return nil, err
 	case c.facter.before(1, 7):
 		c.addExternal(ctx, facts, gen, "")
-	case c.facter.yaml: // without a JSON library Facter passes over external facts in JSON
+	case c.facter.yaml: // without a JSON library Facter ignores external facts in JSON
 		c.addExternal(ctx, facts, gen, ".json")
 	}
 	return facts, nil
@@ -76,7 +76,7 @@ func (c *Collector) askFacter(ctx context.Context, gen string, asYAML bool) (Fac
 		return nil, err
 	}
 	facts, err := parse(res.Stdout)
-	if err != nil { // the exit status alone proves nothing: Facter 4 exits 1 with good facts
+	if err != nil { // the exit status proves nothing: Facter 4 exits 1 with good facts
 		return nil, fmt.Errorf("facter: exit status %d: %w%s", res.Code, err, res.Hint())
 	}
 	if gen != "" {
@@ -91,8 +91,8 @@ const maxComplaints = 5
 // decoration matches the colors and the time of Facter's log lines.
 var decoration = regexp.MustCompile("\x1b\\[[0-9;]*m|(?m)^\\[[0-9][^]\\n]*\\] ")
 
-// complaints returns the lines in which Facter names files of the extension in gen, one text. It drops
-// these facts and ends well.
+// complaints returns the lines, as one text, in which Facter names files of the extension in gen: it drops their
+// facts and succeeds.
 func complaints(stderr []byte, gen string) string {
 	var found []string
 	for line := range strings.Lines(decoration.ReplaceAllString(string(stderr), "")) {
@@ -107,8 +107,8 @@ func complaints(stderr []byte, gen string) string {
 	return "facter says: " + strings.Join(found, "; ")
 }
 
-// run runs a program under the facts' wall limit, in the extension's directory and environment, and
-// notes what it leaves behind.
+// run runs a program under the facts' time limit, in the extension's directory and environment, and records the
+// processes that it leaves behind.
 func (c *Collector) run(ctx context.Context, gen, path string, args ...string) (program.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
 	defer cancel()
@@ -123,7 +123,7 @@ func (c *Collector) run(ctx context.Context, gen, path string, args ...string) (
 	return res, err
 }
 
-// findFacter learns which Facter there is; it asks again only if the program changes.
+// findFacter finds Facter and its version; it asks again only if the program changes.
 func (c *Collector) findFacter(ctx context.Context) error {
 	p, err := program.Find("facter", c.opt.Path)
 	if err != nil {
@@ -159,9 +159,9 @@ func (c *Collector) findFacter(ctx context.Context) error {
 	return nil
 }
 
-// args picks the switches that this version of Facter has: 3 and later print the facts that Razor
-// identifies machines by only on request and take several directories; 1.7 and 2 take one; before that
-// there are no external facts. Without an extension's facts.d the defaults stay in force.
+// args returns the switches of this version of Facter: 3 and later print Razor's identifying facts only on
+// request and take several directories; 1.7 and 2 take one; earlier ones have no external facts. Without an
+// extension's facts.d the defaults apply.
 func (f *facter) args(gen string, dirs []string) ([]string, error) {
 	args := []string{"--json"}
 	extended := gen != "" && slices.Contains(dirs, filepath.Join(gen, "facts.d"))
@@ -169,7 +169,7 @@ func (f *facter) args(gen string, dirs []string) ([]string, error) {
 	case !f.before(3, 0):
 		args = append(args, "--show-legacy")
 		if extended {
-			for _, d := range slices.Backward(dirs) { // of two with one name the first wins
+			for _, d := range slices.Backward(dirs) { // the first of two with the same name wins
 				args = append(args, "--external-dir", d)
 			}
 		}
@@ -183,9 +183,9 @@ func (f *facter) args(gen string, dirs []string) ([]string, error) {
 	return args, nil
 }
 
-// oneDirectory gives Facter 1.7 and 2 the single directory that they take. If the image has external
-// facts of its own, it is made of links, inside the generation, so that a script still finds its
-// neighbours through $0. The first of two files wins there: the image's get names that sort last.
+// oneDirectory returns the single directory for Facter 1.7 and 2. If the image has external facts, too, it is a
+// directory of links inside the generation, so that a script finds its neighbours through $0. The first of two
+// files wins: the image's get names that sort last.
 func oneDirectory(gen string, dirs []string) (string, error) {
 	own := dirs[len(dirs)-1]
 	merged := filepath.Join(gen, ".facts.d")
@@ -216,11 +216,11 @@ func oneDirectory(gen string, dirs []string) (string, error) {
 	return merged, os.Rename(tmp, merged)
 }
 
-// maxStarts bounds how many places parseFacts tries to begin at.
+// maxStarts bounds the number of starts that parseFacts tries.
 const maxStarts = 64
 
-// parseFacts finds the facts in what Facter printed. Facts that print put noise, JSON even, before or
-// after the object, so every line that starts with "{" is tried, and then every "{" at all.
+// parseFacts finds the facts in Facter's output. Facts may print noise, even JSON, before or after the object, so
+// it tries every line that starts with "{", and then every "{".
 func parseFacts(out []byte) (Facts, error) {
 	best := tryStarts(out, lineStarts(out))
 	if !named(best) {
@@ -229,17 +229,17 @@ func parseFacts(out []byte) (Facts, error) {
 		}
 	}
 	if len(best) == 0 {
-		return nil, fmt.Errorf("%w: it is no JSON object", errNoFacts)
+		return nil, fmt.Errorf("%w: it is not a JSON object", errNoFacts)
 	}
 	return best, nil
 }
 
-// named reports whether facts say which Facter they are from, as those of every version do.
+// named reports whether facts include Facter's version, as every version prints it.
 func named(facts Facts) bool { return facts["facterversion"] != nil }
 
-// tryStarts picks among the objects that begin at these offsets the one that is Facter's. It is
-// printed when all facts have run, so of those that are named the last one is it, or else the
-// last one that is not empty. What is inside an object is not tried for itself.
+// tryStarts picks Facter's object among those that begin at these offsets. Facter prints it after all facts have
+// run, so it is the last named one, or else the last one that is not empty. Objects inside another object are
+// skipped.
 func tryStarts(out []byte, starts []int) (best Facts) {
 	end := 0
 	for _, at := range starts {
@@ -270,7 +270,7 @@ func lineStarts(out []byte) (starts []int) {
 	return starts[max(0, len(starts)-maxStarts):]
 }
 
-// braceStarts lists the offsets of the first maxStarts "{" wherever they are.
+// braceStarts lists the offsets of the first maxStarts "{" anywhere.
 func braceStarts(out []byte) (starts []int) {
 	for at := 0; len(starts) < maxStarts; at++ {
 		next := bytes.IndexByte(out[at:], '{')
@@ -283,7 +283,7 @@ func braceStarts(out []byte) (starts []int) {
 	return starts
 }
 
-// parseYAMLFacts reads the output of Facters without JSON; noise comes before the "---".
+// parseYAMLFacts reads the output of Facters without JSON; noise precedes the "---".
 func parseYAMLFacts(out []byte) (Facts, error) {
 	if at := bytes.LastIndex(out, []byte("\n---")); at >= 0 {
 		out = out[at+1:]

@@ -15,25 +15,25 @@ import (
 // map[string]any.
 type Facts map[string]any
 
-// put adds a fact of a machine's own text unless it is empty.
+// put adds a fact with a machine's text, unless it is empty.
 func (f Facts) put(name, v string) {
 	if v = strings.TrimSpace(strings.ToValidUTF8(v, "?")); v != "" {
 		f[name] = v
 	}
 }
 
-// Options says where and how facts are collected. [DefaultOptions] fits a booted microkernel.
+// Options are the options of a collection. [DefaultOptions] fits a booted microkernel.
 type Options struct {
-	Path         string        // where the client's own programs are, as [program.BasePath]
-	Root         Root          // "/" or, in tests, where /proc and /sys are
+	Path         string        // path of the client's programs, as [program.BasePath]
+	Root         Root          // "/" or, in tests, the directory of /proc and /sys
 	Environ      []string      // the client's own environment
 	ExternalDirs []string      // the image's own directories of external facts, below Root
-	Timeout      time.Duration // longest run of Facter, and of each program that stands in for it
-	ToolTimeout  time.Duration // longest run of one hardware tool
+	Timeout      time.Duration // time limit of Facter, and of each program that replaces it
+	ToolTimeout  time.Duration // time limit of one hardware tool
 	Log          *clientlog.Logger
 }
 
-// DefaultOptions is what the client runs with.
+// DefaultOptions are the client's options.
 func DefaultOptions(environ []string) Options {
 	return Options{
 		Path: program.BasePath, Root: "/", Environ: environ, Timeout: time.Minute, ToolTimeout: 30 * time.Second,
@@ -41,9 +41,9 @@ func DefaultOptions(environ []string) Options {
 	}
 }
 
-// env is the environment of Facter and all its children: a fixed base and three search paths. An
-// extension in gen, if any, adds its directories in front of those three and can change nothing else;
-// what RUBYOPT, LD_PRELOAD or FACTER_x the client itself may have inherited stays out.
+// env is the environment of Facter and all its children: a fixed base and three search paths. An extension in
+// gen, if any, prepends its directories to these three and can change nothing else. The client's own RUBYOPT,
+// LD_PRELOAD or FACTER_x are left out.
 func (o *Options) env(gen string) []string {
 	env := []string{"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh", "TERM=linux", "LANG=C.UTF-8"}
 	for _, v := range []struct{ name, sub, inherited string }{
@@ -65,8 +65,7 @@ func (o *Options) env(gen string) []string {
 	return env
 }
 
-// searchPath is the PATH that the client was started with, and behind it what the fixed one
-// has on top: init's is short.
+// searchPath is the client's PATH, followed by the rest of the fixed one: init's is short.
 func (o *Options) searchPath() string {
 	var dirs []string
 	for _, d := range filepath.SplitList(LookupEnv(o.Environ, "PATH") + ":" + o.Path) {
@@ -77,8 +76,8 @@ func (o *Options) searchPath() string {
 	return strings.Join(dirs, ":")
 }
 
-// externalDirs lists the directories of external facts that exist, the strongest last: the
-// image's own stay in force, the extension's wins.
+// externalDirs lists the existing directories of external facts, the strongest last: the image's own still apply,
+// the extension's wins.
 func (o *Options) externalDirs(gen string) []string {
 	var dirs []string
 	for _, d := range o.ExternalDirs {
@@ -102,10 +101,10 @@ func LookupEnv(environ []string, name string) (value string) {
 	return value
 }
 
-// Root is the directory that has a machine's /proc and /sys.
+// Root is the directory of a machine's /proc and /sys.
 type Root string
 
-// Path places a path of the system below the root.
+// Path returns a path of the system below the root.
 func (r Root) Path(name string) string { return filepath.Join(string(r), name) }
 
 // Line reads one short file, trimmed; "" if it cannot be read.

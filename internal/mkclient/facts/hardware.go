@@ -14,14 +14,13 @@ import (
 	"mkbuild/internal/mkclient/program"
 )
 
-const hardwareRetry = 10 * time.Minute // a tool that hangs must not delay every check-in
+const hardwareRetry = 10 * time.Minute // a hanging tool must not delay every check-in
 
-// hardware keeps what the tools said. A full lshw takes seconds, and what it tells changes
-// only if devices come or go.
+// hardware caches the tools' facts. A full lshw takes seconds, and its facts change only if devices come or go.
 type hardware struct {
 	devices string
 	sources []source
-	failed  time.Time // when a tool failed, on the monotonic clock; zero if none did
+	failed  time.Time // time of a tool's failure, on the monotonic clock; zero without one
 }
 
 // source is one contained source of hardware facts.
@@ -30,7 +29,7 @@ type source struct {
 	facts Facts
 }
 
-// read asks the system and each tool, or returns what they said before.
+// read reads the system and runs each tool, or returns the cached facts.
 func (h *hardware) read(ctx context.Context, o *Options) []source {
 	devices := strings.Join(append(o.Root.names("sys/class/net"), o.Root.names("sys/block")...), " ")
 	if h.sources != nil && h.devices == devices && (h.failed.IsZero() || time.Since(h.failed) < hardwareRetry) {
@@ -51,8 +50,8 @@ func (h *hardware) read(ctx context.Context, o *Options) []source {
 	return h.sources
 }
 
-// runTool runs a program and parses what it prints; even a bug in the parser costs no more than its
-// facts. A program that is missing is a quiet case.
+// runTool runs a program and parses its output; even a bug in the parser costs only its facts. A missing program
+// is not reported.
 func (o *Options) runTool(ctx context.Context, name string, args []string, parse func([]byte) (Facts, error)) (facts Facts, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -76,8 +75,8 @@ func (o *Options) runTool(ctx context.Context, name string, args []string, parse
 	return facts, nil
 }
 
-// sysFacts is what the kernel itself shows: the firmware's kind and, where lshw is missing, the
-// lists of cards, disks and processors. lshw's facts are laid over these.
+// sysFacts are facts from the kernel: the firmware's kind and the lists of cards, disks and processors, which
+// lshw's facts override.
 func (o *Options) sysFacts() Facts {
 	facts := Facts{"mk_hw_boot_mode": "bios"}
 	if isDir(o.Root.Path("sys/firmware/efi")) {
@@ -102,8 +101,8 @@ func hwKey(label string) string {
 	}, strings.TrimSpace(label))
 }
 
-// parseLscpu reads "Label: value" lines into mk_hw_lscpu_Label. Flags and vulnerabilities are
-// left out for their length, the current frequency because it never holds still.
+// parseLscpu reads "Label: value" lines into mk_hw_lscpu_Label. Flags and vulnerabilities are left out because
+// they are long, the current frequency because it always changes.
 func parseLscpu(out []byte) (Facts, error) {
 	facts := Facts{}
 	for line := range strings.Lines(string(out)) {
@@ -184,7 +183,7 @@ func (w *lshwWalk) visit(n *lshwNode) {
 	}
 }
 
-// take turns one node into facts, if it is of a kind that has some.
+// take adds the facts of one node, if its kind has any.
 func (w *lshwWalk) take(n *lshwNode) {
 	if n.ID != "" {
 		w.seen++
@@ -214,8 +213,8 @@ func (w *lshwWalk) next(kind string) string {
 	return fmt.Sprintf("mk_hw_%s%d_", kind, i)
 }
 
-// put adds the fields that a node has. Sizes come in bytes from XML: they get lshw's own
-// wording, which rules compare, and a number of bytes, which rules can calculate with.
+// put adds the fields of a node. Sizes are in bytes in XML: put adds lshw's own wording, which rules compare, and
+// the number of bytes, for calculations.
 func (w *lshwWalk) put(prefix string, n *lshwNode, size string) {
 	for key, v := range map[string]string{
 		"description": n.Description, "product": n.Product, "vendor": n.Vendor, "physical_id": n.PhysicalID,
@@ -232,7 +231,7 @@ func (w *lshwWalk) put(prefix string, n *lshwNode, size string) {
 	}
 	var conf []string
 	for _, s := range n.Settings {
-		if !slices.Contains([]string{"ip", "link", "speed", "duplex", "mount.options", "state"}, s.ID) { // they change by themselves
+		if !slices.Contains([]string{"ip", "link", "speed", "duplex", "mount.options", "state"}, s.ID) { // they always change
 			conf = append(conf, s.ID+"="+s.Value)
 		}
 	}
@@ -267,7 +266,7 @@ func scaled(n, step int64, units []string) string {
 	return strconv.FormatInt(n, 10) + units[i]
 }
 
-// dmiSection maps a section of `dmidecode -q` to a part of a fact's name, "" if it is of no interest.
+// dmiSection maps a section of `dmidecode -q` to a part of a fact's name; "" skips it.
 func dmiSection(title string) string {
 	return map[string]string{
 		"BIOS Information": "bios", "System Information": "system", "Base Board Information": "board",
@@ -283,8 +282,8 @@ func dmiField(label string) bool {
 	}, label)
 }
 
-// parseDmidecode makes mk_hw_dmi_{bios,system,board,chassis}_* from the first section of each
-// kind, and mk_hw_dimmN_* with mk_hw_dimm_count from the memory slots that are filled.
+// parseDmidecode makes mk_hw_dmi_{bios,system,board,chassis}_* from the first section of each kind, and
+// mk_hw_dimmN_* with mk_hw_dimm_count from the filled memory slots.
 func parseDmidecode(out []byte) (Facts, error) {
 	facts := Facts{}
 	dimms, slots := 0, 0
@@ -320,8 +319,8 @@ type dmiPart struct {
 	fields map[string]string
 }
 
-// dmiSplit cuts the output at titles, which stand at the start of a line; fields are indented
-// by one tab, their lists by two.
+// dmiSplit cuts the output at titles, which begin at the start of a line; fields are indented by one tab, their
+// lists by two.
 func dmiSplit(out string) []dmiPart {
 	var parts []dmiPart
 	for line := range strings.Lines(out) {

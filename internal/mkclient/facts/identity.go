@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// NIC is a network interface as /sys/class/net shows it.
+// NIC is a network interface in /sys/class/net.
 type NIC struct {
 	Name string
 	MAC  string // lower-case with colons; empty without one
-	// Physical is true if hardware stands behind it. A dummy, bond, bridge or VLAN has no
-	// "device" link, and often a random address: it must not become part of an identity.
+	// Physical is true for a hardware interface. A dummy, bond, bridge or VLAN has no "device" link, and often a
+	// random address, which must not identify a machine.
 	Physical bool
 	Ethernet bool // ARPHRD_ETHER
 }
@@ -35,8 +35,7 @@ func (r Root) NICs() []NIC {
 	return nics
 }
 
-// mac prefers the address that an enslaved card was made with: a bond gives all its
-// members the same one.
+// mac prefers the permanent address of an enslaved card: a bond gives all its members the same one.
 func (r Root) mac(dir string) string {
 	mac := strings.ToLower(cmp.Or(r.Line(dir+"/bonding_slave/perm_hwaddr"), r.Line(dir+"/address")))
 	if strings.Trim(mac, "0:") == "" {
@@ -45,7 +44,7 @@ func (r Root) mac(dir string) string {
 	return mac
 }
 
-// Identifying are the interfaces whose addresses may identify the machine.
+// Identifying returns the interfaces whose addresses may identify the machine.
 func Identifying(nics []NIC) []NIC {
 	return slices.DeleteFunc(slices.Clone(nics), func(n NIC) bool { return !n.Physical || !n.Ethernet || n.MAC == "" })
 }
@@ -72,9 +71,8 @@ func isIdentity(name string) bool {
 	return strings.HasPrefix(name, "macaddress") || name == "serialnumber" || name == "uuid"
 }
 
-// cleanIdentity makes facts fit to identify the machine: addresses of virtual interfaces go,
-// and what is left is text, because the server calls string methods on it and answers 500 to
-// anything else. It returns the names that it dropped.
+// cleanIdentity prepares the identifying facts: it drops addresses of virtual interfaces, and turns the others
+// into text, because the server answers 500 to anything else. It returns the dropped names.
 func cleanIdentity(facts Facts, nics []NIC) (dropped []string) {
 	virtual := map[string]bool{} // names of facts, and addresses that only virtual interfaces have
 	for _, n := range nics {

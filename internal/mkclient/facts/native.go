@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// native stands in for Facter: it has the facts that the server identifies machines by and those that
-// rules ask for most, under the names of Facter 1.x and as text, as there.
+// native replaces Facter: it has the identifying facts and the most used ones, under the names of Facter 1.x and
+// as text.
 func (r Root) native(nics []NIC) Facts {
 	facts := Facts{}
 	r.nativeSystem(facts)
@@ -91,7 +91,7 @@ func leadingInt(s string) (n int64) {
 	return n
 }
 
-// disk is a block device that hardware stands behind.
+// disk is a hardware block device.
 type disk struct {
 	name, model, vendor string
 	size                int64 // bytes
@@ -108,7 +108,7 @@ func (r Root) disks() (disks []disk) {
 	return disks
 }
 
-// nativeMachine describes the machine as its firmware does.
+// nativeMachine describes the machine from its firmware.
 func (r Root) nativeMachine(facts Facts) {
 	const dmi = "sys/class/dmi/id/"
 	maker, product := r.Line(dmi+"sys_vendor"), r.Line(dmi+"product_name")
@@ -126,7 +126,7 @@ func (r Root) nativeMachine(facts Facts) {
 	facts.put("is_virtual", strconv.FormatBool(kind != "physical"))
 }
 
-// virtualKind recognises hypervisors by what their firmware calls itself, as Facter does.
+// virtualKind recognises hypervisors by their firmware's names, as Facter does.
 func (r Root) virtualKind(firmware string) string {
 	for _, k := range []struct{ text, kind string }{
 		{"VMware", "vmware"}, {"VirtualBox", "virtualbox"}, {"KVM", "kvm"}, {"QEMU", "kvm"}, {"Bochs", "kvm"},

@@ -11,16 +11,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parseSyck reads a mapping as Syck writes it, the YAML library of Ruby 1.8, in which YAML 1.2 differs: bytes that are
-// not ASCII are written as "\\xC3\\xBC", a text with many of them, or with tabs, is !binary, and a plain 1e3 is a text.
-// What Psych writes, of later Rubies, reads the same.
+// parseSyck reads a mapping of Syck, the YAML library of Ruby 1.8, which differs from YAML 1.2: bytes that are
+// not ASCII are written as "\\xC3\\xBC", a text with many of them, or with tabs, is !binary, and a plain 1e3 is a
+// text. It also reads the output of Psych, of later Rubies.
 func parseSyck(out []byte) (Facts, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(out, &doc); err != nil {
 		return nil, err
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, errors.New("it is no YAML mapping")
+		return nil, errors.New("it is not a YAML mapping")
 	}
 	w := syckWalk{left: maxNodes}
 	m, _ := w.value(doc.Content[0]).(map[string]any)
@@ -30,7 +30,7 @@ func parseSyck(out []byte) (Facts, error) {
 	return m, nil
 }
 
-// maxNodes bounds the values of a document: an alias may stand for many.
+// maxNodes bounds the values of a document: an alias may expand to many.
 const maxNodes = 100_000
 
 type syckWalk struct{ left int }
@@ -63,7 +63,7 @@ var (
 	syckFloat = regexp.MustCompile(`^-?[0-9]{1,18}\.[0-9]{1,18}$`)
 )
 
-// syckScalar is a text, but for what Syck writes without quotes for another type.
+// syckScalar is a text, unless Syck writes another type without quotes.
 func syckScalar(n *yaml.Node) any {
 	if n.Style != 0 || strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
 		return syckText(n)
@@ -79,7 +79,7 @@ func syckScalar(n *yaml.Node) any {
 	return n.Value
 }
 
-// syckText puts the bytes of a text together again.
+// syckText decodes the bytes of a text.
 func syckText(n *yaml.Node) string {
 	if strings.HasSuffix(n.Tag, "binary") {
 		if b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), "")); err == nil {
@@ -92,7 +92,7 @@ func syckText(n *yaml.Node) string {
 	b := make([]byte, 0, len(n.Value))
 	for _, r := range n.Value {
 		if r > 0xff {
-			return n.Value // it was written as it is
+			return n.Value // it was not escaped
 		}
 		b = append(b, byte(r))
 	}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// reply is the part of an HTTP answer that decides what becomes of an extension.
+// reply is the part of an HTTP answer that decides about an extension.
 type reply struct {
 	Status       int
-	Length       int64 // -1 when the server does not say
+	Length       int64 // -1 if unknown
 	LastModified string
 	ETag         string
 	ContentRange string
@@ -30,7 +30,6 @@ type validators struct {
 	Size         int64  `json:"size"`
 }
 
-// verdict is what to do with an answer.
 type verdict int
 
 const (
@@ -41,10 +40,10 @@ const (
 	failed                // no usable answer: try again in the next cycle
 )
 
-// decide is the download condition. It compares the server's timestamps with each other and never looks
-// at a clock of this machine. have is the downloaded copy, nil without one. It works with RFC-correct
-// servers (304), nginx (exact comparison of If-Modified-Since, hence the verbatim string), and Razor's
-// own, which answers 200 with an empty body for "unchanged", never 304, and 200 to a range.
+// decide is the download condition. It compares only the server's timestamps, not this machine's clock. have is
+// the downloaded copy, nil without one. It works with RFC-correct servers (304), nginx (exact comparison of
+// If-Modified-Since, hence the verbatim string), and Razor's own, which answers 200 with an empty body for
+// "unchanged", never 304, and 200 to a range.
 func decide(have *validators, r reply, anyChange bool) verdict {
 	switch {
 	case r.Status == http.StatusNotFound, r.Status == http.StatusGone:
@@ -63,14 +62,14 @@ func decide(have *validators, r reply, anyChange bool) verdict {
 	return compare(have, r, anyChange)
 }
 
-// compare decides for a full answer when there is a copy already.
+// compare decides for a full answer if there is a copy.
 func compare(have *validators, r reply, anyChange bool) verdict {
 	same := sameFile(have, r)
 	if r.LastModified != "" && r.LastModified == have.LastModified {
 		if same {
 			return keep
 		}
-		return fetch // replaced within the second that a timestamp can show
+		return fetch // replaced within the same second
 	}
 	ours, err1 := http.ParseTime(have.LastModified)
 	theirs, err2 := http.ParseTime(r.LastModified)
@@ -90,7 +89,7 @@ func compare(have *validators, r reply, anyChange bool) verdict {
 	return fetch
 }
 
-// sameFile reports whether nothing but the timestamp could tell the two apart.
+// sameFile reports whether the two may differ only in the timestamp.
 func sameFile(have *validators, r reply) bool {
 	if r.Length >= 0 && r.Length != have.Size {
 		return false
@@ -98,12 +97,11 @@ func sameFile(have *validators, r reply) bool {
 	return have.ETag == "" || r.ETag == "" || strongTag(have.ETag) == strongTag(r.ETag)
 }
 
-// strongTag drops the weakness mark: a proxy that compresses may add it to the same file.
+// strongTag drops the weakness mark, which a compressing proxy may add.
 func strongTag(tag string) string { return strings.TrimPrefix(tag, "W/") }
 
-// conditions are the request's headers. Never a Range: Razor's server would answer 200 with a
-// part. With anyChange no If-Modified-Since is sent: an RFC-correct server would hide an older
-// copy behind a 304.
+// conditions are the request's headers, without a Range: Razor's server would answer 200 with a part. With
+// anyChange there is no If-Modified-Since: an RFC-correct server would answer 304 for an older copy.
 func conditions(have *validators, anyChange bool) http.Header {
 	h := http.Header{"Accept": {"application/zip, */*"}}
 	if have == nil || anyChange {

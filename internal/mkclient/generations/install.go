@@ -24,11 +24,11 @@ import (
 )
 
 const (
-	refusedLooks = 20 // cycles between full looks at an archive whose content was refused
-	notZipLooks  = 4  // the same for a file that is no zip archive: it may be one that is still being written
+	refusedLooks = 20 // cycles between checks of a refused archive
+	notZipLooks  = 4  // the same for a file that is not a zip archive: it may be incomplete
 )
 
-// take downloads, checks, unpacks and switches.
+// take downloads, checks and unpacks an archive, and switches to it.
 func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target string, have *validators, resp *http.Response) error {
 	f, err := os.CreateTemp(s.Dir, "download-*")
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target
 	g.Size, g.SHA256, err = download(ctx, cancel, f, resp, s.Limits.Compressed, s.Web.Timeouts.Stall)
 	if why, ok := errors.AsType[*extension.Error](err); ok {
 		g.Size = rep.Length
-		return s.refuse(g, refusedLooks, why) // not to be begun again in every cycle
+		return s.refuse(g, refusedLooks, why) // not to be started again in every cycle
 	}
 	if err != nil {
 		return fmt.Errorf("download %s: %w", settings.Redact(target), err)
@@ -52,7 +52,7 @@ func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target
 		return nil // the same bytes, from a server without timestamps
 	}
 	if !s.pinned(g.SHA256) {
-		return s.refuse(g, refusedLooks, fmt.Errorf("sha256 of the extension is %s, razor.extend_sha256 wants %s", g.SHA256, s.Settings.ExtendSHA256))
+		return s.refuse(g, refusedLooks, fmt.Errorf("the extension has the sha256 %s, razor.extend_sha256 is %s", g.SHA256, s.Settings.ExtendSHA256))
 	}
 	if err = unseal(f, &g, s.Root, s.state.Sequence); err == nil {
 		err = s.adopt(ctx, f, g)
@@ -65,13 +65,13 @@ func (s *Store) take(ctx context.Context, cancel context.CancelCauseFunc, target
 	case ofArchive && broken(why):
 		return s.refuse(g, refusedLooks, why)
 	case ofArchive && why.Kind == extension.NotZip && why.Member == "" && rep.Length >= 0:
-		// All that the server announced has arrived: asking again brings the same.
+		// All announced bytes have arrived: another request returns the same.
 		return s.refuse(g, notZipLooks, errors.New(why.Reason))
 	}
 	return err
 }
 
-// refuse remembers why the archive's content cannot be used, and for how many cycles that holds.
+// refuse records why the archive is unusable, and for how many cycles.
 func (s *Store) refuse(g generation, looks int, why error) error {
 	s.state.Refused = &refusal{URL: g.URL, validators: g.validators, Reason: why.Error(), Left: looks}
 	s.Log.Changed("refused", clientlog.Error, "extension of %s is refused: %v", g.LastModified, why)
@@ -86,13 +86,13 @@ func (s *Store) forgive() {
 
 var errEmpty = fail.New(fail.Network, "empty or partial answer", "")
 
-// broken reports a rule that the archive itself breaks, which only a new archive can fix. Damage on the
-// way and trouble of this machine may be gone at the next attempt.
+// broken reports a fault of the archive itself, which only a new archive can fix. Damage in transit and faults of
+// this machine may pass.
 func broken(why *extension.Error) bool {
 	return why.Kind != extension.NotZip && why.Kind != extension.Damaged
 }
 
-var errStalled = fmt.Errorf("nothing arrives any more: %w", context.DeadlineExceeded)
+var errStalled = fmt.Errorf("the download stalled: %w", context.DeadlineExceeded)
 
 // download copies the body into f and hashes it. It cancels the request if nothing comes for stall.
 func download(ctx context.Context, cancel context.CancelCauseFunc, f *os.File, resp *http.Response, limit int64, stall time.Duration) (int64, string, error) {
@@ -128,8 +128,8 @@ func (t touch) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// useBaked unpacks the image's own extension if there is no other. One that cannot be used is
-// logged once: nothing about it will change before the next boot.
+// useBaked unpacks the image's own extension if there is no other. An unusable one is logged once: it does not
+// change before the next boot.
 func (s *Store) useBaked(ctx context.Context) {
 	if len(s.state.Generations) > 0 || s.Settings.ExtendURL() == "" {
 		return
@@ -152,7 +152,7 @@ func (s *Store) takeBaked(ctx context.Context) error {
 	}
 	g := generation{URL: bakedURL, SHA256: hex.EncodeToString(sum.Sum(nil)), validators: validators{Size: n}}
 	if !s.pinned(g.SHA256) {
-		return fmt.Errorf("its sha256 is %s, razor.extend_sha256 wants %s", g.SHA256, s.Settings.ExtendSHA256)
+		return fmt.Errorf("its sha256 is %s, razor.extend_sha256 is %s", g.SHA256, s.Settings.ExtendSHA256)
 	}
 	return s.adopt(ctx, f, g)
 }
@@ -182,18 +182,18 @@ func (s *Store) adopt(ctx context.Context, f *os.File, g generation) error {
 		_ = os.RemoveAll(dir) // what is left, the next collection finds
 		return fmt.Errorf("switch to the new extension: %w", err)
 	}
-	s.Log.Logf(clientlog.Info, "extension of %s, sha256 %s, is in %s", g.origin(), g.SHA256, dir)
+	s.Log.Logf(clientlog.Info, "extension of %s, sha256 %s, installed in %s", g.origin(), g.SHA256, dir)
 	if g.Note != "" {
 		s.Log.Logf(clientlog.Warn, "extension of %s: %s", g.origin(), g.Note)
 	}
 	return nil
 }
 
-// limits lowers the limits to what this machine can hold: the unpacked tree lives in RAM.
+// limits lowers the limits to this machine's memory: the unpacked tree is in RAM.
 func (s *Store) limits() extension.Limits {
 	lim, memory := s.Limits, s.Root.Memory()
 	free, ok := memory["MemAvailable"]
-	if !ok { // before Linux 3.14: what is certainly free
+	if !ok { // before Linux 3.14: the certainly free memory
 		free = memory["MemFree"] + memory["Buffers"]
 	}
 	if free > 0 {
@@ -202,8 +202,8 @@ func (s *Store) limits() extension.Limits {
 	return lim
 }
 
-// uselessNote is what the author of an archive should know if the client looks at nothing in it; "" if
-// it is of use, or empty.
+// uselessNote is a note for the author of an archive in which the client uses nothing; "" for a useful or empty
+// one.
 func uselessNote(src *extension.Source) string {
 	for i := range src.Files {
 		if first, _, _ := strings.Cut(src.Files[i].Path, "/"); extension.Role(first) != "" {
@@ -216,7 +216,7 @@ func uselessNote(src *extension.Source) string {
 	return "nothing in it is used: no bin, lib or facts.d"
 }
 
-// trim keeps the newest generation and the newest good one behind it.
+// trim keeps the newest generation and the newest good one after it.
 func trim(list []generation) []generation {
 	kept := list[:1:1]
 	for _, g := range list[1:] {
@@ -227,7 +227,7 @@ func trim(list []generation) []generation {
 	return kept
 }
 
-// trustOf reads the keys of an image, nil for one without any. A file that cannot be read trusts nobody.
+// trustOf reads the keys of an image; nil without keys. An unreadable file trusts nobody.
 func trustOf(root facts.Root) (*extension.Trust, error) {
 	b, err := os.ReadFile(root.Path(extension.KeysFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -241,14 +241,14 @@ func trustOf(root facts.Root) (*extension.Trust, error) {
 		err = errors.New("it holds no keys")
 	}
 	if err != nil {
-		return t, fail.New(fail.Verification, fmt.Sprintf("no extension is taken: read /%s: %v", extension.KeysFile, err), "")
+		return t, fail.New(fail.Verification, fmt.Sprintf("extensions are off: read /%s: %v", extension.KeysFile, err), "")
 	}
 	return t, nil
 }
 
-// unseal checks the signature of a downloaded archive before anything parses it, and takes it off: what is
-// unpacked are the bytes that were signed. highest is the highest sequence number so far. An image without keys
-// takes every archive as it is.
+// unseal checks the signature of a downloaded archive before anything parses it, and removes it: only signed
+// bytes are unpacked. highest is the highest sequence number so far. An image without keys accepts every archive
+// unchanged.
 func unseal(f *os.File, g *generation, root facts.Root, highest int64) error {
 	t, err := trustOf(root)
 	if t == nil || err != nil {
@@ -259,7 +259,7 @@ func unseal(f *os.File, g *generation, root facts.Root, highest int64) error {
 		return err
 	}
 	older := func(floor int64, whose string) error {
-		return &extension.Error{Kind: extension.Signature, Reason: fmt.Sprintf("it is older than %s: its sequence number is %d, after %d", whose, seal.Sequence, floor)}
+		return &extension.Error{Kind: extension.Signature, Reason: fmt.Sprintf("it is older than %s: its sequence number is %d, below %d", whose, seal.Sequence, floor)}
 	}
 	switch {
 	case seal.Sequence < t.Floor:

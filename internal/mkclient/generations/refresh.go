@@ -1,7 +1,6 @@
-// Package generations gets the extension from the server and keeps it unpacked, each version in a
-// directory of its own below one root. It decides what is downloaded by the server's timestamps alone,
-// switches by replacing one state file, and removes an old generation when no process uses it. It never
-// runs what is in one. Start reading at [Store.Refresh].
+// Package generations gets the extension from the server and keeps each version unpacked in its own directory
+// below one root. The server's timestamps alone decide on a download. It switches by replacing one state file,
+// and removes an old generation when no process uses it. It runs nothing. Start reading at [Store.Refresh].
 package generations
 
 import (
@@ -18,8 +17,7 @@ import (
 
 const goneLimit = 3 // consecutive 404s that withdraw an extension: a file being replaced gives one or two
 
-// Refresh makes one retrieval attempt. Its error says why nothing new could be had; what was
-// good before stays in use.
+// Refresh tries once to get the extension. On an error the last good one stays in use.
 func (s *Store) Refresh(ctx context.Context) error {
 	err := s.refresh(ctx)
 	s.state.Error = StableError(err)
@@ -49,11 +47,11 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = resp.Body.Close() }() // unread bytes are not worth waiting for
+	defer func() { _ = resp.Body.Close() }() // do not wait for unread bytes
 	return s.judge(ctx, cancel, target, have, resp)
 }
 
-// have gives the validators of the newest copy that came from this URL.
+// have returns the validators of the newest copy from this URL.
 func (s *Store) have(target string) *validators {
 	if len(s.state.Generations) == 0 || s.state.Generations[0].URL != target || !s.pinned(s.state.Generations[0].SHA256) {
 		return nil
@@ -61,8 +59,8 @@ func (s *Store) have(target string) *validators {
 	return &s.state.Generations[0].validators
 }
 
-// anyChange reports whether an older timestamp is worth a look, too: nobody has signed a timestamp, so with
-// keys the sequence number alone says what is older.
+// anyChange reports whether an older timestamp also causes a download: timestamps are not signed, so with keys
+// only the sequence number says which is older.
 func (s *Store) anyChange() bool {
 	t, _ := trustOf(s.Root) // unseal reports the error
 	return s.Settings.AnyChange || t != nil
@@ -98,8 +96,8 @@ func (s *Store) judge(ctx context.Context, cancel context.CancelCauseFunc, targe
 	return s.take(ctx, cancel, target, have, resp)
 }
 
-// refusedBefore reports whether the answer's header offers the very archive that was refused. Without a
-// timestamp nothing proves that; a length that the server does not say proves nothing either way.
+// refusedBefore reports whether the answer's header offers the refused archive again. Without a timestamp that is
+// unknown; an unknown length proves nothing.
 func (s *Store) refusedBefore(target string, rep reply) bool {
 	ref := s.state.Refused
 	if ref == nil || ref.URL != target || ref.LastModified == "" || ref.LastModified != rep.LastModified ||
@@ -110,8 +108,8 @@ func (s *Store) refusedBefore(target string, rep reply) bool {
 	return true
 }
 
-// notFound counts 404s: a file that is being replaced is missing for a moment, an extension
-// that stays away is withdrawn, so that all nodes run the same.
+// notFound counts 404s: a file may be missing for a moment while it is replaced. An extension that stays missing
+// is withdrawn, so that all nodes run the same.
 func (s *Store) notFound() {
 	if !slices.ContainsFunc(s.state.Generations, func(g generation) bool { return g.URL != bakedURL }) {
 		s.Log.Logf(clientlog.Debug, "no extension is configured at the server")

@@ -20,8 +20,8 @@ import (
 	"mkbuild/internal/mkclient/web"
 )
 
-// Usable lists the generations that facts may be collected with, best first: the newest, then the one
-// before it. Those that are out of use, or not what razor.extend_sha256 names, are left out.
+// Usable lists the generations for a collection, best first: the newest, then the one before it. It leaves out
+// disabled ones, and those that razor.extend_sha256 excludes.
 func (s *Store) Usable() (list []facts.Extension) {
 	for _, g := range s.state.Generations {
 		if !g.bad() && s.pinned(g.SHA256) {
@@ -41,8 +41,8 @@ func (s *Store) find(dir string) *generation {
 	return nil
 }
 
-// Learn takes account of a collection: a generation whose facts failed, though Facter worked with less
-// of it, gets a strike; one that worked has none, and the names of its facts are known.
+// Learn records the result of a collection: a generation whose facts failed, although Facter worked with less,
+// gets a strike; one that worked loses its strikes, and its facts' names are recorded.
 func (s *Store) Learn(col *facts.Collection) {
 	used := s.find(col.Used.Dir)
 	if col.Broken || used == nil && len(col.Failed) == 0 {
@@ -52,11 +52,11 @@ func (s *Store) Learn(col *facts.Collection) {
 		g := s.find(x.Dir)
 		g.Strikes++
 		g.Trouble = "its facts fail: " + col.Why.Error()
-		then := "it gets one more try"
+		then := "trying it once more"
 		if g.bad() {
-			then = "it is out of use until the server's copy changes"
+			then = "it is disabled until the server's copy changes"
 		}
-		s.Log.Logf(clientlog.Error, "facts with the extension of %s: %v; %s", g.LastModified, col.Why, then)
+		s.Log.Logf(clientlog.Error, "facts failed with the extension of %s: %v; %s", g.LastModified, col.Why, then)
 	}
 	if used != nil {
 		used.Strikes, used.Trouble, used.Facts = 0, "", col.Used.Own
@@ -64,18 +64,18 @@ func (s *Store) Learn(col *facts.Collection) {
 	s.remember()
 }
 
-// Status is what the server learns about the extension. Its texts do not change from one cycle
-// to the next while nothing changes, so that they cause no "facts changed" there.
+// Status is the extension's status for the server. Its texts are stable from cycle to cycle, so that they cause
+// no "facts changed" there.
 type Status struct {
 	Status    string // off, none, active, fallback, failed
 	SHA256    string
 	Timestamp string
 	Error     string
-	Note      string   // for the log at the server only: an extension with a note is a valid one
-	Own       []string // names of the facts that only the extension brings
+	Note      string   // only for the server's log: an extension with a note is valid
+	Own       []string // names of the facts that only the extension adds
 }
 
-// Status describes the outcome of a cycle whose facts are with an extension, or with none.
+// Status describes the outcome of a cycle with an extension, or without one.
 func (s *Store) Status(used facts.Extension) Status {
 	st := Status{Error: s.state.Error}
 	list := s.state.Generations
@@ -100,8 +100,8 @@ func (s *Store) Status(used facts.Extension) Status {
 	return st
 }
 
-// Unreported returns the status as one line for the node's log at the server, if it has changed since
-// the last one that was reported. An extension that was never there is no news.
+// Unreported returns the status as one line for the node's log at the server, if it has changed since the last
+// report. A missing extension is reported only if there was one.
 func (s *Store) Unreported(st Status) (level clientlog.Level, msg string, changed bool) {
 	if st.key() == s.state.Reported {
 		return 0, "", false
@@ -123,7 +123,7 @@ func (s *Store) Unreported(st Status) (level clientlog.Level, msg string, change
 	return level, msg, true
 }
 
-// Reported remembers a status that the server knows.
+// Reported records a reported status.
 func (s *Store) Reported(st Status) {
 	s.state.Reported = st.key()
 	s.remember()
@@ -131,8 +131,8 @@ func (s *Store) Reported(st Status) {
 
 func (st Status) key() string { return st.Status + " " + st.SHA256 + " " + st.Error }
 
-// Facts are the status as the server sees it. All of them are always there: a tag rule that
-// names a missing fact stops the server from binding anything.
+// Facts are the status as facts. All are always present: a tag rule that names a missing fact stops the server
+// from binding anything.
 func (st Status) Facts(version string) facts.Facts {
 	return facts.Facts{
 		"mk_version":             version,
@@ -153,8 +153,7 @@ func timestamp(lastModified string) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// StableError words an error without addresses, ports or byte counts that would differ in
-// every cycle.
+// StableError words an error without addresses, ports or byte counts, which would differ in every cycle.
 func StableError(err error) string {
 	var (
 		worded  *fail.Error

@@ -18,19 +18,19 @@ import (
 	"mkbuild/internal/mkclient/web"
 )
 
-// DefaultDir is where generations live: a microkernel's / is RAM.
+// DefaultDir is the directory of generations: a microkernel's / is RAM.
 const DefaultDir = "/tmp/mk-extension"
 
-// Baked is where, below the root, an image may bring an extension of its own (`mkbuild customize
-// --extension`). It is in force as long as the server gives none.
+// Baked is the path, below the root, of an image's own extension (`mkbuild customize --extension`). It is active
+// until the server offers one.
 const Baked = "usr/lib/mk-client/mk-extension.zip"
 
-// bakedURL stands in the state for the image's own extension.
+// bakedURL means the image's own extension in the state.
 const bakedURL = "file:///" + Baked
 
 // Store holds the generations of the extension. Its methods are called with the cycle's lock held.
 type Store struct {
-	Dir      string     // generations live here, on a RAM file system
+	Dir      string     // directory of generations, on a RAM file system
 	Root     facts.Root // has /proc, for the garbage collection, and the image's own extension
 	Limits   extension.Limits
 	Settings *settings.Settings
@@ -38,36 +38,35 @@ type Store struct {
 	Log      *clientlog.Logger
 
 	state state
-	saved []byte // the state as it is in its file
+	saved []byte // the state in its file
 }
 
-// generation is one unpacked extension in a directory of its own.
+// generation is one unpacked extension in its own directory.
 type generation struct {
 	Dir    string `json:"dir"` // name below the root
 	URL    string `json:"url"`
 	SHA256 string `json:"sha256"`
 	validators
-	// Strikes counts Facter runs in a row that failed with it and worked without; Trouble is
-	// what went wrong in the last one.
+	// Strikes counts Facter runs in a row that failed with it and worked without it; Trouble is the last failure.
 	Strikes int    `json:"strikes,omitempty"`
 	Trouble string `json:"trouble,omitempty"`
-	// Note is what its author should know although it is in use.
+	// Note is a note for its author, although it is in use.
 	Note string `json:"note,omitempty"`
-	// Facts are the names that only this extension brings; nil until they are known.
+	// Facts are the names that only this extension adds; nil if unknown.
 	Facts []string `json:"facts"`
 	// Sequence is the signed number; 0 for an image without keys.
 	Sequence int64 `json:"sequence,omitempty"`
-	bare     int64 // size of the archive without its signature; 0 if it has none that counts
+	bare     int64 // size of the archive without its signature; 0 without a valid one
 }
 
-// maxStrikes is how often facts may fail with a generation before it is out of use. One
-// failure is forgiven: a loaded machine is slow, and the kernel may kill what takes its memory.
+// maxStrikes is the number of failures that disables a generation. One failure is forgiven: a loaded machine is
+// slow, and the kernel may kill processes that need memory.
 const maxStrikes = 2
 
-// bad reports whether the generation is out of use until the server's copy changes.
+// bad reports whether the generation is disabled until the server's copy changes.
 func (g *generation) bad() bool { return g.Strikes >= maxStrikes }
 
-// origin names for people which extension it is.
+// origin names the extension in messages.
 func (g *generation) origin() string {
 	if g.URL == bakedURL {
 		return "the image"
@@ -75,24 +74,24 @@ func (g *generation) origin() string {
 	return g.LastModified
 }
 
-// refusal remembers an archive whose content broke a rule, so that it is not downloaded again
-// in every cycle. It is looked at afresh from time to time all the same.
+// refusal records a refused archive, so that it is not downloaded again in every cycle. It is checked again from
+// time to time.
 type refusal struct {
 	URL string `json:"url"`
 	validators
 	Reason string `json:"reason"`
-	Left   int    `json:"left"` // cycles until the next full look
+	Left   int    `json:"left"` // cycles until the next check
 }
 
-// state is the store's memory. Replacing its file is the switch to a new generation:
-// until then a new directory does not exist for anybody.
+// state is the store's memory. Replacing its file switches to a new generation: until then nobody uses the new
+// directory.
 type state struct {
 	Generations []generation `json:"generations,omitempty"` // newest first
 	Refused     *refusal     `json:"refused,omitempty"`
 	Gone        int          `json:"gone,omitempty"`  // consecutive 404s
-	Error       string       `json:"error,omitempty"` // of the last attempt, in stable words
+	Error       string       `json:"error,omitempty"` // error of the last attempt, in stable words
 	Reported    string       `json:"reported,omitempty"`
-	Sequence    int64        `json:"sequence,omitempty"` // the highest that was in force since the boot
+	Sequence    int64        `json:"sequence,omitempty"` // the highest active one since the boot
 }
 
 // Files below the root. The locks are held by one cycle, and by the one loop.
@@ -102,8 +101,8 @@ const (
 	LoopLock  = "run.lock"
 )
 
-// Load reads the state anew, which another process may have changed; one that is missing or damaged
-// starts empty. If extensions are switched off, there are none.
+// Load reads the state again, which another process may have changed. A missing or damaged state starts empty. If
+// extensions are off, there are none.
 func (s *Store) Load() {
 	b, err := os.ReadFile(filepath.Join(s.Dir, stateFile))
 	s.state, s.saved = state{}, b
@@ -135,10 +134,10 @@ func (s *Store) save() error {
 	return nil
 }
 
-// withdraw goes back to no extension. An older one does not come back by that.
+// withdraw removes the extension. An older one does not return.
 func (s *Store) withdraw() { s.state = state{Reported: s.state.Reported, Sequence: s.state.Sequence} }
 
-// remember saves the state; a full disk only costs what was just learned.
+// remember saves the state; a full disk only loses the last change.
 func (s *Store) remember() {
 	if err := s.save(); err != nil {
 		s.Log.Changed("state", clientlog.Warn, "save %s: %v", stateFile, err)
@@ -165,8 +164,8 @@ func WriteFile(name string, b []byte, perm os.FileMode) error {
 	return os.Rename(f.Name(), name)
 }
 
-// makeDir makes the directory that generations live in, private to its owner. In a
-// world-writable /tmp somebody else may have taken the name: what is not ours is removed.
+// makeDir makes the directory of generations, private to its owner. In a world-writable /tmp somebody else may
+// have taken the name: makeDir removes files of other users.
 func (s *Store) makeDir() error {
 	var last error
 	for range 3 {
@@ -199,8 +198,8 @@ func ours(fi os.FileInfo) bool {
 // ErrBusy is returned if another process holds a lock.
 const ErrBusy = syscall.EWOULDBLOCK
 
-// Lock takes [CycleLock] or [LoopLock]; unlock gives it back, and is there in any case. It fails at once
-// with ErrBusy while another process has the lock: waiting is for the caller, who has a context.
+// Lock takes [CycleLock] or [LoopLock]; unlock releases it, and is never nil. It fails at once with ErrBusy while
+// another process has the lock: the caller, who has a context, waits.
 func (s *Store) Lock(name string) (unlock func(), err error) {
 	if err := s.makeDir(); err != nil {
 		return func() {}, err
@@ -216,16 +215,16 @@ func (s *Store) Lock(name string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// maxKept bounds the superseded generations that running processes may hold on to: they take
-// RAM, and a fact that never ends must not eat all of it.
+// maxKept bounds the old generations kept for running processes: they take RAM, and a fact that never ends must
+// not fill it.
 const maxKept = 6
 
-// collect removes what belongs to no generation in the state: leftovers of a client that was killed, and
-// older generations once nothing uses them or too many are in use.
+// collect removes directories without a generation in the state: leftovers of a killed client, and older
+// generations that nothing uses, or of which too many are in use.
 func (s *Store) collect() error {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
-		return nil // nothing was ever made
+		return nil // no directory yet
 	}
 	listed := []string{stateFile, CycleLock, LoopLock}
 	for _, g := range s.state.Generations {

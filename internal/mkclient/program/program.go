@@ -1,5 +1,5 @@
-// Package program runs other programs of a microkernel: with an environment of their own, in a process
-// group that is killed when their time is over, and with bounded output. Start reading at [Run].
+// Package program runs other programs of a microkernel: with their own environment, in a process group that is
+// killed at the time limit, and with bounded output. Start reading at [Run].
 package program
 
 import (
@@ -18,11 +18,11 @@ import (
 
 const (
 	maxOutput  = 8 << 20         // bytes kept of each stream of a program
-	pipeLinger = 2 * time.Second // how long a child that stays behind may hold the pipes open
+	pipeLinger = 2 * time.Second // how long a background child may hold the pipes open
 )
 
-// BasePath is where the client looks for the programs that it runs itself. It is fixed, so
-// that no extension can put another facter, lshw or reboot in its way.
+// BasePath is the search path of programs that the client runs itself. It is fixed, so that no extension can
+// replace facter, lshw or reboot.
 const BasePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Find looks for an executable file on a path like [BasePath].
@@ -35,18 +35,18 @@ func Find(name, path string) (string, error) {
 	return "", fmt.Errorf("find %s in %s: %w", name, path, exec.ErrNotFound)
 }
 
-// IsExecutable reports whether p is a file that can be run.
+// IsExecutable reports whether p is an executable file.
 func IsExecutable(p string) bool {
 	fi, err := os.Stat(p)
 	return err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0
 }
 
-// BaseEnv is the environment of programs that the client runs for itself.
+// BaseEnv is the environment of the client's own programs.
 func BaseEnv(path string) []string {
 	return []string{"PATH=" + path, "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh", "TERM=linux", "LANG=C", "LC_ALL=C"}
 }
 
-// Command is one program to run: an absolute path, its arguments, all of its environment.
+// Command is a program to run: an absolute path, its arguments, its whole environment.
 type Command struct {
 	Path string
 	Args []string
@@ -54,20 +54,19 @@ type Command struct {
 	Dir  string
 }
 
-// Result is what a program left behind.
+// Result is the result of a program.
 type Result struct {
 	Stdout, Stderr []byte
 	Code           int
-	Left           int // process group in which something still runs; 0: nothing does
+	Left           int // process group with running processes; 0 without any
 }
 
-// ErrTimeout is returned if a program ran into its wall limit and was killed with its children.
+// ErrTimeout is returned if a program reached its time limit and was killed with its children.
 var ErrTimeout = errors.New("ran too long and was killed")
 
-// Run runs a program in a process group of its own, with stdin closed to it, and kills
-// the whole group when ctx ends. A non-zero exit status is no error: the caller judges it. A
-// background child that keeps the pipes open delays the result by pipeLinger, no more; it
-// lives on, as it would for Facter itself, and the result names its group.
+// Run runs a program in its own process group, with stdin closed, and kills the whole group when ctx ends. A
+// non-zero exit status is not an error: the caller judges it. A background child that keeps the pipes open delays
+// the result by at most pipeLinger; it lives on, as it would for Facter itself, and the result names its group.
 func Run(ctx context.Context, c Command) (Result, error) {
 	var out, errs capped
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
@@ -103,12 +102,11 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	return res, err
 }
 
-// Stragglers are the process groups that programs left running.
+// Stragglers are process groups that programs left running.
 type Stragglers []int
 
-// Kill ends what still runs in these groups and forgets them. A group's number stays taken as
-// long as it has members, and its first process is gone: when there is a process of that number,
-// the group has ended and the number was given anew.
+// Kill ends the processes in these groups and forgets them. A group keeps its number while it has members, and
+// its first process is gone: a process of that number means that the group has ended and the number was reused.
 func (s *Stragglers) Kill() {
 	for _, group := range *s {
 		if errors.Is(syscall.Kill(group, 0), syscall.ESRCH) {
@@ -118,8 +116,7 @@ func (s *Stragglers) Kill() {
 	*s = nil
 }
 
-// capped keeps the first maxOutput bytes and swallows the rest, so that endless output is
-// bounded by its wall limit and not by the memory.
+// capped keeps the first maxOutput bytes and drops the rest: the time limit ends endless output.
 type capped struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -135,14 +132,14 @@ func (c *capped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take copies what was kept: after pipeLinger a straggler's bytes may still be on their way.
+// take copies the kept bytes: after pipeLinger a straggler may still write.
 func (c *capped) take() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return bytes.Clone(c.buf.Bytes())
 }
 
-// Hint quotes the first line of what a program complained about, behind a colon.
+// Hint returns the first line of a program's complaints, after a colon.
 func (r *Result) Hint() string {
 	line, _, _ := bytes.Cut(bytes.TrimSpace(r.Stderr), []byte("\n"))
 	if len(line) == 0 {

@@ -1,6 +1,6 @@
-// Package settings reads what mk-client is told: from its environment, the kernel's command line and
-// the image's configuration file. It knows no network and no machine, so that mkbuild can check the
-// settings of an image before it exists. Start reading at [Load]; [Table] has every setting.
+// Package settings reads mk-client's settings from its environment, the kernel's command line and the image's
+// configuration file. It uses no network and no machine, so that mkbuild can check the settings of an image
+// before it exists. Start reading at [Load]; [Table] has every setting.
 package settings
 
 import (
@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// Load resolves every setting. A value that does not parse is skipped with a warning and the
-// next weaker source counts: a typing error on a boot line must not silence a machine.
+// Load resolves every setting. It skips an invalid value with a warning and uses the next weaker source: a typing
+// error on a boot line must not silence a machine.
 func Load(in Inputs) (Settings, []error) {
 	file, warnings := parseConfig(in.File)
 	weakestFirst := []struct {
@@ -50,7 +50,7 @@ func Load(in Inputs) (Settings, []error) {
 	return s, warnings
 }
 
-// take applies one value to a copy, so that one that does not parse leaves nothing behind.
+// take applies one value to a copy, so that an invalid one changes nothing.
 func (s *Settings) take(row Setting, key, value string, from Source) error {
 	next := *s
 	if err := row.apply(&next, strings.TrimPrefix(key, row.Key), value); err != nil {
@@ -69,8 +69,8 @@ func WriteHelp(w io.Writer) {
 	}
 }
 
-// RegisterURL is where facts are posted. When it is derived from razor.server the node's id is
-// still missing at its end, and needsID is true.
+// RegisterURL is the check-in URL. If it is derived from razor.server, the node's id is missing at its end, and
+// needsID is true.
 func (s *Settings) RegisterURL() (u string, needsID bool) {
 	if s.Register != "" {
 		return s.Register, false
@@ -78,8 +78,8 @@ func (s *Settings) RegisterURL() (u string, needsID bool) {
 	return s.Server + "/svc/checkin", true
 }
 
-// ExtendURL is where the extension is fetched, or "" when extensions are switched off. Unless
-// it is given, it is on the server that check-ins go to.
+// ExtendURL is the URL of the extension, or "" if extensions are off. By default it is on the server of the
+// check-ins.
 func (s *Settings) ExtendURL() string {
 	switch {
 	case s.ExtendOff:
@@ -94,7 +94,7 @@ func (s *Settings) ExtendURL() string {
 	return s.Server + "/svc/mk/extension.zip"
 }
 
-// Lookup gives one setting as text for `mk-client config KEY`; derived URLs are filled in.
+// Lookup returns one setting as text for `mk-client config KEY`; derived URLs are filled in.
 func (s *Settings) Lookup(key string) (string, bool) {
 	key = strings.TrimPrefix(strings.ToLower(key), "razor.")
 	switch {
@@ -112,7 +112,7 @@ func (s *Settings) Lookup(key string) (string, bool) {
 
 var urlPassword = regexp.MustCompile(`(//[^/?#:@\s]*:)[^\s"]*@`)
 
-// Redact hides the password in text that is a URL, or was meant to be one.
+// Redact hides the password in a URL, even an invalid one.
 func Redact(text string) string {
 	if u, err := url.Parse(text); err == nil && u.Host != "" {
 		return u.Redacted()
@@ -120,11 +120,11 @@ func Redact(text string) string {
 	return urlPassword.ReplaceAllString(text, "${1}xxxxx@")
 }
 
-// ConfigFile is where an image carries its settings: a JSON object, keys in any case, with or
-// without the "razor." prefix, nested objects joined by dots.
+// ConfigFile is the path of an image's settings: a JSON object, keys in any case, with or without the "razor."
+// prefix, nested objects joined by dots.
 const ConfigFile = "/etc/razor-mk-client.conf"
 
-// Inputs is the text that settings are read from.
+// Inputs are the sources of settings.
 type Inputs struct {
 	Environ     []string // as os.Environ: entries razor.KEY=VALUE count
 	CommandLine string   // content of /proc/cmdline
@@ -149,7 +149,7 @@ func parseEnviron(environ []string) map[string]string {
 	return values
 }
 
-// put takes what is named razor.KEY. Keys are in any case, an empty value counts as absent.
+// put adds razor.KEY. It ignores the case of keys, and empty values.
 func put(values map[string]string, name, v string) {
 	if key, ok := strings.CutPrefix(strings.ToLower(name), "razor."); ok && key != "" && v != "" {
 		values[key] = v
@@ -174,7 +174,7 @@ func parseCommandLine(line string) map[string]string {
 	return values
 }
 
-// unquote drops one leading and one trailing double quote, each if it is there, as the kernel.
+// unquote drops a leading and a trailing double quote, as the kernel does.
 func unquote(s string) string {
 	if rest, ok := strings.CutPrefix(s, `"`); ok {
 		return strings.TrimSuffix(rest, `"`)
@@ -182,7 +182,7 @@ func unquote(s string) string {
 	return s
 }
 
-// parseConfig reads the configuration file. A file that is no JSON object counts as empty.
+// parseConfig reads the configuration file. A file that is not a JSON object counts as empty.
 func parseConfig(b []byte) (map[string]string, []error) {
 	values := map[string]string{}
 	if len(bytes.TrimSpace(b)) == 0 {
@@ -198,8 +198,8 @@ func parseConfig(b []byte) (map[string]string, []error) {
 	return values, nil
 }
 
-// flatten joins nested keys with dots and turns scalars into text; null and lists count as
-// absent, since no setting has such a value.
+// flatten joins nested keys with dots and turns scalars into text. It ignores null and lists: no setting has such
+// a value.
 func flatten(into map[string]string, prefix string, m map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		key := strings.TrimPrefix(prefix+strings.ToLower(name), "razor.")

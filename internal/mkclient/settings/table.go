@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Settings is what the client runs with. The zero value is not usable: take it from [Load]. A new one needs
-// a row in [Table], from which `go test ./internal/mkclient -run TestRuntimeDoc -update` writes docs/runtime.md.
+// Settings are the client's settings. Use [Load]: the zero value is not usable. A new setting needs a row in
+// [Table], from which `go test ./internal/mkclient -run TestRuntimeDoc -update` writes docs/runtime.md.
 type Settings struct {
 	Server, Register, Extend string
 	ExtendOff                bool
@@ -25,12 +25,12 @@ type Settings struct {
 	Debug                    bool
 	Facts                    map[string]string
 
-	// From names the source of each setting in force.
+	// From names the source of each active setting.
 	From map[string]Source
 	raw  map[string]string
 }
 
-// Source is one of the places that a setting can come from.
+// Source is a source of a setting.
 type Source string
 
 // The sources, strongest first.
@@ -41,19 +41,18 @@ const (
 	FromDefault     Source = "default"
 )
 
-// Setting is one row of the table that the parser, --help, docs/runtime.md and the tests are
-// all made from.
+// Setting is one row of the table for the parser, --help, docs/runtime.md and the tests.
 type Setting struct {
 	Key     string // without the "razor." prefix, lower-case
-	Value   string // placeholder for people: "URL", "SECONDS"
-	Default string // as it would be written; empty if derived or unset
-	Derived string // says where an empty default comes from
+	Value   string // placeholder: "URL", "SECONDS"
+	Default string // as text; empty if derived or unset
+	Derived string // describes an empty default
 	Help    string // one sentence
 	Family  bool   // the key is a prefix: "fact." stands for razor.fact.NAME=VALUE
 	apply   func(s *Settings, name, value string) error
 }
 
-// Table returns every setting, in the order in which people read them.
+// Table returns every setting, in reading order.
 func Table() []Setting {
 	return []Setting{{
 		Key: "server", Value: "HOST[:PORT]", Default: "razor",
@@ -76,7 +75,7 @@ func Table() []Setting {
 		Help:  "Directory of the executables that the server may name as an action.",
 		apply: to(func(s *Settings) *string { return &s.Commands }, parsePath),
 	}, {
-		Key: "extend_sha256", Value: "HEX", Derived: "the server, whatever it has",
+		Key: "extend_sha256", Value: "HEX", Derived: "the server, any archive",
 		Help:  "SHA-256 of the only extension archive that may be used.",
 		apply: to(func(s *Settings) *string { return &s.ExtendSHA256 }, parseSHA256),
 	}, {
@@ -85,7 +84,7 @@ func Table() []Setting {
 		apply: to(func(s *Settings) *bool { return &s.AnyChange }, parsePolicy),
 	}, {
 		Key: "fact_timeout", Value: "SECONDS", Default: "60",
-		Help:  "Longest run of Facter; then it and its children are killed.",
+		Help:  "Time limit of Facter and its children.",
 		apply: to(func(s *Settings) *time.Duration { return &s.FactTimeout }, seconds(time.Second, time.Hour)),
 	}, {
 		Key: "fact.", Value: "VALUE", Family: true,
@@ -97,7 +96,7 @@ func Table() []Setting {
 		apply: to(func(s *Settings) *time.Duration { return &s.Interval }, seconds(time.Second, 24*time.Hour)),
 	}, {
 		Key: "skew", Value: "SECONDS", Default: "15",
-		Help:  "The first cycle starts after a random part of this, so that machines powered on together spread.",
+		Help:  "The first cycle starts after a random part of this, to spread machines that start together.",
 		apply: to(func(s *Settings) *time.Duration { return &s.Skew }, seconds(0, time.Hour)),
 	}, {
 		Key: "mcollective.allow_sample_secrets", Value: "BOOL", Default: "off",
@@ -118,12 +117,12 @@ func to[T any](field func(*Settings) *T, parse func(string) (T, error)) func(*Se
 	}
 }
 
-// Has reports whether a key is the row's, or of its family.
+// Has reports whether a key is the row's, or has its prefix.
 func (r Setting) Has(key string) bool {
 	return key == r.Key || r.Family && strings.HasPrefix(key, r.Key)
 }
 
-// Usage is how the setting is written on the kernel's command line.
+// Usage is the setting's form on the kernel's command line.
 func (r Setting) Usage() string {
 	if r.Family {
 		return "razor." + r.Key + "NAME=" + r.Value
@@ -131,7 +130,7 @@ func (r Setting) Usage() string {
 	return "razor." + r.Key + "=" + r.Value
 }
 
-// DefaultText says what counts without the setting.
+// DefaultText describes the default.
 func (r Setting) DefaultText() string {
 	if r.Derived != "" {
 		return "from " + r.Derived

@@ -1,6 +1,6 @@
-// Package web sends mk-client's requests: over TLS of the operator's own certificates, with a bound on
-// everything that waits, and with redirects that keep method and body. It treats every answer as
-// hostile and keeps passwords out of its errors. Start reading at [Client.Do].
+// Package web sends mk-client's requests: over TLS with the operator's own certificates, with a time limit on
+// every wait, and with redirects that keep method and body. It treats every answer as hostile and keeps passwords
+// out of its errors. Start reading at [Client.Do].
 package web
 
 import (
@@ -21,7 +21,7 @@ import (
 	"mkbuild/internal/mkclient/settings"
 )
 
-// Timeouts bounds everything that waits for a server.
+// Timeouts are the time limits of requests.
 type Timeouts struct {
 	Connect  time.Duration // TCP and TLS, each
 	Header   time.Duration // from the request to the answer's header
@@ -30,35 +30,34 @@ type Timeouts struct {
 	Download time.Duration // a whole download
 }
 
-// DefaultTimeouts is generous for a loaded server on a slow management network.
+// DefaultTimeouts are generous for a loaded server on a slow management network.
 func DefaultTimeouts() Timeouts {
 	return Timeouts{Connect: 10 * time.Second, Header: 30 * time.Second, Request: 60 * time.Second, Stall: 30 * time.Second, Download: 5 * time.Minute}
 }
 
 const (
 	maxRedirects  = 5
-	maxRetryAfter = 10 * time.Minute // longest pause that a server may ask for
+	maxRetryAfter = 10 * time.Minute // longest accepted Retry-After
 )
 
-// Client sends requests. It goes below net/http's own client, which would turn a redirected POST into a
-// GET without its body, and repeats in its errors a Location that it cannot parse.
+// Client sends requests. It does not use net/http's client, which turns a redirected POST into a GET without its
+// body, and repeats an invalid Location in its errors.
 type Client struct {
 	Timeouts  Timeouts
 	transport *http.Transport
 	agent     string
 }
 
-// New prepares a client. ca is a file of the only certificates that count, "" for the system's; one
-// that cannot be read is an error, and the client trusts nobody then. now is the clock that
-// certificates are checked against.
+// New prepares a client. ca is a file of the only trusted certificates, "" for the system's; an unreadable one is
+// an error, and the client then trusts no certificate. now is the clock for certificates.
 func New(ca string, t Timeouts, agent string, now func() time.Time) (*Client, error) {
 	c := &Client{Timeouts: t, agent: agent, transport: &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: t.Connect}).DialContext,
 		TLSHandshakeTimeout:   t.Connect,
 		ResponseHeaderTimeout: t.Header,
-		// A connection kept from the last cycle may be one that the server is just closing.
+		// The server may just be closing a connection of the last cycle.
 		DisableKeepAlives: true,
-		// A length must mean the bytes on the wire: the extension's is compared.
+		// Lengths must be those of the sent bytes: the extension's is compared.
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, Time: now},
@@ -69,9 +68,9 @@ func New(ca string, t Timeouts, agent string, now func() time.Time) (*Client, er
 	return c, trust(c.transport.TLSClientConfig, ca, now)
 }
 
-// trust makes the certificates in file the only ones that count. The image carries them, so today
-// cannot be before their first day: a dead battery that says 1970 does not lock the machine out. A
-// clock in the future cannot be told from an expired certificate.
+// trust makes the certificates in file the only trusted ones. They are in the image, so today cannot be before
+// their first day: a clock reset to 1970 does not lock the machine out. A clock in the future looks like an
+// expired certificate.
 func trust(cfg *tls.Config, file string, now func() time.Time) error {
 	cfg.RootCAs = x509.NewCertPool()
 	b, err := os.ReadFile(file)
@@ -101,7 +100,7 @@ func trust(cfg *tls.Config, file string, now func() time.Time) error {
 	return nil
 }
 
-// StatusError is returned for an answer whose status the client cannot use.
+// StatusError is returned for an answer with an unexpected status.
 type StatusError struct {
 	URL    string
 	Status int
@@ -144,7 +143,7 @@ func (c *Client) Do(ctx context.Context, method, target string, header http.Head
 			return nil, fmt.Errorf("%s %s: %w", method, req.URL.Redacted(), err)
 		}
 		switch resp.StatusCode {
-		case 301, 302, 307, 308: // not 303: it asks for a GET elsewhere, which is no answer to a check-in
+		case 301, 302, 307, 308: // not 303: its GET elsewhere does not answer a check-in
 		default:
 			return resp, nil
 		}
