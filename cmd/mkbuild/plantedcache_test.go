@@ -286,7 +286,7 @@ func TestBadKeys(t *testing.T) {
 	} {
 		testkit.Must(t, spoil())
 		code := b.iso("--locked", "--offline")
-		if text := b.stderr.String(); code != exitOK || strings.Contains(text, "is made again") != (says != "") || !strings.Contains(text, says) {
+		if text := b.stderr.String(); code != exitOK || strings.Contains(text, "made again") != (says != "") || !strings.Contains(text, says) {
 			t.Errorf("%s: %d, %s", says, code, text)
 		}
 		testkit.Must(t, os.RemoveAll(key))
