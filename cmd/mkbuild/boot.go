@@ -32,7 +32,7 @@ func (o *machineOptions) addFlags(f *pflag.FlagSet) {
 func (o *machineOptions) options(w *world, image string) (boottest.Options, error) {
 	out := o.boot
 	if o.pxe && out.Format != "" && out.Format != "pxe" {
-		return out, usage("--pxe and --format "+out.Format+" exclude each other", "leave one of the two out")
+		return out, usage("--pxe and --format "+out.Format+" cannot be combined", "leave one of the two out")
 	}
 	if o.pxe {
 		out.Format = "pxe"
@@ -95,7 +95,7 @@ func (o *machineOptions) forward(ctx context.Context, ssh string) error {
 	}
 	taken, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return usage(fmt.Sprintf("--ssh: port %d cannot be used: %v", port, err), fmt.Sprintf("name another one: --ssh=%d", port%60000+1111))
+		return usage(fmt.Sprintf("--ssh: port %d is taken", port), fmt.Sprintf("name another one: --ssh=%d", port%60000+1111))
 	}
 	o.boot.SSH = int(port)
 	return taken.Close()

@@ -99,7 +99,7 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 		return nil, err
 	}
 	if o.withSSH && flags.Changed("profile") && o.profile == "prod" {
-		return nil, usage("--with-openssh and --profile prod exclude each other", "a prod image has no way in: leave one of the two out")
+		return nil, usage("--with-openssh and --profile prod cannot be combined", "a prod image has no way in: leave one of the two out")
 	}
 	if o.withSSH && !flags.Changed("profile") {
 		o.profile = "dev"
@@ -172,13 +172,13 @@ func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 		return config.Default(), nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return config.Config{}, fmt.Errorf("read config: %w", err)
+		return config.Config{}, fmt.Errorf("config: %w", err)
 	}
-	hint := cmp.Or(fail.HintOf(err), "mkbuild init writes a mkbuild.yaml")
+	hint := cmp.Or(fail.HintOf(err), "check the name; `mkbuild init` writes a mkbuild.yaml")
 	if info, serr := os.Stat(name); serr == nil && info.IsDir() {
 		hint = "name the file in it: --config " + filepath.Join(name, defaultConfig)
 	}
-	return config.Config{}, &fail.Error{Class: fail.Usage, What: "read config", Hint: hint, Err: err}
+	return config.Config{}, &fail.Error{Class: fail.Usage, What: "config", Hint: hint, Err: err}
 }
 
 // builtIn says that the built-in configuration is in use, and warns of a file that was probably meant
@@ -186,15 +186,14 @@ func (o *buildOptions) load(ctx context.Context) (config.Config, error) {
 func builtIn() ui.Event {
 	for _, near := range []string{"mkbuild.yml", "mkbuild.yaml.txt", "Mkbuild.yaml", "MKBUILD.YAML", ".mkbuild.yaml", "mkbuild.json", filepath.Join("..", defaultConfig)} {
 		if info, err := os.Stat(near); err == nil && info.Mode().IsRegular() {
-			return ui.Event{Level: ui.Warning, Step: "config", Text: "the built-in defaults; " + near + " is not read: name it with --config, or call it " + defaultConfig}
+			return ui.Event{Level: ui.Warning, Step: "config", Text: "using the built-in defaults, not " + near + ": to use it, --config " + near}
 		}
 	}
-	return ui.Event{Level: ui.Info, Step: "config", Text: "the built-in defaults: there is no " + defaultConfig + " here"}
+	return ui.Event{Level: ui.Info, Step: "config", Text: "using the built-in defaults: no " + defaultConfig + " here"}
 }
 
 // notOfMirrors says what still comes over the network if all mirrors are folders: a mirror has only Tiny
-// Core's files, and the configuration says where the others are.although all mirrors are folders: they have
-// Tiny Core's files alone, and the configuration says where the others are.
+// Core's files, and the configuration says where the others are.
 func notOfMirrors(c *config.Config) []ui.Event {
 	remote := func(u string) bool { return strings.Contains(u, "://") && !strings.HasPrefix(u, "file:") }
 	var from []string
@@ -207,14 +206,14 @@ func notOfMirrors(c *config.Config) []ui.Event {
 	if len(from) == 0 || slices.Contains(from, "mirrors") {
 		return nil
 	}
-	next := "the mirror's folder archives may hold it, too"
+	next := "the mirror may have it in its folder archives"
 	for _, m := range c.Mirrors {
 		own := filepath.Join(strings.TrimPrefix(m, "file://"), defaultConfig)
 		if _, err := os.Stat(own); err == nil {
 			next = "this mirror has a configuration that names its own folders: --config " + own
 		}
 	}
-	return []ui.Event{{Level: ui.Info, Step: "config", Text: "--mirror has Tiny Core's files; the rest comes over the network from " + strings.Join(from, ", ") + " in the configuration: " + next}}
+	return []ui.Event{{Level: ui.Info, Step: "config", Text: "--mirror has only Tiny Core's files; the rest comes from the network, as the configuration says under " + strings.Join(from, ", ") + ": " + next}}
 }
 
 // withSink runs do with a progress display. The display ends before the command's own output.

@@ -266,7 +266,7 @@ func runPrune(cmd *cobra.Command, w *world, o *pruneOptions) error {
 	prune, place := s.Prune, s.Dir
 	if o.remote != "" {
 		if o.segments || len(o.locks) > 0 {
-			return usage("--remote goes by age alone", "leave --segments and --keep-lock out")
+			return usage("--remote cannot be combined with --segments and --keep-lock", "a registry is pruned by age: --older-than 90d")
 		}
 		shared, err := registry.NewPlace(config.CachePlace{URL: o.remote})
 		if err != nil {
@@ -327,7 +327,7 @@ func parseAge(text string) (time.Duration, error) {
 		age = time.Duration(n) * 24 * time.Hour //nolint:gosec // 16 bits
 	}
 	if err != nil || age < 0 {
-		return 0, usage(fmt.Sprintf("--older-than: %q is not a time", text), "for example: --older-than 36h, or --older-than 90d")
+		return 0, usage(fmt.Sprintf("--older-than: %q is not a duration", text), "for example: --older-than 36h, or --older-than 90d")
 	}
 	return age, nil
 }
@@ -382,7 +382,7 @@ func (o *cacheOptions) printHealth(w *world, dir string, h *store.Health) error 
 		fmt.Fprintf(w.stdout, "damaged, removed: %s (%s)\n", i.SHA256, itemName(i))
 	}
 	for _, f := range h.Dangling {
-		fmt.Fprintf(w.stdout, "leads nowhere, removed: %s: %s\n", ui.Clean(f.Path), ui.Clean(f.What))
+		fmt.Fprintf(w.stdout, "dead entry, removed: %s: %s\n", ui.Clean(f.Path), ui.Clean(f.What))
 	}
 	for _, f := range h.Stray {
 		fmt.Fprintf(w.stdout, "left by a killed process, removed: %s\n", ui.Clean(f))
@@ -392,7 +392,7 @@ func (o *cacheOptions) printHealth(w *world, dir string, h *store.Health) error 
 	}
 	verdict := "clean"
 	if !h.Clean() {
-		verdict = fmt.Sprintf("%d damaged, %d leading nowhere, %d left behind, %d foreign", len(h.Damaged), len(h.Dangling), len(h.Stray), len(h.Foreign))
+		verdict = fmt.Sprintf("%d damaged, %d dead, %d left behind, %d foreign", len(h.Damaged), len(h.Dangling), len(h.Stray), len(h.Foreign))
 	}
 	_, err := fmt.Fprintf(w.stdout, "%s, %s, in %s: %s\n", ui.Plural(h.Blobs, "file"), ui.Bytes(h.Size), ui.Clean(dir), verdict)
 	return err

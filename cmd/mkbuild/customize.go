@@ -60,8 +60,14 @@ func runCustomize(ctx context.Context, w *world, o *customOptions, image string)
 	if err != nil {
 		return err
 	}
-	if custom.IsZero() != o.reset {
-		return usage("customize "+image+": name what to change, or --reset alone", "for example: mkbuild customize "+image+" -o OUT --append 'console=ttyS0'")
+	if o.output == "" {
+		return usage("customize: -o OUT is missing", "for example: mkbuild customize "+image+" -o custom.iso --append 'console=ttyS0'")
+	}
+	if o.reset && !custom.IsZero() {
+		return usage("--reset cannot be combined with changes", "leave --reset out: each run begins with the image as built")
+	}
+	if custom.IsZero() && !o.reset {
+		return usage("customize "+image+": no change is named", "for example: --append 'console=ttyS0', or --reset for the image as built")
 	}
 	out := wholefile.Output{Name: o.output}
 	form := medium.ISO // for an initrd, too: it may have a manifest next to it

@@ -56,7 +56,7 @@ func exitHelp(statuses []manpage.Status) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-var errInterrupted = usage("interrupted", "nothing half-written is left; run the same command again")
+var errInterrupted = usage("interrupted", "no partial output is left; run the command again")
 
 // usage returns an error of the command line, with a hint that says what to type next.
 func usage(what, next string) error { return fail.New(fail.Usage, what, next) }

@@ -27,7 +27,7 @@ Without a name, list all rules.`,
 				if near := fail.Nearest(args[0], inspect.RuleIDs()); near != "" {
 					next = "did you mean `mkbuild explain " + near + "`?"
 				}
-				return usage("explain "+args[0]+": there is no such rule", next)
+				return usage("explain "+args[0]+": unknown rule", next)
 			}
 			return r.Print(w.stdout)
 		},

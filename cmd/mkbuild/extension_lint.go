@@ -96,7 +96,7 @@ func (o *lintOptions) lint(ctx context.Context, src *extension.Source) ([]lint.F
 		}
 	}
 	if opt.Arch != "" && !lint.KnownArch(opt.Arch) {
-		return nil, usage(fmt.Sprintf("--arch: mkbuild does not know %q", opt.Arch), "use --arch x86 or --arch x86_64")
+		return nil, usage(fmt.Sprintf("--arch: unknown value %q", opt.Arch), "choose one of x86, x86_64")
 	}
 	return lint.Check(ctx, src, opt)
 }

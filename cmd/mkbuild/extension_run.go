@@ -42,7 +42,7 @@ Programs of the extension run here, as you. stdout is the facts.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout < 0 {
-				return usage("--timeout: it is negative", "for example: --timeout 30s")
+				return usage("--timeout: a negative duration", "for example: --timeout 30s")
 			}
 			return runExtensionRun(cmd.Context(), w, args[0], timeout, asJSON)
 		},

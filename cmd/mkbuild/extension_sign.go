@@ -107,7 +107,7 @@ lower than that of the one they have. stdout is the path of the file.`,
 
 func runExtensionSign(ctx context.Context, w *world, o *sealOptions, name, output string) error {
 	if o.key == "" {
-		return usage("sign "+name+": no key", "name it with --sign KEY")
+		return usage("extension sign: --sign is missing", "for example: --sign site.key")
 	}
 	var reads hostfile.Reads
 	o.signOptions.reads(&reads)
@@ -169,7 +169,7 @@ func addKeys(c *cobra.Command, keys *[]string) {
 
 func runExtensionVerify(w *world, name string, keys []string) error {
 	if len(keys) == 0 {
-		return usage("verify "+name+": no public key", "name it with --key PUB")
+		return usage("extension verify: --key is missing", "for example: --key site.pub")
 	}
 	trusted, err := signing.ReadKeys("--key", keys...)
 	if err != nil {
@@ -185,7 +185,7 @@ func runExtensionVerify(w *world, name string, keys []string) error {
 		_, err = extension.Open(bytes.NewReader(zip), bare, extension.DefaultLimits())
 	}
 	if err != nil {
-		return fail.Wrap(fail.Verification, fmt.Errorf("verify %s: %w", name, err), "do not hand it out; sign it again with `mkbuild extension sign` if it is yours")
+		return fail.Wrap(fail.Verification, fmt.Errorf("verify %s: %w", name, err), "do not use it; if you made it, sign it again: mkbuild extension sign "+name+" --sign KEY")
 	}
 	_, err = fmt.Fprintf(w.stdout, "%s: signed by key %s: name %s, sequence %d\n", filepath.ToSlash(name), seal.Key(), seal.Name, seal.Sequence)
 	return err

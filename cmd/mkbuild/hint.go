@@ -33,7 +33,7 @@ func (r reporter) causeHint(err error) string {
 		}
 		return r.choose(look+"; -o FILE and --cache-dir DIR choose places to write to", look)
 	case errors.Is(err, syscall.ENOTDIR):
-		return "name a folder, not a file"
+		return "a part of the path is a file, not a folder: choose another path"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "allow more open files: `ulimit -n 4096`, then run the command again"
 	case errors.Is(err, fs.ErrNotExist) && exitCode(err) == exitUnexpected:

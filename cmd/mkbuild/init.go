@@ -35,8 +35,8 @@ func runInit(ctx context.Context, w *world, name string) error {
 		_, err := w.stdout.Write(config.Template)
 		return err
 	}
-	if _, err := os.Stat(name); err == nil {
-		return usage("write "+name+": it exists already", "edit it, or name another file: mkbuild init other.yaml")
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		return usage("write "+name+": file exists", "edit it, or name another file: mkbuild init other.yaml")
 	}
 	var reads hostfile.Reads // none
 	if err := reads.Allow(ctx, hostfile.File(name, "mkbuild init FILE")); err != nil {

@@ -99,7 +99,7 @@ func runISO(ctx context.Context, w *world, o *isoOptions, cmd *cobra.Command) er
 		return err
 	}
 	if cmd.Flags().Changed("layout") && !slices.ContainsFunc(outputs, func(x remaster.Output) bool { return x.Form == remaster.FormPXE }) {
-		return usage("--layout is for PXE folders, and none is written", "for example: --format pxe --layout segments")
+		return usage("--layout needs --format pxe", "for example: --format pxe --layout segments")
 	}
 	if o.bill != "" && o.bill != "spdx" {
 		return usage(fmt.Sprintf("--sbom: unknown format %q", o.bill), "the format is spdx: --sbom spdx")
@@ -120,13 +120,13 @@ func (o *isoOptions) stream(w *world, outputs []remaster.Output) (io.Writer, err
 	case o.output != toStdout:
 		return nil, nil
 	case len(outputs) > 1:
-		return nil, usage("-o -: stdout takes one form", "name one: --format iso, razor or tar")
+		return nil, usage("-o -: only one form can go to stdout", "name one: --format iso, razor or tar")
 	case outputs[0].Form == remaster.FormPXE:
 		return nil, usage("-o -: a PXE folder cannot go to stdout", "name a folder with -o DIR, or another form: --format iso, razor or tar")
 	case o.bill != "":
-		return nil, usage("--sbom: there is no file next to stdout", "leave --sbom out, or name a file with -o FILE")
+		return nil, usage("--sbom and -o - cannot be combined", "leave --sbom out, or name a file with -o FILE")
 	case o.sign.key != "":
-		return nil, usage("--sign: there is no file next to stdout", "leave --sign out, or name a file with -o FILE")
+		return nil, usage("--sign and -o - cannot be combined", "leave --sign out, or name a file with -o FILE")
 	}
 	return w.stream(o.output)
 }

@@ -44,14 +44,14 @@ func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, er
 	case !o.wanted():
 		return nil, nil //nolint:nilnil // not to sign is a normal answer
 	case o.key == "":
-		return nil, usage("sign: no flag names a key", "name NAME.key with --sign KEY (or --attest KEY), or NAME.pub together with --sign-command")
+		return nil, usage("sign: a key is missing", "name NAME.key with --sign KEY (or --attest KEY), or NAME.pub together with --sign-command")
 	case o.command != "":
 		keys, err := signing.ReadKeys("--sign", o.key)
 		if err != nil {
 			return nil, err
 		}
 		if len(keys) != 1 {
-			return nil, usage(fmt.Sprintf("sign: %s holds %d public keys", o.key, len(keys)), "name the one of --sign-command")
+			return nil, usage(fmt.Sprintf("sign: %s holds %d public keys", o.key, len(keys)), "name a file with only the public key of --sign-command")
 		}
 		return signing.Command(o.command, keys[0])
 	}
@@ -192,7 +192,7 @@ func runKeyNew(ctx context.Context, w *world, o *signOptions, name string, plain
 	var password []byte
 	switch {
 	case plain && o.passwordFile != "":
-		return usage("--no-password and --password-file exclude each other", "drop one of the two")
+		return usage("--no-password and --password-file cannot be combined", "leave one of the two out")
 	case plain:
 	case o.passwordFile == "" && w.password == nil:
 		return usage("make key: no terminal to ask for a password", "name its file with --password-file FILE, or leave the key unencrypted with --no-password")

@@ -64,14 +64,14 @@ func (o *lockOptions) noArgs(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return nil
 	case slices.Contains(o.update, everything):
-		return usage("lock: --update takes its name behind an equals sign", "type `mkbuild lock --update="+args[0]+"`")
+		return usage("lock: --update needs an equals sign before the name", "type `mkbuild lock --update="+args[0]+"`")
 	}
 	return cobra.NoArgs(cmd, args)
 }
 
 func runLock(ctx context.Context, w *world, o *lockOptions, cmd *cobra.Command) error {
 	if o.check && len(o.update) > 0 {
-		return usage("--check and --update exclude each other", "look first with --check, then accept with --update=NAME")
+		return usage("--check and --update cannot be combined", "look first with --check, then accept with --update=NAME")
 	}
 	plan, err := o.plan(cmd)
 	if err != nil {

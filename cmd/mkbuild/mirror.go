@@ -44,8 +44,10 @@ stdout is DIR, or REF with the digest of all files.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case len(args)+len(o.oci) == 0 || len(args) > 0 && o.oci != "":
-				return usage("name either a folder, or a registry with --oci", "for example: mkbuild mirror airgap")
+			case len(args)+len(o.oci) == 0:
+				return usage("mirror: DIR or --oci is missing", "for example: mkbuild mirror airgap")
+			case len(args) > 0 && o.oci != "":
+				return usage("mirror: DIR and --oci cannot be combined", "leave one of the two out")
 			case o.oci != "":
 				return o.push(cmd.Context(), w, cmd)
 			}

@@ -85,7 +85,7 @@ func runPush(ctx context.Context, w *world, o *buildOptions, form string, args [
 		return err
 	}
 	if form != "artifact" && form != "container" {
-		return usage(fmt.Sprintf("--oci-form: unknown form %q", form), "use --oci-form artifact or --oci-form container")
+		return usage(fmt.Sprintf("--oci-form: unknown form %q", form), "choose one of artifact, container")
 	}
 	if o.offline {
 		return fail.Wrap(fail.Network, fmt.Errorf("push to %s: %w", ref, fetch.ErrOffline), "a push needs the network: leave --offline out")
@@ -149,7 +149,7 @@ func runPull(ctx context.Context, w *world, o *pullOptions, name string) error {
 		return err
 	}
 	if o.arch != "" && o.arch != "x86" && o.arch != "x86_64" {
-		return usage(fmt.Sprintf("--arch: there is no architecture %q", o.arch), "use --arch x86 or --arch x86_64")
+		return usage(fmt.Sprintf("--arch: unknown value %q", o.arch), "choose one of x86, x86_64")
 	}
 	trust, err := o.trust.wanted()
 	if err != nil {
@@ -231,7 +231,7 @@ func (o *pullOptions) outputs(w *world, pushed, name string) ([]remaster.Output,
 		return nil, err
 	}
 	if slices.ContainsFunc(outputs, func(x remaster.Output) bool { return x.Form == remaster.FormTar }) {
-		return nil, usage("--format: tar cannot be made of a finished image", "the forms are iso, pxe and razor")
+		return nil, usage("--format: pull cannot make tar from an image", "the forms are iso, pxe and razor")
 	}
 	outputs[0].Stream, err = o.stream(w, outputs)
 	return outputs, err

@@ -231,7 +231,7 @@ func TestPullForms(t *testing.T) {
 		t.Error("razor's tar is another one")
 	}
 	b.fails(exitUsage, "has no ISO", "pull", ref, "--format", "iso", "-o", out+".iso")
-	b.fails(exitUsage, "cannot be made of a finished image", "pull", ref, "--format", "tar", "-o", out+".tar")
+	b.fails(exitUsage, "pull cannot make tar", "pull", ref, "--format", "tar", "-o", out+".tar")
 	b.ok("push", ref+":iso", b.out)
 	b.ok("pull", ref+":iso", "-o", "-")
 	if want := string(must(os.ReadFile(b.out))); b.stdout.String() != want {
@@ -276,7 +276,7 @@ func TestPullSigned(t *testing.T) {
 		b.ok("pull", ref+tag, "-o", got+tag, "--key", other+".pub", "--key", a+".pub")
 		b.fails(exitVerify, "not by", "pull", ref+tag, "-o", got+"2", "--key", other+".pub")
 		b.fails(exitVerify, "is tested", "pull", ref+tag, "-o", got+"2", "--key", a+".pub", "--require", "tested")
-		b.fails(exitUsage, "need a public key", "pull", ref+tag, "-o", got+"2", "--require", "tested")
+		b.fails(exitUsage, "--require needs --key", "pull", ref+tag, "-o", got+"2", "--require", "tested")
 	}
 	testkit.Must(t, os.Remove(b.out+".minisig"))
 	b.ok("push", ref+"-not", b.out) // elsewhere: in the same repository the signature is found by the image's digest

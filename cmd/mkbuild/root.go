@@ -144,14 +144,25 @@ func flagError(cmd *cobra.Command, err error) error {
 			return usage(err.Error(), "did you mean --"+near+"?")
 		}
 	}
-	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok && takes(bad.GetFlag()) != "" {
-		return usage(fmt.Sprintf("--%s: %q is not %s", bad.GetFlag().Name, bad.GetValue(), takes(bad.GetFlag())), seeHelp(cmd))
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok && bad.GetFlag().Value.Type() != "string" {
+		what, example := takes(bad.GetFlag())
+		return usage(fmt.Sprintf("--%s: %q is not %s", bad.GetFlag().Name, bad.GetValue(), what), fmt.Sprintf("for example: --%s=%s", bad.GetFlag().Name, example))
 	}
 	return usage(err.Error(), seeHelp(cmd))
 }
 
-func takes(f *pflag.Flag) string {
-	return map[string]string{"int": "a whole number", "int64": "a whole number", "bool": "true or false", "duration": "a time, such as 90s or 5m"}[f.Value.Type()]
+// takes names what a flag takes, and an example of it.
+func takes(f *pflag.Flag) (what, example string) {
+	switch f.Value.Type() {
+	case "bool":
+		return "true or false", "true"
+	case "duration":
+		return "a duration", "5m"
+	}
+	if unit, _ := pflag.UnquoteUsage(f); unit != "int" {
+		return "a whole number of " + unit, f.DefValue
+	}
+	return "a whole number", f.DefValue
 }
 
 func seeHelp(cmd *cobra.Command) string { return "see `" + cmd.CommandPath() + " --help`" }
@@ -184,7 +195,7 @@ func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		need, can := argNames(cmd.Use)
 		if len(args) < len(need) {
-			return usage(fmt.Sprintf("%s: %s is missing", strings.TrimPrefix(cmd.CommandPath(), "mkbuild "), need[len(args)]),
+			return usage(fmt.Sprintf("%s: %s is missing", strings.TrimPrefix(cmd.CommandPath(), "mkbuild "), strings.TrimSuffix(need[len(args)], "...")),
 				fmt.Sprintf("type `%s %s`; %s", cmd.Root().Name(), strings.TrimPrefix(cmd.UseLine(), "mkbuild "), seeHelp(cmd)))
 		}
 		switch err := check(cmd, args); {
@@ -193,7 +204,11 @@ func strictArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		case cmd.HasAvailableSubCommands():
 			return noCommand(cmd, args)
 		default:
-			return usage(fmt.Sprintf("%s: one argument too many: %q", strings.TrimPrefix(cmd.CommandPath(), "mkbuild "), args[len(need)+can]), seeHelp(cmd))
+			extra, next := args[len(need)+can], seeHelp(cmd)
+			if cmd.Flags().Lookup("output") != nil {
+				next = "to name the output: -o " + extra + "; " + next
+			}
+			return usage(fmt.Sprintf("%s: unexpected argument %q", strings.TrimPrefix(cmd.CommandPath(), "mkbuild "), extra), next)
 		}
 	}
 }
@@ -224,7 +239,7 @@ func addLogFormat(root *cobra.Command, w *world) {
 		case "json":
 			return w.useJSON(cmd)
 		}
-		return usage(fmt.Sprintf("unknown log format %q", format), "use --log-format text or json")
+		return usage(fmt.Sprintf("--log-format: unknown format %q", format), "choose one of text, json")
 	}
 }
 

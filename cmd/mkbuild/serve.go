@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,7 +84,7 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", o.listen)
 	if err != nil {
-		return fail.Wrap(fail.Usage, err, "choose an address and a port, such as --listen 127.0.0.1:8150; port 0 takes a free one")
+		return usage("--listen "+o.listen+": "+listenError(err), "choose an address and a port, such as --listen 127.0.0.1:8150; port 0 takes a free one")
 	}
 	s, err := razor.New(opts)
 	if err != nil {
@@ -98,6 +99,17 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 	}
 	fmt.Fprintf(w.stdout, "http://%s/\n", l.Addr())
 	return errors.Join(s.Serve(ctx, l, p), s.Close())
+}
+
+// listenError is the innermost cause, without the net package's own words.
+func listenError(err error) string {
+	if address, ok := errors.AsType[*net.AddrError](err); ok {
+		return address.Err
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	return err.Error()
 }
 
 // token returns the token that allows changes: from the user's file, else a random one.
@@ -115,7 +127,7 @@ func (o *serveOptions) token(ctx context.Context) (string, error) {
 // options turns flags and files into the server's options.
 func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, error) {
 	if st, err := os.Stat(o.extension); o.sign.key != "" && (err != nil || !st.IsDir()) {
-		return razor.Options{}, usage("--sign: it is for the folder that --extension names", "sign a file once: mkbuild extension sign ZIP --sign KEY")
+		return razor.Options{}, usage("--sign needs a folder as --extension", "sign a zip once: mkbuild extension sign ZIP --sign KEY")
 	}
 	seal, err := o.sign.sealing(ctx, w, o.extension)
 	if err != nil {
@@ -151,7 +163,7 @@ func (o *serveOptions) options(ctx context.Context, w *world) (razor.Options, er
 func (o *serveOptions) checkExtension(log *slog.Logger) {
 	src, release, err := extension.Read(o.extension, extension.DefaultLimits())
 	if err != nil {
-		log.Warn("nodes cannot use the current extension", "error", err)
+		log.Warn("cannot read the extension; nodes get none until it is fixed", "error", err)
 		return
 	}
 	release()
@@ -173,8 +185,11 @@ func (o *serveOptions) logger(w *world) *slog.Logger {
 }
 
 func (o *serveOptions) bootFiles(opts *razor.Options) error {
-	if o.image != "" && (o.kernel != "" || o.initrd != "") || (o.kernel == "") != (o.initrd == "") {
-		return fail.New(fail.Usage, "--image, or --kernel together with --initrd", "name the ISO, or both files")
+	if o.image != "" && (o.kernel != "" || o.initrd != "") {
+		return usage("--image cannot be combined with --kernel and --initrd", "name the image, or both files")
+	}
+	if (o.kernel == "") != (o.initrd == "") {
+		return usage("--kernel and --initrd need each other", "name both files, or an image: --image FILE")
 	}
 	if o.kernel != "" {
 		for _, name := range []string{o.kernel, o.initrd} {
@@ -202,7 +217,7 @@ func (o *serveOptions) bootFiles(opts *razor.Options) error {
 // serveError turns a missing file into a usage error.
 func serveError(err error) error {
 	if errors.Is(err, os.ErrNotExist) && fail.HintOf(err) == "" {
-		return fail.Wrap(fail.Usage, err, "check the name of the file")
+		return fail.Wrap(fail.Usage, err, "check the file name")
 	}
 	return err
 }

@@ -41,15 +41,19 @@ func (o *trustOptions) addFlags(c *cobra.Command) {
 // wanted is the policy that the flags ask for; nil without a key.
 func (o *trustOptions) wanted() (t *inspect.Trust, err error) {
 	if len(o.keys) == 0 {
-		if o.lock != "" || len(o.require) > 0 {
-			return nil, usage("--lock and --require need a public key", "name one with --key PUB")
+		const next = "name a public key: --key PUB"
+		switch {
+		case o.lock != "":
+			return nil, usage("--lock needs --key", next)
+		case len(o.require) > 0:
+			return nil, usage("--require needs --key", next)
 		}
 		return nil, nil //nolint:nilnil // nothing is asked for
 	}
 	t = &inspect.Trust{Require: o.require}
 	for _, r := range o.require {
 		if inspect.Requirements()[r] == "" {
-			return nil, usage(fmt.Sprintf("--require: there is no statement %q", r), "for example: --require reproduced,tested")
+			return nil, usage(fmt.Sprintf("--require: unknown statement %q", r), "for example: --require reproduced,tested")
 		}
 	}
 	if t.Keys, err = signing.ReadKeys("--key", o.keys...); err != nil {
@@ -128,7 +132,7 @@ func runVerify(ctx context.Context, w *world, o *verifyOptions, name string) err
 // checkSigned checks the image against its signatures, if the flags ask for it.
 func (o *verifyOptions) checkSigned(w *world, m *inspect.Image) error {
 	if o.attest.key != "" && !o.again {
-		return usage("--attest: only a rebuild shows that the bytes are the same", "add --rebuild")
+		return usage("--attest needs --rebuild", "add --rebuild: only a rebuild shows that the bytes are the same")
 	}
 	t, err := o.trust.wanted()
 	if t == nil || err != nil {

@@ -77,8 +77,11 @@ func positioned(name string, err error) error {
 	}
 	line, what, ok := yamlerr.Position(err)
 	next := ""
-	if strings.HasSuffix(err.Error(), "cannot start any token") {
-		next = "indent with spaces, YAML takes no tabs; and put quotes around a value that begins with @, ` or %"
+	switch {
+	case strings.HasSuffix(err.Error(), "cannot start any token"):
+		what, next = "a tab, @, ` or % at the start of a value", "indent with spaces; put quotes around a value that begins with @, ` or %"
+	case strings.Contains(what, "already defined"):
+		next = "remove one of the two lines"
 	}
 	if !ok {
 		return Mistake(name, strings.TrimPrefix(err.Error(), "yaml: "), next)
@@ -92,7 +95,7 @@ func ParseSettings(name string, text []byte) (map[string]string, error) {
 	var out map[string]string
 	what := ""
 	if err := yaml.Unmarshal(text, &out); err != nil {
-		what = fmt.Sprintf("no list of settings: %v", err)
+		what = fmt.Sprintf("not a list of settings: %v", err)
 	} else if len(out) == 0 {
 		what = "it holds no settings"
 	}

@@ -61,7 +61,7 @@ func TestEmptyPaths(t *testing.T) {
 	if c.Client.CA != "" || c.Overlay[0].Source != "" || !slices.Equal(c.Mirrors, URLs{""}) {
 		t.Errorf("%q, %q, %q", c.Client.CA, c.Overlay[0].Source, c.Mirrors)
 	}
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "both are needed") {
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "has no source") {
 		t.Errorf("got %v", err)
 	}
 }

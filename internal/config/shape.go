@@ -45,9 +45,13 @@ func checkShape(n *yaml.Node, t reflect.Type, key string) error {
 	if !fits {
 		what := key + " takes " + takes(t)
 		if key == "" {
-			what = "the file takes keys with values, such as release: 4.5.2"
+			return &shapeError{n.Line, shown(n, key) + " is not KEY: VALUE", "for example: release: 4.5.2"}
 		}
-		return &shapeError{n.Line, what + ", not " + shown(n, key), "`mkbuild init -` prints every key with its explanation"}
+		hint := "`mkbuild init -` prints every key with its explanation"
+		if n.Kind == yaml.ScalarNode && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String {
+			hint = "write a list: [" + n.Value + "]"
+		}
+		return &shapeError{n.Line, what + ", not " + shown(n, key), hint}
 	}
 	for i, inner := range n.Content {
 		err := error(nil)
@@ -136,11 +140,11 @@ func takes(t reflect.Type) string {
 		}
 		return "a list, such as [a, b]"
 	case reflect.Struct:
-		return "keys below it: " + strings.Join(keysOf(t), ", ")
+		return "a mapping {" + strings.Join(keysOf(t), ": …, ") + ": …}"
 	case reflect.Map:
-		return "lines of NAME: VALUE below it"
+		return "a mapping {NAME: VALUE, …}"
 	}
-	return "a single text"
+	return "one value"
 }
 
 // shown is a value as the user wrote it, or its shape. Under mcollective it may be a secret.
@@ -149,10 +153,10 @@ func shown(n *yaml.Node, key string) string {
 	case yaml.SequenceNode:
 		return "a list"
 	case yaml.MappingNode:
-		return "keys of its own"
+		return "a mapping"
 	}
 	if strings.HasPrefix(key, "mcollective") {
-		return "a single text"
+		return "one value"
 	}
 	return strconv.Quote(n.Value)
 }

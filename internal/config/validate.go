@@ -36,7 +36,7 @@ func (c *Config) checkRelease() error {
 	}
 	v := c.Image.Version
 	if !versionForm.MatchString(v) || len(v) > maxVolumeVersion {
-		return Mistake("image.version", fmt.Sprintf("Razor cannot sort %q: it wants numbers of at most three digits, without leading zeros, between dots", v), "for example: --image-version 0.1.0")
+		return Mistake("image.version", fmt.Sprintf("%q is not a version that Razor can sort: numbers of one to three digits, without leading zeros, with dots between them", v), "for example: --image-version 0.1.0")
 	}
 	if c.Image.Name != "" && !nameForm.MatchString(c.Image.Name) {
 		return Mistake("image.name", fmt.Sprintf("%q is not a plain file name", c.Image.Name), "")
@@ -90,17 +90,17 @@ func (c *Config) checkChoices() error {
 // checkISO holds the edition and an ISO of the user's own against the rest.
 func (c *Config) checkISO() error {
 	if pure64 := strings.HasSuffix(c.Edition, "64"); c.Edition != "" && pure64 != (c.Arch == "x86_64") {
-		return Mistake("edition", fmt.Sprintf("there is no %s for %s", c.Edition, c.Arch), "CorePure64 and TinyCorePure64 go with --arch x86_64, the others with --arch x86")
+		return Mistake("edition", fmt.Sprintf("%s does not exist for %s", c.Edition, c.Arch), "CorePure64 and TinyCorePure64 go with --arch x86_64, the others with --arch x86")
 	}
 	switch i := c.ISO; {
 	case i == nil:
 		return nil
 	case c.Edition != "":
-		return Mistake("iso", "edition names an ISO, too", "leave one of the two out")
+		return Mistake("iso", "iso and edition cannot be combined", "leave one of the two out")
 	case i.URL == "":
 		return Mistake("iso", "no file and no URL", "write it as iso: my.iso, or as iso: {url: https://…/my.iso, sha256: …}")
 	case i.SHA256 == "" && strings.HasPrefix(strings.ToLower(i.URL), "http"):
-		return Mistake("iso", i.Name()+" comes from the network, and nothing says which bytes it has", "write it as iso: {url: https://…/my.iso, sha256: …}")
+		return Mistake("iso", i.Name()+" comes from the network, and has no sha256", "write it as iso: {url: https://…/my.iso, sha256: …}")
 	}
 	return checkSum("iso", c.ISO.SHA256)
 }
@@ -113,7 +113,7 @@ func (c *Config) checkSources() error {
 		names, _ := Alternatives(entry)
 		if i := slices.IndexFunc(names, func(n string) bool { return !isExtension(n) }); i >= 0 {
 			return Mistake("extensions", fmt.Sprintf("%.80q is not an extension's name", names[i]),
-				"write a name, or alternatives in the order in which they are tried: ruby | ruby-2.2; a last - leaves the extension out where no mirror has it")
+				"write a name, such as bash, or alternatives: ruby | ruby-2.2 | - (a last - means: leave it out if no mirror has one)")
 		}
 	}
 	for _, n := range c.Missing {
@@ -191,11 +191,11 @@ func CheckArguments(where, args string) error {
 		return err
 	}
 	if strings.TrimSpace(args) == "-" {
-		return Mistake(where, "isolinux takes - for no arguments at all", "leave it out")
+		return Mistake(where, "isolinux reads - as no arguments", "leave it out")
 	}
 	for _, arg := range strings.FieldsFunc(args, func(r rune) bool { return r == '"' || r <= ' ' }) { // loaders know no quotes
 		if strings.HasPrefix(strings.ToLower(arg), "initrd=") {
-			return Mistake(where, fmt.Sprintf("%s would make the boot loader take another initrd than the image's", arg), "put your files into `overlay` instead")
+			return Mistake(where, fmt.Sprintf("%s makes the boot loader load another initrd than the image's", arg), "put your files into `overlay` instead")
 		}
 	}
 	return nil
@@ -211,7 +211,7 @@ func (c *Config) checkBoot() error {
 		}
 	}
 	if t := c.Boot.Timeout; t != nil && (*t < 1 || *t > 35996) {
-		return Mistake("boot.timeout", fmt.Sprintf("%d is not within isolinux's 1 to 35996 tenths of a second (0 would wait forever)", *t), "")
+		return Mistake("boot.timeout", fmt.Sprintf("%d is not from 1 to 35996 tenths of a second, isolinux's range", *t), "for example: timeout: 50")
 	}
 	return nil
 }
@@ -221,14 +221,17 @@ const maxTarget = 4095
 
 func (c *Config) checkOverlay() error {
 	if c.Client.Disabled && len(c.ExtensionKeys) > 0 {
-		return Mistake("extension_keys", "they are for mk-client, which client.disabled leaves out", "drop one of the two")
+		return Mistake("extension_keys", "extension_keys and client.disabled cannot be combined", "leave one of the two out: only mk-client reads the keys")
 	}
 	for _, o := range c.Overlay {
-		if o.Source == "" || !strings.HasPrefix(o.Target, "/") {
-			return Mistake("overlay", fmt.Sprintf("source %q, target %q: both are needed, the target absolute", o.Source, o.Target), "")
+		if o.Source == "" {
+			return Mistake("overlay", fmt.Sprintf("target %q has no source", o.Target), "for example: {source: files, target: /}")
+		}
+		if !strings.HasPrefix(o.Target, "/") {
+			return Mistake("overlay", fmt.Sprintf("target %q is not an absolute path", o.Target), "for example: {source: files, target: /}")
 		}
 		if slices.Contains(strings.Split(o.Target, "/"), "..") || strings.ContainsRune(o.Target, 0) || len(o.Target) > maxTarget {
-			return Mistake("overlay", fmt.Sprintf("target %.80q is no path within the image", o.Target), "give the plain path that the files shall have in the image")
+			return Mistake("overlay", fmt.Sprintf("target %.80q is not a path in the image", o.Target), "write the plain path of the files in the image, without ..")
 		}
 		if _, _, err := o.OwnerIDs(); err != nil {
 			return err

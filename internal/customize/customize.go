@@ -95,7 +95,7 @@ func read(m *medium.Medium) (*image, error) {
 func checkForm(m *medium.Medium) error {
 	if m.Form == medium.PXE {
 		if wrong := m.WrongSums(); len(wrong) > 0 {
-			return config.Mistake(m.Name, wrong[0]+" is not what mkbuild has written there", "name a PXE folder as mkbuild iso --format pxe writes it")
+			return fail.New(fail.Usage, "customize "+m.Name+": "+wrong[0]+" was changed after the build", "name a PXE folder as mkbuild iso --format pxe writes it")
 		}
 		if err := medium.CheckFolder(m.Name); err != nil {
 			return err
@@ -224,7 +224,7 @@ func (img *image) edit(c Changes) (bootmenu.Edit, error) {
 		return e, nil
 	}
 	if img.medium.Form == medium.Initrd {
-		return e, config.Mistake("kernel arguments", "an initrd has none", "customize the ISO or the PXE folder, or set them where the initrd is booted")
+		return e, fail.New(fail.Usage, "--append: an initrd has no kernel arguments", "customize the ISO or the PXE folder, or set them in the boot menu of the initrd")
 	}
 	if err := img.checkProd(e.Append); err != nil {
 		return e, err
@@ -234,7 +234,7 @@ func (img *image) edit(c Changes) (bootmenu.Edit, error) {
 		have = strings.TrimSuffix(have, " "+e.Remove)
 	}
 	if strings.HasSuffix(have, " "+e.Append) {
-		return e, config.Mistake("kernel arguments", fmt.Sprintf("the image boots with %q as it was built", e.Append), "leave them out")
+		return e, fail.New(fail.Usage, fmt.Sprintf("--append: the image already boots with %q", e.Append), "leave --append out")
 	}
 	return e, nil
 }
@@ -300,7 +300,7 @@ func followMetadata(m *medium.Medium, date int64) error {
 		return err
 	}
 	if !initrdHash.Match(text) {
-		return config.Mistake(medium.RazorMetadata, "it has no initrd_hash that is a SHA-256, and would not agree with the new initrd", "build an image with mkbuild iso, and customize that")
+		return fail.New(fail.Usage, "customize "+medium.RazorMetadata+": it has no initrd_hash with a SHA-256 to update", "customize an image of mkbuild iso")
 	}
 	sum, err := m.Sum(m.LastInitrd())
 	f.SetContent(initrdHash.ReplaceAll(text, []byte("${1}"+sum)), date)

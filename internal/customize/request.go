@@ -71,7 +71,7 @@ func (r *Request) Read(ctx context.Context) (c Changes, err error) {
 		c.Extension, err = readNamed(ctx, "--extension", r.Extension)
 	}
 	if info, serr := os.Stat(r.Extension); err != nil && serr == nil && info.IsDir() {
-		err = fail.Wrap(fail.Usage, err, "name the zip of it: mkbuild extension pack "+r.Extension+" -o mk-extension.zip")
+		err = fail.Wrap(fail.Usage, err, "pack it first: mkbuild extension pack "+r.Extension+" -o mk-extension.zip")
 	}
 	return c, err
 }
@@ -105,7 +105,7 @@ func (r *Request) settings(ctx context.Context) (map[string]string, error) {
 		}
 		one := map[string]string{key: value}
 		if (&config.Client{Settings: one}).HasSecrets() {
-			return nil, fail.New(fail.Usage, fmt.Sprintf("--client-setting: %s looks like a secret, and everybody on this machine can read a command line", key), "put it into a file, and name that with --client-config")
+			return nil, fail.New(fail.Usage, fmt.Sprintf("--client-setting: %s looks like a secret, and every user of this machine can read a command line", key), "put it into a file: --client-config FILE")
 		}
 		maps.Copy(all, one)
 	}
@@ -119,7 +119,7 @@ const maxNamed = 256 << 20
 func readNamed(ctx context.Context, flag, name string) ([]byte, error) {
 	text, err := hostfile.ReadPiped(ctx, name, maxNamed)
 	if err != nil {
-		return nil, &fail.Error{Class: fail.Usage, What: flag, Hint: cmp.Or(fail.HintOf(err), "name a file that is there"), Err: err}
+		return nil, &fail.Error{Class: fail.Usage, What: flag, Hint: cmp.Or(fail.HintOf(err), "check the file name"), Err: err}
 	}
 	return text, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"mkbuild/internal/config"
 	"mkbuild/internal/extension"
+	"mkbuild/internal/fail"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/manifest"
 	"mkbuild/internal/medium"
@@ -145,7 +146,7 @@ func newSite(tree *overlay.Tree, c Changes, date int64) (*site, error) {
 // needClient refuses what only mk-client reads.
 func needClient(tree *overlay.Tree, flag string) error {
 	if tree.Get(profile.ClientPath) == nil {
-		return config.Mistake(flag, "the image has no mk-client, which alone would read it", "take an image that mkbuild iso has built with mk-client")
+		return fail.New(fail.Usage, flag+": the image has no mk-client to read it", "customize an image with mk-client, as mkbuild iso builds it")
 	}
 	return nil
 }
@@ -155,7 +156,7 @@ func (s *site) settings(tree *overlay.Tree, want map[string]string) error {
 	if len(want) == 0 {
 		return nil
 	}
-	if err := needClient(tree, "client settings"); err != nil {
+	if err := needClient(tree, "--client-setting"); err != nil {
 		return err
 	}
 	all := map[string]string{}
@@ -185,7 +186,7 @@ func (s *site) keys(tree *overlay.Tree, want []string) error {
 	}
 	e := tree.Get(profile.KeyFile)
 	if e == nil || !profile.HasServer(tree) {
-		return config.Mistake("authorized keys", "the image has no ssh server: a prod image has no way in", "build an image with --profile dev, and customize that")
+		return fail.New(fail.Usage, "--authorized-key: the image has no ssh server", "customize a dev or debug image: mkbuild iso --profile dev")
 	}
 	text, err := e.Content(maxText)
 	if err != nil {
@@ -210,11 +211,11 @@ func (s *site) extension(tree *overlay.Tree, zip []byte) error {
 	if zip == nil {
 		return nil
 	}
-	if err := needClient(tree, "extension"); err != nil {
+	if err := needClient(tree, "--extension"); err != nil {
 		return err
 	}
 	if _, err := extension.Open(bytes.NewReader(zip), int64(len(zip)), extension.DefaultLimits()); err != nil {
-		return config.Mistake("extension", err.Error(), "mkbuild extension lint says what is wrong with it; mkbuild extension pack makes a right one")
+		return fail.New(fail.Usage, "--extension: "+err.Error(), "`mkbuild extension lint` says what is wrong; `mkbuild extension pack` packs one that mk-client takes")
 	}
 	sum := sha256.Sum256(zip)
 	s.record.Extension = hex.EncodeToString(sum[:])

@@ -248,11 +248,21 @@ func (j *job) verdict(attempts []error) error {
 	case missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrNotFound, all)
 	case count(ErrOffline) > 0:
-		return fmt.Errorf("fetch %s: %w, and %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache: "+all))
+		return fmt.Errorf("fetch %s: %w, and %s", j.Name, ErrOffline, cmp.Or(j.lost, "it is not in the cache"+j.onDisk()))
 	case insecure > 0 && insecure+missing == len(attempts):
 		return fmt.Errorf("fetch %s: %w: %s", j.Name, ErrInsecure, all)
 	}
 	return unreachable(j.Name, attempts)
+}
+
+// onDisk names the places on this machine that lack the file, behind "not in the cache".
+func (j *job) onDisk() (text string) {
+	for _, s := range j.sources {
+		if s.local() {
+			text += " or at " + s.shown
+		}
+	}
+	return text
 }
 
 // maxPlaces is the number of addresses that an error names in full.

@@ -79,7 +79,7 @@ func TestLocalFailures(t *testing.T) {
 		{"below a file", Request{URLs: []string{filepath.Join(big, "x")}}, ErrUnreachable, big},
 		{"too large", Request{URLs: []string{big}, MaxSize: 9}, ErrTooLarge, "9 bytes"},
 		{"page", Request{URLs: []string{big}, Check: func([]byte) error { return errHTML }}, errHTML, "HTML"},
-		{"missing here, offline there", Request{URLs: []string{filepath.Join(dir, "no"), "http://h.test/x"}}, ErrOffline, "h.test"},
+		{"missing here, offline there", Request{URLs: []string{filepath.Join(dir, "no"), "http://h.test/x"}}, ErrOffline, "not in the cache or at "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

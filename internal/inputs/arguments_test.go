@@ -8,7 +8,7 @@ import (
 
 func TestCheckArguments(t *testing.T) {
 	t.Parallel()
-	const own = " An argument of your own needs a name less like it"
+	const own = " Otherwise give your own argument another name"
 	for args, hint := range map[string]string{
 		"quiet razor.server=a RAZOR.Interval=5 razor.fact.site=b": "",
 		"razor.rack=b12 server=a sever=a":                         "",

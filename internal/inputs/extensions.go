@@ -220,13 +220,13 @@ func (g *Gathering) without(ctx context.Context, it tcz.Item, cause error) error
 		names := g.src.list(ctx, dir)
 		there = append(there, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasSuffix(name, tcz.Suffix) })...)
 		if slices.Contains(names, it.File) {
-			return fail.New(fail.Network, fmt.Sprintf("resolve %s%s: %s.md5.txt is missing next to it in %s", it.File, askedFor(it), it.File, fetch.Shown(dir)),
+			return fail.New(fail.Network, fmt.Sprintf("resolve %s%s: %s has no %s.md5.txt", it.File, askedFor(it), fetch.Shown(dir), it.File),
 				"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+it.File+" >"+it.File+".md5.txt")
 		}
 	}
 	hint := ""
 	if near := fail.Nearest(it.File, there); near != "" && len(it.Chain) == 0 {
-		hint = "; did you mean " + tcz.Base(near) + "?"
+		return &fail.Error{Class: fail.Network, What: "resolve " + it.File, Err: cause, Hint: "did you mean " + tcz.Base(near) + "? Otherwise take " + tcz.Base(it.File) + " out of `extensions`"}
 	}
 	if len(it.Chain) > 0 {
 		hint = "; or, if no mirror has it, list " + tcz.Base(it.File) + " under `missing`"

@@ -48,7 +48,7 @@ func CheckHost(c *config.Config) error {
 	}
 	for _, o := range c.Overlay {
 		if _, err := overlay.FromHost(o.Source, o.Target, 0, 0); err != nil {
-			return config.Mistake("overlay", err.Error(), "name a file, or a folder of files, folders and symlinks, as `source`")
+			return config.Mistake("overlay", strings.TrimPrefix(err.Error(), "read overlay "+o.Source+": stat "), "name a file, or a folder of files, folders and symlinks, as `source`")
 		}
 	}
 	if err := CheckArguments("config boot.append", c.Boot.Append); err != nil {
@@ -75,11 +75,11 @@ func checkMirror(address, dir string) error {
 	why := ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		why = "no such directory"
+		why = "no such folder"
 	case err != nil:
 		why = err.Error()
 	case !info.IsDir():
-		why = "it is not a directory"
+		why = "it is not a folder"
 	default:
 		f, err := os.Open(dir)
 		if err == nil {
@@ -88,7 +88,7 @@ func checkMirror(address, dir string) error {
 		return fmt.Errorf("use mirror %s: %w", address, err)
 	}
 	return fail.New(fail.Usage, "use mirror "+address+": "+why,
-		"name a directory that holds 4.x/ and the like, or an address with http:// or https://")
+		"name a folder that holds 4.x/, or a URL: --mirror http://HOST/PATH/")
 }
 
 // settingNear reports whether mk-client has a setting, and otherwise returns the nearest name.
@@ -109,7 +109,7 @@ func CheckArguments(where, args string) error {
 	for _, a := range cmdline.Split(args) {
 		key, ours := strings.CutPrefix(strings.ToLower(a.Name), "razor.")
 		if known, near := settingNear(key); ours && !known && near != "" {
-			return fail.New(fail.Usage, fmt.Sprintf("%s: mk-client has no setting %q", where, a.Name), "did you mean razor."+near+"? An argument of your own needs a name less like it")
+			return fail.New(fail.Usage, fmt.Sprintf("%s: mk-client has no setting %q", where, a.Name), "did you mean razor."+near+"? Otherwise give your own argument another name")
 		}
 	}
 	return nil
@@ -132,7 +132,11 @@ func CheckClient(given map[string]string) error {
 		return err
 	}
 	if _, wrong := settings.Load(settings.Inputs{File: text}); len(wrong) > 0 {
-		return config.Mistake("client.settings", wrong[0].Error(), "docs/runtime.md describes the values of each setting")
+		what := wrong[0].Error()
+		if value, ok := errors.AsType[*settings.ValueError](wrong[0]); ok {
+			what = fmt.Sprintf("%s: %q: %v", value.Key, settings.Redact(value.Value), value.Err)
+		}
+		return config.Mistake("client.settings", what, "docs/runtime.md describes the values of each setting")
 	}
 	return nil
 }

@@ -218,7 +218,7 @@ func (g *Gathering) ruby(context.Context) error {
 	case release == "":
 		g.src.say(ui.Warning, "ruby", g.plan.ISO, "the image has no Ruby: "+strings.Join(changed, ", ")+"; mk-client reports only the facts that it collects itself (for Facter's, add a Ruby to `extensions` in mkbuild.yaml)")
 	default:
-		g.src.say(ui.Info, "ruby", release, "where you chose nothing else: "+strings.Join(changed, "; "))
+		g.src.say(ui.Info, "ruby", release, "defaults of this Ruby: "+strings.Join(changed, "; "))
 	}
 	return nil
 }

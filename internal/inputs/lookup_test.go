@@ -63,7 +63,7 @@ func TestISOWithoutDigest(t *testing.T) {
 	remove(t, dir, isoPath+".md5.txt")
 	for name, p := range map[string]*Plan{"disk": plan(t, dir), "http": planAt(t, tinymirror.ServeDir(t, dir).URL)} {
 		err := gatherFails(t, p)
-		if fail.ClassOf(err) != fail.Network || !strings.Contains(err.Error(), "archive/4.5.2: Core-4.5.2.iso.md5.txt is missing next to it") {
+		if fail.ClassOf(err) != fail.Network || !strings.Contains(err.Error(), "archive/4.5.2 has no Core-4.5.2.iso.md5.txt") {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if h := hintOf(t, err); strings.Contains(h, "--release") || !strings.Contains(h, "md5sum Core-4.5.2.iso") {

@@ -32,7 +32,7 @@ func (s *source) noRelease(ctx context.Context, p *Plan, cause error) error {
 			}
 		}
 		if slices.Contains(names, iso) {
-			return fail.New(fail.Network, fmt.Sprintf("check %s of %s: %s.md5.txt is missing next to it", iso, dir, iso),
+			return fail.New(fail.Network, fmt.Sprintf("check %s: %s has no %s.md5.txt", iso, dir, iso),
 				"add a mirror that has it with --mirror URL, or, on a mirror of your own, make it: md5sum "+iso+" >"+iso+".md5.txt")
 		}
 	}

@@ -56,7 +56,7 @@ type source struct {
 func newSource(p *Plan, o Options, why purpose) (*source, error) {
 	s := &source{Options: o, purpose: why, mirrors: p.Mirrors}
 	if len(p.Followed) > 0 && why == forImage {
-		s.say(ui.Info, "plan", p.Config.Release, "for "+p.Series.Name()+", where you chose nothing else: "+strings.Join(p.Followed, "; ")+"")
+		s.say(ui.Info, "plan", p.Config.Release, "defaults of "+p.Series.Name()+": "+strings.Join(p.Followed, "; "))
 	}
 	l, c := o.Lock, &p.Config
 	switch {

@@ -57,7 +57,7 @@ func Drifts(all []*DriftError, command string) error {
 	for _, d := range all {
 		names = append(names, d.Input)
 	}
-	return fail.New(fail.Drift, fmt.Sprintf("check the lock: %d things are not as locked: %s", len(all), strings.Join(names, ", ")),
+	return fail.New(fail.Drift, fmt.Sprintf("check the lock: %d inputs differ from it: %s", len(all), strings.Join(names, ", ")),
 		"if you trust them, accept all with `"+command+" --update`, or one with `"+command+" --update=NAME`")
 }
 

@@ -46,7 +46,7 @@ func Load(name, writes string) (*Lock, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("read lock: %w", err)
 	case err != nil:
-		return nil, &fail.Error{Class: fail.Usage, What: "read lock " + name, Hint: "take it from version control again, or remove it and run `" + command + "`", Err: err}
+		return nil, &fail.Error{Class: fail.Usage, What: "read lock " + name, Hint: "restore it from version control, or delete it and run `" + command + "`", Err: err}
 	}
 	l.File, l.Command = name, writes
 	return l, nil

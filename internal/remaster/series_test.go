@@ -55,8 +55,8 @@ func TestModernSeries(t *testing.T) {
 		t.Error("MCollective or picked files are in it")
 	}
 	for _, want := range []string{
-		"plan 15.0: for 15.x x86_64, where you chose nothing else: extensions ruby | ruby-2.2 | ", "resolve lshw | -: no mirror has it: left out",
-		"ruby 3.3.0: where you chose nothing else: Ruby's own RubyGems; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective",
+		"plan 15.0: defaults of 15.x x86_64: extensions ruby | ruby-2.2 | ", "resolve lshw | -: no mirror has it: left out",
+		"ruby 3.3.0: defaults of this Ruby: Ruby's own RubyGems; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective",
 	} {
 		if got := said.Texts(ui.Info); strings.Count(got, want) != 1 {
 			t.Errorf("said: %s", got)
@@ -74,7 +74,7 @@ func TestUnknownSeries(t *testing.T) {
 	b, said := builder(t, filepath.Join(dir, "cache"))
 	_, err = b.Stage(t.Context(), plan64(t, dir, func(c *config.Config) { c.Release = "18.1" }))
 	testkit.Must(t, err)
-	if got := said.Texts(ui.Info); !strings.Contains(got, "for 18.x x86_64, where you chose nothing else: extensions ruby | ") {
+	if got := said.Texts(ui.Info); !strings.Contains(got, "defaults of 18.x x86_64: extensions ruby | ") {
 		t.Errorf("said: %s", got)
 	}
 }

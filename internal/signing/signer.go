@@ -153,7 +153,7 @@ func PublicText(k minisign.PublicKey) []byte {
 }
 
 func taken(name string) error {
-	return fail.New(fail.Usage, "write "+name+": it exists already", "choose another name: mkbuild never overwrites a key")
+	return fail.New(fail.Usage, "write "+name+": file exists", "choose another name: mkbuild never overwrites a key")
 }
 
 // create writes a new file.

@@ -138,10 +138,10 @@ func TestNewKeyKeepsWhatIsThere(t *testing.T) {
 	}
 	before := testkit.Read(t, secret)
 	_, _, err := NewKey(strings.TrimSuffix(secret, ".key"), nil)
-	refused(t, err, "it exists already")
+	refused(t, err, "file exists")
 	testkit.Must(t, os.Remove(public))
 	_, _, err = NewKey(strings.TrimSuffix(secret, ".key"), nil)
-	refused(t, err, "it exists already")
+	refused(t, err, "file exists")
 	if !bytes.Equal(before, testkit.Read(t, secret)) {
 		t.Error("the key has changed")
 	}

@@ -16,5 +16,5 @@ func ExampleLoad() {
 	fmt.Println(warnings)
 	// Output:
 	// http://razor.example.com:8150 30s configuration file
-	// [kernel command line: razor.interval="soon" is ignored: want seconds from 1s to 24h0m0s]
+	// [kernel command line: razor.interval="soon" is ignored: want a number of seconds from 1 to 86400]
 }

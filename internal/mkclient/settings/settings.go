@@ -33,7 +33,7 @@ func Load(in Inputs) (Settings, []error) {
 	for _, row := range Table() {
 		take := func(key, value string, from Source) {
 			if err := s.take(row, key, value, from); err != nil {
-				warnings = append(warnings, fmt.Errorf("%s: razor.%s=%q is ignored: %w", from, key, Redact(value), err))
+				warnings = append(warnings, &ValueError{from, key, value, err})
 			}
 		}
 		if row.Default != "" {
@@ -49,6 +49,20 @@ func Load(in Inputs) (Settings, []error) {
 	}
 	return s, warnings
 }
+
+// ValueError is a value that does not parse.
+type ValueError struct {
+	From       Source
+	Key, Value string
+	Err        error
+}
+
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("%s: razor.%s=%q is ignored: %v", e.From, e.Key, Redact(e.Value), e.Err)
+}
+
+// Unwrap returns what is wrong with the value.
+func (e *ValueError) Unwrap() error { return e.Err }
 
 // take applies one value to a copy, so that an invalid one changes nothing.
 func (s *Settings) take(row Setting, key, value string, from Source) error {

@@ -218,7 +218,7 @@ func seconds(low, high time.Duration) func(string) (time.Duration, error) {
 			d, err = time.Duration(n)*time.Second, nil
 		}
 		if err != nil || d < low || d > high {
-			return 0, fmt.Errorf("want seconds from %s to %s", low, high)
+			return 0, fmt.Errorf("want a number of seconds from %.0f to %.0f", low.Seconds(), high.Seconds())
 		}
 		return d, nil
 	}
