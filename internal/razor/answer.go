@@ -6,12 +6,11 @@ import (
 	"net/http"
 )
 
-// refusal is an error with the status that Razor answers it with.
+// refusal is an error with Razor's status for it.
 type refusal struct {
 	status int
-	text   string // goes into Razor's error object
-	// doubles are nodes that share an identity. The refusal goes into the log of each of them, and
-	// the answer is empty.
+	text   string // text of Razor's error object
+	// doubles are nodes that share an identity. The refusal goes into the log of each, and the answer is empty.
 	doubles []*Node
 }
 
@@ -31,7 +30,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // a client that went away is nobody's error
+	_, _ = w.Write(b) // a client that went away is not an error
 }
 
 // failure answers with Razor's error object.

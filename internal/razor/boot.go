@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// bootNICs is how many network cards a boot tells of.
+// bootNICs is the number of network cards in a boot request.
 const bootNICs = 8
 
-// hostPattern is what may stand in a Host header that goes into a script for iPXE.
+// hostPattern matches a Host header that is safe in a script for iPXE.
 var hostPattern = regexp.MustCompile(`\A(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\z`)
 
-// nodeID is GET /svc/nodeid: it finds or makes the node and returns its number, which is all that
-// a microkernel without PXE needs to check in.
+// nodeID is GET /svc/nodeid: it finds or makes the node and returns its number, so that a microkernel without PXE
+// can check in.
 func (s *svc) nodeID(w http.ResponseWriter, r *http.Request) {
 	n, err := s.nodes.lookup(queryIdentity(r.URL.Query()), "")
 	if err != nil {
@@ -46,8 +46,7 @@ func (s *svc) boot(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// bootsLocally tells whether the microkernel is done with a node: it is bound, or installed and
-// registered.
+// bootsLocally reports whether a node boots from its disk: it is bound, or installed and registered.
 func bootsLocally(n *Node) bool {
 	return n.Policy != "" || n.Installed != "" && n.Registered
 }
@@ -57,9 +56,9 @@ func script(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
-// microkernelScript loads the microkernel. Its command line has Razor's fixed words for its own live
-// image, which others ignore, then the addresses, then microkernel.kernel_args. Blobs stand for kernel and
-// initrd, each of these under its number.
+// microkernelScript loads the microkernel. Its command line has Razor's fixed words for its own live image, which
+// others ignore, then the addresses, then microkernel.kernel_args. Blobs replace kernel and initrd, each under
+// its number.
 func (c *Config) microkernelScript(base string, id uint64, blobs []string) string {
 	level := c.Microkernel.DebugLevel
 	if level != "quiet" && level != "debug" {

@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/hostfile"
 )
 
-// FileBoot serves a kernel or an initrd that is a file of its own.
+// FileBoot serves a kernel or an initrd from a file.
 func FileBoot(path string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, st, err := hostfile.Open(path)
@@ -23,11 +23,11 @@ func FileBoot(path string) http.Handler {
 	})
 }
 
-// folderPath is where the files of a PXE folder are.
+// folderPath is the URL path of a PXE folder's files.
 const folderPath = "/microkernel/"
 
-// folderBoot serves the files of a PXE folder, of the one that has the name when it is asked. Blobs never change:
-// caches between here and the nodes need not ask for them again.
+// folderBoot serves the files of the PXE folder that has the name at the time of the request. Blobs never change:
+// caches need not ask for them again.
 func folderBoot(dir string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		root, err := os.OpenRoot(dir)
@@ -52,9 +52,8 @@ func folderBoot(dir string) http.Handler {
 	})
 }
 
-// ImageBoot serves kernel and initrd out of an image. read takes both out of the file; it is called
-// when they are first asked for and again whenever the file has changed, so that a rebuilt image
-// boots without a restart of the server. They are kept in memory meanwhile.
+// ImageBoot serves kernel and initrd of an image, and keeps them in memory. read reads both from the file, at the
+// first request and again after a change, so that a rebuilt image boots without a restart of the server.
 func ImageBoot(path string, read func(path string) (kernel, initrd []byte, err error)) (kernel, initrd http.Handler) {
 	c := &bootImage{path: path, read: read}
 	return c.serve(func() []byte { return c.kernel }), c.serve(func() []byte { return c.initrd })

@@ -234,11 +234,11 @@ func TestRulesReload(t *testing.T) {
 		testkit.Must(t, os.Chtimes(file, when, when))
 	}
 	touch("tags: [{name: broken, rule: [fact, a]}]", time.Minute)
-	expect("one", "the last good ones stay in force: "+file+":1: ")
+	expect("one", "the last good ones still apply: "+file+":1: ")
 	touch("tags: [{name: two, rule: ['=', [fact, a, 0], '1']}]", 2*time.Minute)
 	expect("two", "")
 	testkit.Must(t, os.Remove(file))
-	expect("two", "the last good ones stay in force")
+	expect("two", "the last good ones still apply")
 }
 
 // No body makes the server panic, and what it accepts it can store and show.

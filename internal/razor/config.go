@@ -20,8 +20,8 @@ const maxInterval = 86400
 // hwKeys are the identity keys that Razor keeps and that match_nodes_on may name.
 var hwKeys = []string{"mac", "serial", "asset", "uuid"}
 
-// Config is the part of Razor's config.yaml that this server acts on. The keys of Razor that it has
-// no use for (database, authentication, tasks, …) are tolerated.
+// Config is the part of Razor's config.yaml that this server uses. It ignores Razor's other keys (database,
+// authentication, tasks, …).
 type Config struct {
 	Microkernel Microkernel
 	Facts       FactLists
@@ -33,17 +33,17 @@ type Config struct {
 	CheckinInterval int
 }
 
-// Microkernel is what nodes boot with.
+// Microkernel configures the boot of nodes.
 type Microkernel struct {
 	// ExtensionZip is the file handed to every node, or "".
 	ExtensionZip string `yaml:"extension-zip"`
 	// KernelArgs is appended to the kernel command line verbatim.
 	KernelArgs string `yaml:"kernel_args"`
-	// DebugLevel counts if it is "quiet" or "debug"; Razor ignores every other value.
+	// DebugLevel is "quiet" or "debug"; Razor ignores every other value.
 	DebugLevel string `yaml:"debug_level"`
 }
 
-// FactLists name facts that the server treats apart.
+// FactLists name facts with a special treatment.
 type FactLists struct {
 	// Blacklist names the facts that are dropped at every check-in.
 	Blacklist NameSet
@@ -51,8 +51,7 @@ type FactLists struct {
 	MatchOn NameSet `yaml:"match_on"`
 }
 
-// NameSet is a list of fact names as config.yaml has them: literal, or /regexp/ that has to match
-// the whole name.
+// NameSet is a list of fact names in config.yaml: literal, or a /regexp/ that must match the whole name.
 type NameSet struct {
 	literal  []string
 	patterns []*rules.Regexp
@@ -91,7 +90,7 @@ var defaultBlacklist = []string{
 	"selinux", "sshdsakey", "/sshfp_[dr]sa/", "sshrsakey", "/swap.*/", "timezone", "/uptime.*/",
 }
 
-// DefaultConfig is what Razor's shipped defaults give: no extension, nodes matched on MACs.
+// DefaultConfig is Razor's default configuration: no extension, nodes matched by MACs.
 func DefaultConfig() Config {
 	set, err := newNameSet(defaultBlacklist)
 	if err != nil {
@@ -144,7 +143,7 @@ func (s *NameSet) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// layered lays the sections over each other and over the defaults. Errors name a line.
+// layered merges the sections over the defaults. Errors name a line.
 func layered(b []byte, environment string) (Config, error) {
 	c := DefaultConfig()
 	var sections map[string]yaml.Node
@@ -191,7 +190,7 @@ func layered(b []byte, environment string) (Config, error) {
 	return c, nil
 }
 
-// check returns what is wrong with the values, or "".
+// check returns the first invalid value in words, or "".
 func (c *Config) check() string {
 	switch i := slices.IndexFunc(c.MatchNodesOn, func(k string) bool { return !slices.Contains(hwKeys, k) }); {
 	case strings.ContainsAny(c.Microkernel.KernelArgs, "\n\r\x00"):

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// maxNesting is the depth at which Ruby's JSON parser gives up.
+	// maxNesting is the maximum depth of Ruby's JSON parser.
 	maxNesting = 100
-	// maxValues bounds the facts of one node together with all that is in them. Decoded, a value
-	// takes many times the room of its text.
+	// maxValues bounds the facts of one node with all nested values. A decoded value takes many times the memory
+	// of its text.
 	maxValues = 50000
 )
 
-// posted is a check-in, read and prepared outside of any transaction.
+// posted is a check-in, read and prepared outside any transaction.
 type posted struct {
 	node      uint64
 	userAgent string
 	identity  identity
-	badID     error       // why the facts identify nothing
+	badID     error       // why the facts do not identify the machine
 	sent      []byte      // facts as sent
 	facts     rules.Facts // without the blacklisted ones, each in its canonical form
 	canonical []byte      // facts as JSON
@@ -51,7 +51,7 @@ func (p *posted) readFacts(body []byte, c *Config) error {
 	return p.keep(all, &c.Facts.Blacklist)
 }
 
-// extent measures what may be JSON: how deep it is nested, and about how many values are in it.
+// extent measures possible JSON: its depth, and about how many values it has.
 func extent(b []byte) (deepest, values int) {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
@@ -132,7 +132,7 @@ func (s *nodes) checkIn(p *posted) (*Node, error) {
 	return n, nil
 }
 
-// takeFacts stores the facts and works out what changed.
+// takeFacts stores the facts and finds the changes.
 func (s *nodes) takeFacts(t *txn, n *Node, p *posted) error {
 	last := CheckIn{
 		At: time.Now(), Count: n.Last.Count + 1, Blacklisted: p.dropped, UserAgent: p.userAgent,
@@ -153,8 +153,8 @@ func (s *nodes) takeFacts(t *txn, n *Node, p *posted) error {
 	return t.putFacts(n.ID, p.canonical)
 }
 
-// decide evaluates tags, binds a policy and sets the action. A rule that cannot be evaluated leaves
-// tags and policy alone and makes the answer "none", also for a bound node.
+// decide evaluates tags, binds a policy and sets the action. A failed rule leaves tags and policy unchanged and
+// makes the answer "none", even for a bound node.
 func (s *nodes) decide(t *txn, n *Node, facts rules.Facts) error {
 	current, _ := s.rules.current()
 	tags, err := current.Match(rules.Values{Facts: facts, Metadata: n.Metadata, Installed: n.Installed})
@@ -173,7 +173,7 @@ func (s *nodes) decide(t *txn, n *Node, facts rules.Facts) error {
 	return nil
 }
 
-// bind ties the node to the policy. In a dry run it only notes what it would do.
+// bind binds the node to the policy. In a dry run it only records what it would do.
 func (s *nodes) bind(t *txn, n *Node, p *rules.Policy) error {
 	if s.opts.DryRun {
 		n.Last.Would = "bind to policy " + p.Name + " and reboot"
@@ -200,7 +200,7 @@ func (s *nodes) reboot(t *txn, n *Node) error {
 	n.Last.Action = "reboot"
 	e := LogEntry{Timestamp: n.Last.At, Action: "reboot", Policy: n.Policy}
 	if n.Policy == "" {
-		e.Msg = "Node is taken to be installed because of protect_new_nodes"
+		e.Msg = "Node counts as installed because of protect_new_nodes"
 	}
 	return t.log(n.ID, e)
 }

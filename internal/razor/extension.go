@@ -11,11 +11,11 @@ import (
 	"mkbuild/internal/hostfile"
 )
 
-// extension hands out the runtime extension.
+// extension serves the runtime extension.
 type extension struct{ opts *Options }
 
-// open opens the configured file anew for each request: changing the file needs no restart, as with
-// Razor. A folder is packed on the fly, a convenience that Razor does not have.
+// open opens the configured file for each request: a change needs no restart, as with Razor. It packs a folder on
+// the fly, which Razor does not.
 func (e *extension) open() (io.ReadSeekCloser, time.Time, error) {
 	path := e.opts.Config.Microkernel.ExtensionZip
 	if st, err := os.Stat(path); err == nil && st.IsDir() && e.opts.PackDir != nil {
@@ -38,7 +38,7 @@ func (packed) Close() error { return nil }
 // ServeHTTP answers GET and HEAD /svc/mk/extension.zip.
 func (e *extension) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f, mtime, err := e.open()
-	if err != nil { // Razor does not tell the reasons apart
+	if err != nil { // Razor does not distinguish the reasons
 		e.opts.Log.Debug("no extension", "error", err)
 		failure(w, http.StatusNotFound, "No extension file configured")
 		return
@@ -74,7 +74,7 @@ func serveQuirky(w http.ResponseWriter, r *http.Request, mtime time.Time, f io.R
 	http.ServeContent(alwaysOK{w}, plain, "", mtime, f)
 }
 
-// alwaysOK answers 200 whatever the handler's status is.
+// alwaysOK answers 200, whatever the handler's status.
 type alwaysOK struct{ http.ResponseWriter }
 
 // WriteHeader implements [http.ResponseWriter].

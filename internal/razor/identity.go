@@ -22,7 +22,7 @@ const (
 // without blanks around, ':' as '-', sorted, each once.
 type identity []string
 
-// add adds a raw value. Empty values and keys that identify nothing are dropped; netN is mac.
+// add adds a raw value. It drops empty values and keys without an identity; netN is mac.
 func (id *identity) add(key, value string) {
 	v := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(value)), ":", "-")
 	k := strings.ToLower(key)
@@ -48,8 +48,8 @@ func keyOf(entry string) string {
 	return k
 }
 
-// queryIdentity reads the identity out of the query of /svc/boot and /svc/nodeid. Of a key that is
-// repeated the last value counts, as in Razor.
+// queryIdentity reads the identity from the query of /svc/boot and /svc/nodeid. The last value of a repeated key
+// counts, as in Razor.
 func queryIdentity(q url.Values) identity {
 	var id identity
 	for k, v := range q {
@@ -77,7 +77,7 @@ func (c *Config) factsIdentity(facts rules.Facts) (identity, error) {
 	return id.sorted(), nil
 }
 
-// identityKeys are the keys under which a fact is part of an identity.
+// identityKeys are the keys of an identity's facts.
 func (c *Config) identityKeys(fact string) []string {
 	var keys []string
 	switch {
@@ -94,9 +94,8 @@ func (c *Config) identityKeys(fact string) []string {
 	return keys
 }
 
-// searchKeys keeps the entries that are used for finding nodes, and refuses an identity that has
-// none or that no machine has. fact_boot_type is what iPXE reports about the firmware and
-// identifies nothing.
+// searchKeys keeps the entries for finding nodes, and refuses an identity without any, or an impossible one.
+// fact_boot_type is iPXE's report on the firmware and identifies nothing.
 func (c *Config) searchKeys(id identity) ([]string, error) {
 	if len(id) > maxIdentity {
 		return nil, refused("hw_info has %d entries, the limit is %d", len(id), maxIdentity)
@@ -122,8 +121,7 @@ func (id identity) facts() identity {
 	return slices.DeleteFunc(slices.Clone(id), func(e string) bool { return !strings.HasPrefix(e, "fact_") })
 }
 
-// merge lays newer identity values over older ones: a key that newer has replaces all values of
-// that key.
+// merge replaces older identity values by newer ones: a key in newer replaces all values of that key.
 func (id identity) merge(newer identity) identity {
 	out := slices.Clone(newer)
 	for _, e := range id {

@@ -12,13 +12,13 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-// Node is what the server knows about a machine, apart from its facts and its log.
+// Node is a machine, without its facts and its log.
 type Node struct {
 	ID   uint64 `json:"id"`
 	Name string `json:"name"`
 	// HWInfo is the identity: canonical, sorted entries such as "mac=52-54-00-12-34-56".
 	HWInfo identity `json:"hw_info"`
-	// Registered tells that facts have arrived at least once.
+	// Registered says that facts have arrived at least once.
 	Registered bool           `json:"registered,omitempty"`
 	Metadata   map[string]any `json:"metadata,omitempty"`
 	// Policy is the name of the policy that the node is bound to, or "".
@@ -32,28 +32,28 @@ type Node struct {
 	Last CheckIn `json:"last"`
 }
 
-// CheckIn is what happened when a node last checked in.
+// CheckIn describes a node's last check-in.
 type CheckIn struct {
 	At    time.Time `json:"at,omitzero"`
 	Count uint64    `json:"count,omitempty"`
-	// Action is what the node was told: "none" or "reboot". Razor has no others.
+	// Action is the answer: "none" or "reboot". Razor has no others.
 	Action string `json:"action,omitempty"`
-	// Would is what it would have been told, when a dry run said "none" instead.
+	// Would is the answer without the dry run, which said "none".
 	Would string `json:"would,omitempty"`
-	// RuleError is why no tag was set and no policy bound, or "".
+	// RuleError says why no tag was set and no policy bound, or "".
 	RuleError string `json:"rule_error,omitempty"`
-	// ChangedAt is when facts last differed from those of the check-in before, Changes how they did.
+	// ChangedAt is the time of the last changed facts; Changes are the changes.
 	ChangedAt time.Time `json:"changed_at,omitzero"`
 	Changes   []Change  `json:"changes,omitempty"`
 	// Blacklisted names the facts that were dropped.
 	Blacklisted []string `json:"blacklisted,omitempty"`
-	// FromExtension are the facts that the runtime extension gave, sorted.
+	// FromExtension are the sorted facts of the runtime extension.
 	FromExtension []string `json:"from_extension,omitempty"`
 	// UserAgent is the client's own description.
 	UserAgent string `json:"user_agent,omitempty"`
 }
 
-// Changed returns the differences to the check-in before.
+// Changed returns the differences from the previous check-in.
 func (c *CheckIn) Changed() []Change {
 	if !c.ChangedAt.Equal(c.At) {
 		return nil
@@ -68,19 +68,19 @@ type LogEntry struct {
 	Severity string `json:"severity,omitempty"`
 	Event    string `json:"event,omitempty"`
 	Msg      string `json:"msg,omitempty"`
-	// Action is what the node was told to do.
+	// Action is the action of the answer.
 	Action string `json:"action,omitempty"`
 	Policy string `json:"policy,omitempty"`
 }
 
-// Limits of what is kept.
+// Limits of stored data.
 const (
 	maxMetadata = 1000    // keys of one node
 	maxShown    = 2 << 10 // bytes of a fact's value in a change record
 	maxChanges  = 500     // changes of one check-in
 )
 
-// setMetadata stores one value; as in Razor, a text that is JSON is stored as what it spells.
+// setMetadata stores one value; as in Razor, a text that is JSON is stored as its value.
 func (n *Node) setMetadata(key string, v any) {
 	if s, ok := v.(string); ok {
 		var parsed any
@@ -96,7 +96,7 @@ func (n *Node) setMetadata(key string, v any) {
 	}
 }
 
-// Change is one fact that differs from the check-in before. Old and New are JSON, shortened.
+// Change is one fact that differs from the previous check-in. Old and New are JSON, shortened.
 type Change struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"` // added, removed or changed
@@ -124,14 +124,13 @@ func changesOf(old, now rules.Facts) []Change {
 	return out[:min(len(out), maxChanges)]
 }
 
-// extensionFact lists the facts that the runtime extension gave, comma-separated. mk-client always
-// sends it.
+// extensionFact lists the runtime extension's facts, comma-separated. mk-client always sends it.
 const extensionFact = "mk_extension_facts"
 
-// fromExtension returns those facts that the client says its extension gave.
+// fromExtension returns the facts that mk-client attributes to its extension.
 func fromExtension(facts rules.Facts) []string {
 	var list string
-	_ = json.Unmarshal(facts[extensionFact], &list) // what is no string names nothing
+	_ = json.Unmarshal(facts[extensionFact], &list) // not a string
 	var out []string
 	for name := range strings.SplitSeq(list, ",") {
 		if _, ok := facts[strings.TrimSpace(name)]; ok {

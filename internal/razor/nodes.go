@@ -9,8 +9,7 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-// nodes are the machines that the server knows. Each change is one transaction, and is announced
-// when it is on disk.
+// nodes are the known machines. Each change is one transaction, and is announced when it is on disk.
 type nodes struct {
 	store   *store
 	rules   *ruleFile
@@ -18,8 +17,7 @@ type nodes struct {
 	changed func(id uint64)
 }
 
-// update runs a transaction. If it is refused because nodes share an identity, each of them gets
-// that into its log.
+// update runs a transaction. If nodes share an identity, it is refused, which each node's log records.
 func (s *nodes) update(fn func(*txn) error) error {
 	err := s.store.update(fn)
 	r, ok := errors.AsType[*refusal](err)
@@ -59,9 +57,9 @@ func (s *nodes) change(id uint64, fn func(*txn, *Node) error) error {
 	return err
 }
 
-// lookup finds the node of an iPXE script or of /svc/nodeid, or creates it; event goes into its log
-// unless it is empty. Such a request tells little about the machine: the identity of a known node
-// stays as it is, apart from fact_* entries.
+// lookup finds the node of an iPXE script or of /svc/nodeid, or creates it; event goes into its log unless it is
+// empty. Such a request says little about the machine: the identity of a known node does not change, except
+// fact_* entries.
 func (s *nodes) lookup(id identity, event string) (*Node, error) {
 	var n *Node
 	err := s.update(func(t *txn) error {
@@ -96,10 +94,10 @@ func (s *nodes) lookup(id identity, event string) (*Node, error) {
 	return n, nil
 }
 
-// protected is what a new node is marked with under protect_new_nodes.
+// protected is the mark of a new node under protect_new_nodes.
 const protected = "+protected"
 
-// find returns the nodes whose identity overlaps with id in what match_nodes_on names.
+// find returns the nodes whose identity shares an entry of match_nodes_on with id.
 func (s *nodes) find(t *txn, id identity) ([]*Node, error) {
 	keys, err := s.opts.Config.searchKeys(id)
 	if err != nil {
@@ -118,8 +116,8 @@ func sameIdentity(id identity, found []*Node) error {
 	return r
 }
 
-// register finds out which node these first facts belong to: facts know all interfaces, iPXE often
-// only one. Doubles that never registered are merged into the node that is kept.
+// register finds the node of these first facts: facts have all interfaces, iPXE often only one. It merges doubles
+// that never registered into one node.
 func (s *nodes) register(t *txn, id identity) (*Node, error) {
 	found, err := s.find(t, id)
 	if err != nil {
@@ -186,7 +184,7 @@ func (s *nodes) forget(id uint64) error {
 	return err
 }
 
-// values is what rules look at for a stored node.
+// values are a stored node's values for rules.
 func values(t *txn, n *Node) (rules.Values, error) {
 	v := rules.Values{Metadata: n.Metadata, Installed: n.Installed}
 	if b := t.facts(n.ID); len(b) > 0 {

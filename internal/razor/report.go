@@ -8,7 +8,7 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-// Report is everything that the server knows of one node at one moment.
+// Report is everything about one node at one moment.
 type Report struct {
 	Node     *Node          `json:"node"`
 	Facts    rules.Facts    `json:"facts"`
@@ -17,14 +17,14 @@ type Report struct {
 	Log      []LogEntry     `json:"log"` // newest first
 }
 
-// Chance says why a policy is or is not the node's.
+// Chance says why the node has a policy or not.
 type Chance struct {
 	Name   string `json:"name"`
 	Why    string `json:"why"`
 	Chosen bool   `json:"chosen"`
 }
 
-// Report looks at the node of a name such as "node12"; the error wraps [ErrNoNode] if there is none.
+// Report returns the report of a node such as "node12"; the error wraps [ErrNoNode] if there is none.
 func (s *Server) Report(name string) (*Report, error) {
 	id := nodeNumber(name)
 	r := &Report{}
@@ -69,7 +69,7 @@ func chances(current *rules.Rules, n *Node, bound func(string) int) []Chance {
 	return all
 }
 
-// nodeNumber reads the number out of a name such as "node12"; 0, which no node has, for other names.
+// nodeNumber returns the number in a name such as "node12"; 0, which no node has, for other names.
 func nodeNumber(name string) uint64 {
 	digits, ok := strings.CutPrefix(name, "node")
 	id, err := strconv.ParseUint(digits, 10, 63)

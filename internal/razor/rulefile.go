@@ -11,8 +11,8 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-// ruleFile holds the rules of one file and follows its changes. A file that is not valid leaves the
-// last good rules in force; the error is shown until the file is fixed.
+// ruleFile holds the rules of one file and follows its changes. An invalid file leaves the last good rules
+// active; the error is shown until the file is fixed.
 type ruleFile struct {
 	name  string // "" means no rules at all
 	mu    sync.Mutex
@@ -39,8 +39,7 @@ func openRules(name string, log *slog.Logger) (*ruleFile, error) {
 	return f, nil
 }
 
-// current returns the rules in force and what is wrong with a newer version of the file. It loads
-// the file again if it has changed.
+// current returns the active rules, and the error of a newer version of the file. It loads a changed file again.
 func (f *ruleFile) current() (*rules.Rules, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +50,7 @@ func (f *ruleFile) current() (*rules.Rules, error) {
 	f.stamp = now
 	r, err := loadRules(f.name)
 	if err != nil {
-		f.err = fmt.Errorf("rules not reloaded, the last good ones stay in force: %w", err)
+		f.err = fmt.Errorf("rules not reloaded, the last good ones still apply: %w", err)
 		f.log.Error("reload rules", "error", err)
 		return f.rules, f.err
 	}
@@ -68,7 +67,7 @@ func loadRules(name string) (*rules.Rules, error) {
 	return rules.Parse(b, name)
 }
 
-// fileStamp tells one version of a file from the next; it is zero for a file that is not there.
+// fileStamp identifies a version of a file; it is zero for a missing file.
 type fileStamp struct {
 	mtime time.Time
 	size  int64

@@ -24,24 +24,24 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-// Options say what a [Server] serves and how.
+// Options are the options of a [Server].
 type Options struct {
 	// Config is Razor's own configuration, see [LoadConfig].
 	Config Config
 	// RulesFile holds tags and policies, see [rules.Parse]; "" means none. It is followed.
 	RulesFile string
-	// DataDir holds the database; it is made if it is missing.
+	// DataDir holds the database; it is made if missing.
 	DataDir string
-	// HTTPCorrect hands out the extension as RFC 9110 has it (304, 206) instead of as Razor does.
+	// HTTPCorrect serves the extension according to RFC 9110 (304, 206) instead of Razor's way.
 	HTTPCorrect bool
-	// DryRun answers "none" always and binds nothing, but shows what would happen.
+	// DryRun always answers "none" and binds nothing, but shows what would happen.
 	DryRun bool
 	// Kernel and Initrd are /svc/repo/microkernel/vmlinuz0 and initrd0.img; nil is 404.
 	Kernel, Initrd http.Handler
 	// Folder is a PXE folder whose files are below /microkernel/; "" is none.
 	Folder string
-	// Segments returns the paths of the blobs in Folder that /svc/boot names, the kernel's first; none stand
-	// for Kernel and Initrd.
+	// Segments returns the paths of the blobs in Folder for /svc/boot, the kernel's first; without any, Kernel
+	// and Initrd are used.
 	Segments func() []string
 	// PackDir zips a folder that microkernel.extension-zip names; nil refuses folders.
 	PackDir func(dir string) (zip []byte, modTime time.Time, err error)
@@ -82,16 +82,15 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// OnChange has fn called with the number of each node that changes. It is set before the server
-// answers requests.
+// OnChange calls fn with the number of each changed node. Set it before the server answers requests.
 func (s *Server) OnChange(fn func(node uint64)) { s.nodes.changed = fn }
 
-// Status is what concerns the server as a whole.
+// Status is the status of the server.
 type Status struct {
 	DryRun, HTTPCorrect bool
 	CheckinInterval     time.Duration
 	RulesFile           string
-	RulesError          string // why a newer version of the file is not in force
+	RulesError          string // why a newer version of the file is not active
 	Extension           string // file or folder; "" if none is configured
 }
 
@@ -107,14 +106,14 @@ func (s *Server) Status() Status {
 	return st
 }
 
-// Rules returns the rules in force.
+// Rules returns the active rules.
 func (s *Server) Rules() *rules.Rules {
 	r, _ := s.nodes.rules.current()
 	return r
 }
 
-// Nodes calls fn with every node in order of number, and its facts as JSON, nil before registration. They
-// are not to be kept.
+// Nodes calls fn with every node in order of number, and its facts as JSON, nil before registration. fn must not
+// keep them.
 func (s *Server) Nodes(fn func(n *Node, facts []byte)) error {
 	return s.nodes.store.view(func(t *txn) error {
 		return t.each(func(n *Node) error { fn(n, t.facts(n.ID)); return nil })
@@ -124,7 +123,7 @@ func (s *Server) Nodes(fn func(n *Node, facts []byte)) error {
 // Forget deletes a node with its facts and its log; its next check-in is a 404.
 func (s *Server) Forget(name string) error { return s.nodes.forget(nodeNumber(name)) }
 
-// Handler answers what nodes and iPXE ask for; other answers the rest, nil with 404.
+// Handler answers requests of nodes and iPXE; other answers the rest, nil with 404.
 func (s *Server) Handler(other http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	v := &svc{
@@ -168,15 +167,15 @@ func (w *statusWriter) WriteHeader(code int) {
 // Unwrap lets [http.ResponseController] reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// sameSite refuses what a browser asks of the nodes' endpoints on behalf of another site: they are
-// open to everybody and change something even by GET, so an image in any page could reach them.
-// Nodes and iPXE are no browsers: they send neither Sec-Fetch-Site nor Origin.
+// sameSite refuses a browser's requests to the nodes' endpoints from another site: the endpoints are open to
+// everybody, and even a GET changes something, so an image in any page could reach them. Nodes and iPXE send
+// neither Sec-Fetch-Site nor Origin.
 func sameSite(next http.Handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asPost := &http.Request{Method: http.MethodPost, Host: r.Host, URL: r.URL, Header: r.Header} // a GET would pass
 		if strings.HasPrefix(r.URL.Path, "/svc/") && guard.Check(asPost) != nil {
-			failure(w, http.StatusForbidden, "web pages of other sites may not ask for this")
+			failure(w, http.StatusForbidden, "web pages of other sites must not use this")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -209,7 +208,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, other http.Handler) 
 	go func() { failed <- srv.Serve(l) }()
 	s.opts.Log.Info("serving", "address", l.Addr().String(), "data", s.opts.DataDir, "faithful", !s.opts.HTTPCorrect, "dry_run", s.opts.DryRun)
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		s.opts.Log.Warn("reachable from the network: nodes, facts and the extension can be read without the token")
+		s.opts.Log.Warn("reachable from the network: anybody can read nodes, facts and the extension without the token")
 	}
 	select {
 	case err := <-failed:

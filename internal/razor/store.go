@@ -44,11 +44,11 @@ var buckets = map[string]bool{"meta": false, "nodes": true, "facts": true, "hw":
 const (
 	schema       = "1"
 	databaseName = "razor.db"
-	// maxNodes is how many nodes are ever made in one database.
+	// maxNodes is the number of nodes ever made in one database.
 	maxNodes = 1 << 20
-	// lockWait is how long another process may hold the database before we give up.
+	// lockWait is the time limit for another process to release the database.
 	lockWait = time.Second
-	// batchDelay gathers concurrent check-ins into one transaction and one fsync.
+	// batchDelay joins concurrent check-ins to one transaction and one fsync.
 	batchDelay = 5 * time.Millisecond
 )
 
@@ -56,9 +56,8 @@ const (
 // before the answer goes out; concurrent ones share a transaction.
 type store struct{ db *bolt.DB }
 
-// openStore opens or makes the database in dir and reads all of it once, so that damage shows at
-// start and not in the middle of a check-in. What bbolt does on hostile files (errors, panics,
-// faults of its memory map) becomes one error.
+// openStore opens or makes the database in dir and reads all of it once, so that damage shows at the start and
+// not during a check-in. bbolt's errors, panics and memory faults on hostile files become one error.
 func openStore(dir string) (s *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -130,9 +129,9 @@ func verify(tx *bolt.Tx) error {
 
 func (s *store) close() error { return s.db.Close() }
 
-// update runs fn in a transaction shared with concurrent ones; fn may run more than once, so it
-// sets its results afresh each time. An error before anything was written is the caller's alone:
-// it must not make bbolt undo and repeat the work of all the others.
+// update runs fn in a transaction shared with concurrent ones; fn may run more than once, so it sets its results
+// each time. An error before the first write is the caller's alone: bbolt must not undo and repeat the work of
+// the others.
 func (s *store) update(fn func(*txn) error) error {
 	var refused error
 	err := s.db.Batch(func(tx *bolt.Tx) error {
@@ -205,7 +204,7 @@ func (t *txn) put(old, n *Node) error {
 	return t.reindex(old, n)
 }
 
-// reindex makes the indexes of a node those of its new record.
+// reindex updates the indexes of a node to its new record.
 func (t *txn) reindex(old, n *Node) error {
 	id := max(old.ID, n.ID)
 	policies := func(n *Node) []string {
@@ -281,8 +280,8 @@ func (t *txn) each(fn func(*Node) error) error {
 	})
 }
 
-// facts returns the stored facts as JSON, nil before registration. They are those of the database
-// itself: valid in this transaction alone.
+// facts returns the stored facts as JSON, nil before registration. They are the database's own bytes, valid only
+// in this transaction.
 func (t *txn) facts(id uint64) []byte { return t.tx.Bucket(bucketFacts).Get(numKey(id)) }
 
 func (t *txn) putFacts(id uint64, b []byte) error {
@@ -301,7 +300,7 @@ func (t *txn) remove(n *Node) error {
 	)
 }
 
-// maxLog is how many log entries a node keeps; the oldest go first.
+// maxLog is the number of log entries of a node; the oldest are dropped first.
 const maxLog = 100
 
 // log appends to a node's log.
@@ -319,7 +318,7 @@ func (t *txn) log(id uint64, more ...LogEntry) error {
 	return t.tx.Bucket(bucketLog).Put(numKey(id), b)
 }
 
-// moveLog gives the log of one node to another, as merging doubles does.
+// moveLog moves the log of one node to another.
 func (t *txn) moveLog(from, to uint64) error {
 	entries, err := t.readLog(from)
 	if err != nil {

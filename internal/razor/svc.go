@@ -13,13 +13,13 @@ import (
 const (
 	// maxBody bounds a check-in, in bytes. Real ones have 2 to 60 kB.
 	maxBody = 4 << 20
-	// smallBody is what any number of check-ins may have at a time, in bytes.
+	// smallBody is the size up to which check-ins are not limited in number, in bytes.
 	smallBody = 128 << 10
-	// maxBig is how many check-ins may have more at a time. The others wait, unread.
+	// maxBig is the number of larger check-ins at a time. The others wait, unread.
 	maxBig = 2
-	// maxMessage bounds one text that is kept, in bytes: it comes from a query string.
+	// maxMessage bounds a stored text from a query string, in bytes.
 	maxMessage = 8 << 10
-	// bigTime is how long reading a big check-in may take: meanwhile others wait.
+	// bigTime is the time limit for reading a big check-in: others wait meanwhile.
 	bigTime = 5 * time.Second
 )
 
@@ -29,7 +29,7 @@ type svc struct {
 	nodes *nodes
 	opts  *Options
 	files map[string]http.Handler // by lower-case path below /svc/repo
-	big   chan struct{}           // has a value for each big check-in that is being read
+	big   chan struct{}           // has a value for each big check-in being read
 }
 
 func (s *svc) routes(mux *http.ServeMux) {
@@ -42,7 +42,7 @@ func (s *svc) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/microkernel/bootstrap", s.bootstrap)
 }
 
-// refuse answers with what Razor answers to an error.
+// refuse answers as Razor does to an error.
 func (s *svc) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	s.opts.Log.Warn("request refused", "path", r.URL.Path, "error", err)
 	refusal, ok := errors.AsType[*refusal](err)
@@ -58,8 +58,7 @@ func (s *svc) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// number reads the :id of a path. Razor asks its database, which refuses what is no number with an
-// error that becomes a 400.
+// number reads the :id of a path. Razor's database refuses anything but a number, which becomes a 400.
 func number(r *http.Request) (uint64, error) {
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 63)
 	if err != nil {
@@ -70,7 +69,7 @@ func number(r *http.Request) (uint64, error) {
 
 // checkIn is POST /svc/checkin/:id.
 func (s *svc) checkIn(w http.ResponseWriter, r *http.Request) {
-	// Razor compares the header as a whole: with a charset behind it, a check-in is refused.
+	// Razor compares the whole header: it refuses a check-in with a charset.
 	if media := r.Header.Get("Content-Type"); media != "application/json" {
 		s.opts.Log.Warn("check-in refused: the media type must be exactly application/json", "content_type", clip(media, 100))
 		answer(w, http.StatusBadRequest, nil)
@@ -93,7 +92,7 @@ func (s *svc) checkIn(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.opts.CheckedIn != nil {
 		var facts map[string]any
-		_ = json.Unmarshal(p.sent, &facts) // it has been read before
+		_ = json.Unmarshal(p.sent, &facts)
 		s.opts.CheckedIn(n.Name, facts)
 	}
 	answer(w, http.StatusOK, map[string]string{"action": n.Last.Action})

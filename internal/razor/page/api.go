@@ -22,8 +22,8 @@ type api struct {
 	log    *slog.Logger
 }
 
-// allowed compares the token in constant time. It travels in a header that no form and no foreign
-// page can set, so a visited web site cannot use it.
+// allowed compares the token in constant time. It is in a header that no form and no foreign page can set, so a
+// web site cannot use it.
 func (a *api) allowed(r *http.Request) bool {
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(a.token))
@@ -34,7 +34,7 @@ func (a *api) allowed(r *http.Request) bool {
 func (a *api) deleteNode(w http.ResponseWriter, r *http.Request) {
 	if !a.allowed(r) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="mkbuild serve"`)
-		a.write(w, http.StatusUnauthorized, map[string]string{"error": "this needs the token that mkbuild serve printed at its start"}, nil)
+		a.write(w, http.StatusUnauthorized, map[string]string{"error": "this needs the token that mkbuild serve printed at the start"}, nil)
 		return
 	}
 	var arguments struct{ Name string }
@@ -72,5 +72,5 @@ func (a *api) write(w http.ResponseWriter, status int, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that went away is nobody's error
+	_ = json.NewEncoder(w).Encode(v) // a client that went away is not an error
 }

@@ -169,7 +169,7 @@ policies:
 	b := newBrowser(t, chromium, r)
 	b.open(r.URL + "/")
 	b.until(isLive)
-	testkit.Contains(t, b.text("#list"), "No node has asked for anything yet")
+	testkit.Contains(t, b.text("#list"), "No nodes yet")
 
 	id := r.Node(mac1)
 	row := fmt.Sprintf("#row-%d", id)

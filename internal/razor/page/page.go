@@ -1,8 +1,8 @@
-// Package page shows what the check-in server knows: a web page with the nodes, their facts and
-// the rules, which updates itself; the same as JSON; and a command that forgets a node, which needs a token.
+// Package page is the web page of the check-in server: it shows nodes, facts and rules, updates itself, serves
+// the same as JSON, and has a command that forgets a node, which needs a token.
 //
-// Facts are hostile input. The templates escape them, and the page's own headers keep it from
-// loading or running anything that is not ours. Start reading at [New].
+// Facts are hostile input. The templates escape them, and the page's own headers keep it from loading or running
+// anything that is not ours. Start reading at [New].
 package page
 
 import (
@@ -19,12 +19,12 @@ import (
 	"mkbuild/internal/razor"
 )
 
-// Options say who may use the page.
+// Options are the options of a page.
 type Options struct {
-	// Token allows what changes something; [NewToken] makes one. It must be long.
+	// Token allows changes; [NewToken] makes one. It must be long.
 	Token string
-	// Hosts are names next to localhost and IP addresses under which a browser may ask for the page
-	// over loopback. Other names are refused: a foreign web site could point one at us.
+	// Hosts are names, besides localhost and IP addresses, under which a browser may ask for the page over
+	// loopback. Other names are refused: a web site could point its name at this server.
 	Hosts []string
 	// Log takes the structured log; nil discards it.
 	Log *slog.Logger
@@ -46,7 +46,7 @@ type Page struct {
 	mux  *http.ServeMux
 }
 
-// New makes the page of a server and has it told of changes.
+// New makes the page of a server, and registers it for changes.
 func New(s *razor.Server, o Options) (*Page, error) {
 	if len(o.Token) < minToken || strings.TrimSpace(o.Token) != o.Token {
 		return nil, fail.New(fail.Usage, "serve: unusable token: it must have at least 16 characters and no blanks around it",
@@ -71,8 +71,8 @@ func New(s *razor.Server, o Options) (*Page, error) {
 	return &Page{o, mux}, nil
 }
 
-// ServeHTTP implements [http.Handler]. Over loopback it answers to host names that can only mean
-// this machine, so that a web site cannot reach it through its own name.
+// ServeHTTP implements [http.Handler]. Over loopback it answers only to names of this machine, so that a web site
+// cannot reach it through its own name.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if ok && local.IP.IsLoopback() && !p.knownHost(r.Host) {

@@ -83,13 +83,13 @@ policies:
 `)
 	id := r.Node(mac1)
 	page := fmt.Sprintf("/nodes/node%d", id)
-	testkit.Contains(t, r.Get(page).Body, "not yet", "There was none yet")
+	testkit.Contains(t, r.Get(page).Body, "not yet", "No check-in yet")
 	r.CheckIn(id, facts1("rack", "b3", "uptime", "x"))
 	r.CheckIn(id, facts1("rack", "b4", "mk_extension_facts", "rack"))
 	body := r.Get(page).Body
 	testkit.Contains(t, body, `role="alert"`, "Rule error. This node gets no tags and no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
-		`<tr id="fact-rack" data-fact class="ext">`, "as the client names them: 1", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
-		"the node lacks: racked, broken", "would match", "disabled", "number 2")
+		`<tr id="fact-rack" data-fact class="ext">`, "<dt>Extension</dt><dd>1 facts", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
+		"missing tags: racked, broken", "would match", "disabled", "number 2")
 	testkit.Contains(t, r.Get("/").Body, "1 node has a rule error", "rule error", "1 from extension", "2 changed")
 	if a := r.Get("/nodes/node99"); a.Status != 404 || !strings.Contains(a.Body, "No such node") {
 		t.Errorf("unknown node: %d", a.Status)
@@ -147,7 +147,7 @@ func TestListSearch(t *testing.T) {
 	for i := range listed {
 		r.Node(fmt.Sprintf("%012x", i))
 	}
-	testkit.Contains(t, r.Get("/").Body, fmt.Sprintf("%d of %d: search for the others", listed, listed+1))
+	testkit.Contains(t, r.Get("/").Body, fmt.Sprintf("%d of %d; the search finds the others", listed, listed+1))
 }
 
 // The JSON has what the pages show.

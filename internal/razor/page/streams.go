@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// maxStreams bounds the open streams. When one more comes, the client with the most loses its
-	// oldest: its page connects again.
+	// maxStreams bounds the open streams. For another one, the client with the most loses its oldest: its page
+	// connects again.
 	maxStreams = 100
-	// eventPause gathers changes, so that 2,000 nodes do not make a page redraw 133 times a second.
+	// eventPause joins changes, so that 2,000 nodes do not redraw a page 133 times a second.
 	eventPause = 250 * time.Millisecond
 	// heartbeat keeps proxies from closing a silent stream.
 	heartbeat = 20 * time.Second
 )
 
-// streams tell open pages that something which they show has changed.
+// streams notify open pages of changes.
 type streams struct {
 	mu   sync.Mutex
 	open []*stream // oldest first
 }
 
 type stream struct {
-	client string        // the address that it comes from
-	node   uint64        // whose changes it shows; 0 means all
-	wake   chan struct{} // has a value while a change waits to be told
+	client string        // the client's address
+	node   uint64        // the node that it shows; 0 means all
+	wake   chan struct{} // has a value while a change is pending
 	ended  chan struct{}
 }
 
@@ -43,12 +43,12 @@ func (s *streams) publish(node uint64) {
 		}
 		select {
 		case st.wake <- struct{}{}:
-		default: // it knows already
+		default: // already pending
 		}
 	}
 }
 
-// add opens a stream; another one may have to end for it.
+// add opens a stream, and may end another one.
 func (s *streams) add(client string, node uint64) *stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()

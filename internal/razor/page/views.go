@@ -33,8 +33,7 @@ func newViews(s *razor.Server, log *slog.Logger) *views {
 	return &views{s, template.Must(t.ParseFS(assets, "assets/*.html")), log}
 }
 
-// pageHeaders keep the page to itself: even a fact that escaped the templates could load nothing
-// and run nothing.
+// pageHeaders isolate the page: even an unescaped fact could load and run nothing.
 var pageHeaders = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 		"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -54,7 +53,7 @@ func setHeaders(w http.ResponseWriter, media string) {
 
 var mediaTypes = map[string]string{"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
 
-// asset hands out a file that pages name; templates are none of these.
+// asset serves a file of the pages, but not a template.
 func asset(w http.ResponseWriter, r *http.Request) {
 	media, ok := mediaTypes[r.PathValue("file")]
 	b, err := assets.ReadFile("assets/" + r.PathValue("file"))
@@ -63,10 +62,10 @@ func asset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	setHeaders(w, media)
-	_, _ = w.Write(b) // a client that went away is nobody's error
+	_, _ = w.Write(b) // a client that went away is not an error
 }
 
-// render makes the whole page before it sends any of it. err is that of getting the data.
+// render makes the whole page before it sends any of it. err is the error of getting the data.
 func (v *views) render(w http.ResponseWriter, name string, data any, err error) {
 	status := http.StatusOK
 	if errors.Is(err, razor.ErrNoNode) {
@@ -82,7 +81,7 @@ func (v *views) render(w http.ResponseWriter, name string, data any, err error) 
 		v.log.Error("render page", "page", name, "error", err)
 		status = http.StatusInternalServerError
 		b.Reset()
-		b.WriteString("The page cannot be shown: see the server's log.")
+		b.WriteString("The server cannot show this page: see its log.")
 	}
 	w.WriteHeader(status)
 	_, _ = b.WriteTo(w)
@@ -92,7 +91,7 @@ func (v *views) render(w http.ResponseWriter, name string, data any, err error) 
 type frame struct {
 	razor.Status
 	Title string
-	// Watch is the node whose changes concern this page; 0 means all.
+	// Watch is the page's node; 0 means all.
 	Watch uint64
 }
 
@@ -101,13 +100,13 @@ func (v *views) frame(title string, watch uint64) frame {
 }
 
 const (
-	// listed is how many nodes the list shows: a search finds the others.
+	// listed is the number of nodes in the list: a search finds the others.
 	listed = 500
-	// lateAfter is after how many intervals without a check-in a node is late.
+	// lateAfter is the number of intervals without a check-in after which a node is late.
 	lateAfter = 4
 )
 
-// listPage shows the first nodes, of all or of those that a search finds.
+// listPage shows the first nodes, of all or of a search.
 type listPage struct {
 	frame
 	Query         string
@@ -173,7 +172,7 @@ func (v *views) list(w http.ResponseWriter, r *http.Request) {
 	v.render(w, "nodes.html", &l, err)
 }
 
-// textsOf returns facts as the texts that the pages show.
+// textsOf returns facts as texts for the pages.
 func textsOf(facts []byte) map[string]string {
 	var values rules.Facts
 	_ = json.Unmarshal(facts, &values) // the server wrote it; without facts there are none
@@ -184,7 +183,7 @@ func textsOf(facts []byte) map[string]string {
 	return texts
 }
 
-// matches looks into what the list shows, and into the facts: by their values, or by NAME=VALUE.
+// matches searches the columns of the list, and the facts by value or by NAME=VALUE.
 func matches(n *razor.Node, facts map[string]string, q string) bool {
 	shown := strings.Join(slices.Concat([]string{n.Name, n.Hostname, n.Policy}, n.HWInfo, n.Tags), "\n")
 	q = strings.ToLower(q)
@@ -277,7 +276,7 @@ func rowsOf(kind string, values rules.Facts) []row {
 	return rows
 }
 
-// textOf returns a string as it is, and everything else as JSON.
+// textOf returns a string unchanged, and everything else as JSON.
 func textOf(raw json.RawMessage) string {
 	text := string(raw)
 	if raw[0] == '"' {
@@ -287,12 +286,12 @@ func textOf(raw json.RawMessage) string {
 }
 
 const (
-	maxValue  = 8 << 10 // bytes that a page shows of a value
-	longValue = 1 << 10 // bytes from which on a value scrolls in a box that the keyboard reaches
+	maxValue  = 8 << 10 // maximum bytes shown of a value
+	longValue = 1 << 10 // length from which a value scrolls in a focusable box
 	longLines = 15
 )
 
-// Long tells that a value scrolls.
+// Long says that a value scrolls.
 func (r row) Long() bool {
 	return len(r.Value) > longValue || strings.Count(r.Value, "\n") >= longLines
 }

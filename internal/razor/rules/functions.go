@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Facts are what a node reported: JSON values by name. A rule decodes those that it asks for.
+// Facts are a node's facts: JSON values by name. A rule decodes the facts that it uses.
 type Facts map[string]json.RawMessage
 
-// Values are what a rule looks at.
+// Values are the inputs of a rule.
 type Values struct {
 	Facts     Facts
 	Metadata  map[string]any
-	Installed string // what "state installed" returns; "" is null
+	Installed string // result of "state installed"; "" is null
 }
 
 // call is one [operator, argument, …] of a rule.
@@ -41,12 +41,12 @@ type arg struct {
 	re    *Regexp
 }
 
-// function describes an operator: what it takes, what it may return, and how it is computed.
+// function describes an operator: its arguments, its result types and its computation.
 type function struct {
 	name    string
-	expects []types // the last one counts for all further arguments
+	expects []types // the last one applies to all later arguments
 	returns types
-	need    int // arguments without which evaluation would fail
+	need    int // required arguments
 	eval    func(e *evaluation, c *call, v []any) (any, error)
 }
 
@@ -89,18 +89,18 @@ func functions() map[string]function {
 	return m
 }
 
-// takesRegexp tells whether argument i of a function is a regular expression.
+// takesRegexp reports whether argument i of a function is a regular expression.
 func (f function) takesRegexp(i int) bool {
 	return f.name == "like" && i == 1 || f.name == "has_macaddress_like"
 }
 
-// maxSteps bounds the evaluation of one rule: tags that ask for tags can multiply.
+// maxSteps bounds the evaluation of one rule: tags that use tags can multiply.
 const maxSteps = 10000
 
 // evaluation is one run of one rule.
 type evaluation struct {
 	Values
-	decoded map[string]any                  // facts that were asked for
+	decoded map[string]any                  // decoded facts
 	tag     func(name string) (*call, bool) // the rule of another tag
 	steps   int
 }
@@ -108,7 +108,7 @@ type evaluation struct {
 // run computes a call. All arguments are computed first: "and" and "or" do not short-circuit.
 func (e *evaluation) run(c *call) (any, error) {
 	if e.steps++; e.steps > maxSteps {
-		return nil, fmt.Errorf("rule takes more than %d steps: does a tag ask for itself?", maxSteps)
+		return nil, fmt.Errorf("rule takes more than %d steps: a tag may use itself", maxSteps)
 	}
 	args := make([]any, len(c.args))
 	for i, a := range c.args {
@@ -208,7 +208,7 @@ func evalState(e *evaluation, _ *call, v []any) (any, error) {
 	}, v)
 }
 
-// fact decodes one fact. Most are never asked for, and some are big.
+// fact decodes one fact. Most are never used, and some are big.
 func (e *evaluation) fact(name string) (any, bool) {
 	if v, ok := e.decoded[name]; ok {
 		return v, true
@@ -245,8 +245,8 @@ func look(kind string, get func(string) (any, bool), args []any) (any, error) {
 	return nil, fmt.Errorf("Couldn't find %s '%s' and no default supplied", kind, name) //nolint:staticcheck // Razor's wording
 }
 
-// along follows a dotted path through maps by key and through lists by index or "length". What
-// does not lead to a value other than null is not found.
+// along follows a dotted path through maps by key and through lists by index or "length". A path to null, or to
+// nothing, is not found.
 func along(v any, path string) (any, bool) {
 	for p := range strings.SplitSeq(strings.TrimRight(path, "."), ".") {
 		switch at := v.(type) {

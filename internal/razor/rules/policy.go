@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Policy decides what becomes of nodes with certain tags.
+// Policy is a policy for nodes with certain tags.
 type Policy struct {
 	Name string
 	// Tags a node must have, all of them; none means every node.
 	Tags []string
-	// Enabled policies are considered; nil stands for true.
+	// Enabled policies are considered; nil means true.
 	Enabled *bool
-	// MaxCount is how many nodes may be bound; nil means any number.
+	// MaxCount is the maximum number of bound nodes; nil means any number.
 	MaxCount *int `yaml:"max_count"`
 	// HostnamePattern is the name of a bound node; ${id} is the node's number.
 	HostnamePattern string `yaml:"hostname"`
-	// NodeMetadata is added to a bound node's metadata where the key is missing.
+	// NodeMetadata is added to a bound node's metadata, for missing keys.
 	NodeMetadata map[string]any `yaml:"node_metadata"`
 }
 
@@ -30,7 +30,7 @@ func (p *Policy) Obstacle(tags []string, bound func(policy string) int) string {
 	}
 	missing := slices.DeleteFunc(slices.Clone(p.Tags), func(t string) bool { return slices.Contains(tags, t) })
 	if len(missing) > 0 {
-		return "the node lacks: " + strings.Join(missing, ", ")
+		return "missing tags: " + strings.Join(missing, ", ")
 	}
 	if p.MaxCount == nil {
 		return ""
@@ -43,7 +43,7 @@ func (p *Policy) Obstacle(tags []string, bound func(policy string) int) string {
 
 var idPattern = regexp.MustCompile(`\$\{\s*id\s*\}`)
 
-// Disabled tells that the policy is not considered.
+// Disabled reports whether the policy is disabled.
 func (p *Policy) Disabled() bool { return p.Enabled != nil && !*p.Enabled }
 
 // Hostname is the name of the node with this number.

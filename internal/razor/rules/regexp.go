@@ -17,8 +17,8 @@ const (
 	matchTime = 100 * time.Millisecond
 )
 
-// Regexp is a regular expression as Ruby reads it: a search is not anchored, and ^ and $ are the
-// ends of lines.
+// Regexp is a regular expression with Ruby's meaning: a search is not anchored, and ^ and $ are the ends of
+// lines.
 type Regexp struct{ re *regexp2.Regexp }
 
 // CompileRegexp compiles an expression written for Ruby.
@@ -47,14 +47,14 @@ func CompileRegexp(src string, ignoreCase bool) (*Regexp, error) {
 // Match searches s. The error is that of a search that took too long.
 func (r *Regexp) Match(s string) (bool, error) { return r.re.MatchString(s) }
 
-// translator rewrites the syntax of Ruby's expressions (Onigmo) into .NET's, which regexp2 reads,
-// where the two differ. It refuses what .NET would read as something else.
+// translator rewrites the syntax of Ruby's expressions (Onigmo) into .NET's, which regexp2 reads, where the two
+// differ. It refuses syntax with another meaning in .NET.
 type translator struct {
 	rest string
 	out  strings.Builder
 }
 
-// What Ruby spells in another way, at the start of the rest.
+// Ruby's other spellings, at the start of the rest.
 var (
 	openRange   = regexp.MustCompile(`^\{,\d+\}`)              // {,3} is {0,3}
 	inlineFlags = regexp.MustCompile(`^\(\?[A-Za-z-]+[:)]`)    // Ruby's m lets the dot match a newline
@@ -63,7 +63,7 @@ var (
 	letter      = regexp.MustCompile(`^[A-Za-z]`)
 )
 
-// sets are the letters that stand for sets of characters. In Ruby they mean ASCII.
+// sets are the letters for sets of characters. In Ruby they mean ASCII.
 var sets = map[byte]string{
 	'd': `0-9`, 'D': `\x00-/:-\x{10ffff}`,
 	'h': `0-9a-fA-F`, 'H': `\x00-/:-@G-` + "`" + `g-\x{10ffff}`,
@@ -77,14 +77,14 @@ var posix = map[string]string{
 	"lower": `\p{Ll}`, "punct": `\p{P}$+<=>\^` + "`" + `|~`, "space": `\s`, "upper": `\p{Lu}`, "word": `\w`, "xdigit": `0-9A-Fa-f`,
 }
 
-// Letters that .NET judges behind a backslash, outside of a class and in one. Any other stands for
-// itself, as in Ruby.
+// Letters with a meaning for .NET after a backslash, outside a class and in one. Other letters mean themselves,
+// as in Ruby.
 const (
 	escapes      = "AzZbBGRXKgCMkpPxcuaefnrtv"
 	classEscapes = "bpPxcuaefnrtv"
 )
 
-// emit writes text in place of the next n bytes.
+// emit replaces the next n bytes by text.
 func (t *translator) emit(n int, text string) {
 	t.out.WriteString(text)
 	t.rest = t.rest[n:]
@@ -110,7 +110,7 @@ func (t *translator) next() error {
 	return nil
 }
 
-// escape rewrites a backslash and what belongs to it.
+// escape rewrites a backslash sequence.
 func (t *translator) escape(known string) error {
 	if len(t.rest) < 2 {
 		return errors.New("too short escape sequence")

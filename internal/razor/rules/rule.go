@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// ErrInvalid is returned for tags and policies that are not valid.
+// ErrInvalid is returned for invalid tags and policies.
 var ErrInvalid = fail.New(fail.Usage, "invalid rules", "fix that line of the rules file")
 
 // Rule is a checked tag rule: ["=", ["fact", "virtual"], "kvm"].
@@ -19,10 +19,9 @@ type Rule struct {
 	source []any
 }
 
-// newRule checks a decoded rule and reports all findings at once. It is stricter than Razor where
-// Razor accepts a rule by mistake and then fails at every check-in: an error is not forgotten
-// because a later argument is a correct call, comparisons need both sides, and a regular
-// expression has to be written out.
+// newRule checks a decoded rule and reports all findings at once. It is stricter than Razor, which accepts some
+// wrong rules and then fails at every check-in: a later correct call does not hide an error, comparisons need
+// both sides, and a regular expression must be literal.
 func newRule(v any) (*Rule, error) {
 	list, ok := v.([]any)
 	if !ok {
@@ -56,10 +55,10 @@ func (r *Rule) match(v Values, decoded map[string]any, tag func(string) (*call, 
 	return truthy(result), nil
 }
 
-// maxProblems is how many findings are told of one rule.
+// maxProblems is the number of findings shown of one rule.
 const maxProblems = 20
 
-// checker collects what is wrong with a rule.
+// checker collects the faults of a rule.
 type checker struct {
 	table    map[string]function
 	problems []string
@@ -98,7 +97,7 @@ func (c *checker) call(list []any, in *call, pos int) *call {
 	return out
 }
 
-// result checks that everything that a call may return is acceptable where it stands.
+// result checks that a call's result types are acceptable in its place.
 func (c *checker) result(out, in *call, pos int) {
 	if in == nil {
 		if extra := out.fn.returns &^ tBool; extra != 0 {

@@ -1,8 +1,8 @@
-// Package rules holds Razor's tag rules and policies: reading and checking them, evaluating them on
-// what a node reported, and choosing a node's policy. It is pure: it opens no file, knows no clock
-// and changes nothing, so that anyone can try rules on facts.
+// Package rules holds Razor's tag rules and policies: reading and checking them, evaluating them on what a node
+// reported, and choosing a node's policy. It is pure: it opens no file, knows no clock and changes nothing, so
+// rules can be tried on facts.
 //
-// It never decides what a node is told; that is package razor. Start reading at [Parse].
+// Package razor decides the answer to a node. Start reading at [Parse].
 package rules
 
 import (
@@ -21,11 +21,11 @@ import (
 	"mkbuild/internal/yamlerr"
 )
 
-// Rules are the tags and policies of one file. They are never changed once made.
+// Rules are the tags and policies of one file. They never change.
 type Rules struct {
 	Tags     []Tag
 	Policies []Policy
-	// Warnings are findings that Razor accepts, too, but that will hurt at run time.
+	// Warnings are findings that Razor accepts, but that cause errors at run time.
 	Warnings []string
 	byName   map[string]*Rule // by lower-case name
 }
@@ -47,13 +47,13 @@ type file struct {
 	}
 	Policies []struct {
 		Policy `yaml:",inline"`
-		// What Razor installs with. This server installs nothing.
+		// For Razor's installations. This server installs nothing.
 		Repo, Task, Broker any
 		RootPassword       any `yaml:"root_password"`
 	}
 }
 
-// lines is read from the same text, for the line of each entry.
+// lines is the same text, for the line of each entry.
 type lines struct{ Tags, Policies []yaml.Node }
 
 // Parse reads and checks a rules file in YAML or JSON; name is for messages.
@@ -84,7 +84,7 @@ func invalid(err error) error { return fail.Wrap(fail.Usage, err, ErrInvalid.Hin
 
 var unknownField = regexp.MustCompile(`field (\S+) not found in type .*`)
 
-// Located gives the first complaint of the YAML decoder the form FILE:LINE: COMPLAINT.
+// Located returns the first error of the YAML decoder in the form FILE:LINE: ERROR.
 func Located(file string, err error) error {
 	line, what, ok := yamlerr.Position(err)
 	if !ok {
@@ -93,7 +93,7 @@ func Located(file string, err error) error {
 	return fmt.Errorf("%s:%d: %s", file, line, unknownField.ReplaceAllString(what, `unknown key "$1"`))
 }
 
-// add takes tags and policies over; line is that of the entry that an error is about.
+// add adds tags and policies; line is the line of an entry, for errors.
 func (r *Rules) add(f *file, at *lines) (line int, err error) {
 	seen := map[string]bool{}
 	for i, t := range f.Tags {
@@ -164,16 +164,16 @@ func (r *Rules) addPolicy(p Policy) error {
 	return nil
 }
 
-// warn notes what is valid and will fail at run time.
+// warn records valid entries that will fail at run time.
 func (r *Rules) warn() {
 	for _, t := range r.Tags {
 		walk(t.Rule.root, func(c *call) {
 			name, _ := c.args[0].value.(string)
 			switch _, known := r.tagRule(name); {
 			case c.fn.name == "tag" && c.args[0].call == nil && !known:
-				r.warnf("tag %q asks for tag %q, which does not exist: every check-in will answer none", t.Name, name)
+				r.warnf("tag %q uses tag %q, which does not exist: every check-in will get the action none", t.Name, name)
 			case (c.fn.name == "fact" || c.fn.name == "metadata") && len(c.args) == 1:
-				r.warnf("tag %q: %s has no default: a node without it gets the answer none and no policy, whatever its other tags", t.Name, c)
+				r.warnf("tag %q: %s has no default: a node without this fact gets the action none and no policy", t.Name, c)
 			}
 		})
 	}
@@ -192,8 +192,8 @@ func (r *Rules) tagRule(name string) (*call, bool) {
 	return rule.root, true
 }
 
-// Match returns the names of the tags that match. The first rule that cannot be evaluated ends it:
-// Razor then answers "none" and binds nothing, whatever the other tags.
+// Match returns the names of the matching tags. It stops at the first failed rule: Razor then answers "none" and
+// binds nothing.
 func (r *Rules) Match(v Values) ([]string, error) {
 	decoded := map[string]any{}
 	var out []string
@@ -209,7 +209,7 @@ func (r *Rules) Match(v Values) ([]string, error) {
 	return out, nil
 }
 
-// Result is how one tag fared on one node.
+// Result is the result of one tag on one node.
 type Result struct {
 	Name    string `json:"name"`
 	Rule    string `json:"rule"`
@@ -217,7 +217,7 @@ type Result struct {
 	Err     string `json:"error,omitempty"`
 }
 
-// Results evaluates every tag on its own, for people to look at: an error does not hide the rest.
+// Results evaluates every tag on its own, for display: an error does not hide the rest.
 func (r *Rules) Results(v Values) []Result {
 	decoded := map[string]any{}
 	out := make([]Result, len(r.Tags))
@@ -231,8 +231,8 @@ func (r *Rules) Results(v Values) []Result {
 	return out
 }
 
-// Choose returns the first policy that may bind a node with these tags, or nil; bound tells how
-// many nodes a policy has.
+// Choose returns the first policy that may bind a node with these tags, or nil; bound returns the number of nodes
+// of a policy.
 func (r *Rules) Choose(tags []string, bound func(policy string) int) *Policy {
 	for i := range r.Policies {
 		if p := &r.Policies[i]; p.Obstacle(tags, bound) == "" {

@@ -63,7 +63,7 @@ func TestRulesFile(t *testing.T) {
 	if r.Policies[0].Disabled() || r.Policies[0].MaxCount != nil {
 		t.Errorf("defaults %+v", r.Policies[0])
 	}
-	if got := strings.Join(r.Warnings, "\n"); len(r.Warnings) != 2 || !strings.Contains(got, `fact "virtual" has no default`) || !strings.Contains(got, `asks for tag "gone", which does not exist`) {
+	if got := strings.Join(r.Warnings, "\n"); len(r.Warnings) != 2 || !strings.Contains(got, `fact "virtual" has no default`) || !strings.Contains(got, `uses tag "gone", which does not exist`) {
 		t.Errorf("warnings %s", got)
 	}
 	if _, err := Parse(nil, "empty"); err != nil {

@@ -54,7 +54,7 @@ func typeOf(v any) types {
 	return 0
 }
 
-// toValue turns what a JSON or YAML decoder gives into a value; what is no value passes unchanged.
+// toValue converts a decoder's result to a value; anything else passes unchanged.
 func toValue(v any) any {
 	switch n := v.(type) {
 	case json.Number:
