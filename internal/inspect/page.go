@@ -77,9 +77,9 @@ func (r *Report) Print(w io.Writer) error {
 		p.inputs(l.Inputs)
 	}
 	if s := r.Sizes; s != nil {
-		section(p, "Bytes by origin, unpacked and in RAM", "", s.Origins, Amount.line)
-		section(p, "Bytes by directory, unpacked and in RAM", "", s.Directories, Amount.line)
-		section(p, "Largest files, unpacked and in RAM", "", s.Largest, Amount.line)
+		section(p, "Bytes by origin: unpacked, in RAM, files", "", s.Origins, Amount.line)
+		section(p, "Bytes by directory: unpacked, in RAM, files", "", s.Directories, Amount.line)
+		section(p, "Largest files: unpacked, in RAM, files", "", s.Largest, Amount.line)
 	}
 	if r.Plan != nil {
 		p.plan(r)
@@ -103,7 +103,7 @@ func (p *page) medium(r *Report) {
 	}
 	section(p, "Boot entries (El Torito)", "", r.Boot, func(b BootEntry) string {
 		return fmt.Sprintf("%s  %s  emulation %s, loads %d sectors%s", b.Platform, cmp.Or(b.Path, "(hidden)"), b.Emulation, b.LoadSectors,
-			when(b.InfoTable, ", boot-info-table")+when(!b.Bootable, ", not bootable"))
+			when(b.InfoTable, ", with boot-info-table")+when(!b.Bootable, ", not bootable"))
 	})
 	menu := ""
 	for _, e := range r.Menu {
@@ -152,9 +152,9 @@ func (p *page) system(r *Report) {
 	}
 	p.title("Initrd %s: %d entries, %d bytes unpacked", initrdNames(i.Paths), i.Entries, i.Unpacked)
 	for _, s := range i.Segments {
-		p.line("  at %d: %d bytes, %s, %d entries  %s", s.Offset, s.Size, s.Packing, s.Entries, s.Name)
+		p.line("  at byte %d: %d bytes, %s, %d entries  %s", s.Offset, s.Size, s.Packing, s.Entries, s.Name)
 	}
-	p.line("  RAM: %d bytes, and %d while the kernel unpacks it", i.RAM, i.BootRAM)
+	p.line("  RAM: %d bytes, %d while the kernel unpacks the initrd", i.RAM, i.BootRAM)
 	if r.Release != "" {
 		p.title("Tiny Core %s", r.Release)
 	}
@@ -191,7 +191,7 @@ func shortened(all []Service) []Service {
 
 func (p *page) inputs(all []lock.Input) {
 	for _, in := range all {
-		p.line("  %s %s  %d bytes, sha256 %s (%s)%s", in.Kind, in.Name, in.Size, in.SHA256, strings.Join(in.Why, ", ")+firstOf(&in), when(in.URL != "", "  "+in.URL))
+		p.line("  %s %s  %d bytes, sha256 %s (wanted by %s)%s", in.Kind, in.Name, in.Size, in.SHA256, strings.Join(in.Why, ", ")+firstOf(&in), when(in.URL != "", "  "+in.URL))
 	}
 }
 
@@ -211,10 +211,10 @@ func (p *page) plan(r *Report) {
 	for _, entry := range r.Plan.LeftOut {
 		p.line("  left out, since no mirror has it: %s", entry)
 	}
-	p.title("Changes of the source image's files")
+	p.title("Changes to the source image's files")
 	p.changes(r.Plan.Changes)
 	section(p, "Conflicts", ": none", r.Plan.Conflicts, func(c overlay.Conflict) string {
-		return fmt.Sprintf("/%s: %s wins, the file of %s is left out (%s)", c.Path, c.Kept, c.Skipped, c.Reason)
+		return fmt.Sprintf("/%s: from %s; the file of %s is left out (%s)", c.Path, c.Kept, c.Skipped, c.Reason)
 	})
 	section(p, "Findings", ": none", r.Plan.Findings, func(f Finding) string {
 		return f.line() + when(f.Origin != "", " ("+f.Origin+")")

@@ -97,7 +97,7 @@ func TestLockReport(t *testing.T) {
 	m := read(t, text)
 	r, err := m.Report(Options{})
 	testkit.Must(t, err)
-	if page := printed(t, r); r.Kind != KindLock || r.Lock == nil || !strings.Contains(page, "tcz a.tcz  4 bytes, sha256 "+sum+" (configuration)") {
+	if page := printed(t, r); r.Kind != KindLock || r.Lock == nil || !strings.Contains(page, "tcz a.tcz  4 bytes, sha256 "+sum+" (wanted by configuration)") {
 		t.Errorf("%+v\n%s", r, page)
 	}
 	if _, err := m.Verify(t.Context()); !errors.Is(err, ErrNothingToVerify) {

@@ -53,7 +53,7 @@ func Lint(image *overlay.Tree, has func(feature string) bool) []Finding {
 	l.secrets()
 	l.libdir()
 	if l.config == nil {
-		l.add("server.cfg", "its keys and plugins are not judged: %s of %s lists no keys in a form that mkbuild can read; compare them with the documentation of that version",
+		l.add("server.cfg", "mkbuild cannot check its keys and plugins, because it finds no list of keys in %s of %s; compare them with the documentation of that version",
 			"lib/mcollective/config.rb", l.version)
 		return l.found
 	}
@@ -116,11 +116,11 @@ func (l *linter) readCfg(cfg string) []string {
 
 func (l *linter) secrets() {
 	if l.values["plugin.psk"] == samplePSK {
-		l.found = append(l.found, Finding{Key: "plugin.psk", Text: "is the key that the documentation publishes: anyone can command these machines; set it from {env: NAME} or {file: PATH}", Sample: true})
+		l.found = append(l.found, Finding{Key: "plugin.psk", Text: "is the published sample key: anyone can command these machines; set it from {env: NAME} or {file: PATH}", Sample: true})
 	}
 	for _, key := range slices.Sorted(maps.Keys(l.values)) {
 		if strings.HasSuffix(key, ".password") && l.values[key] == samplePassword {
-			l.found = append(l.found, Finding{Key: key, Text: "is the password that the documentation publishes; set it from {env: NAME} or {file: PATH}", Sample: true})
+			l.found = append(l.found, Finding{Key: key, Text: "is the published sample password; set it from {env: NAME} or {file: PATH}", Sample: true})
 		}
 	}
 }
@@ -136,9 +136,9 @@ func (l *linter) libdir() {
 		switch {
 		case dir == "":
 		case !strings.HasPrefix(dir, "/"):
-			l.add("libdir", "has %q, which is not absolute; write it with a / in front", dir)
+			l.add("libdir", "has %q, which is not absolute; write an absolute path", dir)
 		case err != nil || !e.IsDir():
-			l.add("libdir", "has %s, which is no directory of the image; set it to /usr/local/mcollective/plugins, or add the directory by `overlay`", dir)
+			l.add("libdir", "has %s, which the image does not have; set it to /usr/local/mcollective/plugins, or add the directory by `overlay`", dir)
 		default:
 			l.dirs = append(l.dirs, e.Path)
 		}
@@ -151,7 +151,7 @@ func (l *linter) key(key string) {
 	rule, value := l.config.takes(key), l.values[key]
 	switch {
 	case rule == nil && l.config.closed:
-		l.add(key, "is unknown to %s, which ends at it; correct its name under mcollective.server, or remove it", l.version)
+		l.add(key, "is unknown to %s, which then exits; correct its name under mcollective.server, or remove it", l.version)
 	case rule == nil:
 		l.add(key, "is unknown to %s; correct its name under mcollective.server, or remove it", l.version)
 	case rule.ignored:
@@ -159,14 +159,14 @@ func (l *linter) key(key string) {
 	case rule.truth != nil:
 		l.boolValue(key, rule.truth)
 	case key == "identity" && l.config.identity != nil && !l.config.identity.MatchString(value):
-		l.add(key, "is none that %s takes, which ends at it; write letters, digits, dots and hyphens alone", l.version)
+		l.add(key, "is invalid for %s, which then exits; use only letters, digits, dots and hyphens", l.version)
 	case key == "loglevel" && !slices.Contains(logLevels, value):
 		l.add(key, "is not one of %s: everything is logged; choose one of them", strings.Join(logLevels, ", "))
 	case rule.number != noNumber && !numberForms[rule.number].MatchString(value):
 		if rule.number == looseNumber {
-			l.add(key, "is no whole number: %s reads its first digits, or 0; write digits alone", l.version)
+			l.add(key, "is not a whole number: %s reads its first digits, or 0; use only digits", l.version)
 		} else {
-			l.add(key, "is no number: %s ends at it; write digits alone", l.version)
+			l.add(key, "is not a number: %s exits; use only digits", l.version)
 		}
 	}
 }
@@ -194,9 +194,9 @@ func (l *linter) boolValue(key string, t *truth) {
 	got := t.yes.MatchString(value)
 	switch {
 	case !got && t.no != nil && !t.no.MatchString(value) && t.raises:
-		l.add(key, "is neither true nor false to %s, which ends at it; write 1 or 0", l.version)
+		l.add(key, "is neither true nor false for %s, which then exits; write 1 or 0", l.version)
 	case !got && t.no != nil && !t.no.MatchString(value):
-		l.add(key, "is neither true nor false to %s, which takes its default then; write 1 or 0", l.version)
+		l.add(key, "is neither true nor false for %s, which then uses its default; write 1 or 0", l.version)
 	case !clear || meant != got:
 		l.add(key, "is read as %t by %s; write 1 or 0", got, l.version)
 	}

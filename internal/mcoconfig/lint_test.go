@@ -57,7 +57,7 @@ func lint(t *testing.T, image *overlay.Tree, lacks ...string) string {
 		if strings.Contains(f.String(), "hunter2") {
 			t.Errorf("shows a secret: %s", f)
 		}
-		if f.Sample != strings.Contains(f.Text, "publishes") {
+		if f.Sample != strings.Contains(f.Text, "published") {
 			t.Errorf("%s: Sample is %v", f, f.Sample)
 		}
 		b.WriteString(f.String() + "\n")
@@ -69,7 +69,7 @@ func TestLint(t *testing.T) {
 	t.Parallel()
 	const (
 		remove  = "; correct its name under mcollective.server, or remove it\n"
-		unknown = "is unknown to MCollective %s, which ends at it" + remove
+		unknown = "is unknown to MCollective %s, which then exits" + remove
 		missing = "is missing: the connector needs it; set it\n"
 	)
 	good1 := []string{"plugin.psk=hunter2", "plugin.stomp.password=hunter2"}
@@ -84,8 +84,8 @@ func TestLint(t *testing.T) {
 		lacks         string // a library
 		want          string
 	}{
-		{"document", "1.2.1", nil, "", "plugin.psk: is the key that the documentation publishes: anyone can command these machines; set it from {env: NAME} or {file: PATH}\n" +
-			"plugin.stomp.password: is the password that the documentation publishes; set it from {env: NAME} or {file: PATH}\n"},
+		{"document", "1.2.1", nil, "", "plugin.psk: is the published sample key: anyone can command these machines; set it from {env: NAME} or {file: PATH}\n" +
+			"plugin.stomp.password: is the published sample password; set it from {env: NAME} or {file: PATH}\n"},
 		{"good", "1.2.1", good1, "", ""},
 		{"pool of 1.x", "1.2.1", pool1, "", ""},
 		{"pool of 2.x for 1.x", "1.2.1", with(good1[:1], "plugin.stomp.pool.size=1", "plugin.stomp.pool.1.host=a", "plugin.stomp.pool.1.user=u", "plugin.stomp.pool.1.password=hunter2"), "",
@@ -108,13 +108,13 @@ func TestLint(t *testing.T) {
 			"color: is read as false by MCollective 1.2.1; write 1 or 0\ndaemonize: is read as false by MCollective 1.2.1; write 1 or 0\n"},
 		{"any y is true", "1.2.1", with(good1, "color=never ever, really"), "", "color: is read as true by MCollective 1.2.1; write 1 or 0\n"},
 		{"boolean of the connector", "1.2.1", with(good1, "plugin.stomp.base64=y"), "",
-			"plugin.stomp.base64: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
+			"plugin.stomp.base64: is neither true nor false for MCollective 1.2.1, which then uses its default; write 1 or 0\n"},
 		{"boolean of all brokers", "1.2.1", with(pool1, "plugin.stomp.base64=on"), "",
-			"plugin.stomp.base64: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
+			"plugin.stomp.base64: is neither true nor false for MCollective 1.2.1, which then uses its default; write 1 or 0\n"},
 		{"boolean of a broker", "1.2.1", with(pool1, "plugin.stomp.pool.ssl2=on", "plugin.stomp.pool.ssl1=true"), "",
-			"plugin.stomp.pool.ssl2: is neither true nor false to MCollective 1.2.1, which takes its default then; write 1 or 0\n"},
+			"plugin.stomp.pool.ssl2: is neither true nor false for MCollective 1.2.1, which then uses its default; write 1 or 0\n"},
 		{"number", "1.2.1", with(good1, "registerinterval=5m"), "",
-			"registerinterval: is no whole number: MCollective 1.2.1 reads its first digits, or 0; write digits alone\n"},
+			"registerinterval: is not a whole number: MCollective 1.2.1 reads its first digits, or 0; use only digits\n"},
 		{"level", "1.2.1", with(good1, "loglevel=information"), "", "loglevel: is not one of fatal, error, warn, info, debug: everything is logged; choose one of them\n"},
 		{"no such connector", "1.2.1", with(good1[:1], "connector=RabbitMQ", "plugin.rabbitmq.pool.size=1"), "",
 			"connector: MCollective 1.2.1 has no plugin rabbitmq (it has stomp); choose another one, or add mcollective/connector/rabbitmq.rb to a directory of libdir by `overlay`\n"},
@@ -135,8 +135,8 @@ func TestLint(t *testing.T) {
 		{"any identity", "1.2.1", with(good1, "identity=rack 7"), "", ""},
 		{"no topicprefix", "1.2.1", with(good1, "topicprefix"), "", "topicprefix: is missing, and MCollective 1.2.1 has no default for it: no node hears anything; set it to /topic/\n"},
 		{"no libdir", "1.2.1", with(good1, "libdir=/usr/local/mcollective/plugins:/usr/share/x:y"), "",
-			"libdir: has /usr/share/x, which is no directory of the image; set it to /usr/local/mcollective/plugins, or add the directory by `overlay`\n" +
-				"libdir: has \"y\", which is not absolute; write it with a / in front\n"},
+			"libdir: has /usr/share/x, which the image does not have; set it to /usr/local/mcollective/plugins, or add the directory by `overlay`\n" +
+				"libdir: has \"y\", which is not absolute; write an absolute path\n"},
 		{"no gem", "1.2.1", good1, "stomp", "connector: /usr/local/tce.installed/mcollective-1.2.1/plugins/mcollective/connector/stomp.rb requires stomp, " +
 			"which neither Ruby nor a gem in the image has: mcollectived ends at once; add the gem stomp to gems.install, or an extension that brings it\n"},
 		{"no RubyGems", "1.2.1", good1, "rubygems", "mcollectived: /usr/local/tce.installed/mcollective-1.2.1/lib/mcollective.rb requires rubygems, " +
@@ -154,21 +154,21 @@ func TestLint(t *testing.T) {
 			"topicsep: is ignored by MCollective 2.12.5; remove it from mcollective.server\n"},
 		{"booleans", "2.12.5", with(good2, "daemonize=true", "direct_addressing=T", "rpcaudit=no"), "", ""},
 		{"no boolean", "2.12.5", with(good2, "daemonize=on", "direct_addressing=11", "plugin.rabbitmq.pool.1.ssl=enabled"), "",
-			"daemonize: is neither true nor false to MCollective 2.12.5, which ends at it; write 1 or 0\n" +
-				"direct_addressing: is neither true nor false to MCollective 2.12.5, which ends at it; write 1 or 0\n" +
-				"plugin.rabbitmq.pool.1.ssl: is neither true nor false to MCollective 2.12.5, which ends at it; write 1 or 0\n"},
+			"daemonize: is neither true nor false for MCollective 2.12.5, which then exits; write 1 or 0\n" +
+				"direct_addressing: is neither true nor false for MCollective 2.12.5, which then exits; write 1 or 0\n" +
+				"plugin.rabbitmq.pool.1.ssl: is neither true nor false for MCollective 2.12.5, which then exits; write 1 or 0\n"},
 		{"numbers", "2.12.5", with(good2, "ttl=1_000", "registerinterval=0x10"), "", ""},
 		{"no numbers", "2.12.5", with(good2, "ttl=60s", "registerinterval=08", "default_batch_sleep_time=.5"), "",
-			"default_batch_sleep_time: is no number: MCollective 2.12.5 ends at it; write digits alone\n" +
-				"registerinterval: is no number: MCollective 2.12.5 ends at it; write digits alone\nttl: is no number: MCollective 2.12.5 ends at it; write digits alone\n"},
+			"default_batch_sleep_time: is not a number: MCollective 2.12.5 exits; use only digits\n" +
+				"registerinterval: is not a number: MCollective 2.12.5 exits; use only digits\nttl: is not a number: MCollective 2.12.5 exits; use only digits\n"},
 		{"identity", "2.12.5", with(good2, "identity=rack-7.example"), "", ""},
-		{"no identity", "2.12.5", with(good2, "identity=rack 7"), "", "identity: is none that MCollective 2.12.5 takes, which ends at it; write letters, digits, dots and hyphens alone\n"},
+		{"no identity", "2.12.5", with(good2, "identity=rack 7"), "", "identity: is invalid for MCollective 2.12.5, which then exits; use only letters, digits, dots and hyphens\n"},
 		{"boolean of all brokers, of which there is one", "2.12.5", with(good2, "plugin.rabbitmq.base64=on"), "",
-			"plugin.rabbitmq.base64: is neither true nor false to MCollective 2.12.5, which ends at it; write 1 or 0\n"},
+			"plugin.rabbitmq.base64: is neither true nor false for MCollective 2.12.5, which then exits; write 1 or 0\n"},
 		{"no pool", "2.12.5", with(good1[:1], "connector=activemq"), "",
-			"plugin.activemq.pool.size: is no number from 1 to 64: the connector activemq takes its brokers from a pool; set it to how many there are\n"},
+			"plugin.activemq.pool.size: is not a number from 1 to 64: the connector activemq takes its brokers from a pool; set it to their number\n"},
 		{"huge pool", "2.12.5", with(good2, "plugin.rabbitmq.pool.size=999999999"), "",
-			"plugin.rabbitmq.pool.size: is no number from 1 to 64: the connector rabbitmq takes its brokers from a pool; set it to how many there are\n"},
+			"plugin.rabbitmq.pool.size: is not a number from 1 to 64: the connector rabbitmq takes its brokers from a pool; set it to their number\n"},
 		{"pool of 1.x for 2.x", "2.12.5", with(good2[:3], "plugin.rabbitmq.pool.host1=mq", "plugin.rabbitmq.pool.1.user=u", "plugin.rabbitmq.pool.1.password=hunter2"), "",
 			"plugin.rabbitmq.pool.host1: is not read: MCollective 2.12.5 calls it plugin.rabbitmq.pool.1.host; rename it under mcollective.server\n"},
 		{"no login", "2.12.5", good2[:4], "", "plugin.rabbitmq.pool.1.user: is missing: the connector logs in with an empty one; set it\n" +
@@ -202,7 +202,7 @@ func TestLintReadsTheImage(t *testing.T) {
 		want    string
 	}{
 		{"comments and noise", "1.2.1", []overlay.Entry{cfg("# daemonise = 1\r\n\nno setting\r\n" + head)}, ""},
-		{"blanks before a key", "1.2.1", []overlay.Entry{cfg(head + "  daemonize = 1\n")}, "  daemonize: is unknown to MCollective 1.2.1, which ends at it; correct its name under mcollective.server, or remove it\n"},
+		{"blanks before a key", "1.2.1", []overlay.Entry{cfg(head + "  daemonize = 1\n")}, "  daemonize: is unknown to MCollective 1.2.1, which then exits; correct its name under mcollective.server, or remove it\n"},
 		{"the last one counts", "1.2.1", []overlay.Entry{cfg(head + "daemonize=true\ndaemonize=1\n")}, ""},
 		{"a file in plugin.d", "1.2.1", []overlay.Entry{
 			cfg(strings.Replace(head, "plugin.stomp.user = u\n", "", 1)),
@@ -220,9 +220,9 @@ func TestLintReadsTheImage(t *testing.T) {
 		{"a connector that says nothing", "1.2.1", []overlay.Entry{
 			cfg("libdir = /usr/local/mcollective/plugins\ntopicprefix = /topic/\nplugin.psk = hunter2\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\nconnector = nats\n"),
 			overlay.File(linkTarget("1.2.1")+"/plugins/mcollective/connector/nats.rb", 0o644, []byte("# settings come from elsewhere\n")),
-		}, "connector: the settings of nats are not judged: its file asks for none in a form that mkbuild can read; compare them with its documentation\n"},
+		}, "connector: mkbuild cannot check the settings of nats, because it finds none in its file; compare them with its documentation\n"},
 		{"another config.rb", "1.2.1", []overlay.Entry{cfg(head), overlay.File(linkTarget("1.2.1")+"/lib/mcollective/config.rb", 0o644, []byte("class Config; end\n"))},
-			"server.cfg: its keys and plugins are not judged: lib/mcollective/config.rb of MCollective 1.2.1 lists no keys in a form that mkbuild can read; compare them with the documentation of that version\n"},
+			"server.cfg: mkbuild cannot check its keys and plugins, because it finds no list of keys in lib/mcollective/config.rb of MCollective 1.2.1; compare them with the documentation of that version\n"},
 		{"blanks before a key", "2.12.5", []overlay.Entry{cfg("libdir = /usr/local/mcollective/plugins\nplugin.psk = hunter2\nplugin.yaml = /usr/local/etc/mcollective/facts.yaml\nconnector = rabbitmq\n\tplugin.rabbitmq.pool.size = 1\n" +
 			"plugin.rabbitmq.pool.1.host = h\nplugin.rabbitmq.pool.1.user = u\nplugin.rabbitmq.pool.1.password = p\n")}, ""},
 		{"a daemon that needs more", "1.2.1", []overlay.Entry{cfg(head), overlay.File(linkTarget("1.2.1")+"/mcollectived.rb", 0o755, []byte("require 'mcollective/runner'\n"))},
@@ -340,7 +340,7 @@ func TestLintAgreesWithMCollective(t *testing.T) {
 		image, err := Stage(src, version, c.Render())
 		testkit.Must(t, err)
 		ends := slices.ContainsFunc(Lint(image, nil), func(f Finding) bool {
-			return f.Key == key && (strings.Contains(f.Text, "ends at it") || strings.Contains(f.Text, "has no plugin"))
+			return f.Key == key && (strings.Contains(f.Text, "exits") || strings.Contains(f.Text, "has no plugin"))
 		})
 		said += fmt.Sprintf("%s: %t\n", setting, ends)
 		args = append(args, filepath.Join(dir, strconv.Itoa(i)))

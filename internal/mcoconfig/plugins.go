@@ -154,7 +154,7 @@ func (l *linter) connector(name, text string) {
 	prefix := "plugin." + name + "."
 	asked := readOptions(text)
 	if len(asked) == 0 {
-		l.add("connector", "the settings of %s are not judged: its file asks for none in a form that mkbuild can read; compare them with its documentation", name)
+		l.add("connector", "mkbuild cannot check the settings of %s, because it finds none in its file; compare them with its documentation", name)
 		return
 	}
 	t := readTruth(methodBody(text, "get_bool_option"))
@@ -178,7 +178,7 @@ func (l *linter) connector(name, text string) {
 func (l *linter) brokers(prefix, name, size string, asked []option, t *truth) {
 	n, err := strconv.Atoi(size)
 	if err != nil || n < 1 || n > maxPool {
-		l.add(prefix+"pool.size", "is no number from 1 to %d: the connector %s takes its brokers from a pool; set it to how many there are", maxPool, name)
+		l.add(prefix+"pool.size", "is not a number from 1 to %d: the connector %s takes its brokers from a pool; set it to their number", maxPool, name)
 		return
 	}
 	for i := 1; i <= n; i++ {

@@ -51,9 +51,9 @@ func (l *layering) dropCDE() {
 		}
 		if l.out.Plan.Config.CDE == "drop" {
 			files.Remove(dir)
-			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions is left out, as `cde: drop` says", dir, n))
+			l.sayOfBase(ui.Info, fmt.Sprintf("folder %s with %d extensions is left out, as `cde: drop` says", dir, n))
 		} else {
-			l.sayOfBase(ui.Info, fmt.Sprintf("its folder %s with %d extensions stays on the medium: Tiny Core loads them with the kernel argument cde (`cde: drop` in mkbuild.yaml leaves it out)", dir, n))
+			l.sayOfBase(ui.Info, fmt.Sprintf("folder %s with %d extensions stays on the medium: Tiny Core loads them with the kernel argument cde; `cde: drop` in mkbuild.yaml leaves it out", dir, n))
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (l *layering) checkRelease() error {
 	}
 	release := strings.TrimSpace(string(text))
 	if of := tcz.SeriesOf(release, l.out.Plan.Config.Arch); of.Major != l.out.Plan.Series.Major {
-		return config.Mistake("iso", fmt.Sprintf("%s is Tiny Core %.20q, and extensions are taken from the series of release %s", l.out.base.Name, release, l.out.Plan.Config.Release), "name the ISO's release: --release VERSION")
+		return config.Mistake("iso", fmt.Sprintf("%s is Tiny Core %.20q, but extensions come from the series of release %s", l.out.base.Name, release, l.out.Plan.Config.Release), "name the ISO's release: --release VERSION")
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (l *layering) checkPacking(packing string) error {
 	}
 	what := fmt.Sprintf("the initrd of %s is packed with %s, which the kernel %s cannot unpack: it would panic", base.Name, packing, l.out.Kernel)
 	if err != nil {
-		what = fmt.Sprintf("the initrd of %s is packed with %s, and mkbuild cannot tell whether the kernel %s unpacks that: %v", base.Name, packing, l.out.Kernel, err)
+		what = fmt.Sprintf("the initrd of %s is packed with %s, and mkbuild cannot tell whether the kernel %s can unpack it: %v", base.Name, packing, l.out.Kernel, err)
 	}
 	return config.Mistake("initrd.layout", what, "use the layout merged, which packs it again with gzip")
 }
@@ -128,10 +128,10 @@ func (l *layering) checkLabels() error {
 		return nil
 	}
 	if len(base.Others) > 0 {
-		l.sayOfBase(ui.Warning, fmt.Sprintf("its boot menus have entries that do not use %s and would start stock Tiny Core: %s", base.LastInitrd(), tell(base.Others)))
+		l.sayOfBase(ui.Warning, fmt.Sprintf("boot menu entries without %s start stock Tiny Core: %s", base.LastInitrd(), tell(base.Others)))
 	}
 	if len(base.Doubts) > 0 {
-		l.sayOfBase(ui.Warning, "its boot menus lead to what mkbuild cannot follow: "+tell(base.Doubts))
+		l.sayOfBase(ui.Warning, "mkbuild cannot follow these boot menu entries: "+tell(base.Doubts))
 	}
 	return nil
 }

@@ -84,8 +84,8 @@ func (i *image) noteUSB(img *iso9660.Image) {
 	if img.Hybrid() {
 		return
 	}
-	i.b.say(ui.Info, "iso", i.staged.base.Name, "not a hybrid image: written to a USB stick byte for byte (dd) it does not boot; "+
-		"boot it as a CD or virtual CD, from the network (--format pxe), or put it on the stick with a program that brings its own boot loader (Ventoy, Rufus in ISO mode)")
+	i.b.say(ui.Info, "iso", i.staged.base.Name, "not a hybrid image: it does not boot from a USB stick written with dd; "+
+		"boot it as a CD, a virtual CD or from the network (--format pxe), or write the stick with Ventoy or Rufus (ISO mode)")
 }
 
 // image is a complete image before its form is made.

@@ -51,7 +51,7 @@ const (
 // writeRazor writes the archive for razor-server: a plain tar with one folder.
 func (i *image) writeRazor(ctx context.Context, out wholefile.Output) error {
 	if args := i.staged.Plan.Config.Boot.Append; args != "" {
-		i.b.say(ui.Info, "razor", out.Name, "boot.append is not in this form: razor-server's own boot script sets the kernel arguments; set microkernel.kernel_args on the server")
+		i.b.say(ui.Info, "razor", out.Name, "boot.append does not apply to this form: razor-server's boot script sets the kernel arguments; set microkernel.kernel_args on the server")
 	}
 	all := i.staged.base.Segments()
 	all[len(all)-1].Size, all[len(all)-1].Open = i.initrd.Size, i.initrd.Open
@@ -80,7 +80,7 @@ func Convert(ctx context.Context, iso *medium.Medium, about manifest.Manifest, o
 	case FormPXE:
 		return convertToPXE(ctx, iso, about, o.Path)
 	}
-	return fail.New(fail.Usage, fmt.Sprintf("write %s: the form %s cannot be made of an image", o.Path, o.Form), "the forms that can are pxe and razor")
+	return fail.New(fail.Usage, fmt.Sprintf("write %s: mkbuild cannot make the form %s from an image", o.Path, o.Form), "choose pxe or razor")
 }
 
 func convertToPXE(ctx context.Context, iso *medium.Medium, about manifest.Manifest, name string) error {

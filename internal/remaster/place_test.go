@@ -205,11 +205,11 @@ func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 		{"no gem stomp while booting", []func(*config.Config){secrets, onlyDaemons, func(c *config.Config) { c.Gems.Mode = "boot" }}, noStomp},
 		{
 			"a key of 2.x", []func(*config.Config){serverValue(t, "plugin.psk: own, plugin.stomp.password: own, direct_addressing: 1")},
-			"mcollective server.cfg: direct_addressing: is unknown to MCollective 1.2.1, which ends at it",
+			"mcollective server.cfg: direct_addressing: is unknown to MCollective 1.2.1, which then exits",
 		},
 		{
 			"server.cfg of the user's own", []func(*config.Config){func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: own, Target: "/", Owner: "0:0"}} }},
-			"mcollective server.cfg: ttl: is unknown to MCollective 1.2.1, which ends at it; correct its name under mcollective.server, or remove it\n",
+			"mcollective server.cfg: ttl: is unknown to MCollective 1.2.1, which then exits; correct its name under mcollective.server, or remove it\n",
 		},
 		{
 			"2.x", []func(*config.Config){serverValue(t, "plugin.psk: own, connector: rabbitmq, plugin.rabbitmq.pool.size: 1, plugin.rabbitmq.pool.1.host: h, "+

@@ -87,7 +87,7 @@ policies:
 	r.CheckIn(id, facts1("rack", "b3", "uptime", "x"))
 	r.CheckIn(id, facts1("rack", "b4", "mk_extension_facts", "rack"))
 	body := r.Get(page).Body
-	testkit.Contains(t, body, `role="alert"`, "Rule error. This node gets no tags and no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
+	testkit.Contains(t, body, `role="alert"`, "Rule error. This node gets no tags, no policy", "Couldn&#39;t find fact &#39;gone&#39; and no default supplied",
 		`<tr id="fact-rack" data-fact class="ext">`, "<dt>Extension</dt><dd>1 facts", "&#34;b3&#34;", "&#34;b4&#34;", "changed", `<span class="tag good">matches</span>`, `<span class="tag bad">error</span>`,
 		"missing tags: racked, broken", "would match", "disabled", "number 2")
 	testkit.Contains(t, r.Get("/").Body, "1 node has a rule error", "rule error", "1 from extension", "2 changed")

@@ -123,7 +123,7 @@ func checkName(what, name string, seen map[string]bool) error {
 	case strings.TrimSpace(name) == "" || len(name) > maxName || strings.ContainsRune(name, 0):
 		return fmt.Errorf("%s name must have 1 to %d characters", what, maxName)
 	case seen[key]:
-		return fmt.Errorf("%s %q is there twice (case does not count)", what, name)
+		return fmt.Errorf("%s %q is defined twice (case is ignored)", what, name)
 	}
 	seen[key] = true
 	return nil
@@ -156,7 +156,7 @@ func (r *Rules) addPolicy(p Policy) error {
 	for i, tag := range p.Tags {
 		j := slices.IndexFunc(r.Tags, func(t Tag) bool { return strings.EqualFold(t.Name, tag) })
 		if j < 0 {
-			return fmt.Errorf("there is no tag %q", tag)
+			return fmt.Errorf("unknown tag %q", tag)
 		}
 		p.Tags[i] = r.Tags[j].Name
 	}
