@@ -16,7 +16,7 @@ import (
 )
 
 // ErrKernel is returned for a kernel that does not show what it unpacks.
-var ErrKernel = fail.New(fail.Verification, "nobody can say what the kernel unpacks", "")
+var ErrKernel = fail.New(fail.Verification, "mkbuild cannot tell what the kernel unpacks", "")
 
 // complaints are what the decompressors of a kernel say of bad input, by the packing of a [Member]: the one of
 // lib/decompress_un*.c is in a kernel that was configured with it, and in no other. gzip is in all of Tiny Core's.

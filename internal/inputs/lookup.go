@@ -57,7 +57,7 @@ func (s *source) elsewhere(ctx context.Context, dirs []string, r *fetch.Request)
 		if err != nil {
 			continue
 		}
-		s.say(ui.Warning, "fetch", r.Name, "no mirror has the file that the first one's .md5.txt describes; "+fetch.Shown(dir)+" has a file and an .md5.txt that fit")
+		s.say(ui.Warning, "fetch", r.Name, "the file and the .md5.txt of the first mirror differ; using those of "+fetch.Shown(dir))
 		*r = again
 		return b, dir
 	}

@@ -51,7 +51,7 @@ func checkMedium(ctx context.Context, m *Image, f findings) error {
 	}
 	for _, file := range files.Entries() {
 		if file.IsRegular() && !known[file.Path] {
-			f.add(ruleManifestMedium, mediumPrefix+file.Path, "the manifest does not know it")
+			f.add(ruleManifestMedium, mediumPrefix+file.Path, "it is not in the manifest")
 		}
 	}
 	return nil
@@ -112,7 +112,7 @@ func checkFiles(ctx context.Context, m *Image, f findings) error {
 	}
 	for _, e := range m.Tree.Entries() {
 		if !known[e.Path] {
-			f.add(ruleManifestFile, e.Path, "the manifest does not know it")
+			f.add(ruleManifestFile, e.Path, "it is not in the manifest")
 		}
 	}
 	return nil

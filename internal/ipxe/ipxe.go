@@ -54,7 +54,7 @@ func number(i int, path string) string {
 // check refuses arguments that iPXE would change or end a command at.
 func check(args string) error {
 	if strings.Contains(args, "${") || slices.ContainsFunc(strings.Fields(args), func(a string) bool { return a == "||" || a == "&&" }) {
-		return fail.New(fail.Usage, fmt.Sprintf("config boot.append: iPXE gives the kernel arguments %q a meaning of its own, and cannot be told not to", args),
+		return fail.New(fail.Usage, fmt.Sprintf("config boot.append: iPXE interprets %q itself, so the kernel cannot get it", args),
 			"leave ${, || and && out of the kernel arguments, or build without the form pxe")
 	}
 	return nil

@@ -59,7 +59,7 @@ func TestArgumentsThatMeanSomething(t *testing.T) {
 		_, one := Script("k", nil, args)
 		_, two := Edit([]byte("kernel k\n"), bootmenu.Edit{Append: args})
 		for _, err := range []error{one, two} {
-			if err == nil || !strings.Contains(err.Error(), "iPXE gives the kernel arguments") {
+			if err == nil || !strings.Contains(err.Error(), "iPXE interprets") {
 				t.Errorf("%s: %v", args, err)
 			}
 		}

@@ -55,7 +55,7 @@ func openFile(name string, read func(*os.File, int64) (*Medium, error)) (*Medium
 func OpenFile(name string) (*os.File, fs.FileInfo, error) {
 	f, info, err := hostfile.Open(name)
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
-		hint := "name an image: mkbuild iso makes one"
+		hint := "check the name, or make an image with mkbuild iso"
 		if errors.Is(err, fs.ErrPermission) {
 			hint = "`ls -ld " + name + "` shows who may read it"
 		}

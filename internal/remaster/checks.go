@@ -163,9 +163,9 @@ func (l *layering) checkFirmware() {
 	c := l.out.Plan.Config.Boot
 	switch boots, menu := l.out.base.BootsUEFI(); {
 	case !boots:
-		l.sayOfBase(ui.Info, "BIOS only: it has no UEFI boot entry, so the image has none")
+		l.sayOfBase(ui.Info, "BIOS only: the source ISO has no UEFI boot entry, so the image has none")
 	case !menu && (c.Append != "" || c.Timeout != nil):
-		l.sayOfBase(ui.Warning, "no menu of its UEFI loader was found: boot.append and boot.timeout apply to BIOS boots alone")
+		l.sayOfBase(ui.Warning, "no menu of its UEFI loader was found: boot.append and boot.timeout apply only to BIOS boots")
 	}
 }
 

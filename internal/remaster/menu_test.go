@@ -87,7 +87,7 @@ func TestFirmwareIsSaid(t *testing.T) {
 		name, efi, info, warning string
 	}{
 		{"no UEFI entry", "", "BIOS only", ""},
-		{"an entry without a menu", strings.Repeat("no FAT ", 1000), "", "BIOS boots alone"},
+		{"an entry without a menu", strings.Repeat("no FAT ", 1000), "", "only to BIOS boots"},
 		{"an entry with a menu", string(efi), "", ""},
 	} {
 		dir, files := tinymirror.New(t), isoFiles(t)
@@ -97,7 +97,7 @@ func TestFirmwareIsSaid(t *testing.T) {
 		publishISO(t, dir, files)
 		_, _, rec := staged(t, plan(t, dir, profileOf("dev"), func(c *config.Config) { c.Boot.Append = "mk=1" }))
 		info, warnings := rec.Texts(ui.Info), rec.Texts(ui.Warning)
-		if strings.Contains(info, "BIOS only") != (tt.info != "") || strings.Contains(warnings, "BIOS boots alone") != (tt.warning != "") {
+		if strings.Contains(info, "BIOS only") != (tt.info != "") || strings.Contains(warnings, "only to BIOS boots") != (tt.warning != "") {
 			t.Errorf("%s:\n%s\n%s", tt.name, info, warnings)
 		}
 	}

@@ -28,7 +28,7 @@ func Repository(ruby *Ruby, gems []*Gem) (*overlay.Tree, error) {
 	var list strings.Builder
 	for _, g := range inOrder(gems) {
 		if missing := g.MissingExecutables(); old && len(missing) > 0 {
-			return nil, fail.New(fail.Usage, fmt.Sprintf("install %s while booting: it does not pack %s, and RubyGems %s fails on that", g.File, missing[0], v),
+			return nil, fail.New(fail.Usage, fmt.Sprintf("install %s while booting: the gem lacks its executable %s, which RubyGems %s needs", g.File, missing[0], v),
 				"set gems.mode to baked, or rubygems.version to 1.8.2 or later")
 		}
 		list.WriteString(g.String() + ".gem\n")
