@@ -1,8 +1,8 @@
-// Package attest says of an image who built it and of what, that somebody got the same bytes, and that it
-// boots: in-toto statements in DSSE envelopes, one a line, next to the image. They hold no time and no path of
-// a machine: the same image gives the same statements.
+// Package attest writes statements about an image: its builder and inputs, a rebuild with the same bytes, a
+// successful boot. They are in-toto statements in DSSE envelopes, one a line, next to the image. They hold no
+// time and no path of a machine: the same image gives the same statements.
 //
-// It knows documents and keys, and reads no image. Start reading at [Statement].
+// It reads no image. Start reading at [Statement].
 package attest
 
 import (
@@ -23,7 +23,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Types of what is signed.
+// Types of signed content.
 const (
 	payloadType   = "application/vnd.in-toto+json"                    // in-toto, Envelope layer
 	statementType = "https://in-toto.io/Statement/v1"                 // in-toto, Statement v1
@@ -32,16 +32,16 @@ const (
 	Reproduced    = "mkbuild:reproduced/v1"                           // docs/trust.md
 )
 
-// FileName is where the statements on an image lie, next to it.
+// FileName is the path of an image's statements, next to it.
 func FileName(image string) string { return image + ".intoto.jsonl" }
 
-// SignatureName is where minisign's signature of an image lies, next to it.
+// SignatureName is the path of an image's minisign signature, next to it.
 func SignatureName(image string) string { return image + ".minisig" }
 
 // ImageComment begins the trusted comment of an image's signature, and keeps signatures of other files out.
 const ImageComment = "mk-image "
 
-// Statement is an in-toto Statement v1: what is said of some files, by their digests.
+// Statement is an in-toto Statement v1 about files, by their digests.
 type Statement struct {
 	Type          string          `json:"_type"`
 	Subject       []Descriptor    `json:"subject"`
@@ -125,8 +125,8 @@ func Sign(ctx context.Context, st *Statement, by *signing.Signer) ([]byte, error
 // maxFile bounds a file of statements: a provenance has some 50 kB.
 const maxFile = 16 << 20
 
-// Read returns the statements in a file that one of the keys signed. What other keys signed is left out; a
-// line that cannot be read, or has a signature of a known key that does not fit, is an error.
+// Read returns the statements in a file that one of the keys signed. It skips those of other keys. An unreadable
+// line, or a wrong signature of a known key, is an error.
 func Read(name string, keys signing.Keys) ([]Statement, error) {
 	text, err := hostfile.Read(name, maxFile)
 	if err != nil {
@@ -147,7 +147,7 @@ func Read(name string, keys signing.Keys) ([]Statement, error) {
 	return out, nil
 }
 
-// Append adds a line to the statements on an image, unless it is there.
+// Append adds a line to an image's statements, unless it exists.
 func Append(image string, line []byte) error {
 	name := FileName(image)
 	text, err := hostfile.Read(name, maxFile)
@@ -166,7 +166,7 @@ func Append(image string, line []byte) error {
 	})
 }
 
-// open verifies a line, and returns nothing for one that no key of ours signed.
+// open verifies a line; it returns nil for a line without a signature of the keys.
 func open(line []byte, keys signing.Keys) (*Statement, error) {
 	var e envelope
 	if err := strict(line, &e); err != nil {
@@ -189,7 +189,7 @@ func open(line []byte, keys signing.Keys) (*Statement, error) {
 	}
 	switch {
 	case !verified && known != "":
-		return nil, fmt.Errorf("it is not what key %s signed", known)
+		return nil, fmt.Errorf("it was changed after key %s signed it", known)
 	case !verified:
 		return nil, nil //nolint:nilnil // somebody else's
 	case e.PayloadType != payloadType:
@@ -202,7 +202,7 @@ func open(line []byte, keys signing.Keys) (*Statement, error) {
 	return st, nil
 }
 
-// strict reads one JSON value with known members alone.
+// strict reads one JSON value with known members only.
 func strict(text []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -210,7 +210,7 @@ func strict(text []byte, v any) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is text behind it")
+		return errors.New("there is text after it")
 	}
 	return nil
 }

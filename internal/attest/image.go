@@ -18,7 +18,7 @@ const (
 	segmentName = "#segment/"
 )
 
-// Parts are the digests of what all forms of an image hold.
+// Parts are the digests of the parts that all forms of an image share.
 type Parts struct {
 	Kernel, Initrd string
 	Segments       []manifest.Segment
@@ -64,13 +64,13 @@ type builder struct {
 	Version map[string]string `json:"version"`
 }
 
-// builderOf names the program: who ran it says the key.
+// builderOf names the program; the key identifies who ran it.
 func builderOf(version string) builder {
 	return builder{"mkbuild:builder/v1", map[string]string{"mkbuild": version}}
 }
 
-// Built says how an image was built: m is its manifest, of which files and segments are not asked; forms are
-// what was written of it; lockSum is the digest of the lock's file, "" without one.
+// Built states how an image was built: m is its manifest, without files and segments; forms are the written
+// forms; lockSum is the digest of the lock file, "" without one.
 func Built(m *manifest.Manifest, parts *Parts, lockSum string, forms []Descriptor) (*Statement, error) {
 	p := provenance{}
 	p.BuildDefinition.BuildType = "mkbuild:image/v1"
@@ -94,12 +94,12 @@ func sumOf(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Holds reports what a provenance says otherwise than an image whose manifest is m.
+// Holds returns the first difference of a provenance from an image with the manifest m.
 func (s *Statement) Holds(m *manifest.Manifest, parts *Parts) error {
 	for _, d := range parts.subjects() {
 		sum, err := s.subject(d.Name)
 		if err == nil && sum != d.Digest["sha256"] {
-			err = fmt.Errorf("its subject %s is not that of the image", d.Name)
+			err = fmt.Errorf("its subject %s differs from the image's", d.Name)
 		}
 		if err != nil {
 			return err
@@ -127,7 +127,7 @@ func (s *Statement) provenance() (*provenance, error) {
 	return p, nil
 }
 
-// LockedBy reports which input of a provenance a lock does not have.
+// LockedBy returns the first input of a provenance that a lock lacks.
 func (s *Statement) LockedBy(l *lock.Lock) error {
 	p, err := s.provenance()
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Statement) LockedBy(l *lock.Lock) error {
 	}
 	for _, d := range p.BuildDefinition.Dependencies {
 		if have[d.Name] != d.Digest["sha256"] {
-			return fmt.Errorf("the image was made of another %s than the lock has", d.Name)
+			return fmt.Errorf("the image was made of another %s than the lock's", d.Name)
 		}
 	}
 	return nil
@@ -168,14 +168,14 @@ func sameJSON(a, b []byte) bool {
 	return err1 == nil && err2 == nil && string(p) == string(q)
 }
 
-// Rebuilt says that somebody built an image once more and got the same bytes.
+// Rebuilt states that a rebuild of an image gave the same bytes.
 func Rebuilt(image Descriptor, version string) (*Statement, error) {
 	return Says(Reproduced, struct {
 		Builder builder `json:"builder"`
 	}{builderOf(version)}, image)
 }
 
-// Booted says that an image was booted and showed what it should. configuration is what it was asked for.
+// Booted states that an image booted as expected. configuration has the expectations.
 func Booted(image Descriptor, configuration any) (*Statement, error) {
 	text, err := json.Marshal(configuration)
 	if err != nil {
@@ -187,7 +187,7 @@ func Booted(image Descriptor, configuration any) (*Statement, error) {
 	}, image)
 }
 
-// Passed reports whether a test's result is that all passed.
+// Passed reports whether a test passed.
 func (s *Statement) Passed() bool {
 	var p struct {
 		Result string `json:"result"`

@@ -1,8 +1,8 @@
-// Package config is mkbuild.yaml as a value: what a user can ask of an image, with the defaults
-// of the Razor microkernel procedure for Tiny Core Linux 4.5.2.
+// Package config is mkbuild.yaml as a value: the choices for an image, with the defaults of the Razor microkernel
+// procedure for Tiny Core Linux 4.5.2.
 //
-// It reads strictly (an unknown key is an error with its line), touches neither network nor
-// environment, and holds secrets in a type that prints REDACTED.
+// It reads strictly (an unknown key is an error with its line), touches neither network nor environment, and
+// holds secrets in a type that prints REDACTED.
 //
 // Start reading at [Config] and [Parse].
 package config
@@ -26,7 +26,7 @@ type Config struct {
 	Arch string `yaml:"arch"`
 	// Edition is the ISO of a mirror to build from: "CorePlus"; empty is Core or CorePure64, as Arch says.
 	Edition string `yaml:"edition,omitempty"`
-	// ISO, if set, is built from in place of a mirror's.
+	// ISO, if set, is the source ISO instead of a mirror's.
 	ISO *ISO `yaml:"iso,omitempty"`
 	// CDE says whether the extensions that TinyCore and CorePlus have on the medium stay there: "keep" or "drop".
 	CDE string `yaml:"cde"`
@@ -34,10 +34,9 @@ type Config struct {
 	Profile string `yaml:"profile"`
 	// Mirrors are bases of Tiny Core mirrors, tried in order: URLs or directories.
 	Mirrors URLs `yaml:"mirrors"`
-	// Extensions are installed whole, with everything they depend on. See [Alternatives].
+	// Extensions are installed whole, with their dependencies. See [Alternatives].
 	Extensions []string `yaml:"extensions"`
-	// Missing are extensions that some .dep names although they exist nowhere: the image is made
-	// without them.
+	// Missing are extensions that some .dep names but no mirror has: the image goes without them.
 	Missing []string `yaml:"missing"`
 	// Picks are single files taken out of extensions that are not installed.
 	Picks []Pick `yaml:"pick"`
@@ -47,8 +46,8 @@ type Config struct {
 	MCollective *MCO     `yaml:"mcollective"`
 	OpenSSH     OpenSSH  `yaml:"openssh"`
 	Client      Client   `yaml:"client"`
-	// ExtensionKeys are public keys of minisign, or files with some: the image takes runtime extensions
-	// that one of them signed, and no others. None takes all.
+	// ExtensionKeys are minisign public keys, or files of them: the image accepts only runtime extensions signed
+	// by one of them. Without keys it accepts all.
 	ExtensionKeys []string `yaml:"extension_keys"`
 
 	Boot     Boot        `yaml:"boot"`
@@ -60,9 +59,9 @@ type Config struct {
 	Cache    Cache       `yaml:"cache"`
 }
 
-// Cache names registries that builds share. It decides nothing of an image.
+// Cache names registries that builds share. It does not affect the image.
 type Cache struct {
-	// From are asked for what this machine's cache lacks, To are sent what a build derives.
+	// From are asked for content that this machine's cache lacks; To get the segments of a build.
 	From []CachePlace `yaml:"from"`
 	To   []CachePlace `yaml:"to"`
 }
@@ -71,7 +70,7 @@ type Cache struct {
 type CachePlace struct {
 	// URL is oci://HOST/REPOSITORY.
 	URL string `yaml:"url"`
-	// Trust uses what no lock pins, too.
+	// Trust also uses content that no lock pins.
 	Trust bool `yaml:"trust"`
 	// Inputs shares inputs as well.
 	Inputs bool `yaml:"inputs"`
@@ -112,7 +111,7 @@ type Pick struct {
 	Files     []string `yaml:"files"`
 }
 
-// Archive is a source archive and the places it can be had from, tried in order.
+// Archive is a source archive and its URLs, tried in order.
 type Archive struct {
 	Version string `yaml:"version"`
 	URL     URLs   `yaml:"url"`
@@ -171,8 +170,7 @@ type OpenSSH struct {
 	dir string
 }
 
-// KeyFile returns the path of a file that AuthorizedKeys names. Which of them are files is not
-// known here: that takes a parser of keys.
+// KeyFile returns the path of a file in AuthorizedKeys. Only a parser of keys knows which of them are files.
 func (o *OpenSSH) KeyFile(name string) string { return under(o.dir, name) }
 
 // Client configures mk-client inside the image.
@@ -189,7 +187,7 @@ type Client struct {
 type Boot struct {
 	// Append is added to the kernel arguments of every label.
 	Append string `yaml:"append"`
-	// Allow are kernel arguments that a prod image may have though they are not known to be harmless.
+	// Allow are kernel arguments that a prod image may have, although they are not known to be harmless.
 	Allow []string `yaml:"allow,omitempty"`
 	// Timeout is isolinux's own, in tenths of a second; nil keeps the source's.
 	Timeout *int `yaml:"timeout"`
@@ -197,7 +195,7 @@ type Boot struct {
 	AllowInittab []string `yaml:"allow_inittab"`
 }
 
-// Services are what may let somebody into a prod image all the same.
+// Services are the allowed ways into a prod image.
 type Services struct {
 	// Allow are files of the image, from "/": servers, archives that hold one, scripts that start one.
 	Allow []string `yaml:"allow"`
@@ -211,7 +209,7 @@ type UserFiles struct {
 	Owner string `yaml:"owner"`
 }
 
-// Initrd says how the initrd is put together.
+// Initrd configures the initrd.
 type Initrd struct {
 	// Layout is "append" (the base's own bytes, then mkbuild's segment) or "merged" (one archive).
 	Layout string `yaml:"layout"`
@@ -221,7 +219,7 @@ type Initrd struct {
 	Level int `yaml:"level"`
 }
 
-// PXE says how the folder for a network boot server is laid out.
+// PXE configures the folder for a network boot server.
 type PXE struct {
 	// Layout is "whole" (one kernel, one initrd) or "segments" (a file for each part, which builds share).
 	Layout string `yaml:"layout"`
@@ -247,7 +245,7 @@ func (c *Config) ISOName() string {
 // HasSSH reports whether the profile has an ssh server.
 func (c *Config) HasSSH() bool { return c.Profile == "dev" || c.Profile == "debug" }
 
-// AllExtensions returns the extensions of the profile, openssh included where it belongs.
+// AllExtensions returns the extensions of the profile, with openssh in dev and debug.
 func (c *Config) AllExtensions() []string {
 	out := slices.Clone(c.Extensions)
 	isSSH := func(entry string) bool {
@@ -260,11 +258,11 @@ func (c *Config) AllExtensions() []string {
 	return out
 }
 
-// nothing is the last alternative of an extension that may be left out.
+// nothing is the last alternative of an optional extension.
 const nothing = "-"
 
-// Alternatives splits an entry of the extensions, such as "ruby | ruby-2.2 | -": the names in the order in
-// which a mirror is asked for them, and whether the image may do without.
+// Alternatives splits an entry of the extensions, such as "ruby | ruby-2.2 | -": the names in the order of asking
+// a mirror, and whether the extension is optional.
 func Alternatives(entry string) (names []string, optional bool) {
 	for name := range strings.SplitSeq(entry, "|") {
 		names = append(names, strings.TrimSpace(name))

@@ -18,8 +18,8 @@ import (
 	"mkbuild/internal/yamlerr"
 )
 
-// Template is the commented mkbuild.yaml that `mkbuild init` writes. The defaults come from it, so that
-// the two cannot differ.
+// Template is the commented mkbuild.yaml that `mkbuild init` writes. The defaults come from it, so they cannot
+// differ.
 //
 //go:embed default.yaml
 var Template []byte
@@ -70,7 +70,7 @@ func decode(text []byte, c *Config) error {
 	return nil
 }
 
-// positioned turns the decoder's first complaint into "file:line: what".
+// positioned turns the decoder's first error into "file:line: what".
 func positioned(name string, err error) error {
 	if e, ok := errors.AsType[*shapeError](err); ok {
 		return Mistake(fmt.Sprintf("%s:%d", name, e.line), e.what, e.hint)
@@ -89,8 +89,8 @@ func positioned(name string, err error) error {
 	return Mistake(fmt.Sprintf("%s:%d", name, line), what, next)
 }
 
-// ParseSettings reads settings of mk-client from a file of their own: the lines that mkbuild.yaml has
-// below client.settings, or the same as a flat JSON object.
+// ParseSettings reads settings of mk-client from a file: the lines below client.settings in mkbuild.yaml, or the
+// same as a flat JSON object.
 func ParseSettings(name string, text []byte) (map[string]string, error) {
 	var out map[string]string
 	what := ""
@@ -105,8 +105,8 @@ func ParseSettings(name string, text []byte) (map[string]string, error) {
 	return out, nil
 }
 
-// EachFile calls fn with every path of the configuration and its key, but those of authorized keys. isURL
-// says that it may be a URL instead.
+// EachFile calls fn with every path of the configuration and its key, except authorized keys. isURL says that it
+// may be a URL instead.
 func (c *Config) EachFile(fn func(key, path string, isURL bool)) {
 	c.eachPath(func(key, p string, isURL bool) string {
 		fn(key, p, isURL)
@@ -114,7 +114,7 @@ func (c *Config) EachFile(fn func(key, path string, isURL bool)) {
 	})
 }
 
-// eachPath replaces the paths of [Config.EachFile] by what fn makes of them.
+// eachPath replaces the paths of [Config.EachFile] by the results of fn.
 func (c *Config) eachPath(fn func(key, p string, isURL bool) string) {
 	put := func(key string, p *string, isURL bool) {
 		if *p != "" {
@@ -175,8 +175,7 @@ func under(dir, p string) string {
 	return filepath.Join(dir, p)
 }
 
-// ExpandHome puts the user's home folder in place of the "~" of every path that begins with
-// "~/", as a shell would do on the command line.
+// ExpandHome replaces the "~" of every path that begins with "~/" by the user's home folder, as a shell does.
 func (c *Config) ExpandHome(home string) {
 	expand := func(p string) string {
 		if rest, ok := strings.CutPrefix(p, "~/"); ok {

@@ -12,10 +12,10 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// Mirrored returns the text of a mkbuild.yaml for dir, a mirror that holds every input. It asks for the
-// same image, with folders of the mirror as sources; the user's own files are named from there. Secrets
-// are not written: a value of server.cfg that looks like one, and stood in the configuration itself, is
-// taken from the environment. notes says, in sentences, what the mirror does not hold.
+// Mirrored returns the text of a mkbuild.yaml for dir, a mirror with every input. It describes the same image,
+// with folders of the mirror as sources and paths of the user's own files relative to it. Secrets are not
+// written: a value of server.cfg in the configuration itself that looks like one is read from the environment
+// instead. notes lists, in sentences, what the mirror lacks.
 func Mirrored(c *Config, dir string) (text []byte, notes []string, err error) {
 	m := mirrored{dir: dir}
 	out := m.config(*c)
@@ -83,7 +83,7 @@ func (m *mirrored) config(c Config) Config {
 
 // path names a file of the user's own from the mirror's folder.
 func (m *mirrored) path(p, where string) string {
-	m.notes = append(m.notes, fmt.Sprintf("it does not hold %s (%s): that stays a file of your own", p, where))
+	m.notes = append(m.notes, fmt.Sprintf("it does not contain %s (%s): provide your own file", p, where))
 	abs, err := filepath.Abs(p)
 	if err != nil {
 		return p
@@ -105,13 +105,13 @@ func (m *mirrored) settings(all map[string]string) map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if looksSecret(key, all[key]) {
 			delete(out, key)
-			m.notes = append(m.notes, fmt.Sprintf("it does not hold the secret of client.settings.%s: add it to a copy of the mirror's mkbuild.yaml, or build with your own and --mirror", key))
+			m.notes = append(m.notes, fmt.Sprintf("it does not contain the secret of client.settings.%s: add it to a copy of the mirror's mkbuild.yaml, or build with your own and --mirror", key))
 		}
 	}
 	return out
 }
 
-// server returns the values of server.cfg, or where they are taken from.
+// server returns the values of server.cfg, or their sources.
 func (m *mirrored) server(values map[string]*Value) map[string]any {
 	out := map[string]any{}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -126,7 +126,7 @@ func (m *mirrored) server(values map[string]*Value) map[string]any {
 		case looksSecret(key, v.text.Reveal()):
 			name := envName(key)
 			out[key] = map[string]string{"env": name}
-			m.notes = append(m.notes, fmt.Sprintf("it does not hold the secret of mcollective.server.%s: set %s where you build from it", key, name))
+			m.notes = append(m.notes, fmt.Sprintf("it does not contain the secret of mcollective.server.%s: set %s for a build from it", key, name))
 		default:
 			out[key] = v.text.Reveal()
 		}

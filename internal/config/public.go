@@ -14,13 +14,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// redacted stands where a secret was.
+// redacted replaces a secret.
 const redacted = "REDACTED"
 
-// Public returns the configuration as it may be published with an image: the members of
-// mkbuild.yaml that decide on the image's content, as JSON with sorted keys. It leaves out mirrors, URLs,
-// paths of the machine that built it, the names of outputs, and public keys, which mostly stand in files. Every value of server.cfg, and each client setting and kernel argument that looks
-// like a secret, reads REDACTED. [Parse] takes the result.
+// Public returns the configuration for publication with an image: the members of mkbuild.yaml that affect the
+// image's content, as JSON with sorted keys. It leaves out mirrors, URLs, paths of the building machine, names of
+// outputs, and public keys, which are mostly in files. Every value of server.cfg, and each client setting and
+// kernel argument that looks like a secret, reads REDACTED. [Parse] reads the result.
 func (c *Config) Public() (json.RawMessage, error) {
 	public := *c
 	public.Boot.Append = RedactArguments(c.Boot.Append)
@@ -57,8 +57,7 @@ func (c *Config) members() (map[string]any, error) {
 	return all, nil
 }
 
-// prune drops the keys, at every depth, whose values say where something comes from or goes to, not
-// what it is: nothing of an image's content depends on them.
+// prune drops the keys, at every depth, of places: the image's content does not depend on them.
 func prune(v any, under string) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -111,9 +110,9 @@ func looksSecret(key, value string) bool {
 	return err == nil && u.User != nil
 }
 
-// Restore returns the configuration that public, a result of [Config.Public], was made of. What is
-// left out there comes from c: mirrors, URLs, keys, the sources of the user's own files, and
-// secrets. It fails with a [Mistake] where c does not have it.
+// Restore returns the configuration behind public, a result of [Config.Public]. The parts that public leaves out
+// come from c: mirrors, URLs, keys, the sources of the user's own files, and secrets. It fails with a [Mistake]
+// if c lacks one.
 func (c *Config) Restore(public []byte) (Config, error) {
 	out, err := Parse("the manifest", public)
 	if err != nil {
@@ -151,9 +150,9 @@ func (c *Config) restoreURLs(from *Config) {
 	}
 }
 
-// lacking is the error of a secret or a file that is not where it has to come from.
+// lacking is the error of a missing secret or file.
 func lacking(where, what string) error {
-	return Mistake(where, what+" is not in the manifest, and not in the configuration", "name the configuration that the image was built with: --config FILE")
+	return Mistake(where, what+" is neither in the manifest nor in the configuration", "name the configuration that the image was built with: --config FILE")
 }
 
 func (c *Config) restoreServer(from *Config) error {

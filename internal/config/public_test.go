@@ -141,7 +141,7 @@ func TestRestoreLacks(t *testing.T) {
 	for _, cut := range []string{"plugin.psk: hunter2, ", ", fact.token: hunter2", " x.psk=hunter2", `{source: one, target: /a, owner: "1:2"}, {source: two, target: /a}`} {
 		from := parsed(t, "mkbuild.yaml", strings.Replace(restorable, cut, "", 1))
 		_, err = from.Restore(public)
-		if err == nil || !strings.Contains(err.Error(), "is not in the manifest") || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || !strings.Contains(err.Error(), "is neither in the manifest nor") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("without %q: %v", cut, err)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// schema is the part of JSON Schema that mkbuild.yaml needs. It means the same in all drafts;
-// draft 7 is named because all editors know it.
+// schema is the part of JSON Schema that mkbuild.yaml needs. It means the same in all drafts; it names draft 7
+// because all editors know it.
 type schema struct {
 	Draft       string             `json:"$schema,omitempty"`
 	Title       string             `json:"title,omitempty"`
@@ -27,9 +27,9 @@ type schema struct {
 	MaxProps    int                `json:"maxProperties,omitempty"`
 }
 
-// Schema returns the JSON Schema of mkbuild.yaml, for editors: the keys and types of [Config],
-// the explanations and defaults of [Template]. What it refuses, [Parse] refuses too; rules
-// beyond the form of a value are left to [Config.Validate].
+// Schema returns the JSON Schema of mkbuild.yaml, for editors: the keys and types of [Config], the explanations
+// and defaults of [Template]. [Parse] refuses everything that it refuses; [Config.Validate] checks more than the
+// form of a value.
 func Schema() ([]byte, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(Template, &doc); err != nil {
@@ -77,10 +77,10 @@ func schemaOf(t reflect.Type, example *yaml.Node, key string) *schema {
 	panic(fmt.Sprintf("config: schema of %s: no rule for the type %s", key, t)) // a test makes it: cannot happen in a release
 }
 
-// orNull also takes a key that is there without a value, as YAML has it.
+// orNull also accepts a key without a value.
 func orNull(types ...string) []string { return append(types, "null") }
 
-// stringSchema takes numbers too: 4.5 in YAML is one, and means the text.
+// stringSchema also accepts numbers: 4.5 in YAML is one, and means the text.
 func stringSchema(key string) *schema {
 	if values := Choices(key); values != nil {
 		return &schema{Type: "string", Enum: values}
@@ -130,7 +130,7 @@ func lookup(n *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
-// comments joins what the template says about a key: above it, and behind it.
+// comments joins the template's comments on a key: above it, and after it.
 func comments(key, value *yaml.Node) string {
 	if key == nil {
 		return ""

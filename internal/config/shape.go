@@ -12,7 +12,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// shapeError is a value of mkbuild.yaml that its key does not take, or a key that does not exist.
+// shapeError is an invalid value of a key in mkbuild.yaml, or an unknown key.
 type shapeError struct {
 	line       int
 	what, hint string
@@ -33,7 +33,7 @@ func checkShape(n *yaml.Node, t reflect.Type, key string) error {
 	case fits && n.ShortTag() == "!!null":
 		return nil // the zero value
 	case t == reflect.TypeFor[Value]():
-		return nil // says itself what it takes
+		return nil // describes its values itself
 	case (t == reflect.TypeFor[URLs]() || t == reflect.TypeFor[ISO]()) && fits:
 	case kind == reflect.Bool, kind == reflect.Int:
 		fits = fits && n.Decode(reflect.New(t).Interface()) == nil
@@ -95,7 +95,7 @@ func checkKey(name, value *yaml.Node, t reflect.Type, key string) error {
 	return e
 }
 
-// homeOf returns the first key of the top level that has one of that name below it.
+// homeOf returns the first top-level key with such a key below it.
 func homeOf(name string) string {
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
@@ -124,7 +124,7 @@ func keysOf(t reflect.Type) (keys []string) {
 	return keys
 }
 
-// takes says in words what a key of that type can have.
+// takes describes the values of a key of that type.
 func takes(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:

@@ -20,7 +20,7 @@ var (
 // maxVolumeVersion keeps "Razor MK <version>" within the 32 bytes of a volume id.
 const maxVolumeVersion = 22
 
-// Validate checks everything that can be checked without network and files.
+// Validate checks everything that needs no network and no files.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{c.checkRelease, c.checkChoices, c.checkISO, c.checkSources, c.checkArchives, c.checkBoot, c.checkOverlay} {
 		if err := check(); err != nil {
@@ -44,8 +44,8 @@ func (c *Config) checkRelease() error {
 	return nil
 }
 
-// Choices returns the values of a key that takes one of a few, nil for any other key. They are
-// also what the schema and the shells offer.
+// Choices returns the values of a key with a fixed set of them, nil for other keys. The schema and the shells
+// offer them, too.
 func Choices(key string) []string {
 	switch key {
 	case "arch":
@@ -87,7 +87,7 @@ func (c *Config) checkChoices() error {
 	return nil
 }
 
-// checkISO holds the edition and an ISO of the user's own against the rest.
+// checkISO checks the edition and the user's own ISO against the rest.
 func (c *Config) checkISO() error {
 	if pure64 := strings.HasSuffix(c.Edition, "64"); c.Edition != "" && pure64 != (c.Arch == "x86_64") {
 		return Mistake("edition", fmt.Sprintf("%s does not exist for %s", c.Edition, c.Arch), "CorePure64 and TinyCorePure64 go with --arch x86_64, the others with --arch x86")
@@ -132,7 +132,7 @@ func (c *Config) checkSources() error {
 // maxExtension leaves room for ".tcz.md5.txt" and a kernel's release in a file name.
 const maxExtension = 128
 
-// isExtension holds a name to what package tcz takes, so that a refusal there is a mirror's fault.
+// isExtension checks a name as package tcz does, so that a refusal there is a mirror's fault.
 func isExtension(name string) bool {
 	return nameForm.MatchString(name) && !strings.Contains(name, "..") && len(name) <= maxExtension
 }
@@ -184,8 +184,8 @@ func checkSum(where, sum string) error {
 	return nil
 }
 
-// CheckArguments refuses kernel arguments that no boot menu can hold, or that a boot loader takes for its
-// own. where is their place, for the error.
+// CheckArguments refuses kernel arguments that a boot menu cannot hold, or that a boot loader interprets itself.
+// where is their place, for the error.
 func CheckArguments(where, args string) error {
 	if err := cmdline.Check("config "+where, args); err != nil {
 		return err

@@ -27,7 +27,7 @@ func (u *URLs) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Secret is a string that prints REDACTED wherever it is formatted or marshalled.
+// Secret is a string that prints REDACTED when it is formatted or marshalled.
 type Secret string
 
 // String hides the value.
@@ -39,11 +39,11 @@ func (Secret) GoString() string { return "REDACTED" }
 // MarshalText hides the value from JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte("REDACTED"), nil }
 
-// Reveal returns the value itself, for the one place that writes it into an image.
+// Reveal returns the value itself, to write it into an image.
 func (s Secret) Reveal() string { return string(s) }
 
-// Value is the value of a server.cfg key: given in the file, or taken from a file or an
-// environment variable when the image is built, so that no secret need stand in mkbuild.yaml.
+// Value is the value of a server.cfg key: in mkbuild.yaml, or read from a file or an environment variable during
+// the build, so that mkbuild.yaml needs no secret.
 type Value struct {
 	text Secret
 	file string
@@ -82,13 +82,13 @@ func (v *Value) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Sources gives [Value.Resolve] what lies outside the config: files and environment.
+// Sources are the sources of [Value.Resolve]: files and environment.
 type Sources struct {
 	ReadFile func(name string) ([]byte, error)
 	Getenv   func(name string) string
 }
 
-// Resolve returns the value, from wherever it comes.
+// Resolve returns the value from its source.
 func (v Value) Resolve(src Sources) (Secret, error) {
 	switch {
 	case v.env != "":

@@ -1,10 +1,9 @@
-// Package customize changes a built image for a site, without building it again: kernel arguments, settings
-// of mk-client, authorized keys, an extension. An ISO, a PXE folder and an initrd alone take the same way:
-// one segment goes behind the last initrd, and boot menus, Razor's metadata and the manifest follow.
+// Package customize changes a built image for a site, without building it again: kernel arguments, settings of
+// mk-client, authorized keys, an extension. For an ISO, a PXE folder and an initrd alone, it appends one segment
+// to the last initrd, and updates boot menus, Razor's metadata and the manifest.
 //
-// All bytes of the built initrd stay, and the segment holds a record of what was changed. So a further run
-// takes the place of the one before, and a run without changes gives the image as built back. Nothing is
-// fetched or built.
+// All bytes of the built initrd stay, and the segment records the changes. So another run replaces the one
+// before, and a run without changes restores the image as built. Nothing is fetched or built.
 //
 // Start reading at [Run].
 package customize
@@ -66,7 +65,7 @@ type image struct {
 	tree     *overlay.Tree // the booted system
 }
 
-// read finds out what an image is without an earlier customization.
+// read reads an image without its earlier customization.
 func read(m *medium.Medium) (*image, error) {
 	img := &image{medium: m}
 	if err := checkForm(m); err != nil {
@@ -150,7 +149,7 @@ func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byt
 	return made, text, err
 }
 
-// judge holds the image against the rules of mkbuild verify before it is written.
+// judge checks the image against the rules of mkbuild verify before it is written.
 func (img *image) judge(ctx context.Context, made *medium.Medium, s *site) error {
 	before := &remaster.Unwritten{Name: img.medium.Name, System: img.tree}
 	if img.manifest != nil {
@@ -203,7 +202,7 @@ func (img *image) inSegments(e bootmenu.Edit, s *site, _ int64) (*medium.Medium,
 	return made, err
 }
 
-// checkProd refuses a prod image with a way in: what a site adds is held to the promise of the build.
+// checkProd refuses a prod image with a way in: the build's promise holds for a site's additions, too.
 func checkProd(t *overlay.Tree, m *manifest.Manifest) error {
 	c, err := config.Parse("the manifest", m.Config)
 	if err != nil {
@@ -212,9 +211,8 @@ func checkProd(t *overlay.Tree, m *manifest.Manifest) error {
 	return profile.Closed(t, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }
 
-// edit takes the arguments of an earlier run out of the menus, and puts the new ones in. It refuses
-// arguments that make a way into a prod image, and those that the image has as built: nobody could tell
-// later whose they are.
+// edit replaces the arguments of an earlier run in the menus by the new ones. It refuses arguments that make a
+// way into a prod image, and those of the image as built: later runs could not tell them apart.
 func (img *image) edit(c Changes) (bootmenu.Edit, error) {
 	e := bootmenu.Edit{Append: strings.TrimSpace(c.Append)}
 	if img.last.record != nil {
@@ -271,7 +269,7 @@ func (img *image) allowed() ([]string, error) {
 	return c.Boot.Allow, nil
 }
 
-// date is the time of what is made here: the image's own, or else that of its newest file.
+// date is the time stamp of new files: the image's own, else that of its newest file.
 func (img *image) date() int64 {
 	if img.manifest != nil {
 		return img.manifest.SourceDate

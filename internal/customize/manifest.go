@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// origin is what a manifest calls the segment and its files.
+// origin is the manifest's origin of the segment and its files.
 const origin = "customization"
 
 // describe returns the manifest of a changed image. s is nil for an image as built.

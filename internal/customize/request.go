@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/profile"
 )
 
-// Changes are what a site wants different from the image as built.
+// Changes are a site's changes to the image as built.
 type Changes struct {
 	// Append are kernel arguments, put behind those of the build.
 	Append string
@@ -23,16 +23,16 @@ type Changes struct {
 	Settings map[string]string
 	// Keys are checked lines of authorized_keys, put behind those of the build.
 	Keys []string
-	// Extension is a zip archive that mk-client uses as long as its server gives it none.
+	// Extension is a zip archive that mk-client uses until its server offers one.
 	Extension []byte
 }
 
-// IsZero reports whether nothing is asked for, so that the image is as built.
+// IsZero reports whether there are no changes.
 func (c *Changes) IsZero() bool {
 	return strings.TrimSpace(c.Append) == "" && len(c.Settings) == 0 && len(c.Keys) == 0 && c.Extension == nil
 }
 
-// Request is what the flags of mkbuild customize say: values, and names of files.
+// Request has the flags of mkbuild customize: values, and names of files.
 type Request struct {
 	// Append are kernel arguments.
 	Append string
@@ -78,10 +78,10 @@ func (r *Request) Read(ctx context.Context) (c Changes, err error) {
 
 // Reads adds the files that the flags name.
 func (r *Request) Reads(to *hostfile.Reads) {
-	to.Add("what --client-config names", r.SettingsFile)
-	to.Add("what --extension names", r.Extension)
+	to.Add("the file of --client-config", r.SettingsFile)
+	to.Add("the file of --extension", r.Extension)
 	for _, name := range r.KeyFiles {
-		to.Add("what --authorized-key names", name)
+		to.Add("the file of --authorized-key", name)
 	}
 }
 

@@ -27,18 +27,18 @@ import (
 // Places in the booted system. The record makes a segment known as one that was written here.
 const (
 	recordPath    = "etc/mkbuild/customization.json"
-	extensionPath = "usr/lib/mk-client/mk-extension.zip" // where mk-client looks for it
+	extensionPath = "usr/lib/mk-client/mk-extension.zip" // mk-client's path
 	maxText       = 1 << 20
 )
 
-// builtInitrd is the part of an image's last initrd that the build has made.
+// builtInitrd is the build's part of an image's last initrd.
 type builtInitrd struct {
 	segment initrd.Segment
 	record  *manifest.Customization // what an earlier run has recorded behind it; nil if there was none
 }
 
-// asBuilt finds out where the customization of an initrd begins: it is the last member, and says so. Where segments
-// are blobs it is one of its own, and the build has made none of it.
+// asBuilt finds the start of an initrd's customization: the last member, which has a record. In a folder of blobs
+// it is a separate one.
 func asBuilt(f *overlay.Entry) (*builtInitrd, error) {
 	out := &builtInitrd{segment: initrd.Segment{Name: f.Path, Size: f.Size, Open: f.Open}}
 	if f.Open == nil {
@@ -86,8 +86,8 @@ func limited(open func() (io.ReadCloser, error), n int64) func() (io.ReadCloser,
 	}
 }
 
-// recordIn reads the record of a segment; nil if it has no valid one, or holds files that no customization
-// does: somebody has built an image out of a customized one's files.
+// recordIn reads the record of a segment; nil without a valid one, or if the segment has files that no
+// customization has: then somebody built an image from a customized one's files.
 func recordIn(t *overlay.Tree) *manifest.Customization {
 	for _, e := range t.Entries() {
 		if !e.IsDir() && !slices.Contains([]string{profile.ClientConfig, profile.KeyFile, extensionPath, recordPath}, e.Path) {
@@ -143,7 +143,7 @@ func newSite(tree *overlay.Tree, c Changes, date int64) (*site, error) {
 	return s, err
 }
 
-// needClient refuses what only mk-client reads.
+// needClient refuses settings for mk-client in an image without it.
 func needClient(tree *overlay.Tree, flag string) error {
 	if tree.Get(profile.ClientPath) == nil {
 		return fail.New(fail.Usage, flag+": the image has no mk-client to read it", "customize an image with mk-client, as mkbuild iso builds it")
@@ -179,7 +179,7 @@ func (s *site) settings(tree *overlay.Tree, want map[string]string) error {
 	return s.files.Put(overlay.File(profile.ClientConfig, 0o644, append(text, '\n')))
 }
 
-// keys adds authorized keys, to an image that has an ssh server alone.
+// keys adds authorized keys, only to an image with an ssh server.
 func (s *site) keys(tree *overlay.Tree, want []string) error {
 	if len(want) == 0 {
 		return nil
@@ -206,7 +206,7 @@ func (s *site) keys(tree *overlay.Tree, want []string) error {
 	return s.files.Put(overlay.File(profile.KeyFile, 0o644, []byte(strings.Join(lines, "\n")+"\n")))
 }
 
-// extension places the archive where mk-client looks for one.
+// extension adds the archive at mk-client's path.
 func (s *site) extension(tree *overlay.Tree, zip []byte) error {
 	if zip == nil {
 		return nil
@@ -222,7 +222,7 @@ func (s *site) extension(tree *overlay.Tree, zip []byte) error {
 	return errors.Join(s.files.Put(overlay.Dir("usr/lib/mk-client", 0o755)), s.files.Put(overlay.File(extensionPath, 0o644, zip)))
 }
 
-// note places the record.
+// note adds the record.
 func (s *site) note() error {
 	text, err := json.MarshalIndent(&s.record, "", "  ")
 	if err != nil {

@@ -148,17 +148,17 @@ func TestTamperMatrix(t *testing.T) {
 		"an empty provenance":                 {func(s *signedImage) { s.prov = []byte{} }, Trust{}, "it has no provenance"},
 		"one byte of the provenance": {func(s *signedImage) {
 			s.prov = payload(func(b []byte) []byte { return bytes.Replace(b, []byte("prod"), []byte("dev "), 1) })
-		}, Trust{}, "line 1: it is not what key"},
+		}, Trust{}, "line 1: it was changed after key"},
 		"another payload type": {func(s *signedImage) {
 			s.prov = bytes.Replace(s.prov, []byte("in-toto+json"), []byte("in-toto+jsom"), 1)
-		}, Trust{}, "it is not what key"},
+		}, Trust{}, "it was changed after key"},
 		"a cut envelope":               {func(s *signedImage) { s.prov = s.prov[:len(s.prov)/2] }, Trust{}, "not a DSSE envelope"},
 		"no signature in the envelope": {func(s *signedImage) { s.prov = []byte(`{"payloadType":"x","payload":"e30=","signatures":[]}`) }, Trust{}, "no payload, or no signature"},
 		"text behind the envelope":     {func(s *signedImage) { s.prov = append(bytes.TrimSpace(s.prov), "x\n"...) }, Trust{}, "not a DSSE envelope"},
 		"a swapped subject": {func(s *signedImage) {
 			s.prov = payload(func(b []byte) []byte { return bytes.Replace(b, []byte("#kernel"), []byte("#initrd"), 1) })
-		}, Trust{}, "it is not what key"},
-		"a swapped subject, signed": {func(s *signedImage) { s.prov = s.resigned(t, swap) }, Trust{}, "its subject #kernel is not that of the image"},
+		}, Trust{}, "it was changed after key"},
+		"a swapped subject, signed": {func(s *signedImage) { s.prov = s.resigned(t, swap) }, Trust{}, "its subject #kernel differs from the image"},
 		"a subject twice, signed": {func(s *signedImage) {
 			s.prov = s.resigned(t, func(st *attest.Statement) { st.Subject = append(st.Subject, st.Subject[1]) })
 		}, Trust{}, "twice"},
@@ -173,7 +173,7 @@ func TestTamperMatrix(t *testing.T) {
 		"another type, signed": {func(s *signedImage) {
 			s.prov = s.resigned(t, func(st *attest.Statement) { st.Type = "https://in-toto.io/Statement/v0.1" })
 		}, Trust{}, "not an in-toto Statement v1"},
-		"another lock":          {func(*signedImage) {}, Trust{Lock: anotherLock}, "than the lock has"},
+		"another lock":          {func(*signedImage) {}, Trust{Lock: anotherLock}, "than the lock"},
 		"nobody has rebuilt it": {func(*signedImage) {}, Trust{Require: []string{"reproduced"}}, "says that the image is reproduced"},
 		"somebody has":          {func(s *signedImage) { s.prov = append(s.prov, sign(rebuilt, s.key)...) }, Trust{Require: []string{"reproduced"}}, ""},
 		"a stranger has":        {func(s *signedImage) { s.prov = append(s.prov, sign(rebuilt, s.other)...) }, Trust{Require: []string{"reproduced"}}, "says that the image is reproduced"},

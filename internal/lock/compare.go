@@ -18,13 +18,13 @@ const (
 	Presence      = "input"
 )
 
-// DriftError is one difference between a lock and what there is now.
+// DriftError is one difference between a lock and the current state.
 type DriftError struct {
 	// Input is a file name, or [Configuration].
 	Input string
 	// What differs: "sha256", "needs", "digest", or [Presence].
 	What string
-	// Want is what the lock says, Got what there is; either is empty if there is nothing.
+	// Want is the lock's value, Got the current one; either may be empty.
 	Want, Got string
 	// Command writes the lock; empty means plain `mkbuild lock`.
 	Command string
@@ -35,7 +35,7 @@ func (e *DriftError) Error() string { return "check " + e.Input + " against the 
 // Change says what differs.
 func (e *DriftError) Change() string {
 	if e.Input == Configuration {
-		return "it selects other inputs than when the lock was written"
+		return "it selects other inputs than the lock's"
 	}
 	return fmt.Sprintf("%s: locked %s, now %s", e.What, cmp.Or(e.Want, "none"), cmp.Or(e.Got, "none"))
 }
@@ -43,7 +43,7 @@ func (e *DriftError) Change() string {
 // Class is [fail.Drift].
 func (e *DriftError) Class() fail.Class { return fail.Drift }
 
-// Hint names the command that accepts what there is now.
+// Hint names the command that accepts the current state.
 func (e *DriftError) Hint() string {
 	if e.Want == "" && e.What == Presence || e.Input == Configuration {
 		return updates(e.Command)
@@ -61,8 +61,8 @@ func Drifts(all []*DriftError, command string) error {
 		"if you trust them, accept all with `"+command+" --update`, or one with `"+command+" --update=NAME`")
 }
 
-// Stale returns the error of a lock that was made for another configuration than c, and names the keys that
-// differ as far as the lock tells.
+// Stale returns the error of a lock for another configuration than c, and names the different keys, if the lock
+// shows them.
 func (l *Lock) Stale(c *config.Config) error {
 	keys := strings.Join(l.changed(c), "; ")
 	return fail.New(fail.Drift, fmt.Sprintf("check %s: the configuration has changed: %s", cmp.Or(l.File, "the lock"), cmp.Or(keys, "sha256 or missing")), updates(l.Command))
@@ -103,8 +103,8 @@ func (l *Lock) changed(c *config.Config) (keys []string) {
 		l.moved("gems.install", func(in *Input) bool { return in.Kind == Gem }, gems))
 }
 
-// moved compares the inputs of one key, those that has returns true for, with the files that it names now:
-// for each of its entries the alternatives, of which one is to be locked.
+// moved compares the inputs of one key, for which has returns true, with the files that it names now: of each
+// entry's alternatives, one must be locked.
 func (l *Lock) moved(key string, has func(*Input) bool, entries [][]string) (changes []string) {
 	var news, lost []string
 	kept := map[string]bool{"": true}
@@ -135,7 +135,7 @@ func (l *Lock) moved(key string, has func(*Input) bool, entries [][]string) (cha
 	return changes
 }
 
-// files are the names of the files of an entry's alternatives; "" is among them if it may stay out.
+// files are the file names of an entry's alternatives, with "" for an optional entry.
 func (l *Lock) files(entry string) (files []string) {
 	names, optional := config.Alternatives(entry)
 	for _, name := range names {
@@ -147,14 +147,13 @@ func (l *Lock) files(entry string) (files []string) {
 	return files
 }
 
-// updates is the hint to write the lock anew.
+// updates is the hint to write the lock again.
 func updates(writes string) string {
-	return "`" + cmp.Or(writes, command) + "` locks what is new and keeps the rest"
+	return "`" + cmp.Or(writes, command) + "` locks new inputs and keeps the rest"
 }
 
-// DriftFrom returns how l differs from old: the configuration, and inputs that were added, dropped or
-// replaced, or that depend on others than before. Where a file came from, who asked for it and what
-// its licence is called do not count.
+// DriftFrom returns the differences of l from old: the configuration, and inputs that were added, dropped or
+// replaced, or have other dependencies. It ignores URLs, reasons and licences.
 func (l *Lock) DriftFrom(old *Lock) []*DriftError {
 	var out []*DriftError
 	add := func(input, what, want, got string) {
@@ -180,9 +179,8 @@ func (l *Lock) DriftFrom(old *Lock) []*DriftError {
 	return out
 }
 
-// Without returns the lock without the inputs of the given names and all that these depend on, so
-// that they are resolved anew. A name is that of a file, with or without its extension, or a kind. It
-// also returns the names that no input has.
+// Without returns the lock without the named inputs and their dependencies, so that they are resolved again. A
+// name is that of a file, with or without its extension, or a kind. It also returns unknown names.
 func (l *Lock) Without(which ...string) (rest *Lock, unknown []string) {
 	drop := map[*Input]bool{}
 	for _, name := range which {
@@ -207,7 +205,7 @@ func (l *Lock) Without(which ...string) (rest *Lock, unknown []string) {
 	return &out, unknown
 }
 
-// called reports whether a user may mean the input by name.
+// called reports whether name means the input.
 func (in *Input) called(name string) bool {
 	base := in.Name
 	for _, ending := range []string{".tcz", ".gem", ".iso", ".tgz"} {
@@ -220,7 +218,7 @@ func (in *Input) called(name string) bool {
 	return ok && in.Kind == Gem && version != "" && version[0] >= '0' && version[0] <= '9'
 }
 
-// Closure returns extensions, by their file names, and all that they depend on, according to the lock.
+// Closure returns extensions, by file name, with their dependencies in the lock.
 func (l *Lock) Closure(roots []string) map[*Input]bool {
 	marked := map[*Input]bool{}
 	for _, name := range roots {
@@ -231,7 +229,7 @@ func (l *Lock) Closure(roots []string) map[*Input]bool {
 	return marked
 }
 
-// reach marks an input and what it depends on.
+// reach marks an input and its dependencies.
 func (l *Lock) reach(in *Input, marked map[*Input]bool) {
 	if marked[in] {
 		return

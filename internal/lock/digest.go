@@ -10,8 +10,8 @@ import (
 	"mkbuild/internal/config"
 )
 
-// selection is the part of a configuration that selects inputs, in the form that is hashed. Its
-// members and their order are part of [Schema].
+// selection is the part of a configuration that selects inputs, in hashed form. Its members and their order are
+// part of [Schema].
 type selection struct {
 	Release, Arch       string
 	Extensions, Missing []string
@@ -22,9 +22,9 @@ type selection struct {
 	ISO                 []string `json:",omitempty"`
 }
 
-// Digest returns the SHA-256, in hex, of the part of a configuration that selects inputs. It does not
-// change with the places that files come from (the lock's hashes decide), with the profile (a lock
-// covers all), with the order of lists, or with settings of what is made of the inputs.
+// Digest returns the SHA-256, in hex, of the part of a configuration that selects inputs. It does not depend on
+// the sources of files (the lock's hashes decide), the profile (a lock covers all), the order of lists, or
+// settings that do not select inputs.
 func Digest(c *config.Config) string {
 	dev := *c
 	dev.Profile = "dev" // with openssh

@@ -18,8 +18,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// FileName is what a lock is called, next to the configuration that it belongs to. command writes
-// one, unless the caller knows better.
+// FileName is the name of a lock, next to its configuration. command is the default command to write it.
 const (
 	FileName = "mkbuild.lock"
 	command  = "mkbuild lock"
@@ -35,9 +34,8 @@ const (
 	maxTime = 1<<32 - 1
 )
 
-// Load reads the lock that the command writes; if that is empty, plain `mkbuild lock` does. It fails
-// with [ErrMissing] if there is none. It refuses members that it does not know: one that is
-// skipped could be the one that matters.
+// Load reads a lock; command writes it, by default `mkbuild lock`. It fails with [ErrMissing] if there is none.
+// It refuses unknown members, which could be important.
 func Load(name, writes string) (*Lock, error) {
 	l, err := load(name)
 	switch {
@@ -87,7 +85,7 @@ func Parse(text []byte) (*Lock, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is text behind its end")
+		return nil, errors.New("there is text after its end")
 	}
 	if err := l.validate(); err != nil {
 		return nil, err
@@ -114,8 +112,8 @@ func (l *Lock) Text() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Save writes a lock whole or not at all, with the paths among its URLs relative to its folder. It
-// leaves a file alone that has the same text already, and reports whether it wrote one.
+// Save writes a lock whole or not at all, with the paths among its URLs relative to its folder. It does not
+// rewrite the same text, and reports whether it wrote.
 func (l *Lock) Save(name string) (changed bool, err error) {
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
@@ -133,8 +131,8 @@ func (l *Lock) Save(name string) (changed bool, err error) {
 	return wholefile.Update(name, text)
 }
 
-// relative makes the path of an input hold wherever the lock and its mirror are moved to together.
-// A path that cannot be relative (another drive) stays.
+// relative makes the path of an input relative, so that lock and mirror can move together. A path on another
+// drive stays.
 func relative(dir, url string) string {
 	if isPath(url) && filepath.IsAbs(url) {
 		if rel, err := filepath.Rel(dir, url); err == nil {
@@ -171,9 +169,9 @@ func (l *Lock) validate() error {
 	case l.Schema != Schema:
 		return fmt.Errorf("its schema is %.40q, and this mkbuild reads %s", l.Schema, Schema)
 	case !isHex(l.Config, sha256Digits):
-		return fmt.Errorf("config %.80q is no digest", l.Config)
+		return fmt.Errorf("config %.80q is not a digest", l.Config)
 	case l.SourceDate < 0 || l.SourceDate > maxTime:
-		return fmt.Errorf("source_date %d is no time that an image can hold", l.SourceDate)
+		return fmt.Errorf("source_date %d is not a time that an image can hold", l.SourceDate)
 	case !isName(l.Release) || !isName(l.Arch) || !isName(l.Kernel):
 		return fmt.Errorf("release %.80q, arch %.80q, kernel %.80q: all are needed, as plain names", l.Release, l.Arch, l.Kernel)
 	}
@@ -193,7 +191,7 @@ func (l *Lock) validate() error {
 func (in *Input) validate() error {
 	switch {
 	case !slices.Contains([]string{ISO, TCZ, RubyGems, MCollective, Gem}, in.Kind):
-		return fmt.Errorf("kind %.40q is not known", in.Kind)
+		return fmt.Errorf("unknown kind %.40q", in.Kind)
 	case !isName(in.Name):
 		return errors.New("that is not a file's name")
 	case !isHex(in.SHA256, sha256Digits):

@@ -1,9 +1,8 @@
-// Package lock models mkbuild.lock: the files that images of one configuration are made of, each
-// pinned by its hash, so that a build years later takes the same bytes from wherever they can still
-// be had, or says which of them is no longer the same.
+// Package lock models mkbuild.lock: the files that images of one configuration are made of, each pinned by its
+// hash, so that a build years later uses the same bytes from any source, or names the file that changed.
 //
-// The package fetches nothing and decides nothing about images: it is a value ([Lock]), its text
-// ([Load], [Lock.Save]) and the comparison of two of them ([Lock.DriftFrom]).
+// The package fetches nothing and decides nothing about images: it is a value ([Lock]), its text ([Load],
+// [Lock.Save]) and the comparison of two of them ([Lock.DriftFrom]).
 //
 // Start reading at [Lock].
 package lock
@@ -32,14 +31,14 @@ const (
 	WhyPick   = "pick"
 )
 
-// Input is one file that an image is made of.
+// Input is one input of an image.
 type Input struct {
 	// Kind is one of the constants above.
 	Kind string `json:"kind"`
 	// Name is its file name: "ruby.tcz", "stomp-1.2.0.gem".
 	Name string `json:"name"`
-	// URL is where it came from, without a password. A file of this machine has its path, relative to
-	// the lock's folder. It is never part of an image.
+	// URL is its source, without a password. A file of this machine has its path, relative to the lock's folder.
+	// It is never part of an image.
 	URL string `json:"url,omitempty"`
 	// Size is its length in bytes.
 	Size int64 `json:"size"`
@@ -47,22 +46,20 @@ type Input struct {
 	MD5 string `json:"md5,omitempty"`
 	// SHA256 decides.
 	SHA256 string `json:"sha256"`
-	// Why says who asked for it: one of the reasons above, or the file names of extensions that
-	// depend on it.
+	// Why has its reasons: one of those above, or the file names of extensions that depend on it.
 	Why []string `json:"why"`
-	// FirstOf are the entries of the configuration of which it is the first alternative that a mirror
-	// had: "ruby | ruby-2.2 | ruby-2.1".
+	// FirstOf are the configured entries whose first available alternative it is: "ruby | ruby-2.2 | ruby-2.1".
 	FirstOf []string `json:"first_of,omitempty"`
 	// Needs are the names in its own .dep in their order, as file names, KERNEL replaced.
 	Needs []string `json:"needs,omitempty"`
-	// Licence is what the .info or the gem says of it; it may be empty.
+	// Licence is the licence in the .info or the gem; it may be empty.
 	Licence string `json:"licence,omitempty"`
 }
 
 // OnlyPicked reports that only single files of an extension are used. Then its Needs are not known.
 func (in *Input) OnlyPicked() bool { return slices.Equal(in.Why, []string{WhyPick}) }
 
-// Lock is everything that images of one configuration are made of, for every profile.
+// Lock lists the inputs of one configuration's images, for all profiles.
 type Lock struct {
 	Schema string `json:"schema"`
 	// Config is the [Digest] of the configuration.
@@ -72,12 +69,11 @@ type Lock struct {
 	Arch    string `json:"arch"`
 	// Kernel is the release of the ISO's kernel: "3.0.21-tinycore".
 	Kernel string `json:"kernel"`
-	// SourceDate is the time of what mkbuild makes, in seconds since 1970.
+	// SourceDate is the time stamp of generated files, in seconds since 1970.
 	SourceDate int64 `json:"source_date"`
 	// Inputs are sorted by kind and name.
 	Inputs []Input `json:"inputs"`
-	// Derived pins what is made of the inputs, so that it can come from a cache that nobody trusts. It is
-	// empty where no cache is shared.
+	// Derived pins segments, so that they can come from an untrusted cache. It is empty without a shared cache.
 	Derived []Derived `json:"derived,omitempty"`
 
 	// File is where it was read from, Command what writes it: "mkbuild lock --config my.yaml". Both
@@ -93,7 +89,7 @@ type Derived struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Pin returns the digest that derived content must have, or "". Without a lock nothing is pinned.
+// Pin returns the required digest of derived content, or "". Without a lock nothing is pinned.
 func (l *Lock) Pin(kind, key string) string {
 	if l == nil {
 		return ""
@@ -122,7 +118,7 @@ func compareInputs(a, b Input) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 }
 
-// Add adds an input in its place. One that is added several times is one input with several reasons.
+// Add adds an input in order. An input added several times has several reasons.
 func (l *Lock) Add(in Input) {
 	at, found := slices.BinarySearchFunc(l.Inputs, in, compareInputs)
 	if !found {

@@ -88,7 +88,7 @@ func TestLoadRefuses(t *testing.T) {
 		"empty":              {"", "it is empty"},
 		"not json":           {"mirrors: [.]", "invalid character"},
 		"cut off":            {string(good[:len(good)/2]), "unexpected EOF"},
-		"text behind":        {string(good) + "{}", "behind its end"},
+		"text behind":        {string(good) + "{}", "after its end"},
 		"unknown member":     {edit(`"arch"`, `"arhc"`), "arhc"},
 		"other schema":       {edit("lock/v1", "lock/v2"), "mkbuild.lock/v2"},
 		"no config":          {edit(`"config": "`+sumB, `"config": "`), "config"},
@@ -176,7 +176,7 @@ func TestDriftFrom(t *testing.T) {
 		}), nil},
 		{"hash", changed(func(l *Lock) { l.Find(TCZ, "bash.tcz").SHA256 = sumA }), []string{"check bash.tcz against the lock: sha256: locked " + sumB + ", now " + sumA}},
 		{"order of edges", changed(func(l *Lock) { slices.Reverse(l.Find(TCZ, "bash.tcz").Needs) }), []string{"check bash.tcz against the lock: needs: locked ncurses.tcz bash.tcz, now bash.tcz ncurses.tcz"}},
-		{"config", changed(func(l *Lock) { l.Config = sumA }), []string{"check configuration against the lock: it selects other inputs than when the lock was written"}},
+		{"config", changed(func(l *Lock) { l.Config = sumA }), []string{"check configuration against the lock: it selects other inputs than the lock's"}},
 		{"dropped and added", changed(func(l *Lock) { l.Inputs[3].Name = "new.tcz" }), []string{"check ncurses.tcz against the lock: input: locked " + sumA + ", now none", "check new.tcz against the lock: input: locked none, now " + sumA}},
 		{"another kind", changed(func(l *Lock) { l.Inputs[0].Kind = MCollective; slices.SortFunc(l.Inputs, compareInputs) }), []string{"check stomp-1.2.0.gem against the lock: input: locked " + sumA + ", now none", "check stomp-1.2.0.gem against the lock: input: locked none, now " + sumA}},
 	} {
@@ -198,10 +198,10 @@ func TestHints(t *testing.T) {
 	}{
 		{&DriftError{Input: "bash.tcz", What: "sha256", Want: sumA, Got: sumB}, "if you trust it, accept it with `mkbuild lock --update=bash.tcz`"},
 		{&DriftError{Input: "bash.tcz", What: "needs", Got: "x", Command: "mkbuild lock --config x"}, "if you trust it, accept it with `mkbuild lock --config x --update=bash.tcz`"},
-		{&DriftError{Input: "bash.tcz", What: Presence, Got: sumB}, "`mkbuild lock` locks what is new and keeps the rest"},
-		{&DriftError{Input: Configuration, What: "digest", Want: sumA, Got: sumB}, "`mkbuild lock` locks what is new and keeps the rest"},
+		{&DriftError{Input: "bash.tcz", What: Presence, Got: sumB}, "`mkbuild lock` locks new inputs and keeps the rest"},
+		{&DriftError{Input: Configuration, What: "digest", Want: sumA, Got: sumB}, "`mkbuild lock` locks new inputs and keeps the rest"},
 		{Drifts([]*DriftError{{Input: "a"}, {Input: "b"}}, "mkbuild lock"), "if you trust them, accept all with `mkbuild lock --update`, or one with `mkbuild lock --update=NAME`"},
-		{sample("/m").Stale(&config.Config{}), "`mkbuild lock` locks what is new and keeps the rest"},
+		{sample("/m").Stale(&config.Config{}), "`mkbuild lock` locks new inputs and keeps the rest"},
 	} {
 		if got := fail.HintOf(tt.err); got != tt.want || fail.ClassOf(tt.err) != fail.Drift {
 			t.Errorf("got %q, want %q", got, tt.want)

@@ -1,12 +1,11 @@
-// Package manifest is the description that an image carries of itself: what it was made of, and
-// every file of the system that it boots. It lies in the image's root as [Name], and a copy lies next
-// to the image. Inspect, diff, verify and the bill of materials go by it.
+// Package manifest is the description inside an image: its inputs, and every file of the booted system. It is in
+// the image's root as [Name], and a copy is next to the image. Inspect, diff, verify and the bill of materials
+// read it.
 //
-// A manifest has no clock, no mirror, no URL and no path of the machine that built it: the same
-// inputs give the same bytes wherever they were fetched from. It holds no secret, and no digest of
-// a file that does: the digest of a short password is as good as the password. The digests of
-// whole segments and of the initrd cover such files all the same, as every checksum of an image
-// does; choose secrets that cannot be guessed.
+// A manifest has no clock, no mirror, no URL and no path of the machine that built it: the same inputs give the
+// same bytes wherever they were fetched from. It holds no secret, and no digest of a file with one: the digest of
+// a short password reveals the password. The digests of whole segments and of the initrd do cover such files, as
+// every checksum of an image does; choose secrets that cannot be guessed.
 //
 // Start reading at [Manifest]; [Parse] and [Manifest.Render] are its text.
 package manifest
@@ -45,37 +44,37 @@ type Manifest struct {
 	Release string `json:"release"`
 	Arch    string `json:"arch"`
 	Kernel  string `json:"kernel"`
-	// SourceDate is the time of what mkbuild made, in seconds since 1970.
+	// SourceDate is the time stamp of generated files, in seconds since 1970.
 	SourceDate int64 `json:"source_date"`
 	// Config is the effective configuration: config.Config.Public.
 	Config json.RawMessage `json:"config"`
-	// Inputs are the files that went in, without URLs: sorted by kind and name.
+	// Inputs are the inputs, without URLs, sorted by kind and name.
 	Inputs []lock.Input `json:"inputs"`
 	// Boot are the files of the image outside of its initrd, and the initrd itself.
 	Boot []BootFile `json:"boot"`
 	// Segments are the parts of the last initrd of Boot, in their order. In a PXE folder in segments they are
 	// its last initrds, and offsets count from the first of these.
 	Segments []Segment `json:"segments"`
-	// Customization says what has changed since the build; nil for an image as built.
+	// Customization has the changes since the build; nil for an image as built.
 	Customization *Customization `json:"customization,omitempty"`
 	// Files are the booted system, sorted as [overlay.Tree.Entries].
 	Files []File `json:"files"`
 }
 
-// Customization says what has been changed in an image since it was built, without a rebuild.
+// Customization has the changes to an image since its build, without a rebuild.
 type Customization struct {
-	// Append are the kernel arguments behind those of the build. Values that look like secrets
-	// read REDACTED in a manifest.
+	// Append are the kernel arguments after those of the build. Values that look like secrets read REDACTED in a
+	// manifest.
 	Append string `json:"append,omitempty"`
-	// Settings are the names of the settings of mk-client that were given.
+	// Settings are the names of the changed settings of mk-client.
 	Settings []string `json:"settings,omitempty"`
 	// Extension is the SHA-256 of the image's own extension archive.
 	Extension string `json:"extension,omitempty"`
-	// AuthorizedKeys are the fingerprints of the keys behind those of the build.
+	// AuthorizedKeys are the fingerprints of the added keys.
 	AuthorizedKeys []string `json:"authorized_keys,omitempty"`
-	// Replaced are the files of the build in whose place others stand, as the manifest had them.
+	// Replaced are the build's records of replaced files.
 	Replaced []File `json:"replaced,omitempty"`
-	// Added are the paths that the build does not have.
+	// Added are the new paths.
 	Added []Text `json:"added,omitempty"`
 }
 
@@ -96,8 +95,8 @@ type BootFile struct {
 	// Role is one of the constants above, or empty.
 	Role string `json:"role,omitempty"`
 	Size int64  `json:"size"`
-	// SHA256 is the content's digest. That of a file with a boot-info-table is taken with the
-	// table (bytes 8 to 63) zero: it says where the file lies.
+	// SHA256 is the content's digest. For a file with a boot-info-table, the table (bytes 8 to 63), which holds
+	// the file's position, counts as zero.
 	SHA256    string `json:"sha256"`
 	InfoTable bool   `json:"info_table,omitempty"`
 }
@@ -117,23 +116,22 @@ type File struct {
 	Mode string `json:"mode"`
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
-	// Size and SHA256 are those of a regular file's content. A file that holds secrets has neither.
+	// Size and SHA256 are those of a regular file's content. A file with secrets has neither.
 	Size   int64  `json:"size,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
 	// Link is a symlink's target, Device a node's "major:minor".
 	Link   Text   `json:"link,omitempty"`
 	Device string `json:"device,omitempty"`
-	// Origin says where it came from: an input's name, "mkbuild", or "overlay" for the user's own.
+	// Origin is an input's name, "mkbuild", or "overlay" for the user's own.
 	Origin string `json:"origin,omitempty"`
 	// Secret says that size and digest are left out.
 	Secret bool `json:"secret,omitempty"`
 }
 
-// Beside is where the manifest of an ISO lies next to it.
+// Beside is the path of the manifest next to an ISO.
 func Beside(image string) string { return image + ".manifest.json" }
 
-// Describe returns what a manifest says of an entry. sum is the content's digest; "" stands for
-// none, as it has to with what holds secrets.
+// Describe returns an entry's record in a manifest. sum is the content's digest, "" for none, as for secrets.
 func Describe(e *overlay.Entry, sum string) File {
 	f := File{Path: Text(e.Path), Mode: strconv.FormatUint(uint64(e.Mode), 8), UID: e.UID, GID: e.GID, Origin: e.Origin}
 	switch {
@@ -149,8 +147,8 @@ func Describe(e *overlay.Entry, sum string) File {
 	return f
 }
 
-// PlanDigest sums up what was asked for: the configuration, the content of the inputs and the time.
-// Where the inputs came from and how the result is called do not matter.
+// PlanDigest hashes the configuration, the content of the inputs and the time. It ignores the inputs' sources and
+// the name of the result.
 func (m *Manifest) PlanDigest() string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\n%d\n%s\n", Schema, m.SourceDate, m.Config)
@@ -160,8 +158,8 @@ func (m *Manifest) PlanDigest() string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// PublicInputs returns inputs as a manifest has them: sorted, without what depends on the mirror.
-// The licence in an extension's .info is not part of the extension, and no digest vouches for it.
+// PublicInputs returns inputs for a manifest: sorted, without the parts that depend on the mirror. The licence in
+// an extension's .info is not part of the extension, and no digest covers it.
 func PublicInputs(inputs []lock.Input) []lock.Input {
 	out := slices.Clone(inputs)
 	for i := range out {

@@ -17,16 +17,15 @@ import (
 // ErrInvalid is returned for a text that is not a manifest.
 var ErrInvalid = fail.New(fail.Verification, "not an mkbuild manifest", "")
 
-// Bounds of a manifest. That of a large image has 10 MB.
+// Limits of a manifest. A large image has one of 10 MB.
 const (
 	MaxSize  = 128 << 20
 	maxFiles = 500_000
 	maxLists = 100_000 // inputs, boot files, segments
 )
 
-// Parse reads a manifest that comes from anywhere. It refuses what [Manifest.Render] would not have
-// written: other schemas, unknown members, paths that are not clean or come twice, malformed digests
-// and numbers.
+// Parse reads an untrusted manifest. It refuses anything that [Manifest.Render] would not write: other schemas,
+// unknown members, unclean or repeated paths, malformed digests and numbers.
 func Parse(b []byte) (*Manifest, error) {
 	m, err := parse(b)
 	if err != nil {
@@ -114,7 +113,7 @@ func (m *Manifest) checkBoot() error {
 	return nil
 }
 
-// isNew reports whether a path is clean and comes for the first time.
+// isNew reports whether a path is clean and new.
 func isNew(name string, seen map[string]bool) bool {
 	clean, err := overlay.CleanPath(name)
 	isNew := err == nil && clean == name && !seen[name]

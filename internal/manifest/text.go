@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text is a file name or a link's target: bytes that most often are UTF-8. JSON cannot hold the
-// others; they are written as {"base64": "…"}.
+// Text is a file name or a link's target: bytes that are usually UTF-8. JSON cannot hold others; they are written
+// as {"base64": "…"}.
 type Text string
 
 type encoded struct {

@@ -9,7 +9,7 @@ import (
 	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
-// unknown is how SPDX writes that nothing is known.
+// unknown is SPDX's word for no information.
 const unknown = "NOASSERTION"
 
 // certain are the words of .info files and gems that mean one SPDX licence and no other, in lower
@@ -41,7 +41,7 @@ func normal(words string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(s, "."), ",")
 }
 
-// identifier returns the SPDX licence that words name, or "" where that is not certain.
+// identifier returns the SPDX licence of words, or "" if uncertain.
 func identifier(words string) string { return certain()[normal(words)] }
 
 // declared returns the expression for a licence in upstream's words. A licence that SPDX has no

@@ -1,11 +1,9 @@
-// Package sbom writes the bill of materials of an image: SPDX 2.3 as JSON, by the SPDX project's own
-// library.
+// Package sbom writes the bill of materials of an image: SPDX 2.3 as JSON, by the SPDX project's own library.
 //
-// A bill lists the image itself, its kernel, and every input: the base, the extensions with what
-// they depend on, the gems and the archives. It has the image's own time, and its identifier is made
-// from the plan's digest, so that the same image has the same bill. Licences are what upstream says
-// of them; they are SPDX licences only where that is certain. Nothing in a bill says where anything
-// was fetched from. Start reading at [Write].
+// A bill lists the image itself, its kernel, and every input: the base, the extensions with what they depend on,
+// the gems and the archives. It has the image's own time, and its identifier is made from the plan's digest, so
+// that the same image has the same bill. Licences are upstream's words; they become SPDX licences only if that is
+// certain. A bill has no URLs. Start reading at [Write].
 package sbom
 
 import (
@@ -24,10 +22,10 @@ import (
 	"mkbuild/internal/manifest"
 )
 
-// FileName is where the bill of an image lies, next to it.
+// FileName is the path of an image's bill, next to it.
 func FileName(image string) string { return image + ".spdx.json" }
 
-// Image is what a bill is about.
+// Image is the image of a bill.
 type Image struct {
 	// Name and Version are the image's: "rz_mk_prod-image", "0.1.0".
 	Name, Version string
@@ -72,8 +70,7 @@ func (i *Image) uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// addInput adds a package for an input, and its dependencies on other inputs. An extension that the
-// image goes without has no package.
+// addInput adds a package for an input, and its dependencies on other inputs. A missing extension has no package.
 func (i *Image) addInput(doc *spdx.Document, in lock.Input) {
 	name, version := nameVersion(in)
 	p := newPackage(spdxID(in.Kind, in.Name), name, version)
@@ -90,7 +87,7 @@ func (i *Image) addInput(doc *spdx.Document, in lock.Input) {
 	}
 }
 
-// newPackage returns a package of which nothing else is known.
+// newPackage returns a package without other information.
 func newPackage(id, name, version string) *spdx.Package {
 	return &spdx.Package{
 		PackageName: name, PackageSPDXIdentifier: common.ElementID(id), PackageVersion: version, PackageDownloadLocation: unknown,
