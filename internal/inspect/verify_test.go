@@ -289,7 +289,7 @@ func TestManifestFiles(t *testing.T) {
 		"its link is /bin/busybox, the manifest has busybox":    edit(t, "bin/sh", func(e *overlay.Entry) { e.Link = "/bin/busybox" }),
 		"its content is " + digest("rubY\n") + ", the manifest": edit(t, "usr/local/bin/ruby", func(e *overlay.Entry) { e.Open = overlay.Bytes([]byte("rubY\n")) }),
 		"it is missing":                   func(tr *overlay.Tree) { tr.Remove("usr/local/bin/ruby") },
-		"it is not in the manifest":   file(t, "usr/local/bin/more", 0o755, ""),
+		"it is not in the manifest":       file(t, "usr/local/bin/more", 0o755, ""),
 		"its owner is 1001:0, the manife": edit(t, "usr/local/etc/mcollective/server.cfg", func(e *overlay.Entry) { e.UID = 1001 }),
 	} {
 		t.Run(what, func(t *testing.T) {
