@@ -46,7 +46,7 @@ func TestUsageErrors(t *testing.T) {
 }
 
 func TestNotRoot(t *testing.T) {
-	if got := notRoot(1001, []string{"facts", "--sources"}); !strings.HasSuffix(got, ": sudo mk-client facts --sources") {
+	if got := notRoot(1001, []string{"facts", "--sources"}); !strings.HasSuffix(got, "; use sudo mk-client facts --sources") {
 		t.Errorf("%q", got)
 	}
 	if got := notRoot(0, []string{"register"}) + notRoot(1001, []string{"config", "server"}); got != "" {

@@ -389,5 +389,5 @@ func TestMirrorInRegistry(t *testing.T) {
 	if code := site.iso("--mirror", "oci://"+w.host+"/razor/gone"); code != exitNetwork {
 		t.Errorf("no mirror: %d\n%s", code, site.stderr.String())
 	}
-	b.fails(exitUsage, "name either a folder, or a registry", "mirror", "x", "--oci", w.host+"/x", "--config", b.config)
+	b.fails(exitUsage, "cannot be combined", "mirror", "x", "--oci", w.host+"/x", "--config", b.config)
 }

@@ -152,7 +152,7 @@ func TestSignAgain(t *testing.T) {
 	}
 	foreign := append(bytes.Clone(ext.Zip(t)), "hello"...)
 	foreign[len(foreign)-7] = 5
-	if _, err := Sign(t.Context(), foreign, s, "site", 1); err == nil || !strings.Contains(err.Error(), "a comment already") {
+	if _, err := Sign(t.Context(), foreign, s, "site", 1); err == nil || !strings.Contains(err.Error(), "already has a comment") {
 		t.Errorf("an archive with a comment of its own: %v", err)
 	}
 	if _, err := Sign(t.Context(), ext.Zip(t), s, "a b", 1); err == nil {
@@ -165,7 +165,7 @@ func TestSignAgain(t *testing.T) {
 	}
 	long := append(ext.Zip(t, ext.Item("x", strings.Repeat("x", 100), ext.File|0o644)), make([]byte, 65535)...)
 	long[len(long)-65536], long[len(long)-65537] = 0xff, 0xff
-	if _, err := Sign(t.Context(), long, s, "site", 1); err == nil || !strings.Contains(err.Error(), "a comment already") {
+	if _, err := Sign(t.Context(), long, s, "site", 1); err == nil || !strings.Contains(err.Error(), "already has a comment") {
 		t.Errorf("the longest comment of a zip: %v", err)
 	}
 }

@@ -99,7 +99,7 @@ func (l *layering) checkPacking(packing string) error {
 	}
 	what := fmt.Sprintf("the initrd of %s is packed with %s, which the kernel %s cannot unpack: it would panic", base.Name, packing, l.out.Kernel)
 	if err != nil {
-		what = fmt.Sprintf("the initrd of %s is packed with %s, and mkbuild cannot tell whether the kernel %s can unpack it: %v", base.Name, packing, l.out.Kernel, err)
+		what = fmt.Sprintf("the initrd of %s is packed with %s; kernel %s: %v", base.Name, packing, l.out.Kernel, err)
 	}
 	return config.Mistake("initrd.layout", what, "use the layout merged, which packs it again with gzip")
 }

@@ -93,7 +93,7 @@ func TestCompressorOfTheBase(t *testing.T) {
 		c.Gems.Install, c.RubyGems, c.MCollective = nil, nil, nil
 	}
 	for words, want := range map[string]string{
-		"":                              "mkbuild cannot tell whether the kernel 3.0.21-tinycore unpacks that",
+		"":                              "kernel 3.0.21-tinycore: mkbuild cannot tell what the kernel unpacks",
 		"no such words":                 "packed with xz, which the kernel 3.0.21-tinycore cannot unpack",
 		"XZ-compressed data is corrupt": "",
 	} {
