@@ -1,10 +1,10 @@
-// Package cpio reads and writes cpio archives in the "new ASCII" format of System V release 4, the
-// one that the Linux kernel unpacks as an initramfs: magic 070701, or 070702 with a checksum of
-// each file (Documentation/driver-api/early-userspace/buffer-format.rst, cpio(5)). Both directions
-// stream; device numbers, owners and all twelve permission bits are kept.
+// Package cpio reads and writes cpio archives in the "new ASCII" (newc) format of System V release 4. The Linux
+// kernel unpacks this format as an initramfs: magic 070701, or 070702 with a checksum of each file
+// (Documentation/driver-api/early-userspace/buffer-format.rst, cpio(5)). Reader and writer stream; device numbers,
+// owners and all twelve permission bits are kept.
 //
-// It knows nothing of compression or of file trees, and no other cpio format: old binary, odc and
-// tar archives are refused. Start reading at [Reader] and [Writer].
+// The package does not handle compression, file trees or other cpio formats: it refuses old binary, odc and tar
+// archives. Start reading at [Reader] and [Writer].
 package cpio
 
 import (
@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// ErrFormat is returned for input that is not a newc archive, or that stops being one.
+// ErrFormat is returned for input that is not a newc archive or that is damaged.
 var ErrFormat = errors.New("invalid cpio newc archive")
 
 // ErrChecksum is returned when the content of a file in a 070702 archive does not match its header.
@@ -31,7 +31,7 @@ const (
 	magicCRC  = "070702"
 )
 
-// File type bits of [Header.Mode] that this package itself looks at.
+// File type bits of [Header.Mode] that this package uses.
 const (
 	typeMask    = 0o170000
 	typeDir     = 0o040000
@@ -64,8 +64,7 @@ type Header struct {
 	Checksum uint32
 }
 
-// hasSum reports whether the content of h is checked. Only regular files are, and links of which
-// another name carries the content have none.
+// hasSum reports whether the content of h has a checksum: only regular files do, except links without content.
 func (h *Header) hasSum() bool {
 	return h.CRC && h.Mode&typeMask == typeRegular && h.Size > 0
 }
@@ -95,7 +94,7 @@ func parseHeader(b *[headerSize]byte) (*Header, uint32, error) {
 	return h, field(11), nil
 }
 
-// appendHeader encodes h with its name and the padding behind it.
+// appendHeader encodes h, its name and the padding after it.
 func appendHeader(b []byte, h *Header) []byte {
 	magic := magicNewc
 	if h.CRC {
@@ -113,8 +112,8 @@ func appendHeader(b []byte, h *Header) []byte {
 	return append(b, make([]byte, pad4(int64(headerSize+len(h.Name)+1)))...)
 }
 
-// check says why h cannot be written. The name is as the kernel's own gen_init_cpio stores it:
-// relative, without "./".
+// check returns an error if h cannot be written. Names have the form of the kernel's gen_init_cpio: relative,
+// without "./".
 func (h *Header) check() error {
 	switch {
 	case h.Name == "" || h.Name == trailer || strings.Contains(h.Name, "\x00"):

@@ -7,33 +7,32 @@ import (
 	"io"
 )
 
-// readBuffer is what a Reader reads ahead.
+// readBuffer is the read-ahead of a Reader.
 const readBuffer = 64 << 10
 
-// Reader iterates over the entries of archives that follow one another, with any number of NUL
-// bytes between them, as the kernel reads them. The headers of all entries are at multiples of
-// four bytes from where reading began.
+// Reader iterates over the entries of concatenated archives with any number of NUL bytes between them, like the
+// kernel. Every header starts at a multiple of four bytes from the beginning of the input.
 type Reader struct {
 	r        *bufio.Reader
 	cur      *Header
-	left     int64 // content of cur that has not been read
-	pad      int64 // padding behind it
+	left     int64 // unread bytes of cur's content
+	pad      int64 // padding after it
 	sum      uint32
 	offset   int64
 	archives int
-	open     bool // in an archive whose trailer has not come
+	open     bool // inside an archive, before its trailer
 	single   bool
 	err      error
 }
 
-// NewReader reads from r. When r is a *[bufio.Reader] of at least 64 KiB it is used itself, and at
-// [io.EOF] in a single archive (see [Reader.Multistream]) it is positioned behind that archive.
+// NewReader reads from r. If r is a *[bufio.Reader] of at least 64 KiB, it is used directly. At [io.EOF] of a
+// single archive (see [Reader.Multistream]) r is then positioned right after that archive.
 func NewReader(r io.Reader) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, readBuffer), open: true}
 }
 
-// Multistream sets whether reading goes on behind a trailer, which is the default. Without, Next
-// returns [io.EOF] at the first trailer.
+// Multistream sets whether reading continues after a trailer; the default is true. If false, Next returns [io.EOF]
+// at the first trailer.
 func (d *Reader) Multistream(ok bool) { d.single = !ok }
 
 // Archives returns the number of trailers read so far.
@@ -42,9 +41,9 @@ func (d *Reader) Archives() int { return d.archives }
 // Offset returns the number of bytes read so far.
 func (d *Reader) Offset() int64 { return d.offset }
 
-// Next skips what is left of the current entry and returns the next one. Trailers are not
-// returned. It returns [io.EOF] at the end of the input if the last archive there is complete, and
-// [io.ErrUnexpectedEOF] if not, an input without any archive included. Errors stay.
+// Next skips the rest of the current entry and returns the next entry. It does not return trailers. At the end of
+// the input it returns [io.EOF] if the last archive is complete, and [io.ErrUnexpectedEOF] if not or if the input
+// has no archive. Errors persist.
 func (d *Reader) Next() (*Header, error) {
 	if d.err != nil {
 		return nil, d.err
@@ -78,7 +77,7 @@ func (d *Reader) next() (*Header, error) {
 	}
 }
 
-// skip moves behind the content of the current entry, checking it on the way.
+// skip reads the rest of the current entry's content and checks it.
 func (d *Reader) skip() error {
 	if _, err := io.Copy(io.Discard, contentOnly{d}); err != nil {
 		return err
@@ -89,12 +88,12 @@ func (d *Reader) skip() error {
 	return noEOF(err)
 }
 
-// contentOnly hides everything but Read, since io.Discard would otherwise look for more.
+// contentOnly hides all methods but Read, because io.Discard uses others if it finds them.
 type contentOnly struct{ d *Reader }
 
 func (c contentOnly) Read(p []byte) (int, error) { return c.d.Read(p) }
 
-// skipNULs moves to the next header, or returns io.EOF where the input may end.
+// skipNULs moves to the next header. It returns io.EOF if the input ends where it may.
 func (d *Reader) skipNULs() error {
 	for {
 		b, err := d.r.ReadByte()
@@ -115,8 +114,8 @@ func (d *Reader) skipNULs() error {
 	return d.r.UnreadByte()
 }
 
-// readHeader reads a header and its name. The padding behind the name of the last trailer may be
-// missing, as some packers leave it out.
+// readHeader reads a header and its name. The padding after the last trailer's name is optional: some packers omit
+// it.
 func (d *Reader) readHeader() (*Header, error) {
 	var fixed [headerSize]byte
 	if err := d.readFull(fixed[:]); err != nil {
@@ -133,7 +132,7 @@ func (d *Reader) readHeader() (*Header, error) {
 	if err := d.readFull(name); err != nil {
 		return nil, err
 	}
-	// The kernel takes the name up to its first NUL: packers that align contents lengthen it so.
+	// The kernel ends the name at its first NUL: some packers pad names to align contents.
 	end := bytes.IndexByte(name, 0)
 	if end <= 0 || name[nameSize-1] != 0 {
 		return nil, fmt.Errorf("%w: name %.64q is empty or not terminated", ErrFormat, name)
@@ -152,7 +151,7 @@ func (d *Reader) readFull(p []byte) error {
 	return noEOF(err)
 }
 
-// noEOF turns the end of input where more has to come into io.ErrUnexpectedEOF.
+// noEOF turns io.EOF into io.ErrUnexpectedEOF where more input is expected.
 func noEOF(err error) error {
 	if err == io.EOF { //nolint:errorlint // from bufio and io.ReadFull, which do not wrap it
 		return io.ErrUnexpectedEOF
@@ -160,8 +159,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// Read reads the content of the current entry and returns [io.EOF] at its end. A content that ends
-// early is [io.ErrUnexpectedEOF], one that does not match its checksum is [ErrChecksum].
+// Read reads the content of the current entry and returns [io.EOF] at its end. It returns [io.ErrUnexpectedEOF] for
+// truncated content and [ErrChecksum] for a wrong checksum.
 func (d *Reader) Read(p []byte) (int, error) {
 	if d.left == 0 {
 		return 0, io.EOF

@@ -7,16 +7,16 @@ import (
 	"io"
 )
 
-// blockSize is what GNU cpio pads an archive to.
+// blockSize is the unit to which GNU cpio pads an archive.
 const blockSize = 512
 
-// Writer writes one archive. The bytes depend on nothing but the calls.
+// Writer writes one archive. The bytes depend only on the calls.
 type Writer struct {
 	w      *bufio.Writer
 	offset int64
 	ino    uint32 // highest inode number used
 	cur    Header
-	left   int64 // content of cur that has not been written
+	left   int64 // unwritten bytes of cur's content
 	sum    uint32
 	err    error
 }
@@ -26,12 +26,11 @@ func NewWriter(w io.Writer) *Writer {
 	return &Writer{w: bufio.NewWriterSize(w, 64<<10)}
 }
 
-// WriteHeader begins an entry, of which h.Size bytes of content have to follow by Write.
+// WriteHeader begins an entry. Write must then be called with h.Size bytes of content.
 //
-// An Ino of 0 becomes the next unused number, counted from 1, and an NLink of 0 becomes what a
-// lone file or directory has; h is changed accordingly. So the names of one hard-linked file are
-// written by giving each the number of names in NLink, and all but the first the Ino that the
-// first has got; the last one carries the content, as GNU cpio does it.
+// An Ino of 0 becomes the next unused number, counted from 1. An NLink of 0 becomes the link count of a single file
+// or directory. Both are set in h. To write a hard-linked file, set NLink of each name to the number of names, and
+// Ino of each name after the first to the first one's Ino. The last name carries the content, as in GNU cpio.
 func (e *Writer) WriteHeader(h *Header) error {
 	if err := e.finish(); err != nil {
 		return err
@@ -55,14 +54,14 @@ func (e *Writer) WriteHeader(h *Header) error {
 	return e.begin(*h)
 }
 
-// begin writes a header that is known to be right.
+// begin writes a checked header.
 func (e *Writer) begin(h Header) error {
 	e.cur, e.left, e.sum = h, h.Size, 0
 	e.emit(appendHeader(nil, &h))
 	return e.err
 }
 
-// Write writes content of the current entry. More than its size is an error.
+// Write writes content of the current entry. It fails if the content exceeds the entry's size.
 func (e *Writer) Write(p []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
@@ -80,7 +79,7 @@ func (e *Writer) Write(p []byte) (int, error) {
 	return e.emit(p), e.err
 }
 
-// emit passes bytes on and keeps count and error.
+// emit writes bytes, counts them and keeps the first error.
 func (e *Writer) emit(p []byte) int {
 	if e.err != nil {
 		return 0
@@ -105,8 +104,8 @@ func (e *Writer) finish() error {
 	return e.err
 }
 
-// Close writes the trailer and pads the archive to a multiple of 512 bytes. It does not close what
-// it writes to. Nothing can be written afterwards.
+// Close writes the trailer and pads the archive to a multiple of 512 bytes. It does not close the underlying
+// writer. Later writes fail.
 func (e *Writer) Close() error {
 	if err := e.finish(); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"unicode/utf16"
 )
 
-// Layout of a folder's entries.
+// Layout of a directory entry.
 const (
 	entrySize   = 32
 	attrVolume  = 0x08
@@ -24,7 +24,7 @@ const (
 	maxEntries = 20_000
 )
 
-// file is one name of the tree.
+// file is an entry of the tree.
 type file struct {
 	path   string
 	at     int // byte offset of its entry
@@ -33,8 +33,8 @@ type file struct {
 	size   int
 }
 
-// Files lists the paths of all files, slash-separated, those of outer folders first. Names are as
-// the file system shows them; [FS.ReadFile] compares them without case.
+// Files lists the slash-separated paths of all files, outer folders first. Names have the file system's spelling;
+// [FS.ReadFile] ignores case.
 func (f *FS) Files() ([]string, error) {
 	all, err := f.walk()
 	if err != nil {
@@ -49,7 +49,7 @@ func (f *FS) Files() ([]string, error) {
 	return out, nil
 }
 
-// walk lists everything, folders before what is in them.
+// walk lists all entries, folders before their content.
 func (f *FS) walk() ([]file, error) {
 	todo := []file{{folder: true, first: f.root}}
 	var out []file
@@ -131,14 +131,14 @@ func (f *FS) places(dir *file, root bool) ([]int, error) {
 	return out, nil
 }
 
-// longName gathers the entries of a long name, which come last part first.
+// longName collects the entries of a long name, which are stored last part first.
 type longName struct {
 	units []uint16
 	sum   byte
-	left  int // parts still to come
+	left  int // missing parts
 }
 
-// take adds one part; one out of order spoils the name.
+// take adds one part; a part out of order invalidates the name.
 func (l *longName) take(e []byte) {
 	n := int(e[0] &^ longLast)
 	switch {
@@ -155,7 +155,7 @@ func (l *longName) take(e []byte) {
 	}
 }
 
-// for83 is the long name of a short entry, or the short name where there is no right long one.
+// for83 returns the long name of a short entry, or the short name if it has no valid long name.
 func (l *longName) for83(e []byte) string {
 	if len(l.units) == 0 || l.left != 0 || l.sum != checksum(e[:11]) {
 		return shortName(e)
@@ -173,7 +173,7 @@ func (l *longName) for83(e []byte) string {
 	return shortName(e)
 }
 
-// checksum ties a long name to its short one.
+// checksum links a long name to its short name.
 func checksum(short []byte) (sum byte) {
 	for _, c := range short {
 		sum = sum>>1 | sum<<7
@@ -182,7 +182,7 @@ func checksum(short []byte) (sum byte) {
 	return sum
 }
 
-// shortName is an 8.3 name; two bits say which half of it Windows and Linux show in lower case.
+// shortName returns an 8.3 name; two bits select the halves that Windows and Linux show in lower case.
 func shortName(e []byte) string {
 	const lowerBase, lowerExt = 0x08, 0x10
 	base, ext := strings.TrimRight(string(e[:8]), " "), strings.TrimRight(string(e[8:11]), " ")

@@ -1,11 +1,10 @@
-// Package fat reads and replaces files of a FAT12, FAT16 or FAT32 file system that lies in memory,
-// as the EFI boot image of an ISO does. A replaced file keeps its directory entry, times included:
-// no clock goes in, and the same edit of the same bytes gives the same bytes.
+// Package fat reads and replaces files of a FAT12, FAT16 or FAT32 file system in memory, such as the EFI boot image
+// of an ISO. A replaced file keeps its directory entry and times: no clock is used, so the same edit of the same
+// bytes gives the same bytes.
 //
-// It makes no files, folders or file systems: it exists so that a boot menu inside an EFI image
-// can say what the one outside says. The format is that of Microsoft's "FAT: General Overview of
-// On-Disk Format" 1.03; which of the three widths a table has is decided as UEFI firmware and
-// Linux do it.
+// It does not create files, folders or file systems: its purpose is to give a boot menu inside an EFI image the
+// same text as the outer menu. The format is that of Microsoft's "FAT: General Overview of On-Disk Format" 1.03;
+// the width of a table is chosen as in UEFI firmware and Linux.
 //
 // Start reading at [Open] and [FS.Replace].
 package fat
@@ -21,7 +20,7 @@ import (
 var (
 	// ErrNotFAT is returned for an input without a FAT file system.
 	ErrNotFAT = errors.New("not a FAT file system")
-	// ErrCorrupt is returned if the structures of a file system contradict themselves.
+	// ErrCorrupt is returned for inconsistent structures of a file system.
 	ErrCorrupt = errors.New("corrupt FAT file system")
 	// ErrFull is returned if a file system has no room for the new content.
 	ErrFull = errors.New("the FAT file system is full")
@@ -33,7 +32,7 @@ func corruptf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
-// FS is a file system in the bytes that [Open] was given.
+// FS is a file system in the bytes passed to [Open].
 type FS struct {
 	b        []byte
 	bits     int   // 12, 16 or 32
@@ -47,14 +46,14 @@ type FS struct {
 	info     int   // FAT32: byte offset of the FSInfo sector; 0 for none
 }
 
-// Limits on what a boot sector may say.
+// Limits on the values of a boot sector.
 const (
 	minSector, maxSector = 512, 4096
 	bootSector           = 512
 	maxTables            = 4
 )
 
-// Open finds the file system that starts with b's first byte. It keeps b and changes it in place.
+// Open returns the file system that starts with b's first byte. It keeps b and changes it in place.
 func Open(b []byte) (*FS, error) {
 	if len(b) < bootSector || b[510] != 0x55 || b[511] != 0xaa {
 		return nil, ErrNotFAT
@@ -64,7 +63,7 @@ func Open(b []byte) (*FS, error) {
 		return nil, ErrNotFAT
 	}
 	reserved, tables, tableSectors := le16(b[14:]), int(b[16]), le16(b[22:])
-	wide := tableSectors == 0 // only FAT32 has the 32-bit field alone
+	wide := tableSectors == 0 // FAT32 has only the 32-bit field
 	if wide {
 		tableSectors = le32(b[36:])
 	}
@@ -88,9 +87,9 @@ func Open(b []byte) (*FS, error) {
 	return f, f.width(wide, sector)
 }
 
-// width settles how wide the table's entries are, and checks that it has one for each cluster.
+// width determines the width of the table's entries, and checks that the table has an entry for each cluster.
 func (f *FS) width(wide bool, sector int) error {
-	const narrow = 4085 // clusters; below it is FAT12
+	const narrow = 4085 // fewer clusters: FAT12
 	switch {
 	case wide:
 		f.bits, f.rootLen = 32, 0
@@ -107,19 +106,19 @@ func (f *FS) width(wide bool, sector int) error {
 		return corruptf("it has no clusters")
 	}
 	if room := f.tableLen*8/f.bits - 2; f.clusters > room {
-		f.clusters = room // what has no entry cannot be used
+		f.clusters = room // clusters without an entry are unusable
 	}
 	return nil
 }
 
-// FSInfo: its two signatures, and where it counts the free clusters.
+// FSInfo: its two signatures, and the offset of the count of free clusters.
 const (
 	infoLead, infoMagic = 0x41615252, 0x61417272
 	infoFree            = 488
 	infoUnknown         = 0xffffffff
 )
 
-// next is the table's entry of a cluster.
+// next returns the table's entry of a cluster.
 func (f *FS) next(n int) int { return f.entry(f.b[f.tables[0]:][:f.tableLen], n) }
 
 func (f *FS) entry(table []byte, n int) int {
@@ -158,10 +157,10 @@ func (f *FS) link(n, v int) {
 	}
 }
 
-// end is the mark of a chain's last cluster; everything from the first bad-cluster mark up ends one.
+// end is the mark of a chain's last cluster; every value from the first bad-cluster mark up ends a chain.
 func (f *FS) end() int { return 1<<min(f.bits, 28) - 1 }
 
-// chain lists a file's clusters from the first on.
+// chain lists a file's clusters from first on.
 func (f *FS) chain(first int) ([]int, error) {
 	var out []int
 	for n := first; n < f.end()-7; n = f.next(n) {
@@ -175,7 +174,7 @@ func (f *FS) chain(first int) ([]int, error) {
 	return out, nil
 }
 
-// bytesOf is a cluster's part of the image.
+// bytesOf returns a cluster's part of the image.
 func (f *FS) bytesOf(n int) []byte { return f.b[f.data+(n-2)*f.cluster:][:f.cluster] }
 
 func powerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
@@ -184,6 +183,6 @@ func le16(b []byte) int { return int(binary.LittleEndian.Uint16(b)) }
 
 func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 
-// le32 reads a number that is held against the size of an image in memory: what is beyond the
-// int of a 32-bit machine is cut, and too large all the same.
+// le32 reads a number that is compared with the size of an image in memory. It caps numbers beyond the int of a
+// 32-bit machine, which are still too large.
 func le32(b []byte) int { return int(min(u32(b), math.MaxInt32)) }

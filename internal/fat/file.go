@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// find looks a file up without regard to case, as GRUB and the firmware do.
+// find finds a file regardless of case, like GRUB and the firmware.
 func (f *FS) find(name string) (*file, error) {
 	all, err := f.walk()
 	if err != nil {
@@ -43,7 +43,7 @@ func (f *FS) ReadFile(name string, limit int) ([]byte, error) {
 	return out, nil
 }
 
-// clustersOf lists the clusters that a file's content is in.
+// clustersOf lists the clusters of a file's content.
 func (f *FS) clustersOf(x *file) ([]int, error) {
 	if x.first == 0 {
 		return nil, nil
@@ -51,8 +51,8 @@ func (f *FS) clustersOf(x *file) ([]int, error) {
 	return f.chain(x.first)
 }
 
-// Replace gives a file new content: in the clusters that it has, and in the first free ones when
-// those are too few. Nothing has changed when it fails.
+// Replace replaces the content of a file. It uses the file's clusters, and the first free clusters if those are too
+// few. A failure changes nothing.
 func (f *FS) Replace(name string, content []byte) error {
 	x, err := f.find(name)
 	if err != nil {
@@ -75,7 +75,7 @@ func (f *FS) Replace(name string, content []byte) error {
 	return nil
 }
 
-// free lists up to want unused clusters, the first ones first.
+// free lists up to want unused clusters in ascending order.
 func (f *FS) free(want int) []int {
 	var out []int
 	for n := 2; n < f.clusters+2 && len(out) < want; n++ {
@@ -86,7 +86,7 @@ func (f *FS) free(want int) []int {
 	return out
 }
 
-// store writes the content, its chain and its entry. What is left of the last cluster is cleared.
+// store writes the content, its chain and its entry. It clears the rest of the last cluster.
 func (f *FS) store(x *file, use, had []int, content []byte) {
 	for _, n := range had {
 		f.link(n, 0)
@@ -114,7 +114,7 @@ func (f *FS) store(x *file, use, had []int, content []byte) {
 	f.count(len(had) - len(use))
 }
 
-// count keeps FAT32's number of free clusters right.
+// count updates FAT32's number of free clusters.
 func (f *FS) count(freed int) {
 	if f.info == 0 || freed == 0 {
 		return

@@ -15,11 +15,11 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// ErrKernel is returned for a kernel that does not show what it unpacks.
+// ErrKernel is returned for a kernel whose decompressors cannot be determined.
 var ErrKernel = fail.New(fail.Verification, "mkbuild cannot tell what the kernel unpacks", "")
 
-// complaints are what the decompressors of a kernel say of bad input, by the packing of a [Member]: the one of
-// lib/decompress_un*.c is in a kernel that was configured with it, and in no other. gzip is in all of Tiny Core's.
+// complaints maps the packing of a [Member] to an error text of the kernel's decompressor. A kernel contains the
+// text of lib/decompress_un*.c only if it was configured with that decompressor. All Tiny Core kernels have gzip.
 func complaints() map[string]string {
 	return map[string]string{"xz": "XZ-compressed data is corrupt", "zstd": "ZSTD-compressed data is corrupt", "lz4": "chunk length is longer than allocated"}
 }
@@ -27,16 +27,16 @@ func complaints() map[string]string {
 // maxKernel bounds an unpacked kernel; real ones have 5 to 60 MB.
 const maxKernel = 512 << 20
 
-// KernelUnpacks reports whether a kernel, a bzImage, can unpack an initrd of a packing that a [Member]
-// names. It unpacks the kernel itself and looks for the decompressor's own words. It fails with
-// [ErrKernel] for one that is packed with lzma, or not a bzImage of Linux 2.6.26 and newer.
+// KernelUnpacks reports whether a kernel (a bzImage) can unpack an initrd with the given packing of a [Member]. It
+// unpacks the kernel and searches it for the decompressor's error text. It fails with [ErrKernel] for a kernel that
+// is packed with lzma, or is not a bzImage of Linux 2.6.26 or newer.
 func KernelUnpacks(bzImage io.Reader, packing string) (ok bool, err error) {
 	words, special := complaints()[packing]
 	if !special {
 		return true, nil
 	}
 	defer func() {
-		if p := recover(); p != nil { // the decompressors are other people's code
+		if p := recover(); p != nil { // the decompressors are third-party code
 			err = fmt.Errorf("%w: %v", ErrKernel, p)
 		}
 	}()
@@ -47,7 +47,7 @@ func KernelUnpacks(bzImage io.Reader, packing string) (ok bool, err error) {
 	return contains(plain, []byte(words))
 }
 
-// payload opens the packed kernel inside of a bzImage (Documentation/arch/x86/boot.rst: payload_offset).
+// payload opens the packed kernel inside a bzImage (Documentation/arch/x86/boot.rst: payload_offset).
 func payload(in *bufio.Reader) (io.Reader, error) {
 	head := make([]byte, 0x250)
 	if _, err := io.ReadFull(in, head); err != nil {
@@ -77,7 +77,7 @@ func payload(in *bufio.Reader) (io.Reader, error) {
 	return plain, err
 }
 
-// contains looks for words in a stream, up to its end or the first error: behind the kernel stands its size.
+// contains searches a stream for words. It stops at the first error, because the kernel's size follows the stream.
 func contains(r io.Reader, words []byte) (bool, error) {
 	buf := make([]byte, 0, 1<<20)
 	for total := 0; total < maxKernel; {
@@ -98,8 +98,8 @@ func contains(r io.Reader, words []byte) (bool, error) {
 	return false, fmt.Errorf("%w: it is too large", ErrKernel)
 }
 
-// lzop reads the blocks of an lzop file (lib/decompress_unlzo.c): their two lengths, a checksum of each as the
-// flags say, and the bytes.
+// lzop reads the blocks of an lzop file (lib/decompress_unlzo.c): two lengths, the checksums that the flags name,
+// and the bytes.
 type lzop struct {
 	in    *bufio.Reader
 	flags uint32
@@ -108,13 +108,13 @@ type lzop struct {
 
 const (
 	lzopSums       = 0x1 | 0x100 // a checksum of the plain bytes, Adler-32 or CRC-32
-	lzopPackedSums = 0x2 | 0x200 // one of the packed bytes, where they are fewer
+	lzopPackedSums = 0x2 | 0x200 // a checksum of the packed bytes, if they are fewer
 	lzopFilter     = 0x800
 	maxLZOBlock    = 64 << 20
 )
 
-// lzopReader passes the header: nine bytes of magic, three versions, method, level, flags, a filter, mode, two
-// times, a name and a checksum. Older files than those of lzop 0.94 lack some of it, and kernels have none.
+// lzopReader skips the header: nine bytes of magic, three versions, method, level, flags, a filter, mode, two
+// times, a name and a checksum. Files older than lzop 0.94 lack some fields; kernels contain no such files.
 func lzopReader(in *bufio.Reader) (io.Reader, error) {
 	head := make([]byte, 9+2+2+2+1+1+4)
 	if _, err := io.ReadFull(in, head); err != nil {
@@ -144,7 +144,7 @@ func (z *lzop) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next unpacks a block; an empty one is the end.
+// next unpacks a block; an empty block is the end.
 func (z *lzop) next() error {
 	var sizes [2]uint32
 	if err := binary.Read(z.in, binary.BigEndian, &sizes[0]); err != nil || sizes[0] == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// kind is the packing of one member.
+// kind is the packing of a member.
 type kind int
 
 const (
@@ -24,15 +24,15 @@ const (
 	kindUnsupported
 )
 
-// String names a packing as people know it.
+// String returns the name of a packing.
 func (k kind) String() string {
 	return [...]string{"unknown", "none", "gzip", "xz", "zstd", "lz4", "unsupported"}[k]
 }
 
-// sniffLen is how much of a member sniff wants to see.
+// sniffLen is the number of bytes that sniff needs.
 const sniffLen = 512
 
-// sniff tells members apart by their magic numbers (lib/decompress.c of the kernel).
+// sniff detects the packing by its magic number (lib/decompress.c of the kernel).
 func sniff(b []byte) kind {
 	for _, m := range []struct {
 		magic string
@@ -55,7 +55,7 @@ func sniff(b []byte) kind {
 	return kindUnknown
 }
 
-// errUnsupported is returned for a packing that some kernels know and this package does not.
+// errUnsupported is returned for a packing that some kernels support and this package does not.
 var errUnsupported = errors.New("packed with bzip2, lzma, lzo or lz4 frames: only gzip, xz, zstd and lz4 (legacy) can be read")
 
 const (
@@ -63,15 +63,15 @@ const (
 	maxZstdWindow = 128 << 20 // zstd --ultra -22
 )
 
-// openMember returns the content of the member at the beginning of in. Reading it to its end leaves in right
-// behind the member. done releases what the decompressor holds.
+// openMember returns the content of the member at the beginning of in. Reading it to its end leaves in right after
+// the member. done releases the decompressor's resources.
 func openMember(k kind, in *bufio.Reader) (plain io.Reader, done func(), err error) {
 	done = func() {}
 	switch k {
 	case kindRaw:
 		return in, done, nil
 	case kindGzip:
-		z, err := gzip.NewReader(in) // a bufio.Reader is not read beyond the member
+		z, err := gzip.NewReader(in) // reads a bufio.Reader no further than the member
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,10 +1,9 @@
-// Package initrd reads and writes the initial root file system of a Linux kernel: cpio newc
-// archives, each compressed or not, one after another in one file. Reading follows the kernel's
-// init/initramfs.c, so that the tree is what a booting machine would find. Writing makes one
-// segment, to stand alone or to be appended to a stock core.gz.
+// Package initrd reads and writes the initial root file system of a Linux kernel: concatenated cpio newc archives
+// in one file, each compressed or not. Reading follows the kernel's init/initramfs.c, so the tree equals that of a
+// booting machine. Writing makes one segment, for use alone or after a stock core.gz.
 //
-// It does not decide what goes into an image, and it never touches the host's file system. Start
-// reading at [Read] and [WriteSegment].
+// It does not choose the content of an image and never touches the host's file system. Start reading at [Read] and
+// [WriteSegment].
 package initrd
 
 import (
@@ -21,50 +20,48 @@ import (
 // ErrNotInitrd is returned for input that is not an initrd.
 var ErrNotInitrd = fail.New(fail.Verification, "not an initrd", "")
 
-// ErrCorrupt is returned for input that begins like an initrd and is damaged or incomplete. With
-// [io.ErrUnexpectedEOF] in the same chain it is truncated.
+// ErrCorrupt is returned for an initrd that is damaged or incomplete. A truncated initrd also has
+// [io.ErrUnexpectedEOF] in the error chain.
 var ErrCorrupt = fail.New(fail.Verification, "corrupt initrd", "")
 
 const (
-	// defaultLimit bounds the unpacked size where the caller sets no limit.
+	// defaultLimit bounds the unpacked size if the caller sets no limit.
 	defaultLimit = 1 << 30
 	// maxEntries bounds the headers of one initrd; a stock core.gz has 4,000.
 	maxEntries = 500_000
-	// window is what is read ahead. It has to satisfy cpio.NewReader's condition for sharing.
+	// window is the read-ahead. It is large enough for cpio.NewReader to share the buffer.
 	window = 64 << 10
 )
 
-// Read reads a whole initrd of at most limit unpacked bytes (0: 1 GiB) into a tree whose contents
-// are in memory. Its members are gzip, xz, zstd, lz4 (legacy) or plain newc archives in any mix,
-// with NUL bytes between them. Each member has to hold whole archives: one archive split over
-// several members, which panics kernels, is refused.
+// Read reads a whole initrd of at most limit unpacked bytes (0: 1 GiB) into a tree with its contents in memory.
+// Members are gzip, xz, zstd, lz4 (legacy) or plain newc archives in any mix, with NUL bytes between them. Each
+// member must hold whole archives: an archive that is split over several members panics kernels and is refused.
 //
-// Later entries replace earlier ones as in the kernel: names follow symlinks of directories that
-// exist, a directory that is not empty stays, a file that is overwritten changes under all its hard
-// links, a device node keeps its number. An entry for the root itself is kept as ".". Other than
-// in the kernel, an entry whose directory never came is kept.
+// Later entries replace earlier entries as in the kernel: names follow symlinks of existing directories, a
+// non-empty directory stays, an overwritten file changes under all its hard links, a device node keeps its number.
+// An entry for the root itself is kept as ".". Unlike in the kernel, an entry without its directory is kept.
 //
-// It fails with [ErrNotInitrd], [ErrCorrupt] or [overlay.ErrLimit]. origin names the file in all
-// entries and in errors.
+// It fails with [ErrNotInitrd], [ErrCorrupt] or [overlay.ErrLimit]. origin names the file in all entries and in
+// errors.
 func Read(r io.Reader, origin string, limit int64) (*overlay.Tree, error) {
 	t, _, err := ReadMembers(r, origin, limit, nil)
 	return t, err
 }
 
-// Member is one part of an initrd that is packed by itself.
+// Member is a separately packed part of an initrd.
 type Member struct {
-	// Offset and Size say where it lies in the file, without the NUL bytes behind it.
+	// Offset and Size give its place in the file, without the NUL bytes after it.
 	Offset int64 `json:"offset"`
 	Size   int64 `json:"size"`
 	// Packing is "gzip", "xz", "zstd", "lz4" or "none".
 	Packing string `json:"packing"`
-	// Unpacked is the length of its archives in bytes, Entries the number of their entries.
+	// Unpacked is the length of its archives in bytes. Entries is the number of their entries.
 	Unpacked int64 `json:"unpacked"`
 	Entries  int   `json:"entries"`
 }
 
-// ReadMembers is [Read] that also returns the members of the initrd, in their order. Unless it is
-// nil, before is called with the offset of each member and the tree so far.
+// ReadMembers is [Read] that also returns the members of the initrd in order. If before is not nil, it is called
+// with the offset of each member and the tree so far.
 func ReadMembers(r io.Reader, origin string, limit int64, before func(offset int64, t *overlay.Tree)) (*overlay.Tree, []Member, error) {
 	if limit <= 0 {
 		limit = defaultLimit
@@ -80,8 +77,7 @@ func ReadMembers(r io.Reader, origin string, limit int64, before func(offset int
 	return u.root.finish(), u.members, nil
 }
 
-// source counts what was read and remembers why reading failed, because a broken disk is not a
-// corrupt file.
+// source counts the bytes read and records read errors: a broken disk is not a corrupt file.
 type source struct {
 	r   io.Reader
 	n   int64
@@ -97,7 +93,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpacker goes through the members of one initrd.
+// unpacker reads the members of an initrd.
 type unpacker struct {
 	src     *source
 	in      *bufio.Reader
@@ -111,7 +107,7 @@ type unpacker struct {
 // offset returns the position of the next byte in the file.
 func (u *unpacker) offset() int64 { return u.src.n - int64(u.in.Buffered()) }
 
-// explain adds the sentinel that an error deserves.
+// explain adds the matching sentinel to an error.
 func (u *unpacker) explain(err error) error {
 	switch {
 	case u.src.err != nil:
@@ -124,7 +120,7 @@ func (u *unpacker) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
-// readMembers reads member after member up to the end of the file.
+// readMembers reads all members of the file.
 func (u *unpacker) readMembers() error {
 	for {
 		if err := u.skipNULs(); err == io.EOF { //nolint:errorlint // skipNULs' own
@@ -166,7 +162,7 @@ func (u *unpacker) skipNULs() error {
 // readMember reads the archives of one member and returns its packing.
 func (u *unpacker) readMember(at int64) (k kind, err error) {
 	defer func() {
-		// The decompressors are other people's code and their input is hostile.
+		// The decompressors are third-party code and their input is untrusted.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: decompressor failed: %v", ErrCorrupt, p)
 		}
@@ -193,7 +189,7 @@ func (u *unpacker) readMember(at int64) (k kind, err error) {
 	return k, u.readArchives(&overlay.LimitedReader{R: plain, Left: u.left}, false)
 }
 
-// unknown names what stands where a member should.
+// unknown describes the bytes at the place of a member.
 func (u *unpacker) unknown(k kind, start []byte) error {
 	sentinel := ErrNotInitrd
 	if len(u.members) > 0 {
@@ -208,8 +204,8 @@ func (u *unpacker) unknown(k kind, start []byte) error {
 	return fmt.Errorf("%w: neither an archive nor padding: %.8q", sentinel, start)
 }
 
-// readArchives adds the entries of one member to the tree. A single archive is read from a shared
-// buffer, which is left behind its trailer.
+// readArchives adds the entries of a member to the tree. A single archive is read from a shared buffer, which then
+// stands right after the trailer.
 func (u *unpacker) readArchives(r io.Reader, single bool) error {
 	d := cpio.NewReader(r)
 	d.Multistream(!single)

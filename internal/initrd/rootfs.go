@@ -11,17 +11,16 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// inode is what the kernel remembers to find hard links: find_link in init/initramfs.c.
+// inode is the kernel's key for hard links: find_link in init/initramfs.c.
 type inode struct{ major, minor, ino uint32 }
 
-// group is a file with several names. The attributes of its last entry hold for all of them.
+// group is a file with several names. The attributes of its last entry apply to all names.
 type group struct {
 	attrs overlay.Entry
-	paths []string // all names that were put in; some may have been replaced since
+	paths []string // all names added; some may have been replaced since
 }
 
-// rootfs applies cpio entries to a tree in their order, as the kernel applies them to its root
-// file system.
+// rootfs applies cpio entries to a tree in order, like the kernel to its root file system.
 type rootfs struct {
 	origin   string
 	tree     *overlay.Tree
@@ -38,11 +37,11 @@ func newRootfs(origin string) *rootfs {
 	}
 }
 
-// endArchive forgets inode numbers, which are those of one archive.
+// endArchive forgets inode numbers, which are valid in one archive only.
 func (f *rootfs) endArchive() { clear(f.links) }
 
-// finish gives all names of a file what its group knows, and returns the tree. A group that is
-// left with one name is no group.
+// finish applies the attributes of each group to all its names, and returns the tree. A group with one name is
+// dissolved.
 func (f *rootfs) finish() *overlay.Tree {
 	for id, g := range f.groups {
 		members := make(map[string]*overlay.Entry)
@@ -62,7 +61,7 @@ func (f *rootfs) finish() *overlay.Tree {
 	return f.tree
 }
 
-// add applies one entry; its content comes from r.
+// add applies an entry with the content of r.
 func (f *rootfs) add(h *cpio.Header, r io.Reader) error {
 	e := overlay.Entry{
 		Mode: h.Mode & (overlay.TypeMask | 0o7777), UID: h.UID, GID: h.GID, MTime: h.MTime, Origin: f.origin,
@@ -85,7 +84,7 @@ func (f *rootfs) add(h *cpio.Header, r io.Reader) error {
 		e.Major, e.Minor = h.RMajor, h.RMinor
 	case overlay.TypeDir, overlay.TypeFIFO, overlay.TypeSocket:
 	default:
-		return nil // the kernel makes nothing of a mode without a type
+		return nil // the kernel ignores a mode without a type
 	}
 	if name == "." && !e.IsDir() {
 		return errors.New("the root is not a directory")
@@ -97,7 +96,7 @@ func (f *rootfs) add(h *cpio.Header, r io.Reader) error {
 	return f.put(e, h)
 }
 
-// readTarget returns the target of a symlink. Some packers store its NUL.
+// readTarget returns the target of a symlink. Some packers store its final NUL.
 func readTarget(h *cpio.Header, r io.Reader) (string, error) {
 	if h.Size > maxTarget+1 {
 		return "", fmt.Errorf("symlink target of %d bytes", h.Size)
@@ -110,8 +109,8 @@ func readTarget(h *cpio.Header, r io.Reader) (string, error) {
 	return string(b), nil
 }
 
-// place resolves the symlinks of a name's directory. A name below a symlink loop or below what is
-// no directory is out of reach; open(2) fails in the kernel, and the entry is lost.
+// place resolves the symlinks of a name's directory. The kernel loses a name below a symlink loop or a
+// non-directory, because open(2) fails.
 func (f *rootfs) place(name string) (string, bool) {
 	at, err := f.tree.ResolveParent(name)
 	if err != nil {
@@ -125,8 +124,8 @@ func (f *rootfs) place(name string) (string, bool) {
 	return at, true
 }
 
-// put adds e or replaces what is at its path: do_name and do_symlink of init/initramfs.c. Hard
-// links matter with regular files only; two nodes of one device are as good as one.
+// put adds e or replaces the entry at its path: do_name and do_symlink of init/initramfs.c. Hard links matter for
+// regular files only; two nodes of one device are equivalent.
 func (f *rootfs) put(e overlay.Entry, h *cpio.Header) error {
 	old := f.tree.Get(e.Path)
 	if h.NLink < 2 || !e.IsRegular() {
@@ -138,14 +137,14 @@ func (f *rootfs) put(e overlay.Entry, h *cpio.Header) error {
 	}
 	e.HardLink = fmt.Sprintf("cpio:%d", len(f.groups)+1)
 	if old != nil && old.HardLink != "" {
-		e.HardLink = old.HardLink // the inode that is there is written to
+		e.HardLink = old.HardLink // the kernel writes to the existing inode
 	}
 	f.links[key] = e.HardLink
 	return f.replace(e, old)
 }
 
-// link gives a file another name: maybe_link. Its content is that of the last name that has one:
-// GNU cpio stores it with the last, others with the first.
+// link gives a file another name: maybe_link. The last name with content decides: GNU cpio stores the content with
+// the last name, other packers with the first.
 func (f *rootfs) link(e overlay.Entry, old *overlay.Entry, id string) error {
 	if old != nil && old.IsDir() && f.children[e.Path] > 0 {
 		return nil
@@ -157,7 +156,7 @@ func (f *rootfs) link(e overlay.Entry, old *overlay.Entry, id string) error {
 	return f.store(e, old)
 }
 
-// replace puts e in the place of old, as clean_path and the system calls after it would.
+// replace replaces old with e, like clean_path and the system calls after it.
 func (f *rootfs) replace(e overlay.Entry, old *overlay.Entry) error {
 	switch {
 	case old == nil, old.IsLink():
@@ -175,7 +174,7 @@ func (f *rootfs) replace(e overlay.Entry, old *overlay.Entry) error {
 	return f.store(e, old)
 }
 
-// store puts e, and counts it in its directory and its group.
+// store stores e and counts it in its directory and its group.
 func (f *rootfs) store(e overlay.Entry, old *overlay.Entry) error {
 	if old == nil {
 		f.children[path.Dir(e.Path)]++
@@ -192,14 +191,14 @@ func (f *rootfs) store(e overlay.Entry, old *overlay.Entry) error {
 	return f.tree.Put(e)
 }
 
-// slabSize is the unit in which contents are held: large, so that small files cost little, and
-// small against an image, so that the last one wastes little.
+// slabSize is the unit of allocation for contents: large, so that small files cost little, but small compared with
+// an image, so that the last slab wastes little.
 const slabSize = 256 << 10
 
-// store holds the contents of many files in slabs. It grows with the bytes that arrive and never
-// copies, so that an image takes little more memory than its unpacked size.
+// store holds the contents of many files in slabs. It grows with the input and never copies, so an image uses
+// little more memory than its unpacked size.
 type store struct {
-	slab []byte // the free rest of the newest slab
+	slab []byte // unused rest of the newest slab
 }
 
 // read stores the next size bytes of r and returns their opener.

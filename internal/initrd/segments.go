@@ -6,20 +6,20 @@ import (
 	"io"
 )
 
-// Segment is a part of an initrd that the kernel unpacks by itself, and where its bytes are.
+// Segment is a part of an initrd that the kernel unpacks separately, with the source of its bytes.
 type Segment struct {
-	// Name says what is in it: an input, or a file of a boot medium.
+	// Name is the name of an input or of a file on a boot medium.
 	Name string
 	// Size is in bytes.
 	Size int64
-	// SHA256 is the hex digest of its bytes, "" until somebody has read them.
+	// SHA256 is the hex digest of its bytes, or "" before they have been read.
 	SHA256 string
 	// Open reads it from its beginning; it can be called more than once.
 	Open func() (io.ReadCloser, error)
 }
 
-// Padded returns the segment with NULs up to a multiple of four bytes. The kernel skips them and looks
-// for the next segment there (init/initramfs.c).
+// Padded returns the segment padded with NULs to a multiple of four bytes. The kernel skips them and finds the next
+// segment there (init/initramfs.c).
 func (s Segment) Padded() Segment {
 	pad, open := make([]byte, -s.Size&3), s.Open
 	if len(pad) == 0 {
@@ -37,7 +37,7 @@ func (s Segment) Padded() Segment {
 	return s
 }
 
-// Segments is an initrd as the segments that it is put together of, in order, without gaps.
+// Segments are the segments of an initrd, in order and without gaps.
 type Segments []Segment
 
 // Size returns the length of the initrd in bytes.

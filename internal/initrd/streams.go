@@ -10,10 +10,10 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// errFrame is returned when a compressed stream's outer structure is broken.
+// errFrame is returned for a broken outer structure of a compressed stream.
 var errFrame = errors.New("broken structure of the compressed stream")
 
-// bounded passes on the next n bytes of in. An earlier end is an error.
+// bounded passes on the next n bytes of in. A premature end is an error.
 type bounded struct {
 	in *bufio.Reader
 	n  int64
@@ -28,13 +28,13 @@ func (b *bounded) read(p []byte) (int, error) {
 	return n, noEOF(err)
 }
 
-// peek returns the next n bytes. An earlier end is an error.
+// peek returns the next n bytes. A premature end is an error.
 func (b *bounded) peek(n int) ([]byte, error) {
 	p, err := b.in.Peek(n)
 	return p, noEOF(err)
 }
 
-// noEOF turns io.EOF into io.ErrUnexpectedEOF, where more input has to come.
+// noEOF turns io.EOF into io.ErrUnexpectedEOF where more input is expected.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -42,14 +42,14 @@ func noEOF(err error) error {
 	return err
 }
 
-// xzStream passes on one xz stream (xz-file-format 1.1.0 §2.1) and then returns io.EOF. The decoder
-// reads ahead, and an xz stream says nowhere in front how long it is, so its parts are walked:
-// blocks are LZMA2 chunks, and those have their sizes in front, whatever filters follow.
+// xzStream passes on one xz stream (xz-file-format 1.1.0 §2.1) and then returns io.EOF. The decoder reads ahead,
+// and an xz stream does not begin with its length. So xzStream walks its parts: blocks are LZMA2 chunks, which
+// begin with their sizes, whatever filters follow.
 type xzStream struct {
 	in    *bufio.Reader
 	part  bounded
 	state func() (int64, error) // returns the length of the next part
-	check int64                 // size of the check behind each block
+	check int64                 // size of the check after each block
 	block int64                 // bytes of the current block so far, for its padding
 	index int64                 // bytes of the index so far
 	count uint64                // numbers left in the index
@@ -69,7 +69,7 @@ func (z *xzStream) Read(p []byte) (int, error) {
 	return z.part.read(p)
 }
 
-// header passes the stream header, 12 bytes, of which one tells the kind of check.
+// header passes on the stream header: 12 bytes, including the type of check.
 func (z *xzStream) header() (int64, error) {
 	b, err := z.part.peek(12)
 	if err != nil {
@@ -81,7 +81,7 @@ func (z *xzStream) header() (int64, error) {
 	return 12, nil
 }
 
-// blockOrIndex passes a block header, or the index indicator and the number of records.
+// blockOrIndex passes on a block header, or the index indicator and the number of records.
 func (z *xzStream) blockOrIndex() (int64, error) {
 	b, err := z.part.peek(1)
 	if err != nil {
@@ -95,7 +95,7 @@ func (z *xzStream) blockOrIndex() (int64, error) {
 	return (int64(b[0]) + 1) * 4, nil
 }
 
-// chunk passes one LZMA2 chunk: its control byte decides what follows.
+// chunk passes on an LZMA2 chunk; its control byte selects the type.
 func (z *xzStream) chunk() (int64, error) {
 	b, err := z.part.peek(1)
 	if err != nil {
@@ -126,7 +126,7 @@ func (z *xzStream) chunk() (int64, error) {
 	return n, nil
 }
 
-// blockEnd passes padding and check. Block headers are multiples of four bytes long already.
+// blockEnd passes on padding and check. Block headers are already multiples of four bytes long.
 func (z *xzStream) blockEnd() (int64, error) {
 	z.state = z.blockOrIndex
 	return -z.block&3 + z.check, nil
@@ -142,7 +142,7 @@ func (z *xzStream) indexStart() (int64, error) {
 	return 1 + n, nil
 }
 
-// indexNumber passes one number of the index, two of which make a record.
+// indexNumber passes on a number of the index; a record has two.
 func (z *xzStream) indexNumber() (int64, error) {
 	if z.count == 0 {
 		z.state = func() (int64, error) { return 0, io.EOF }
@@ -158,7 +158,7 @@ func (z *xzStream) indexNumber() (int64, error) {
 	return n, nil
 }
 
-// number decodes the variable-length number that is skip bytes ahead, and returns its length.
+// number decodes the variable-length number after skip bytes, and returns its length.
 func (z *xzStream) number(skip int) (length int64, v uint64, err error) {
 	for i := range 9 {
 		b, err := z.part.peek(skip + i + 1)
@@ -173,8 +173,8 @@ func (z *xzStream) number(skip int) (length int64, v uint64, err error) {
 	return 0, 0, fmt.Errorf("xz: %w", errFrame)
 }
 
-// zstdFrame passes on one zstd frame (RFC 8878 §3.1.1) and then returns io.EOF: the decoder would
-// take the bytes behind a frame for another frame.
+// zstdFrame passes on one zstd frame (RFC 8878 §3.1.1) and then returns io.EOF: the decoder would read the bytes
+// after it as another frame.
 type zstdFrame struct {
 	in       *bufio.Reader
 	part     bounded
@@ -250,15 +250,15 @@ const (
 	lz4Block = 8 << 20 // unpacked size of all blocks but the last
 )
 
-// lz4Legacy unpacks the legacy lz4 format (lz4 -l), the only one that kernels take: a magic number
-// and blocks that have their packed size in front. The format has no end. The member ends with the
-// file, with padding, or where no block size can be, as lib/decompress_unlz4.c has it.
+// lz4Legacy unpacks the legacy lz4 format (lz4 -l), the only lz4 format that kernels support: a magic number and
+// blocks that begin with their packed size. The format has no end marker. As in lib/decompress_unlz4.c, the member
+// ends with the file, at padding, or at an impossible block size.
 type lz4Legacy struct {
 	in      *bufio.Reader
 	started bool
 	packed  []byte
 	buf     []byte // all of an unpacked block
-	rest    []byte // what has not been read of it
+	rest    []byte // its unread rest
 }
 
 func (z *lz4Legacy) Read(p []byte) (int, error) {

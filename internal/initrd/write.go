@@ -14,17 +14,17 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// gzipBlock is the unit of parallel compression. It decides the compressed bytes, so it is fixed.
+// gzipBlock is the unit of parallel compression. It is fixed because it determines the compressed bytes.
 const gzipBlock = 1 << 20
 
 // defaultLevel is the compression level of a zero [SegmentOptions]: within 0.3 % of level 9 at three
 // times its speed, and 2 % smaller than level 6 (docs/performance.md).
 const defaultLevel = 8
 
-// maxTarget is the longest symlink target that the kernel takes (PATH_MAX without the NUL).
+// maxTarget is the kernel's longest symlink target (PATH_MAX without the NUL).
 const maxTarget = 4095
 
-// SegmentOptions are the choices in writing a segment.
+// SegmentOptions are the options of [WriteSegment].
 type SegmentOptions struct {
 	// Level is the gzip level, 1 to 9. 0 means 8.
 	Level int
@@ -34,14 +34,14 @@ type SegmentOptions struct {
 	Sum func(path string, sha256 [sha256.Size]byte)
 }
 
-// WriteSegment writes t as one segment of an initrd: one gzip member holding one complete newc
-// archive, padded with NULs to a multiple of four bytes, so that anything may follow it. Kernels of
-// the 3.x time take gzip alone, and panic on an archive that several members share.
+// WriteSegment writes t as one segment of an initrd: one gzip member with one complete newc archive, padded with
+// NULs to a multiple of four bytes, so that another segment can follow. Kernels of the 3.x time support gzip only,
+// and panic if several members share an archive.
 //
-// The same tree and options give the same bytes everywhere: entries are sorted, inodes numbered
-// from 1, the gzip header holds no name and no time. Times before 1970 become 0; those after 2106
-// and files of 4 GiB are errors, for newc cannot hold them. So is an entry whose directory the tree
-// does not have, because the kernel makes none. Contents are streamed.
+// The same tree and options give the same bytes everywhere: entries are sorted, inodes are numbered from 1, and the
+// gzip header has no name and no time. Times before 1970 become 0. Times after 2106 and files of 4 GiB are errors,
+// because newc cannot store them. An entry without its directory is an error, because the kernel does not create
+// directories. Contents are streamed.
 func WriteSegment(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 	level := o.Level
 	if level == 0 {
@@ -54,7 +54,7 @@ func WriteSegment(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 	z, err := compressor(out, level)
 	if err == nil {
 		err = writeArchive(z, t, o)
-		if cerr := z.Close(); err == nil { // always: Close ends goroutines
+		if cerr := z.Close(); err == nil { // always: Close stops goroutines
 			err = cerr
 		}
 	}
@@ -67,7 +67,7 @@ func WriteSegment(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 	return nil
 }
 
-// counter counts what it passes on.
+// counter counts the bytes written.
 type counter struct {
 	w io.Writer
 	n int64
@@ -89,7 +89,7 @@ func compressor(w io.Writer, level int) (io.WriteCloser, error) {
 	return z, z.SetConcurrency(gzipBlock, runtime.GOMAXPROCS(0))
 }
 
-// hardLink is the state of one hard-link group while its names are written.
+// hardLink is the state of a hard-link group during writing.
 type hardLink struct {
 	names   []string
 	written int
@@ -119,7 +119,7 @@ func writeArchive(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 	return c.Close()
 }
 
-// checkParent makes sure that the kernel can create e: it makes no directories.
+// checkParent fails if e's directory is missing: the kernel does not create directories.
 func checkParent(t *overlay.Tree, e *overlay.Entry) error {
 	dir := path.Dir(e.Path)
 	if dir == "." {
@@ -131,8 +131,8 @@ func checkParent(t *overlay.Tree, e *overlay.Entry) error {
 	return nil
 }
 
-// writeEntry writes one name. Of a hard-linked file the last one carries the content, as with GNU
-// cpio; every kernel takes that.
+// writeEntry writes one name. The last name of a hard-linked file carries the content, as in GNU cpio; every kernel
+// supports that.
 func writeEntry(c *cpio.Writer, e *overlay.Entry, link *hardLink, o SegmentOptions) error {
 	h, err := header(e, o.ModTime)
 	if err != nil {
@@ -160,7 +160,7 @@ func writeEntry(c *cpio.Writer, e *overlay.Entry, link *hardLink, o SegmentOptio
 	return err
 }
 
-// writeContent writes the content of a file and reports its digest under each of its names.
+// writeContent writes the content of a file and reports its digest for each of its names.
 func writeContent(c io.Writer, e *overlay.Entry, names []string, tell func(string, [sha256.Size]byte)) error {
 	if tell == nil {
 		return e.CopyTo(c)

@@ -57,7 +57,7 @@ func trimNUL(b []byte) string {
 	return string(b)
 }
 
-// checkValidation checks the first entry (El Torito figure 2): all its words add up to zero.
+// checkValidation checks the first entry (El Torito figure 2): the sum of its words is zero.
 func checkValidation(b []byte) error {
 	if len(b) < 2*catalogEntry || b[0] != catValidation || b[30] != 0x55 || b[31] != 0xaa {
 		return corruptf("no boot catalog where the boot record points to")
@@ -72,7 +72,7 @@ func checkValidation(b []byte) error {
 	return nil
 }
 
-// parseEntries decodes the default entry and the sections behind it.
+// parseEntries decodes the default entry and the sections after it.
 func parseEntries(b []byte) []BootEntry {
 	entries := appendEntry(nil, b[catalogEntry:2*catalogEntry], b[1], "")
 	for off := 2 * catalogEntry; off+catalogEntry <= len(b); {
@@ -84,7 +84,7 @@ func parseEntries(b []byte) []BootEntry {
 		off += catalogEntry
 		for n := le16(head[2:]); n > 0 && off+catalogEntry <= len(b); off += catalogEntry {
 			e := b[off : off+catalogEntry]
-			if e[0] == catExtension { // more selection criteria; nothing reads them
+			if e[0] == catExtension { // more selection criteria, which nothing reads
 				continue
 			}
 			entries = appendEntry(entries, e, platform, id)
@@ -111,7 +111,7 @@ func appendEntry(list []BootEntry, e []byte, platform byte, id string) []BootEnt
 	return append(list, b)
 }
 
-// locate finds the entry's image: a file of the tree, or data that no name leads to.
+// locate finds the entry's image: a file of the tree, or data without a name.
 func (e *BootEntry) locate(s *source, t *tree, catalog, end uint32) error {
 	if int64(e.lba)*sectorSize >= s.size {
 		return corruptf("boot image at sector %d lies beyond the end of the image", e.lba)
@@ -139,8 +139,8 @@ func (e *BootEntry) locate(s *source, t *tree, catalog, end uint32) error {
 	return nil
 }
 
-// hasTable reports whether a boot-info-table says of a file what is true: its length and checksum. Its first
-// field may be another than sector 16, where a later session has its descriptor (xorriso -boot_image patch).
+// hasTable reports whether a boot-info-table has the file's real length and checksum. Its first field may differ
+// from sector 16, where a later session has its descriptor (xorriso -boot_image patch).
 func hasTable(f *overlay.Entry, head []byte) (bool, error) {
 	if len(head) < infoTableEnd || f.Size < infoTableEnd || f.Size > maxBootFile || int64(le32(head[16:])) != f.Size {
 		return false, nil
@@ -149,9 +149,9 @@ func hasTable(f *overlay.Entry, head []byte) (bool, error) {
 	return err == nil && le32(head[20:]) == sumWords(b[infoTableEnd:]), err
 }
 
-// hiddenSize tells how long an image without a directory record is: by what it says about
-// itself, else by the emulated medium, else by what the firmware loads, or the whole gap up to
-// the next file when a loader of four sectors must load the rest of itself.
+// hiddenSize returns the length of an image without a directory record. It uses the image's own header, then the
+// emulated medium, then the size that the firmware loads. A loader of four sectors must load the rest of itself, so
+// its length is the whole gap up to the next file.
 func (e *BootEntry) hiddenSize(head []byte, gap int64) int64 {
 	loads := int64(e.LoadSectors) * blockSize
 	if e.InfoTable {

@@ -7,7 +7,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// addBoot gives the boot catalog and the boot images their data, and the catalog its name.
+// addBoot sets the data of the boot catalog and the boot images, and the catalog's name.
 func (l *layout) addBoot() error {
 	if len(l.img.Boot) == 0 {
 		return nil
@@ -30,7 +30,7 @@ func (l *layout) addBoot() error {
 	return nil
 }
 
-// nameCatalog makes CatalogPath lead to the new catalog, whatever the old one held.
+// nameCatalog lets CatalogPath name the new catalog, whatever its old content.
 func (l *layout) nameCatalog() error {
 	p := l.img.CatalogPath
 	if p == "" {
@@ -79,8 +79,8 @@ func (l *layout) bootBlob(e *BootEntry) (*blob, error) {
 	return b, nil
 }
 
-// encodeCatalog makes the boot catalog: the validation entry, the default entry, and one
-// section for each further one (El Torito 2.0).
+// encodeCatalog returns the boot catalog: the validation entry, the default entry, and one section for each further
+// entry (El Torito 2.0).
 func (l *layout) encodeCatalog() []byte {
 	b := make([]byte, l.catalog.file.Size)
 	boot := l.img.Boot

@@ -7,7 +7,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// readTree reads all directories: Rock Ridge where there is any, else Joliet, else plain names.
+// readTree reads all directories: Rock Ridge if present, else Joliet, else plain names.
 func (s *source) readTree(vol volume) (*tree, error) {
 	t := &tree{src: s, seen: make(map[uint32]bool), stored: make(map[extent]bool), dataLeft: s.size}
 	root, err := rootRecord(vol.primary)
@@ -44,8 +44,8 @@ func rootRecord(vd []byte) (record, error) {
 	return r, err
 }
 
-// detectRockRidge looks for an SP field in the root's own record; CD-XA discs have 14 bytes of
-// their own in front of it, as fs/isofs/rock.c knows.
+// detectRockRidge searches the root's own record for an SP field; on CD-XA discs it comes after 14 other bytes, as
+// in fs/isofs/rock.c.
 func (t *tree) detectRockRidge(lba uint32) error {
 	b, err := t.src.read(lba, 0, sectorSize)
 	if err != nil {
@@ -77,12 +77,12 @@ type dirReader struct {
 	job
 	path  string
 	names map[string]bool
-	open  *openFile // a file whose last record has not come yet
-	moved bool      // it held an entry that is shown elsewhere
+	open  *openFile // a file before its last record
+	moved bool      // it had an entry that is shown elsewhere
 	count int
 }
 
-// openFile is a file made of several extents, one record each.
+// openFile is a file of several extents, one record each.
 type openFile struct {
 	file    overlay.Entry
 	id      string
@@ -122,7 +122,7 @@ func (t *tree) readDir(j job) error {
 	return nil
 }
 
-// hideRelocation marks the directory that mkisofs keeps relocated directories in, now empty.
+// hideRelocation marks mkisofs' directory for relocated directories, which is now empty.
 func (d *dirReader) hideRelocation() {
 	if d.moved && d.count == 0 && (d.path == "rr_moved" || d.path == ".rr_moved") {
 		d.files[d.file].Path = ""
@@ -134,7 +134,7 @@ func (d *dirReader) record(r *record) error {
 	if d.rockRidge && (r.isSelf() && d.path == "." || d.skip <= len(r.use)) {
 		skip := d.skip
 		if r.isSelf() && d.path == "." {
-			skip = 0 // SUSP 5.3: the SP field's own record is not skipped into
+			skip = 0 // SUSP 5.3: the skip does not apply to the SP field's own record
 		}
 		if err := a.parse(d.src, r.use[skip:]); err != nil {
 			return err
@@ -155,7 +155,7 @@ func (d *dirReader) record(r *record) error {
 	return d.entry(r, &a)
 }
 
-// ownAttributes applies a directory's own record, where nothing else has its attributes.
+// ownAttributes applies a directory's own record if no other record has its attributes.
 func (d *dirReader) ownAttributes(a *attributes) {
 	f := &d.files[d.file]
 	if !d.self || !a.hasPX || a.mode&overlay.TypeMask != overlay.TypeDir {
@@ -185,7 +185,7 @@ func (d *dirReader) entry(r *record, a *attributes) error {
 	return d.more(r)
 }
 
-// more adds an extent to the file at hand and, with the last one, the file to the tree.
+// more adds an extent to the current file and, with the last extent, the file to the tree.
 func (d *dirReader) more(r *record) error {
 	if r.id != d.open.id || r.flags&flagDir != 0 {
 		return corruptf("%q: its next extent is missing", d.open.file.Path)
@@ -205,8 +205,8 @@ func (d *dirReader) more(r *record) error {
 	return d.close(o)
 }
 
-// close adds a file whose extents are all known. That the data of all files is smaller than the
-// image keeps what a hostile image can make Write write smaller, too.
+// close adds a complete file. The data of all files must be smaller than the image, which also bounds the output of
+// Write for a hostile image.
 func (d *dirReader) close(o *openFile) error {
 	var lba uint32
 	if len(o.extents) > 0 {
@@ -237,7 +237,7 @@ func (d *dirReader) subdir(f overlay.Entry, r *record, a *attributes) error {
 	return nil
 }
 
-// newFile makes the entry that a record describes, without its data.
+// newFile returns the entry of a record, without its data.
 func (d *dirReader) newFile(r *record, a *attributes) (overlay.Entry, error) {
 	name := d.name(r, a)
 	if err := checkName(name); err != nil {
@@ -275,7 +275,7 @@ func (d *dirReader) name(r *record, a *attributes) string {
 	return strings.ToLower(strings.TrimSuffix(id, "."))
 }
 
-// checkName refuses names that mean something else in a path.
+// checkName refuses names with a special meaning in a path.
 func checkName(name string) error {
 	if name == "" || name == "." || name == ".." || len(name) > 3*maxName || strings.ContainsAny(name, "/\x00") {
 		return corruptf("unsafe name %.64q", name)

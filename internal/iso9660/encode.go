@@ -6,8 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// encodeDir encodes a directory of the primary hierarchy with Rock Ridge fields, and the
-// continuation areas that lie right behind it.
+// encodeDir encodes a directory of the primary hierarchy with Rock Ridge fields, and the continuation areas right
+// after it.
 func encodeDir(d *node) (dir, more []byte) {
 	var b dirBuilder
 	c := &continuations{base: d.primary.lba + sectors(int64(d.primary.size))}
@@ -108,7 +108,7 @@ func putText(field []byte, s string) {
 	copy(field[n:], strings.Repeat(" ", len(field)-n))
 }
 
-// putJolietText fills a field with UCS-2 text, which has half the room, and spaces.
+// putJolietText fills a field with UCS-2 text, which is half as long, and spaces.
 func putJolietText(field []byte, s string) {
 	units := utf16.Encode([]rune(s))
 	for i := 0; i+1 < len(field); i += 2 {

@@ -9,36 +9,35 @@ import (
 	"unicode/utf16"
 )
 
-// Layout of a master boot record as isohybrid images have it (syslinux doc/isolinux.txt,
-// "HYBRID CD-ROM/HARD DISK MODE").
+// Layout of the master boot record of isohybrid images (syslinux doc/isolinux.txt, "HYBRID CD-ROM/HARD DISK MODE").
 const (
-	mbrPointer   = 432 // where the boot file lies, in 512-byte blocks
+	mbrPointer   = 432 // position of the boot file in 512-byte blocks
 	mbrTable     = 446
 	mbrEntry     = 16
 	mbrSignature = 510
 	mbrGPT       = 0xee // partition type of a protective entry
 
-	// volumeStart is the highest start of a partition that holds the volume itself: xorriso
-	// lets it start behind the system area.
+	// volumeStart is the highest start of a partition of the volume itself: xorriso can start it after the system
+	// area.
 	volumeStart = systemSectors * blocksPerSec
-	// volumeSlack is how many blocks such a partition may be shorter than the volume: xorriso
-	// leaves out the backup GPT.
+	// volumeSlack is the number of blocks by which such a partition may be shorter than the volume: xorriso
+	// excludes the backup GPT.
 	volumeSlack = 1024
 )
 
 // partition is one entry of a partition table in 512-byte blocks.
 type partition struct{ start, size uint64 }
 
-// fate is what becomes of a partition in the new image.
+// fate is the treatment of a partition in the new image.
 type fate int
 
 const (
-	fateDrop   fate = iota // it points to nothing that the new image has
+	fateDrop   fate = iota // its target is not in the new image
 	fateVolume             // it is the volume itself
-	fateBoot               // it is a boot image, say an EFI system partition
+	fateBoot               // it is a boot image, such as an EFI system partition
 )
 
-// fate decides by where the source had things.
+// fate compares a partition with the source's layout.
 func (img *Image) fate(p partition) (f fate, entry int) {
 	for i := range img.Boot {
 		if lba := uint64(img.Boot[i].lba); lba != 0 && p.start == lba*blocksPerSec {
@@ -51,14 +50,14 @@ func (img *Image) fate(p partition) (f fate, entry int) {
 	return fateDrop, 0
 }
 
-// isEnd reports whether a partition that ends at a block covers the volume: up to its end, or to a boot image that
-// xorriso has appended as a partition of its own.
+// isEnd reports whether a partition that ends at a block covers the volume: up to its end, or up to a boot image
+// that xorriso appended as a separate partition.
 func (img *Image) isEnd(block uint64) bool {
 	appended := func(e BootEntry) bool { return e.lba != 0 && uint64(e.lba)*blocksPerSec == block }
 	return block+volumeSlack >= uint64(img.sectors)*blocksPerSec || slices.ContainsFunc(img.Boot, appended)
 }
 
-// whyDropped says of a partition what it is, and why the new image will not have it.
+// whyDropped describes a partition and the reason why the new image lacks it.
 func (img *Image) whyDropped(p partition, efi bool) string {
 	what := ""
 	if efi {
@@ -70,11 +69,11 @@ func (img *Image) whyDropped(p partition, efi bool) string {
 	return what + " is no file of the image: dropped"
 }
 
-// mbrEFI is the type of an EFI system partition in an MBR, gptEFI the same in a GPT.
+// mbrEFI is the type of an EFI system partition in an MBR, gptEFI its type in a GPT.
 const mbrEFI, gptEFI = 0xef, "\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b"
 
-// Hybrid reports whether the image, as it was read or is to be written, also boots from a USB stick
-// that its bytes are written to: its first sector is a boot record with code and a partition.
+// Hybrid reports whether the image, as read or as written, also boots from a USB stick: its first sector is a boot
+// record with code and a partition.
 func (img *Image) Hybrid() bool {
 	if len(img.System) <= mbrSignature+1 || img.System[mbrSignature] != 0x55 || img.System[mbrSignature+1] != 0xaa {
 		return false
@@ -85,7 +84,7 @@ func (img *Image) Hybrid() bool {
 
 func nonzero(b byte) bool { return b != 0 }
 
-// hybrid reports whether the source's system area holds a partition table to be kept right.
+// hybrid reports whether the source's system area has a partition table to update.
 func (img *Image) hybrid() bool {
 	return img.sectors != 0 && len(img.System) == systemSectors*sectorSize &&
 		img.System[mbrSignature] == 0x55 && img.System[mbrSignature+1] == 0xaa
@@ -95,7 +94,7 @@ func mbrPart(e []byte) partition {
 	return partition{uint64(le32(e[8:])), uint64(le32(e[12:]))}
 }
 
-// noteSystemArea tells what of the system area a new image will not have.
+// noteSystemArea reports the parts of the system area that a new image will lack.
 func (img *Image) noteSystemArea() {
 	if !img.hybrid() {
 		return
@@ -123,7 +122,7 @@ func (img *Image) noteSystemArea() {
 func (img *Image) noteGPT(g *gpt) {
 	for i := range g.count() {
 		p := g.partition(i)
-		// What mkisofs calls gaps only covers the blocks between the others.
+		// mkisofs' gaps only cover the blocks between other partitions.
 		if f, _ := img.fate(p); p.size != 0 && f == fateDrop && !g.isGap(i) {
 			img.Notes = append(img.Notes, fmt.Sprintf(
 				"GPT partition %d (%d blocks at %d)%s", i+1, p.size, p.start, img.whyDropped(p, string(g.entry(i)[:16]) == gptEFI)))
@@ -131,8 +130,8 @@ func (img *Image) noteGPT(g *gpt) {
 	}
 }
 
-// alignHybrid rounds a number of sectors up to whole cylinders when the source's partition
-// table has a geometry: some BIOSes refuse a USB stick whose last cylinder is not complete.
+// alignHybrid rounds a number of sectors up to whole cylinders if the source's partition table has a geometry: some
+// BIOSes refuse a USB stick with an incomplete last cylinder.
 func (img *Image) alignHybrid(total uint64) uint64 {
 	heads, perHead := img.geometry()
 	cylinder := heads * perHead
@@ -143,8 +142,8 @@ func (img *Image) alignHybrid(total uint64) uint64 {
 	return (total + cylinder - 1) / cylinder * cylinder
 }
 
-// geometry returns the heads and sectors that the volume's partition entry ends with; zeros
-// when there is no such entry, or it is one whose end means nothing.
+// geometry returns the heads and sectors at the end of the volume's partition entry. It returns zeros if there is
+// no such entry or its end is meaningless.
 func (img *Image) geometry() (heads, perHead uint64) {
 	if !img.hybrid() {
 		return 0, 0
@@ -158,8 +157,8 @@ func (img *Image) geometry() (heads, perHead uint64) {
 	return 0, 0
 }
 
-// moveSystemArea returns the system area for a layout and the backup GPT for its end. The
-// boot code stays as it is; the addresses in it are moved to where things are now.
+// moveSystemArea returns the system area for a layout and the backup GPT for its end. The boot code stays; its
+// addresses are updated to the new layout.
 func moveSystemArea(l *layout) (head, backup []byte) {
 	head = make([]byte, systemSectors*sectorSize)
 	copy(head, l.img.System)
@@ -177,15 +176,15 @@ func moveSystemArea(l *layout) (head, backup []byte) {
 	return head, m.gpt(head)
 }
 
-// mover changes addresses to where the new layout has things.
+// mover updates addresses to the new layout.
 type mover struct {
 	img   *Image
 	boot  []*blob // parallel to img.Boot
 	total uint64  // blocks of the new image
 }
 
-// bootPointer changes the address that isohybrid's boot code loads isolinux from. GRUB's
-// code has it at the same place and 4 blocks further.
+// bootPointer updates the address of isolinux in isohybrid's boot code. GRUB's code has it at the same place, plus
+// 4 blocks.
 func (m *mover) bootPointer(head []byte) {
 	at := le64(head[mbrPointer:])
 	for i := range m.img.Boot {
@@ -199,7 +198,7 @@ func (m *mover) bootPointer(head []byte) {
 	}
 }
 
-// moved returns where a partition is now.
+// moved returns the new position of a partition.
 func (m *mover) moved(p partition) (partition, fate) {
 	f, i := m.img.fate(p)
 	switch f {
@@ -211,9 +210,8 @@ func (m *mover) moved(p partition) (partition, fate) {
 	return partition{}, f
 }
 
-// partition changes one entry of the MBR's table. A volume that began behind the system area
-// had a second set of structures for that; the new one begins at 0 (or 1, for a protective
-// entry, as UEFI 5.2.3 wants it).
+// partition updates one entry of the MBR's table. A volume that started after the system area had a second set of
+// structures for that; the new volume starts at 0 (or 1, for a protective entry, as in UEFI 5.2.3).
 func (m *mover) partition(e []byte) {
 	old := mbrPart(e)
 	if old.size == 0 {
@@ -247,8 +245,8 @@ func chs(cylinder, head, sector uint64) []byte {
 	return []byte{byte(head), byte(sector) | byte(cylinder>>8<<6), byte(cylinder)}
 }
 
-// applePartitions returns where entries of an Apple partition map are. They describe block
-// numbers of the old image, and no boot of an x86 machine reads them.
+// applePartitions returns the offsets of entries of an Apple partition map. They have block numbers of the old
+// image, and x86 machines do not boot from them.
 func applePartitions(head []byte) []int {
 	var at []int
 	for off := blockSize; off+blockSize <= len(head); off += blockSize {
@@ -267,14 +265,14 @@ const (
 	gptEntry      = 128
 )
 
-// gpt is the GUID partition table in a system area. Its slices are parts of that area.
+// gpt is the GUID partition table in a system area. Its slices share that area's memory.
 type gpt struct {
 	header  []byte // 92 bytes
 	entries []byte // count × 128 bytes
 	at      int    // byte offset of entries
 }
 
-// parseGPT finds a table. It returns nil without an error when there is none.
+// parseGPT finds a table. Without a table it returns nil and no error.
 func parseGPT(head []byte) (*gpt, error) {
 	h := head[gptHeaderAt:][:gptHeaderSize]
 	if string(h[:8]) != gptMagic {
@@ -296,7 +294,7 @@ func parseGPT(head []byte) (*gpt, error) {
 	return g, nil
 }
 
-// headerSum is the header's CRC, computed with the field itself at zero.
+// headerSum is the header's CRC, computed with the field itself set to zero.
 func headerSum(h []byte) uint32 {
 	c := append([]byte(nil), h...)
 	clear(c[16:20])
@@ -307,7 +305,7 @@ func (g *gpt) count() int { return len(g.entries) / gptEntry }
 
 func (g *gpt) entry(i int) []byte { return g.entries[i*gptEntry:][:gptEntry] }
 
-// partition returns an entry; its size is 0 when the entry is unused or inverted.
+// partition returns an entry; its size is 0 if the entry is unused or inverted.
 func (g *gpt) partition(i int) partition {
 	e := g.entry(i)
 	first, last := le64(e[32:]), le64(e[40:])
@@ -317,8 +315,7 @@ func (g *gpt) partition(i int) partition {
 	return partition{first, last - first + 1}
 }
 
-// isGap reports whether xorriso made an entry only to fill the space between others: it names
-// these Gap0, Gap1 …
+// isGap reports whether an entry of xorriso only fills the space between others: they are named Gap0, Gap1 …
 func (g *gpt) isGap(i int) bool {
 	units := make([]uint16, 3)
 	for k := range units {
@@ -327,9 +324,8 @@ func (g *gpt) isGap(i int) bool {
 	return string(utf16.Decode(units)) == "Gap"
 }
 
-// gpt rewrites a GUID partition table for the new layout, so that UEFI still finds the
-// system partition of a USB stick, and returns the backup that belongs at the image's end. A
-// table that is not right already is cleared: half a table is worse than none.
+// gpt rewrites a GUID partition table for the new layout, so that UEFI still finds the system partition of a USB
+// stick, and returns the backup for the image's end. An invalid table is cleared: half a table is worse than none.
 func (m *mover) gpt(head []byte) (backup []byte) {
 	g, err := parseGPT(head)
 	if err != nil {
@@ -355,7 +351,7 @@ func (m *mover) gpt(head []byte) (backup []byte) {
 func (m *mover) gptEntry(g *gpt, i int, usable uint64) {
 	old := g.partition(i)
 	p, f := m.moved(old)
-	if old.size == 0 || f == fateDrop || g.isGap(i) && m.bootsFrom(g) { // its boot image may lie where the gap was
+	if old.size == 0 || f == fateDrop || g.isGap(i) && m.bootsFrom(g) { // its boot image may now lie in the gap
 		clear(g.entry(i))
 		return
 	}
@@ -374,7 +370,7 @@ func (m *mover) bootsFrom(g *gpt) bool {
 	return false
 }
 
-// backup returns the copy of the table: entries first, then a header that says so.
+// backup returns the copy of the table: entries first, then a backup header.
 func (g *gpt) backup(last, entriesAt uint64) []byte {
 	b := make([]byte, int(last+1-entriesAt)*blockSize)
 	copy(b, g.entries)

@@ -2,7 +2,7 @@ package iso9660
 
 import "fmt"
 
-// newLayout checks an image and places everything in it.
+// newLayout checks an image and places all its parts.
 func newLayout(img *Image) (*layout, error) {
 	l := &layout{img: img, groups: make(map[string]*blob)}
 	if err := checkVolume(img); err != nil {
@@ -41,8 +41,7 @@ func checkVolume(img *Image) error {
 	return nil
 }
 
-// order lists the directories of both hierarchies breadth first, as path tables want them
-// (ECMA-119 6.9.1), and numbers them.
+// order lists and numbers the directories of both hierarchies breadth first, as in path tables (ECMA-119 6.9.1).
 func (l *layout) order() error {
 	l.dirs = breadthFirst(l.root, func(d *node) []*node { return d.kids })
 	l.jdirs = breadthFirst(l.root, func(d *node) []*node { return d.jkids })
@@ -68,7 +67,7 @@ func breadthFirst(root *node, kids func(*node) []*node) []*node {
 	return dirs
 }
 
-// placer hands out sectors.
+// placer allocates sectors.
 type placer struct{ next uint64 }
 
 func (p *placer) take(bytes int64) uint32 {
@@ -77,8 +76,8 @@ func (p *placer) take(bytes int64) uint32 {
 	return uint32(at)
 }
 
-// place gives everything its sectors: descriptors, path tables, directories of both
-// hierarchies, the catalog, boot images, files, padding.
+// place allocates the sectors of all parts: descriptors, path tables, directories of both hierarchies, the catalog,
+// boot images, files, padding.
 func (l *layout) place() error {
 	p := &placer{next: systemSectors + 3} // primary, Joliet, terminator
 	if l.catalog != nil {
@@ -91,7 +90,7 @@ func (l *layout) place() error {
 	l.jtabL = p.take(int64(l.jtabSize))
 	p.take(int64(l.jtabSize))
 	for _, d := range l.dirs {
-		dir, more := encodeDir(d) // the sizes do not depend on what is still unknown
+		dir, more := encodeDir(d) // the sizes do not depend on unknown positions
 		d.primary.size = uint32(len(dir))
 		d.primary.lba = p.take(int64(len(dir) + len(more)))
 	}
@@ -109,7 +108,7 @@ func (l *layout) place() error {
 	return nil
 }
 
-// placeBlobs puts what firmware reads in front, then the files in the order of the tree.
+// placeBlobs places the firmware's files first, then the files in tree order.
 func (l *layout) placeBlobs(p *placer) {
 	seen := make(map[*blob]bool)
 	put := func(b *blob) {

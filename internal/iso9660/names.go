@@ -15,23 +15,23 @@ import (
 const (
 	maxISOFile = 30 // name and extension together (ECMA-119 7.5.1); mkisofs -l
 	maxISODir  = 31 // ECMA-119 7.6.3
-	maxISOExt  = 8  // what an extension may keep when the whole is too long
+	maxISOExt  = 8  // longest extension to keep in a name that is too long
 	maxJoliet  = 64 // UCS-2 characters (Joliet, "Relaxed Limits on Name Length")
 )
 
-// nameFiles gives every file its two identifiers and sorts the directories by them.
+// nameFiles sets both identifiers of every file and sorts the directories by them.
 func nameFiles(l *layout) {
 	l.root.iso, l.root.joliet = []byte{0}, []byte{0}
 	for _, n := range l.nodes {
-		// By name first, so that which of two alike names is numbered depends on nothing else.
+		// Sort by name first, so that the numbering of equal names depends only on the names.
 		sort.Slice(n.kids, func(a, b int) bool { return n.kids[a].name < n.kids[b].name })
 		nameJoliet(n)
 		nameISO(n.kids)
 	}
 }
 
-// PlainNames returns the paths that files have for a boot loader that knows no extension of ISO 9660, in an image
-// that is written here: by these, the paths in the tree. Versions and the dot of an empty extension are left out.
+// PlainNames maps the paths for a boot loader without ISO 9660 extensions to the paths in the tree, for an image
+// written by this package. Versions and the dot of an empty extension are omitted.
 func PlainNames(files *overlay.Tree) (map[string]string, error) {
 	l := &layout{img: &Image{Files: *files}}
 	if err := l.buildTree(); err != nil {
@@ -55,12 +55,12 @@ func (n *node) plainPath() string {
 	return path.Join(n.parent.plainPath(), strings.TrimSuffix(id, "."))
 }
 
-// isoName is a plain identifier before its parts are joined.
+// isoName is a plain identifier in parts.
 type isoName struct{ base, ext string }
 
-// newISOName maps a name to the characters of ECMA-119 7.4.1 the way mkisofs -l does: upper
-// case, the last dot separates, everything else becomes an underscore. A boot loader that reads
-// plain names (isolinux 3.82 and 4.05) then finds "boot/core.gz" by ignoring case.
+// newISOName maps a name to the characters of ECMA-119 7.4.1 like mkisofs -l: upper case, split at the last dot, an
+// underscore for other characters. A boot loader that reads plain names (isolinux 3.82 and 4.05) then finds
+// "boot/core.gz" by ignoring case.
 func newISOName(name string, dir bool) isoName {
 	n := isoName{base: name}
 	limit := maxISOFile
@@ -88,14 +88,14 @@ func dChar(r rune) rune {
 	return '_'
 }
 
-// numbered returns n with a number behind its base, cut to fit a file's identifier.
+// numbered returns n with a number after its base, cut to the length of a file's identifier.
 func (n isoName) numbered(i int) isoName {
 	suffix := fmt.Sprintf("%03d", i)
 	n.base = n.base[:max(0, min(len(n.base), maxISOFile-len(n.ext)-len(suffix)))] + suffix
 	return n
 }
 
-// identifier joins the parts. Files carry a dot and version 1 (ECMA-119 7.5.1).
+// identifier joins the parts. Files have a dot and version 1 (ECMA-119 7.5.1).
 func (n isoName) identifier(dir bool) []byte {
 	if dir {
 		return []byte(n.base)
@@ -103,8 +103,8 @@ func (n isoName) identifier(dir bool) []byte {
 	return []byte(n.base + "." + n.ext + ";1")
 }
 
-// nameISO names the entries of one directory and sorts them as ECMA-119 9.3 wants: by base,
-// then by extension, the shorter one padded with spaces.
+// nameISO names the entries of one directory and sorts them by base, then by extension, the shorter padded with
+// spaces (ECMA-119 9.3).
 func nameISO(kids []*node) {
 	taken := make(map[isoName]bool)
 	numbers := make(map[isoName]int)
@@ -129,7 +129,7 @@ func nameISO(kids []*node) {
 	})
 }
 
-// nameJoliet names what Joliet can show of a directory: files and directories.
+// nameJoliet names the entries that Joliet supports: files and directories.
 func nameJoliet(d *node) {
 	taken := make(map[string]bool)
 	numbers := make(map[string]int)
@@ -150,7 +150,7 @@ func nameJoliet(d *node) {
 	sort.Slice(d.jkids, func(a, b int) bool { return bytes.Compare(d.jkids[a].joliet, d.jkids[b].joliet) < 0 })
 }
 
-// jolietUnits encodes a name; characters that Joliet forbids become underscores.
+// jolietUnits encodes a name; forbidden characters become underscores.
 func jolietUnits(name string) []uint16 {
 	return utf16.Encode([]rune(strings.Map(func(r rune) rune {
 		if r < ' ' || strings.ContainsRune(`*/:;?\`, r) {
@@ -160,8 +160,8 @@ func jolietUnits(name string) []uint16 {
 	}, name)))
 }
 
-// cutJoliet fits a name with a suffix into 64 characters; both cut and suffix go in front of
-// the extension, so that a long "….tcz.md5.txt" stays a text file.
+// cutJoliet fits a name with a suffix into 64 characters. It cuts and adds the suffix before the extension, so that
+// a long "….tcz.md5.txt" stays a text file.
 func cutJoliet(units []uint16, suffix string) []byte {
 	ext := units[len(units):]
 	for i := len(units) - 1; i > 0 && len(units)-i <= 16; i-- {
@@ -182,7 +182,7 @@ func cutJoliet(units []uint16, suffix string) []byte {
 	return append(out, bigEndian(ext)...)
 }
 
-// bigEndian returns UCS-2 text as Joliet stores it.
+// bigEndian returns UCS-2 text in Joliet's byte order.
 func bigEndian(units []uint16) []byte {
 	out := make([]byte, 0, 2*len(units))
 	for _, u := range units {

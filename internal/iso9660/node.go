@@ -12,14 +12,14 @@ type node struct {
 	file   overlay.Entry
 	name   string
 	parent *node   // the root is its own parent
-	kids   []*node // in the order of iso once nameFiles has run
-	jkids  []*node // those that Joliet can show, in the order of joliet
+	kids   []*node // in the order of iso after nameFiles
+	jkids  []*node // children that Joliet supports, in the order of joliet
 	nlink  uint32
 
 	iso, joliet []byte // identifiers in the primary and the Joliet hierarchy
 
-	primary, second dirPlace // where a directory is in either hierarchy
-	data            *blob    // what a regular file holds; nil when it is empty
+	primary, second dirPlace // the directory's place in either hierarchy
+	data            *blob    // the content of a regular file; nil if it is empty
 }
 
 // dirPlace is a directory's extent and its number in the path table.
@@ -28,14 +28,14 @@ type dirPlace struct {
 	number    uint16
 }
 
-// blob is data to be placed once, however many names it has.
+// blob is data that is placed once, regardless of its number of names.
 type blob struct {
 	file                overlay.Entry // the first of its names
 	lba                 uint32
-	infoTable, grubInfo bool // tables wanted inside this data: see BootEntry
+	infoTable, grubInfo bool // tables requested inside this data: see BootEntry
 }
 
-// layout says where everything goes.
+// layout has the position of every part.
 type layout struct {
 	img           *Image
 	root          *node
@@ -55,7 +55,7 @@ type layout struct {
 const (
 	maxFileSize = 1<<32 - 1
 	maxDirs     = 1<<16 - 1 // path table: 16-bit parent numbers
-	tailPad     = 150       // sectors; what mkisofs -pad adds against read-ahead errors of drives
+	tailPad     = 150       // sectors; mkisofs -pad adds them against read-ahead errors of drives
 )
 
 // buildTree links the files.
@@ -79,7 +79,7 @@ func (l *layout) buildTree() error {
 	return nil
 }
 
-// check refuses entries that no image can hold.
+// check refuses entries that an image cannot hold.
 func check(f *overlay.Entry) error {
 	switch {
 	case len(path.Base(f.Path)) > maxName:
@@ -96,8 +96,7 @@ func check(f *overlay.Entry) error {
 	return nil
 }
 
-// add makes a node and the directories above it that have no entry of their own. Files come
-// sorted, so a directory with an entry is there already.
+// add makes a node and its missing directories. Files come sorted, so a directory with an entry already exists.
 func (l *layout) add(f overlay.Entry) (*node, error) {
 	dir := path.Dir(f.Path)
 	parent := l.nodes[dir]
@@ -126,7 +125,7 @@ func (l *layout) add(f overlay.Entry) (*node, error) {
 	return n, nil
 }
 
-// blobFor returns the data of a file: that of its group when it is one of several names.
+// blobFor returns the data of a file, or of its group if it has several names.
 func (l *layout) blobFor(f *overlay.Entry) (*blob, error) {
 	if f.Size == 0 {
 		return nil, nil
@@ -162,7 +161,7 @@ func (l *layout) countLinks() {
 	}
 }
 
-// extentOf returns where the primary hierarchy finds an entry.
+// extentOf returns the extent of an entry in the primary hierarchy.
 func (n *node) extentOf() (lba, size uint32) {
 	if n.file.IsDir() {
 		return n.primary.lba, n.primary.size

@@ -42,7 +42,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 	return img, nil
 }
 
-// volume holds the descriptors that matter.
+// volume holds the relevant descriptors.
 type volume struct {
 	primary, joliet []byte
 	hasCatalog      bool
@@ -80,7 +80,7 @@ func (s *source) descriptors() (volume, error) {
 	return v, nil
 }
 
-// noDescriptor explains a missing descriptor: at the first place the input is no image at all.
+// noDescriptor returns the error of a missing descriptor. If the first is missing, the input is not an ISO image.
 func (s *source) noDescriptor(i uint32, err error) error {
 	if i > 0 {
 		return corruptf("sector %d: no volume descriptor", systemSectors+i)
@@ -89,11 +89,11 @@ func (s *source) noDescriptor(i uint32, err error) error {
 		return err // a read error of the input
 	}
 	head := make([]byte, min(s.size, 512))
-	n, _ := s.r.ReadAt(head, 0) // best effort: only to say what it looks like
+	n, _ := s.r.ReadAt(head, 0) // best effort, for the message only
 	return fmt.Errorf("%w: it %s", ErrNotISO, looksLike(head[:n]))
 }
 
-// looksLike names what a download that is no image most often is.
+// looksLike names the usual kinds of download that are not an image.
 func looksLike(head []byte) string {
 	text := strings.ToLower(string(bytes.TrimLeft(head, " \t\r\n\xef\xbb\xbf")))
 	switch {
@@ -131,7 +131,7 @@ func (v *volume) add(b []byte) {
 	}
 }
 
-// setVolume takes the fields of the primary volume descriptor (ECMA-119 8.4).
+// setVolume copies the fields of the primary volume descriptor (ECMA-119 8.4).
 func setVolume(img *Image, b []byte) error {
 	if n := le16(b[128:]); n != sectorSize {
 		return corruptf("blocks of %d bytes are not supported", n)
@@ -147,11 +147,11 @@ func setVolume(img *Image, b []byte) error {
 	return nil
 }
 
-// Place is where the content of a file lies, in bytes from the image's beginning.
+// Place is the position of a file's content, in bytes from the image's beginning.
 type Place struct{ Offset, Size int64 }
 
-// Places returns where an image of size bytes has the contents of its files, by path. Files that are empty or
-// lie in several places are left out.
+// Places returns the positions of the files' contents in an image of size bytes, by path. Empty files and files in
+// several parts are omitted.
 func Places(r io.ReaderAt, size int64) (map[string]Place, error) {
 	s := &source{r: r, size: size, metaLeft: size}
 	vol, err := s.descriptors()

@@ -24,14 +24,14 @@ type record struct {
 const (
 	flagDir        = 2
 	flagAssociated = 4
-	flagMore       = 0x80 // the file goes on in the next record
+	flagMore       = 0x80 // the next record continues the file
 )
 
 // isSelf reports whether r describes the directory itself or its parent.
 func (r *record) isSelf() bool { return r.id == "\x00" || r.id == "\x01" }
 
-// parseRecord decodes the record at off and returns where the next may start. ok is false at
-// the padding in front of a sector's end, which no record crosses.
+// parseRecord decodes the record at off and returns the offset of the next. ok is false at the padding before a
+// sector's end, which no record crosses.
 func parseRecord(b []byte, off int) (r record, next int, ok bool, err error) {
 	n := int(b[off])
 	if n == 0 {
@@ -48,7 +48,7 @@ func parseRecord(b []byte, off int) (r record, next int, ok bool, err error) {
 	if d[26] != 0 || d[27] != 0 {
 		return r, 0, false, corruptf("interleaved files are not supported")
 	}
-	// d[1] is the length of an extended attribute record in front of the data.
+	// d[1] is the length of an extended attribute record before the data.
 	r.extent = extent{le32(d[2:]) + uint32(d[1]), int64(le32(d[10:]))}
 	r.date, r.flags, r.id = d[18:25], d[25], string(d[33:33+idLen])
 	r.use = d[min(n, 33+idLen+(idLen+1)%2):]

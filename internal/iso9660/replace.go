@@ -6,12 +6,12 @@ import (
 	"io"
 )
 
-// Replace writes a copy of an image in which some files have other contents. The copy is the
-// image byte for byte, except that every directory record of such a file (Rock Ridge and Joliet
-// have one each) names another place and size, and that the new contents follow behind the end.
-// So it boots exactly as the image does: boot loader, kernel and initrd stay where they are.
+// Replace writes a copy of an image with other contents of some files. The copy equals the image byte for byte,
+// except that every directory record of such a file (Rock Ridge and Joliet have one each) has a new place and size,
+// and that the new contents follow after the end. So it boots exactly like the image: boot loader, kernel and
+// initrd stay in place.
 //
-// The volume descriptors keep their size; readers of an image take what records point to.
+// The volume descriptors keep their size; readers of an image follow the records.
 func Replace(w io.Writer, r io.ReaderAt, size int64, contents map[string][]byte) error {
 	s := &source{r: r, size: size, metaLeft: size}
 	vol, err := s.descriptors()
@@ -35,21 +35,21 @@ func Replace(w io.Writer, r io.ReaderAt, size int64, contents map[string][]byte)
 	return p.copy(w, r, size)
 }
 
-// replacer is what changes on the way.
+// replacer holds the changes to apply during the copy.
 type replacer struct {
-	end   uint32 // the sector behind the copy's end
+	end   uint32 // the sector after the copy's end
 	moves []move
 	tail  []byte
 }
 
-// move is one file's way to its new content, both places as records have them.
+// move is the old and new place of one file's content, both in the records' encoding.
 type move struct {
 	name     string
 	from, to []byte
 	done     bool // a record has been changed
 }
 
-// place is how directory records write an extent (ECMA-119 9.1.3 and 9.1.4).
+// place encodes an extent as in directory records (ECMA-119 9.1.3 and 9.1.4).
 func (e extent) place() []byte {
 	var b [16]byte
 	both32(b[:], e.lba)
@@ -64,14 +64,13 @@ func (p *replacer) add(name string, old extent, text []byte) {
 	p.tail = append(p.tail, data...)
 }
 
-// copy goes through the image sector by sector: a directory record never crosses the end of one
-// (ECMA-119 6.8.1.1).
+// copy copies the image sector by sector: a directory record never crosses a sector boundary (ECMA-119 6.8.1.1).
 func (p *replacer) copy(w io.Writer, r io.ReaderAt, size int64) error {
 	in := io.NewSectionReader(r, 0, size)
 	buf := make([]byte, 512*sectorSize)
 	for {
 		n, err := io.ReadFull(in, buf)
-		if n%sectorSize != 0 { // the end of an image that was cut
+		if n%sectorSize != 0 { // the end of a truncated image
 			n += copy(buf[n:], make([]byte, sectorSize-n%sectorSize))
 		}
 		for at := 0; at < n; at += sectorSize {
@@ -96,8 +95,8 @@ func (p *replacer) copy(w io.Writer, r io.ReaderAt, size int64) error {
 	return err
 }
 
-// patch changes the records in one sector. A record begins two bytes before its extent with its
-// length; 16 equal bytes anywhere else are not one.
+// patch changes the records in one sector. A record begins two bytes before its extent with its length; 16 equal
+// bytes elsewhere are not a record.
 func (p *replacer) patch(sector []byte) {
 	for n := range p.moves {
 		m := &p.moves[n]

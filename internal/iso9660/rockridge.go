@@ -2,7 +2,7 @@ package iso9660
 
 import "strings"
 
-// Lengths of what is split over several fields; a field is shorter than 256 bytes.
+// Maximum lengths in one field, which is shorter than 256 bytes.
 const (
 	nameChunk = 200
 	linkChunk = 200
@@ -19,7 +19,7 @@ func sealed(f []byte) []byte {
 	return f
 }
 
-// numbers encodes values in both byte orders behind a signature.
+// numbers encodes values in both byte orders after a signature.
 func numbers(sig string, values ...uint32) []byte {
 	f := make([]byte, 4+8*len(values))
 	copy(f, sig)
@@ -30,7 +30,7 @@ func numbers(sig string, values ...uint32) []byte {
 	return sealed(f)
 }
 
-// posixFields are the attributes that every record carries: PX and TF.
+// posixFields are the attributes of every record: PX and TF.
 func posixFields(n *node) [][]byte {
 	const modifyAccessAttributes = 0x0e
 	date := shortDate(n.file.MTime)
@@ -42,7 +42,7 @@ func posixFields(n *node) [][]byte {
 	}
 }
 
-// selfFields are those of a directory's own record. The root's announce Rock Ridge.
+// selfFields are the fields of a directory's own record. The root's fields announce Rock Ridge.
 func selfFields(n *node) [][]byte {
 	if n.parent != n {
 		return posixFields(n)
@@ -58,7 +58,7 @@ func selfFields(n *node) [][]byte {
 	return append(fields, field("ER", er...))
 }
 
-// entryFields are those of an entry in its directory.
+// entryFields are the fields of an entry in its directory.
 func entryFields(n *node) [][]byte {
 	fields := append(posixFields(n), nameFields(n.name)...)
 	switch {
@@ -70,9 +70,9 @@ func entryFields(n *node) [][]byte {
 	return fields
 }
 
-// deviceField encodes a device number the way that most readers agree on: 8:8 in the low half,
-// as mkisofs does, and where that does not fit, the halves apart, as Linux reads them. A minor
-// over 255 of major 0 cannot be told from an 8:8 number; Linux has no such device nodes.
+// deviceField encodes a device number for most readers: 8:8 in the low half, like mkisofs. If that does not fit,
+// the halves are separate, as Linux reads them. A minor over 255 of major 0 looks like an 8:8 number; Linux has no
+// such device nodes.
 func deviceField(major, minor uint32) []byte {
 	if major > 0xff || minor > 0xff {
 		return numbers("PN", major, minor)
@@ -89,9 +89,9 @@ func nameFields(name string) [][]byte {
 	return append(fields, field("NM", append([]byte{0}, name...)...))
 }
 
-// linkFields encodes a symlink's target as components. Doubled and trailing slashes mean
-// nothing to a path and cannot be expressed; they get lost. (libarchive 3.6 loses a slash between
-// two fields of a target over 240 bytes; Linux, isoinfo and xorriso do not.)
+// linkFields encodes a symlink's target as components. It drops doubled and trailing slashes, which have no meaning
+// and cannot be expressed. (libarchive 3.6 loses a slash between two fields of a target over 240 bytes; Linux,
+// isoinfo and xorriso do not.)
 func linkFields(target string) [][]byte {
 	fields := [][]byte{{'S', 'L', 0, 1, 0}}
 	for _, c := range linkComponents(target) {
@@ -134,17 +134,17 @@ func linkComponents(target string) [][]byte {
 	return out
 }
 
-// continuations collects the fields of a directory that do not fit into their records
-// (SUSP 5.1). They lie behind the directory, from sector base.
+// continuations collects the fields of a directory that do not fit into their records (SUSP 5.1). They follow the
+// directory, from sector base.
 type continuations struct {
 	base  uint32
 	bytes []byte
 }
 
-// ceSize is the length of the field that leads to a continuation area.
+// ceSize is the length of the field that points to a continuation area.
 const ceSize = 28
 
-// record appends fields to a base record: as many as fit, the others by reference.
+// record appends fields to a base record: directly until it is full, the others by reference.
 func (c *continuations) record(r []byte, fields [][]byte) []byte {
 	total := len(r)
 	for _, f := range fields {
@@ -169,8 +169,8 @@ func (c *continuations) record(r []byte, fields [][]byte) []byte {
 	return r
 }
 
-// add stores fields in areas that do not cross a sector, as Linux requires, each leading to the
-// next, and returns the CE field that leads to the first.
+// add stores fields in areas that do not cross a sector, as Linux requires. Each area points to the next. add
+// returns the CE field for the first.
 func (c *continuations) add(fields [][]byte) []byte {
 	size := 0
 	n := 0

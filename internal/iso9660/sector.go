@@ -13,10 +13,10 @@ const (
 	blocksPerSec  = sectorSize / blockSize
 )
 
-// sectors returns how many sectors n bytes take.
+// sectors returns the number of sectors for n bytes.
 func sectors(n int64) uint32 { return uint32((n + sectorSize - 1) / sectorSize) }
 
-// blocks returns how many 512-byte blocks n bytes take.
+// blocks returns the number of 512-byte blocks for n bytes.
 func blocks(n int64) int64 { return (n + blockSize - 1) / blockSize }
 
 // both16 and both32 write numbers in both byte orders (ECMA-119 7.2.3, 7.3.3).
@@ -34,13 +34,13 @@ func le16(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-// padded returns b filled up with zeros to whole sectors.
+// padded returns b padded with zeros to whole sectors.
 func padded(b []byte) []byte {
 	return append(b, make([]byte, int(sectors(int64(len(b))))*sectorSize-len(b))...)
 }
 
-// shortDate encodes the 7-byte date of directory records (ECMA-119 9.1.5), which holds the
-// years 1900 to 2155; times outside are moved to the nearest end.
+// shortDate encodes the 7-byte date of directory records (ECMA-119 9.1.5). Its range is 1900 to 2155; other times
+// become the nearest end.
 func shortDate(unix int64) []byte {
 	t := time.Unix(unix, 0).UTC()
 	if t.Year() < 1900 {
@@ -75,7 +75,7 @@ func longDate(unix int64, centis uint8) []byte {
 	return append(b, '0'+centis/10, '0'+centis%10, 0)
 }
 
-// noDate is a 17-byte date that says "not specified".
+// noDate is the 17-byte date "not specified".
 func noDate() []byte { return []byte("0000000000000000\x00") }
 
 // parseLongDate decodes a 17-byte date; a malformed or unspecified one is 0.

@@ -5,26 +5,26 @@ import (
 	"io"
 )
 
-// Limits of the reader. They are far above any boot medium and keep hostile images cheap.
+// Limits of the reader. They exceed any boot medium and keep hostile images cheap.
 const (
 	maxDescriptors = 64       // volume descriptors before the terminator
 	maxDirBytes    = 16 << 20 // one directory's extent
 	maxFiles       = 1 << 18  // entries of a tree
-	maxPathBytes   = 64 << 20 // all paths together
+	maxPathBytes   = 64 << 20 // sum of all paths
 	maxPath        = 4095     // one path: PATH_MAX
-	maxDepth       = 256      // directories inside each other
+	maxDepth       = 256      // nested directories
 )
 
-// source is the image being read. It bounds every access.
+// source is the input image. It bounds every access.
 type source struct {
 	r    io.ReaderAt
 	size int64
-	// metaLeft is how many bytes of directories and continuation areas may still be read. In an
-	// honest image these do not overlap, so all together are smaller than the image.
+	// metaLeft is the number of bytes of directories and continuation areas that may still be read. In an honest
+	// image they do not overlap, so their sum is smaller than the image.
 	metaLeft int64
 }
 
-// read returns n bytes that start off bytes into a sector.
+// read returns n bytes at offset off of a sector.
 func (s *source) read(lba uint32, off, n int64) ([]byte, error) {
 	start := int64(lba)*sectorSize + off
 	if n < 0 || off < 0 || start > s.size || n > s.size-start {
@@ -37,7 +37,7 @@ func (s *source) read(lba uint32, off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// meta is read for structures, of which there is a limited amount.
+// meta is read for structures, whose total is limited.
 func (s *source) meta(lba uint32, off, n int64) ([]byte, error) {
 	if s.metaLeft -= n; s.metaLeft < 0 {
 		return nil, corruptf("directories overlap")
@@ -45,7 +45,7 @@ func (s *source) meta(lba uint32, off, n int64) ([]byte, error) {
 	return s.read(lba, off, n)
 }
 
-// section returns an opener for a part of the image.
+// section returns an opener for part of the image.
 func (s *source) section(extents []extent) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		parts := make([]io.Reader, len(extents))

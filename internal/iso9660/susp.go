@@ -12,7 +12,7 @@ const (
 	maxName     = 255      // NAME_MAX
 )
 
-// attributes is what the system use area of one directory record says (IEEE P1282).
+// attributes is the content of a directory record's system use area (IEEE P1282).
 type attributes struct {
 	hasPX             bool
 	mode, uid, gid    uint32
@@ -22,14 +22,14 @@ type attributes struct {
 	major, minor      uint32
 	hasTime           bool
 	mtime             int64
-	relocated         uint32 // CL: where a relocated directory is
+	relocated         uint32 // CL: position of a relocated directory
 	isRelocated       bool   // RE: this entry is shown elsewhere
 	hasRR, compressed bool
 	hasSP             bool
 	skip              int
 }
 
-// parse reads a system use area and the continuation areas it leads to.
+// parse reads a system use area and its continuation areas.
 func (a *attributes) parse(s *source, area []byte) error {
 	for hop := 0; ; hop++ {
 		if hop > maxHops {
@@ -43,7 +43,7 @@ func (a *attributes) parse(s *source, area []byte) error {
 	}
 }
 
-// area reads the fields of one area and returns the one that continues it, if any.
+// area reads the fields of one area and returns its continuation, if any.
 func (a *attributes) area(s *source, b []byte) (next []byte, err error) {
 	for len(b) >= 4 {
 		n := int(b[2])
@@ -117,8 +117,8 @@ func (a *attributes) field(f []byte) error {
 	return nil
 }
 
-// deviceNumber splits a PN field. Rock Ridge leaves the halves to the system; as Linux does
-// (fs/isofs/rock.c), an empty high half means the old 8:8 encoding in the low one.
+// deviceNumber splits a PN field. Rock Ridge leaves the halves to the system. As in Linux (fs/isofs/rock.c), an
+// empty high half means the old 8:8 encoding in the low half.
 func deviceNumber(high, low uint32) (major, minor uint32) {
 	if high == 0 && low&^0xff != 0 {
 		return low >> 8, low & 0xff
@@ -126,7 +126,7 @@ func deviceNumber(high, low uint32) (major, minor uint32) {
 	return high, low
 }
 
-// addName appends an NM field; long names come in several (Rock Ridge 4.1.4).
+// addName appends an NM field; long names are split over several fields (Rock Ridge 4.1.4).
 func (a *attributes) addName(f []byte) error {
 	if len(f) < 5 || f[4]&6 != 0 { // the names of "." and ".."
 		return nil
@@ -139,7 +139,7 @@ func (a *attributes) addName(f []byte) error {
 	return nil
 }
 
-// addTimes takes the modification time of a TF field (Rock Ridge 4.1.6).
+// addTimes reads the modification time of a TF field (Rock Ridge 4.1.6).
 func (a *attributes) addTimes(f []byte) {
 	const created, modified, long = 1, 2, 0x80
 	if len(f) < 5 || f[4]&modified == 0 {
@@ -164,7 +164,7 @@ func (a *attributes) addTimes(f []byte) {
 	}
 }
 
-// apply gives an entry what Rock Ridge knows of it.
+// apply sets the Rock Ridge attributes of an entry.
 func (a *attributes) apply(f *overlay.Entry) error {
 	if a.hasTime {
 		f.MTime = a.mtime
@@ -193,11 +193,11 @@ func isDevice(e *overlay.Entry) bool {
 	return t == overlay.TypeBlock || t == overlay.TypeChar
 }
 
-// linkParser puts a symlink's target together from the components of SL fields (Rock Ridge
-// 4.1.3). A component, and the whole target, may go on in the next field.
+// linkParser joins a symlink's target from the components of SL fields (Rock Ridge 4.1.3). A component, and the
+// whole target, may continue in the next field.
 type linkParser struct {
 	target  strings.Builder
-	partial bool // the last component goes on
+	partial bool // the last component continues
 }
 
 // Flags of a component.

@@ -6,8 +6,8 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// HasTables reports whether [Image.Write] writes tables into a file that say where it lies: a
-// boot-info-table, or GRUB's own position.
+// HasTables reports whether [Image.Write] writes position tables into a file: a boot-info-table, or GRUB's own
+// position.
 func (img *Image) HasTables(name string) bool {
 	info, grub := img.tables(name)
 	return info || grub
@@ -22,8 +22,8 @@ func (img *Image) tables(name string) (info, grub bool) {
 	return info, grub
 }
 
-// WithoutTables reads a boot file of at most 64 MiB with those tables zero, which is the same
-// wherever the file lies.
+// WithoutTables reads a boot file of at most 64 MiB with those tables set to zero, so that the result does not
+// depend on its position.
 func (img *Image) WithoutTables(f *overlay.Entry) ([]byte, error) {
 	b, err := f.Content(maxBootFile)
 	if err != nil {
@@ -39,8 +39,8 @@ func (img *Image) WithoutTables(f *overlay.Entry) ([]byte, error) {
 	return b, nil
 }
 
-// CheckTables looks at the boot-info-table of the BIOS entry of an image that was read with [Open]:
-// isolinux finds its own rest by it. It returns what is wrong, "" if nothing is or if the entry needs none.
+// CheckTables checks the boot-info-table of the BIOS entry of an image read with [Open]: isolinux finds its own
+// rest through it. It returns the fault, or "" if the table is right or not needed.
 func (img *Image) CheckTables(e *BootEntry) (wrong string, err error) {
 	if e.Path == "" || !e.InfoTable {
 		return "", nil
@@ -62,11 +62,11 @@ func (img *Image) CheckTables(e *BootEntry) (wrong string, err error) {
 	return "", nil
 }
 
-// patchTables writes the tables into a boot file that tell it where it lies.
+// patchTables writes the position tables into a boot file.
 func (b *blob) patchTables(data []byte) {
 	le := binary.LittleEndian
 	if b.grubInfo {
-		// mkisofs --grub2-boot-info: the 512-byte block behind the first five.
+		// mkisofs --grub2-boot-info: the 512-byte block after the first five.
 		le.PutUint64(data[grubInfoAt:], uint64(b.lba)*blocksPerSec+5)
 	}
 	if !b.infoTable {
@@ -80,7 +80,7 @@ func (b *blob) patchTables(data []byte) {
 	le.PutUint32(data[20:], sumWords(data[infoTableEnd:]))
 }
 
-// sumWords adds up 32-bit words; the last is filled up with zeros.
+// sumWords adds up 32-bit words; the last word is padded with zeros.
 func sumWords(b []byte) uint32 {
 	var sum uint32
 	for ; len(b) >= 4; b = b[4:] {

@@ -7,13 +7,13 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// job is a directory still to be read.
+// job is a directory that is not yet read.
 type job struct {
 	file  int // index of its entry in tree.files
 	lba   uint32
 	size  int64
 	depth int
-	self  bool // its attributes are in its own "." record: the root, and what a CL field leads to
+	self  bool // its attributes are in its own "." record: the root, and the target of a CL field
 }
 
 // tree reads the directory hierarchy.
@@ -25,8 +25,8 @@ type tree struct {
 	files     []overlay.Entry
 	lbas      []uint32 // first sector of each entry's data, parallel to files
 	seen      map[uint32]bool
-	stored    map[extent]bool // files' data, counted once however many names it has
-	dataLeft  int64           // bytes of files still allowed: extents of an honest image do not overlap
+	stored    map[extent]bool // files' data, counted once regardless of the number of names
+	dataLeft  int64           // remaining bytes of files: extents of an honest image do not overlap
 	pathBytes int
 	jobs      []job
 }
@@ -37,7 +37,7 @@ func (t *tree) push(f overlay.Entry, lba uint32) int {
 	return len(t.files) - 1
 }
 
-// finish sorts the files, drops what was hidden and finds those that share data.
+// finish sorts the files, drops hidden entries and links files that share data.
 func (t *tree) finish() {
 	order := make([]int, 0, len(t.files))
 	for i := range t.files {
@@ -54,7 +54,7 @@ func (t *tree) finish() {
 	t.linkShared()
 }
 
-// linkShared sets HardLink for the files that have one extent in common.
+// linkShared sets HardLink for files that share an extent.
 func (t *tree) linkShared() {
 	type data struct {
 		lba  uint32
@@ -82,7 +82,7 @@ func (t *tree) at(lba uint32) *overlay.Entry {
 	return nil
 }
 
-// after returns the first used sector behind lba, or end.
+// after returns the first used sector after lba, or end.
 func (t *tree) after(lba, end uint32) uint32 {
 	next := end
 	for i := range t.files {

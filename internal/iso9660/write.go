@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Size returns how many bytes [Image.Write] writes, or why it cannot.
+// Size returns the number of bytes that [Image.Write] writes, or the reason why it cannot.
 func (img *Image) Size() (int64, error) {
 	l, err := newLayout(img)
 	if err != nil {
@@ -16,9 +16,8 @@ func (img *Image) Size() (int64, error) {
 	return int64(l.total) * sectorSize, nil
 }
 
-// Write writes the image to w from the first byte to the last. It checks everything but the
-// files' contents before the first byte, and it does not change img. The same image gives the
-// same bytes. To cancel, let w return an error.
+// Write writes the image to w in one forward pass. Before the first byte it checks everything except the files'
+// contents. It does not change img. The same image gives the same bytes. To cancel, let w return an error.
 func (img *Image) Write(w io.Writer) error {
 	l, err := newLayout(img)
 	if err != nil {
@@ -32,7 +31,7 @@ func (img *Image) Write(w io.Writer) error {
 	return nil
 }
 
-// stream writes forward and remembers the first error.
+// stream writes forward and keeps the first error.
 type stream struct {
 	w   *bufio.Writer
 	pos int64
@@ -46,14 +45,14 @@ func (s *stream) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom implements [io.ReaderFrom]: contents are read into the buffer and not copied on the way.
+// ReadFrom implements [io.ReaderFrom]: contents are read directly into the buffer.
 func (s *stream) ReadFrom(r io.Reader) (int64, error) {
 	n, err := s.w.ReadFrom(r)
 	s.pos += n
 	return n, err
 }
 
-// put writes b at a byte offset, with zeros up to there.
+// put writes b at a byte offset, after zeros.
 func (s *stream) put(off int64, b []byte) {
 	s.skip(off)
 	if s.err == nil {
@@ -61,10 +60,10 @@ func (s *stream) put(off int64, b []byte) {
 	}
 }
 
-// sector is put at a sector.
+// sector is put at a sector offset.
 func (s *stream) sector(lba uint32, b []byte) { s.put(int64(lba)*sectorSize, b) }
 
-// skip writes zeros up to off. Two things at one place would be a defect of the layout.
+// skip writes zeros up to off. Overlapping parts would be a defect of the layout.
 func (s *stream) skip(off int64) {
 	if s.err == nil && off < s.pos {
 		s.err = fmt.Errorf("layout overlaps: at byte %d, want %d", s.pos, off)
@@ -112,7 +111,7 @@ func (l *layout) writeDescriptors(out *stream) {
 	}
 	put(descriptor(l, false))
 	if l.catalog != nil {
-		// El Torito 2.0: the boot record lies at sector 17 and nowhere else.
+		// El Torito 2.0: the boot record is always at sector 17.
 		b := make([]byte, sectorSize)
 		copy(b, "\x00"+vdMagic+"\x01"+elTorito)
 		binary.LittleEndian.PutUint32(b[0x47:], l.catalog.lba)

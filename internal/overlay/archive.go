@@ -11,10 +11,9 @@ import (
 // ErrNoTop is returned for a tree that does not consist of a single top folder.
 var ErrNoTop = fail.New(fail.Verification, "not a single top folder", "")
 
-// StripTop returns t without the one folder that holds everything, whatever that is called: source
-// archives wrap their files in "name-version/" or "name-commit/". The folder's own entry and the
-// root's are dropped, and so are the "._name" files that macOS puts next to it for what its file
-// system knows of the folder (AppleDouble). It fails with [ErrNoTop] on any other shape.
+// StripTop returns t without its single top folder: source archives wrap their files in "name-version/" or
+// "name-commit/". It drops the folder's own entry, the root's, and the "._name" file of macOS metadata
+// (AppleDouble) next to the folder. It fails with [ErrNoTop] on any other shape.
 func (t *Tree) StripTop() (*Tree, error) {
 	top := ""
 	for _, e := range t.Entries() {
@@ -45,14 +44,13 @@ func (t *Tree) StripTop() (*Tree, error) {
 	return out, nil
 }
 
-// ErrType is returned for a device, pipe or socket in an archive that is installed.
+// ErrType is returned for a device, pipe or socket in an archive to install.
 var ErrType = fail.New(fail.Verification, "not a file, directory or symlink", "")
 
-// Installed returns the entries of an archive as an installer that runs as root leaves them: owner
-// root, mode 0755 for directories and whatever the archive marks as executable, 0644 for the rest.
-// Names of one inode become files of their own, and the root's own entry is dropped. It fails with
-// [ErrPath] on symlinks that may lead out of the tree and on entries below something that is not a
-// directory, and with [ErrType].
+// Installed returns the entries of an archive as installed by root: owner root, mode 0755 for directories and
+// executable files, 0644 for other files. Hard links become separate files, and the root's own entry is dropped. It
+// fails with [ErrPath] on symlinks that may leave the tree and on entries below a non-directory, and with
+// [ErrType].
 func (t *Tree) Installed() (*Tree, error) {
 	out := &Tree{}
 	for _, e := range t.Entries() {
@@ -94,9 +92,8 @@ func (t *Tree) checkInstallable(e *Entry) error {
 	return nil
 }
 
-// linkLeaves reports whether a symlink at name, relative to some tree, may lead out of that tree.
-// ".." is fine at the front of target, where it starts from real directories; what follows can
-// then only descend.
+// linkLeaves reports whether a symlink at name, relative to some tree, may leave that tree. ".." is safe at the
+// front of target, which starts in real directories; the parts after it can only descend.
 func linkLeaves(name, target string) bool {
 	up, down := 0, false
 	for _, part := range strings.Split(target, "/") {
@@ -114,8 +111,8 @@ func linkLeaves(name, target string) bool {
 	return strings.HasPrefix(target, "/") || up > strings.Count(name, "/")
 }
 
-// PutBelow adds e and the directories that lead to it and are missing, from base on, 0755 and root's.
-// A directory above base belongs to another layer: an entry here would reset its mode and owner.
+// PutBelow adds e and its missing directories from base on, 0755 and owned by root. A directory above base belongs
+// to another layer: an entry here would reset its mode and owner.
 func (t *Tree) PutBelow(base string, e Entry) error {
 	clean, err := CleanPath(e.Path)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// FromHost reads the user's own file, or the content of a folder, as entries at target (an
-// absolute path in the image; with a final slash a file keeps its name below it). Permission
-// bits are kept, owners are the given ones, and times are left out: a fresh checkout of the
-// same files must give the same image. Sockets, pipes and devices are refused.
+// FromHost reads a file of the user, or the content of a folder, as entries at target: an absolute path in the
+// image. If target ends in a slash, a file keeps its name below it. Permission bits are kept and owners are the
+// given ones. Times are dropped, so that a fresh checkout of the same files gives the same image. Sockets, pipes
+// and devices are refused.
 func FromHost(source, target string, uid, gid uint32) (*Tree, error) {
 	info, err := os.Stat(source)
 	if err != nil {

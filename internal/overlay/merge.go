@@ -9,37 +9,37 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Conflict is one path that a layer wanted to deliver and that something else already had.
+// Conflict is a path of a layer that something else already occupies.
 type Conflict struct {
-	// Path is where the entry would have been, symlinks in its directory resolved.
+	// Path is the intended path, with the symlinks of its directory resolved.
 	Path string `json:"path"`
-	// Kept and Skipped are the origins of what is in the image and of what is not.
+	// Kept and Skipped are the origins of the entry in the image and of the skipped entry.
 	Kept    string `json:"kept"`
 	Skipped string `json:"skipped"`
-	// Reason says why, for people.
+	// Reason is a text for the user.
 	Reason string `json:"reason"`
 }
 
-// Layers puts trees on top of a base image, the root file system of a stock initrd, with the rules
-// of Tiny Core's own loader for extensions (design.md §4 rules 1-3) and the opposite rule for what
-// the user and mkbuild add themselves. In both:
+// Layers puts trees on top of a base image, the root file system of a stock initrd. Extensions follow the rules of
+// Tiny Core's own loader (design.md §4 rules 1-3); additions of the user and mkbuild follow the opposite rule. In
+// both:
 //
 //   - an existing directory keeps its mode and owner, and the root's entry of a layer is ignored;
-//   - an entry whose directory is a symlink in the image is placed where the symlink leads, since
-//     the kernel would otherwise replace the symlink by a directory (init/initramfs.c, clean_path);
+//   - an entry whose directory is a symlink in the image is placed at the symlink's target, because
+//     the kernel would otherwise replace the symlink with a directory (init/initramfs.c, clean_path);
 //   - missing parent directories are made 0755 root:root.
 //
 // Layers of one image come from many archives; their hard-link groups never mix.
 type Layers struct {
-	base    *Tree          // as given; not changed
+	base    *Tree          // as given; never changed
 	all     *Tree          // base and layers merged
-	gaps    []*Entry       // directories that nothing in base stands for
+	gaps    []*Entry       // directories without an entry in base
 	merged  *Tree          // as Merged returns it; nil after a change
-	changed map[string]int // what base has not, or has differently, and which layer brought it; directories above are implied
-	count   int            // layers added, to keep hard-link groups apart
+	changed map[string]int // additions to base, and the layer of each; directories above are implied
+	count   int            // number of layers, to separate their hard-link groups
 }
 
-// NewLayers starts with a base image, which it does not change. Nil is an empty base.
+// NewLayers starts with a base image and does not change it. Nil is an empty base.
 func NewLayers(base *Tree) *Layers {
 	if base == nil {
 		base = &Tree{}
@@ -61,10 +61,9 @@ func groupIn(n int, group string) string {
 	return strconv.Itoa(n) + "/" + group
 }
 
-// AddFirstWins adds an extension as `yes n | cp -ai` of stock tce-load does: what the base or an
-// earlier layer has stays. It returns what was skipped in path order. Directories that exist are
-// merged and never reported; neither is the same file, device or link delivered again. An error
-// means that content could not be compared.
+// AddFirstWins adds an extension like `yes n | cp -ai` of stock tce-load: entries of the base and of earlier layers
+// stay. It returns the skipped entries in path order. Existing directories are merged and never reported, and
+// neither are identical files, devices or links. An error means that content could not be compared.
 func (l *Layers) AddFirstWins(layer *Tree) ([]Conflict, error) {
 	l.count++
 	l.merged = nil
@@ -84,13 +83,13 @@ func (l *Layers) AddFirstWins(layer *Tree) ([]Conflict, error) {
 	return skipped, nil
 }
 
-// addFirst adds one entry, or returns why not.
+// addFirst adds one entry, or returns the conflict.
 func (l *Layers) addFirst(e *Entry) (*Conflict, error) {
 	at, old, reason := l.place(e)
 	switch {
 	case reason != "":
 		if e.IsDir() && old.Path != at {
-			return nil, nil // below a clash that is reported already
+			return nil, nil // below a clash that is already reported
 		}
 		return &Conflict{Path: at, Kept: old.Origin, Skipped: e.Origin, Reason: reason}, nil
 	case old == nil:
@@ -107,8 +106,8 @@ func (l *Layers) addFirst(e *Entry) (*Conflict, error) {
 	return &Conflict{Path: at, Kept: old.Origin, Skipped: e.Origin, Reason: "already there"}, nil
 }
 
-// place finds where e belongs and what is there. A directory's own symlink is followed, too, when
-// it leads to a directory or nowhere. With a reason, e cannot be placed, and old is in the way.
+// place returns the path of e and the entry there. It also follows a directory's own symlink that points to a
+// directory or to nothing. If it returns a reason, e cannot be placed and old is in the way.
 func (l *Layers) place(e *Entry) (at string, old *Entry, reason string) {
 	at, err := l.all.ResolveParent(e.Path)
 	if err != nil {
@@ -133,7 +132,7 @@ func (l *Layers) place(e *Entry) (at string, old *Entry, reason string) {
 	return at, old, ""
 }
 
-// loopIn returns the first symlink on the way to p, to name the owner of a loop.
+// loopIn returns the first symlink on the way to p, for the error about a loop.
 func loopIn(t *Tree, p string) *Entry {
 	found := &Entry{}
 	for ; p != "."; p = parent(p) {
@@ -154,11 +153,11 @@ func typeClash(old, e *Entry) string {
 	return "another file type"
 }
 
-// put adds e at a free or cleared path and makes the directories that are missing on the way.
+// put adds e at a free or cleared path, with its missing directories.
 func (l *Layers) put(e *Entry, at string) error {
 	for dir := parent(at); dir != "."; dir = parent(dir) {
 		if l.all.Get(dir) != nil {
-			continue // not the end: a base may lack a directory above one that it has
+			continue // continue: a base may lack a directory above an existing directory
 		}
 		made := Dir(dir, 0o755)
 		made.Origin, made.MTime = e.Origin, e.MTime
@@ -173,9 +172,8 @@ func (l *Layers) put(e *Entry, at string) error {
 	return l.all.Put(placed)
 }
 
-// AddLastWins adds what mkbuild or the user wants to have in the image whatever is there: files
-// replace files of the base and of all layers. It fails with class [fail.Usage] where an entry would
-// take more with it than its own path, and then the layer is added in part.
+// AddLastWins adds entries of mkbuild or the user: files replace files of the base and of all layers. It fails with
+// class [fail.Usage] if an entry would replace more than its own path; the layer is then added in part.
 func (l *Layers) AddLastWins(layer *Tree) error {
 	l.count++
 	l.merged = nil
@@ -216,14 +214,14 @@ func (l *Layers) addLast(e *Entry) error {
 	return l.put(e, at)
 }
 
-// clash is the error of a layer that has to win and cannot replace old.
+// clash is the error of a layer that must win but cannot replace old.
 func clash(at string, old, e *Entry, reason string) error {
 	return fail.New(fail.Usage, fmt.Sprintf("replace %s of %s with that of %s: %s", at, old.Origin, e.Origin, reason),
 		"give your files another `target` in the `overlay` of mkbuild.yaml")
 }
 
-// irreplaceable says why e cannot take the place of old in a later segment of an initrd, as
-// init/initramfs.c of the kernel unpacks it; "" means that it can.
+// irreplaceable returns the reason why e in a later segment of an initrd cannot replace old when init/initramfs.c
+// of the kernel unpacks it, or "".
 func (l *Layers) irreplaceable(at string, old, e *Entry) string {
 	if old.IsDir() && len(l.all.Children(at)) > 0 {
 		return "the directory is not empty"
@@ -245,21 +243,19 @@ func (l *Layers) irreplaceable(at string, old, e *Entry) string {
 	return ""
 }
 
-// Added returns what differs from the base: the segment to append to it. Every directory above an
-// added entry is repeated with the values that it has in the base, because the kernel applies the
-// last entry of a directory (rule 2); the root, when the base has an entry for it, as 0755 root:root
-// (rule 1).
+// Added returns the difference from the base: the segment to append to it. Every directory above an added entry is
+// repeated with its values from the base, because the kernel applies the last entry of a directory (rule 2). If the
+// base has an entry for the root, it is added as 0755 root:root (rule 1).
 func (l *Layers) Added() *Tree {
 	return l.AddedBy(func(int) bool { return true })
 }
 
-// Layer returns the number of the layer that was added last, counted from 1.
+// Layer returns the number of the last added layer, counted from 1.
 func (l *Layers) Layer() int { return l.count }
 
-// AddedBy is [Layers.Added] for the layers that take wants, by their numbers: what they brought and
-// no later one replaced. Everything but directories is in the tree of one layer alone, and
-// directories have the same values in all of them, so that archives of such trees may follow one
-// another in any order.
+// AddedBy is [Layers.Added] for the layers whose numbers take accepts: their entries that no later layer replaced.
+// Entries other than directories are in the tree of one layer only, and directories have the same values in all
+// trees, so archives of such trees can follow each other in any order.
 func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 	out := newTree(make(map[string]*Entry))
 	for p, layer := range l.changed {
@@ -268,7 +264,7 @@ func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 		}
 		e := *l.all.entries[p]
 		if l.base.Get(p) != nil {
-			// Kernels of the 3.x time cannot link over a name that exists: repeat the content.
+			// Kernels of the 3.x time cannot link over an existing name: repeat the content.
 			e.HardLink = ""
 		}
 		out.entries[p] = &e
@@ -283,9 +279,8 @@ func (l *Layers) AddedBy(take func(layer int) bool) *Tree {
 	return out
 }
 
-// Merged returns the whole image: the base, what was added, and a root of 0755 root:root.
-// Directories that the base lacks above what it has are there as 0755 root:root, too. What it returns is
-// shared until the next layer is added.
+// Merged returns the whole image: the base, the additions, and a root of 0755 root:root. Missing directories of the
+// base are added as 0755 root:root. The result is shared until the next layer is added.
 func (l *Layers) Merged() *Tree {
 	if l.merged != nil {
 		return l.merged
@@ -300,7 +295,7 @@ func (l *Layers) Merged() *Tree {
 	return l.merged
 }
 
-// gaps are the directories that no entry of a tree stands for, with the origin of the first path below each.
+// gaps are the directories without an entry in a tree, with the origin of the first path below each.
 func gaps(t *Tree) []*Entry {
 	var out []*Entry
 	seen := map[string]bool{".": true}
@@ -317,7 +312,7 @@ func gaps(t *Tree) []*Entry {
 	return out
 }
 
-// plainRoot returns the root directory as every image must have it; stored is what the base has.
+// plainRoot returns the root directory of every image; stored is the base's entry.
 func plainRoot(stored *Entry) *Entry {
 	root := Dir(".", 0o755)
 	if stored != nil {
@@ -326,11 +321,11 @@ func plainRoot(stored *Entry) *Entry {
 	return &root
 }
 
-// sameFile reports whether a and b are alike in type, permissions, link target, device number and
-// content. Owners and times are not compared: two builds of one file differ in those.
+// sameFile reports whether a and b have the same type, permissions, link target, device number and content. Owners
+// and times are ignored: they differ between two builds of one file.
 func sameFile(a, b *Entry) (bool, error) {
 	if a.IsLink() && b.IsLink() {
-		return a.Link == b.Link, nil // nothing looks at a symlink's permissions
+		return a.Link == b.Link, nil // the permissions of a symlink have no effect
 	}
 	if a.Mode != b.Mode || a.Major != b.Major || a.Minor != b.Minor || a.Size != b.Size {
 		return false, nil

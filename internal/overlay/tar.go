@@ -15,13 +15,13 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// ErrNotTar is returned for a stream that is not a tar archive, compressed with gzip or not.
+// ErrNotTar is returned for a stream that is neither a tar nor a tar.gz archive.
 var ErrNotTar = fail.New(fail.Verification, "not a tar archive", "")
 
-// ErrLimit is returned for an archive that is larger than its reader allows.
+// ErrLimit is returned for an archive that exceeds its limits.
 var ErrLimit = fail.New(fail.Verification, "archive exceeds a limit", "")
 
-// Limits bounds what [ReadTar] takes from one archive. A zero field means the default.
+// Limits bounds the input of [ReadTar]. A zero field means the default.
 type Limits struct {
 	// Total is the number of bytes of the unpacked archive, its headers included: 512 MiB.
 	Total int64
@@ -35,14 +35,13 @@ func (l Limits) withDefaults() Limits {
 	return Limits{Total: cmp.Or(l.Total, 512<<20), File: cmp.Or(l.File, 256<<20), Entries: cmp.Or(l.Entries, 200_000)}
 }
 
-// ReadTar reads a whole tar archive (v7, ustar, pax or GNU; plain or gzip by its magic number)
-// into a Tree whose contents are held in memory. origin names the archive in every entry and in
-// errors.
+// ReadTar reads a whole tar archive (v7, ustar, pax or GNU; plain or gzip by its magic number) into a Tree with its
+// contents in memory. origin names the archive in every entry and in errors.
 //
-// Device nodes are kept; the caller refuses them. Of two members with one name the
-// last wins. The target of a hard link must come earlier in the same archive, as tar(1) writes it.
-// It fails with [ErrPath] on absolute names and on "..", with [ErrNotTar] on anything else than
-// tar, with [ErrLimit] beyond lim, and with [io.ErrUnexpectedEOF] on a truncated archive.
+// Device nodes are kept; the caller refuses them. Of two members with one name the last wins. The target of a hard
+// link must come earlier in the same archive, as tar(1) writes it. It fails with [ErrPath] on absolute names and
+// "..", with [ErrNotTar] on input other than tar, with [ErrLimit] beyond lim, and with [io.ErrUnexpectedEOF] on a
+// truncated archive.
 func ReadTar(r io.Reader, origin string, lim Limits) (*Tree, error) {
 	lim = lim.withDefaults()
 	plain, gzipped, err := unzip(r)
@@ -57,7 +56,7 @@ func ReadTar(r io.Reader, origin string, lim Limits) (*Tree, error) {
 	return d.tree, nil
 }
 
-// unzip returns the tar stream inside r, and whether gzip guards it with a checksum.
+// unzip returns the tar stream inside r, and whether it has a gzip checksum.
 func unzip(r io.Reader) (plain io.Reader, gzipped bool, err error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	start, err := br.Peek(512)
@@ -79,7 +78,7 @@ func unzip(r io.Reader) (plain io.Reader, gzipped bool, err error) {
 	return br, false, nil
 }
 
-// truncated turns io.EOF into io.ErrUnexpectedEOF, where more input was promised.
+// truncated turns io.EOF into io.ErrUnexpectedEOF where more input is expected.
 func truncated(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -87,8 +86,8 @@ func truncated(err error) error {
 	return err
 }
 
-// LimitedReader reads at most Left bytes from R and then fails with [ErrLimit], where
-// [io.LimitedReader] would pretend an end.
+// LimitedReader reads at most Left bytes from R and then fails with [ErrLimit], unlike [io.LimitedReader], which
+// returns io.EOF.
 type LimitedReader struct {
 	R    io.Reader
 	Left int64
@@ -115,7 +114,7 @@ type tarReader struct {
 
 // readAll reads every member and the end of the archive.
 func (d *tarReader) readAll(gzipped bool) error {
-	left := d.in.Left // behind the last member's content
+	left := d.in.Left // after the last member's content
 	for {
 		h, err := d.tar.Next()
 		if err == io.EOF {
@@ -134,7 +133,7 @@ func (d *tarReader) readAll(gzipped bool) error {
 	}
 }
 
-// headerError tells a damaged archive from something that is not one.
+// headerError distinguishes a damaged archive from other input.
 func (d *tarReader) headerError(err error) error {
 	if errors.Is(err, tar.ErrHeader) && d.count == 0 {
 		return fmt.Errorf("%w: %w", ErrNotTar, err)
@@ -142,9 +141,8 @@ func (d *tarReader) headerError(err error) error {
 	return truncated(err)
 }
 
-// finish checks that the archive did not just stop. A plain archive shows that by its end marker
-// alone (a block of zeros, POSIX ustar "end-of-archive"); gzip has a checksum, which is compared
-// once the rest of the stream has been read.
+// finish checks that the archive is complete. A plain archive has only its end marker (a block of zeros, POSIX
+// ustar "end-of-archive"); gzip has a checksum, which is compared after the rest of the stream.
 func (d *tarReader) finish(gzipped bool, left int64) error {
 	if !gzipped {
 		if left-d.in.Left < 512 {
@@ -154,15 +152,15 @@ func (d *tarReader) finish(gzipped bool, left int64) error {
 	}
 	_, err := io.Copy(io.Discard, d.in)
 	if errors.Is(err, gzip.ErrHeader) {
-		return nil // padding behind the last gzip member, which gzip(1) ignores too
+		return nil // padding after the last gzip member, which gzip(1) also ignores
 	}
 	return err
 }
 
-// add puts one member into the tree.
+// add adds one member to the tree.
 func (d *tarReader) add(h *tar.Header) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
-		return nil // git archive's commit id: nothing that an image could hold
+		return nil // the commit id of git archive, which an image cannot store
 	}
 	name, err := memberPath(h.Name)
 	if err != nil {
@@ -187,7 +185,7 @@ func (d *tarReader) add(h *tar.Header) error {
 	return d.tree.Put(e)
 }
 
-// memberPath cleans a name and refuses an absolute one, which no archive of a tree contains.
+// memberPath cleans a name and refuses absolute names: no archive of a tree has any.
 func memberPath(name string) (string, error) {
 	if strings.HasPrefix(name, "/") {
 		return "", fmt.Errorf("%w: absolute", ErrPath)
@@ -195,13 +193,13 @@ func memberPath(name string) (string, error) {
 	return CleanPath(name)
 }
 
-// tarEntry converts a header; content and hard links come from elsewhere.
+// tarEntry converts a header; the callers add content and hard links.
 func tarEntry(h *tar.Header, name string) (Entry, error) {
 	kind, ok := tarType(h.Typeflag)
 	if !ok {
 		return Entry{}, fmt.Errorf("unknown member type %q", h.Typeflag)
 	}
-	if (int64(h.Uid)|int64(h.Gid))>>32 != 0 { // negative, too
+	if (int64(h.Uid)|int64(h.Gid))>>32 != 0 { // also negative values
 		return Entry{}, fmt.Errorf("owner %d:%d out of range", h.Uid, h.Gid)
 	}
 	e := Entry{
@@ -239,7 +237,7 @@ func tarType(flag byte) (uint32, bool) {
 	return 0, false
 }
 
-// readContent reads the current member into memory, growing with what really arrives.
+// readContent reads the current member into memory; the buffer grows with the input.
 func (d *tarReader) readContent(e *Entry, size int64) error {
 	if size > d.lim.File {
 		return fmt.Errorf("%w: %d bytes in one file, the limit is %d", ErrLimit, size, d.lim.File)
@@ -253,8 +251,8 @@ func (d *tarReader) readContent(e *Entry, size int64) error {
 	return nil
 }
 
-// addHardLink gives an earlier member a second name. A group is named by the ordinal of the
-// member that made it: the path would not do, since a later member may replace it.
+// addHardLink gives an earlier member a second name. A group is named by the ordinal of its first member, because a
+// later member may replace the path.
 func (d *tarReader) addHardLink(name, linkname string) error {
 	target, err := memberPath(linkname)
 	if err != nil {
@@ -275,9 +273,8 @@ func (d *tarReader) addHardLink(name, linkname string) error {
 	return d.tree.Put(second)
 }
 
-// LooksLikeHTML reports whether b, the first bytes of a download, begin a web page: what mirrors
-// and captive portals send with status 200 in place of a file. Readers use it to say so, since
-// "bad magic" helps nobody.
+// LooksLikeHTML reports whether b, the first bytes of a download, begins a web page: some mirrors and captive
+// portals send a page with status 200 in place of a file. Readers then report that instead of "bad magic".
 func LooksLikeHTML(b []byte) bool {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	b = bytes.ToLower(bytes.TrimLeft(b[:min(len(b), 256)], " \t\r\n"))

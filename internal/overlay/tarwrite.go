@@ -9,13 +9,12 @@ import (
 	"github.com/klauspost/pgzip"
 )
 
-// gzipBlock is the unit of parallel compression. It decides the compressed bytes, so it is fixed.
+// gzipBlock is the unit of parallel compression. It is fixed because it determines the compressed bytes.
 const gzipBlock = 1 << 20
 
-// WriteTarGz writes t as a gzip'd tar archive (ustar, with pax headers where a value needs one),
-// sorted by path. The same tree gives the same bytes everywhere: the gzip header holds neither a
-// name nor a time, owners are numbers without names. mtime stands in for entries whose MTime is 0;
-// times before 1970 become 0. Sockets are refused: tar has no type for them.
+// WriteTarGz writes t as a gzip'd tar archive (ustar, with pax headers if needed), sorted by path. The same tree
+// gives the same bytes everywhere: the gzip header has neither a name nor a time, and owners are numbers without
+// names. mtime replaces an MTime of 0; times before 1970 become 0. Sockets are refused: tar has no type for them.
 func WriteTarGz(w io.Writer, t *Tree, mtime int64) error {
 	z, err := pgzip.NewWriterLevel(w, 6)
 	if err == nil {
@@ -24,7 +23,7 @@ func WriteTarGz(w io.Writer, t *Tree, mtime int64) error {
 	if err == nil {
 		z.ModTime = time.Unix(0, 0) // pgzip writes the zero Time as some date of 2042
 		err = WriteTar(z, t, mtime)
-		if cerr := z.Close(); err == nil { // always: Close ends pgzip's goroutines
+		if cerr := z.Close(); err == nil { // always: Close stops pgzip's goroutines
 			err = cerr
 		}
 	}
@@ -34,7 +33,7 @@ func WriteTarGz(w io.Writer, t *Tree, mtime int64) error {
 	return nil
 }
 
-// WriteTar is [WriteTarGz] without the compression.
+// WriteTar is [WriteTarGz] without compression.
 func WriteTar(w io.Writer, t *Tree, mtime int64) error {
 	tw := tar.NewWriter(w)
 	firstOf := make(map[string]string) // hard-link group -> the name that carries the content
@@ -64,7 +63,7 @@ func writeTarEntry(tw *tar.Writer, e *Entry, mtime int64, firstOf map[string]str
 	return e.CopyTo(tw)
 }
 
-// tarHeader describes e as a member of its own.
+// tarHeader describes e as a separate member.
 func tarHeader(e *Entry, mtime int64) (*tar.Header, error) {
 	if e.MTime != 0 {
 		mtime = e.MTime

@@ -1,11 +1,9 @@
-// Package overlay models file trees as values: what a squashfs, a cpio archive, a tarball or
-// mkbuild itself wants to put into an image. A Tree never touches the host's file system, so
-// nothing that came from upstream can escape from it, owners and device nodes need no root,
-// and every file can name where it came from.
+// Package overlay models file trees as values: the content of a squashfs, a cpio archive, a tarball or mkbuild's
+// own additions to an image. A Tree never touches the host's file system: upstream content cannot escape from it,
+// owners and device nodes need no root, and every file names its origin.
 //
-// The package refuses what an initrd cannot hold or what no honest archive contains: absolute
-// paths, "..", empty names and NUL bytes. Start reading at [Tree] and [Entry]; [Layers] puts trees
-// on top of each other.
+// The package refuses paths that an initrd cannot hold or that no honest archive contains: absolute paths, "..",
+// empty names and NUL bytes. Start reading at [Tree] and [Entry]; [Layers] puts trees on top of each other.
 package overlay
 
 import (
@@ -37,7 +35,7 @@ const (
 // ErrPath is returned for a name that cannot be a path inside an image.
 var ErrPath = fail.New(fail.Verification, "unsafe path", "")
 
-// ErrNotExist is returned when a tree has no such entry.
+// ErrNotExist is returned if a tree lacks an entry.
 var ErrNotExist = fs.ErrNotExist
 
 // Entry is one file, directory, link or device of an image.
@@ -48,23 +46,23 @@ type Entry struct {
 	Mode uint32
 	// UID and GID are numeric owners inside the image.
 	UID, GID uint32
-	// Major and Minor number a device node; zero for everything else.
+	// Major and Minor number a device node; zero for other types.
 	Major, Minor uint32
 	// Link is the target of a symlink.
 	Link string
 	// MTime is in seconds since 1970-01-01 UTC.
 	MTime int64
-	// Size is the length in bytes of a regular file; zero for everything else.
+	// Size is the length in bytes of a regular file; zero for other types.
 	Size int64
 	// Open returns the content of a regular file; it can be called more than once. Nil means empty.
 	Open func() (io.ReadCloser, error)
-	// ID, when set, stands for the content: entries with the same ID have the same bytes. It is
-	// "sha256:" and the hex digest where that is known.
+	// ID, if set, identifies the content: entries with the same ID have the same bytes. If the digest is known, it
+	// is "sha256:" and the hex digest.
 	ID string
 	// HardLink groups the names of one inode: entries of one Tree with the same non-empty
 	// HardLink are one file.
 	HardLink string
-	// Origin names where the entry came from, for people: "ruby.tcz", "Core-4.5.2.iso", "mkbuild".
+	// Origin names the source of the entry for the user: "ruby.tcz", "Core-4.5.2.iso", "mkbuild".
 	Origin string
 }
 
@@ -80,7 +78,7 @@ func (e *Entry) IsLink() bool { return e.Mode&TypeMask == TypeLink }
 // Perm returns the twelve permission bits: setuid, setgid and sticky included.
 func (e *Entry) Perm() uint32 { return e.Mode & permMask }
 
-// mostAtOnce bounds the memory that is given for a size that nothing but the entry claims.
+// mostAtOnce bounds the memory allocated for a size that only the entry claims.
 const mostAtOnce = 1 << 20
 
 // Content reads a whole regular file of at most limit bytes.
@@ -92,15 +90,15 @@ func (e *Entry) Content(limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %d bytes, the limit is %d", e.Path, e.Size, limit)
 	}
 	var buf bytes.Buffer
-	buf.Grow(int(min(e.Size, mostAtOnce)) + bytes.MinRead) // that much is free before it sees the end
+	buf.Grow(int(min(e.Size, mostAtOnce)) + bytes.MinRead) // bytes.Buffer needs this much free space to see the end
 	if err := e.CopyTo(&buf); err != nil {
 		return nil, err
 	}
 	return buf.Bytes(), nil
 }
 
-// CopyTo writes the content of e to w; only a regular file has any. It fails when the content is not
-// exactly e.Size bytes long, which would spoil the archive that it goes into.
+// CopyTo writes the content of e, a regular file, to w. It fails if the content is not exactly e.Size bytes long,
+// which would damage the archive around it.
 func (e *Entry) CopyTo(w io.Writer) error {
 	if !e.IsRegular() || e.Open == nil {
 		if e.Size != 0 {
@@ -127,7 +125,7 @@ func (e *Entry) CopyTo(w io.Writer) error {
 	return nil
 }
 
-// SetContent gives e another content, dated mtime, under this one name.
+// SetContent gives e new content, dated mtime, under this name only.
 func (e *Entry) SetContent(b []byte, mtime int64) {
 	e.Size, e.MTime, e.Open, e.ID, e.HardLink = int64(len(b)), mtime, Bytes(b), "", ""
 }
@@ -159,7 +157,7 @@ const maxPath = 4095
 // "/" become ".". It fails with [ErrPath] on "..", NUL and names over 4095 bytes.
 func CleanPath(name string) (string, error) {
 	if len(name) <= maxPath && fs.ValidPath(name) && !strings.ContainsRune(name, 0) {
-		return name, nil // it is clean, as nearly all are
+		return name, nil // already clean, as in nearly all cases
 	}
 	if len(name) > maxPath || strings.ContainsRune(name, 0) || slices.Contains(strings.Split(name, "/"), "..") {
 		return "", fmt.Errorf("%w: %.64q", ErrPath, name)
@@ -171,8 +169,7 @@ func CleanPath(name string) (string, error) {
 	return p, nil
 }
 
-// parent returns the directory of a clean path. path.Dir would clean it once more, which is felt in walks
-// over a whole tree.
+// parent returns the directory of a clean path. path.Dir would clean it again, which slows walks over a whole tree.
 func parent(p string) string {
 	if i := strings.LastIndexByte(p, '/'); i > 0 {
 		return p[:i]
@@ -180,14 +177,14 @@ func parent(p string) string {
 	return "."
 }
 
-// Tree is a set of entries with unique paths. The zero value is an empty tree.
-// It may hold an entry for the root, ".", which says how the root itself was stored.
+// Tree is a set of entries with unique paths. The zero value is an empty tree. An entry ".", if present, holds the
+// stored attributes of the root.
 type Tree struct {
 	entries map[string]*Entry
-	sorted  *atomic.Pointer[[]*Entry] // them as Entries returns them, until the next change
+	sorted  *atomic.Pointer[[]*Entry] // the result of Entries, until the next change
 }
 
-// newTree returns the tree of a map that nobody else changes.
+// newTree returns a tree of the map, which it then owns.
 func newTree(entries map[string]*Entry) *Tree {
 	return &Tree{entries, new(atomic.Pointer[[]*Entry])}
 }
@@ -198,7 +195,7 @@ func (t *Tree) Len() int { return len(t.entries) }
 // Get returns the entry at a clean path, or nil.
 func (t *Tree) Get(p string) *Entry { return t.entries[p] }
 
-// Put adds e, or replaces the entry that has its path. It copies e.
+// Put adds a copy of e, or replaces the entry at its path.
 func (t *Tree) Put(e Entry) error {
 	clean, err := CleanPath(e.Path)
 	if err != nil {
@@ -219,8 +216,8 @@ func (t *Tree) Put(e Entry) error {
 	return nil
 }
 
-// Remove drops the entry at p and, when it is a directory, everything below it. Removing "." drops
-// the root's own entry alone.
+// Remove removes the entry at p and, if it is a directory, everything below it. Removing "." removes only the
+// root's own entry.
 func (t *Tree) Remove(p string) {
 	e := t.entries[p]
 	if e == nil {
@@ -238,7 +235,7 @@ func (t *Tree) Remove(p string) {
 	}
 }
 
-// Entries returns all entries, the root first, then sorted by path bytes, so that a parent precedes its children.
+// Entries returns all entries: the root first, then sorted by path bytes, so that parents precede their children.
 func (t *Tree) Entries() []*Entry {
 	if t.entries == nil {
 		return nil
@@ -275,7 +272,7 @@ func (t *Tree) Children(dir string) []*Entry {
 	return out
 }
 
-// Clone returns a tree that can be changed without changing t. Contents are shared.
+// Clone returns an independent copy of t. Contents are shared.
 func (t *Tree) Clone() *Tree {
 	c := newTree(make(map[string]*Entry, len(t.entries)))
 	for p, e := range t.entries {
@@ -285,13 +282,13 @@ func (t *Tree) Clone() *Tree {
 	return c
 }
 
-// maxLinks is the kernel's limit on symlinks in one look-up (path_resolution(7)). maxParts bounds the parts of
-// all the paths in one: the kernel knows no such limit, and 40 links of 2,048 parts each would take minutes.
+// maxLinks is the kernel's limit on symlinks in one look-up (path_resolution(7)). maxParts bounds the parts of all
+// paths in a look-up: the kernel has no such limit, but 40 links of 2,048 parts each would take minutes.
 const maxLinks, maxParts = 40, 256
 
-// Resolve follows every symlink in p as a booted image would, with the tree's root as "/", and
-// returns the clean path that it ends at. Parts that do not exist are kept as they are, so the
-// result may name nothing. It fails on a symlink loop, and on what no honest path needs: more than 256 parts.
+// Resolve follows every symlink in p like a booted image, with the tree's root as "/", and returns the final clean
+// path. Missing parts are kept, so the result may not exist. It fails on a symlink loop and on more than 256 parts,
+// which no honest path needs.
 func (t *Tree) Resolve(p string) (string, error) {
 	if t.isPlain(p) {
 		return p, nil
@@ -331,7 +328,7 @@ func (t *Tree) Resolve(p string) (string, error) {
 	return done, nil
 }
 
-// isPlain reports whether p is clean and leads through no symlink, so that it is where it ends.
+// isPlain reports whether p is clean and contains no symlink, so that it resolves to itself.
 func (t *Tree) isPlain(p string) bool {
 	if !fs.ValidPath(p) || strings.Count(p, "/") >= maxParts {
 		return false
@@ -344,8 +341,7 @@ func (t *Tree) isPlain(p string) bool {
 	return true
 }
 
-// ResolveParent resolves the symlinks of p's directory and keeps its last part as it is: the
-// path at which lstat(2) would find p.
+// ResolveParent resolves the symlinks of p's directory and keeps its last part: the path of p for lstat(2).
 func (t *Tree) ResolveParent(p string) (string, error) {
 	if p == "." {
 		return p, nil
@@ -361,7 +357,7 @@ func (t *Tree) ResolveParent(p string) (string, error) {
 	return path.Join(dir, path.Base(p)), nil
 }
 
-// Lookup follows symlinks to the entry that p names, or fails with [ErrNotExist].
+// Lookup follows symlinks to the entry at p, or fails with [ErrNotExist].
 func (t *Tree) Lookup(p string) (*Entry, error) {
 	clean, err := CleanPath(p)
 	if err != nil {

@@ -8,16 +8,16 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Where an image keeps the gems that it installs while booting.
+// Where an image stores the gems that it installs at boot.
 const (
 	repositoryDir  = "opt/gems"
 	repositoryList = "install.list"
 )
 
-// Repository returns the directory from which a booting image installs gems by itself: /opt/gems with
-// the .gem files as they were read, and install.list, which names them one a line, dependencies first.
-// It makes the same checks as [Install], so that what is installed at boot is known to fit, and one more:
-// RubyGems before 1.8.2 does not install a gem that lacks one of its executables.
+// Repository returns the directory from which a booting image installs gems: /opt/gems with the original .gem
+// files, and install.list with their names, one a line, dependencies first. It makes the same checks as [Install],
+// so that the installation at boot succeeds, and one more: RubyGems before 1.8.2 does not install a gem that lacks
+// one of its executables.
 func Repository(ruby *Ruby, gems []*Gem) (*overlay.Tree, error) {
 	if err := check(ruby, gems); err != nil {
 		return nil, err
@@ -46,16 +46,15 @@ func Repository(ruby *Ruby, gems []*Gem) (*overlay.Tree, error) {
 	return out, nil
 }
 
-// BootInstallScript returns the lines of a POSIX shell script that install the gems of [Repository],
-// to be run as root. rubygems is the version of RubyGems in the image: from 2.0 on it takes
-// --no-document, before that --no-ri and --no-rdoc. No gems give no lines.
+// BootInstallScript returns the lines of a POSIX shell script that install the gems of [Repository] as root.
+// rubygems is the version of RubyGems in the image: from 2.0 on the script passes --no-document, before that
+// --no-ri and --no-rdoc. Without gems it returns no lines.
 //
-// One command installs them all, since each start of gem costs a second on a small machine; its
-// exit status is not zero when any gem failed, and it goes on with the next one after a failure.
-// --local keeps it off the network. --ignore-dependencies is right because [Repository] checked them
-// and the files are named in the order of their dependencies; without it RubyGems 1.8 would look for
-// dependencies in the current directory alone. Standard input is /dev/null, so that no question stops
-// a boot.
+// One command installs all gems, because each start of gem takes a second on a small machine. After a failure it
+// continues with the next gem; its exit status is not zero if any gem failed. --local prevents network access.
+// --ignore-dependencies is right because [Repository] checked the dependencies and orders the files by them;
+// without it RubyGems 1.8 would search only the current directory. Standard input is /dev/null, so that no question
+// stops a boot.
 func BootInstallScript(gems []*Gem, rubygems string) string {
 	if len(gems) == 0 {
 		return ""

@@ -17,8 +17,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Limits of one gem. The largest gem without native code that an image is likely to need, facter,
-// has 300 KiB and 600 files.
+// Limits of one gem. The largest likely gem without native code, facter, has 300 KiB and 600 files.
 const (
 	maxGem       = 64 << 20  // bytes of the .gem file
 	maxMetadata  = 8 << 20   // bytes of the unpacked metadata
@@ -34,23 +33,23 @@ var ErrChecksum = fail.New(fail.Verification, "wrong checksum", "")
 // Gem is the content of a .gem file.
 type Gem struct {
 	Spec
-	// File is the name that the gem was read under, for people and as origin of its entries.
+	// File is the gem's file name, for errors and as origin of its entries.
 	File string
-	// Metadata is the rest of its specification.
+	// Metadata is the rest of the specification.
 	Metadata Metadata
-	// Files are what the gem unpacks: only directories, regular files, and symlinks that stay inside.
+	// Files are the gem's unpacked files: only directories, regular files, and symlinks that stay inside.
 	Files *overlay.Tree
-	// MTime is when the gem was built, in seconds since 1970; 0 when it does not say so.
+	// MTime is the gem's build time in seconds since 1970, or 0 if the gem has none.
 	MTime int64
 	// raw is the .gem file itself.
 	raw []byte
 }
 
-// ReadGem reads a .gem file of RubyGems 1.x to 4.x: a tar archive of metadata.gz, data.tar.gz and,
-// since RubyGems 2.0, checksums.yaml.gz, which are compared when they are there. file names it in errors.
+// ReadGem reads a .gem file of RubyGems 1.x to 4.x: a tar archive of metadata.gz, data.tar.gz and, since RubyGems
+// 2.0, checksums.yaml.gz, which is verified if present. file names the gem in errors.
 //
-// It fails with [ErrNotGem], [ErrChecksum], [overlay.ErrPath] or [overlay.ErrLimit], and with an error
-// of class [fail.Usage] for a gem of native code or for another platform.
+// It fails with [ErrNotGem], [ErrChecksum], [overlay.ErrPath] or [overlay.ErrLimit], and with an error of class
+// [fail.Usage] for a gem of native code or for another platform.
 func ReadGem(r io.Reader, file string) (*Gem, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxGem+1))
 	if err != nil {
@@ -77,7 +76,7 @@ func ReadGem(r io.Reader, file string) (*Gem, error) {
 	return &Gem{Spec: spec, File: file, Metadata: meta, Files: files, MTime: m.mtime, raw: raw}, nil
 }
 
-// installable refuses gems that need a compiler or another platform inside the image.
+// installable refuses gems with native code and gems for another platform.
 func installable(file string, spec Spec, m *Metadata) error {
 	if len(m.Extensions) > 0 {
 		return fail.New(fail.Usage,
@@ -92,7 +91,7 @@ func installable(file string, spec Spec, m *Metadata) error {
 	return nil
 }
 
-// Match returns an error of class [fail.Verification] unless g is that gem of that version.
+// Match returns an error of class [fail.Verification] unless g has the given name and version.
 func (g *Gem) Match(name, version string) error {
 	v, err := ParseVersion(version)
 	if err == nil && g.Name == name && g.Version.String() == v.String() {
@@ -103,14 +102,14 @@ func (g *Gem) Match(name, version string) error {
 		"correct name, version or url of "+wanted+" under gems.install")
 }
 
-// members are the parts of a .gem file that matter.
+// members are the relevant parts of a .gem file.
 type members struct {
 	metadata, data, checksums []byte
 	mtime                     int64
 }
 
-// readMembers cuts the outer tar archive. Each name may occur once: RubyGems refuses gems in which
-// the part that was checked is not the part that is used.
+// readMembers splits the outer tar archive. Duplicate names are refused, as in RubyGems: otherwise the checked part
+// could differ from the used part.
 func readMembers(raw []byte) (*members, error) {
 	if overlay.LooksLikeHTML(raw[:min(len(raw), 512)]) {
 		return nil, fmt.Errorf("%w: it is a web page", ErrNotGem)
@@ -142,7 +141,7 @@ func readMembers(raw []byte) (*members, error) {
 	return m, nil
 }
 
-// take keeps a member that it knows; signatures and anything else are skipped.
+// take stores a known member and skips others, such as signatures.
 func (m *members) take(h *tar.Header, r io.Reader) error {
 	var into *[]byte
 	switch h.Name {
@@ -156,7 +155,7 @@ func (m *members) take(h *tar.Header, r io.Reader) error {
 	default:
 		return nil
 	}
-	b, err := io.ReadAll(r) // no more than what is left of the gem, which is in memory already
+	b, err := io.ReadAll(r) // at most the rest of the gem, which is already in memory
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrNotGem, h.Name, err)
 	}
@@ -179,7 +178,7 @@ func (m *members) specification() (spec Spec, meta Metadata, err error) {
 	return spec, meta, err
 }
 
-// verify compares the gem's checksums, when it has some, with its members.
+// verify checks the members against the gem's checksums, if it has any.
 func (m *members) verify() error {
 	if m.checksums == nil {
 		return nil
@@ -198,8 +197,8 @@ func (m *members) verify() error {
 	return verifyMember(doc, "data.tar.gz", m.data)
 }
 
-// verifyMember checks content against SHA256 and SHA512, of which at least one has to be there.
-// RubyGems 2.0 wrote SHA1 and SHA512; SHA1 proves nothing and is not looked at.
+// verifyMember checks content against SHA256 and SHA512, of which at least one is required. RubyGems 2.0 wrote SHA1
+// and SHA512; SHA1 proves nothing and is ignored.
 func verifyMember(doc *yaml.Node, name string, content []byte) error {
 	s256, s512 := sha256.Sum256(content), sha512.Sum512(content)
 	compared := false
@@ -238,8 +237,7 @@ func gunzip(b []byte, limit int64) ([]byte, error) {
 	return out, nil
 }
 
-// readFiles unpacks data.tar.gz: what `gem install` would write, and nothing that reaches outside of
-// the gem's own directory.
+// readFiles unpacks data.tar.gz like `gem install`, but writes nothing outside the gem's own directory.
 func readFiles(data []byte, file string) (*overlay.Tree, error) {
 	t, err := overlay.ReadTar(bytes.NewReader(data), file, overlay.Limits{Total: maxGemData, Entries: maxGemFiles})
 	if err != nil {

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// gemspec returns the Ruby text of specifications/<full name>.gemspec, which RubyGems evaluates to
-// learn what is installed. RubyGems 1.8 reads it as today's does: attributes that came later are
-// guarded, and the "# stub:" line, which lets RubyGems since 2.2 skip the evaluation, is a comment to
-// older ones. The list of files is left out, as `gem install` leaves it out.
+// gemspec returns the Ruby text of specifications/<full name>.gemspec, which RubyGems evaluates to learn the
+// installed gems. All RubyGems from 1.8 on can read it: later attributes are guarded, and the "# stub:" line, with
+// which RubyGems since 2.2 skips the evaluation, is a comment in older versions. The list of files is omitted, as
+// in `gem install`.
 //
-// Every text of the gem goes through [rubyString], so that none of it is ever Ruby code.
+// Every text of the gem passes through [rubyString], so that it never becomes Ruby code.
 func (g *Gem) gemspec() []byte {
 	m := &g.Metadata
 	var b strings.Builder
@@ -33,8 +33,8 @@ func (g *Gem) gemspec() []byte {
 	return []byte(b.String())
 }
 
-// attributes returns the setters of a specification and their values as Ruby text. Those that are
-// empty keep RubyGems' defaults.
+// attributes returns the setters of a specification and their values as Ruby text. Empty values keep RubyGems'
+// defaults.
 func (m *Metadata) attributes() []Pair {
 	out := []Pair{{"require_paths", rubyStrings(m.RequirePaths)}}
 	add := func(key, ruby string, set bool) {
@@ -72,9 +72,9 @@ func (m *Metadata) attributes() []Pair {
 	return out
 }
 
-// rubyString returns s as a double-quoted Ruby literal of printable ASCII. "#" is escaped, so that
-// "#{", "#$" and "#@" interpolate nothing; all other bytes become octal escapes, which every Ruby
-// reads alike, and which in a source of UTF-8 give a string of UTF-8.
+// rubyString returns s as a double-quoted Ruby literal of printable ASCII. "#" is escaped, so that "#{", "#$" and
+// "#@" interpolate nothing. All other bytes become octal escapes, which every Ruby reads alike; in a UTF-8 source
+// they give a UTF-8 string.
 func rubyString(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -103,7 +103,7 @@ func rubyStrings(values []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// rubyHash writes pairs, which are sorted; of two with one key the last wins, as in Ruby.
+// rubyHash writes sorted pairs; the last value of a duplicate key wins, as in Ruby.
 func rubyHash(all []Pair) string {
 	parts := make([]string, 0, len(all))
 	for i, p := range all {

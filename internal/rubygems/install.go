@@ -1,10 +1,9 @@
-// Package rubygems computes what RubyGems' own programs would leave behind on a running system:
-// the library that `ruby setup.rb` installs, and the gems that `gem install` unpacks. The results
-// are trees of entries for an image. Nothing is executed: the metadata of a gem is a stranger's data,
-// and no Ruby is needed where the image is made.
+// Package rubygems computes the results of RubyGems' own programs on a running system: the library of `ruby
+// setup.rb`, and the gems of `gem install`. The results are trees of entries for an image. Nothing is executed: a
+// gem's metadata is untrusted, and the build host needs no Ruby.
 //
-// The package refuses gems with native extensions and gems for other platforms than "ruby": they
-// would need a compiler inside the image. Start reading at [FindRuby], [ReadGem] and [Install].
+// The package refuses gems with native extensions and gems for other platforms than "ruby": they would need a
+// compiler inside the image. Start reading at [FindRuby], [ReadGem] and [Install].
 package rubygems
 
 import (
@@ -17,21 +16,19 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Install returns what `gem install --no-ri --no-rdoc` of gems leaves on the system of ruby, all of it
-// root's:
+// Install returns the result of `gem install --no-ri --no-rdoc` of gems on the system of ruby, all owned by root:
 //
 //	GemDir/gems/<full name>/**                  the gem's files, 0644 or 0755
 //	GemDir/specifications/<full name>.gemspec   0644
 //	GemDir/{cache,doc}                          empty
 //	/usr/local/bin/<executable>                 a wrapper, 0755; none for what [Gem.MissingExecutables] lists
 //
-// RubyGems also keeps a copy of each .gem file in cache, for `gem pristine`. It is left out: in an
-// initrd it would cost memory on every machine that boots. The directories build_info, extensions and
-// plugins of RubyGems 2 and 3 are for gems that are refused here, and are made when they are needed.
+// RubyGems also keeps a copy of each .gem file in cache, for `gem pristine`. It is omitted: in an initrd it would
+// use memory on every booted machine. The directories build_info, extensions and plugins of RubyGems 2 and 3 are
+// for gems that are refused here; RubyGems creates them on demand.
 //
-// It fails with an error of class [fail.Usage] when the gems, together with those that come with the
-// image's Ruby, lack a runtime dependency, when one is not made for this Ruby or RubyGems, and when two
-// have a command of the same name.
+// It fails with an error of class [fail.Usage] if the gems and the default gems of the image's Ruby lack a runtime
+// dependency, if a gem does not fit this Ruby or RubyGems, or if two gems have a command of the same name.
 func Install(ruby *Ruby, gems []*Gem) (*overlay.Tree, error) {
 	if err := check(ruby, gems); err != nil {
 		return nil, err
@@ -63,7 +60,7 @@ func stageGem(out *overlay.Tree, ruby *Ruby, g *Gem) error {
 	}
 	for _, e := range entries {
 		if out.Get(e.Path) != nil && e.IsDir() {
-			continue // made by an earlier gem, or on the way to a file
+			continue // made by an earlier gem, or a parent of a file
 		}
 		if err := out.PutBelow(home, e); err != nil {
 			return fmt.Errorf("install %s: %w", g.File, err)
@@ -72,11 +69,11 @@ func stageGem(out *overlay.Tree, ruby *Ruby, g *Gem) error {
 	return stageWrappers(out, ruby, g, root)
 }
 
-// maxScript bounds an executable of a gem that gets a wrapper.
+// maxScript bounds the size of an executable that gets a wrapper.
 const maxScript = 16 << 20
 
-// MissingExecutables returns the files that the gem lists as its executables and does not pack:
-// "bin/run". `gem install` warns of each and gives it no command, and so does [Install].
+// MissingExecutables returns the executables that the gem lists but does not contain: "bin/run". `gem install`
+// warns of each and creates no command; [Install] does the same.
 func (g *Gem) MissingExecutables() []string {
 	var out []string
 	for _, name := range g.Metadata.Executables {
@@ -87,7 +84,7 @@ func (g *Gem) MissingExecutables() []string {
 	return out
 }
 
-// executable returns the file in the gem that its executable name runs, or nil.
+// executable returns the gem's file for an executable name, or nil.
 func (g *Gem) executable(name string) *overlay.Entry {
 	if e, err := g.Files.Lookup(path.Join(g.Metadata.BinDir, name)); err == nil && e.IsRegular() {
 		return e
@@ -95,8 +92,8 @@ func (g *Gem) executable(name string) *overlay.Entry {
 	return nil
 }
 
-// stageWrappers makes the gem's executables executable and adds a wrapper for each to /usr/local/bin,
-// which finds the gem through RubyGems and loads the file.
+// stageWrappers makes the gem's executables executable and adds a wrapper for each to /usr/local/bin. The wrapper
+// finds the gem through RubyGems and loads the file.
 func stageWrappers(out *overlay.Tree, ruby *Ruby, g *Gem, gemRoot string) error {
 	for _, name := range g.Metadata.Executables {
 		packed := g.executable(name)
@@ -118,10 +115,10 @@ func stageWrappers(out *overlay.Tree, ruby *Ruby, g *Gem, gemRoot string) error 
 	return nil
 }
 
-// shebangOptions are the words after the interpreter in the first line of a gem's script.
+// shebangOptions are the words after the interpreter in a script's first line.
 var shebangOptions = regexp.MustCompile(`^#!.*?ruby\S*((?:[ \t]+[!-~]+)+)[ \t]*\r?$`)
 
-// rubyOptions returns what a script wants to pass to Ruby, such as " -w", to be kept in the wrapper.
+// rubyOptions returns the script's options for Ruby, such as " -w". The wrapper repeats them.
 func rubyOptions(script []byte) string {
 	line, _, _ := bytes.Cut(script[:min(len(script), 256)], []byte("\n"))
 	m := shebangOptions.FindSubmatch(line)
@@ -131,10 +128,10 @@ func rubyOptions(script []byte) string {
 	return " " + strings.Join(strings.Fields(string(m[1])), " ")
 }
 
-// wrapper returns the program that `gem install` writes for an executable: it takes a version as
-// "_1.2.3_" in its first argument, activates the gem and loads the real file. RubyGems itself looks at
-// the third line and at the first line that begins with "gem" or "load Gem.", to see that a wrapper may
-// be replaced and whose it is. A prerelease counts for ">= 0" no more than for `gem install`: hence ">= 0.a".
+// wrapper returns the program that `gem install` writes for an executable: it accepts a version as "_1.2.3_" in its
+// first argument, activates the gem and loads the real file. RubyGems reads the third line and the first line that
+// begins with "gem" or "load Gem." to check that it may replace a wrapper, and to find its gem. Prereleases do not
+// satisfy ">= 0", as in `gem install`: hence ">= 0.a".
 func wrapper(ruby *Ruby, g *Gem, name, options string) []byte {
 	accepted := ">= 0"
 	if g.Version.Prerelease() {

@@ -11,27 +11,27 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// binDir is where commands of an image's own additions go: TCL's /usr/local/bin, which is also the
-// bindir of its ruby.tcz.
+// binDir is the directory for commands of an image's additions: TCL's /usr/local/bin, which is also the bindir of
+// its ruby.tcz.
 const binDir = "usr/local/bin"
 
-// ErrNotRubyGems is returned for a tree that is not the source of the wanted RubyGems.
+// ErrNotRubyGems is returned for a tree that is not the source of the requested RubyGems.
 var ErrNotRubyGems = fail.New(fail.Verification, "not the source of RubyGems", "")
 
-// maxLibraryFile bounds one file of RubyGems' own library; its largest is about 100 KiB.
+// maxLibraryFile bounds a file of RubyGems' own library; the largest is about 100 KiB.
 const maxLibraryFile = 8 << 20
 
-// libraryVersion finds the version that the library gives itself, which is written in three ways:
+// libraryVersion finds the library's own version, which has three forms:
 //
 //	RubyGemsVersion = '1.3.1'              in lib/rubygems/rubygems_version.rb, to 1.3.4
 //	RubyGemsVersion = VERSION = '1.3.7'    in lib/rubygems.rb, 1.3.5 to 1.5.3
 //	VERSION = '1.8.15'                     in lib/rubygems.rb, from 1.6.0
 var libraryVersion = regexp.MustCompile(`(?m)^[ \t]*(?:VERSION|RubyGemsVersion|RubyGemsVersion\s*=\s*VERSION)\s*=\s*['"]([0-9A-Za-z.]+)['"]`)
 
-// StageRubyGems returns what `ruby setup.rb --no-rdoc --no-ri` of RubyGems' source archive src, its
-// top folder stripped, leaves on the system of ruby. All files are root's.
+// StageRubyGems returns the result of `ruby setup.rb --no-rdoc --no-ri` on the system of ruby. src is RubyGems'
+// source archive without its top folder. All files are owned by root.
 //
-// What setup.rb installs (setup.rb or lib/rubygems/commands/setup_command.rb of the tags v1.2.0 to v3.7.0):
+// setup.rb installs (setup.rb or lib/rubygems/commands/setup_command.rb of the tags v1.2.0 to v3.7.0):
 //
 //	version            from lib/ to sitelibdir, 0644             to bindir, 0755
 //	to 1.8.23          every *rb, none in hidden directories     bin/* without update_rubygems: gem
@@ -41,11 +41,10 @@ var libraryVersion = regexp.MustCompile(`(?m)^[ \t]*(?:VERSION|RubyGemsVersion|R
 //	3.2.0 to 3.4.17    every file, hidden ones too               gem
 //	from 3.4.18        every file, hidden ones too               exe/gem, as gem
 //
-// The first line of gem is replaced by "#!" and the interpreter. Three things differ on purpose: the
-// program is always called gem, also next to a ruby3.1, whose format_executable would make it gem3.1;
-// it goes to /usr/local/bin; and Bundler, which setup.rb installs from 2.7.0 on, is left out, since
-// gem does not need it and an initrd is no place for it. The clean-up of older installations and the
-// release notes have nothing to do in a new image.
+// The first line of gem is replaced by "#!" and the interpreter. Three things differ on purpose. The program is
+// always called gem, even next to a ruby3.1, whose format_executable would make it gem3.1. It goes to
+// /usr/local/bin. Bundler, which setup.rb installs from 2.7.0 on, is omitted: gem does not need it and it would
+// enlarge the initrd. A new image needs neither the clean-up of older installations nor the release notes.
 func StageRubyGems(ruby *Ruby, src *overlay.Tree, version string) (*overlay.Tree, error) {
 	wanted, err := ParseVersion(version)
 	if err != nil {
@@ -64,7 +63,7 @@ func StageRubyGems(ruby *Ruby, src *overlay.Tree, version string) (*overlay.Tree
 	return out, nil
 }
 
-// checkLibrary makes sure that src is RubyGems, of that version.
+// checkLibrary returns an error unless src is RubyGems of that version.
 func checkLibrary(src *overlay.Tree, wanted Version) error {
 	if _, err := readSource(src, "lib/rubygems.rb"); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRubyGems, err)
@@ -83,7 +82,7 @@ func checkLibrary(src *overlay.Tree, wanted Version) error {
 	return fmt.Errorf("%w: neither lib/rubygems.rb nor lib/rubygems/rubygems_version.rb gives a VERSION", ErrNotRubyGems)
 }
 
-// installs returns which files of lib/ that version's setup.rb installs: see [StageRubyGems].
+// installs returns the files of lib/ that setup.rb of that version installs: see [StageRubyGems].
 func installs(v Version) func(name string) bool {
 	if !before(v, "3.2.0") {
 		return func(string) bool { return true }
@@ -97,10 +96,10 @@ func installs(v Version) func(name string) bool {
 	}
 }
 
-// before reports whether v, or the release that v leads to, precedes version.
+// before reports whether v, or its release if v is a prerelease, precedes version.
 func before(v Version, version string) bool { return v.release().Compare(newVersion(version)) < 0 }
 
-// stageLibrary copies what keep chooses of src's lib/ to siteLib.
+// stageLibrary copies the files of src's lib/ that keep accepts to siteLib.
 func stageLibrary(out, src *overlay.Tree, siteLib string, keep func(string) bool) error {
 	for _, e := range src.Entries() {
 		name, inLib := strings.CutPrefix(e.Path, "lib/")
@@ -122,7 +121,7 @@ func stageLibrary(out, src *overlay.Tree, siteLib string, keep func(string) bool
 	return nil
 }
 
-// stageGemCommand installs the gem command for the interpreter bin.
+// stageGemCommand installs the gem command for interpreter bin.
 func stageGemCommand(out, src *overlay.Tree, bin string) error {
 	name := "bin/gem"
 	if src.Get(name) == nil {

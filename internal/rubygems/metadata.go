@@ -23,10 +23,10 @@ type Spec struct {
 // String returns the gem's full name: "facter-1.7.6".
 func (s Spec) String() string { return s.Name + "-" + s.Version.String() }
 
-// Metadata is what a gem says about itself, apart from its name and version. Every value comes from
-// the gem's author: trust none of it.
+// Metadata is a gem's description of itself, apart from name and version. Every value comes from the gem's author:
+// do not trust it.
 type Metadata struct {
-	Platform string // "ruby", also when the gem does not say; "java", "x86-mingw32"
+	Platform string // "ruby", the default; "java", "x86-mingw32"
 	// BinDir holds the Executables, relative to the gem: "bin".
 	BinDir      string
 	Executables []string
@@ -53,11 +53,11 @@ type Metadata struct {
 	SpecVersion        string // of the specification's own format, digits
 }
 
-// Dependency is another gem that a gem wants.
+// Dependency is another gem that a gem needs.
 type Dependency struct {
 	Name        string
 	Requirement Requirement
-	// Development marks a dependency of the gem's authors; nothing installs it.
+	// Development marks a dependency for developing the gem; it is never installed.
 	Development bool
 }
 
@@ -69,8 +69,8 @@ var ErrNotGem = fail.New(fail.Verification, "not a gem", "")
 
 var errMetadata = fmt.Errorf("%w: bad specification", ErrNotGem)
 
-// parseYAML reads one YAML document into nodes: tags such as !ruby/object are only texts there, and
-// aliases are not expanded. A panic of the library is an error of the document.
+// parseYAML reads one YAML document into nodes: tags such as !ruby/object are plain texts, and aliases are not
+// expanded. A panic of the library becomes an error of the document.
 func parseYAML(b []byte) (doc *yaml.Node, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -87,7 +87,7 @@ func parseYAML(b []byte) (doc *yaml.Node, err error) {
 	return n.Content[0], nil
 }
 
-// parseMetadata decodes the specification of a gem as RubyGems 0.9 to 4 wrote them.
+// parseMetadata decodes the specification of a gem of RubyGems 0.9 to 4.
 func parseMetadata(b []byte) (spec Spec, m Metadata, err error) {
 	doc, err := parseYAML(b)
 	if err != nil {
@@ -107,7 +107,7 @@ func parseMetadata(b []byte) (spec Spec, m Metadata, err error) {
 	return spec, m, m.check()
 }
 
-// describe reads the parts that are plain texts.
+// describe reads the plain texts.
 func describe(doc *yaml.Node) Metadata {
 	m := Metadata{
 		Platform:           platformOf(child(doc, "platform")),
@@ -139,9 +139,8 @@ func describe(doc *yaml.Node) Metadata {
 	return m
 }
 
-// platformOf returns the platform that a gem is for: "ruby" when the gem names none, else its name.
-// RubyGems writes it as a text or as the parts of a !ruby/object:Gem::Platform; an object is never
-// "ruby", nor is anything else that is neither.
+// platformOf returns the gem's platform, or "ruby" if the gem names none. RubyGems writes it as a text or as the
+// parts of a !ruby/object:Gem::Platform; an object, or any other value, is never "ruby".
 func platformOf(n *yaml.Node) string {
 	switch {
 	case n == nil || n.ShortTag() == "!!null":
@@ -158,7 +157,7 @@ func platformOf(n *yaml.Node) string {
 	return cmp.Or(strings.Join(parts, "-"), "unknown")
 }
 
-// dateForm is the day at the start of a time; RubyGems keeps no more.
+// dateForm is the day at the start of a time; RubyGems stores only the day.
 var dateForm = regexp.MustCompile(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])`)
 
 // decodeRules reads requirements and dependencies.
@@ -179,14 +178,13 @@ func (m *Metadata) decodeRules(doc *yaml.Node) (err error) {
 	return nil
 }
 
-// safeName is a name that is one harmless part of a path, in Ruby text and in a shell.
+// safeName is a name that is safe as one part of a path, in Ruby text and in a shell.
 var safeName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}$`)
 
-// relativeDir is a directory inside a gem, without "..", blanks at its ends and control characters.
+// relativeDir is a directory inside a gem, without "..", control characters or blanks at its ends.
 var relativeDir = regexp.MustCompile(`^[A-Za-z0-9_.+-]+( *[A-Za-z0-9_.+/-]+)*$`)
 
-// check refuses names that would have to be quoted where they end up: in paths, in the "# stub:"
-// line of a specification, in wrappers.
+// check refuses names that would need quoting in paths, in the "# stub:" line of a specification or in wrappers.
 func (m *Metadata) check() error {
 	for _, e := range m.Executables {
 		if !safeName.MatchString(e) {
@@ -206,8 +204,8 @@ func (m *Metadata) check() error {
 
 var specVersionForm = regexp.MustCompile(`^[0-9]{1,4}$`)
 
-// dependency decodes one !ruby/object:Gem::Dependency. Before RubyGems 1.3 its requirement was
-// called version_requirements, before 0.9 version_requirement.
+// dependency decodes a !ruby/object:Gem::Dependency. Its requirement was called version_requirements before
+// RubyGems 1.3 and version_requirement before 0.9.
 func dependency(n *yaml.Node) (d Dependency, err error) {
 	d.Name = textOf(child(n, "name"))
 	if !safeName.MatchString(d.Name) {
@@ -225,7 +223,7 @@ func dependency(n *yaml.Node) (d Dependency, err error) {
 	return d, nil
 }
 
-// requirement decodes one !ruby/object:Gem::Requirement: pairs of operator and version.
+// requirement decodes a !ruby/object:Gem::Requirement: pairs of operator and version.
 func requirement(n *yaml.Node) (Requirement, error) {
 	var conditions []string
 	for _, pair := range items(child(n, "requirements")) {
@@ -239,7 +237,7 @@ func requirement(n *yaml.Node) (Requirement, error) {
 		}
 		op := textOf(parts[0])
 		if strings.Contains(parts[0].Tag, "DefaultKey") || strings.Contains(op, "DefaultKey") {
-			op = "=" // Syck, the YAML library of Ruby 1.8, wrote "=" as an object of its own
+			op = "=" // Syck, the YAML library of Ruby 1.8, wrote "=" as an object
 		}
 		if op == "" {
 			return Requirement{}, errors.New("a requirement has no operator")
@@ -257,7 +255,7 @@ func versionOf(n *yaml.Node) (Version, error) {
 	return ParseVersion(textOf(n))
 }
 
-// child returns the value of a key of a mapping, the last one as Ruby has it, or nil.
+// child returns the value of a key in a mapping, or nil. The last duplicate wins, as in Ruby.
 func child(n *yaml.Node, key string) *yaml.Node {
 	n = deref(n)
 	if n == nil || n.Kind != yaml.MappingNode {
@@ -291,8 +289,8 @@ func items(n *yaml.Node) []*yaml.Node {
 	return out
 }
 
-// textOf returns a scalar as UTF-8. Syck wrapped strings with instance variables into a mapping with
-// the key "str", and those with bytes outside of ASCII into !binary.
+// textOf returns a scalar as UTF-8. Syck wrote strings with instance variables as a mapping with the key "str", and
+// non-ASCII strings as !binary.
 func textOf(n *yaml.Node) string {
 	n = deref(n)
 	if s := child(n, "str"); s != nil {
@@ -310,8 +308,8 @@ func textOf(n *yaml.Node) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// textsOf returns the scalars of a sequence, or the single scalar that stands in its place. One level
-// of nested sequences is flattened: some authors wrote [["lib"]]. Empty ones are dropped.
+// textsOf returns the scalars of a sequence, or a single scalar in its place. It flattens one level of nested
+// sequences, because some authors wrote [["lib"]], and drops empty scalars.
 func textsOf(n *yaml.Node) []string {
 	n = deref(n)
 	if n == nil || n.Kind != yaml.SequenceNode {

@@ -9,8 +9,8 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// check makes sure that gems can work together on ruby: each once, their requirements met, no two with
-// the same command.
+// check returns an error unless the gems work together on ruby: each once, requirements met, no two with the same
+// command.
 func check(ruby *Ruby, gems []*Gem) error {
 	commands := map[string]string{"gem": "RubyGems", ruby.Bin[strings.LastIndexByte(ruby.Bin, '/')+1:]: "Ruby"}
 	seen := make(map[string]bool)
@@ -61,7 +61,7 @@ func checkRuntime(ruby *Ruby, g *Gem) error {
 	return nil
 }
 
-// checkDependencies looks for g's runtime dependencies among gems and in the image.
+// checkDependencies searches gems and the image for g's runtime dependencies.
 func checkDependencies(ruby *Ruby, g *Gem, gems []*Gem) error {
 	for _, d := range g.Metadata.Dependencies {
 		if d.Development {
@@ -83,7 +83,7 @@ func checkDependencies(ruby *Ruby, g *Gem, gems []*Gem) error {
 	return nil
 }
 
-// missing is the error of a dependency that none of the versions found meets.
+// missing is the error of a dependency that no found version meets.
 func missing(g *Gem, d Dependency, found []string) error {
 	what := fmt.Sprintf("install gems: %s needs the gem %s (%s), ", g, d.Name, d.Requirement)
 	if len(found) > 0 {
@@ -102,8 +102,8 @@ func candidates(ruby *Ruby, gems []*Gem) []Spec {
 	return out
 }
 
-// inOrder returns gems so that each comes behind what it depends on, and otherwise by name and
-// version. In a cycle, which RubyGems allows, the first by name is cut loose.
+// inOrder returns gems with dependencies first, otherwise by name and version. RubyGems allows cycles; a cycle is
+// broken at its first gem by name.
 func inOrder(gems []*Gem) []*Gem {
 	sorted := slices.Clone(gems)
 	slices.SortFunc(sorted, func(a, b *Gem) int {

@@ -16,36 +16,35 @@ import (
 var ErrNoRuby = fail.New(fail.Usage, "no Ruby installation",
 	"add ruby to `extensions` in mkbuild.yaml, or leave out what needs it: `rubygems: null`, `mcollective: null`")
 
-// ErrNoRbconfig is the cause if there is no trace of a Ruby at all.
+// ErrNoRbconfig is the cause if the tree has no rbconfig.rb.
 var ErrNoRbconfig = errors.New("there is no rbconfig.rb")
 
-// Ruby is an interpreter inside an image, as its rbconfig.rb describes it. All paths are absolute
-// ones of the booted image.
+// Ruby is an interpreter inside an image, according to its rbconfig.rb. All paths are absolute paths of the booted
+// image.
 type Ruby struct {
 	// Bin is the interpreter: "/usr/local/bin/ruby".
 	Bin string
-	// Version names the directories of its libraries, CONFIG["ruby_version"]: "1.8".
+	// Version is the version in the names of its library directories, CONFIG["ruby_version"]: "1.8".
 	Version string
 	// Release is RUBY_VERSION: "1.8.7".
 	Release string
 	// RubyLibPrefix holds libraries of all versions: "/usr/local/lib/ruby".
 	RubyLibPrefix string
-	// SiteLib is where setup.rb puts a library: "/usr/local/lib/ruby/site_ruby/1.8".
+	// SiteLib is setup.rb's target for a library: "/usr/local/lib/ruby/site_ruby/1.8".
 	SiteLib string
 	// GemDir is RubyGems' default directory: "/usr/local/lib/ruby/gems/1.8".
 	GemDir string
-	// LoadPath are the directories of its libraries: "/usr/local/lib/ruby/1.8/i686-linux".
+	// LoadPath are its library directories: "/usr/local/lib/ruby/1.8/i686-linux".
 	LoadPath []string
-	// RubyGems is the version of RubyGems in the image. When it is empty,
-	// required_rubygems_version of gems is not checked.
+	// RubyGems is the version of RubyGems in the image. If it is empty, required_rubygems_version of gems is not
+	// checked.
 	RubyGems string
-	// Gems are those that GemDir of the tree already has: the default gems of Ruby 2.x and later.
+	// Gems are the gems already in GemDir of the tree: the default gems of Ruby 2.x and later.
 	Gems []Spec
 }
 
-// FindRuby finds the one Ruby in t, which is the tree of a ruby extension or of a whole image. It
-// fails with [ErrNoRuby] when t has no rbconfig.rb that names an interpreter of the same tree, and
-// when there are several of them.
+// FindRuby finds the one Ruby in t, the tree of a ruby extension or of a whole image. It fails with [ErrNoRuby] if
+// t has no rbconfig.rb that names an interpreter of the same tree, or has several of them.
 func FindRuby(t *overlay.Tree) (*Ruby, error) {
 	var found []*Ruby
 	var problems []string
@@ -81,7 +80,7 @@ func oneRuby(t *overlay.Tree, found []*Ruby, problems []string) (*Ruby, error) {
 	return nil, fmt.Errorf("find ruby in %s: %w: %w", origins(t), ErrNoRuby, ErrNoRbconfig)
 }
 
-// rubyOf turns a configuration into a Ruby, following Gem.default_dir and setup.rb.
+// rubyOf turns a configuration into a Ruby, like Gem.default_dir and setup.rb.
 func rubyOf(t *overlay.Tree, c rbconfig) (*Ruby, error) {
 	r := &Ruby{
 		Version:       c.get("ruby_version"),
@@ -124,12 +123,12 @@ func rubyOf(t *overlay.Tree, c rbconfig) (*Ruby, error) {
 	return r, nil
 }
 
-// builtIn are libraries without a file: the interpreter of Ruby 1.9 and later has them inside.
+// builtIn are libraries without a file: the interpreter of Ruby 1.9 and later contains them.
 var builtIn = []string{"thread", "enumerator", "rational", "complex", "fiber"}
 
-// Provides reports whether `require feature` ("stomp", "digest/md5") finds a file on the booted system: in
-// Ruby's own directories, in a gem that t, the whole image, holds, or in one of gems, which are installed
-// later. It does not look for what the file itself needs.
+// Provides reports whether `require feature` ("stomp", "digest/md5") finds a file on the booted system: in Ruby's
+// own directories, in a gem inside t, the whole image, or in one of gems, which are installed later. It does not
+// check the requirements of that file.
 func (r *Ruby) Provides(t *overlay.Tree, gems []*Gem, feature string) bool {
 	in := func(t *overlay.Tree, dir string) bool {
 		for _, ext := range []string{".rb", ".so"} {
@@ -159,13 +158,13 @@ func (r *Ruby) Provides(t *overlay.Tree, gems []*Gem, feature string) bool {
 	return !strings.HasPrefix(r.Release, "1.8") && slices.Contains(builtIn, feature)
 }
 
-// shebangPath is what the kernel reads from a #! line as one path, and a shell as one word.
+// shebangPath is a path that is valid in a #! line of the kernel and a single word in a shell.
 var shebangPath = regexp.MustCompile(`^/[A-Za-z0-9._/+-]{1,120}$`)
 
 // specFile is the name of a specification: "json-2.6.1.gemspec".
 var specFile = regexp.MustCompile(`^(.+?)-([0-9][0-9A-Za-z.]*)(-[0-9a-z_-]+)?\.gemspec$`)
 
-// presentGems lists the specifications in a tree, the default gems among them.
+// presentGems lists the specifications in a tree, including the default gems.
 func presentGems(t *overlay.Tree, gemDir string) []Spec {
 	var out []Spec
 	dir := strings.TrimPrefix(gemDir, "/") + "/specifications"
@@ -183,7 +182,7 @@ func presentGems(t *overlay.Tree, gemDir string) []Spec {
 	return out
 }
 
-// origins names where the entries of t come from, for errors.
+// origins names the sources of t's entries, for errors.
 func origins(t *overlay.Tree) string {
 	var names []string
 	for _, e := range t.Entries() {
@@ -198,11 +197,11 @@ func origins(t *overlay.Tree) string {
 	return strings.Join(names, ", ")
 }
 
-// Limits on what expanding an rbconfig.rb may cost.
+// Limits on expanding an rbconfig.rb.
 const (
 	maxRbconfig    = 1 << 20 // bytes of the file; real ones are 10 to 20 KiB
 	maxExpandDepth = 32      // nested $(name)
-	maxExpansions  = 1000    // $(name) in one value, all levels together
+	maxExpansions  = 1000    // $(name) in one value, over all levels
 	maxExpanded    = 4096    // bytes of one value: PATH_MAX
 )
 
@@ -215,21 +214,21 @@ var (
 	escapeForm  = regexp.MustCompile(`\\(.)`)
 )
 
-// rbconfig is the CONFIG hash of an rbconfig.rb, its values as written.
+// rbconfig is the CONFIG hash of an rbconfig.rb with unexpanded values.
 type rbconfig struct {
 	values  map[string]string
-	release string // RUBY_VERSION that the file is for: "1.8.7"
+	release string // the file's RUBY_VERSION: "1.8.7"
 }
 
-// parseRbconfig reads the assignments of an rbconfig.rb that lies in directory dir, an absolute
-// path inside the image. mkconfig.rb of Ruby writes one assignment a line, in 1.8 as today:
+// parseRbconfig reads the assignments of an rbconfig.rb in directory dir, an absolute path inside the image. Ruby's
+// mkconfig.rb writes one assignment a line, since 1.8:
 //
 //	TOPDIR = File.dirname(__FILE__).chomp!("/lib/ruby/1.8/i686-linux")
 //	CONFIG["prefix"] = (TOPDIR || DESTDIR + "/usr/local")
 //	CONFIG["sitelibdir"] = "$(sitedir)/$(ruby_version)"
 //
-// TOPDIR is where the file lies without that suffix: how a Ruby finds its prefix when it has been
-// moved. Values that are computed in any other way are left out. DESTDIR is empty on a running system.
+// TOPDIR is the file's directory without that suffix: a relocated Ruby finds its prefix this way. Other computed
+// values are skipped. DESTDIR is empty on a running system.
 func parseRbconfig(text, dir string) rbconfig {
 	c := rbconfig{values: map[string]string{"DESTDIR": ""}}
 	if m := releaseForm.FindStringSubmatch(text); m != nil {
@@ -272,14 +271,13 @@ func rubyLiteral(s string) (string, bool) {
 	return escapeForm.ReplaceAllString(body, "$1"), true
 }
 
-// get returns a value with $(name) and ${name} expanded; names that are not known stay as they
-// are, as in RbConfig.expand.
+// get returns a value with $(name) and ${name} expanded; unknown names stay, as in RbConfig.expand.
 func (c rbconfig) get(key string) string {
 	left := maxExpansions
 	return c.expand(c.values[key], 0, &left)
 }
 
-// expand works level by level; left keeps values that name each other from growing without end.
+// expand works level by level; left bounds the growth of values that refer to each other.
 func (c rbconfig) expand(s string, depth int, left *int) string {
 	if depth > maxExpandDepth || len(s) > maxExpanded {
 		return s

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// ErrVersion is returned for a text that is not a version or requirement of RubyGems.
+// ErrVersion is returned for an invalid version or requirement.
 var ErrVersion = errors.New("malformed version")
 
-// versionForm is what Gem::Version accepts; maxVersion bounds its length, which RubyGems does not.
+// versionForm is the syntax of Gem::Version; maxVersion bounds the length, which RubyGems does not.
 var versionForm = regexp.MustCompile(`^[0-9]+(\.[0-9A-Za-z]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
 
 const maxVersion = 128
@@ -21,9 +21,8 @@ var segmentForm = regexp.MustCompile(`[0-9]+|[A-Za-z]+`)
 
 // Version is the version of a gem. The zero value equals "0".
 //
-// Order is that of Gem::Version: segments are compared one by one, numbers by value and letters by
-// their bytes, a letter sorts before any number, so that "1.0.rc1" precedes "1.0", and trailing
-// zeros do not matter.
+// The order is that of Gem::Version. Segments are compared in turn, numbers by value and letters by their bytes. A
+// letter sorts before any number, so "1.0.rc1" precedes "1.0". Trailing zeros are ignored.
 type Version struct {
 	text     string
 	segments []string // digits without leading zeros, or letters
@@ -38,7 +37,7 @@ func ParseVersion(s string) (Version, error) {
 	return newVersion(strings.ReplaceAll(s, "-", ".pre.")), nil
 }
 
-// newVersion cuts a well-formed text into segments.
+// newVersion splits a valid text into segments.
 func newVersion(s string) Version {
 	segments := segmentForm.FindAllString(s, -1)
 	for i, seg := range segments {
@@ -49,10 +48,10 @@ func newVersion(s string) Version {
 	return Version{text: s, segments: segments}
 }
 
-// String returns the version as RubyGems writes it into names of files.
+// String returns the version as in RubyGems' file names.
 func (v Version) String() string { return v.text }
 
-// Prerelease reports whether v has a letter, which is how RubyGems marks one.
+// Prerelease reports whether v contains a letter, RubyGems' mark of a prerelease.
 func (v Version) Prerelease() bool { return v.firstLetter() < len(v.segments) }
 
 func (v Version) firstLetter() int {
@@ -82,14 +81,14 @@ func (v Version) Compare(w Version) int {
 	return 0
 }
 
-// canonical drops the trailing zeros of the numeric beginning and of the rest.
+// canonical drops the trailing zeros of the numeric prefix and of the rest.
 func (v Version) canonical() []string {
 	cut := v.firstLetter()
 	head, tail := dropZeros(v.segments[:cut]), dropZeros(v.segments[cut:])
 	return append(append(make([]string, 0, len(head)+len(tail)), head...), tail...)
 }
 
-// release returns v without everything from its first letter on.
+// release returns the part of v before its first letter.
 func (v Version) release() Version {
 	if !v.Prerelease() {
 		return v
@@ -97,7 +96,7 @@ func (v Version) release() Version {
 	return newVersion(strings.Join(v.segments[:v.firstLetter()], "."))
 }
 
-// bump returns the first version that "~> v" excludes: the last segment but one plus one.
+// bump returns the first version that "~> v" excludes: it increments the second last segment.
 func (v Version) bump() Version {
 	segments := append([]string(nil), v.segments[:v.firstLetter()]...)
 	if len(segments) > 1 {
@@ -107,12 +106,12 @@ func (v Version) bump() Version {
 		segments = []string{"0"}
 	}
 	last := len(segments) - 1
-	n, _ := new(big.Int).SetString(segments[last], 10) // digits alone: see segmentForm
+	n, _ := new(big.Int).SetString(segments[last], 10) // only digits: see segmentForm
 	segments[last] = n.Add(n, big.NewInt(1)).String()
 	return newVersion(strings.Join(segments, "."))
 }
 
-// compareSegments orders two segments. Numbers are compared as digits: they may have any length.
+// compareSegments orders two segments. Numbers are compared as digits, because they may have any length.
 func compareSegments(x, y string) int {
 	switch xn, yn := isNumber(x), isNumber(y); {
 	case xn && !yn:
@@ -151,8 +150,8 @@ type condition struct {
 	version Version
 }
 
-// Requirement is a set of conditions that a version has to meet, all of them. The zero value
-// accepts everything, as RubyGems' default ">= 0" does for releases.
+// Requirement is a set of conditions that a version must all meet. The zero value accepts everything, like
+// RubyGems' default ">= 0" for releases.
 type Requirement struct{ conditions []condition }
 
 // ParseRequirement reads conditions such as "~> 1.2" and ">= 1.2.3"; a bare version means "=".
@@ -203,7 +202,7 @@ func (c condition) met(v Version) bool {
 	return false
 }
 
-// list returns the conditions as texts, in the order that they were given.
+// list returns the conditions as texts in the original order.
 func (r Requirement) list() []string {
 	if len(r.conditions) == 0 {
 		return []string{">= 0"}

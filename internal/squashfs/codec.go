@@ -14,11 +14,11 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// codec decodes src into dst and returns the decoded length. Data that does not fit into dst is
-// an error. It can be called from several goroutines at once.
+// codec decodes src into dst and returns the decoded length. Data longer than dst is an error. It is safe for
+// concurrent use.
 type codec func(dst, src []byte) (int, error)
 
-// metaSize is the decoded length of every metadata block but the last of its table.
+// metaSize is the decoded length of every metadata block except the last of its table.
 const metaSize = 8192
 
 // Compressor numbers of the superblock.
@@ -31,7 +31,7 @@ const (
 	compZstd
 )
 
-// errTooLong is returned for a block that decodes to more than its place can hold.
+// errTooLong is returned for a block that decodes to more than the allowed length.
 var errTooLong = errors.New("decoded data is too long")
 
 func newCodec(id uint16, blockSize uint32) (string, codec, error) {
@@ -53,7 +53,7 @@ func newCodec(id uint16, blockSize uint32) (string, codec, error) {
 	return "", nil, fmt.Errorf("%w: compressor number %d", ErrUnsupported, id)
 }
 
-// decompress runs c and turns a panic into an error: decompressors see hostile bytes.
+// decompress runs c and turns a panic into an error: decompressors read untrusted bytes.
 func decompress(c codec, dst, src []byte) (n int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -67,13 +67,13 @@ func decompress(c codec, dst, src []byte) (n int, err error) {
 	return n, err
 }
 
-// stream is a streaming decompressor that can be used for one block after another.
+// stream is a reusable streaming decompressor.
 type stream struct {
 	src bytes.Reader
 	dec io.Reader
 }
 
-// drain reads z to its end, so that checksums are checked, and at most len(dst) bytes of it.
+// drain reads z to its end, so that checksums are verified, and returns an error beyond len(dst) bytes.
 func drain(dst []byte, z io.Reader) (int, error) {
 	n := 0
 	for n < len(dst) {
@@ -100,10 +100,9 @@ func drain(dst []byte, z io.Reader) (int, error) {
 	}
 }
 
-// pooled returns a codec that uses streaming decompressors one after another; reset makes one ready
-// for what lies in its src.
+// pooled returns a codec that reuses streaming decompressors; reset prepares one for its src.
 func pooled(reset func(*stream) error) codec {
-	var pool sync.Pool // of *stream; one that failed is not put back
+	var pool sync.Pool // of *stream; a failed stream is not put back
 	return func(dst, src []byte) (int, error) {
 		s, ok := pool.Get().(*stream)
 		if !ok {
@@ -129,7 +128,7 @@ func resetZlib(s *stream) (err error) {
 	return err
 }
 
-// resetXZ takes blocks whose dictionary is at most dict bytes: mksquashfs never makes one larger than
+// resetXZ accepts blocks with a dictionary of at most dict bytes: mksquashfs never uses a dictionary larger than
 // the block.
 func resetXZ(dict uint32) func(*stream) error {
 	return func(s *stream) (err error) {

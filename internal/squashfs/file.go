@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// rawDataBlock in a stored length marks a block that is not compressed.
+	// rawDataBlock in a stored length marks an uncompressed block.
 	rawDataBlock = 1 << 24
 	storedMask   = rawDataBlock - 1
 )
 
-// OpenFile returns the content of a regular file that [FS.Walk] gave. The reader streams: it
-// holds one block at a time. It also implements [io.WriterTo].
+// OpenFile returns the content of a regular file from [FS.Walk]. The reader streams: it holds one block at a time.
+// It also implements [io.WriterTo].
 func (f *FS) OpenFile(in *Inode) (io.ReadCloser, error) {
 	if !in.IsRegular() {
 		return nil, fmt.Errorf("open inode %d: not a regular file", in.Number)
@@ -39,20 +39,20 @@ func (f *FS) OpenFile(in *Inode) (io.ReadCloser, error) {
 	}, nil
 }
 
-// file is the content of one regular file, read from front to back.
+// file is the content of one regular file, read sequentially.
 type file struct {
 	fs     *FS
-	left   uint64 // bytes of the file that were not loaded yet
-	blocks uint64 // data blocks that were not loaded yet
+	left   uint64 // bytes of the file that are not yet loaded
+	blocks uint64 // data blocks that are not yet loaded
 	sizes  cursor // over the stored lengths of those blocks
-	pos    uint64 // where the next block lies in the image
+	pos    uint64 // offset of the next block in the image
 
 	fragment uint32
 	tailAt   uint32
 
-	loaded []byte  // decoded and not yet given away
-	buf    *[]byte // what loaded lies in, when it is not a shared fragment
-	err    error   // what every further read returns
+	loaded []byte  // decoded and not yet returned
+	buf    *[]byte // buffer of loaded, unless it is a shared fragment
+	err    error   // result of every further read
 }
 
 var _ io.WriterTo = (*file)(nil)
@@ -70,7 +70,7 @@ func (r *file) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements [io.WriterTo]: whole blocks, without a copy in between.
+// WriteTo implements [io.WriterTo] with whole blocks and no extra copy.
 func (r *file) WriteTo(w io.Writer) (int64, error) {
 	var done int64
 	for {
@@ -88,13 +88,13 @@ func (r *file) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// Close gives the reader's buffer back. It never fails and can be called twice.
+// Close returns the reader's buffer. It never fails and can be called twice.
 func (r *file) Close() error {
 	r.finish(fs.ErrClosed)
 	return nil
 }
 
-// finish ends the reader with err and gives its buffer back.
+// finish ends the reader with err and returns its buffer.
 func (r *file) finish(err error) {
 	r.loaded, r.err = nil, err
 	if r.buf != nil {
@@ -103,7 +103,7 @@ func (r *file) finish(err error) {
 	}
 }
 
-// fill makes sure that loaded has data, or returns why there is none.
+// fill loads data if there is none, or returns the reason why it cannot.
 func (r *file) fill() error {
 	if len(r.loaded) > 0 {
 		return nil
@@ -124,7 +124,7 @@ func (r *file) fill() error {
 	return err
 }
 
-// loadBlock decodes the next data block, which must have the length that the file's size asks for.
+// loadBlock decodes the next data block, whose length must match the file's size.
 func (r *file) loadBlock() error {
 	b, err := r.sizes.take(4)
 	if err != nil {
@@ -150,7 +150,7 @@ func (r *file) loadBlock() error {
 	return nil
 }
 
-// loadTail takes the end of the file out of its fragment.
+// loadTail copies the end of the file from its fragment.
 func (r *file) loadTail() error {
 	if r.fragment == noFragment {
 		return corrupt("file ends %d bytes early", r.left)
@@ -167,8 +167,8 @@ func (r *file) loadTail() error {
 	return nil
 }
 
-// readBlock decodes the data block at off with the stored length word into dst and returns how
-// many bytes it holds. A block with more than len(dst) is an error.
+// readBlock decodes the data block at off with the stored length word into dst and returns its length. A block
+// longer than len(dst) is an error.
 func (f *FS) readBlock(dst []byte, off uint64, word uint32) (int, error) {
 	size := int(word & storedMask)
 	if size > f.BlockSize || word&^(rawDataBlock|storedMask) != 0 {
@@ -193,8 +193,7 @@ func (f *FS) readBlock(dst []byte, off uint64, word uint32) (int, error) {
 	return n, nil
 }
 
-// readFragment returns the decoded fragment number i, which several files share. It must not be
-// changed.
+// readFragment returns the decoded fragment number i, which several files share. Callers must not change it.
 func (f *FS) readFragment(i uint32) ([]byte, error) {
 	if b, ok := f.frags.get(i); ok {
 		return b, nil

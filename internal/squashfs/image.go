@@ -8,17 +8,17 @@ import (
 	"sync"
 )
 
-// rawMetaBlock in a metadata block's header marks a block that is stored uncompressed.
+// rawMetaBlock in a metadata block's header marks an uncompressed block.
 const rawMetaBlock = 0x8000
 
 // metaBlock is one decoded metadata block.
 type metaBlock struct {
 	data []byte
-	// next is where the following block of the same table starts in the image.
+	// next is the offset of the following block of the same table.
 	next uint64
 }
 
-// image is the bytes of an image with the metadata blocks that were decoded last.
+// image is the bytes of an image with a cache of decoded metadata blocks.
 type image struct {
 	r      io.ReaderAt
 	used   uint64 // length of the image without padding
@@ -36,14 +36,14 @@ func (im *image) readAt(b []byte, off uint64) error {
 	if got == len(b) {
 		return nil
 	}
-	// The file is shorter than Open was told. Never wrap io.EOF: callers take it for a clean end.
+	// The file is shorter than the size given to Open. Never wrap io.EOF: callers would read it as a clean end.
 	if err == nil || errors.Is(err, io.EOF) {
 		return corrupt("truncated: %d of %d bytes at %d", got, n, off)
 	}
 	return fmt.Errorf("read %d bytes at %d: %w", n, off, err)
 }
 
-// metaAt returns the metadata block that is stored at off. Its data must not be changed.
+// metaAt returns the metadata block at off. Callers must not change its data.
 func (im *image) metaAt(off uint64) (metaBlock, error) {
 	if m, ok := im.blocks.get(off); ok {
 		return m, nil
@@ -85,21 +85,21 @@ func (im *image) readMeta(off uint64) (metaBlock, error) {
 	return m, nil
 }
 
-// place is a position in a table: a byte of the metadata block that is stored at block.
+// place is a position in a table: a byte of the metadata block at block.
 type place struct {
 	block uint64
 	off   int
 }
 
-// cursor reads the byte stream that a run of metadata blocks holds.
+// cursor reads the byte stream of consecutive metadata blocks.
 type cursor struct {
 	from *image
-	at   place // of the first byte that was not read
+	at   place // of the first unread byte
 	data []byte
 	next uint64
 }
 
-// cursorAt starts at byte off of the block that lies block bytes into the table at base.
+// cursorAt starts at byte off of the block that is block bytes into the table at base.
 func (im *image) cursorAt(base, block uint64, off uint16) (cursor, error) {
 	c, err := im.resume(place{base + block, int(off)})
 	if err == nil && c.at.off == len(c.data) {
@@ -108,7 +108,7 @@ func (im *image) cursorAt(base, block uint64, off uint16) (cursor, error) {
 	return c, err
 }
 
-// resume returns a cursor at a place where another one was.
+// resume returns a cursor at an earlier cursor's place.
 func (im *image) resume(at place) (cursor, error) {
 	m, err := im.metaAt(at.block)
 	if err != nil {
@@ -120,7 +120,7 @@ func (im *image) resume(at place) (cursor, error) {
 	return cursor{from: im, at: at, data: m.data, next: m.next}, nil
 }
 
-// take returns the next n bytes, at most 4 KiB by its callers' limits. They must not be changed.
+// take returns the next n bytes; its callers need at most 4 KiB. They must not change them.
 func (c *cursor) take(n int) ([]byte, error) {
 	if n <= len(c.data)-c.at.off {
 		b := c.data[c.at.off : c.at.off+n : c.at.off+n]
@@ -143,9 +143,9 @@ func (c *cursor) take(n int) ([]byte, error) {
 	}
 }
 
-// lookup returns the record with number i of a two-level table: at start lies an array of the
-// positions of metadata blocks, and those hold the records, each size bytes long. Nothing is
-// read ahead, so a table that claims millions of records costs nothing.
+// lookup returns the record with number i of a two-level table: an array at start has the positions of metadata
+// blocks, which contain the records of size bytes each. Nothing is read ahead, so a table that claims millions of
+// records costs nothing.
 func (im *image) lookup(start uint64, i uint32, size int) ([]byte, error) {
 	perBlock := uint32(metaSize / size)
 	var pointer [8]byte
@@ -163,8 +163,8 @@ func (im *image) lookup(start uint64, i uint32, size int) ([]byte, error) {
 	return m.data[off : off+size], nil
 }
 
-// owners reads the owner table, which has count entries: inodes name users and groups by their index
-// in it. The count is 16 bits wide, so the table takes 256 KiB at most.
+// owners reads the owner table with count entries: inodes name users and groups by their index in it. The count has
+// 16 bits, so the table has at most 256 KiB.
 func (im *image) owners(table uint64, count uint16) ([]uint32, error) {
 	if count == 0 {
 		return nil, corrupt("no owners")
@@ -180,8 +180,8 @@ func (im *image) owners(table uint64, count uint16) ([]uint32, error) {
 	return ids, nil
 }
 
-// cache keeps the values that were added last, at most limit of them. It is safe for concurrent
-// use; two goroutines that miss at once both make the value.
+// cache keeps the newest values, at most limit of them. It is safe for concurrent use; two concurrent misses both
+// compute the value.
 type cache[K comparable, V any] struct {
 	mu    sync.Mutex
 	limit int

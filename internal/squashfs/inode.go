@@ -21,11 +21,11 @@ const (
 
 // Inode is one file of an image, whatever its type.
 type Inode struct {
-	// ID is the position of the inode: all hard links of one file have the same.
+	// ID is the position of the inode, which all hard links of a file share.
 	ID uint64
 	// Number is the inode's number, st_ino of a mounted image.
 	Number uint32
-	// Nlink is the number of names that the image claims for the inode.
+	// Nlink is the inode's claimed number of names.
 	Nlink uint32
 	// Mode is st_mode: file type and the twelve permission bits.
 	Mode uint32
@@ -33,16 +33,16 @@ type Inode struct {
 	UID, GID uint32
 	// MTime is in seconds since 1970-01-01 UTC.
 	MTime int64
-	// Size is the length of a regular file in bytes; zero for everything else.
+	// Size is the length of a regular file in bytes; zero for other types.
 	Size int64
-	// Target is where a symlink points.
+	// Target is the target of a symlink.
 	Target string
 	// Major and Minor number a device node.
 	Major, Minor uint32
 
-	// dir is where a directory's listing lies.
+	// dir is the place of a directory's listing.
 	dir listing
-	// data is where a regular file's content lies.
+	// data is the place of a regular file's content.
 	data extent
 }
 
@@ -53,8 +53,8 @@ type listing struct {
 	size   uint32
 }
 
-// extent is the place of a regular file's content: full blocks from start on, their stored
-// lengths listed in the inode table from sizes on, and a tail in a shared fragment.
+// extent is the place of a regular file's content: full blocks from start on, their stored lengths in the inode
+// table from sizes on, and a tail in a shared fragment.
 type extent struct {
 	start    uint64
 	sizes    place
@@ -77,7 +77,7 @@ const (
 	inodeExtended = 7
 )
 
-// maxTarget is the longest symlink target that Linux can hold (PATH_MAX without its NUL).
+// maxTarget is Linux' longest symlink target (PATH_MAX without its NUL).
 const maxTarget = 4095
 
 // IsDir reports whether in is a directory.
@@ -116,7 +116,7 @@ func (f *FS) inode(ref uint64) (*Inode, error) {
 	return in, nil
 }
 
-// decodeBody reads what follows the common header of an inode.
+// decodeBody reads the rest of an inode after its common header.
 func (f *FS) decodeBody(in *Inode, kind uint16, c cursor) error {
 	switch kind {
 	case inodeDir, inodeDir + inodeExtended:
@@ -182,9 +182,8 @@ func (f *FS) decodeExtendedRegular(in *Inode, c cursor) error {
 	return f.setSize(in, le.Uint64(b[8:]))
 }
 
-// setSize sets the length of a regular file. Sparse blocks take no data, but the list of blocks
-// takes four bytes for each, so an image cannot hold a file of any length: a metadata block of
-// 2048 list entries takes at least three bytes.
+// setSize sets the length of a regular file. Sparse blocks need no data, but the list of blocks needs four bytes
+// for each. That bounds a file's length: a metadata block of 2048 list entries needs at least three bytes.
 func (f *FS) setSize(in *Inode, size uint64) error {
 	in.Mode |= TypeRegular
 	blocks := size / uint64(f.BlockSize)

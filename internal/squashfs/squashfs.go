@@ -1,16 +1,15 @@
-// Package squashfs reads squashfs 4.0 images, the format of Tiny Core extensions and of many
-// live systems. It decodes gzip, xz (with BCJ filters), zstd, lzo and lz4 images with blocks of
-// 4 KiB to 1 MiB, and gives every file type with its exact mode, owner, device number and links.
+// Package squashfs reads squashfs 4.0 images, the format of Tiny Core extensions and of many live systems. It
+// decodes gzip, xz (with BCJ filters), zstd, lzo and lz4 images with blocks of 4 KiB to 1 MiB. It supports every
+// file type with its exact mode, owner, device number and links.
 //
-// An image is untrusted input: every offset, count and length is checked against what the image
-// can hold, no allocation follows a number that was only claimed, a directory loop is an error,
-// and a panic in a decompressor becomes an error of that image.
+// An image is untrusted input. Every offset, count and length is checked against the size of the image. A claimed
+// number never determines an allocation. A directory loop is an error, and a panic in a decompressor becomes an
+// error of that image.
 //
-// The package does not write images, does not decode extended attributes (they are skipped) and
-// refuses squashfs 1 to 3 and lzma compression.
+// The package does not write images, skips extended attributes and refuses squashfs 1 to 3 and lzma compression.
 //
-// The on-disk format is described in Documentation/filesystems/squashfs.rst and
-// fs/squashfs/squashfs_fs.h of the Linux kernel. Start reading at [Open] and [FS.Walk].
+// The on-disk format is described in Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_fs.h of the
+// Linux kernel. Start reading at [Open] and [FS.Walk].
 package squashfs
 
 import (
@@ -20,9 +19,9 @@ import (
 	"sync"
 )
 
-// FS is one open image. Its methods can be called from several goroutines at once.
+// FS is an open image. Its methods are safe for concurrent use.
 type FS struct {
-	// ModTime is when the image was made, in seconds since 1970-01-01 UTC.
+	// ModTime is the image's creation time, in seconds since 1970-01-01 UTC.
 	ModTime int64
 	// BlockSize is the length of a full data block in bytes.
 	BlockSize int
@@ -37,17 +36,16 @@ type FS struct {
 	bufs sync.Pool
 }
 
-// Cache bounds. Metadata blocks are 8 KiB decoded, so at most 1 MiB of them; fragments at most
-// 1 MiB, but never fewer than two, since neighbouring files alternate between two at a border.
+// Cache bounds. Decoded metadata blocks have 8 KiB each, at most 1 MiB together. Fragments have at most 1 MiB, but
+// there are at least two, because neighbouring files alternate between two at a border.
 const (
 	metaCacheBlocks    = 128
 	fragmentCacheBytes = 1 << 20
 	fragmentCacheMin   = 2
 )
 
-// Open reads the superblock and the owner table of an image of size bytes. It fails with
-// [ErrNotSquashfs], [ErrUnsupported] or [ErrCorrupt]. Bytes after the end that the superblock
-// names are padding and are ignored.
+// Open reads the superblock and the owner table of an image of size bytes. It fails with [ErrNotSquashfs],
+// [ErrUnsupported] or [ErrCorrupt]. Bytes after the superblock's end of the image are padding and are ignored.
 func Open(r io.ReaderAt, size int64) (*FS, error) {
 	head, err := readHead(r, size)
 	if err != nil {
@@ -73,7 +71,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	return f, nil
 }
 
-// readHead returns the start of the data, as much as the format checks need.
+// readHead returns the start of the data, long enough for the format checks.
 func readHead(r io.ReaderAt, size int64) ([]byte, error) {
 	head := make([]byte, min(max(size, 0), 512))
 	n, err := r.ReadAt(head, 0)
@@ -83,7 +81,7 @@ func readHead(r io.ReaderAt, size int64) ([]byte, error) {
 	return head[:n], nil
 }
 
-// buffer lends a block-sized buffer; give it back with f.bufs.Put.
+// buffer returns a block-sized buffer; return it with f.bufs.Put.
 func (f *FS) buffer() *[]byte {
 	if b, ok := f.bufs.Get().(*[]byte); ok {
 		return b

@@ -11,11 +11,10 @@ import (
 // ErrNotSquashfs is returned for data that does not start with the squashfs magic.
 var ErrNotSquashfs = fail.New(fail.Verification, "not a squashfs image", "")
 
-// ErrCorrupt is returned for an image that contradicts itself, is truncated or does not decompress.
+// ErrCorrupt is returned for an image that is inconsistent, truncated or cannot be decompressed.
 var ErrCorrupt = fail.New(fail.Verification, "corrupt squashfs image", "")
 
-// ErrUnsupported is returned for a squashfs image of a version or compression that this package
-// does not read.
+// ErrUnsupported is returned for a squashfs image of an unsupported version or compression.
 var ErrUnsupported = fail.New(fail.Verification, "unsupported squashfs image", "")
 
 // superblock is the fixed header of an image (struct squashfs_super_block).
@@ -37,7 +36,7 @@ const (
 	superblockSize = 96
 	minBlockLog    = 12
 	maxBlockLog    = 20
-	// noTable in a table position means that the image has no such table.
+	// noTable in a table position means that the image lacks this table.
 	noTable = ^uint64(0)
 )
 
@@ -78,8 +77,8 @@ func parseSuperblock(b []byte, size int64) (superblock, error) {
 	return s, nil
 }
 
-// checkMagic tells a squashfs image from other data, and names the other data where a person
-// would have wanted to know: a mirror that answers with a web page, a big-endian image.
+// checkMagic distinguishes a squashfs image from other data. It names likely mistakes: a mirror's web page, a
+// big-endian image.
 func checkMagic(b []byte) error {
 	switch {
 	case bytes.HasPrefix(b, []byte("hsqs")):

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Limits of one walk. The kernel's own source tree has under 100,000 files; an image beyond
-// these limits is refused, so that a few kilobytes cannot claim gigabytes of names.
+// Limits of one walk. The kernel's own source tree has under 100,000 files. An image beyond these limits is
+// refused, so that a few kilobytes cannot claim gigabytes of names.
 const (
 	maxEntries   = 1 << 18
 	maxDepth     = 512
@@ -20,9 +20,9 @@ const (
 	maxRun       = 256
 )
 
-// Walk calls fn for every entry of the image: the root first, as ".", then each directory before
-// its content, the names of a directory in the order of their bytes. A path is relative, clean
-// and slash-separated. Walk stops at the first error, its own or fn's.
+// Walk calls fn for every entry of the image: the root first, as ".", then each directory before its content, with
+// the names of a directory in byte order. Paths are relative, clean and slash-separated. Walk stops at its first
+// error or fn's.
 func (f *FS) Walk(fn func(path string, in *Inode) error) error {
 	root, err := f.inode(f.super.root)
 	if err != nil {
@@ -41,7 +41,7 @@ func (f *FS) Walk(fn func(path string, in *Inode) error) error {
 type walker struct {
 	fs      *FS
 	fn      func(path string, in *Inode) error
-	seen    map[uint64]bool // directories by inode: each has one place in a tree
+	seen    map[uint64]bool // directories by inode: each has one place in the tree
 	entries int
 	text    int // bytes of paths and symlink targets so far
 }
@@ -74,7 +74,7 @@ func (w *walker) walk(dir string, in *Inode, depth int) error {
 	return nil
 }
 
-// enter decodes the inode at path p and holds the walk to its limits.
+// enter decodes the inode at path p and enforces the limits of the walk.
 func (w *walker) enter(p string, ref uint64) (*Inode, error) {
 	in, err := w.fs.inode(ref)
 	if err != nil {
@@ -102,8 +102,8 @@ type dirEntry struct {
 	ref  uint64
 }
 
-// emptyListing is what the size of a listing is too large by: room for "." and "..", which are
-// not stored (squashfs.rst, "Directories").
+// emptyListing is the excess in a listing's size: room for "." and "..", which are not stored (squashfs.rst,
+// "Directories").
 const emptyListing = 3
 
 // readDir returns at most limit names of a directory, sorted, or an error.
@@ -131,8 +131,8 @@ func (f *FS) readDir(d listing, limit int) ([]dirEntry, error) {
 	return out, sortNames(out)
 }
 
-// readRun appends one run of a listing: a header with the inode table block that all its names
-// share, then up to 256 names. It returns the bytes that it used.
+// readRun appends one run of a listing: a header with the common inode table block, then up to 256 names. It
+// returns the number of bytes used.
 func readRun(c *cursor, out *[]dirEntry) (int, error) {
 	h, err := c.take(12)
 	if err != nil {
@@ -167,12 +167,12 @@ func readRun(c *cursor, out *[]dirEntry) (int, error) {
 	return used, nil
 }
 
-// validName refuses what cannot be one part of a path.
+// validName refuses names that are not a single part of a path.
 func validName(name []byte) bool {
 	return string(name) != "." && string(name) != ".." && !bytes.ContainsAny(name, "/\x00")
 }
 
-// sortNames sorts a listing; writers sort too, but the walk's order must not depend on them.
+// sortNames sorts a listing: writers sort too, but the walk's order must not depend on them.
 func sortNames(list []dirEntry) error {
 	slices.SortFunc(list, func(a, b dirEntry) int { return strings.Compare(a.name, b.name) })
 	for i := 1; i < len(list); i++ {

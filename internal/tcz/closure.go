@@ -9,11 +9,11 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// ErrTooMany is returned when extensions ask for more than any real system has.
+// ErrTooMany is returned if extensions need more than any real system has.
 var ErrTooMany = fail.New(fail.Verification, "too many extensions", "")
 
-// Limits of one closure. Real mirrors have a few thousand extensions, and real chains of
-// dependencies are some twenty long.
+// Limits of one closure. Real mirrors have a few thousand extensions; real dependency chains have some twenty
+// links.
 const (
 	maxItems = 10000
 	maxChain = 256
@@ -21,10 +21,10 @@ const (
 
 // Item is one extension of a closure.
 type Item struct {
-	// File is its file name, "-KERNEL" resolved: "ncurses.tcz".
+	// File is its file name with "-KERNEL" resolved: "ncurses.tcz".
 	File string
-	// Chain is how it came in: the extension that the user listed, then each that asked for the next,
-	// up to the one whose .dep names File. It is empty for what the user listed.
+	// Chain gives the reason: the extension that the user listed, then each dependency up to the extension whose
+	// .dep names File. It is empty for an extension that the user listed.
 	Chain []string
 }
 
@@ -33,14 +33,13 @@ func (i Item) Asked() string {
 	return strings.Join(append(slices.Clone(i.Chain), i.File), " -> ")
 }
 
-// Closure returns roots and everything that they need, once each, in the order in which stock
-// Tiny Core 4.x loads them: each root in turn with its own closure, dependencies before what asks
-// for them, and of several dependencies of one extension the last listed first. (tce-load pushes
-// names as it meets them and loads from the top of that stack.)
+// Closure returns roots and all their dependencies, once each, in the load order of stock Tiny Core 4.x: each root
+// in turn with its own closure, dependencies first, and of several dependencies of one extension the last listed
+// first. (tce-load pushes names on a stack and loads from the top.)
 //
-// deps returns the names in the .dep of file, none if it has no .dep. It is called once for each
-// file. A cycle is no error. An extension that does not exist is an item like any other: fetching
-// it will fail, and its Chain says who wanted it. kernel is uname -w.
+// deps returns the names in the .dep of file, or none if file has no .dep. It is called once for each file. A cycle
+// is not an error. A missing extension is a normal item: fetching it fails, and its Chain gives the reason for it.
+// kernel is uname -w.
 func Closure(ctx context.Context, roots []string, kernel string, deps func(ctx context.Context, file string) ([]string, error)) ([]Item, error) {
 	w := walk{kernel: kernel, deps: deps, seen: map[string]bool{}}
 	for _, root := range roots {
@@ -51,16 +50,16 @@ func Closure(ctx context.Context, roots []string, kernel string, deps func(ctx c
 	return w.items, nil
 }
 
-// walk is a closure under way.
+// walk is a closure in progress.
 type walk struct {
 	kernel string
 	deps   func(ctx context.Context, file string) ([]string, error)
-	seen   map[string]bool // loaded, or on the way there
+	seen   map[string]bool // loaded or in progress
 	items  []Item
 }
 
-// visit appends what name needs, in order, and then name itself. Taking the last dependency
-// first and skipping what is there already gives the same order as reversing tce-load's stack.
+// visit appends the dependencies of name in order, and then name. The last dependency first, without duplicates,
+// gives the same order as reversing tce-load's stack.
 func (w *walk) visit(ctx context.Context, name string, chain []string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -91,7 +90,7 @@ func (w *walk) visit(ctx context.Context, name string, chain []string) error {
 	return nil
 }
 
-// askedBy names the .dep with a name that cannot be resolved.
+// askedBy names the .dep of an invalid name.
 func askedBy(err error, chain []string) error {
 	if len(chain) == 0 {
 		return fmt.Errorf("resolve extensions: %w", err)

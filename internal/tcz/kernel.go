@@ -13,7 +13,7 @@ import (
 // ErrNotKernel is returned for a file that is not a Linux/x86 boot image (bzImage) with a version.
 var ErrNotKernel = fail.New(fail.Verification, "not a Linux x86 kernel image", "")
 
-// Places in the boot header; Documentation/arch/x86/boot.rst of the Linux kernel.
+// Offsets in the boot header; Documentation/arch/x86/boot.rst of the Linux kernel.
 const (
 	bootFlagAt      = 0x1fe // u16, 0xaa55
 	headerMagicAt   = 0x202 // "HdrS"
@@ -23,9 +23,8 @@ const (
 	maxSetup        = 64 << 10 // twice the 64 sectors of a boot image's setup part
 )
 
-// KernelRelease returns what uname -r prints once the kernel image has booted, such as
-// "3.0.21-tinycore": the first word of the version text that the boot header points to. It reads the
-// beginning of the image.
+// KernelRelease returns the kernel image's uname -r, such as "3.0.21-tinycore": the first word of the version text
+// that the boot header points to. It reads the beginning of the image.
 func KernelRelease(vmlinuz io.Reader) (string, error) {
 	head, err := io.ReadAll(io.LimitReader(vmlinuz, maxSetup))
 	if err != nil {
@@ -46,8 +45,8 @@ func KernelRelease(vmlinuz io.Reader) (string, error) {
 	return firstWord(text[:min(len(text), maxVersionText)])
 }
 
-// firstWord returns the release from the NUL-terminated text "3.0.21-tinycore (root@box) …".
-// It becomes part of file names, so it may only have their characters.
+// firstWord returns the release from the NUL-terminated text "3.0.21-tinycore (root@box) …". The release becomes
+// part of file names, so only their characters are allowed.
 func firstWord(text []byte) (string, error) {
 	text, _, ended := bytes.Cut(text, []byte{0})
 	words := strings.Fields(string(text))

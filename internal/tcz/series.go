@@ -4,24 +4,24 @@ import (
 	"fmt"
 )
 
-// Series is what no mirror tells of the point releases of one major version on one architecture. Which
-// extensions there are, the mirror decides, and how an ISO is remade, its own kernel, initrd and boot menu.
+// Series holds facts about the point releases of one major version on one architecture that a mirror does not list.
+// The mirror lists the extensions; the ISO has its own kernel, initrd and boot menu.
 type Series struct {
-	// Major is the number before the first dot: 4 for "4.5.2". Arch is a mirror's folder.
+	// Major is the number before the first dot: 4 for "4.5.2". Arch is a folder of the mirror.
 	Major int    `json:"major"`
 	Arch  string `json:"arch"`
 	// Edition is the ISO without a desktop: "Core" or "CorePure64".
 	Edition string `json:"edition"`
-	// Kernels are the releases (uname -r) that its ISOs have had, oldest first. There are none for a
-	// series that the table lacks.
+	// Kernels are the releases (uname -r) of its ISOs, oldest first. The list is empty for a series outside the
+	// table.
 	Kernels []string `json:"kernels"`
 }
 
 // firstMajor is the oldest series of the table.
 const firstMajor = 4
 
-// kernels returns the kernels of each series from 4.x on, without the architecture's suffix: those of
-// its ISOs, and those that its mirrors have modules for.
+// kernels returns the kernels of each series from 4.x on, without the architecture's suffix: kernels of its ISOs
+// and kernels with modules on its mirrors.
 func kernels() [][]string {
 	return [][]string{
 		{"3.0.3", "3.0.21"}, {"3.8.10", "3.8.13"}, {"3.16.6"}, {"4.2.7", "4.2.9"}, {"4.8.17"}, {"4.14.10"}, {"4.19.10"},
@@ -38,10 +38,10 @@ func AllSeries() []Series {
 	return out
 }
 
-// SeriesOf returns the series of a release. One that the table lacks has no kernels.
+// SeriesOf returns the series of a release. A series outside the table has no kernels.
 func SeriesOf(release, arch string) Series {
 	major := 0
-	_, _ = fmt.Sscanf(release, "%d", &major) // config refuses what does not begin with a number
+	_, _ = fmt.Sscanf(release, "%d", &major) // config refuses a release without a leading number
 	return newSeries(major, arch)
 }
 

@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// ErrMD5File is returned for a .md5.txt that holds no checksum.
+// ErrMD5File is returned for a .md5.txt without a checksum.
 var ErrMD5File = fail.New(fail.Verification, "not an md5 checksum file", "")
 
 // ParseDep returns the names in a .dep file, in the file's order. Real files have blank lines,
@@ -27,10 +27,9 @@ func ParseDep(b []byte) []string {
 	return names
 }
 
-// ParseMD5 returns the checksum of file, 32 lower-case hex digits, from the output of md5sum,
-// "<hex>  <name>", or of the BSDs' md5, "MD5 (<name>) = <hex>". The name decides among several
-// lines; a single line counts whatever name it has. It fails with [ErrMD5File] on anything else,
-// such as the web page that a mirror sends instead of "not found".
+// ParseMD5 returns the checksum of file, 32 lower-case hex digits, from the output of md5sum, "<hex> <name>", or of
+// the BSDs' md5, "MD5 (<name>) = <hex>". The name selects among several lines; a single line counts with any name.
+// It fails with [ErrMD5File] on other input, such as a mirror's web page in place of "not found".
 func ParseMD5(b []byte, file string) (string, error) {
 	var sums []string
 	for line := range strings.Lines(string(bytes.TrimPrefix(b, []byte("\ufeff")))) {
@@ -85,8 +84,8 @@ func isMD5(s string) bool {
 // maxLicence bounds a licence, in bytes; real ones are a few words.
 const maxLicence = 200
 
-// CopyingPolicy returns the licence in a .info file as one line, or "". The file has lines
-// "Key:<blanks>value"; a line that begins with a blank continues the value.
+// CopyingPolicy returns the licence in a .info file as one line, or "". The file has lines "Key:<blanks>value"; a
+// line with a leading blank continues the value.
 func CopyingPolicy(b []byte) string {
 	var value []string
 	in := false
@@ -107,8 +106,8 @@ func CopyingPolicy(b []byte) string {
 	return OneLine(strings.Join(value, " "))
 }
 
-// OneLine turns a text from upstream into one line of valid UTF-8 without control characters, no
-// longer than [maxLicence].
+// OneLine turns an upstream text into one line of valid UTF-8 without control characters, no longer than
+// [maxLicence].
 func OneLine(s string) string {
 	words := strings.FieldsFunc(strings.ToValidUTF8(s[:min(len(s), 8*maxLicence)], ""), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r)

@@ -11,30 +11,29 @@ import (
 	"mkbuild/internal/squashfs"
 )
 
-// InstalledDir is where Tiny Core keeps a file for each loaded extension.
+// InstalledDir has a file for each loaded extension.
 const InstalledDir = "usr/local/tce.installed"
 
 // Marker returns the path of the file that marks an extension as loaded. name may end in ".tcz".
 func Marker(name string) string { return path.Join(InstalledDir, Base(name)) }
 
-// StartupScript reports whether the marker that t has for an extension is executable. Then it is
-// the extension's startup script, to be run as root once everything is loaded.
+// StartupScript reports whether t's marker of an extension is executable. Tiny Core then runs it as root after
+// everything is loaded.
 func StartupScript(t *overlay.Tree, name string) bool {
 	e, err := t.Lookup(Marker(name))
 	return err == nil && e.IsRegular() && e.Perm()&0o111 != 0
 }
 
-// moduleDirs are where kernel modules lie, in a folder of each kernel: the first on x86, the second in some
-// of the ARM ports.
+// moduleDirs contain a folder of kernel modules for each kernel: the first on x86, the second in some of the ARM
+// ports.
 var moduleDirs = []string{"usr/local/lib/modules", "lib/modules"}
 
-// HasModules reports whether t has kernel modules for the kernel release. Then the image's module index has
-// to be made anew.
+// HasModules reports whether t has modules for the kernel release. The image then needs a new module index.
 func HasModules(t *overlay.Tree, kernel string) bool {
 	return slices.Contains(ModuleKernels(t), kernel)
 }
 
-// ModuleKernels returns the releases of the kernels that t has modules for, sorted.
+// ModuleKernels returns the kernel releases of t's modules, sorted.
 func ModuleKernels(t *overlay.Tree) []string {
 	var out []string
 	for _, dir := range moduleDirs {
@@ -48,17 +47,15 @@ func ModuleKernels(t *overlay.Tree) []string {
 	return slices.Compact(out)
 }
 
-// maxContent bounds what one extension may unpack to: an initrd lives in memory, and cpio newc
-// has 32-bit sizes.
+// maxContent bounds the unpacked size of an extension: an initrd lives in memory, and cpio newc has 32-bit sizes.
 const maxContent = 4 << 30
 
-// ReadTree reads the names and metadata of an extension of size bytes, and returns them with the
-// time when it was packed. Contents stay in r, which must remain usable as long as the tree is:
-// each is read when its entry is opened. origin is the extension's file name: it becomes the
-// Origin of every entry and stands in every error.
+// ReadTree reads the names and metadata of an extension of size bytes. It returns them with the time of packing.
+// Contents stay in r, which must remain open as long as the tree is used: each is read when its entry is opened.
+// origin is the extension's file name: it becomes the Origin of every entry and is in every error.
 //
-// The root directory is left out. It is often 1001:50 or even mode 0777, and applying it would give
-// "/" of the image away. A panic while reading is returned as an error of the extension.
+// The root directory is dropped: it is often 1001:50 or even mode 0777, which would become the mode of the image's
+// "/". A panic while reading is returned as an error of the extension.
 func ReadTree(r io.ReaderAt, size int64, origin string) (tree *overlay.Tree, modTime int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -114,7 +111,7 @@ func (b *builder) add(p string, in *squashfs.Inode) error {
 	return b.tree.Put(e)
 }
 
-// opener returns the Open of an entry. Errors and panics of what it opens name the extension and the file.
+// opener returns the Open of an entry. Errors and panics of its reader name the extension and the file.
 func (b *builder) opener(p string, in *squashfs.Inode) func() (io.ReadCloser, error) {
 	name := path.Join(b.origin, p)
 	return func() (io.ReadCloser, error) {
@@ -126,7 +123,7 @@ func (b *builder) opener(p string, in *squashfs.Inode) func() (io.ReadCloser, er
 	}
 }
 
-// content names the file in the errors of the reader that it wraps.
+// content names the file in the errors of the wrapped reader.
 type content struct {
 	io.ReadCloser
 	name string
@@ -167,8 +164,8 @@ func (s *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// guard names the file in an error and turns a panic into one. It must be deferred itself, not
-// called by something deferred: recover works nowhere else.
+// guard names the file in an error and turns a panic into an error. It must be deferred directly: recover works
+// nowhere else.
 func (c *content) guard(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v", p)
