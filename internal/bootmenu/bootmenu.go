@@ -1,60 +1,60 @@
-// Package bootmenu has the words that the boot loaders' packages share: what a menu boots, where it leads,
-// and what to change in it. isolinux, grub and ipxe each have a function Read that returns a [Menu], and a
-// function Edit that takes an [Edit]. It knows no loader's syntax.
+// Package bootmenu has the common types of the boot loaders' packages: the entries of a menu, its further menus,
+// and the changes to it. isolinux, grub and ipxe each have a function Read that returns a [Menu], and a function
+// Edit that takes an [Edit]. It contains no loader's syntax.
 package bootmenu
 
-// Menu is what a boot loader's menu says.
+// Menu is the content of a boot loader's menu.
 type Menu struct {
 	// Entries are in the order of the menu.
 	Entries []Entry
-	// Menus are the names of further menus that it leads to, as written.
+	// Menus are the names of its further menus, as written.
 	Menus []string
-	// Prefix is the folder that GRUB's variable prefix names in these menus, "" if it is the same as here.
+	// Prefix is the folder in GRUB's variable prefix in these menus, or "" if it is unchanged.
 	Prefix string
-	// Doubts are what it leads to besides, as far as that is no local disk and no switch-off.
+	// Doubts are its other targets, except local disks and switch-off.
 	Doubts []Doubt
 }
 
 // Entry boots a Linux kernel.
 type Entry struct {
 	Place
-	// Implied says that the menu may mean no file at all: a label without a kernel is one by its name.
+	// Implied is true if the kernel may not exist: a label without a kernel boots the file of its own name.
 	Implied bool
-	// Name is what people choose, "" if there is none.
+	// Name is the entry's name in the menu, or "".
 	Name string
-	// Kernel and Initrds are paths as the menu names them, Append are the kernel arguments.
+	// Kernel and Initrds are paths as written in the menu. Append are the kernel arguments.
 	Kernel  string
 	Initrds []string
 	Append  string
-	// Default says that it boots by itself.
+	// Default is true for the entry that boots after the timeout.
 	Default bool
 }
 
-// Open returns the text of a file that is part of a menu, nil for one that is not there.
+// Open returns the text of a menu's file, or nil if it does not exist.
 type Open func(name string) ([]byte, error)
 
-// Edit says what to change in a menu.
+// Edit lists changes to a menu.
 type Edit struct {
-	// Remove is taken away from the end of the kernel arguments of each entry, where it stands there:
-	// what an earlier edit has appended. Append is put behind them, in the form of a kernel command line.
+	// Remove is removed from the end of each entry's kernel arguments, if present: arguments of an earlier edit.
+	// Append is appended, in the form of a kernel command line.
 	Remove, Append string
-	// TimeoutTenths is the time in tenths of a second after which the default entry boots. Zero and less
-	// leave what the menu says: a machine without a keyboard must never be made to wait forever.
+	// TimeoutTenths is the time in tenths of a second after which the default entry boots. Values up to zero leave
+	// the menu's timeout: a machine without a keyboard must never wait forever.
 	TimeoutTenths int
-	// AtMost says that only a longer timeout is changed: a menu that waits forever goes on doing so.
+	// AtMost limits the change to longer timeouts: a menu that waits forever stays so.
 	AtMost bool
-	// Part says that the text is one of several that make a menu: a timeout is changed and never added.
+	// Part is true if the text is one of a menu's several files: a timeout is changed but never added.
 	Part bool
 }
 
-// Doubt is a place of a menu that leads somewhere nobody can follow.
+// Doubt is a place in a menu whose target cannot be determined.
 type Doubt struct {
 	Place
-	// Text says what it is, for people.
+	// Text describes it for the user.
 	Text string
 }
 
-// Place is a line of a menu, or of a file that is part of it: that one's name is as written.
+// Place is a line of a menu or of an included file, whose name is as written.
 type Place struct {
 	File string
 	Line int

@@ -1,5 +1,5 @@
-// Package clientbin carries the gzip'd mk-client programs that images get. `make` builds them into bin/ before
-// mkbuild itself.
+// Package clientbin embeds the gzip'd mk-client programs for images. `make` builds them into bin/ before mkbuild
+// itself.
 //
 // Start reading at [Program].
 package clientbin
@@ -21,8 +21,8 @@ var programs embed.FS
 var ErrMissing = fail.New(fail.Usage, "this mkbuild was built without mk-client",
 	"build mkbuild with `make build` in a clone of its repository (`go install` leaves mk-client out), or make an image without mk-client: `client: {disabled: true}` in mkbuild.yaml")
 
-// Program returns the gzip'd mk-client for a mirror's architecture, "x86" or "x86_64". Nothing is unpacked here:
-// an image whose segments are in the cache does not read it.
+// Program returns the gzip'd mk-client for a mirror's architecture, "x86" or "x86_64". It does not unpack: an image
+// whose segments are in the cache does not read it.
 func Program(arch string) (*io.SectionReader, error) {
 	goarch := map[string]string{"x86": "386", "x86_64": "amd64"}[arch]
 	f, err := programs.Open("bin/mk-client-" + goarch + ".gz")
@@ -36,5 +36,5 @@ func Program(arch string) (*io.SectionReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.NewSectionReader(f.(io.ReaderAt), 0, info.Size()), nil // as all files of an embed.FS are
+	return io.NewSectionReader(f.(io.ReaderAt), 0, info.Size()), nil // like all files of an embed.FS
 }

@@ -1,5 +1,5 @@
-// Package cmdline takes kernel command lines apart as the kernel does (lib/cmdline.c, next_arg), and says
-// which arguments may stand in a prod image. It knows no boot loader.
+// Package cmdline splits kernel command lines like the kernel (lib/cmdline.c, next_arg), and decides which
+// arguments a prod image may have. It is independent of boot loaders.
 package cmdline
 
 import (
@@ -12,19 +12,19 @@ import (
 
 // Arg is one argument of a command line.
 type Arg struct {
-	// Text is the argument as written, Name and Value are what the kernel makes of it: quotes around the
-	// argument or its value are gone.
+	// Text is the argument as written. Name and Value are the kernel's reading: without quotes around the argument
+	// or its value.
 	Text, Name, Value string
-	// Valued says that it has a "=".
+	// Valued is true if it has a "=".
 	Valued bool
 	start  int
 }
 
-// isSpace is the kernel's isspace: its table is that of Latin-1, in which 0xA0 is a blank.
+// isSpace is the kernel's isspace: its table is Latin-1, in which 0xA0 is a blank.
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' || c == 0xa0 }
 
-// Split returns the arguments of a line. Those behind a "--" are among them: kernels before 3.15 read them,
-// later ones pass them to init.
+// Split returns the arguments of a line, including those after a "--": kernels before 3.15 read them, later kernels
+// pass them to init.
 func Split(line string) []Arg {
 	var out []Arg
 	for at := 0; at < len(line); {
@@ -39,7 +39,7 @@ func Split(line string) []Arg {
 	return out
 }
 
-// next takes the argument that begins at a place.
+// next reads the argument at an offset.
 func next(line string, at int) (Arg, int) {
 	end, equals, quoted := at, -1, false
 	for ; end < len(line) && (quoted || !isSpace(line[end])); end++ {
@@ -62,7 +62,7 @@ func next(line string, at int) (Arg, int) {
 	return a, end
 }
 
-// kernelPart cuts a line in front of its "--", behind which a kernel looks for nothing of its own.
+// kernelPart splits a line before its "--", after which a kernel reads no arguments of its own.
 func kernelPart(line string) (args, rest string) {
 	for _, a := range Split(line) {
 		if a.Text == "--" {
@@ -72,7 +72,7 @@ func kernelPart(line string) (args, rest string) {
 	return line, ""
 }
 
-// Add puts arguments behind those that the kernel reads: in front of a "--". It does not add them again.
+// Add adds arguments at the end of the kernel's part: before a "--". It does not add them twice.
 func Add(line, args string) string {
 	head, rest := kernelPart(line)
 	if args == "" || strings.HasSuffix(" "+head, " "+args) {
@@ -84,7 +84,7 @@ func Add(line, args string) string {
 	return head + args + rest
 }
 
-// Remove takes away what [Add] has added.
+// Remove undoes [Add].
 func Remove(line, args string) string {
 	head, rest := kernelPart(line)
 	switch {
@@ -98,7 +98,7 @@ func Remove(line, args string) string {
 	return line
 }
 
-// Without returns a line without the arguments of a name.
+// Without returns a line without the arguments of that name.
 func Without(line, name string) string {
 	var out []string
 	for _, a := range Split(line) {
@@ -114,7 +114,7 @@ func Has(line, name string) bool {
 	return slices.ContainsFunc(Split(line), func(a Arg) bool { return a.Name == name && !a.Valued })
 }
 
-// Check refuses arguments that cannot be added to others. key names them for people.
+// Check refuses arguments that cannot be added. key names them in errors.
 func Check(key, args string) error {
 	for _, wrong := range []struct {
 		bad  bool

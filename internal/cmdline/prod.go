@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// harmless lists the arguments that open nothing, each group with its reason. docs/boot-arguments.md is for
-// people and has the same names. An argument that is not here is refused for a prod image: it may be harmless,
-// but nobody has looked.
+// harmless lists the arguments that grant no access, each group with its reason. docs/boot-arguments.md has the
+// same names for the reader. Any other argument is refused for a prod image: it may be harmless, but nobody has
+// checked.
 func harmless() []string {
 	return strings.Fields(`
 		quiet debug loglevel ignore_loglevel earlyprintk printk.time log_buf_len console vga video fbcon nomodeset consoleblank com1 com2 logo.nologo vt.global_cursor_default
@@ -23,17 +23,17 @@ func harmless() []string {
 		waitusb lang kmap tz desktop host ntpserver`)
 }
 
-// values are the arguments of which one value alone is harmless. tc-config runs what nodhcp= names.
+// values are arguments with exactly one harmless value. tc-config runs the value of nodhcp=.
 func values() map[string]string {
 	return map[string]string{"rdinit": "/init", "init": "/sbin/init", "nodhcp": ""}
 }
 
-// consoles is how Tiny Core's /init looks for multivt, which opens a login on six consoles: as a word
-// anywhere in the line, also in the name or value of another argument (grep -w).
+// consoles is Tiny Core's search for multivt in /init, which opens a login on six consoles: a word anywhere in the
+// line, even in the name or value of another argument (grep -w).
 var consoles = regexp.MustCompile(`\bmultivt\b`)
 
-// WaysIn lists what a prod image may not boot with: every argument that is not known to be harmless, does not
-// belong to razor.* and does not stand in allow. An entry of allow is a whole argument, or a name for any value.
+// WaysIn lists the arguments that a prod image may not boot with: every argument that is not known to be harmless,
+// not in razor.* and not in allow. An entry of allow is a whole argument, or a name for any value.
 func WaysIn(line string, allow []string) []string {
 	var out []string
 	for _, a := range Split(line) {
@@ -59,8 +59,8 @@ func (a *Arg) isHarmless() bool {
 	return slices.Contains(harmless(), a.Name) || strings.HasPrefix(a.Name, "razor.")
 }
 
-// hidden returns what the scripts of Tiny Core would find in a quoted argument: they split /proc/cmdline at
-// blanks alone. Words without "=" that are no boot code are text.
+// hidden returns the arguments that Tiny Core's scripts would find in a quoted argument: they split /proc/cmdline
+// at blanks only. Words without "=" that are not boot codes are plain text.
 func (a *Arg) hidden(allow []string) string {
 	for i, word := range strings.FieldsFunc(a.Text, func(r rune) bool { return r < 0x80 && isSpace(byte(r)) }) {
 		word = strings.Trim(word, `"`)

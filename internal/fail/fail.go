@@ -1,5 +1,5 @@
-// Package fail holds the error that mkbuild shows to people: its class decides the exit status, its hint says
-// what to type next. It imports no other package, so every package can return one.
+// Package fail holds mkbuild's error type for users: its class determines the exit status, its hint says what to
+// type next. It imports no other package of mkbuild, so every package can return one.
 //
 // Most failures are an [Error]. A failure with data for a caller has its own type, with a method Class and, if it
 // has advice, a method Hint. Start reading at [Error].
@@ -16,7 +16,7 @@ type Class int
 // The classes. An error without a class is Unexpected.
 const (
 	Unexpected   Class = iota
-	Usage              // the command line, the configuration, or a file that these name
+	Usage              // the command line, the configuration, or a file named there
 	Drift              // the lock is missing, stale, or does not fit an input
 	Network            // a server cannot be reached, or none has a file
 	Verification       // a download or an image is damaged or wrong
@@ -40,7 +40,7 @@ func New(c Class, what, hint string) *Error { return &Error{Class: c, What: what
 // Wrap gives err a class and a hint and keeps its text.
 func Wrap(c Class, err error, hint string) *Error { return &Error{Class: c, Hint: hint, Err: err} }
 
-// Error returns What, and the text of the cause behind it.
+// Error returns What, followed by the text of the cause.
 func (e *Error) Error() string {
 	switch {
 	case e.Err == nil:
@@ -96,7 +96,7 @@ func HintOf(err error) string {
 	return found
 }
 
-// walk calls visit for err and what it wraps, outermost first, until visit returns true.
+// walk calls visit for err and its wrapped errors, outermost first, until visit returns true.
 func walk(err error, visit func(error) bool) bool {
 	for err != nil {
 		if visit(err) {

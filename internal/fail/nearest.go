@@ -2,8 +2,8 @@ package fail
 
 import "strings"
 
-// Nearest returns the choice nearest to word, or "" if none is near: at most two letters, and less than half of
-// the word, are wrong, added, missing or swapped.
+// Nearest returns the choice nearest to word, or "" if none is near: at most two letters, and less than half of the
+// word, are wrong, added, missing or swapped.
 func Nearest(word string, choices []string) string {
 	best, least := "", 3
 	for _, c := range choices {

@@ -8,7 +8,7 @@ import (
 	"mkbuild/internal/cmdline"
 )
 
-// editor gathers replacements of parts of a file, to be made at once.
+// editor collects replacements in a file and applies them together.
 type editor struct {
 	cfg   string
 	edits []edit
@@ -19,14 +19,14 @@ type edit struct {
 	text       string
 }
 
-// arguments changes what stands behind the kernel of a "linux" command.
+// arguments changes the arguments after the kernel of a "linux" command.
 func (e *editor) arguments(c command, remove, add string) {
 	if len(c.words) < 2 {
 		return
 	}
 	from, last := c.words[1].end, c.words[len(c.words)-1].end
 	for i, w := range c.words[2:] {
-		if w.text == "--" { // the kernel looks for nothing behind it
+		if w.text == "--" { // the kernel ignores the rest
 			last = c.words[i+1].end
 			break
 		}
@@ -36,7 +36,7 @@ func (e *editor) arguments(c command, remove, add string) {
 	if remove != "" {
 		args = strings.TrimSuffix(args, " "+remove)
 	}
-	if add != "" && !strings.HasSuffix(args, " "+add) { // not again when it is edited again
+	if add != "" && !strings.HasSuffix(args, " "+add) { // do not add them again in a later edit
 		args += " " + add
 	}
 	if args != had {
@@ -44,7 +44,7 @@ func (e *editor) arguments(c command, remove, add string) {
 	}
 }
 
-// timeout changes every "timeout=", or adds one in front of the first menu entry.
+// timeout changes every "timeout=", or adds one before the first menu entry.
 func (e *editor) timeout(commands []command, seconds string) {
 	want, found := "timeout="+seconds, false
 	for _, c := range commands {
@@ -84,16 +84,16 @@ func (e *editor) bytes() []byte {
 	return []byte(out.String())
 }
 
-// special are the characters that mean something to GRUB's shell.
+// special are the special characters of GRUB's shell.
 const special = "\\'\"$;{}#&|<>()*?[]~!` \t"
 
-// quoteArgs writes kernel arguments as words of GRUB's shell. GRUB itself puts double quotes
-// around an argument with blanks when it hands it to the kernel.
+// quoteArgs writes kernel arguments as words of GRUB's shell. GRUB itself puts double quotes around an argument
+// with blanks before it passes the argument to the kernel.
 func quoteArgs(args string) string {
 	var out []string
 	for _, arg := range cmdline.Split(args) {
 		a := strings.ReplaceAll(arg.Text, `"`, "")
-		if a == "" { // a pair of quotes alone says nothing to a kernel
+		if a == "" { // an empty pair of quotes has no meaning for a kernel
 			continue
 		}
 		if strings.ContainsAny(a, special) {

@@ -1,12 +1,10 @@
-// Package grub edits GRUB 2's grub.cfg in place: the kernel arguments of every menu entry, and the
-// timeout. It reads the file as GRUB's shell splits it into words, so that quotes, comments and
-// several commands on a line are what they are, and leaves every byte that it does not have to
-// change.
+// Package grub edits GRUB 2's grub.cfg in place: the kernel arguments of every menu entry, and the timeout. It
+// splits the file into words like GRUB's shell, with quotes, comments and several commands on a line, and keeps
+// every byte that need not change.
 //
-// It runs no script: conditions are not decided (what stands in either branch counts), and of
-// variables only those are known that the file itself sets, each to one text. Commands that are not known to
-// be harmless are doubts. The format is that of the
-// GRUB manual, "Writing full configuration files directly". Start reading at [Read].
+// It runs no script. Conditions are not evaluated: both branches count. It knows only variables that the file
+// itself always sets to the same text. Commands that are not known to be harmless are doubts. The format is that of
+// the GRUB manual, "Writing full configuration files directly". Start reading at [Read].
 package grub
 
 import (
@@ -17,8 +15,8 @@ import (
 	"mkbuild/internal/cmdline"
 )
 
-// Edit returns cfg with the changes of o. GRUB counts seconds: a timeout is rounded up. With nothing to
-// change it returns cfg's own bytes.
+// Edit returns cfg with the changes of o. GRUB counts seconds: a timeout is rounded up. Without changes it returns
+// cfg's own bytes.
 func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
 	if err := cmdline.Check("kernel arguments", o.Append); err != nil {
 		return nil, fmt.Errorf("edit GRUB configuration: %w: %w", ErrInvalid, err)

@@ -10,20 +10,20 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// maxConfig is the largest configuration that is accepted; grub-mkconfig's have some 10 KiB.
+// maxConfig is the size limit of a configuration; grub-mkconfig's have some 10 KiB.
 const maxConfig = 1 << 20
 
-// ErrInvalid is returned for input, or options, that cannot be a GRUB configuration.
+// ErrInvalid is returned for input or options that are not valid in a GRUB configuration.
 var ErrInvalid = fail.New(fail.Verification, "invalid GRUB configuration", "")
 
-// word is one word of a command: its text without quotes, and where it stands in the file.
+// word is one word of a command: its text without quotes, and its place in the file.
 type word struct {
 	text       string
 	start, end int
-	literal    bool // no $ in it that the shell would replace
+	literal    bool // it has no $ that the shell would replace
 }
 
-// command is what the shell runs: words up to a line's end, a semicolon or a brace.
+// command is a command of the shell: words up to a line's end, a semicolon or a brace.
 type command struct {
 	words  []word
 	entry  string // title of the menu entry around it
@@ -36,8 +36,8 @@ func (c *command) is(names ...string) bool { return slices.Contains(names, c.wor
 
 func (c *command) isLinux() bool { return c.is("linux", "linuxefi", "linux16") }
 
-// parse splits a configuration into commands. Words of the shell's own grammar (if, then, else …)
-// that stand in front of a command are dropped.
+// parse splits a configuration into commands. It drops words of the shell's own grammar (if, then, else …) before a
+// command.
 func parse(cfg []byte) ([]command, error) {
 	if err := check(cfg); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func parse(cfg []byte) ([]command, error) {
 	return l.commands, nil
 }
 
-// check bounds the input.
+// check limits the size of the input.
 func check(cfg []byte) error {
 	if len(cfg) > maxConfig {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrInvalid, len(cfg), maxConfig)
@@ -62,7 +62,7 @@ func check(cfg []byte) error {
 	return nil
 }
 
-// lexer goes through a file.
+// lexer splits a file into words.
 type lexer struct {
 	s        string
 	at       int
@@ -71,16 +71,16 @@ type lexer struct {
 	braces   []brace // that are open
 	line     int     // of the place counted, from 0
 	counted  int
-	quote    byte // one that was left open
+	quote    byte // an unclosed quote
 }
 
-// brace is what an open brace belongs to: a menu entry with its title, a function with its name, or neither.
+// brace is the owner of an open brace: a menu entry with its title, a function with its name, or neither.
 type brace struct {
 	title, fn string
 	menu      bool
 }
 
-// next takes one word or separator; it reports false at the end.
+// next reads one word or separator; it reports false at the end.
 func (l *lexer) next() bool {
 	if l.at >= len(l.s) {
 		l.flush()
@@ -99,7 +99,7 @@ func (l *lexer) next() bool {
 	case c == '#':
 		comment, _, _ := strings.Cut(l.s[l.at:], "\n")
 		l.at += len(comment)
-	case c == '\\' && l.at+1 == len(l.s): // a line that goes on behind the end of the file
+	case c == '\\' && l.at+1 == len(l.s): // a line continuation at the end of the file
 		l.at++
 	case c == '{':
 		b := l.opened()
@@ -118,7 +118,7 @@ func (l *lexer) next() bool {
 	return true
 }
 
-// opened is what a brace that opens belongs to: the menu entry or function in front of it, or what is around.
+// opened returns the owner of an opening brace: the menu entry or function before it, or the enclosing owner.
 func (l *lexer) opened() brace {
 	b := l.inside()
 	if len(l.words) > 1 {
@@ -156,7 +156,7 @@ func (l *lexer) flush() {
 // inBraces matches a variable in the form ${name}.
 var inBraces = regexp.MustCompile(`^\$\{[^}\n]*\}`)
 
-// word takes one word. A brace inside of a word, as in ${name}, is part of it.
+// word reads one word. A brace inside a word, as in ${name}, is part of it.
 func (l *lexer) word() {
 	w := word{start: l.at, literal: true}
 	var text strings.Builder
@@ -195,7 +195,7 @@ func (l *lexer) word() {
 	l.words = append(l.words, w)
 }
 
-// quoted takes the part of a word that stands in quotes.
+// quoted reads the quoted part of a word.
 func (l *lexer) quoted(q byte, w *word, text *strings.Builder) {
 	for l.at++; l.at < len(l.s); l.at++ {
 		c := l.s[l.at]

@@ -10,8 +10,8 @@ import (
 	"mkbuild/internal/bootmenu"
 )
 
-// maxSteps bounds how many commands are followed, maxText their bytes and those that variables bring, and maxDepth
-// how deep functions may call each other: a small file can ask for terabytes.
+// maxSteps bounds the number of followed commands, maxText their bytes and the bytes of variables, and maxDepth the
+// depth of function calls: a small file can request terabytes.
 const (
 	maxSteps = 10000
 	maxText  = 4 << 20
@@ -19,30 +19,29 @@ const (
 	maxFiles = 64
 )
 
-// reader follows the commands of a configuration in their order. Conditions are not decided: what stands in
-// either branch counts.
+// reader follows the commands of a configuration in order. Conditions are not evaluated: both branches count.
 type reader struct {
 	open      bootmenu.Open
 	vars      map[string]variable
 	functions map[string][]command
-	files     map[string][]command // that "source" runs
+	files     map[string][]command // files that "source" runs
 	exported  []string             // variables
 	out       *bootmenu.Menu
-	last      bool // the last entry may still get its initrd
+	last      bool // the last entry can still get its initrd
 	steps     int
 	text      int
 }
 
-// variable is one that the file sets to text, always to the same; clear says that nothing else sets it.
+// variable is a variable that the file always sets to the same text; clear is true if nothing else sets it.
 type variable struct {
 	text    string
 	literal bool
 	clear   bool
 }
 
-// Read returns what a configuration boots: every "linux" command with the "initrd" command that belongs to
-// it. Paths come without GRUB's device in front, and as written if they take a variable that the file does
-// not set. What "source" names is part of it; menus are what "configfile" and "normal" name.
+// Read returns the boot entries of a configuration: every "linux" command with its "initrd" command. Paths have no
+// GRUB device, and are as written if they use a variable that the file does not set. Files of "source" are part of
+// it; menus are the files of "configfile" and "normal".
 func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
 	r := &reader{open: open, vars: map[string]variable{}, functions: map[string][]command{}, files: map[string][]command{}, out: &bootmenu.Menu{}}
 	main, err := r.load(cfg, "")
@@ -53,7 +52,7 @@ func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
 	return r.out, nil
 }
 
-// load reads a file, its functions apart, and what it sources.
+// load reads a file, its functions separately, and its sourced files.
 func (r *reader) load(cfg []byte, name string) ([]command, error) {
 	commands, err := parse(cfg)
 	if err != nil {
@@ -87,7 +86,7 @@ func (r *reader) load(cfg []byte, name string) ([]command, error) {
 	return main, nil
 }
 
-// source reads a file that a command runs, once.
+// source reads a sourced file once.
 func (r *reader) source(name string) error {
 	if _, known := r.files[name]; known || strings.Contains(withoutPlace(name), "$") {
 		return nil
@@ -106,7 +105,7 @@ func (r *reader) source(name string) error {
 
 var assignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(?s:(.*))$`)
 
-// learn notes which variables a command sets.
+// learn records the variables that a command sets.
 func (r *reader) learn(c *command) {
 	set := func(name string, v variable) {
 		if old, known := r.vars[name]; known && (old.text != v.text || !old.clear) {
@@ -116,7 +115,7 @@ func (r *reader) learn(c *command) {
 	}
 	unclear := func(text string) {
 		name := text[strings.LastIndexAny(text, "=:")+1:]
-		if name == "root" && !strings.HasPrefix(c.words[0].text, "search") { // which finds disks
+		if name == "root" && !strings.HasPrefix(c.words[0].text, "search") { // which searches disks
 			r.doubt(c, "the device that "+c.words[0].text+" sets")
 		}
 		set(name, variable{})
@@ -125,7 +124,7 @@ func (r *reader) learn(c *command) {
 		m := assignment.FindStringSubmatch(w.text)
 		switch {
 		case m != nil && (i == 0 || i == 1 && c.is("set")):
-			if m[1] == "root" { // GRUB takes the parentheses off, and puts them on where it shows it
+			if m[1] == "root" { // GRUB strips the parentheses and shows the device with them
 				m[2] = strings.Trim(m[2], "()")
 				if !disk.MatchString(m[2]) {
 					r.doubt(c, "the device "+w.text)
@@ -138,15 +137,15 @@ func (r *reader) learn(c *command) {
 	}
 }
 
-// setsNext reports whether a word may be an option whose value names a variable: --set, or -s among others.
+// setsNext reports whether a word may be an option whose value names a variable: --set, or -s among other letters.
 func setsNext(w *word) bool {
 	return !w.literal || w.text == "--set" || strings.HasPrefix(w.text, "-") && strings.HasSuffix(w.text, "s")
 }
 
-// isSource reports whether a command runs a file as if it stood in its place.
+// isSource reports whether a command runs a file in its own place.
 func (c *command) isSource() bool { return c.is("source", ".", "normal") && len(c.words) == 2 }
 
-// run follows commands. args are those of the function that they stand in.
+// run follows commands. args are the arguments of the enclosing function.
 func (r *reader) run(commands []command, args []string, depth int) {
 	for i := range commands {
 		c := &commands[i]
@@ -157,7 +156,7 @@ func (r *reader) run(commands []command, args []string, depth int) {
 			return
 		}
 		if c.inMenu {
-			args = nil // the entry has its own, which only its title shows
+			args = nil // the entry has its own arguments, which only its title shows
 		}
 		switch {
 		case c.is("menuentry", "submenu"):
@@ -183,7 +182,7 @@ func (r *reader) run(commands []command, args []string, depth int) {
 	}
 }
 
-// menu follows a command that names a menu. "configfile" starts it with the exported variables alone.
+// menu follows a command that names a menu. "configfile" starts it with only the exported variables.
 func (r *reader) menu(c *command, args []string, depth int) {
 	p := r.path(c, c.words[1], args)
 	switch {
@@ -197,7 +196,7 @@ func (r *reader) menu(c *command, args []string, depth int) {
 	}
 }
 
-// leave looks at what goes on to another menu, where mkbuild reads it anew.
+// leave checks the exports to another menu, which mkbuild reads separately.
 func (r *reader) leave(c *command) {
 	for _, name := range r.exported {
 		if !slices.Contains(harmlessExports(), name) {
@@ -212,14 +211,13 @@ func (r *reader) leave(c *command) {
 	}
 }
 
-// harmlessExports are variables that decide how a menu looks, or on which device it is.
+// harmlessExports are variables for a menu's appearance or device.
 func harmlessExports() []string {
 	return strings.Fields(`root prefix default timeout timeout_style pager theme icondir locale_dir secondary_locale_dir lang superusers
 		gfxmode gfxpayload linux_gfx_mode menuentry_id_option color_normal color_highlight menu_color_normal menu_color_highlight`)
 }
 
-// options looks at what stands behind the title of a menu entry: with --source its commands are the text of an
-// option.
+// options checks the options after the title of a menu entry: with --source its commands are the text of an option.
 func (r *reader) options(c *command, args []string) {
 	for _, w := range c.words[1:] {
 		if w.text == "$menuentry_id_option" || w.text == "${menuentry_id_option}" {
@@ -233,7 +231,7 @@ func (r *reader) options(c *command, args []string) {
 	}
 }
 
-// withoutPlace drops the variables that GRUB itself sets to where a menu lies.
+// withoutPlace drops the variables that GRUB itself sets to a menu's place.
 func withoutPlace(p string) string {
 	return strings.NewReplacer("${prefix}", "", "$prefix", "", "${config_directory}", "", "$config_directory", "").Replace(p)
 }
@@ -251,7 +249,7 @@ func (r *reader) linux(c *command, args []string) {
 			text = `"` + text + `"`
 		}
 		words = append(words, text)
-		if list, ok := strings.CutPrefix(text, "initrd="); ok { // for the kernel's own EFI stub
+		if list, ok := strings.CutPrefix(text, "initrd="); ok { // for the kernel's EFI stub
 			e.Initrds = append(e.Initrds, strings.Split(list, ",")...)
 		}
 	}
@@ -260,7 +258,7 @@ func (r *reader) linux(c *command, args []string) {
 	r.last = true
 }
 
-// harmlessCommands start nothing that is on the medium.
+// harmlessCommands start nothing from the medium.
 func harmlessCommands() []string {
 	return strings.Fields(`set export unset insmod rmmod loadfont search search.file search.fs_label search.fs_uuid search_label search_fs_uuid
 		terminal_output terminal_input terminal serial echo true false sleep play background_image background_color clear test [ [[
@@ -272,7 +270,7 @@ func (r *reader) other(c *command, args []string, depth int) {
 	name, last := c.words[0], c.words[len(c.words)-1].text
 	body, called := r.functions[name.text]
 	switch {
-	case c.is("normal") && len(c.words) == 1: // the menu that it is in
+	case c.is("normal") && len(c.words) == 1: // the current menu
 	case called:
 		var values []string
 		for _, w := range c.words[1:] {
@@ -287,14 +285,14 @@ func (r *reader) other(c *command, args []string, depth int) {
 }
 
 var (
-	// disk matches the devices of a medium or a disk. Others are a file, the network, or the loader's own memory.
+	// disk matches devices of a medium or a disk. Others are a file, the network, or the loader's own memory.
 	disk   = regexp.MustCompile(`^(?:hd|cd|fd|usb|ata|ahci|scsi)[0-9]*(?:,[a-z0-9]+)*$`)
 	named  = regexp.MustCompile(`\$(?:\{([^}]+)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?]))`)
 	device = regexp.MustCompile(`^\(([^)]*)\)`)
 	blocks = regexp.MustCompile(`^[0-9]*\+[0-9]`)
 )
 
-// path is a word as a path on the boot medium: variables filled in, the device in front dropped.
+// path returns a word as a path on the boot medium: variables expanded, the device dropped.
 func (r *reader) path(c *command, w word, args []string) string {
 	text := r.expand(w, args, 0)
 	p := device.ReplaceAllString(text, "")
@@ -310,7 +308,7 @@ func (r *reader) path(c *command, w word, args []string) string {
 	return p
 }
 
-// expand fills in the variables of a word. Beyond the bounds they stay as written.
+// expand replaces the variables of a word. Beyond the bounds they stay as written.
 func (r *reader) expand(w word, args []string, depth int) string {
 	if w.literal || depth > maxDepth {
 		return w.text
@@ -324,7 +322,7 @@ func (r *reader) expand(w word, args []string, depth int) string {
 	})
 }
 
-// value is what a variable stands for, or the variable as written.
+// value returns the text of a variable, or the variable as written.
 func (r *reader) value(s string, args []string, depth int) string {
 	name := strings.Trim(s, "${}")
 	if n, err := strconv.ParseUint(name, 10, 31); err == nil && n > 0 && int(n) <= len(args) {

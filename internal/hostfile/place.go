@@ -157,8 +157,8 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// Look calls look with the folder name, again if it fails because another process replaces the folder. A missing
-// folder counts as empty.
+// Look calls look with the folder name. It repeats the call if that fails because another process replaces the
+// folder. A missing folder counts as empty.
 func Look(name string, look func(fs.FS) error) error {
 	for range maxLooks {
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {

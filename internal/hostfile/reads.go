@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Reads are the files and folders that a command reads. A folder stands for everything below it. The
-// zero value is empty.
+// Reads are the files and folders that a command reads. A folder includes everything below it. The zero value is
+// empty.
 type Reads struct{ all []input }
 
 type input struct {

@@ -1,6 +1,5 @@
-// Package ipxe makes, reads and edits the scripts that tell iPXE which kernel to boot. It knows the
-// commands "kernel", "initrd" and "boot", and leaves everything else in a script as it is. It runs no
-// script: variables and jumps stay what they are.
+// Package ipxe makes, reads and edits iPXE scripts. It understands the commands "kernel", "initrd" and "boot", and
+// leaves the rest of a script unchanged. It runs no script: variables and jumps are not evaluated.
 //
 // The format is that of https://ipxe.org/scripting. Start reading at [Read].
 package ipxe
@@ -17,9 +16,9 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Script returns a script that boots a kernel with initrds, and tries again if that fails. The kernel's own
-// UEFI stub finds its initrds by initrd=; a BIOS boot passes over that. Those in folders are named by their
-// numbers: digests of all segments would fill the kernel's command line.
+// Script returns a script that boots a kernel with initrds and retries after a failure. The kernel's UEFI stub
+// finds its initrds through initrd=; a BIOS boot ignores it. Initrds in folders are named by numbers: the digests
+// of all segments would fill the kernel's command line.
 func Script(kernel string, initrds []string, args string) ([]byte, error) {
 	if err := check(args); err != nil {
 		return nil, err
@@ -43,7 +42,7 @@ func Script(kernel string, initrds []string, args string) ([]byte, error) {
 	return []byte(out.String()), nil
 }
 
-// number is the name of an initrd in a folder, "" for others.
+// number returns the name of an initrd in a folder, or "" for others.
 func number(i int, path string) string {
 	if !strings.Contains(path, "/") {
 		return ""
@@ -51,7 +50,7 @@ func number(i int, path string) string {
 	return strconv.Itoa(i + 1)
 }
 
-// check refuses arguments that iPXE would change or end a command at.
+// check refuses arguments that iPXE would change or treat as the end of a command.
 func check(args string) error {
 	if strings.Contains(args, "${") || slices.ContainsFunc(strings.Fields(args), func(a string) bool { return a == "||" || a == "&&" }) {
 		return fail.New(fail.Usage, fmt.Sprintf("config boot.append: iPXE interprets %q itself, so the kernel cannot get it", args),
@@ -60,7 +59,7 @@ func check(args string) error {
 	return nil
 }
 
-// Read returns what a script boots. The name of an entry is the label in front of it; paths are relative to the
+// Read returns the boot entries of a script. The name of an entry is the label before it; paths are relative to the
 // script's own URL.
 func Read(script []byte, _ bootmenu.Open) (*bootmenu.Menu, error) {
 	out := &bootmenu.Menu{}
@@ -90,7 +89,7 @@ func Read(script []byte, _ bootmenu.Open) (*bootmenu.Menu, error) {
 	return out, nil
 }
 
-// operands returns a command without the options in front of its first operand: --name NAME, --timeout N.
+// operands returns a command without the options before its first operand: --name NAME, --timeout N.
 func operands(words []string) []string {
 	at := 1
 	for at < len(words) && strings.HasPrefix(words[at], "-") {
@@ -104,7 +103,7 @@ func operands(words []string) []string {
 	return slices.Concat(words[:1], words[min(at, len(words)):])
 }
 
-// cut cuts a line in front of what iPXE runs next, "|| goto failed", or of its end.
+// cut splits a line before iPXE's next command, "|| goto failed", or at its end.
 func cut(line string) (command, rest string) {
 	end := len(strings.TrimRight(line, "\r\n"))
 	for _, sep := range []string{" ||", " &&"} {
@@ -115,7 +114,7 @@ func cut(line string) (command, rest string) {
 	return line[:end], line[end:]
 }
 
-// Edit returns the script with other arguments for every kernel. It has no timeout.
+// Edit returns the script with other kernel arguments. iPXE scripts have no timeout.
 func Edit(script []byte, o bootmenu.Edit) ([]byte, error) {
 	if err := check(o.Append); err != nil {
 		return nil, err

@@ -7,10 +7,10 @@ import (
 	"mkbuild/internal/bootmenu"
 )
 
-// maxIncludes bounds the files of one configuration; more than a dozen are a circle.
+// maxIncludes bounds the files of one configuration; more than a dozen are a cycle.
 const maxIncludes = 64
 
-// include is the file that an INCLUDE or MENU INCLUDE line names, or "".
+// include returns the file of an INCLUDE or MENU INCLUDE line, or "".
 func (l *line) include() string {
 	words := strings.Fields(l.value)
 	if l.is("menu") && len(words) > 1 && strings.EqualFold(words[0], "include") {
@@ -22,8 +22,8 @@ func (l *line) include() string {
 	return ""
 }
 
-// expand returns a configuration with the lines of the files that it includes. name is what it was included
-// by, left is how many more files these may be.
+// expand returns a configuration with the lines of its included files. name is the including file. left is the
+// number of files that may still be included.
 func expand(cfg []byte, name string, open bootmenu.Open, left *int) (*file, error) {
 	f, err := parse(cfg)
 	if err != nil {

@@ -1,12 +1,11 @@
-// Package isolinux edits isolinux.cfg in place. Tiny Core's releases use two dialects of it:
-// lower-case lines with the initrd inside "append" (4.x), and upper-case KERNEL, INITRD and
-// APPEND under many LABELs with a menu (7.x and later). The package knows the few keywords that
-// matter to both, without regard to case, and leaves every byte that it does not have to change:
-// comments, menus, includes, blank lines, tabs and line ends.
+// Package isolinux edits isolinux.cfg in place. Tiny Core's releases use two dialects: lower-case lines with the
+// initrd inside "append" (4.x), and upper-case KERNEL, INITRD and APPEND under many LABELs with a menu (7.x and
+// later). The package handles the few relevant keywords of both, without regard to case, and keeps every byte that
+// need not change: comments, menus, includes, blank lines, tabs and line ends.
 //
-// The format is that of syslinux's doc/syslinux.txt and doc/menu.txt. Modules and boot sectors are not looked
-// into: a label that starts one which is not known to boot the local disk, or nothing, is a doubt. Start
-// reading at [Read].
+// The format is that of syslinux's doc/syslinux.txt and doc/menu.txt. Modules and boot sectors are not inspected: a
+// label with a module or boot sector is a doubt, unless the module is known to boot the local disk or nothing.
+// Start reading at [Read].
 package isolinux
 
 import (
@@ -21,14 +20,14 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// maxConfig is the largest configuration that is accepted; real ones have a few kilobytes.
+// maxConfig is the size limit of a configuration; real ones have a few kilobytes.
 const maxConfig = 1 << 20
 
-// ErrInvalid is returned for input, or options, that cannot be an isolinux configuration.
+// ErrInvalid is returned for input or options that are not valid in an isolinux configuration.
 var ErrInvalid = fail.New(fail.Verification, "invalid isolinux configuration", "")
 
-// maxEntries bounds labels and command lines, and maxLine what each may say: what stands in front of all labels
-// counts for each. Real menus have some dozens, and no kernel takes 4 KiB.
+// maxEntries bounds labels and command lines. maxLine bounds the text of each, and global text counts for each.
+// Real menus have some dozens of labels, and no kernel accepts 4 KiB.
 const maxEntries, maxLines, maxLine = 1000, 20_000, 64 << 10
 
 // bounded refuses a configuration that would take hours or gigabytes.
@@ -63,8 +62,8 @@ func validate(o bootmenu.Edit) error {
 	return nil
 }
 
-// Read returns what a configuration boots, the files that it includes in the places of the lines that name
-// them. Of what INCLUDE and MENU INCLUDE name and open does not have, isolinux passes over it.
+// Read returns the boot entries of a configuration with its included files. It ignores an included file that open
+// does not have, like isolinux.
 func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
 	left := maxIncludes
 	f, err := expand(cfg, "", open, &left)
@@ -83,9 +82,9 @@ func Read(cfg []byte, open bootmenu.Open) (*bootmenu.Menu, error) {
 	return out, nil
 }
 
-// Edit returns cfg with the changes of o. Every label that boots a Linux kernel gets the
-// arguments, on its APPEND line or on a new one; labels for the local disk, for .c32 modules and
-// for other boot sectors are left alone. With nothing to change it returns cfg's own bytes.
+// Edit returns cfg with the changes of o. Every label that boots a Linux kernel gets the arguments, on its APPEND
+// line or on a new line. Labels for the local disk, for .c32 modules and for other boot sectors stay unchanged.
+// Without changes it returns cfg's own bytes.
 func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
 	if err := validate(o); err != nil {
 		return nil, fmt.Errorf("edit isolinux configuration: %w", err)
@@ -109,8 +108,8 @@ func Edit(cfg []byte, o bootmenu.Edit) ([]byte, error) {
 	return f.bytes(), nil
 }
 
-// appendArgs adds arguments to every label that boots a kernel. It works from the end, so that
-// the line numbers in front stay right.
+// appendArgs adds arguments to every label that boots a kernel. It works backwards, so that earlier line numbers
+// stay valid.
 func (f *file) appendArgs(args string) {
 	for _, i := range f.commandLines() {
 		f.lines[i].addValue(args)
@@ -120,7 +119,7 @@ func (f *file) appendArgs(args string) {
 		case !s.bootsKernel(f):
 		case s.append >= 0 && !f.lines[s.append].noArgs():
 			f.lines[s.append].addValue(args)
-		case s.append >= 0: // of two lines the last one counts, and the first one is there when it goes again
+		case s.append >= 0: // of two lines the last counts; when it is removed, the first applies again
 			f.insert(s.append+1, f.lines[s.append].like("append", args))
 		default:
 			at := s.kernel
@@ -128,15 +127,14 @@ func (f *file) appendArgs(args string) {
 				at = s.initrd
 			}
 			if at < 0 {
-				at = s.at // a label whose name is the kernel's
+				at = s.at // a label that is the kernel's file name
 			}
 			f.insert(at+1, f.lines[at].like("append", s.inherited(f, args)))
 		}
 	}
 }
 
-// removeArgs takes arguments away from the end of those of every label that boots a kernel, and the lines that
-// appendArgs made for them.
+// removeArgs removes arguments from the end of every kernel label's arguments, and the lines that appendArgs added.
 func (f *file) removeArgs(args string) {
 	for _, i := range f.commandLines() {
 		f.lines[i].dropValue(args)
@@ -154,8 +152,7 @@ func (f *file) removeArgs(args string) {
 	}
 }
 
-// setTimeout changes the last TIMEOUT line, which is the one that counts, or adds one in front
-// of the first label.
+// setTimeout changes the last TIMEOUT line, which is decisive, or adds one before the first label.
 func (f *file) setTimeout(o bootmenu.Edit) {
 	value := strconv.Itoa(o.TimeoutTenths)
 	at := -1
@@ -175,7 +172,7 @@ func (f *file) setTimeout(o bootmenu.Edit) {
 	}
 	model := line{end: f.lineEnd()}
 	for i, l := range f.lines {
-		if l.is("label") || l.is("text") { // behind a TEXT that nothing closes it would be text
+		if l.is("label") || l.is("text") { // after an unclosed TEXT it would be text
 			f.insert(i, l.like("timeout", value))
 			return
 		}
@@ -201,7 +198,7 @@ func parse(cfg []byte) (*file, error) {
 		l := parseLine(string(cfg[:n]))
 		cfg = cfg[n:]
 		if help && !l.is("endtext") {
-			l = line{indent: l.String()} // prose between TEXT HELP and ENDTEXT, whatever it says
+			l = line{indent: l.String()} // prose between TEXT HELP and ENDTEXT
 		}
 		help = l.is("text") || help && !l.is("endtext")
 		f.lines = append(f.lines, l)

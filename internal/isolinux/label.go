@@ -10,20 +10,20 @@ import (
 	"mkbuild/internal/cmdline"
 )
 
-// none is the number of a line that a section does not have.
+// none is the number of a missing line of a section.
 const none = -1
 
-// section is what a LABEL line and those up to the next one say. The numbers are lines of the
-// file, or none; of repeated lines the last one counts.
+// section is a LABEL line with its lines up to the next LABEL. The numbers are lines of the file, or none; the last
+// of repeated lines counts.
 type section struct {
 	name                               string
 	at, kernel, append, initrd, global int
-	standard, local, sector, configure bool // standard is what boots by itself
+	standard, local, sector, configure bool // standard is the default label
 }
 
-// labels returns the sections of all labels. Lines in front of the first label are global: an
-// APPEND there is meant for labels without one of their own. By itself boots what MENU DEFAULT marks, or the
-// label that is the first word of the last DEFAULT line.
+// labels returns the sections of all labels. Lines before the first label are global: an APPEND there is for labels
+// without their own. The default is the label with MENU DEFAULT, or the label in the first word of the last DEFAULT
+// line.
 func (f *file) labels() []section {
 	var out []section
 	global, standard := none, ""
@@ -51,7 +51,7 @@ func (f *file) labels() []section {
 	return out
 }
 
-// take notes a line of the section. Of lines that say what to start, the last one counts.
+// take records a line of the section. The last line that names a file to start counts.
 func (s *section) take(i int, l *line) {
 	switch {
 	case l.is("kernel"), l.is("linux"), l.is("com32"):
@@ -71,8 +71,8 @@ func (s *section) take(i int, l *line) {
 	}
 }
 
-// otherTypes are the file types that isolinux does not start as a Linux kernel (syslinux.txt,
-// KERNEL): modules, boot sectors and images.
+// otherTypes are the file types that isolinux does not boot as a Linux kernel (syslinux.txt, KERNEL): modules, boot
+// sectors and images.
 var otherTypes = map[string]bool{
 	".c32": true, ".cbt": true, ".com": true, ".bin": true, ".bs": true, ".bss": true,
 	".0": true, ".img": true,
@@ -80,9 +80,9 @@ var otherTypes = map[string]bool{
 
 func isKernel(file string) bool { return !otherTypes[strings.ToLower(path.Ext(file))] }
 
-// bootsKernel reports whether the section starts a Linux kernel. LINUX says so whatever the
-// file is called; KERNEL goes by the file's name. A label without either is a kernel by its own name; there it
-// is taken for one if it has an initrd.
+// bootsKernel reports whether the section boots a Linux kernel. With LINUX it does, whatever the file's name; with
+// KERNEL the file's name decides. A label without either is the kernel's file name; it counts as a kernel if it has
+// an initrd.
 func (s *section) bootsKernel(f *file) bool {
 	if s.local || s.sector || s.configure {
 		return false
@@ -95,8 +95,8 @@ func (s *section) bootsKernel(f *file) bool {
 	return file != "" && (k.is("linux") || !k.is("com32") && isKernel(file))
 }
 
-// fileArgs splits the value of a KERNEL line: arguments may stand behind the file, and isolinux puts
-// them in front of those of APPEND.
+// fileArgs splits the value of a KERNEL line: arguments may follow the file, and isolinux puts them before the
+// arguments of APPEND.
 func (l *line) fileArgs() (file, args string) {
 	n := strings.IndexAny(l.value, " \t")
 	if n < 0 {
@@ -105,8 +105,7 @@ func (l *line) fileArgs() (file, args string) {
 	return l.value[:n], strings.TrimSpace(l.value[n:])
 }
 
-// inherited returns args behind those of a global APPEND line, which a new line of the label's
-// own would hide.
+// inherited returns args after the arguments of a global APPEND line, which the label's own new line would hide.
 func (s *section) inherited(f *file, args string) string {
 	if s.global == none || f.lines[s.global].noArgs() {
 		return args
@@ -114,7 +113,7 @@ func (s *section) inherited(f *file, args string) string {
 	return cmdline.Add(f.lines[s.global].value, args)
 }
 
-// entry makes the exported form of a section that boots a kernel.
+// entry returns the exported form of a section that boots a kernel.
 func (s *section) entry(f *file) bootmenu.Entry {
 	out := bootmenu.Entry{Name: s.name, Kernel: s.name, Default: s.standard, Place: f.lines[s.at].at, Implied: s.kernel == none}
 	if s.kernel != none {
@@ -128,7 +127,7 @@ func (s *section) entry(f *file) bootmenu.Entry {
 	return out
 }
 
-// file is what the section starts, as written.
+// file returns the file that the section starts, as written.
 func (s *section) file(f *file) string {
 	if s.kernel == none {
 		return s.name
@@ -137,7 +136,7 @@ func (s *section) file(f *file) string {
 	return name
 }
 
-// options are the arguments of the section's APPEND, or of the global one.
+// options returns the arguments of the section's APPEND, or of the global APPEND.
 func (s *section) options(f *file) string {
 	at := s.append
 	if at == none {
@@ -149,7 +148,7 @@ func (s *section) options(f *file) string {
 	return f.lines[at].value
 }
 
-// takeInitrds looks for initrd=: the last one counts, and counts more than INITRD. The loader knows no quotes.
+// takeInitrds searches for initrd=: the last one counts, and overrides INITRD. The loader does not know quotes.
 func takeInitrds(e *bootmenu.Entry) {
 	for _, arg := range strings.Fields(e.Append) {
 		if name, list, ok := strings.Cut(arg, "="); ok && strings.EqualFold(strings.TrimLeft(name, `"`), "initrd") {
@@ -169,13 +168,13 @@ func splitList(s string) []string {
 	return out
 }
 
-// read tells what the section starts.
+// read adds the section's target to the menu.
 func (s *section) read(f *file, out *bootmenu.Menu) {
 	switch {
 	case s.bootsKernel(f):
 		out.Entries = append(out.Entries, s.entry(f))
 	case s.local:
-	case s.kernel == none && isKernel(s.name): // a kernel without an initrd, or a line of the menu that starts nothing
+	case s.kernel == none && isKernel(s.name): // a kernel without an initrd, or a menu line that starts nothing
 		if s.name != "" {
 			out.Entries = append(out.Entries, s.entry(f))
 		}
@@ -195,8 +194,8 @@ func (s *section) read(f *file, out *bootmenu.Menu) {
 	}
 }
 
-// start tells what a module starts. The menus' modules show the files that they are given; what else is known
-// reboots, switches off, shows the hardware, or boots the local disk.
+// start adds the target of a module. The menu modules show the files in their arguments; other known modules
+// reboot, switch off, show the hardware, or boot the local disk.
 func start(file, args string, at bootmenu.Place, who string, out *bootmenu.Menu) {
 	if file == "" {
 		return
@@ -218,8 +217,7 @@ func start(file, args string, at bootmenu.Place, who string, out *bootmenu.Menu)
 	out.Doubts = append(out.Doubts, bootmenu.Doubt{Place: at, Text: fmt.Sprintf("%s starts %s, of which mkbuild cannot say what it boots", who, strings.TrimSpace(file+" "+args))})
 }
 
-// isCommand reports whether a line has a command line like those that people type at the prompt: a label or a
-// kernel, and arguments.
+// isCommand reports whether a line has a command line as typed at the prompt: a label or a kernel, and arguments.
 func (l *line) isCommand() bool {
 	return l.value != "" && (l.is("default") || l.is("ontimeout") || l.is("onerror") || l.is("ui"))
 }
@@ -244,7 +242,7 @@ func indexOf(labels []section, name string) int {
 	return slices.IndexFunc(labels, func(s section) bool { return strings.EqualFold(s.name, name) })
 }
 
-// command reads a command line as that of a kernel.
+// command reads a command line as a kernel's command line.
 func (f *file) command(l *line) bootmenu.Entry {
 	e := bootmenu.Entry{Name: l.keyword, Place: l.at, Implied: true, Default: l.is("default")}
 	e.Kernel, e.Append = l.fileArgs()
@@ -252,8 +250,8 @@ func (f *file) command(l *line) bootmenu.Entry {
 	return e
 }
 
-// addGlobal puts the arguments of the last APPEND in front of all labels before those of a command line that names no
-// label (syslinux.txt, APPEND).
+// addGlobal prepends the arguments of the last global APPEND to those of a command line without a label
+// (syslinux.txt, APPEND).
 func (f *file) addGlobal(e *bootmenu.Entry) {
 	global := ""
 	for i := range f.lines {
@@ -269,8 +267,8 @@ func (f *file) addGlobal(e *bootmenu.Entry) {
 	takeInitrds(e)
 }
 
-// readCommands tells what boots without a label: by itself, after a while, or after a mistake. With the name
-// of a label, a command line adds to its arguments.
+// readCommands adds the entries that boot without a label: by default, after a timeout, or after an error. A
+// command line that names a label adds to the label's arguments.
 func (f *file) readCommands(labels []section, out *bootmenu.Menu) {
 	for i := range f.lines {
 		l := &f.lines[i]

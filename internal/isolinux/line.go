@@ -8,18 +8,18 @@ import (
 	"mkbuild/internal/cmdline"
 )
 
-// file is a configuration, line by line; the lines together are the file's bytes.
+// file is a configuration, line by line; the joined lines are the file's bytes.
 type file struct {
 	lines []line
 }
 
-// line is one line in parts that add up to it.
+// line is one line, split into parts without loss.
 type line struct {
 	indent, keyword, space, value, end string
 	at                                 bootmenu.Place
 }
 
-// parseLine takes a line apart; end holds trailing blanks and the line end.
+// parseLine splits a line; end holds trailing blanks and the line end.
 func parseLine(s string) line {
 	var l line
 	body := strings.TrimRight(s, " \t\r\n")
@@ -38,10 +38,10 @@ func parseLine(s string) line {
 
 func (l *line) String() string { return l.indent + l.keyword + l.space + l.value + l.end }
 
-// is reports whether the line has a keyword, which isolinux reads without regard to case.
+// is reports whether the line has a keyword. Like isolinux, it ignores case.
 func (l *line) is(keyword string) bool { return strings.EqualFold(l.keyword, keyword) }
 
-// lineBreak returns the line end alone: "\r\n", "\n" or, on a last line, "".
+// lineBreak returns only the line end: "\r\n", "\n" or, on a last line, "".
 func (l *line) lineBreak() string {
 	for _, end := range []string{"\r\n", "\n"} {
 		if strings.HasSuffix(l.end, end) {
@@ -51,13 +51,13 @@ func (l *line) lineBreak() string {
 	return ""
 }
 
-// noArgs reports whether an APPEND line stands for no arguments at all (syslinux.txt).
+// noArgs reports whether an APPEND line means no arguments (syslinux.txt).
 func (l *line) noArgs() bool { return l.value == "" || l.value == "-" }
 
-// addValue puts text behind the value.
+// addValue appends text to the value.
 func (l *line) addValue(text string) { l.value = cmdline.Add(l.value, text) }
 
-// dropValue takes text away from the end of the value.
+// dropValue removes text from the end of the value.
 func (l *line) dropValue(text string) { l.value = cmdline.Remove(l.value, text) }
 
 // setValue replaces the value.
@@ -68,7 +68,7 @@ func (l *line) setValue(text string) {
 	l.value = text
 }
 
-// like returns a new line in the style of l: its indent, blanks, line end, and its case.
+// like returns a new line in the style of l: its indent, blanks, line end and case.
 func (l *line) like(keyword, value string) line {
 	if l.keyword != "" && l.keyword == strings.ToUpper(l.keyword) {
 		keyword = strings.ToUpper(keyword)
@@ -88,8 +88,7 @@ func (f *file) lineEnd() string {
 	return "\n"
 }
 
-// insert puts a line in front of line i. A last line without a line end gets one, and passes
-// the lack of it on.
+// insert inserts a line before line i. If the last line lacks a line end, the new last line lacks it instead.
 func (f *file) insert(i int, l line) {
 	if i == len(f.lines) && i > 0 && f.lines[i-1].lineBreak() == "" {
 		f.lines[i-1].end += f.lineEnd()
@@ -100,7 +99,7 @@ func (f *file) insert(i int, l line) {
 	f.lines = slices.Insert(f.lines, i, l)
 }
 
-// remove takes line i out again. A last line without a line end passes the lack of it back.
+// remove removes line i. If the last line lacks a line end, the new last line lacks it instead.
 func (f *file) remove(i int) {
 	if i > 0 && i == len(f.lines)-1 && f.lines[i].lineBreak() == "" {
 		before := &f.lines[i-1]

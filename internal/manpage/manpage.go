@@ -1,8 +1,8 @@
-// Package manpage renders the help of a cobra command as a manual page in the man(7) macros. It writes no
-// file. Start reading at Render.
+// Package manpage renders the help of a cobra command as a manual page in the man(7) macros. It writes no file.
+// Start reading at Render.
 //
-// cobra's own generator goes through Markdown, and loses the indented lists of the help texts and what
-// Markdown takes for markup: <version>, underscores.
+// cobra's own generator uses Markdown. It loses the indented lists of the help texts and anything that looks like
+// markup: <version>, underscores.
 package manpage
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Status is one exit code and what it means.
+// Status is an exit code and its meaning.
 type Status struct {
 	Code  int
 	Means string
 }
 
-// Page is what a command does not know about its own page.
+// Page holds the parts of a page that a command lacks.
 type Page struct {
 	Version  string
 	Date     time.Time
@@ -43,14 +43,14 @@ func Commands(c *cobra.Command) []*cobra.Command {
 // Name returns the name of a command's page: mkbuild-cache-ls.
 func Name(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
-// hasPage leaves out hidden commands, and help, whose page would say nothing.
+// hasPage excludes hidden commands, and help, whose page would be empty.
 func hasPage(c *cobra.Command) bool { return c.IsAvailableCommand() && c.Name() != "help" }
 
 // Render returns the page of c.
 func Render(c *cobra.Command, p Page) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH %q 1 %q %q %q\n", strings.ToUpper(Name(c)), p.Date.Format(time.DateOnly), "mkbuild "+p.Version, "mkbuild manual")
-	b.WriteString(".nh\n.ad l\n") // neither hyphens nor stretched blanks in what may be typed
+	b.WriteString(".nh\n.ad l\n") // no hyphenation and no stretched blanks in text to type
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(Name(c)), roff(c.Short))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(c.UseLine()))
 	b.WriteString(".SH DESCRIPTION\n" + paragraphs(p.Long))
@@ -72,7 +72,7 @@ func Render(c *cobra.Command, p Page) string {
 
 var emptyLines = regexp.MustCompile(`\n\s*\n`)
 
-// paragraphs renders paragraphs of plain text. An indented line begins a line of the page as well: troff breaks there.
+// paragraphs renders paragraphs of plain text. An indented line starts a new line in the page: troff breaks there.
 func paragraphs(long string) string {
 	parts := emptyLines.Split(strings.TrimSpace(long), -1)
 	for i, p := range parts {
@@ -81,7 +81,7 @@ func paragraphs(long string) string {
 	return strings.Join(parts, "\n.PP\n") + "\n"
 }
 
-// literal keeps lines as they are.
+// literal keeps the line breaks.
 func literal(text string) string { return ".EX\n" + roff(strings.Trim(text, "\n")) + "\n.EE\n" }
 
 // seeAlso names the pages of the commands above and below.
@@ -98,7 +98,7 @@ func seeAlso(c *cobra.Command) []string {
 	return out
 }
 
-// roff escapes what troff takes for a request, an escape or a hyphen.
+// roff escapes text that troff would read as a request, an escape or a hyphen.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `'`, `\(aq`, "`", `\(ga`, `~`, `\(ti`, `^`, `\(ha`, "\t", "    ", "\n.", "\n\\&.").Replace(s)
 	if strings.HasPrefix(s, ".") {

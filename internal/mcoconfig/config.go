@@ -1,10 +1,9 @@
-// Package mcoconfig models the server.cfg of MCollective, the agent that lets an administrator
-// command many machines at once, and the files of the agent in an image.
+// Package mcoconfig models the server.cfg of MCollective, the agent for commanding many machines at once, and the
+// agent's files in an image.
 //
-// server.cfg holds secrets: the pre-shared key of all machines and the password of the message
-// broker. The package never logs or prints them; [Rendered] prints as REDACTED. It does not write
-// facts.yaml, which the client inside the image renews before each check-in. Start reading at [Default],
-// [Config.Render], [Stage] and [Lint].
+// server.cfg holds secrets: the pre-shared key of all machines and the password of the message broker. The package
+// never logs or prints them; [Rendered] prints as REDACTED. It does not write facts.yaml, which the client inside
+// the image renews before each check-in. Start reading at [Default], [Config.Render], [Stage] and [Lint].
 package mcoconfig
 
 import (
@@ -20,16 +19,16 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// The secrets that MCollective's and Razor's documentation print, known to everybody.
+// The publicly known secrets in the documentation of MCollective and Razor.
 const (
 	samplePSK      = "klot2oj2ked2tayn3hu5on7l"
 	samplePassword = "iwillchangethispassword"
 )
 
-// ErrKey is returned for a text that cannot be a key of server.cfg.
+// ErrKey is returned for an invalid key of server.cfg.
 var ErrKey = errors.New("not a key of server.cfg")
 
-// ErrValue is returned for a text that cannot be a value of server.cfg.
+// ErrValue is returned for an invalid value of server.cfg.
 var ErrValue = errors.New("not a value of server.cfg")
 
 // setting is one line of the build document's server.cfg: a key with its value, or a comment.
@@ -68,16 +67,16 @@ func document() [][]setting {
 	}
 }
 
-// connectorBlock is the index in document of the block that belongs to the connector.
+// connectorBlock is the index of the connector's block in document.
 const connectorBlock = 2
 
-// connectors are those whose keys this package knows.
+// connectors are the connectors with keys known to this package.
 func connectors() []string { return []string{"stomp", "rabbitmq", "activemq"} }
 
-// Config is the content of a server.cfg. Make one with [Default].
+// Config is the content of a server.cfg. [Default] returns one.
 type Config struct {
 	values map[string]string
-	own    map[string]bool // keys that were set by the user
+	own    map[string]bool // keys set by the user
 }
 
 // Default returns the build document's keys and values.
@@ -93,19 +92,19 @@ func Default() *Config {
 	return c
 }
 
-// keyForm is a key that MCollective's reader takes whole: it cuts a line at the first "=" and takes
-// lines that begin with "#" for comments.
+// keyForm is a key that MCollective's reader keeps whole: it splits a line at the first "=" and reads lines that
+// begin with "#" as comments.
 var keyForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]*$`)
 
-// The bounds of keys and values are far above what MCollective has.
+// The bounds of keys and values far exceed MCollective's.
 const (
 	maxKey   = 200
 	maxValue = 4096
 )
 
-// Set gives key a value. It fails with [ErrKey], and with [ErrValue] on what MCollective's reader
-// would not give back unchanged: empty values, blanks at the ends, line breaks and other control
-// characters. The error does not show the value, which may be a secret.
+// Set sets the value of key. It fails with [ErrKey], and with [ErrValue] on values that MCollective's reader would
+// change: empty values, blanks at the ends, line breaks and other control characters. The error does not show the
+// value, which may be a secret.
 func (c *Config) Set(key, value string) error {
 	if len(key) > maxKey || !keyForm.MatchString(key) {
 		return fmt.Errorf("set %.64q: %w", key, ErrKey)
@@ -134,13 +133,13 @@ func checkValue(v string) error {
 	return nil
 }
 
-// Remove drops key; a key that is not there is no error.
+// Remove removes key; a missing key is not an error.
 func (c *Config) Remove(key string) {
 	delete(c.values, key)
 	delete(c.own, key)
 }
 
-// Apply sets every key of values, and removes those whose value is nil.
+// Apply sets every key of values, and removes keys whose value is nil.
 func (c *Config) Apply(values map[string]*string) error {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if values[key] == nil {
@@ -154,8 +153,8 @@ func (c *Config) Apply(values map[string]*string) error {
 	return nil
 }
 
-// Fit leaves out keys of the document that the MCollective in src, a source archive, ignores or does not
-// know; those that the user set stay.
+// Fit removes keys of the document that the MCollective in src, a source archive, ignores or does not know. Keys
+// set by the user stay.
 func (c *Config) Fit(src *overlay.Tree) {
 	known := readConfigRB(source(src, "lib/mcollective/config.rb"), nil)
 	if known == nil {
@@ -168,11 +167,11 @@ func (c *Config) Fit(src *overlay.Tree) {
 	}
 }
 
-// connector returns the name of the connector in lower case: MCollective ignores case there.
+// connector returns the name of the connector in lower case: MCollective ignores its case.
 func (c *Config) connector() string { return strings.ToLower(c.values["connector"]) }
 
-// Values returns the keys and values that are rendered. With another connector than stomp, or with a
-// pool of brokers, the document's plugin.stomp.* are not among them; those that the user set are.
+// Values returns the keys and values to render. With a connector other than stomp, or with a pool of brokers, it
+// omits the document's plugin.stomp.* and keeps the user's.
 func (c *Config) Values() map[string]string {
 	out := maps.Clone(c.values)
 	if _, pooled := c.values["plugin.stomp.pool.size"]; c.connector() == "stomp" && !pooled {
@@ -186,11 +185,11 @@ func (c *Config) Values() map[string]string {
 	return out
 }
 
-// IsSample reports whether the daemon would run with the published secrets.
+// IsSample reports whether the daemon would use the published secrets.
 func (c *Config) IsSample() bool { return IsSample(c.Values()) }
 
-// IsSample reports whether values, the content of a server.cfg, has the published pre-shared key or,
-// for any connector, the published password.
+// IsSample reports whether values, the content of a server.cfg, has the published pre-shared key or, for any
+// connector, the published password.
 func IsSample(values map[string]string) bool {
 	if values["plugin.psk"] == samplePSK {
 		return true

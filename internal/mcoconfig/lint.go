@@ -12,14 +12,14 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// maxPool bounds how many brokers of a pool are looked at.
+// maxPool bounds the number of checked brokers of a pool.
 const maxPool = 64
 
-// Finding is something in a server.cfg that deserves a look. It shows no value that may be secret.
+// Finding is a possible problem in a server.cfg. It shows no value that may be secret.
 type Finding struct {
-	// Key is the key that the finding is about.
+	// Key is the key of the finding.
 	Key string
-	// Text is what is wrong with it, and what to do about it; without the key.
+	// Text is the problem and its remedy, without the key.
 	Text string
 	// Sample marks the use of a published secret.
 	Sample bool
@@ -28,12 +28,12 @@ type Finding struct {
 // String returns "key: text".
 func (f Finding) String() string { return f.Key + ": " + f.Text }
 
-// Lint judges the server.cfg of an image by the MCollective in the same image: its config.rb says which
-// keys it knows and how it reads them, its folders which plugins there are, and those what they ask for.
-// has reports whether Ruby finds a library there; nil leaves libraries out.
+// Lint checks the server.cfg of an image against the MCollective in the same image: the known keys and their types
+// in its config.rb, the plugins in its folders, and their requirements. has reports whether Ruby finds a library
+// there; nil skips libraries.
 //
-// What a daemon stumbles on is a finding, and so is what cannot be judged. Findings come in a fixed
-// order. An image without MCollective or server.cfg has none.
+// A finding is anything that breaks the daemon or cannot be checked. Findings have a fixed order. An image without
+// MCollective or server.cfg has none.
 func Lint(image *overlay.Tree, has func(feature string) bool) []Finding {
 	home, err := image.Resolve(linkPath)
 	if e := image.Get(home); err != nil || e == nil || !e.IsDir() {
@@ -65,7 +65,7 @@ func Lint(image *overlay.Tree, has func(feature string) bool) []Finding {
 	return l.found
 }
 
-// linter judges one server.cfg.
+// linter checks one server.cfg.
 type linter struct {
 	image   *overlay.Tree
 	home    string // of MCollective: "usr/local/tce.installed/mcollective-1.2.1"
@@ -74,8 +74,8 @@ type linter struct {
 	config  *configRB
 	boolean *truth            // of str_to_bool
 	values  map[string]string // of server.cfg and of the files in plugin.d
-	dirs    []string          // where plugins and libraries are looked for
-	visited map[string]bool   // files and libraries whose needs were looked at
+	dirs    []string          // search path of plugins and libraries
+	visited map[string]bool   // files and libraries already checked
 	found   []Finding
 }
 
@@ -83,11 +83,11 @@ func (l *linter) add(key, format string, args ...any) {
 	l.found = append(l.found, Finding{Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-// settingLine is what MCollective takes for a setting; lines that begin with "#" are comments.
+// settingLine is MCollective's syntax of a setting; lines that begin with "#" are comments.
 var settingLine = regexp.MustCompile(`^(.+?)\s*=\s*(.+)$`)
 
-// readCfg reads server.cfg, and returns its keys in order. Files in plugin.d add the settings of the
-// plugin that they are named for.
+// readCfg reads server.cfg, and returns its keys in order. Files in plugin.d add the settings of the plugin in
+// their name.
 func (l *linter) readCfg(cfg string) []string {
 	var keys []string
 	take := func(text, prefix string) {
@@ -125,7 +125,7 @@ func (l *linter) secrets() {
 	}
 }
 
-// libdir looks up each directory of libdir, which may be several with ":" between them.
+// libdir checks each directory of libdir, a list separated by ":".
 func (l *linter) libdir() {
 	value := l.values["libdir"]
 	if value == "" {
@@ -146,7 +146,7 @@ func (l *linter) libdir() {
 	l.dirs = append(l.dirs, l.home+"/lib")
 }
 
-// key judges one key by config.rb.
+// key checks one key against config.rb.
 func (l *linter) key(key string) {
 	rule, value := l.config.takes(key), l.values[key]
 	switch {
@@ -171,23 +171,23 @@ func (l *linter) key(key string) {
 	}
 }
 
-// logLevels are those of every release.
+// logLevels are the log levels of every release.
 var logLevels = []string{"fatal", "error", "warn", "info", "debug"}
 
-// numberForms are what Ruby's to_i takes whole, and what Integer and Float take at all.
+// numberForms are the texts that Ruby's to_i reads completely, and the texts that Integer and Float accept.
 var numberForms = map[numberRule]*regexp.Regexp{
 	looseNumber: regexp.MustCompile(`^[+-]?[0-9]+$`),
 	strictInt:   regexp.MustCompile(`^[+-]?(0|[1-9](_?[0-9])*|0_?[0-7](_?[0-7])*|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+)$`),
 	strictFloat: regexp.MustCompile(`^[+-]?[0-9](_?[0-9])*(\.[0-9](_?[0-9])*)?([eE][+-]?[0-9]+)?$`),
 }
 
-// intents are what people mean by the values of booleans.
+// intents are the intended meanings of values of booleans.
 var intents = map[string]bool{
 	"1": true, "y": true, "yes": true, "t": true, "true": true, "on": true,
 	"0": false, "n": false, "no": false, "f": false, "false": false, "off": false,
 }
 
-// boolValue judges the value of a boolean: is it read as it is meant?
+// boolValue checks whether MCollective reads the value of a boolean as intended.
 func (l *linter) boolValue(key string, t *truth) {
 	value := l.values[key]
 	meant, clear := intents[strings.ToLower(value)]

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// plugins looks for the files that the settings name, and what these need.
+// plugins checks the files that the settings name, and their requirements.
 func (l *linter) plugins() {
 	for _, p := range []struct{ key, file, on string }{
 		{"connector", "connector/%s.rb", ""},
@@ -49,7 +49,7 @@ func (l *linter) plugins() {
 	}
 }
 
-// factFiles looks for the files of factsource yaml, which may be several with ":" between them.
+// factFiles checks the files of factsource yaml, a list separated by ":".
 func (l *linter) factFiles(files string) {
 	const written = "/" + configDir + "/facts.yaml" // by mk-client
 	if files == "" {
@@ -63,7 +63,7 @@ func (l *linter) factFiles(files string) {
 	}
 }
 
-// plugin checks that a plugin is there, with what it needs and asks for.
+// plugin checks that a plugin exists, with its requirements and settings.
 func (l *linter) plugin(key, name, pattern string) {
 	file := fmt.Sprintf(pattern, name)
 	at := l.find(file)
@@ -80,7 +80,7 @@ func (l *linter) plugin(key, name, pattern string) {
 		l.connector(name, text)
 	case "securityprovider":
 		for _, o := range readOptions(text) {
-			// The keys of clients are for those who command the nodes.
+			// The keys of clients are for administrators of the nodes.
 			if o.needed && l.values["plugin."+o.name] == "" && !strings.Contains(o.name, "client_p") {
 				l.add("plugin."+o.name, "is missing: securityprovider %s needs it; set it", name)
 			}
@@ -88,7 +88,7 @@ func (l *linter) plugin(key, name, pattern string) {
 	}
 }
 
-// find returns where a file is found on the search path, or "".
+// find returns the path of a file on the search path, or "".
 func (l *linter) find(file string) string {
 	for _, dir := range l.dirs {
 		if e, err := l.image.Lookup(dir + "/" + file); err == nil && e.IsRegular() {
@@ -98,7 +98,7 @@ func (l *linter) find(file string) string {
 	return ""
 }
 
-// named lists the plugins that there are of a kind.
+// named lists the existing plugins of a kind.
 func (l *linter) named(pattern string) string {
 	before, after, _ := strings.Cut(path.Base(pattern), "%s")
 	var names []string
@@ -114,7 +114,7 @@ func (l *linter) named(pattern string) string {
 	return cmp.Or(strings.Join(names, ", "), "none")
 }
 
-// needs looks for the libraries that a Ruby file requires, and those that these require, as far as they are MCollective's own.
+// needs checks the libraries that a Ruby file requires, including those of MCollective's own libraries.
 func (l *linter) needs(key, file string) {
 	if l.has == nil || l.visited[file] {
 		return
@@ -133,7 +133,7 @@ func (l *linter) needs(key, file string) {
 	}
 }
 
-// bringing says what to do about a library that is missing.
+// bringing returns the remedy for a missing library.
 func bringing(feature string) string {
 	switch gem, _, _ := strings.Cut(feature, "/"); {
 	case feature == "rubygems":
@@ -149,7 +149,7 @@ func bringing(feature string) string {
 	}
 }
 
-// connector checks that the connector finds what it asks for.
+// connector checks that the connector has its settings.
 func (l *linter) connector(name, text string) {
 	prefix := "plugin." + name + "."
 	asked := readOptions(text)
@@ -195,12 +195,12 @@ func (l *linter) brokers(prefix, name, size string, asked []option, t *truth) {
 	}
 }
 
-// option checks one setting that the connector asks for.
+// option checks one setting of the connector.
 func (l *linter) option(o *option, broker string, t *truth) {
 	key := "plugin." + o.at(broker)
 	_, set := l.values[key]
 	if _, renamed := l.values["plugin."+otherForm(o.at(broker))]; renamed {
-		return // pluginKeys says so
+		return // pluginKeys reports it
 	}
 	switch {
 	case set && o.boolean && t != nil:
@@ -213,7 +213,7 @@ func (l *linter) option(o *option, broker string, t *truth) {
 	}
 }
 
-// pluginKeys finds settings of plugins that nothing asks for.
+// pluginKeys finds settings of plugins that nothing reads.
 func (l *linter) pluginKeys(keys []string) {
 	asked := l.allOptions()
 	reads := func(name string) bool {
@@ -227,7 +227,7 @@ func (l *linter) pluginKeys(keys []string) {
 		}
 		owner, _, _ := strings.Cut(name, ".")
 		switch other := otherForm(name); {
-		case owner == connector && l.find("mcollective/connector/"+owner+".rb") == "": // said already
+		case owner == connector && l.find("mcollective/connector/"+owner+".rb") == "": // already reported
 		case owner != connector && slices.Contains(connectors(), owner):
 			l.add(key, "is not read: the connector is %s; remove it from mcollective.server", connector)
 		case reads(name):
@@ -239,7 +239,7 @@ func (l *linter) pluginKeys(keys []string) {
 	}
 }
 
-// allOptions lists the settings that MCollective and its plugins ask for.
+// allOptions lists the settings that MCollective and its plugins read.
 func (l *linter) allOptions() []option {
 	var out []option
 	for _, e := range l.image.Entries() {
@@ -261,8 +261,8 @@ var (
 	poolTail = regexp.MustCompile(`^(\w+\.pool\.)([a-z]+)([0-9]+)$`)
 )
 
-// otherForm turns stomp.pool.1.host, as 2.x has it, into stomp.pool.host1, as 1.x does, and back. It
-// returns "" for anything else.
+// otherForm turns stomp.pool.1.host, the form of 2.x, into stomp.pool.host1, the form of 1.x, and back. It returns
+// "" for other names.
 func otherForm(name string) string {
 	if m := poolDot.FindStringSubmatch(name); m != nil {
 		return m[1] + m[3] + m[2]

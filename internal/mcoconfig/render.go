@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Rendered is the text of a server.cfg, secrets included. Every way of printing it shows REDACTED;
-// write the bytes themselves to get the file.
+// Rendered is the text of a server.cfg, secrets included. Printing it in any way shows REDACTED; write the bytes
+// themselves to get the file.
 type Rendered []byte
 
 const redacted = "REDACTED"
@@ -29,8 +29,8 @@ func (Rendered) Format(f fmt.State, _ rune) {
 // MarshalText returns REDACTED, for JSON, YAML and logs.
 func (Rendered) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Render returns the text of server.cfg. The document's keys stand in the document's order; those of
-// the connector in use stand where the document has stomp's; all others follow in a last block, sorted.
+// Render returns the text of server.cfg. The document's keys have the document's order, the connector's keys have
+// the place of stomp's, and all other keys follow in a last block, sorted.
 func (c *Config) Render() Rendered {
 	left := c.Values()
 	var blocks []string
@@ -52,8 +52,8 @@ func (c *Config) Render() Rendered {
 	return Rendered(strings.Join(blocks, "\n"))
 }
 
-// takeBlock renders the settings of a block that left still has, and takes them out of it. Comments
-// stand only above something.
+// takeBlock renders the settings of a block that are in left, and removes them from left. A comment is rendered
+// only above a setting.
 func takeBlock(block []setting, left map[string]string) string {
 	var comment, body strings.Builder
 	for _, s := range block {
@@ -72,7 +72,7 @@ func takeBlock(block []setting, left map[string]string) string {
 	return comment.String() + body.String()
 }
 
-// connectorSettings lists the keys of the connector in use, in the order in which people write them.
+// connectorSettings lists the keys of the current connector in their usual order.
 func (c *Config) connectorSettings(values map[string]string) []setting {
 	prefix := "plugin." + c.connector() + "."
 	if !slices.Contains(connectors(), c.connector()) {
@@ -91,12 +91,12 @@ func (c *Config) connectorSettings(values map[string]string) []setting {
 	return out
 }
 
-// rank places a connector's key: pool.size, the pools by number, then the rest; host, port, user and
-// password of each pool, or of the connector itself, in this order.
+// rank orders a connector's keys: pool.size, the pools by number, then the rest; host, port, user and password of
+// each pool, or of the connector itself, in this order.
 type rank struct{ pool, part int }
 
 func rankOf(name string) rank {
-	const own, last = 1 << 29, 1 << 30 // behind all pools
+	const own, last = 1 << 29, 1 << 30 // after all pools
 	if name == "pool.size" {
 		return rank{}
 	}
@@ -113,7 +113,7 @@ func rankOf(name string) rank {
 	if i := slices.Index([]string{"host", "port", "user", "password"}, name); i >= 0 {
 		r.part = i
 	} else if r.pool == own {
-		r.pool = last // behind host, port, user and password
+		r.pool = last // after host, port, user and password
 	}
 	return r
 }

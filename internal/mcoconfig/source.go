@@ -7,10 +7,10 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// This file reads MCollective's own Ruby files, as far as they follow the forms of its releases 1.0 to
-// 2.12: what it cannot read, it does not know, and [Lint] says so.
+// This file reads MCollective's own Ruby files, if they have the form of its releases 1.0 to 2.12. [Lint] reports
+// what it cannot read.
 
-// maxSource bounds one file; MCollective's largest has 30 KiB.
+// maxSource bounds the size of a file; MCollective's largest has 30 KiB.
 const maxSource = 1 << 20
 
 // source returns the text of a file in a tree, or "".
@@ -26,28 +26,28 @@ func source(t *overlay.Tree, name string) string {
 	return string(b)
 }
 
-// configRB is what MCollective's lib/mcollective/config.rb does with the lines of a server.cfg.
+// configRB holds the rules of MCollective's lib/mcollective/config.rb for the lines of a server.cfg.
 type configRB struct {
 	keys     map[string]*keyRule
-	forms    []*regexp.Regexp  // keys that are taken by their form: plugin.*
+	forms    []*regexp.Regexp  // keys accepted by their form: plugin.*
 	closed   bool              // any other key ends the daemon
-	identity *regexp.Regexp    // what an identity has to look like; nil is anything
+	identity *regexp.Regexp    // the required form of an identity; nil is any
 	strips   bool              // blanks before a key are dropped
-	defaults map[string]string // values of keys that are not set: "connector" is "Stomp"; "" is one that is no text
+	defaults map[string]string // default values: "connector" is "Stomp"; "" is a default that is not text
 }
 
-// keyRule is how the value of a key is read.
+// keyRule is the rule for reading the value of a key.
 type keyRule struct {
 	truth   *truth // of a boolean
 	number  numberRule
-	ignored bool // read and thrown away, with a warning in the daemon's log
+	ignored bool // read and dropped, with a warning in the daemon's log
 }
 
 type numberRule int
 
 const (
 	noNumber    numberRule = iota
-	looseNumber            // digits at the start count, else it is 0
+	looseNumber            // digits at the start count, otherwise it is 0
 	strictInt              // anything else ends the daemon
 	strictFloat
 )
@@ -59,8 +59,8 @@ var (
 	defForm     = regexp.MustCompile(`^([ \t]*)def[ \t]+(?:self\.)?([\w?!]+)`)
 )
 
-// readConfigRB reads config.rb; boolean is how str_to_bool reads a value, or nil. It returns nil for a text
-// that has no list of keys.
+// readConfigRB reads config.rb; boolean is str_to_bool's reading of a value, or nil. It returns nil for a text
+// without a list of keys.
 func readConfigRB(text string, boolean *truth) *configRB {
 	c := &configRB{keys: map[string]*keyRule{}, defaults: map[string]string{}, strips: strings.Contains(text, "key = $1.strip")}
 	rule, indent, other := (*keyRule)(nil), "", false
@@ -104,7 +104,7 @@ func (c *configRB) take(list string, rule *keyRule) {
 	}
 }
 
-// learn takes what a line below a when line says about the value.
+// learn records the rule in a line below a when line.
 func (r *keyRule) learn(line string, boolean *truth) {
 	switch m := literalForm.FindStringSubmatch(line); {
 	case strings.Contains(line, "deprecated"):
@@ -122,7 +122,7 @@ func (r *keyRule) learn(line string, boolean *truth) {
 	}
 }
 
-// takes returns the rule of a key, or nil for one that config.rb does not know.
+// takes returns the rule of a key, or nil if config.rb does not know the key.
 func (c *configRB) takes(key string) *keyRule {
 	if r := c.keys[key]; r != nil {
 		return r
@@ -135,14 +135,14 @@ func (c *configRB) takes(key string) *keyRule {
 	return nil
 }
 
-// truth is how a piece of Ruby reads a boolean.
+// truth is a Ruby method's reading of a boolean.
 type truth struct {
-	yes, no *regexp.Regexp // no is nil where everything else is false
-	raises  bool           // what is neither ends the daemon; otherwise the default counts
+	yes, no *regexp.Regexp // no is nil if everything else is false
+	raises  bool           // another value ends the daemon; otherwise the default counts
 }
 
-// readTruth reads a method that holds its argument against a regular expression for true and another one
-// for false. It returns nil when it finds no two.
+// readTruth reads a method that matches its argument against a regular expression for true and another for false.
+// It returns nil if it does not find two.
 func readTruth(body []string) *truth {
 	t := &truth{}
 	var last *regexp.Regexp
@@ -164,9 +164,9 @@ func readTruth(body []string) *truth {
 	return t
 }
 
-// rubyRegexp compiles a regular expression of Ruby, or returns nil for one that Go does not know.
+// rubyRegexp compiles a Ruby regular expression, or returns nil if Go does not support it.
 func rubyRegexp(body, options string) *regexp.Regexp {
-	flags := "m" // ^ and $ are those of a line
+	flags := "m" // ^ and $ match at lines
 	switch options {
 	case "":
 	case "i":
@@ -181,7 +181,7 @@ func rubyRegexp(body, options string) *regexp.Regexp {
 	return re
 }
 
-// methodBody returns the lines of a method: those up to an end as far to the left as its def.
+// methodBody returns the lines of a method, up to the end with the indent of its def.
 func methodBody(text, name string) []string {
 	var body []string
 	indent, inside := "", false
@@ -203,12 +203,12 @@ func methodBody(text, name string) []string {
 	return body
 }
 
-// option is a plugin.* setting that a file of MCollective asks for, without "plugin.".
+// option is a plugin.* setting that a file of MCollective reads, without "plugin.".
 type option struct {
 	name     string // "stomp.pool.host#{poolnum}"
-	needed   bool   // a call that fails without it
+	needed   bool   // the call fails without it
 	boolean  bool
-	prompted bool // a login whose default is what the user typed in: nothing, in a daemon
+	prompted bool // a login whose default is typed by the user: empty in a daemon
 }
 
 var (
@@ -219,7 +219,7 @@ var (
 	requireForm = regexp.MustCompile(`^require[ (]\s*["']([^"'#]+)["']`)
 )
 
-// readOptions lists the settings that a Ruby file asks for.
+// readOptions lists the settings that a Ruby file reads.
 func readOptions(text string) []option {
 	var out []option
 	for line := range strings.Lines(text) {
@@ -244,7 +244,7 @@ func readOptions(text string) []option {
 	return out
 }
 
-// matches reports whether the option asks for a name: anything without a dot stands for what Ruby inserts.
+// matches reports whether the option matches a name: a text without a dot can replace Ruby's interpolation.
 func (o *option) matches(name string) bool {
 	before, _, inserts := strings.Cut(o.name, "#{")
 	if !inserts || !strings.HasPrefix(name, before) {
@@ -260,10 +260,10 @@ func (o *option) matches(name string) bool {
 // at returns the option's name for one broker of a pool.
 func (o *option) at(broker string) string { return insertForm.ReplaceAllLiteralString(o.name, broker) }
 
-// pooled reports whether the option is one of each broker.
+// pooled reports whether each broker has this option.
 func (o *option) pooled() bool { return insertForm.MatchString(o.name) }
 
-// readRequires lists what a Ruby file needs before it does anything: its require lines at the left margin.
+// readRequires lists the libraries that a Ruby file loads first: its require lines without indent.
 func readRequires(text string) []string {
 	var out []string
 	for line := range strings.Lines(text) {

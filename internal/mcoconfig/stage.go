@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Places of MCollective in an image, as the build document has them.
+// Places of MCollective in an image, as in the build document.
 const (
 	installedDir = "usr/local/tce.installed"
 	linkPath     = "usr/local/mcollective"
@@ -18,29 +18,29 @@ const (
 	configDir    = "usr/local/etc/mcollective"
 )
 
-// ServerCfg is where an image has its server.cfg.
+// ServerCfg is the path of server.cfg in an image.
 const ServerCfg = configDir + "/server.cfg"
 
-// ErrNotMCollective is returned for a source archive without a daemon where MCollective keeps it.
+// ErrNotMCollective is returned for a source archive without MCollective's daemon.
 var ErrNotMCollective = fail.New(fail.Verification, "not the source of MCollective", "")
 
-// versionForm is what may become part of a directory's name, up to maxVersion characters of it.
+// versionForm is a text that may be part of a directory's name, up to maxVersion characters of it.
 var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z._+-]*$`)
 
 const maxVersion = 64
 
-// Stage returns MCollective's files for an image, out of its source archive src with its top folder
-// stripped, all of them root's:
+// Stage returns MCollective's files for an image from its source archive src without its top folder. All are owned
+// by root:
 //
 //	/usr/local/tce.installed/mcollective-<version>/**   the archive, directories 0755, files 0644 or 0755
 //	/usr/local/mcollective                              a link to it
 //	/usr/local/sbin/mcollectived                        a link to the daemon, which is made executable
 //	/usr/local/etc/mcollective/server.cfg               cfg, 0640
 //
-// The daemon is mcollectived.rb in 1.x and bin/mcollectived in 2.x; with neither Stage fails with
-// [ErrNotMCollective]. Plugins lie in plugins/mcollective, so that the libdir /usr/local/mcollective/plugins
-// fits; from 2.8 on they lie in lib, and the folder is made, for those of the user. facts.yaml is not made:
-// the client writes it.
+// The daemon is mcollectived.rb in 1.x and bin/mcollectived in 2.x; without either Stage fails with
+// [ErrNotMCollective]. Plugins are in plugins/mcollective, so that the libdir /usr/local/mcollective/plugins fits.
+// From 2.8 on they are in lib, and the folder is made for the user's plugins. facts.yaml is not made: the client
+// writes it.
 func Stage(src *overlay.Tree, version string, cfg []byte) (*overlay.Tree, error) {
 	if len(version) > maxVersion || !versionForm.MatchString(version) {
 		return nil, fmt.Errorf("stage mcollective: version %.64q cannot name a directory", version)
@@ -89,7 +89,7 @@ func findDaemon(src *overlay.Tree) (string, error) {
 	return "", fmt.Errorf("%w: %s has neither mcollectived.rb nor bin/mcollectived", ErrNotMCollective, origin)
 }
 
-// copySource copies src below home, as an installer leaves it.
+// copySource copies src below home with an installer's permissions.
 func copySource(out, src *overlay.Tree, home, daemon string) error {
 	target, err := src.Resolve(daemon)
 	if err != nil {

@@ -16,25 +16,25 @@ const (
 	maxRecords = 1 << 14 // entries of a file's tables; glibc has some hundreds
 )
 
-// Object is what the dynamic loader wants to know of a program or a library.
+// Object holds the data of a program or a library that the dynamic loader uses.
 type Object struct {
 	Class    elf.Class
 	Machine  elf.Machine
 	Interp   string              // the dynamic loader; empty in libraries and static programs
-	Needs    []string            // the libraries that it asks for: "libssl.so.0.9.8", or a path
-	Versions map[string][]string // the symbol versions that it wants of each: "GLIBC_2.4"
+	Needs    []string            // the libraries that it needs: "libssl.so.0.9.8", or a path
+	Versions map[string][]string // the symbol versions that it needs of each: "GLIBC_2.4"
 	Defines  []string            // the symbol versions that a library has
 	Paths    []string            // RUNPATH, else RPATH
 }
 
 var errDamaged = errors.New("damaged ELF file")
 
-// Read reads an ELF file. It takes the answers from the program headers, as the kernel and the loader
-// do: Tiny Core strips the section headers from many files, and debug/elf looks for libraries there.
-// If the dynamic table is damaged, it returns an object that needs nothing, and an error.
+// Read reads an ELF file. It uses the program headers, like the kernel and the loader: Tiny Core strips the section
+// headers from many files, and debug/elf looks for libraries there. If the dynamic table is damaged, it returns an
+// object without requirements, and an error.
 func Read(b []byte) (o *Object, err error) {
 	defer func() {
-		if p := recover(); p != nil { // debug/elf on hostile bytes
+		if p := recover(); p != nil { // debug/elf reads untrusted bytes
 			err = fmt.Errorf("%w: %v", errDamaged, p)
 		}
 	}()
@@ -54,22 +54,22 @@ func Read(b []byte) (o *Object, err error) {
 	return &r.o, err
 }
 
-// reader finds its way in the bytes of a file.
+// reader reads the bytes of a file.
 type reader struct {
 	file  *elf.File
 	bytes []byte
-	names []byte // the string table, and what follows it
+	names []byte // the string table, and the bytes after it
 	left  int    // records that may still be read
 	o     Object
 }
 
-// segment returns the bytes of a segment, as many of them as the file has.
+// segment returns the bytes of a segment, as far as the file has them.
 func (r *reader) segment(p *elf.Prog) []byte {
 	b := skip(r.bytes, p.Off)
 	return b[:min(p.Filesz, uint64(len(b)))]
 }
 
-// at returns what is loaded at an address, up to the end of its segment. Address 0 is that of no table.
+// at returns the bytes loaded at an address, up to the end of its segment. No table has address 0.
 func (r *reader) at(addr uint64) []byte {
 	for _, p := range r.file.Progs {
 		if p.Type == elf.PT_LOAD && addr > 0 && addr >= p.Vaddr && addr-p.Vaddr < p.Filesz {
@@ -79,7 +79,7 @@ func (r *reader) at(addr uint64) []byte {
 	return nil
 }
 
-// dynamic reads what the dynamic table leads to.
+// dynamic reads the dynamic table and the tables that it points to.
 func (r *reader) dynamic(table []byte) error {
 	tags, needed := r.tags(table)
 	r.names = r.at(tags[elf.DT_STRTAB])
@@ -91,7 +91,7 @@ func (r *reader) dynamic(table []byte) error {
 			r.o.Needs = append(r.o.Needs, name)
 		}
 	}
-	// At offset 0 of a string table is the empty string.
+	// Offset 0 of a string table is the empty string.
 	if paths := cmp.Or(text(r.names, tags[elf.DT_RUNPATH]), text(r.names, tags[elf.DT_RPATH])); paths != "" {
 		r.o.Paths = strings.Split(paths, ":")
 	}
@@ -99,7 +99,7 @@ func (r *reader) dynamic(table []byte) error {
 	return nil
 }
 
-// tags returns the last value of each tag before DT_NULL, and all those of DT_NEEDED.
+// tags returns the last value of each tag before DT_NULL, and all values of DT_NEEDED.
 func (r *reader) tags(table []byte) (tags map[elf.DynTag]uint64, needed []uint64) {
 	size, word := 4, r.word
 	if r.file.Class == elf.ELFCLASS64 {
@@ -119,8 +119,8 @@ func (r *reader) tags(table []byte) (tags map[elf.DynTag]uint64, needed []uint64
 	return tags, needed
 }
 
-// versions reads the tables of Verneed with its Vernaux, and of Verdef, whose first Verdaux has its
-// name. They are the same with 32 and 64 bits.
+// versions reads the tables of Verneed with its Vernaux, and of Verdef, whose first Verdaux has its name. They have
+// the same layout with 32 and 64 bits.
 func (r *reader) versions(needed, defined []byte) {
 	r.o.Versions = map[string][]string{}
 	r.records(needed, 12, func(need []byte) {
@@ -136,7 +136,7 @@ func (r *reader) versions(needed, defined []byte) {
 	})
 }
 
-// records visits a list of records whose word at next is the distance to the following one, or 0.
+// records visits a list of records. The word at offset next of each is the distance to the following record, or 0.
 func (r *reader) records(b []byte, next int, visit func([]byte)) {
 	for step := uint64(1); step > 0 && len(b) >= next+4 && r.left > 0; b = skip(b, step) {
 		r.left--
@@ -150,7 +150,7 @@ func (r *reader) word(b []byte) uint64 { return uint64(r.file.ByteOrder.Uint32(b
 // skip drops the first n bytes.
 func skip(b []byte, n uint64) []byte { return b[min(n, uint64(len(b))):] }
 
-// text returns the string at an offset, or "" if it has no end.
+// text returns the string at an offset, or "" if it is not terminated.
 func text(b []byte, at uint64) string {
 	b = skip(b, at)
 	end := bytes.IndexByte(b[:min(len(b), maxName)], 0)

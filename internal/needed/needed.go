@@ -1,11 +1,10 @@
-// Package needed finds shared libraries that programs of an image ask for and that the image does
-// not have: what the dynamic loader would complain about on the machine. It reads the ELF headers of
-// the whole tree and runs nothing, so it answers for an image that does not exist yet, too. Start
-// reading at [Missing].
+// Package needed finds shared libraries that programs of an image need and that the image lacks: the errors of the
+// dynamic loader on the machine. It reads the ELF headers of the whole tree and runs nothing, so it also works
+// before the image is written. Start reading at [Missing].
 //
-// A library counts if it is of the program's class and machine and lies where the loader looks: RPATH
-// and RUNPATH with $ORIGIN, /etc/ld.so.conf, and the directories that glibc and Tiny Core know without
-// it. LD_LIBRARY_PATH of scripts and calls of dlopen(3) cannot be seen in a file.
+// A library counts if it has the program's class and machine and is on the loader's path: RPATH and RUNPATH with
+// $ORIGIN, /etc/ld.so.conf, and the default directories of glibc and Tiny Core. LD_LIBRARY_PATH of scripts and
+// calls of dlopen(3) are not visible in a file.
 package needed
 
 import (
@@ -19,13 +18,13 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Library is a shared library, or a program interpreter, that the image does not have.
+// Library is a shared library, or a program interpreter, that the image lacks.
 type Library struct {
-	Name string   // as the files ask for it: "libssl.so.0.9.8"; an absolute path for an interpreter
-	By   []string // paths of the files that ask for it, without the first slash, sorted
+	Name string   // as the files name it: "libssl.so.0.9.8"; an absolute path for an interpreter
+	By   []string // paths of the files that need it, without the first slash, sorted
 }
 
-// String names the library and up to three of the files that need it.
+// String returns the library's name and up to three files that need it.
 func (l Library) String() string {
 	text := l.Name + ", needed by /" + strings.Join(l.By[:min(len(l.By), 3)], ", /")
 	if len(l.By) > 3 {
@@ -37,18 +36,18 @@ func (l Library) String() string {
 const (
 	maxFile  = 256 << 20 // bytes of a program; the largest real ones have some 30 MB
 	maxConf  = 1 << 20   // bytes of /etc/ld.so.conf
-	maxConfs = 64        // files that it includes
+	maxConfs = 64        // included files
 )
 
-// Loader finds libraries in a tree as ld.so(8) would.
+// Loader finds libraries in a tree like ld.so(8).
 type Loader struct {
 	tree    *overlay.Tree
 	dirs    []string
 	objects map[string]*Object // by path
 }
 
-// NewLoader reads the programs and libraries of t. Files that are no use to the loader, such as
-// damaged ones, have no object.
+// NewLoader reads the programs and libraries of t. Files that the loader cannot use, such as damaged ones, have no
+// object.
 func NewLoader(t *overlay.Tree) *Loader {
 	l := &Loader{tree: t, dirs: loaderDirs(t), objects: make(map[string]*Object)}
 	for _, e := range t.Entries() {
@@ -59,7 +58,7 @@ func NewLoader(t *overlay.Tree) *Loader {
 	return l
 }
 
-// object reads a program or library, or returns nil for everything else.
+// object reads a program or library, or returns nil for other files.
 func object(e *overlay.Entry) *Object {
 	if !e.IsRegular() || e.Open == nil {
 		return nil
@@ -77,11 +76,11 @@ func object(e *overlay.Entry) *Object {
 	if err != nil {
 		return nil
 	}
-	o, _ := Read(b) // as much of it as can be read
+	o, _ := Read(b) // the readable part of it
 	return o
 }
 
-// Missing lists what the files of t need and t does not have, sorted by name.
+// Missing lists the libraries that files of t need and t lacks, sorted by name.
 func Missing(t *overlay.Tree) []Library {
 	l := NewLoader(t)
 	by := make(map[string][]string)
@@ -103,14 +102,13 @@ func Missing(t *overlay.Tree) []Library {
 	return out
 }
 
-// Has reports whether a path leads to a regular file, through symlinks too.
+// Has reports whether a path is a regular file, or a symlink to one.
 func (l *Loader) Has(p string) bool {
 	e, err := l.tree.Lookup(p)
 	return err == nil && e.IsRegular()
 }
 
-// Library returns what the object at p gets for the name of a library, or nil. A name with a slash is
-// a path.
+// Library returns the library that the object at p loads by this name, or nil. A name with a slash is a path.
 func (l *Loader) Library(p string, o *Object, name string) *Object {
 	if strings.Contains(name, "/") {
 		return l.fit(o, expand(name, p))
@@ -123,13 +121,13 @@ func (l *Loader) Library(p string, o *Object, name string) *Object {
 	return nil
 }
 
-// expand replaces $ORIGIN by the directory of the file at p.
+// expand replaces $ORIGIN with the directory of the file at p.
 func expand(dir, p string) string {
 	origin := "/" + path.Dir(p)
 	return strings.NewReplacer("${ORIGIN}", origin, "$ORIGIN", origin).Replace(dir)
 }
 
-// fit returns the library at a path if it is of o's kind: the loader passes over others.
+// fit returns the library at a path if it is of o's kind: the loader skips others.
 func (l *Loader) fit(o *Object, at string) *Object {
 	e, err := l.tree.Lookup(strings.TrimPrefix(path.Clean("/"+at), "/"))
 	if err != nil {
@@ -141,8 +139,8 @@ func (l *Loader) fit(o *Object, at string) *Object {
 	return nil
 }
 
-// loaderDirs are where the loader looks when a file says nothing else. Tiny Core's own ld.so.conf
-// has /usr/local/lib; extensions rely on it.
+// loaderDirs are the loader's default directories. Tiny Core's own ld.so.conf has /usr/local/lib; extensions rely
+// on it.
 func loaderDirs(t *overlay.Tree) []string {
 	dirs := []string{"lib", "usr/lib", "lib64", "usr/lib64", "usr/local/lib", "lib/i386-linux-gnu", "usr/lib/i386-linux-gnu",
 		"lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"}
@@ -152,7 +150,7 @@ func loaderDirs(t *overlay.Tree) []string {
 		if err != nil || !e.IsRegular() {
 			continue
 		}
-		b, _ := e.Content(maxConf) // unreadable: the usual directories have to do
+		b, _ := e.Content(maxConf) // unreadable: use the default directories
 		for line := range strings.Lines(string(b)) {
 			line, _, _ = strings.Cut(line, "#")
 			switch words := strings.Fields(line); {
@@ -166,7 +164,7 @@ func loaderDirs(t *overlay.Tree) []string {
 	return dirs
 }
 
-// matching lists the files of a pattern in an include line; a relative one counts from dir.
+// matching lists the files of a pattern in an include line; a relative pattern starts at dir.
 func matching(t *overlay.Tree, dir, pattern string) (files []string) {
 	if !path.IsAbs(pattern) {
 		pattern = path.Join("/", dir, pattern)

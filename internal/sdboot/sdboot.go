@@ -1,6 +1,5 @@
-// Package sdboot reads and edits the entries of systemd-boot: one file each, loader/entries/*.conf, with a
-// keyword and a value on a line. The format is that of the Boot Loader Specification, type #1. Start reading
-// at [Read].
+// Package sdboot reads and edits the entries of systemd-boot: one file each, loader/entries/*.conf, with a keyword
+// and a value on each line. The format is that of the Boot Loader Specification, type #1. Start reading at [Read].
 package sdboot
 
 import (
@@ -14,16 +13,16 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// ErrInvalid is returned for an entry that is no text.
+// ErrInvalid is returned for an entry that is not text.
 var ErrInvalid = fail.New(fail.Verification, "invalid entry of systemd-boot", "")
 
-// IsEntry reports whether a path is where systemd-boot looks for an entry.
+// IsEntry reports whether a path is a place of systemd-boot's entries.
 func IsEntry(name string) bool {
 	dir, base := path.Split(strings.ToLower(name))
 	return strings.HasSuffix(base, ".conf") && (dir == "loader/entries/" || strings.HasSuffix(dir, "/loader/entries/"))
 }
 
-// line is a keyword with its value, as it stands.
+// line is a keyword with its value, as written.
 type line struct{ text, keyword, value, end string }
 
 func parse(text []byte) ([]line, error) {
@@ -43,7 +42,7 @@ func parse(text []byte) ([]line, error) {
 	return out, nil
 }
 
-// Read returns what an entry boots.
+// Read returns the boot entry of a file.
 func Read(text []byte, _ bootmenu.Open) (*bootmenu.Menu, error) {
 	lines, err := parse(text)
 	if err != nil {
@@ -75,8 +74,8 @@ func Read(text []byte, _ bootmenu.Open) (*bootmenu.Menu, error) {
 	return out, nil
 }
 
-// Edit returns an entry with other kernel arguments, on the last of its lines of them or on a new one. It has
-// no timeout of its own.
+// Edit returns an entry with other kernel arguments, on its last line of arguments or on a new line. An entry has
+// no timeout.
 func Edit(text []byte, o bootmenu.Edit) ([]byte, error) {
 	lines, err := parse(text)
 	if err != nil {

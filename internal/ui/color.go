@@ -5,9 +5,8 @@ import (
 	"io"
 )
 
-// WantsColor says whether text for people may be coloured: on a terminal that is no dumb one,
-// never with NO_COLOR (https://no-color.org), and without a terminal where CLICOLOR_FORCE asks
-// for it (https://bixense.com/clicolors).
+// WantsColor reports whether text for the user may be coloured: on a terminal that is not dumb, never with NO_COLOR
+// (https://no-color.org), and without a terminal if CLICOLOR_FORCE requests it (https://bixense.com/clicolors).
 func WantsColor(getenv func(string) string, terminal bool) bool {
 	switch {
 	case getenv("NO_COLOR") != "":
@@ -18,14 +17,14 @@ func WantsColor(getenv func(string) string, terminal bool) bool {
 	return terminal && getenv("TERM") != "dumb"
 }
 
-// Color is a writer that colours the first words of mkbuild's own lines; all else passes as it
-// is. Only what begins a Write or a line in it is looked at, so that a bar can be drawn through it.
+// Color is a writer that colours the first words of mkbuild's own lines and passes the rest unchanged. It checks
+// only the start of a Write and of each line in it, so that a bar can be drawn through it.
 type Color struct{ w io.Writer }
 
 // NewColor returns a Color that writes to w.
 func NewColor(w io.Writer) *Color { return &Color{w} }
 
-// Fd is that of the terminal behind it, whose width is asked for; no valid one without.
+// Fd returns the descriptor of the terminal behind it, for its width; without a terminal it is invalid.
 func (c *Color) Fd() uintptr {
 	if f, ok := c.w.(interface{ Fd() uintptr }); ok {
 		return f.Fd()

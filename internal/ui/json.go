@@ -20,18 +20,18 @@ const jsonPause = 250 * time.Millisecond
 type jsonLines struct {
 	mu    sync.Mutex
 	w     io.Writer
-	shown map[[2]string]time.Time // when an unfinished item was last printed
+	shown map[[2]string]time.Time // last output of an unfinished item
 }
 
 func newJSON(w io.Writer) *jsonLines { return &jsonLines{w: w, shown: map[[2]string]time.Time{}} }
 
-// line is what every JSON line begins with.
+// line is the start of every JSON line.
 type line struct {
 	Schema string `json:"schema"`
 	Type   string `json:"type"`
 }
 
-// eventLine is an [Event] on the wire.
+// eventLine is the JSON form of an [Event].
 type eventLine struct {
 	line
 	Event
@@ -39,7 +39,7 @@ type eventLine struct {
 
 func newEventLine(e Event) eventLine { return eventLine{line{EventsSchema, "event"}, e} }
 
-// Event prints e, unless it is progress that follows too soon.
+// Event prints e, unless it is progress too soon after the last.
 func (j *jsonLines) Event(e Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -49,10 +49,10 @@ func (j *jsonLines) Event(e Event) {
 	writeJSON(j.w, newEventLine(e)) //nolint:errcheck,gosec // an error of stderr has nowhere to go
 }
 
-// Failure is the end of a command that did not work.
+// Failure is the last line of a failed command.
 type Failure struct {
-	Error string `json:"error"` // what went wrong
-	Hint  string `json:"hint"`  // what to do about it
+	Error string `json:"error"` // the error
+	Hint  string `json:"hint"`  // the remedy
 	Code  int    `json:"code"`  // the exit status
 }
 
@@ -64,7 +64,6 @@ func (f Failure) PrintJSON(w io.Writer) error {
 	}{line{EventsSchema, "error"}, f})
 }
 
-// writeJSON writes one line.
 func writeJSON(w io.Writer, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -74,7 +73,7 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-// due reports whether it is time for another line about the item of e.
+// due reports whether another line about the item of e may be printed.
 func (j *jsonLines) due(e Event) bool {
 	key, now := [2]string{e.Step, e.Item}, time.Now()
 	if e.finished() {
@@ -88,9 +87,9 @@ func (j *jsonLines) due(e Event) bool {
 	return true
 }
 
-// escapeJSON writes what a terminal could obey as \u escapes. encoding/json does that for the
-// first 32 characters, but not for DEL, C1 controls and marks that reorder text. Outside of
-// strings JSON has none of these, so the value stays the same.
+// escapeJSON writes characters that control a terminal as \u escapes. encoding/json escapes the first 32
+// characters, but not DEL, C1 controls and marks that reorder text. JSON has none of these outside strings, so the
+// value stays the same.
 func escapeJSON(b []byte) []byte {
 	out := make([]byte, 0, len(b)+1)
 	for _, r := range string(b) {

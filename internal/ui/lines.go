@@ -8,21 +8,21 @@ import (
 	"sync"
 )
 
-// Lines is a writer for people's text that makes one JSON event of every line, as --log-format
-// json promises. Lines that are JSON with a schema of mkbuild already pass as they are.
+// Lines is a writer that turns every line of text for the user into a JSON event, for --log-format json. JSON lines
+// with a schema of mkbuild pass unchanged.
 type Lines struct {
 	mu   sync.Mutex
 	w    io.Writer
 	rest []byte // an unfinished line
 }
 
-// maxLine bounds what is kept of a line that does not end.
+// maxLine bounds the buffered part of an unfinished line.
 const maxLine = 64 << 10
 
 // NewLines returns a Lines that writes to w.
 func NewLines(w io.Writer) *Lines { return &Lines{w: w} }
 
-// Write takes text; each finished line goes out at once.
+// Write accepts text and writes each finished line at once.
 func (l *Lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,7 +43,7 @@ func (l *Lines) Write(p []byte) (int, error) {
 	}
 }
 
-// Close writes what came after the last line end.
+// Close writes the text after the last line end.
 func (l *Lines) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

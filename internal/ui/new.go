@@ -11,9 +11,8 @@ import (
 // Modes are the values of --progress, for help texts.
 const Modes = "auto, plain, json, quiet"
 
-// New returns the renderer of a mode of [Modes] on w, and the function that ends it, which must
-// be called before anything else is printed on w. auto means bars if w is a terminal, else plain
-// lines.
+// New returns the renderer of a mode of [Modes] on w, and the function that ends it. Call that function before
+// printing anything else on w. auto means bars if w is a terminal, otherwise plain lines.
 func New(mode string, w io.Writer, isTTY bool) (Sink, func(), error) {
 	switch mode {
 	case "auto", "":
@@ -33,7 +32,7 @@ func New(mode string, w io.Writer, isTTY bool) (Sink, func(), error) {
 	return nil, nil, fail.New(fail.Usage, fmt.Sprintf("--progress: unknown mode %q", mode), "choose one of "+Modes)
 }
 
-// quiet prints warnings and nothing else.
+// quiet prints only warnings.
 type quiet struct {
 	mu sync.Mutex
 	w  io.Writer

@@ -10,13 +10,13 @@ import (
 // heartbeat is the longest silence of [plain]: CI systems end jobs that look frozen.
 const heartbeat = 10 * time.Second
 
-// plain prints one line per finished item, Info or Warning, and says what is going on when
-// nothing has been printed for [heartbeat].
+// plain prints one line per finished item, Info or Warning, and the current progress after a silence of
+// [heartbeat].
 type plain struct {
 	mu     sync.Mutex
 	w      io.Writer
 	timer  *time.Timer
-	last   Event // the newest unfinished progress; zero when there is none
+	last   Event // the newest unfinished progress, or zero
 	closed bool
 }
 
@@ -27,7 +27,7 @@ func newPlain(w io.Writer) *plain {
 	return p
 }
 
-// Event prints e if it is worth a line.
+// Event prints e if it deserves a line.
 func (p *plain) Event(e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,7 +44,7 @@ func (p *plain) Event(e Event) {
 	}
 }
 
-// close ends the heartbeat. The last line is complete at any time.
+// close ends the heartbeat. The last line is always complete.
 func (p *plain) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,7 +52,7 @@ func (p *plain) close() {
 	p.timer.Stop()
 }
 
-// line prints s and puts off the heartbeat. An error of stderr has nowhere to go.
+// line prints s and delays the heartbeat. It ignores errors of stderr.
 func (p *plain) line(s string) {
 	fmt.Fprintln(p.w, s)
 	if !p.closed {

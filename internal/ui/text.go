@@ -9,8 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// amount prints a count for people: bytes in decimal units as on a data sheet, all else with
-// its unit.
+// amount formats a count: bytes in decimal units as on a data sheet, other counts with their unit.
 func amount(n int64, unit string) string {
 	if unit != "" {
 		return strconv.FormatInt(n, 10) + " " + Clean(unit)
@@ -26,10 +25,10 @@ func amount(n int64, unit string) string {
 	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }
 
-// Bytes prints a size for people.
+// Bytes formats a size.
 func Bytes(n int64) string { return amount(n, "") }
 
-// share prints how far a progress event is: "3.2 MB of 8.1 MB (39 %)".
+// share formats a progress event: "3.2 MB of 8.1 MB (39 %)".
 func share(e Event) string {
 	if e.Total <= 0 {
 		return amount(e.Done, e.Unit)
@@ -38,7 +37,7 @@ func share(e Event) string {
 	return fmt.Sprintf("%s of %s (%d %%)", amount(e.Done, e.Unit), amount(e.Total, e.Unit), percent)
 }
 
-// subject is what e is about, in the form of an error's first words: "fetch ruby.tcz".
+// subject returns the action and object of e, like the first words of an error: "fetch ruby.tcz".
 func (e Event) subject() string {
 	return strings.TrimSpace(Clean(e.Step) + " " + Clean(e.Item))
 }
@@ -56,12 +55,12 @@ func note(e Event) string {
 	return prefix + subject + ": " + Clean(e.Text)
 }
 
-// cleanLimit is the most bytes of one text that reach a terminal.
+// cleanLimit bounds the bytes of one text on a terminal.
 const cleanLimit = 4 << 10
 
-// Clean makes text from upstream safe to print on one line: control characters (escape
-// sequences and line breaks among them), marks that reorder or hide text, and bytes that are
-// not UTF-8 are shown as Go escapes such as \x1b, and an overlong text is cut.
+// Clean makes upstream text safe to print on one line. It shows control characters (including escape sequences and
+// line breaks), marks that reorder or hide text, and invalid UTF-8 as Go escapes such as \x1b, and cuts an overlong
+// text.
 func Clean(s string) string {
 	cut := ""
 	if len(s) > cleanLimit {
@@ -84,7 +83,7 @@ func Clean(s string) string {
 	return b.String() + cut
 }
 
-// FactName returns the name of a fact for people; blanks that belong to it are shown by quotes.
+// FactName returns the name of a fact for display; quotes show blanks at its ends.
 func FactName(name string) string {
 	if name == "" || strings.ContainsAny(name, " \t=\"") {
 		return strconv.Quote(name)
@@ -92,7 +91,7 @@ func FactName(name string) string {
 	return Clean(name)
 }
 
-// FactValue returns the value of a fact for people: JSON in one line.
+// FactValue returns the value of a fact for display: JSON in one line.
 func FactValue(v any) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -103,7 +102,7 @@ func FactValue(v any) string {
 	return Clean(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// Plural counts things: "1 file", "2 files".
+// Plural formats a count of things: "1 file", "2 files".
 func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// Timings measures how long the steps of a command take, in wall time.
+// Timings measures the wall time of a command's steps.
 type Timings struct {
 	mu    sync.Mutex
 	begin time.Time
 	steps []timing
 }
 
-// timing is one step; a step that is started more than once adds up.
+// timing is one step; repeated starts add up.
 type timing struct {
 	step string
 	took time.Duration
-	open int // how many of its Starts are not done
+	open int // number of unfinished Starts
 }
 
 // NewTimings starts the clock of the total.
@@ -64,7 +64,7 @@ func (t *Timings) Print(w io.Writer) error {
 	return table.Flush()
 }
 
-// PrintJSON writes what [Timings.Print] does as lines of JSON.
+// PrintJSON writes the table of [Timings.Print] as lines of JSON.
 func (t *Timings) PrintJSON(w io.Writer) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +76,7 @@ func (t *Timings) PrintJSON(w io.Writer) error {
 	return nil
 }
 
-// timingLine is one row of [Timings] on the wire.
+// timingLine is the JSON form of one row of [Timings].
 type timingLine struct {
 	line
 	Step       string  `json:"step"`

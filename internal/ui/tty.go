@@ -11,17 +11,16 @@ import (
 	"golang.org/x/term"
 )
 
-// Shape of the line that shows progress.
+// Layout of the progress line.
 const (
 	widestBar  = 20 // characters between the brackets
-	leastBar   = 5  // a narrower one is left out
+	leastBar   = 5  // a narrower bar is omitted
 	redraw     = 65 * time.Millisecond
-	rateAfter  = time.Second // a rate over less is noise
-	noTerminal = 80          // columns of what does not tell
+	rateAfter  = time.Second // a rate over a shorter time is noise
+	noTerminal = 80          // columns of a terminal of unknown width
 )
 
-// tty draws one line for the step that is under way, over all of its items, and prints Info and
-// Warning lines above it.
+// tty draws one line for the current step, over all its items, and prints Info and Warning lines above it.
 type tty struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -29,7 +28,7 @@ type tty struct {
 	unit  string
 	items map[string]Event
 	begun time.Time // of the step
-	there int64     // what was done at once: it came from the cache
+	there int64     // finished at once: it came from the cache
 	drawn time.Time
 	shown int // characters on the line
 }
@@ -54,7 +53,7 @@ func (t *tty) Event(e Event) {
 	t.draw()
 }
 
-// close takes the bar off the screen.
+// close removes the bar from the screen.
 func (t *tty) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,7 +67,7 @@ func (t *tty) clear() {
 	t.shown, t.drawn = 0, time.Time{}
 }
 
-// draw shows the sum of all items while one of them is not done.
+// draw shows the sum of all items while any item is unfinished.
 func (t *tty) draw() {
 	now := time.Now()
 	line := t.line(columns(t.w)-1, now.Sub(t.begun))
@@ -84,9 +83,9 @@ func (t *tty) draw() {
 	t.shown, t.drawn = n, now
 }
 
-// line is what the items come to, in so many columns: "fetch 7 of 12: |████    | 3.2 MB of 8.1 MB, 1.1 MB/s".
-// On a narrow terminal the bar is left out, then the rate, then the end of the name. It is empty if nothing is
-// under way.
+// line returns the sum of the items, in at most so many columns: "fetch 7 of 12: |████ | 3.2 MB of 8.1 MB, 1.1
+// MB/s". A narrow terminal loses the bar first, then the rate, then the end of the name. The line is empty if
+// nothing is in progress.
 func (t *tty) line(width int, since time.Duration) string {
 	var done, total int64
 	open, name := 0, ""
@@ -130,7 +129,7 @@ func (t *tty) line(width int, since time.Duration) string {
 	return line
 }
 
-// columns is the width of the terminal that w is, or of a common one.
+// columns returns the width of terminal w, or a common width.
 func columns(w io.Writer) int {
 	if f, ok := w.(interface{ Fd() uintptr }); ok {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {

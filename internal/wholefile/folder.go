@@ -12,18 +12,18 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Folder calls fill with an empty folder next to name. When fill succeeds, the folder takes the name,
-// in place of a folder that has it: on Linux in one step, elsewhere in two. Otherwise it goes away,
-// and what was there stays. A link is followed: its target is replaced. The umask decides who may read
-// it, as in [Write]. What killed processes have left of name is removed. Of several processes that write
-// one folder at once each succeeds, and the last one's stays.
+// Folder calls fill with an empty folder next to name. If fill succeeds, the folder gets the name and replaces an
+// existing folder: on Linux in one step, elsewhere in two. Otherwise it is removed, and the existing folder stays.
+// A link is followed: its target is replaced. The umask determines who may read it, as in [Write]. Remains of
+// killed processes are removed. If several processes write one folder at once, each succeeds, and the last folder
+// stays.
 func Folder(name string, fill func(dir string) error) error {
 	return folder(name, fill, place.over)
 }
 
-// Grow is [Folder] for one that keeps something of the folder before it. When that is there, carry takes
-// over what is to stay of old, just before dir takes its place. Of several processes that grow one folder at
-// once each carries what the one before it has left.
+// Grow is [Folder] for a folder that keeps parts of its predecessor old. If old exists, carry copies these parts
+// just before dir replaces it. If several processes grow one folder at once, each copies from the result of the
+// process before.
 func Grow(name string, fill func(dir string) error, carry func(old, dir string) error) error {
 	return folder(name, fill, func(p place, dir, target string) error {
 		return Locked(target, func() error {
@@ -35,7 +35,7 @@ func Grow(name string, fill func(dir string) error, carry func(old, dir string) 
 	})
 }
 
-// Locked calls do while no [Grow] replaces the folder name, which must be there and no link. It fails with
+// Locked calls do while no [Grow] can replace the folder name, which must exist and not be a link. It fails with
 // [fs.ErrNotExist] if the folder was replaced while it waited. Windows has no such locks.
 func Locked(name string, do func() error) error {
 	f, err := os.Open(name) //nolint:gosec // the caller's own
@@ -49,13 +49,13 @@ func Locked(name string, do func() error) error {
 	if !holds(f) {
 		return fmt.Errorf("%s was replaced meanwhile: %w", name, fs.ErrNotExist)
 	}
-	if runtime.GOOS == "windows" { // cannot rename what is open
+	if runtime.GOOS == "windows" { // cannot rename open folders
 		f.Close() //nolint:errcheck,gosec // only held
 	}
 	return do()
 }
 
-// folder fills a folder and gives it the name, by over if a folder has it.
+// folder fills a folder and gives it the name, through over if a folder has the name.
 func folder(name string, fill func(dir string) error, over func(p place, dir, target string) error) error {
 	if err := replaceBy(filepath.Clean(name), fill, over); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -87,7 +87,7 @@ func replaceBy(name string, fill func(dir string) error, over func(p place, dir,
 		return err
 	}
 	syncDir(dir)
-	if runtime.GOOS == "windows" { // cannot rename what is open
+	if runtime.GOOS == "windows" { // cannot rename open folders
 		lock.Close() //nolint:errcheck,gosec // only held
 	}
 	if err := swap(dir, target, func(dir, name string) error { return over(p, dir, name) }); err != nil {
@@ -97,11 +97,11 @@ func replaceBy(name string, fill func(dir string) error, over func(p place, dir,
 	return nil
 }
 
-// ErrNotFolder is returned by [Folder] for a name that something else has.
+// ErrNotFolder is returned by [Folder] if the name is not a folder.
 var ErrNotFolder = errors.New("it is not a folder")
 
-// TempFolder makes a folder to work in, in the system's own place, for this user alone. release removes
-// it. What killed processes have left there is removed.
+// TempFolder makes a working folder in the system's temporary directory, for this user only. release removes it.
+// Remains of killed processes are removed.
 func TempFolder() (dir string, release func(), err error) {
 	p := waiting(os.TempDir())
 	p.perm = 0o700
@@ -117,8 +117,7 @@ func TempFolder() (dir string, release func(), err error) {
 	}, nil
 }
 
-// folder makes a folder under a name of its own, and locks it. Between the two a sweep may take it
-// away; then there is another try.
+// folder makes a folder with a unique name, and locks it. It tries again if a sweep removes the folder in between.
 func (p place) folder() (string, *os.File, error) {
 	for {
 		dir := p.name()
@@ -142,8 +141,8 @@ func (p place) folder() (string, *os.File, error) {
 // maxSwaps bounds how often [swap] yields to other processes that write the same folder.
 const maxSwaps = 1000
 
-// swap gives dir the name, by over if a folder has it. What had the name before is dir then, or gone. Between
-// two steps other processes may put a folder there or take one away; then it begins again.
+// swap gives dir the name, through over if a folder has the name. The old folder then has the name dir, or is gone.
+// It starts again if another process puts a folder there or removes one between two steps.
 func swap(dir, name string, over func(dir, name string) error) (err error) {
 	for range maxSwaps {
 		if _, lerr := os.Lstat(name); errors.Is(lerr, fs.ErrNotExist) {
@@ -158,7 +157,7 @@ func swap(dir, name string, over func(dir, name string) error) (err error) {
 	return err
 }
 
-// over gives dir the name of another folder: in one step where the system can.
+// over gives dir the name of another folder: in one step if the system can.
 func (p place) over(dir, name string) error {
 	err := exchange(dir, name)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -167,7 +166,7 @@ func (p place) over(dir, name string) error {
 	return p.replace(dir, name)
 }
 
-// replace gives dir the name in two steps, between which nothing has it.
+// replace gives dir the name in two steps; in between the name does not exist.
 func (p place) replace(dir, name string) error {
 	holder, lock, err := p.folder()
 	if err != nil {
@@ -180,13 +179,13 @@ func (p place) replace(dir, name string) error {
 		return err
 	}
 	err = os.Rename(dir, name)
-	if err != nil && !errors.Is(err, fs.ErrExist) { // where another process has put its folder, ours comes after it
+	if err != nil && !errors.Is(err, fs.ErrExist) { // if another process has put its folder there, ours comes after it
 		return errors.Join(err, os.Rename(old, name))
 	}
 	return err
 }
 
-// sweepFolders removes the folders that killed processes have left. fresh was made just now.
+// sweepFolders removes the folders of killed processes. fresh was made just now.
 func (p place) sweepFolders(fresh *os.File) {
 	for _, dir := range p.all() {
 		if st, err := os.Lstat(dir); err != nil || !st.IsDir() {

@@ -9,17 +9,17 @@ import (
 	"syscall"
 )
 
-// maxLinks is how many links are followed to one file, as Linux has it (path_resolution(7)).
+// maxLinks is Linux' limit on links to one file (path_resolution(7)).
 const maxLinks = 40
 
-// Target returns the path that an output called name is written to. It is name itself or, where that is
-// a link, the link's target, which need not be there yet.
+// Target returns the path to which an output called name is written: name itself or, if name is a link, its target,
+// which need not exist.
 func Target(name string) (string, error) {
 	target, _, err := follow(name)
 	return target, err
 }
 
-// follow returns the target of name, and what is there now: nil if nothing is.
+// follow returns the target of name and its current file info, or nil if it does not exist.
 func follow(name string) (target string, there fs.FileInfo, err error) {
 	if there, err = os.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", nil, err
@@ -29,7 +29,7 @@ func follow(name string) (target string, there fs.FileInfo, err error) {
 	}
 	for range maxLinks {
 		text, err := os.Readlink(name)
-		if err != nil { // it is no link
+		if err != nil { // it is not a link
 			return name, there, nil
 		}
 		dir, err := filepath.EvalSymlinks(filepath.Dir(name))
@@ -47,11 +47,11 @@ func follow(name string) (target string, there fs.FileInfo, err error) {
 	return "", nil, &fs.PathError{Op: "follow", Path: name, Err: syscall.ELOOP}
 }
 
-// ErrOpenFile is returned for a name such as /dev/stdout, behind which is an open file of this process:
-// another file would take the place of what it was opened as.
+// ErrOpenFile is returned for a name such as /dev/stdout, which is an open file of this process: writing would
+// replace the file that it was opened as.
 var ErrOpenFile = errors.New("it stands for an open file; stdout is called -")
 
-// opens reports whether the names in a folder stand for open files (proc(5), fd(4)).
+// opens reports whether the names in a folder are open files (proc(5), fd(4)).
 func opens(dir string) bool {
 	return dir == "/dev/fd" || strings.HasPrefix(dir, "/proc/")
 }

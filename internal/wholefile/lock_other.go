@@ -9,5 +9,5 @@ const carefully = 0
 // TryLock is always true.
 func TryLock(*os.File, bool) bool { return true }
 
-// free is never sure.
+// free is always unsure.
 func free(*os.File) (dead, sure bool) { return true, false }

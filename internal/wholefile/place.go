@@ -11,40 +11,39 @@ import (
 	"time"
 )
 
-// place is where a file waits: a folder, how the names of waiting files begin, and the permissions that
-// a new file asks for. The system takes those of the umask away.
+// place describes waiting files: their folder, the prefix of their names, and the requested permissions of a new
+// file, which the umask reduces.
 type place struct {
 	dir, prefix string
 	perm        fs.FileMode
 }
 
-// outputPerm is what an output asks for, as those of other programs do: the umask decides.
+// outputPerm are the requested permissions of an output, as in other programs: the umask decides.
 const outputPerm = 0o666
 
-// beside is the place of the files that wait for name.
+// beside returns the place of the files that wait for name.
 func beside(name string) place {
 	return place{filepath.Dir(name), "." + filepath.Base(name) + ".tmp-", outputPerm}
 }
 
-// waiting is the place of files that have no final name yet. Nobody else reads them until then.
+// waiting returns the place of files without a final name. Only the user can read them.
 func waiting(dir string) place { return place{dir, ".mkbuild-tmp-", 0o600} }
 
-// name returns a name of the place that is hardly taken.
+// name returns a name of the place that is probably free.
 func (p place) name() string {
 	return filepath.Join(p.dir, p.prefix+strconv.FormatUint(uint64(rand.Uint32()), 10)) //nolint:gosec // no secret
 }
 
-// IsWaiting reports whether a file of that name is one that waits, see [CreateIn].
+// IsWaiting reports whether name is the name of a waiting file, see [CreateIn].
 func IsWaiting(name string) bool { return waiting("").owns(name) }
 
-// owns reports whether a name is one that named gives.
+// owns reports whether named can have made a name.
 func (p place) owns(name string) bool {
 	number, ok := strings.CutPrefix(name, p.prefix)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
-// named opens a file under a name of its own, and locks it. Between the two a sweep may take it
-// away; then there is another try.
+// named opens a file with a unique name, and locks it. It tries again if a sweep removes the file in between.
 func (p place) named() (*os.File, error) {
 	for {
 		f, err := os.OpenFile(p.name(), os.O_RDWR|os.O_CREATE|os.O_EXCL, p.perm) //nolint:gosec // the place decides
@@ -69,7 +68,7 @@ func holds(f *os.File) bool {
 	return err == nil && os.SameFile(there, st)
 }
 
-// abandoned is how long nobody has written to what counts as dead where locks do not work.
+// abandoned is the time without writes after which a file counts as dead if locks do not work.
 const abandoned = 24 * time.Hour
 
 // sweep removes the dead files of a place. fresh was made just now.
@@ -87,7 +86,7 @@ func (p place) sweep(fresh *os.File) (removed []string) {
 	return removed
 }
 
-// all lists what has a name of the place.
+// all lists the files with a name of the place.
 func (p place) all() (paths []string) {
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
@@ -101,8 +100,8 @@ func (p place) all() (paths []string) {
 	return paths
 }
 
-// dead reports whether nobody holds f. Where locks do not work its age decides, by the time of the file
-// system, which all processes there share: that of fresh.
+// dead reports whether nobody holds f. If locks do not work, its age decides, by the time of the file system, which
+// all its processes share: the time of fresh.
 func dead(f, fresh *os.File) bool {
 	dead, sure := free(f)
 	if !dead || sure {
@@ -113,11 +112,11 @@ func dead(f, fresh *os.File) bool {
 	return err == nil && nerr == nil && st.ModTime().Before(now.ModTime().Add(-abandoned))
 }
 
-// ErrNotRegular is returned for a link, a pipe, a device or a folder in the place of a file.
+// ErrNotRegular is returned for a link, a pipe, a device or a folder in place of a file.
 var ErrNotRegular = errors.New("it is not a regular file")
 
-// OpenRegular opens a file for reading in a folder that others may write to: it neither follows a link
-// nor waits for a pipe.
+// OpenRegular opens a file for reading in a folder that others may write to: it neither follows a link nor waits
+// for a pipe.
 func OpenRegular(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|carefully, 0)
 	if err != nil {

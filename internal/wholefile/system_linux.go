@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// anonymous opens a file in a place that has no name (O_TMPFILE of open(2)), or fails where the file
-// system cannot, or /proc is missing, which is needed to give it a name.
+// anonymous opens a nameless file in a place (O_TMPFILE of open(2)). It fails if the file system does not support
+// that, or if /proc is missing, which is needed to name the file.
 func anonymous(p place) (*os.File, error) {
 	fd, err := unix.Open(p.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(p.perm))
 	if err != nil {
@@ -27,7 +27,7 @@ func anonymous(p place) (*os.File, error) {
 
 func procPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
-// link gives an anonymous file a name that is not taken.
+// link gives an anonymous file a free name.
 func link(f *os.File, name string) error {
 	err := unix.Linkat(unix.AT_FDCWD, procPath(f), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
 	if err != nil {
@@ -36,7 +36,7 @@ func link(f *os.File, name string) error {
 	return nil
 }
 
-// linked gives an anonymous file a name of its place. It is locked since it was opened.
+// linked gives an anonymous file a name of its place. The file is locked since its opening.
 func linked(p place, f *os.File) (string, error) {
 	for {
 		name := p.name()
@@ -46,7 +46,7 @@ func linked(p place, f *os.File) (string, error) {
 	}
 }
 
-// exchange lets two names change places in one step.
+// exchange swaps two names in one step.
 func exchange(a, b string) error {
 	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// What follows is for Linux alone.
+// The following functions need Linux.
 
 func anonymous(place) (*os.File, error) { return nil, errors.ErrUnsupported }
 

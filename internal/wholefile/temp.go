@@ -5,8 +5,8 @@ import (
 	"runtime"
 )
 
-// NewTempIn opens a work file in dir, or in the system's own place if dir is empty. It is gone once it is
-// closed, or its process is.
+// NewTempIn opens a work file in dir, or in the system's temporary directory if dir is empty. It is removed when it
+// is closed or its process ends.
 func NewTempIn(dir string) (*File, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -18,13 +18,13 @@ func NewTempIn(dir string) (*File, error) {
 	}
 	p.sweepFolders(f.File)
 	if f.path != "" && runtime.GOOS != "windows" && os.Remove(f.path) == nil {
-		f.path = "" // Unix keeps an open file that has no name any more
+		f.path = "" // Unix keeps an open file without a name
 	}
 	return f, nil
 }
 
-// NewNamedTemp opens a work file in the system's own place that other programs can open by its Name.
-// Of a process that is killed it stays until the next one opens a work file there.
+// NewNamedTemp opens a work file in the system's temporary directory that other programs can open by its Name. The
+// file of a killed process stays until another process opens a work file there.
 func NewNamedTemp() (*File, error) {
 	p := waiting(os.TempDir())
 	f, err := p.named()

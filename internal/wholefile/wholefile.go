@@ -1,10 +1,9 @@
-// Package wholefile writes files that appear whole or not at all, whenever the process ends. Start
-// reading at [Write].
+// Package wholefile writes files that appear completely or not at all, even if the process is killed. Start reading
+// at [Write].
 //
-// Where the system allows (Linux, most file systems) a file under way has no name, so that nothing is
-// left of a killed process. Elsewhere, and for the moment in which a file takes the place of another, it
-// is called .NAME.tmp-NUMBER and locked: the next process that writes NAME removes those that nobody
-// holds any more.
+// If the system supports it (Linux, most file systems), an unfinished file has no name, so a killed process leaves
+// nothing. Elsewhere, and for the moment in which a file replaces another, it is called .NAME.tmp-NUMBER and
+// locked: the next process that writes NAME removes those that nobody holds.
 package wholefile
 
 import (
@@ -21,9 +20,9 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// Write calls fill with a file that takes the name once fill succeeds, and is on the disk then. A link is
-// followed: its target is written. The umask decides who may read the file, and those who could not
-// read the one before it cannot read this one. What killed processes have left of it is removed.
+// Write calls fill with a file. If fill succeeds, the file is synced to disk and gets the name. A link is followed:
+// its target is written. The umask determines who may read the file; users who could not read the old file cannot
+// read the new file. Remains of killed processes are removed.
 func Write(name string, fill func(io.Writer) error) error {
 	target, before, err := follow(name)
 	if err == nil && before != nil && !before.Mode().IsRegular() {
@@ -49,14 +48,14 @@ func Write(name string, fill func(io.Writer) error) error {
 	return nil
 }
 
-// otherPlace is the hint where something else has the place of an output.
+// otherPlace is the hint if something else has the name of an output.
 const otherPlace = "choose another place for the output"
 
 // Output is a file that is written as [Write] does, or a stream in its place.
 type Output struct {
-	// Name is the file's, or what messages call the stream.
+	// Name is the file's name, or the stream's name in messages.
 	Name string
-	// Stream, if set, takes the content as it comes.
+	// Stream, if set, receives the content directly.
 	Stream io.Writer
 }
 
@@ -68,7 +67,7 @@ func (o Output) Write(fill func(io.Writer) error) error {
 	return Write(o.Name, fill)
 }
 
-// Update writes a file with a text, unless the file has that text already. It reports whether it wrote.
+// Update writes text to a file unless the file already has it. It reports whether it wrote.
 func Update(name string, text []byte) (changed bool, err error) {
 	if hasText(name, text) {
 		return false, nil
@@ -79,7 +78,7 @@ func Update(name string, text []byte) (changed bool, err error) {
 	})
 }
 
-// hasText reports whether a regular file, or the one that a link leads to, has a text.
+// hasText reports whether a regular file, or the target of a link, has this text.
 func hasText(name string, text []byte) bool {
 	target, err := Target(name)
 	if err != nil {
@@ -94,15 +93,15 @@ func hasText(name string, text []byte) bool {
 	return err == nil && bytes.Equal(old, text)
 }
 
-// File is an output that has no name before [File.CommitAs], or is gone once it is closed.
+// File is an output without a name before [File.CommitAs], or with a name that disappears when it is closed.
 type File struct {
 	*os.File
 	place place
-	path  string // of a file that is to be removed when it is closed
+	path  string // name of a file to remove when it is closed
 }
 
-// CreateIn opens a file that waits in dir until [File.CommitAs] gives it a name on the same file
-// system. The caller closes it. See [Sweep] for what killed processes leave there.
+// CreateIn opens a file that waits in dir until [File.CommitAs] gives it a name on the same file system. The caller
+// closes it. [Sweep] removes the remains of killed processes.
 func CreateIn(dir string) (*File, error) { return open(waiting(dir)) }
 
 // create opens a file and sweeps its place.
@@ -125,8 +124,8 @@ func open(p place) (*File, error) {
 	return &File{File: f, place: p, path: f.Name()}, nil
 }
 
-// Sweep removes the files that killed processes have left waiting in dir, see [CreateIn], and
-// returns their paths. What a living process holds stays.
+// Sweep removes the waiting files of killed processes in dir, see [CreateIn], and returns their paths. Files of
+// living processes stay.
 func Sweep(dir string) []string {
 	f, err := open(waiting(dir))
 	if err != nil {
@@ -136,9 +135,9 @@ func Sweep(dir string) []string {
 	return f.place.sweep(f.File)
 }
 
-// CommitAs makes the file appear under name, readable by everybody. With durable it is on the disk
-// then; without, a power cut may leave an empty file. It stays open, except on Windows, which renames
-// no open files.
+// CommitAs gives the file the name and makes it readable by everybody. If durable is set, the file is synced to
+// disk; otherwise a power cut may leave an empty file. It stays open, except on Windows, which cannot rename open
+// files.
 func (f *File) CommitAs(name string, durable bool) error {
 	if err := chmod(f.File, 0o644); err != nil {
 		return err
@@ -184,8 +183,7 @@ func (f *File) appear(name string) error {
 	return os.Rename(f.path, name)
 }
 
-// copied goes on with a copy that has a name. It is for sandboxes that let a file be made without a
-// name and then allow it none.
+// copied continues with a named copy. It is for sandboxes that allow a nameless file but do not let it get a name.
 func (f *File) copied() error {
 	c, err := f.place.named()
 	if err != nil {
@@ -200,7 +198,7 @@ func (f *File) copied() error {
 	return err
 }
 
-// Close closes the file, and removes it unless it was committed. Closing twice does no harm.
+// Close closes the file, and removes it unless it was committed. It can be called twice.
 func (f *File) Close() error {
 	if f.path != "" && runtime.GOOS != "windows" {
 		os.Remove(f.path) //nolint:errcheck,gosec // the next sweep tries again
@@ -216,8 +214,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// syncDir makes a new name durable. Not every system can sync a directory (Windows); there the worst
-// case after a power cut is that the file is missing.
+// syncDir makes a new name durable. Windows cannot sync a directory: there the file may be missing after a power
+// cut.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		d.Sync()  //nolint:errcheck,gosec // see above
@@ -240,7 +238,7 @@ func (i interruptible) Write(p []byte) (int, error) {
 	return i.w.Write(p)
 }
 
-// chmod changes the permissions of f, where the file system has any.
+// chmod changes the permissions of f if the file system has any.
 func chmod(f *os.File, perm fs.FileMode) error {
 	err := f.Chmod(perm)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -249,7 +247,7 @@ func chmod(f *os.File, perm fs.FileMode) error {
 	return err
 }
 
-// narrow takes the permissions from f that the file or folder before it did not give.
+// narrow removes the permissions from f that its predecessor did not have.
 func narrow(f *os.File, before fs.FileInfo) error {
 	if before == nil {
 		return nil

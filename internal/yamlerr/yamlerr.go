@@ -1,4 +1,4 @@
-// Package yamlerr reads the positions in errors of yaml.v3, which has no typed ones.
+// Package yamlerr reads the positions in errors of yaml.v3, which are plain text there.
 package yamlerr
 
 import (
@@ -9,12 +9,12 @@ import (
 
 var (
 	first = regexp.MustCompile(`line (\d+): (.*)`)
-	// parsers are the complaints of yaml.v3's parser (parserc.go), whose lines count from 0. Those of its
-	// scanner and its decoder count from 1.
+	// parsers are the errors of yaml.v3's parser (parserc.go), whose lines count from 0. Lines of its scanner and
+	// its decoder count from 1.
 	parsers = regexp.MustCompile(`^did not find expected (<|node content|'-'|key$|',')`)
 )
 
-// Position returns the line, from 1, and the text of the first complaint in an error.
+// Position returns the line, from 1, and the text of the first message in an error.
 func Position(err error) (line int, what string, ok bool) {
 	m := first.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -29,7 +29,7 @@ func Position(err error) (line int, what string, ok bool) {
 
 var mismatch = regexp.MustCompile("^cannot unmarshal (!!\\w+) (?:`(.*)` )?into (.*)$")
 
-// inWords says without the types of Go that a value is of another kind than its key takes.
+// inWords reports a value of the wrong kind without Go's type names.
 func inWords(complaint string) string {
 	m := mismatch.FindStringSubmatch(complaint)
 	if m == nil {
@@ -42,7 +42,7 @@ func inWords(complaint string) string {
 	return "expected " + kind(m[3]) + ", found " + found
 }
 
-// kind names what a type of Go takes. Types with a name are structs.
+// kind returns the word for a Go type. Named types are structs.
 func kind(t string) string {
 	switch {
 	case strings.HasPrefix(t, "[]"):
