@@ -9,8 +9,8 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// TestAirGap builds with the real program in a network namespace without even a loopback, from a
-// mirror that mkbuild wrote, both profiles: the same bytes as where the inputs came from.
+// TestAirGap builds both profiles with the real program in a network namespace without a loopback, from a mirror
+// that mkbuild wrote: the bytes equal those of a build from the original inputs.
 func TestAirGap(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -18,8 +18,8 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// TestBootFromNetwork boots a merged image over the network with `mkbuild test`: its gems are installed while
-// it boots, the probe's report is on the console, and the node checks in with the server of the test.
+// TestBootFromNetwork boots a merged image over the network with `mkbuild test`: its gems are installed at boot,
+// the probe's report is on the console, and the node checks in with the test's server.
 func TestBootFromNetwork(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -38,7 +38,7 @@ func TestBootFromNetwork(t *testing.T) {
 	wantLines(t, string(b), "PROBE ok gem-list")
 }
 
-// checkProd wants what the console and the first check-in of every prod image say.
+// checkProd checks the console and the first check-in of every prod image.
 func checkProd(t *testing.T, log, facts string) {
 	t.Helper()
 	wantLines(t, log, "PROBE sshd not running; installed: no", "PROBE console 0 login lines", "PROBE hostkeys 0")
@@ -49,8 +49,8 @@ func checkProd(t *testing.T, log, facts string) {
 	}
 }
 
-// TestUnknownServer: no look at the files of a prod image finds a server by a name that nobody knows, started
-// by a script that hides it. The running machine tells each.
+// TestUnknownServer: a check of a prod image's files cannot find an unknown server that a script hides. The running
+// machine reveals each.
 func TestUnknownServer(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -97,15 +97,15 @@ func TestUnknownServer(t *testing.T) {
 	}
 }
 
-// broken is one way to spoil an image, and the name that `mkbuild test` has for it.
+// broken is one way to spoil an image, and its name in `mkbuild test`.
 type broken struct {
 	name, rule string
 	edit       func(*testing.T, *iso9660.Image)
 	args       []string
 }
 
-// TestBrokenImages is the negative control of all boot tests: five broken images, each named right,
-// and one that boots and has no client.
+// TestBrokenImages is the negative control of all boot tests: five broken images, each diagnosed correctly, and an
+// image that boots without a client.
 func TestBrokenImages(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -126,7 +126,7 @@ func TestBrokenImages(t *testing.T) {
 		}, nil},
 		{"no client", "boot-no-marker", func(t *testing.T, img *iso9660.Image) {
 			first(t, img, "echo up; exec sleep 99999")
-		}, []string{"--timeout", "20s"}}, // it can only be waited for
+		}, []string{"--timeout", "20s"}}, // only a timeout can detect it
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +149,7 @@ func testBroken(t *testing.T, f fixture, core string, tc broken) {
 	}
 }
 
-// first puts another first program into an image, and takes the drivers out, which it needs no more.
+// first replaces an image's first program, and removes the drivers, which are then unused.
 func first(t *testing.T, img *iso9660.Image, commands string) {
 	t.Helper()
 	retree(t, img, func(tree *overlay.Tree) {
@@ -158,8 +158,8 @@ func first(t *testing.T, img *iso9660.Image, commands string) {
 	})
 }
 
-// waitForZram makes the stand-in's tc-config do what Tiny Core's own does, where the stand-in goes on:
-// it lets modprobe complain, and waits for /dev/zram0 as long as there is none.
+// waitForZram makes the stand-in's tc-config behave like Tiny Core's own: it lets modprobe complain, and waits for
+// /dev/zram0 if it is missing.
 func waitForZram(t *testing.T, tree *overlay.Tree) {
 	t.Helper()
 	const name = "etc/init.d/tc-config"
@@ -199,7 +199,7 @@ func rewrite(t *testing.T, img *iso9660.Image, name string, edit func([]byte) []
 	f.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 }
 
-// retree changes what is in an image's initrd.
+// retree changes the content of an image's initrd.
 func retree(t *testing.T, img *iso9660.Image, edit func(*overlay.Tree)) {
 	t.Helper()
 	rewrite(t, img, "boot/core.gz", func(b []byte) []byte {

@@ -21,7 +21,7 @@ import (
 	"mkbuild/internal/qemu"
 )
 
-// guestHost is this machine's loopback as QEMU's guests see it.
+// guestHost is this machine's loopback in QEMU's guests.
 const guestHost = "10.0.2.2"
 
 // server is a running `mkbuild serve`.
@@ -30,8 +30,8 @@ type server struct {
 	log             *os.File
 }
 
-// serve starts the check-in server as a user would, with Razor's own config.yaml, an image to boot machines
-// with, and further kernel arguments for them.
+// serve starts the check-in server like a user, with Razor's own config.yaml, an image to boot machines with, and
+// further kernel arguments for them.
 func serve(t *testing.T, f fixture, image, args string) *server {
 	t.Helper()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func put(t *testing.T, name, text string) {
 	testkit.Must(t, os.WriteFile(name, []byte(text), 0o644))
 }
 
-// node is what the server knows of the one machine that checks in.
+// node is the server's record of the one machine that checks in.
 type node struct {
 	Facts map[string]any `json:"facts"`
 }
@@ -85,7 +85,7 @@ func (s *server) get(t *testing.T, path string, into any) bool {
 	return true
 }
 
-// node asks for the first node; nil means that none has checked in yet.
+// node fetches the first node; nil means that none has checked in yet.
 func (s *server) node(t *testing.T) *node {
 	t.Helper()
 	var n node
@@ -95,7 +95,7 @@ func (s *server) node(t *testing.T) *node {
 	return &n
 }
 
-// heard is how much the machine and its server have said.
+// heard is the amount of output of the machine and its server.
 func (s *server) heard(t *testing.T, vm *qemu.VM) func() int {
 	return func() int {
 		b, err := os.ReadFile(s.log.Name())
@@ -129,15 +129,15 @@ func (s *server) await(t *testing.T, vm *qemu.VM, what string, ok func(facts map
 	return nil
 }
 
-// publish puts an archive where the server takes it from, in one rename.
+// publish puts an archive into the server's place in one rename.
 func (s *server) publish(t *testing.T, zip []byte) {
 	t.Helper()
 	put(t, s.zip+".part", string(zip))
 	testkit.Must(t, os.Rename(s.zip+".part", s.zip))
 }
 
-// refused publishes an archive that the machine has to refuse: the check-in of that cycle says why, and has the
-// facts of the last good one.
+// refused publishes an archive that the machine must refuse: the check-in of that cycle has the reason and the
+// facts of the last good archive.
 func (s *server) refused(t *testing.T, vm *qemu.VM, zip []byte, why string, keeps map[string]string) {
 	t.Helper()
 	s.publish(t, zip)
@@ -163,7 +163,7 @@ func keys(t *testing.T, f fixture, names ...string) (out []string) {
 	return out
 }
 
-// signed packs a folder, signed with a key and a sequence number; without a key it is not signed.
+// signed packs a folder, signed with a key and a sequence number; without a key it is unsigned.
 func signed(t *testing.T, f fixture, dir, key string, sequence int64) []byte {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "x.zip")
@@ -177,7 +177,7 @@ func signed(t *testing.T, f fixture, dir, key string, sequence int64) []byte {
 	return testkit.Read(t, name)
 }
 
-// trusting is the line of a configuration whose image takes extensions of these keys alone.
+// trusting is the configuration line for an image that accepts only extensions of these keys.
 func trusting(keys ...string) string {
 	return "extension_keys: [" + strings.Join(keys, ".pub, ") + ".pub]\n"
 }
@@ -192,8 +192,8 @@ func (s *server) netBoot(t *testing.T) *qemu.VM {
 	return vm
 }
 
-// siteExtension is an extension with one of everything: a program, a shared library, a Ruby
-// fact that uses both, and external facts of all four kinds.
+// siteExtension is an extension with one of each kind: a program, a shared library, a Ruby fact that uses both, and
+// external facts of all four kinds.
 func siteExtension(t *testing.T, f fixture) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -222,7 +222,7 @@ end
 	return dir
 }
 
-// libmd takes a real i386 library, which no prod image has, out of the mirror's libedit.tcz.
+// libmd extracts a real i386 library, which no prod image has, from the mirror's libedit.tcz.
 func libmd(t *testing.T, f fixture, to string) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "x")
@@ -251,12 +251,12 @@ func has(facts map[string]any, want map[string]string) bool {
 	return true
 }
 
-// TestCheckIn boots an image over the network from the development server and lives through what the runtime
-// document promises: facts; a membership in a collective, whose broker is RabbitMQ and whose administrator is
-// Debian's mco; an extension that appears while the machine runs, signed with the old one of the image's two keys; one
-// that a stranger signed, which is refused; one of the new key; and a policy that makes the machine reboot.
-// There is no probe: it would take the processor from the client. What else is refused (broken, changed, older, not
-// signed, another's key), and that mk-client joins no collective with the published secrets, is tested in internal/mkclient.
+// TestCheckIn boots an image over the network from the development server and tests the promises of the runtime
+// document: facts; a membership in a collective, with RabbitMQ as broker and Debian's mco as administrator; an
+// extension that appears while the machine runs, signed with the old one of the image's two keys; a stranger's
+// extension, which is refused; an extension of the new key; and a policy that reboots the machine. There is no
+// probe: it would compete with the client for the processor. internal/mkclient tests the other refusals (broken,
+// changed, older, unsigned, another's key), and that mk-client joins no collective with the published secrets.
 func TestCheckIn(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -305,7 +305,7 @@ policies:
 	}
 }
 
-// uptime is the machine's, as its Facter saw it: seconds since the kernel's start.
+// uptime is the machine's uptime in its Facter: seconds since the kernel's start.
 func uptime(facts map[string]any) any {
 	if m, ok := facts["system_uptime"].(map[string]any); ok {
 		return fmt.Sprint(m["seconds"], " s")
@@ -313,7 +313,7 @@ func uptime(facts map[string]any) any {
 	return "an unknown time"
 }
 
-// checkFirstFacts wants facts of every source in the first check-in, and nothing of an extension.
+// checkFirstFacts checks that the first check-in has facts of every source, and none of an extension.
 func checkFirstFacts(t *testing.T, facts map[string]any, rack string) {
 	t.Helper()
 	for _, name := range []string{"macaddress", "processorcount", "facterversion", "mk_hw_lscpu_Architecture", "mk_hw_nic_count"} {

@@ -1,5 +1,5 @@
-// Package e2e builds images from the stand-in mirror with the real programs and boots them in
-// QEMU. What an image says of itself, through the probe in testdata/e2e, is what is asserted.
+// Package e2e builds images from the stand-in mirror with the real programs and boots them in QEMU. The tests check
+// the image's own report from the probe in testdata/e2e.
 package e2e
 
 import (
@@ -31,7 +31,7 @@ func root(t testing.TB) string {
 	return dir
 }
 
-// need skips, or fails in CI, where a program of the boot tests is missing.
+// need skips the test, or fails in CI, if a program of the boot tests is missing.
 func need(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
@@ -42,8 +42,8 @@ func need(t testing.TB) {
 	}
 }
 
-// TestMain lets two machines share a processor, for each of them waits now and then: for its network, for a check-in,
-// for mco. The memory that is free bounds them, too.
+// TestMain lets two machines share a processor, because each waits at times: for its network, for a check-in, for
+// mco. Free memory also bounds their number.
 func TestMain(m *testing.M) {
 	machines := int64(2 * runtime.GOMAXPROCS(0))
 	if room := testkit.FreeMemory() >> 30; room > 0 { // a machine has up to 1 GiB
@@ -53,13 +53,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fixture is what all boot tests share: the programs, the mirror and one download cache.
+// fixture is shared by all boot tests: the programs, the mirror and one download cache.
 type fixture struct {
 	dir, mkbuild, mirror string
-	configName           string   // of the mirror's configurations; none: the one for 4.x
-	args                 string   // more of them for the kernel
-	env                  []string // more of it for mkbuild
-	quick                bool     // the probe leaves out what takes Ruby a long time
+	configName           string   // name of the mirror's configuration; none: the one for 4.x
+	args                 string   // more kernel arguments
+	env                  []string // more environment for mkbuild
+	quick                bool     // the probe skips checks that are slow in Ruby
 	err                  error
 }
 
@@ -95,7 +95,7 @@ func setup(t testing.TB) fixture {
 	return f
 }
 
-// run starts mkbuild as a user would and returns its two streams.
+// run starts mkbuild like a user and returns its two streams.
 func (f fixture) run(t testing.TB, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), f.mkbuild, args...)
@@ -122,14 +122,14 @@ func (f fixture) config(t testing.TB, dir string, edit func(string) string) stri
 	return name
 }
 
-// noTimerCheck keeps a kernel from counting the ticks of a moment: the emulator of a busy machine delivers none, and
-// the kernel panics.
+// noTimerCheck disables the kernel's check that counts timer ticks for a moment: the emulator of a busy machine
+// delivers none, and the kernel panics.
 const noTimerCheck = "no_timer_check"
 
-// bootArgs are the kernel arguments of all images: however busy this machine is, Facter has its time.
+// bootArgs are the kernel arguments of all images: Facter has enough time even on a busy machine.
 const bootArgs = "console=ttyS0 loglevel=3 razor.fact_timeout=3600 " + noTimerCheck
 
-// noClient keeps mk-client from doing anything while the probe is at work.
+// noClient stops mk-client from acting while the probe works.
 const noClient = " razor.skew=3600"
 
 // with returns an edit that adds lines at the end, where the list of overlays is.
@@ -153,14 +153,14 @@ func (f fixture) image(t testing.TB, edit func(string) string, args ...string) s
 	return iso
 }
 
-// stalled is how long a machine that has a processor to itself may be silent, and aLot bounds what cannot be asked about its progress.
-// TCG is slow, and a machine may be shared: how long the whole takes is nobody's fault.
+// stalled is the longest silence of a machine with a processor of its own, and aLot bounds waits without visible
+// progress. TCG is slow, and a machine may be shared: the total time is not an error.
 const (
 	stalled = 5 * time.Minute
 	aLot    = time.Hour
 )
 
-// patient returns a context that ends when heard, the length of what there is to hear, no longer grows.
+// patient returns a context that ends when heard, the length of the output, stops growing.
 func patient(t *testing.T, heard func() int) context.Context {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	t.Cleanup(func() { cancel(nil) })
@@ -202,8 +202,8 @@ func boot(t *testing.T, m qemu.Machine) (*qemu.VM, string) {
 	return vm, vm.Log()
 }
 
-// failures returns the probe's complaints. An image without any says so itself, check by check:
-// silence is a failure too.
+// failures returns the probe's complaints. An image without complaints reports each check: silence is a failure
+// too.
 func failures(log string) []string {
 	var out []string
 	ok := 0
@@ -236,7 +236,7 @@ func wantLines(t *testing.T, log string, lines ...string) {
 	}
 }
 
-// TestBootDevTakesAKeyAndNoPassword logs in by ssh. Nothing listens where its client is to check in.
+// TestBootDevTakesAKeyAndNoPassword logs in by ssh. The client's check-in server does not exist.
 func TestBootDevTakesAKeyAndNoPassword(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -261,7 +261,7 @@ func TestBootDevTakesAKeyAndNoPassword(t *testing.T) {
 	expect(t, vm, "mk-client: .*connection refused")
 }
 
-// ssh logs in as tc, trying for a while: the server starts when DHCP may still be under way.
+// ssh logs in as tc, with retries: the server may start before DHCP is done.
 func ssh(t *testing.T, key string, port int, command string) (string, error) {
 	t.Helper()
 	var out []byte

@@ -16,7 +16,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// report is what these tests read of `mkbuild inspect --json`.
+// report is the part of `mkbuild inspect --json` that these tests read.
 type report struct {
 	Kernel struct{ Path, Release, SHA256 string }
 	Initrd struct {
@@ -38,9 +38,9 @@ func (f fixture) inspect(t *testing.T, name string) report {
 	return r
 }
 
-// TestLookIntoRealImages holds inspect against xorriso and GNU cpio, on the mirror's stock ISO, on an
-// image built from it and on the stock ISO's files packed by xorriso; and the built one against its
-// manifest and against a second build.
+// TestLookIntoRealImages compares inspect with xorriso and GNU cpio, on the mirror's stock ISO, on an image built
+// from it and on the stock ISO's files packed by xorriso. It also compares the built image with its manifest and
+// with a second build.
 func TestLookIntoRealImages(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -81,7 +81,7 @@ func paths(r report) []string {
 	return out
 }
 
-// cpioNames takes the initrd out with xorriso and lists its segments with GNU cpio.
+// cpioNames extracts the initrd with xorriso and lists its segments with GNU cpio.
 func cpioNames(t *testing.T, name string, r report) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "initrd")

@@ -18,8 +18,8 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// broker is a RabbitMQ node of this test alone: its state, ports and port mapper are its own,
-// and it listens on the loopback only.
+// broker is a RabbitMQ node for this test only: its state, ports and port mapper are separate, and it listens on
+// the loopback only.
 type broker struct {
 	dir, program         string
 	password             string
@@ -40,8 +40,8 @@ func startBroker(t *testing.T) *broker {
 	ports := testkit.FreePorts(t, 3)
 	b := &broker{
 		dir: t.TempDir(), password: rand.Text(),
-		// Debian's command in PATH wants to be root and becomes the user rabbitmq with the state in
-		// /var/lib; the program next to it runs as the user who starts it.
+		// Debian's command in PATH must run as root and becomes the user rabbitmq with the state in /var/lib; the
+		// program next to it runs as the current user.
 		program: filepath.Join(filepath.Dir(program), "rabbitmq-server"),
 		stomp:   ports[0], dist: ports[1], mapping: ports[2],
 	}
@@ -50,15 +50,15 @@ func startBroker(t *testing.T) *broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.out.Close() })
-	// The node would start epmd by itself, as a daemon that outlives it.
+	// Otherwise the node would start epmd as a daemon that outlives it.
 	b.start(t, testkit.Tool(t, "epmd"), "-port", fmt.Sprint(b.mapping), "-address", "127.0.0.1")
 	ended := b.start(t, b.program)
 	b.await(t, ended)
 	return b
 }
 
-// configure writes the node's files. The definitions make what MCollective needs and does not
-// make for itself: a virtual host, a user and the two exchanges.
+// configure writes the node's files. The definitions create the objects that MCollective needs and does not create
+// itself: a virtual host, a user and the two exchanges.
 func (b *broker) configure(t *testing.T) {
 	t.Helper()
 	put(t, filepath.Join(b.dir, "enabled_plugins"), "[rabbitmq_stomp].\n")
@@ -82,7 +82,7 @@ log.file = false
 	put(t, filepath.Join(b.dir, "definitions.json"), string(text))
 }
 
-// environment keeps the node off everything that the machine's own RabbitMQ uses.
+// environment separates the node from the machine's own RabbitMQ.
 func (b *broker) environment() []string {
 	in := func(name string) string { return filepath.Join(b.dir, name) }
 	return []string{
@@ -94,12 +94,12 @@ func (b *broker) environment() []string {
 		"RABBITMQ_CONF_ENV_FILE=" + in("none"), "RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("enabled_plugins"), "RABBITMQ_GENERATED_CONFIG_DIR=" + in("generated"),
 		"RABBITMQ_MNESIA_BASE=" + in("mnesia"), "RABBITMQ_LOG_BASE=" + in("log"),
-		"RUNNING_UNDER_SYSTEMD=true", // the script becomes the node, instead of waiting for it
+		"RUNNING_UNDER_SYSTEMD=true", // the script becomes the node and does not wait for it
 	}
 }
 
-// start runs a program of the broker in a process group of its own and ends the whole group
-// with the test. Should the test itself be killed, the program's first process goes with it.
+// start runs a program of the broker in a process group and ends the group with the test. If the test itself is
+// killed, the program's first process ends too.
 func (b *broker) start(t *testing.T, program string, args ...string) (ended <-chan struct{}) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
@@ -109,7 +109,7 @@ func (b *broker) start(t *testing.T, program string, args ...string) (ended <-ch
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		cmd.Wait() // its output tells
+		cmd.Wait() // its output has the reason
 	}()
 	t.Cleanup(func() {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

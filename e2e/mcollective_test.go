@@ -16,8 +16,7 @@ import (
 	"mkbuild/internal/qemu"
 )
 
-// mcoClient is an administrator's side: Debian's mcollective-client with a configuration of
-// its own.
+// mcoClient is the administrator's side: Debian's mcollective-client with a separate configuration.
 type mcoClient struct{ dir, config string }
 
 // newClient writes a client.cfg for the broker.
@@ -45,7 +44,7 @@ plugin.rabbitmq.pool.1.password = %s
 	return c
 }
 
-// run returns what one mco command printed and whether it exited with 0.
+// run returns the output of one mco command and whether it exited with 0.
 func (c mcoClient) run(t *testing.T, args ...string) (string, bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "mco"), append(args, "--config", c.config)...)
@@ -56,8 +55,8 @@ func (c mcoClient) run(t *testing.T, args ...string) (string, bool) {
 	return string(out), err == nil
 }
 
-// mcoImage builds an image whose MCollective is for the broker, with secrets out of a file and the environment.
-// The boot code host= gives a machine its name, which is MCollective's identity.
+// mcoImage builds an image whose MCollective uses the broker, with secrets from a file and the environment. The
+// boot code host= sets a machine's name, which is MCollective's identity.
 func mcoImage(t *testing.T, f fixture, b *broker, psk, more string) string {
 	t.Helper()
 	secret := filepath.Join(t.TempDir(), "psk")
@@ -85,8 +84,8 @@ func mcoImage(t *testing.T, f fixture, b *broker, psk, more string) string {
 	})
 }
 
-// until runs a command again and again until it prints all of texts: mco gives a node seconds to answer, and
-// a machine that is busy elsewhere may need more.
+// until repeats a command until it prints all of texts: mco gives a node seconds to answer, and a busy machine may
+// need more.
 func (c mcoClient) until(t *testing.T, vm *qemu.VM, command string, texts ...string) {
 	t.Helper()
 	for ctx := patient(t, func() int { return len(vm.Log()) }); ctx.Err() == nil; {
@@ -99,8 +98,8 @@ func (c mcoClient) until(t *testing.T, vm *qemu.VM, command string, texts ...str
 	t.Errorf("mco %s never prints %q", command, texts)
 }
 
-// check wants the node to be all of its collective, with facts of Facter, of the hardware and of the client's
-// settings, and to answer nobody who has another key.
+// check checks that the node is the whole collective, with facts of Facter, of the hardware and of the client's
+// settings, and answers nobody with another key.
 func (c mcoClient) check(t *testing.T, vm *qemu.VM, name, rack string, stranger mcoClient) {
 	t.Helper()
 	expect(t, vm, "mcollectived started")

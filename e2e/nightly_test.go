@@ -10,8 +10,8 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// TestNightlyPipeline runs examples/ci/nightly.sh as a site would, with the real boot test of a prod image by
-// CD: a first night that fetches everything, and publishes an image that is signed and whose boot is attested.
+// TestNightlyPipeline runs examples/ci/nightly.sh like a site, with the real boot test of a prod image by CD: a
+// first night that fetches everything, and publishes a signed image with an attested boot.
 func TestNightlyPipeline(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -25,10 +25,10 @@ func (f fixture) segments(t *testing.T, dir, folder string, edit func(string) st
 	}
 }
 
-// TestNightliesBehindACache is a month at a site: each night another value of server.cfg, at another time, into one
-// folder that nginx hands out, with the site's nginx as a cache in front of it. The second night's node, by the BIOS's
-// iPXE, boots and checks in, and the origin sends the site less than 100 kB for it. All nights together are smaller
-// than two ISOs.
+// TestNightliesBehindACache simulates a month at a site. Each night has another value of server.cfg and another
+// time. All go into one folder that nginx serves, with the site's nginx as a cache in front. The second night's
+// node boots with the BIOS's iPXE and checks in, and the origin sends the site less than 100 kB for it. All nights
+// together are smaller than two ISOs.
 func TestNightliesBehindACache(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -49,7 +49,7 @@ func TestNightliesBehindACache(t *testing.T) {
 	fetchAsNode(t, n.Site+"/microkernel/")
 	_, first := n.Sent(t)
 	night(1)
-	time.Sleep(2100 * time.Millisecond) // a site asks for a boot file again after a second, and nginx counts whole ones
+	time.Sleep(2100 * time.Millisecond) // a site refreshes a boot file after a second, and nginx counts whole seconds
 	site := strings.Replace(n.Site, "127.0.0.1", guestHost, 1)
 	vm := start(t, qemu.Machine{MemoryMiB: 768, NetBoot: site + "/microkernel/boot.ipxe"}, "MK loaded: v")
 	s.await(t, vm, "checked in", func(facts map[string]any) bool { return facts["mk_version"] != nil })
@@ -74,7 +74,7 @@ func TestNightliesBehindACache(t *testing.T) {
 	}
 }
 
-// fetchAsNode gets what a node would.
+// fetchAsNode fetches the files of a booting node.
 func fetchAsNode(t *testing.T, base string) {
 	t.Helper()
 	get := func(name string) string {
@@ -105,7 +105,7 @@ func sizeOf(t *testing.T, dir string) (size int64) {
 	return size
 }
 
-// TestSegmentsByUEFI boots the 64-bit series by UEFI's iPXE out of mkbuild serve, which names every segment.
+// TestSegmentsByUEFI boots the 64-bit series with UEFI's iPXE from mkbuild serve, which names every segment.
 func TestSegmentsByUEFI(t *testing.T) {
 	testkit.Tool(t, "qemu-system-x86_64")
 	t.Parallel()

@@ -10,9 +10,9 @@ import (
 	"mkbuild/internal/qemu"
 )
 
-// TestBootSeries8 builds from a mirror that lacks what mkbuild asks for by default, has modules for two
-// kernels and is reached over HTTP, and boots the image. Its ISO's menu has arguments behind the kernel, and
-// its base's /tmp belongs to a group. Whether the mirror lists its folders makes no difference.
+// TestBootSeries8 builds from a mirror over HTTP that lacks mkbuild's default extensions and has modules for two
+// kernels, and boots the image. Its ISO's menu has arguments after the kernel, and its base's /tmp belongs to a
+// group. Folder listings of the mirror make no difference.
 func TestBootSeries8(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

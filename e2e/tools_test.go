@@ -9,7 +9,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// fakeApt stands in for apt-get: it notes how it is called. UPDATE and INSTALL are patterns of calls that work.
+// fakeApt is a fake apt-get that records its calls. UPDATE and INSTALL are patterns of calls that succeed.
 const fakeApt = `#!/bin/sh
 echo "$*" >>"$CALLS"
 case "$*" in
@@ -21,14 +21,14 @@ esac
 exit 100
 `
 
-// TestToolsInstall holds scripts/tools: the index of a suite that is out of step with its mirror is a warning
-// when the packages can be had all the same. Nothing real is installed.
+// TestToolsInstall tests scripts/tools: a suite's index that is out of step with its mirror is only a warning if
+// the packages are available. Nothing real is installed.
 func TestToolsInstall(t *testing.T) {
 	testkit.Tool(t, "bash")
 	const none, any = "nothing", "*"
 	for _, tc := range []struct {
 		name, update, install string
-		calls                 string // what is new of each call
+		calls                 string // new lines of each call
 		status                int
 	}{
 		{"all well", any, any, "update install", 0},
@@ -44,7 +44,7 @@ func TestToolsInstall(t *testing.T) {
 				"apt-get":    fakeApt,
 				"dpkg-query": "#!/bin/sh\n[ \"$4\" = strace ] || echo installed\n",
 				"sudo":       "#!/bin/sh\nexec \"$@\"\n",
-				"tee":        "#!/bin/sh\nexec cat\n", // and the two below: of the policy that keeps services from starting
+				"tee":        "#!/bin/sh\nexec cat\n", // this and the next two: the policy that keeps services from starting
 				"chmod":      "#!/bin/sh\n",
 				"rm":         "#!/bin/sh\n",
 			} {

@@ -12,9 +12,8 @@ import (
 // firmware is Debian's UEFI firmware for QEMU (package ovmf).
 const firmware = "/usr/share/ovmf/OVMF.fd"
 
-// TestBootUEFIFromAStick boots a prod image of the 64-bit series by UEFI, and as a USB stick: its source
-// is a hybrid with an EFI image. The kernel arguments are those that mkbuild customize has put into the
-// menu inside of that.
+// TestBootUEFIFromAStick boots a prod image of the 64-bit series with UEFI from a USB stick: its source is a hybrid
+// with an EFI image. mkbuild customize put the kernel arguments into the menu inside that image.
 func TestBootUEFIFromAStick(t *testing.T) {
 	testkit.Tool(t, "qemu-system-x86_64")
 	t.Parallel()
@@ -32,8 +31,8 @@ func TestBootUEFIFromAStick(t *testing.T) {
 		"PROBE ok util-linux-whole", "PROBE ok own-rubygems", "PROBE ok no-mcollective", "PROBE console 0 login lines")
 }
 
-// TestBoot64BitSeries boots the same image by BIOS, until its userland is up: its boot menu has several labels and
-// INITRD lines. What is in it is TestBootUEFIFromAStick's.
+// TestBoot64BitSeries boots the same image with BIOS until its userland is up: its boot menu has several labels and
+// INITRD lines. TestBootUEFIFromAStick tests the image's content.
 func TestBoot64BitSeries(t *testing.T) {
 	testkit.Tool(t, "qemu-system-x86_64")
 	t.Parallel()

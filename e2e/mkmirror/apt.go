@@ -15,21 +15,21 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// apt runs apt-get for one platform with lists and a cache of its own, so that neither the machine's
-// architectures nor its package state matter or change.
+// apt runs apt-get for one platform with separate lists and a separate cache, so that the machine's architectures
+// and package state neither matter nor change.
 type apt struct {
 	dir      string // below --work
 	sources  string // text of a .sources file
 	platform platform
-	pauses   []time.Duration // before each further try to read the lists
+	pauses   []time.Duration // pause before each retry of reading the lists
 	sink     ui.Sink
 }
 
-// listFile names, one a line, the package files of the last complete download.
+// listFile lists the package files of the last complete download, one a line.
 const listFile = "packages.list"
 
-// fetch returns the paths of the .deb files of all packages, by package name. Without refresh,
-// files of an earlier run are taken when all are there; with it, when nothing else can be had.
+// fetch returns the paths of the .deb files of all packages, by package name. Without refresh it uses files of an
+// earlier run if all exist; with refresh, only if nothing else is available.
 func (a apt) fetch(ctx context.Context, packages []string, refresh bool) (map[string]string, error) {
 	earlier := a.known(packages)
 	if earlier != nil && !refresh {
@@ -43,9 +43,9 @@ func (a apt) fetch(ctx context.Context, packages []string, refresh bool) (map[st
 	return found, err
 }
 
-// fetchNew reads the lists and downloads. A suite whose index is out of step with its mirror ("File has
-// unexpected size") is no reason to fail while others have the packages. Of such a suite apt keeps the old
-// index, which may name files that are gone: then the lists are read anew, without that suite.
+// fetchNew reads the lists and downloads. A suite whose index is out of step with its mirror ("File has unexpected
+// size") is not a failure if others have the packages. apt keeps the old index of such a suite, which may name
+// deleted files: then fetchNew reads the lists again without that suite.
 func (a apt) fetchNew(ctx context.Context, packages []string) (map[string]string, error) {
 	if err := a.prepare(); err != nil {
 		return nil, err
@@ -72,8 +72,8 @@ func (a apt) fetchNew(ctx context.Context, packages []string) (map[string]string
 	}
 }
 
-// update reads the package lists. A proxy may hold an index that is older than its signed list of digests,
-// so further tries ask for the mirror's own.
+// update reads the package lists. A proxy may hold an index that is older than its signed list of digests, so
+// retries request the mirror's own.
 func (a apt) update(ctx context.Context) error {
 	err := a.run(ctx, "apt-get", "update", "-q")
 	for _, pause := range a.pauses {
@@ -108,7 +108,7 @@ func (a apt) warn(text string) {
 	a.sink.Event(ui.Event{Level: ui.Warning, Step: "apt", Text: text})
 }
 
-// known returns the files of an earlier download, or nil when one is missing.
+// known returns the files of an earlier download, or nil if one is missing.
 func (a apt) known(packages []string) map[string]string {
 	b, err := os.ReadFile(filepath.Join(a.dir, listFile))
 	if err != nil {
@@ -130,8 +130,8 @@ func (a apt) known(packages []string) map[string]string {
 	return found
 }
 
-// record finds the file of each package among the downloads and writes listFile. Of several
-// versions in the directory, the one that apt would install counts.
+// record finds the file of each package among the downloads and writes listFile. Of several versions in the
+// directory it uses apt's candidate.
 func (a apt) record(ctx context.Context, packages []string) (map[string]string, error) {
 	versions, err := a.output(ctx, "apt-cache", append([]string{"show", "--no-all-versions"}, packages...)...)
 	if err != nil {
@@ -200,7 +200,7 @@ func (a apt) kernelPackage(ctx context.Context) (string, error) {
 func (a apt) debs() string  { return filepath.Join(a.dir, "debs") }
 func (a apt) lists() string { return filepath.Join(a.dir, "lists") }
 
-// prepare makes the directories and the sources file that apt is pointed at.
+// prepare makes apt's directories and sources file.
 func (a apt) prepare() error {
 	for _, d := range []string{"lists/partial", "cache/archives/partial", "debs"} {
 		if err := os.MkdirAll(filepath.Join(a.dir, d), 0o755); err != nil {
@@ -210,7 +210,7 @@ func (a apt) prepare() error {
 	return os.WriteFile(filepath.Join(a.dir, "debian.sources"), []byte(a.sources), 0o644)
 }
 
-// flags point an apt program at the directory of our own.
+// flags direct an apt program to the separate directory.
 func (a apt) flags() []string {
 	return []string{
 		"-oAPT::Architecture=" + a.platform.debian, "-oAPT::Architectures=" + a.platform.debian,
@@ -222,7 +222,7 @@ func (a apt) flags() []string {
 		"-oAcquire::Languages=none",
 		"-oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
 		"-oAcquire::Retries=3",
-		"-oAPT::Sandbox::User=", // the work directory need not be readable for apt's own user
+		"-oAPT::Sandbox::User=", // the work directory may be unreadable for apt's own user
 	}
 }
 
@@ -231,7 +231,7 @@ func (a apt) run(ctx context.Context, program string, args ...string) error {
 	return err
 }
 
-// output runs an apt program among the downloads and returns what it printed.
+// output runs an apt program among the downloads and returns its output.
 func (a apt) output(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, append(a.flags(), args...)...)
 	cmd.Dir = a.debs()
@@ -244,7 +244,7 @@ func (a apt) output(ctx context.Context, program string, args ...string) (string
 	return out.String(), nil
 }
 
-// complaints returns what apt's programs call errors.
+// complaints returns the errors that apt's programs printed.
 func complaints(text string) string {
 	var out []string
 	for _, line := range strings.Split(text, "\n") {
@@ -255,7 +255,7 @@ func complaints(text string) string {
 	return lastLines(strings.Join(out, "\n"), 3)
 }
 
-// lastLines shortens a program's complaints for an error of one line.
+// lastLines shortens a program's messages for an error of one line.
 func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	if len(lines) > n {

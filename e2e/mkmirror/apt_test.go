@@ -20,7 +20,7 @@ type archive struct {
 	t   *testing.T
 	dir string
 	url string
-	// stale are indexes as an old copy, for clients that do not ask past the proxy.
+	// stale are old copies of indexes, for clients that do not bypass the proxy.
 	stale map[string]string
 }
 
@@ -50,7 +50,7 @@ func (a *archive) publish(suite, version string) {
 	writeTestFile(a.t, filepath.Join(a.dir, "dists", suite, "Release"), release)
 }
 
-// outOfStep replaces a suite's index by another one, which its Release file knows nothing of.
+// outOfStep replaces a suite's index with one that its Release file does not list.
 func (a *archive) outOfStep(suite string) {
 	writeTestFile(a.t, filepath.Join(a.dir, "dists", suite, "main/binary-i386/Packages"), "Package: of-tomorrow\n")
 }
@@ -78,7 +78,7 @@ func (a *archive) remove(names ...string) {
 	}
 }
 
-// warnings collects what users would see as such.
+// warnings collects the warnings that users would see.
 type warnings []string
 
 func (w *warnings) Event(e ui.Event) {
@@ -87,17 +87,17 @@ func (w *warnings) Event(e ui.Event) {
 	}
 }
 
-// The packages count, not the state of one suite's index: seen are indexes whose size is not that of the
-// signed list, "Mirror sync in progress?".
+// The packages count, not one suite's index: seen are indexes with another size than in the signed list, "Mirror
+// sync in progress?".
 func TestFetchWithASuiteOutOfStep(t *testing.T) {
 	testkit.Tool(t, "apt-get")
 	for _, tc := range []struct {
 		name string
-		// earlier says that a complete download came first, of an archive with the suites main (version 1) and
+		// earlier is true if a complete download came first, of an archive with the suites main (version 1) and
 		// security (2); then comes a change.
 		earlier bool
 		change  func(*archive, apt)
-		want    string // bash's version; none: an error that says what apt-get update said
+		want    string // bash's version; none: an error with the message of apt-get update
 		warning string
 	}{
 		{

@@ -13,8 +13,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// archives makes the source archives of RubyGems and MCollective and the gems, in the shapes in
-// which their makers publish them.
+// archives makes the source archives of RubyGems and MCollective and the gems, in their published form.
 func (m *mirror) archives(context.Context) error {
 	gems := filepath.Join(m.dir, "archives", "gems")
 	if err := os.MkdirAll(gems, 0o755); err != nil {
@@ -42,7 +41,7 @@ func (m *mirror) archives(context.Context) error {
 func (m *mirror) rubygemsVersion() string    { return m.pool.upstream("ruby-rubygems") }
 func (m *mirror) mcollectiveVersion() string { return m.pool.upstream("mcollective-common") }
 
-// archive writes archives/<top>.tgz with the single top folder that such archives have.
+// archive writes archives/<top>.tgz with the usual single top folder.
 func (m *mirror) archive(top string, fill func(*builder)) error {
 	b := newBuilder(m.pool)
 	fill(b)
@@ -64,7 +63,7 @@ func (m *mirror) archive(top string, fill func(*builder)) error {
 	})
 }
 
-// setupRB is the entry point that RubyGems' archive has and Debian's package does not.
+// setupRB is the entry point in RubyGems' archive that Debian's package lacks.
 const setupRB = `# Installs RubyGems from this folder: ruby setup.rb [options of gem setup]
 $LOAD_PATH.unshift File.expand_path("lib", __dir__)
 require "rubygems"
@@ -73,7 +72,7 @@ Dir.chdir __dir__
 Gem::GemRunner.new.run ["setup", *ARGV]
 `
 
-// fillRubyGems lays out RubyGems' source archive.
+// fillRubyGems makes RubyGems' source archive.
 func fillRubyGems(b *builder) {
 	b.takeTree("ruby-rubygems", "usr/lib/ruby/vendor_ruby", "lib", func(name string) bool {
 		return !strings.HasSuffix(name, "defaults/operating_system.rb") // Debian's own
@@ -84,16 +83,16 @@ func fillRubyGems(b *builder) {
 		".\nNot the archive that rubygems.org publishes: Bundler, tests and documents are missing, and setup.rb is mkmirror's.\n")
 }
 
-// mcoOldCall is the one line of MCollective 2.12.5 that Ruby 3.1 refuses: Psych 4 takes these
-// arguments by keyword only.
+// mcoOldCall is the one line of MCollective 2.12.5 that Ruby 3.1 refuses: Psych 4 accepts these arguments by
+// keyword only.
 const (
 	mcoOldCall = "YAML.safe_load(File.read(file), [Symbol], [], true)"
 	mcoNewCall = "YAML.safe_load(File.read(file), permitted_classes: [Symbol], aliases: true)"
 	mcoFacts   = "lib/mcollective/facts/yaml_facts.rb"
 )
 
-// fillMCollective lays out MCollective's source archive. Upstream carries the library systemu
-// inside; Debian packages it apart.
+// fillMCollective makes MCollective's source archive. Upstream includes the library systemu; Debian packages it
+// separately.
 func fillMCollective(b *builder) {
 	b.takeTree("mcollective-common", "usr/lib/ruby/vendor_ruby", "lib", nil)
 	b.takeTree("mcollective-common", "usr/share/mcollective/plugins", "plugins", nil)
@@ -111,8 +110,8 @@ func fillMCollective(b *builder) {
 		"\n\nlib/mcollective/vendor/systemu is Debian's ruby-systemu, and load_systemu.rb is mkmirror's.\n")
 }
 
-// editYAML changes the one call. It fails when the call is not there, so that another version of
-// the package is looked at by a person.
+// editYAML changes the one call. It fails if the call is missing, so that a person checks another version of the
+// package.
 func editYAML(b *builder) {
 	const from = "usr/lib/ruby/vendor_ruby/mcollective/facts/yaml_facts.rb"
 	b.edit("mcollective-common", from, mcoFacts, 0o644, func(text string) (string, error) {

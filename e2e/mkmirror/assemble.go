@@ -15,12 +15,12 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// mirror is one series of the mirror on its way: where it is built and what it is built from.
+// mirror is one series during the build: its target and its inputs.
 type mirror struct {
 	series  series
-	dir     string // temporary directory next to out, common to all series
+	dir     string // temporary directory next to out, shared by all series
 	pool    *pool
-	kernels []*kernel // that of the ISO, and those for which there are modules next to it
+	kernels []*kernel // kernels of the ISO and of the modules next to it
 	core    *overlay.Tree
 	initrd  []byte // core, packed
 	sink    ui.Sink
@@ -64,7 +64,7 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 			return err
 		}
 	}
-	if err := all[0].archives(ctx); err != nil { // they are the same for all
+	if err := all[0].archives(ctx); err != nil { // equal for all
 		return err
 	}
 	if err := documents(tmp, all); err != nil {
@@ -76,10 +76,10 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 	return replaceDir(tmp, o.out)
 }
 
-// stampFile says what made a mirror.
+// stampFile identifies the maker of a mirror.
 const stampFile = ".made-by"
 
-// stamp is a digest of this program and of the series that it makes: a mirror with the same one is up to date.
+// stamp is a digest of this program and its series: a mirror with the same stamp is up to date.
 func (o options) stamp() (string, error) {
 	name, err := os.Executable()
 	if err != nil {
@@ -92,7 +92,7 @@ func (o options) stamp() (string, error) {
 	return fmt.Sprintf("%x %s\n", sha256.Sum256(program), o.only), nil
 }
 
-// collect fetches and unpacks what each series is made of. Series of one platform share its packages.
+// collect fetches and unpacks the inputs of each series. Series of one platform share its packages.
 func (o options) collect(ctx context.Context, sink ui.Sink) ([]*mirror, error) {
 	pools := make(map[platform]*pool)
 	var out []*mirror
@@ -147,8 +147,8 @@ func (m *mirror) build(ctx context.Context) error {
 	return nil
 }
 
-// replaceDir renames dir to out. An earlier mirror moves away first: rename(2) cannot replace a
-// directory that is not empty.
+// replaceDir renames dir to out. It first moves an earlier mirror away: rename(2) cannot replace a non-empty
+// directory.
 func replaceDir(dir, out string) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return fmt.Errorf("finish mirror: %w", err)
@@ -172,8 +172,8 @@ func replaceDir(dir, out string) error {
 	return nil
 }
 
-// checkReplaceable refuses to replace anything but an earlier mirror or an empty directory: what
-// is replaced is deleted. A mirror is known by the first line of its README.
+// checkReplaceable refuses to replace anything but an earlier mirror or an empty directory, because the old content
+// is deleted. The first line of its README identifies a mirror.
 func checkReplaceable(out string) error {
 	names, err := os.ReadDir(out)
 	if err != nil {
@@ -186,14 +186,14 @@ func checkReplaceable(out string) error {
 	return fmt.Errorf("replace %s: not empty and not a mirror that mkmirror made", out)
 }
 
-// tools are the programs that an assembly runs, with the Debian package of each.
+// tools are the programs of an assembly, with the Debian package of each.
 func tools() map[string]string {
 	return map[string]string{
 		"apt-get": "apt", "apt-cache": "apt", "dpkg-deb": "dpkg", "mksquashfs": "squashfs-tools", "xorriso": "xorriso",
 	}
 }
 
-// checkTools names everything that is missing in one error.
+// checkTools reports all missing programs in one error.
 func checkTools() error {
 	var lost []string
 	need := make(map[string]bool)

@@ -7,11 +7,11 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// content is what an extension holds, whatever its name is in a series.
+// content is the content of an extension, whatever its name in a series.
 type content struct {
 	title  string
-	about  string // what it is made of, for .info
-	from   string // package whose version it carries
+	about  string // its source, for .info
+	from   string // package that determines its version
 	script bool   // whether files/tce has a startup script of the extension's name
 	// fill adds the files; modules are patterns of kernel modules instead.
 	fill    func(*builder, *mirror)
@@ -42,7 +42,7 @@ func contents() map[string]content {
 			title: "ssl libraries and command", from: "openssl",
 			fill: both(libraries("libssl.so.3", "libcrypto.so.3"), fillOpenssl),
 		},
-		// A choice of each: depmod reads them all in every boot.
+		// A selection of each, because depmod reads them all in every boot.
 		"raid-dm-KERNEL": {title: "raid and device mapper modules", modules: []string{"dm_mod", "dm_mirror", "dm_snapshot", "dm_crypt", "raid0", "raid1", "raid10", "raid456"}},
 		"scsi-KERNEL":    {title: "scsi modules", modules: []string{"kernel/drivers/message/fusion/", "megaraid_sas", "mpt3sas", "mpi3mr", "hpsa", "aacraid", "smartpqi"}},
 		"bash":           {title: "GNU Bourne Again SHell", from: "bash", fill: fillBash, script: true},
@@ -74,7 +74,7 @@ func both(one, other func(*builder, *mirror)) func(*builder, *mirror) {
 	}
 }
 
-// libraries fills an extension with libraries and what they need.
+// libraries fills an extension with libraries and their dependencies.
 func libraries(sonames ...string) func(*builder, *mirror) {
 	return func(b *builder, _ *mirror) {
 		for _, soname := range sonames {
@@ -117,7 +117,7 @@ func fillDmidecode(b *builder, _ *mirror) {
 	b.take("dmidecode", "usr/sbin/dmidecode", "usr/local/sbin/dmidecode", 0o755)
 }
 
-// fillLshw adds lshw with the part of pci.ids that names common vendors.
+// fillLshw adds lshw with the entries of common vendors in pci.ids.
 func fillLshw(b *builder, _ *mirror) {
 	b.take("lshw", "usr/bin/lshw", "usr/local/sbin/lshw", 0o755)
 	b.edit("pci.ids", "usr/share/misc/pci.ids", "usr/local/share/pci.ids", 0o644, func(ids string) (string, error) {
@@ -125,8 +125,8 @@ func fillLshw(b *builder, _ *mirror) {
 	})
 }
 
-// reducePCIIDs keeps the vendors with the given numbers and the device classes. In pci.ids a
-// vendor starts at the beginning of a line, its devices are indented; classes start with "C ".
+// reducePCIIDs keeps the vendors with the given numbers and the device classes. In pci.ids a vendor starts at the
+// beginning of a line and its devices are indented; classes start with "C ".
 func reducePCIIDs(text string, vendors ...string) string {
 	var out strings.Builder
 	out.WriteString("# A part of pci.ids, chosen by mkmirror.\n")
@@ -177,7 +177,7 @@ func firmware(dir string) func(*builder, *mirror) {
 	}
 }
 
-// fillOpenssh adds sshd, the client programs and an init script of our own.
+// fillOpenssh adds sshd, the client programs and a new init script.
 func fillOpenssh(b *builder, _ *mirror) {
 	b.take("openssh-server", "usr/sbin/sshd", "usr/local/sbin/sshd", 0o755)
 	for _, n := range []string{"scp", "sftp", "ssh", "ssh-add", "ssh-agent", "ssh-keygen", "ssh-keyscan"} {

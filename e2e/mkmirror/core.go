@@ -20,14 +20,14 @@ const (
 	gidStaff = 50
 )
 
-// releaseText is what the image says about itself.
+// releaseText is the image's release text.
 func releaseText(release, kernel string) string {
 	return release + "\n\nSTAND-IN for Tiny Core Linux " + release + ", made by mkmirror out of Debian packages (kernel " + kernel +
 		").\nIt is not Tiny Core Linux: use it to develop and test, never to judge Tiny Core Linux.\n"
 }
 
-// osRelease is /etc/os-release, without which Facter 4 has no name for the system and fails. Tiny
-// Core 4.x, whose Facter is older, has no such file.
+// osRelease is /etc/os-release. Without it Facter 4 has no name for the system and fails. Tiny Core 4.x has an
+// older Facter and no such file.
 func osRelease(release string) string {
 	return "NAME=\"TinyCoreStandIn\"\nID=tinycore-stand-in\nVERSION=\"" + release + "\"\nVERSION_ID=" + release +
 		"\nPRETTY_NAME=\"Stand-in for Tiny Core Linux " + release + ", made of Debian packages\"\n"
@@ -57,7 +57,7 @@ func (m *mirror) buildCore() error {
 	return nil
 }
 
-// coreDirs adds the directories whose modes or emptiness matter.
+// coreDirs adds directories that must exist or have certain modes.
 func coreDirs(b *builder, s series) {
 	for _, d := range []string{
 		"bin", "dev", "dev/pts", "dev/shm", "etc", "etc/sysconfig", "home", "lib", "mnt", "proc", "root", "run", "sbin", "sys",
@@ -74,7 +74,7 @@ func coreDirs(b *builder, s series) {
 	b.own(0, s.installedGID, "usr/local/tce.installed")
 }
 
-// coreModes are the permissions of embedded files that are neither 0644 nor a script's 0755.
+// coreModes are the permissions of embedded files other than 0644 and a script's 0755.
 func coreModes() map[string]uint32 {
 	return map[string]uint32{
 		"etc/shadow": 0o640, "etc/gshadow": 0o640, "opt/bootlocal.sh": 0o775, "opt/shutdown.sh": 0o755, "opt/tcemirror": 0o664,
@@ -121,7 +121,7 @@ type node struct {
 	gid          uint32
 }
 
-// coreDevices adds static device nodes: the kernel opens /dev/console before anything runs.
+// coreDevices adds static device nodes: the kernel opens /dev/console before any program runs.
 func coreDevices(b *builder) {
 	nodes := []node{
 		{"console", false, 5, 1, 0o600, 0}, {"null", false, 1, 3, 0o666, 0}, {"zero", false, 1, 5, 0o666, 0},
@@ -146,8 +146,8 @@ func coreDevices(b *builder) {
 	}
 }
 
-// busyboxDir says where an applet's link goes when it is not /bin: scripts and people name some
-// of them by path.
+// busyboxDir gives the directory of an applet's link if it is not /bin: scripts and people name some of them by
+// path.
 func busyboxDir(applet string) string {
 	switch applet {
 	case "init", "getty", "halt", "poweroff", "reboot", "ifconfig", "route", "modprobe", "insmod", "rmmod", "depmod", "lsmod",
@@ -161,8 +161,8 @@ func busyboxDir(applet string) string {
 	return "bin"
 }
 
-// coreBusybox adds busybox and a link for each applet of files/applets.txt that this busybox has:
-// its table of names holds each between two NUL bytes.
+// coreBusybox adds busybox and a link for each applet of files/applets.txt that this busybox has: its table of
+// names has each between two NUL bytes.
 func coreBusybox(b *builder, suid string) {
 	b.take("busybox-static", "bin/busybox", "bin/busybox", 0o755)
 	b.take("busybox-static", "bin/busybox", "bin/"+suid, 0o4755)
@@ -174,7 +174,7 @@ func coreBusybox(b *builder, suid string) {
 		}
 		for _, applet := range applets(string(list), program) {
 			name := path.Join(busyboxDir(applet), applet)
-			if b.tree.Get(name) == nil { // a script of ours of that name stays
+			if b.tree.Get(name) == nil { // our own script of that name stays
 				b.put(overlay.Symlink(name, busyboxTarget(name, suid)))
 			}
 		}
@@ -197,8 +197,8 @@ func applets(list string, program []byte) []string {
 	return out
 }
 
-// busyboxTarget returns the relative target of an applet's link. suid is the program for those
-// that need root's rights.
+// busyboxTarget returns the relative target of an applet's link. suid is the program for applets that need root's
+// rights.
 func busyboxTarget(name, suid string) string {
 	program := "busybox"
 	switch path.Base(name) {
@@ -214,7 +214,7 @@ func busyboxTarget(name, suid string) string {
 	return "../../bin/" + program
 }
 
-// coreLibraries adds the C library as Tiny Core's base has it, and more libraries.
+// coreLibraries adds the C library of Tiny Core's base, and more libraries.
 func coreLibraries(b *builder, more []string) {
 	b.take("libc-bin", "sbin/ldconfig", "sbin/ldconfig", 0o755)
 	b.take("libc-bin", "usr/bin/getent", "usr/bin/getent", 0o755)
@@ -224,7 +224,7 @@ func coreLibraries(b *builder, more []string) {
 		"libnss_files.so.2", "libnss_dns.so.2", "libcrypt.so.1", "libgcc_s.so.1", "libz.so.1",
 	}
 	if b.pool.platform == amd64() {
-		b.put(overlay.Symlink("lib64", "lib")) // where Debian's programs look for the loader
+		b.put(overlay.Symlink("lib64", "lib")) // the loader's path in Debian's programs
 	}
 	for _, soname := range append(sonames, more...) {
 		if b.err == nil {
@@ -233,8 +233,8 @@ func coreLibraries(b *builder, more []string) {
 	}
 }
 
-// coreKernel adds the kernel's modules with their index, and the absolute link through which depmod on
-// the running system sees those of extensions.
+// coreKernel adds the kernel's modules with their index, and the absolute link through which depmod on the running
+// system sees the modules of extensions.
 func coreKernel(b *builder, k *kernel) {
 	dir := path.Join("lib/modules", k.release)
 	for _, mod := range k.core {

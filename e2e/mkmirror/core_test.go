@@ -23,7 +23,7 @@ func packageless(t *testing.T, s series) *overlay.Tree {
 	return tree
 }
 
-// What other programs rely on in a stock core.gz: modes, owners, nodes.
+// Properties of a stock core.gz that other programs rely on: modes, owners, nodes.
 func TestCoreModes(t *testing.T) {
 	tree := packageless(t, allSeries()[0])
 	for _, want := range []struct {
@@ -57,11 +57,11 @@ func TestCoreModes(t *testing.T) {
 	}
 }
 
-// Two owners of the base changed with the releases; mkbuild has to take those of the base at hand.
+// Two owners of the base changed between releases; mkbuild must use those of the given base.
 func TestCoreOwners(t *testing.T) {
 	for _, s := range allSeries() {
 		want := map[string][2]uint32{"tmp": {0, 0}, "usr/local/tce.installed": {0, gidStaff}, "opt": {0, gidStaff}}
-		if s.folder() == "8.x" { // as in all real ones from 8.x on
+		if s.folder() == "8.x" { // as in all real releases from 8.x on
 			want["tmp"], want["usr/local/tce.installed"] = [2]uint32{0, gidStaff}, [2]uint32{0, 0}
 		}
 		tree := packageless(t, s)
@@ -73,7 +73,7 @@ func TestCoreOwners(t *testing.T) {
 	}
 }
 
-// The texts that mkbuild edits are those of the stock image.
+// The texts that mkbuild edits equal those of the stock image.
 func TestCoreStockTexts(t *testing.T) {
 	tree := packageless(t, allSeries()[0])
 	for name, want := range map[string]string{
@@ -100,7 +100,7 @@ func TestTheImageSaysThatItIsAStandIn(t *testing.T) {
 	}
 }
 
-// A shell reads every embedded script without a complaint.
+// A shell reads every embedded script without an error.
 func TestScriptsParse(t *testing.T) {
 	testkit.Tool(t, "sh")
 	err := fs.WalkDir(embedded, "files", func(name string, d fs.DirEntry, err error) error {

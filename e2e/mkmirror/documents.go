@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// readmeTitle is the first line of the README, by which mkmirror knows a mirror that it may replace.
+// readmeTitle is the first line of the README, which identifies a replaceable mirror.
 const readmeTitle = "STAND-IN for a Tiny Core Linux mirror"
 
 // documents writes the configurations, the README and the list of packages.
@@ -60,7 +60,7 @@ mirrors:
 	return s.String()
 }
 
-// notFor says what of the configuration is for this mirror alone.
+// notFor lists the parts of the configuration that are only for this mirror.
 func (m *mirror) notFor() string {
 	if m.series.rubyGems {
 		return "Facter is the one that Debian has"
@@ -68,10 +68,10 @@ func (m *mirror) notFor() string {
 	return "their Ruby is 1.8, and this RubyGems, MCollective and\n# Facter are not for it"
 }
 
-// modernGems are those that mkbuild has by default for a Ruby of today.
+// modernGems are mkbuild's default gems for a current Ruby.
 func modernGems() []string { return []string{"hocon", "thor", "facter"} }
 
-// readmeText says what the mirror is and is not.
+// readmeText describes the mirror and its limits.
 func readmeText(all []*mirror) string {
 	var s strings.Builder
 	s.WriteString(readmeTitle + `

@@ -8,8 +8,7 @@ import (
 	"mkbuild/e2e/vfat"
 )
 
-// Where the ISO has what UEFI machines boot, and Debian its GRUB: the build for CDs, which carries its
-// modules inside.
+// The ISO's paths for UEFI machines, and the path of Debian's GRUB: the build for CDs, which contains its modules.
 const (
 	efiImage  = "EFI/BOOT/efiboot.img"
 	efiLoader = "EFI/BOOT/BOOTX64.EFI"
@@ -17,12 +16,12 @@ const (
 	efiGRUB   = "usr/lib/grub/x86_64-efi/monolithic/gcdx64.efi"
 )
 
-// efiSpare is room in the EFI image for a longer menu.
+// efiSpare is free space in the EFI image for a longer menu.
 const efiSpare = 64 << 10
 
-// stageEFI adds a GRUB for UEFI machines: in the ISO, and in the FAT image that the firmware takes for
-// the boot disk. GRUB looks for its menu next to itself, and which of the two places that is depends on
-// the firmware, so the menu is in both.
+// stageEFI adds a GRUB for UEFI machines: in the ISO, and in the FAT image that the firmware uses as boot disk.
+// GRUB searches for its menu next to itself; the firmware determines which of the two places that is, so the menu
+// is in both.
 func stageEFI(b *builder) {
 	text, err := embedded.ReadFile("files/grub/grub.cfg")
 	if err != nil {
@@ -48,5 +47,5 @@ func stageEFI(b *builder) {
 	b.text(efiImage, 0o644, string(img))
 }
 
-// volumeUUID is what GRUB calls the UUID of an ISO 9660 file system: its modification date.
+// volumeUUID is GRUB's UUID of an ISO 9660 file system: its modification date.
 func volumeUUID() string { return time.Unix(buildTime, 0).UTC().Format("2006-01-02-15-04-05") + "-00" }

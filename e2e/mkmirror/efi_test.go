@@ -9,7 +9,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// GRUB finds the ISO by the volume's date, in its menu next to the loader in either place.
+// GRUB finds the ISO by the volume's date, with its menu next to the loader in either place.
 func TestStageEFI(t *testing.T) {
 	root := t.TempDir()
 	writeTestFile(t, filepath.Join(root, filepath.FromSlash(efiGRUB)), "MZ loader")
@@ -32,7 +32,7 @@ func TestStageEFI(t *testing.T) {
 	}
 }
 
-// Programs that need root's rights are those of the set-uid busybox, where there is one.
+// Programs that need root's rights are those of the set-uid busybox, if there is one.
 func TestBusyboxTarget(t *testing.T) {
 	for _, tc := range [][3]string{
 		{"bin/ls", "busybox.suid", "busybox"}, {"bin/mount", "busybox.suid", "busybox.suid"}, {"usr/bin/passwd", "busybox.suid", "../../bin/busybox.suid"},

@@ -11,10 +11,10 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// maxELF bounds the files that are looked at for the libraries they need. libcrypto is 5 MB.
+// maxELF bounds the size of files that are checked for needed libraries. libcrypto is 5 MB.
 const maxELF = 64 << 20
 
-// needed returns the sonames that the ELF files of t ask for, each with one file that asks.
+// needed returns the sonames that the ELF files of t need, each with one file that needs it.
 func needed(t *overlay.Tree) (map[string]string, error) {
 	out := make(map[string]string)
 	for _, e := range t.Entries() {
@@ -69,8 +69,8 @@ func neededBy(e *overlay.Entry) ([]string, error) {
 	return names, nil
 }
 
-// provided returns the names of the files and links in the library directories of t: what the
-// dynamic linker can find there by soname.
+// provided returns the names of the files and links in the library directories of t, where the dynamic linker
+// searches for sonames.
 func provided(t *overlay.Tree) map[string]bool {
 	out := make(map[string]bool)
 	for _, e := range t.Entries() {
@@ -84,8 +84,8 @@ func provided(t *overlay.Tree) map[string]bool {
 	return out
 }
 
-// missing returns the sonames that t needs and that neither t nor any of others provides, sorted,
-// each as "libz.so.1 (for usr/local/bin/ssh)".
+// missing returns the sonames that t needs and neither t nor any of others provides, sorted, each as "libz.so.1
+// (for usr/local/bin/ssh)".
 func missing(t *overlay.Tree, others ...*overlay.Tree) ([]string, map[string]string, error) {
 	need, err := needed(t)
 	if err != nil {
@@ -104,8 +104,8 @@ func missing(t *overlay.Tree, others ...*overlay.Tree) ([]string, map[string]str
 	return names, need, nil
 }
 
-// addLibraries puts every library that t misses into t at dir/<soname>, and what those need in
-// turn. It fails with the name of the file that asks for a library which no package holds.
+// addLibraries adds every missing library of t at dir/<soname>, with its own missing libraries. If no package holds
+// a library, the error names the file that needs it.
 func (p *pool) addLibraries(t *overlay.Tree, dir string, others ...*overlay.Tree) error {
 	for {
 		names, asker, err := missing(t, others...)
@@ -120,7 +120,7 @@ func (p *pool) addLibraries(t *overlay.Tree, dir string, others ...*overlay.Tree
 	}
 }
 
-// addLibrary puts one library at dir/<soname>.
+// addLibrary adds one library at dir/<soname>.
 func (p *pool) addLibrary(t *overlay.Tree, dir, soname string) error {
 	pkg, name, err := p.library(soname)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// elfNeeding makes the smallest 32-bit ELF file that debug/elf reads DT_NEEDED out of: a header,
-// a string table, a dynamic section and the headers of both sections.
+// elfNeeding makes the smallest 32-bit ELF file whose DT_NEEDED debug/elf reads: a header, a string table, a
+// dynamic section and the headers of both sections.
 func elfNeeding(sonames ...string) []byte {
 	const header, sectionHeader = 52, 40
 	names := "\x00"
@@ -57,7 +57,7 @@ func TestMissing(t *testing.T) {
 		"usr/local/bin/x":         elfNeeding("liba.so.1", "libb.so.2", "libc.so.6", "libd.so"),
 		"usr/local/lib/liba.so.1": elfNeeding("libc.so.6"),
 		"usr/local/bin/script":    []byte("#!/bin/sh\n" + strings.Repeat("#", 80)),
-		"usr/local/share/libd.so": elfNeeding(), // not where the linker looks
+		"usr/local/share/libd.so": elfNeeding(), // outside the linker's path
 		"usr/local/bin/tiny":      []byte("\x7fELF"),
 	})
 	base := treeOf(t, map[string][]byte{"lib/libc.so.6": elfNeeding()})

@@ -18,16 +18,16 @@ import (
 // extension is one .tcz of the mirror.
 type extension struct {
 	name  string // "bash", "scsi-KERNEL"
-	holds string // the name of its content, where that is another one
+	holds string // the name of its content, if different
 	dep   string // content of the .dep file with its quirks; empty: no .dep file
 	root  owner
-	// What the making adds.
-	kernel *kernel // whose modules it holds
+	// Set during the build.
+	kernel *kernel // the kernel of its modules
 	tree   *overlay.Tree
 }
 
-// owner is what a TCZ says of its root inode: often it is not root's, and nothing may apply it to "/". No mode
-// stands for 0755.
+// owner is the owner of a TCZ's root inode: often it is not root, and must never be applied to "/". No mode means
+// 0755.
 type owner struct {
 	uid, gid int
 	mode     uint32
@@ -37,10 +37,10 @@ func (x *extension) content() content {
 	return contents()[cmp.Or(x.holds, x.name)]
 }
 
-// file is the extension's file: KERNEL stands for the name of a kernel.
+// file returns the extension's file name: KERNEL is replaced by the name of a kernel.
 func (x *extension) file() string { return x.kernel.fileName(x.name) }
 
-// table lists the extensions of the series, those with kernel modules once for each kernel.
+// table lists the extensions of the series; those with kernel modules appear once for each kernel.
 func (m *mirror) table() (all []*extension, byFile map[string]*extension) {
 	byFile = make(map[string]*extension)
 	for _, x := range m.series.extensions {
@@ -58,7 +58,7 @@ func (m *mirror) table() (all []*extension, byFile map[string]*extension) {
 	return all, byFile
 }
 
-// extensions makes all TCZs, each with its side files, and the list of them.
+// extensions makes all TCZs, each with its side files, and their list.
 func (m *mirror) extensions(ctx context.Context) error {
 	if err := os.MkdirAll(m.path("tcz"), 0o755); err != nil {
 		return fmt.Errorf("make extensions: %w", err)
@@ -76,8 +76,8 @@ func (m *mirror) extensions(ctx context.Context) error {
 	return nil
 }
 
-// makeExtension fills, completes and packs one extension. Those that it depends on come before it
-// in the table, so their trees are there.
+// makeExtension fills, completes and packs one extension. Its dependencies come before it in the table, so their
+// trees exist.
 func (m *mirror) makeExtension(ctx context.Context, x *extension, byFile map[string]*extension) error {
 	b := newBuilder(m.pool)
 	if patterns := x.content().modules; patterns != nil {
@@ -108,8 +108,8 @@ func (m *mirror) makeExtension(ctx context.Context, x *extension, byFile map[str
 	return m.sideFiles(x)
 }
 
-// dependencies returns all extensions that one needs, directly and indirectly. A name that is in
-// no table is an error of the table, found by its test.
+// dependencies returns all direct and indirect dependencies of an extension. A name outside the tables is an error
+// of the table, which its test finds.
 func (x *extension) dependencies(byFile map[string]*extension) []*extension {
 	var out []*extension
 	seen := map[string]bool{x.file(): true}
@@ -126,7 +126,7 @@ func (x *extension) dependencies(byFile map[string]*extension) []*extension {
 	return out
 }
 
-// addScript adds the startup script with the owner that such scripts have on the mirrors.
+// addScript adds the startup script with its owner on the real mirrors.
 func (x *extension) addScript(b *builder) {
 	name := "usr/local/tce.installed/" + x.name
 	b.put(overlay.Dir("usr/local/tce.installed", 0o775))
@@ -135,8 +135,8 @@ func (x *extension) addScript(b *builder) {
 	b.own(uidTC, gidStaff, name)
 }
 
-// pack runs mksquashfs. Block size, compressor, export table and the lack of xattrs are those of
-// the mirrors' TCZs. Owners and modes come from a pseudo file, so that no root is needed.
+// pack runs mksquashfs. Block size, compressor, export table and missing xattrs equal those of the mirrors' TCZs.
+// Owners and modes come from a pseudo file, so no root is needed.
 func pack(ctx context.Context, x *extension, out string) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(out), ".stage-")
 	if err != nil {
@@ -160,8 +160,8 @@ func pack(ctx context.Context, x *extension, out string) error {
 		"-root-uid", strconv.Itoa(x.root.uid), "-root-gid", strconv.Itoa(x.root.gid))
 }
 
-// pseudoFile says to mksquashfs what every entry's mode and owner are. Its format separates by
-// blanks, so a name must not have one.
+// pseudoFile lists every entry's mode and owner for mksquashfs. Blanks separate its fields, so a name must not
+// contain one.
 func pseudoFile(t *overlay.Tree) (string, error) {
 	var s strings.Builder
 	for _, e := range t.Entries() {
@@ -231,7 +231,7 @@ func (m *mirror) infoText(x *extension, size int64) string {
 	return s.String()
 }
 
-// listText writes a .list file: every path that is not a directory.
+// listText writes a .list file: every path except directories.
 func listText(t *overlay.Tree) string {
 	var s strings.Builder
 	for _, e := range t.Entries() {

@@ -14,13 +14,13 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// stub is a series on its way, without packages.
+// stub is a series during the build, without packages.
 func stub(s series) *mirror {
 	return &mirror{series: s, kernels: []*kernel{{release: "6.1"}, {release: "6.1-other"}}[:1+len(s.others)]}
 }
 
-// Each extension comes after those that it needs, so that their libraries are known; the cycle on
-// purpose is the exception. Each has a content, and each other kernel its own modules.
+// Each extension comes after its dependencies, so that their libraries are known; the deliberate cycle is the
+// exception. Each has a content, and each other kernel its own modules.
 func TestExtensionTables(t *testing.T) {
 	for _, s := range allSeries() {
 		table, byFile := stub(s).table()
@@ -46,7 +46,7 @@ func TestExtensionTables(t *testing.T) {
 	}
 }
 
-// The mirror has one of the names of each thing that mkbuild asks for by default.
+// The mirror has one of the names of each default extension of mkbuild.
 func TestTablesHaveWhatIsAskedFor(t *testing.T) {
 	for _, s := range allSeries() {
 		_, byFile := stub(s).table()
@@ -66,7 +66,7 @@ func TestTablesHaveWhatIsAskedFor(t *testing.T) {
 	}
 }
 
-// 8.x has the gaps of the real one: no ruby.tcz, and modules for a kernel that the ISO has not.
+// 8.x has the gaps of the real mirror: no ruby.tcz, and modules for a kernel that the ISO lacks.
 func TestSeries8HasGaps(t *testing.T) {
 	_, byFile := stub(matching("8.x")[0]).table()
 	for file, want := range map[string]bool{
@@ -79,7 +79,7 @@ func TestSeries8HasGaps(t *testing.T) {
 	}
 }
 
-// The oddities of the real mirrors must not get lost when somebody tidies the table.
+// The quirks of the real mirrors must survive a cleanup of the table.
 func TestExtensionTableHasQuirks(t *testing.T) {
 	table, byFile := stub(allSeries()[0]).table()
 	var all []string
@@ -150,7 +150,7 @@ func TestPseudoFile(t *testing.T) {
 	}
 }
 
-// The CD of CorePlus has its extensions with all that they need, each with its digest.
+// The CD of CorePlus has its extensions with all dependencies, each with its digest.
 func TestStageCDE(t *testing.T) {
 	m := stub(allSeries()[0])
 	m.dir = t.TempDir()

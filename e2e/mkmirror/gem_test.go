@@ -49,7 +49,7 @@ func TestParseGemspec(t *testing.T) {
 	}
 }
 
-// RubyGems itself reads the gem that writeGem makes, and installs it.
+// RubyGems itself reads and installs the gem of writeGem.
 func TestWriteGemIsReadByRubyGems(t *testing.T) {
 	testkit.Tool(t, "ruby")
 	s := parseGemspec(gemspecText)

@@ -16,15 +16,15 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// gemSource says where the parts of a gem are in its Debian package. {v} stands for the version.
+// gemSource gives the places of a gem's parts in its Debian package. {v} is the version.
 type gemSource struct {
 	name     string // of the gem
 	pkg      string
-	spec     string // the gemspec, or one that is close to it
+	spec     string // the gemspec, or a similar one
 	lib, bin string // directories; bin may be empty
 }
 
-// gemTable lists the gems, those that others depend on first.
+// gemTable lists the gems, dependencies first.
 func gemTable(triplet string) []gemSource {
 	const shared = "usr/share/rubygems-integration/all/"
 	json := "usr/lib/" + triplet + "/rubygems-integration/3.1.0/"
@@ -69,8 +69,8 @@ func (m *mirror) makeGem(g gemSource, dir string) error {
 	return writeFile(filepath.Join(dir, name), func(w io.Writer) error { return writeGem(w, spec, b.tree) })
 }
 
-// adopt makes sure of name and version, and turns the specification of json into that of
-// json_pure: the same library without the C extension.
+// adopt checks name and version, and turns the specification of json into json_pure's: the same library without the
+// C extension.
 func (s *gemspec) adopt(g gemSource, version string) {
 	s.version = version
 	if s.name != g.name {
@@ -80,7 +80,7 @@ func (s *gemspec) adopt(g gemSource, version string) {
 	}
 }
 
-// standIn is the text that says where the gem comes from.
+// standIn is the text about the gem's origin.
 func (s *gemspec) standIn(g gemSource, version string) string {
 	text := "Made by mkmirror out of Debian's package " + g.pkg + " " + version + ".\nNot the gem that rubygems.org publishes: tests and documents are missing.\n"
 	if g.name == "json_pure" {
@@ -89,7 +89,7 @@ func (s *gemspec) standIn(g gemSource, version string) string {
 	return text
 }
 
-// addExecutable adds a program with the interpreter line that gems have.
+// addExecutable adds a program with a gem's interpreter line.
 func addExecutable(b *builder, pkg, from, to string) {
 	b.edit(pkg, from, to, 0o755, func(text string) (string, error) { return interpreter("/usr/bin/env ruby", text), nil })
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// gemspec is what a gem's specification says, as far as a gem of pure Ruby needs it.
+// gemspec is a gem's specification, as far as a gem of pure Ruby needs it.
 type gemspec struct {
 	name, version                  string
 	summary, description, homepage string
@@ -28,8 +28,8 @@ var (
 	gemRuntime = regexp.MustCompile(`(?m)^\s*s\.add_runtime_dependency\(%q<([^>]+)>\.freeze, \[(.*)\]\)`)
 )
 
-// parseGemspec reads the text that Gem::Specification#to_ruby writes: one assignment a line, all
-// values literal. Debian's packages hold their specifications in this form.
+// parseGemspec reads the output of Gem::Specification#to_ruby: one assignment a line, all values literal. Debian's
+// packages have their specifications in this form.
 func parseGemspec(text string) *gemspec {
 	first := func(key string) string {
 		if all := gemValues(text, key); len(all) > 0 {
@@ -57,8 +57,8 @@ func gemValues(text, key string) []string {
 	return rubyStrings(line[1])
 }
 
-// rubyStrings returns the double-quoted strings in a piece of Ruby. Their escapes are those of Go
-// in every specification seen; a string with another one is kept as it is written.
+// rubyStrings returns the double-quoted strings in a piece of Ruby. Their escapes equal Go's in every specification
+// seen; a string with another escape stays as written.
 func rubyStrings(s string) []string {
 	var out []string
 	for _, lit := range gemString.FindAllString(s, -1) {
@@ -71,7 +71,7 @@ func rubyStrings(s string) []string {
 	return out
 }
 
-// yaml is the text of a gem's metadata, as Gem::Specification#to_yaml lays it out.
+// yaml returns a gem's metadata in the layout of Gem::Specification#to_yaml.
 func (s *gemspec) yaml() string {
 	var y strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&y, format+"\n", args...) }

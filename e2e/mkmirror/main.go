@@ -1,8 +1,8 @@
-// Command mkmirror assembles a mirror in the shape of Tiny Core Linux's out of Debian packages, so that
-// mkbuild can be developed, demonstrated and tested where the public mirrors cannot be reached. It has three
-// release series, which differ as real ones do: 4.x and 8.x for x86, 15.x for x86_64. What it makes is a
-// stand-in and says so: in the image's release text, in every .info file and in a README at the top of the
-// mirror. Start reading at [assemble], and at [allSeries] for what differs.
+// Command mkmirror assembles a mirror in the shape of Tiny Core Linux's from Debian packages, so that mkbuild can
+// be developed, demonstrated and tested without access to the public mirrors. It has three release series, which
+// differ like real ones: 4.x and 8.x for x86, 15.x for x86_64. The result is marked as a stand-in: in the image's
+// release text, in every .info file and in a README at the top of the mirror. Start reading at [assemble], and at
+// [allSeries] for the differences.
 //
 // It needs a Debian machine (apt, dpkg-deb, mksquashfs, xorriso) and no root.
 package main
@@ -41,7 +41,7 @@ The result is used as:  mkbuild iso --config DIR/mkbuild.yaml          (4.x)
 Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 `
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	out, work string
 	only      string // series or architecture; empty: all
@@ -54,7 +54,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
-// run is main with its exit code as a value.
+// run is main with its exit code as a result.
 func run(ctx context.Context, args []string) int {
 	o, err := parseArgs(args)
 	switch {
@@ -78,11 +78,11 @@ func run(ctx context.Context, args []string) int {
 	return 0
 }
 
-// parseArgs reads the command line; both -flag and --flag are taken.
+// parseArgs reads the command line; both -flag and --flag are valid.
 func parseArgs(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("mkmirror", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // run prints the one line that users see
+	fs.SetOutput(io.Discard) // run prints the one line for users
 	fs.StringVar(&o.work, "work", "", "")
 	fs.StringVar(&o.only, "only", "", "")
 	fs.BoolVar(&o.refresh, "refresh", false, "")
@@ -107,7 +107,7 @@ func parseArgs(args []string) (options, error) {
 	return o, err
 }
 
-// stderrSink prints one line for each event that is worth one.
+// stderrSink prints one line for each event that deserves one.
 type stderrSink struct{}
 
 var _ ui.Sink = stderrSink{}

@@ -17,12 +17,12 @@ import (
 
 // module is one kernel module of the kernel package.
 type module struct {
-	name    string   // as modprobe writes it: "virtio_net"
+	name    string   // modprobe's form: "virtio_net"
 	path    string   // below lib/modules/<k>/: "kernel/drivers/net/virtio_net.ko"
 	depends []string // names
 	aliases []string
 	host    string
-	packed  []byte // compressed, once somebody has asked for it
+	packed  []byte // compressed, after the first use
 }
 
 // kernel is a kernel package and its modules by name.
@@ -31,13 +31,13 @@ type kernel struct {
 	pkg     string
 	version string // of the package
 	byName  map[string]*module
-	builtin map[string]bool // names that are part of the kernel itself
+	builtin map[string]bool // names of built-in modules
 	// Of a series: the modules of core.gz, and names in it and in the extensions made so far.
 	core    []*module
 	shipped map[string]bool
 }
 
-// forSeries returns the kernel as a series has it before there are extensions.
+// forSeries returns a series' kernel before there are extensions.
 func (k *kernel) forSeries() (*kernel, error) {
 	own := *k
 	own.shipped = make(map[string]bool)
@@ -80,7 +80,7 @@ func readKernel(p *pool) (*kernel, error) {
 	return k, nil
 }
 
-// fileName puts the kernel's name into an extension's.
+// fileName puts the kernel's name into an extension's name.
 func (k *kernel) fileName(name string) string {
 	if base, ok := strings.CutSuffix(name, "-KERNEL"); ok {
 		name = base + "-" + k.release
@@ -88,7 +88,7 @@ func (k *kernel) fileName(name string) string {
 	return name + ".tcz"
 }
 
-// fill adds modules that core.gz does not have, with those that they need.
+// fill adds modules that core.gz lacks, with their dependencies.
 func (k *kernel) fill(b *builder, patterns []string) {
 	selected, err := k.selectModules(patterns)
 	for _, mod := range selected {
@@ -102,7 +102,7 @@ func (k *kernel) fill(b *builder, patterns []string) {
 	}
 }
 
-// readBuiltin notes the names in modules.builtin: choosing one of them needs no file.
+// readBuiltin records the names in modules.builtin: choosing one of them needs no file.
 func (k *kernel) readBuiltin(host string) error {
 	b, err := os.ReadFile(host)
 	if err != nil {
@@ -114,13 +114,13 @@ func (k *kernel) readBuiltin(host string) error {
 	return nil
 }
 
-// moduleName turns a module's path into the name that modprobe uses.
+// moduleName turns a module's path into its modprobe name.
 func moduleName(p string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(path.Base(p), ".ko"), "-", "_")
 }
 
-// selectModules returns the modules that patterns choose and all that they depend on, sorted by
-// path. A pattern is a directory ("kernel/drivers/scsi/", all below it) or a name ("virtio_net").
+// selectModules returns the modules that match patterns and all their dependencies, sorted by path. A pattern is a
+// directory ("kernel/drivers/scsi/", everything below it) or a name ("virtio_net").
 func (k *kernel) selectModules(patterns []string) ([]*module, error) {
 	chosen := make(map[string]*module)
 	var todo []string
@@ -175,7 +175,7 @@ func (k *kernel) match(pattern string) []string {
 	return out
 }
 
-// read fills in what the module says about itself in its .modinfo section.
+// read fills in the data of the module's .modinfo section.
 func (mod *module) read() error {
 	f, err := elf.Open(mod.host)
 	if err != nil {
@@ -194,7 +194,7 @@ func (mod *module) read() error {
 	return nil
 }
 
-// parseModinfo reads depends= and alias= out of a .modinfo section: NUL-terminated key=value.
+// parseModinfo reads depends= and alias= of a .modinfo section: NUL-terminated key=value.
 func parseModinfo(b []byte) (depends, aliases []string) {
 	for _, kv := range bytes.Split(b, []byte{0}) {
 		k, v, _ := strings.Cut(string(kv), "=")
@@ -212,7 +212,7 @@ func parseModinfo(b []byte) (depends, aliases []string) {
 	return depends, aliases
 }
 
-// put adds the module as Tiny Core stores it: gzip'd, below dir. Several series may ask for it.
+// put adds the module as in Tiny Core: gzip'd, below dir. Several series may use it.
 func (mod *module) put(b *builder, dir string) error {
 	if mod.packed == nil {
 		content, err := os.ReadFile(mod.host)
@@ -238,8 +238,8 @@ func gzipped(b []byte) ([]byte, error) {
 	})
 }
 
-// depmod writes modules.dep and modules.alias for a selection, as depmod would: all dependencies
-// of a module on its line, those that need others first.
+// depmod writes modules.dep and modules.alias for a selection, like depmod: all dependencies of a module on its
+// line, dependents first.
 func depmod(selected []*module) (dep, alias []byte) {
 	byName := make(map[string]*module)
 	for _, mod := range selected {
@@ -260,7 +260,7 @@ func depmod(selected []*module) (dep, alias []byte) {
 	return d.Bytes(), a.Bytes()
 }
 
-// closure lists what mod depends on, directly and indirectly, dependents before dependencies.
+// closure lists the direct and indirect dependencies of mod, dependents before dependencies.
 func closure(mod *module, byName map[string]*module) []*module {
 	var order []*module
 	seen := map[string]bool{mod.name: true}

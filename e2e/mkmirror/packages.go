@@ -1,11 +1,11 @@
 package main
 
-// buildTime is the time of every file that mkmirror makes: the same packages give the same bytes.
-// The day itself means nothing.
+// buildTime is the time of every file that mkmirror makes: the same packages give the same bytes. The date has no
+// meaning.
 const buildTime = 1336521600 // 2012-05-09
 
-// packages are the Debian packages that a mirror is made of, besides the kernel. Libraries are
-// taken out of them as programs ask for them.
+// packages are the Debian packages of a mirror, besides the kernel. Libraries are taken from them as programs need
+// them.
 func packages(from platform) []string {
 	list := []string{
 		// core
@@ -35,8 +35,8 @@ func packages(from platform) []string {
 	return list
 }
 
-// coreModules are the kernel modules of core.gz, with all that they depend on: what a virtual
-// machine and common hardware need to find a network, disks and a CD.
+// coreModules are the kernel modules of core.gz, with their dependencies: the drivers for network, disks and CD in
+// a virtual machine and common hardware.
 func coreModules() []string {
 	return []string{
 		"virtio_pci", "virtio_mmio", "virtio_balloon", "virtio_input", "virtio_net", "virtio_blk", "virtio_scsi", "virtio_rng", "virtio_console",

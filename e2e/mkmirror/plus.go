@@ -10,8 +10,8 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// plus makes the edition that brings extensions along on the CD, in a folder cde that the boot code of
-// that name loads, if the series has it.
+// plus makes the edition with extensions on the CD, if the series has one. They are in a folder cde, which the boot
+// code of that name loads.
 func (m *mirror) plus(ctx context.Context) error {
 	if len(m.series.plus) == 0 {
 		return nil
@@ -42,7 +42,7 @@ func (m *mirror) plus(ctx context.Context) error {
 	return writeMD5(m.path("release", name))
 }
 
-// stageCDE lays out cde: onboot.lst, and the extensions in it with all that they need.
+// stageCDE makes cde: onboot.lst and its extensions with all dependencies.
 func (m *mirror) stageCDE(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "optional"), 0o755); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (m *mirror) stageCDE(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "onboot.lst"), []byte(list), 0o644)
 }
 
-// linkExtension puts an extension of the mirror with its .md5.txt and .dep into dir.
+// linkExtension links an extension of the mirror with its .md5.txt and .dep into dir.
 func (m *mirror) linkExtension(dir, file string) error {
 	for _, suffix := range []string{"", ".md5.txt", ".dep"} {
 		err := os.Link(m.path("tcz", file+suffix), filepath.Join(dir, file+suffix))

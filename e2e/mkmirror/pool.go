@@ -23,7 +23,7 @@ type pool struct {
 	kernel   *kernel
 }
 
-// unpack unpacks what is not unpacked yet. Each directory appears by rename.
+// unpack unpacks the packages that are not unpacked yet. Each directory appears by rename.
 func unpack(ctx context.Context, work string, from platform, debs map[string]string) (*pool, error) {
 	p := &pool{roots: make(map[string]string), debs: debs, platform: from}
 	base := filepath.Join(work, "unpacked")
@@ -60,7 +60,7 @@ func unpackOne(ctx context.Context, deb, dir string) error {
 	return nil
 }
 
-// runTool runs a program and turns its complaints into the error.
+// runTool runs a program and returns its messages as the error.
 func runTool(ctx context.Context, name string, args ...string) error {
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
@@ -95,8 +95,8 @@ func (p *pool) names() []string {
 	return out
 }
 
-// file returns a package's file as an entry named to, with the mode bits perm. Symlinks inside
-// the package are followed.
+// file returns a package's file as an entry named to, with the mode bits perm. Symlinks inside the package are
+// followed.
 func (p *pool) file(pkg, from, to string, perm uint32) (overlay.Entry, error) {
 	host, info, err := p.stat(pkg, from)
 	if err != nil {
@@ -108,8 +108,8 @@ func (p *pool) file(pkg, from, to string, perm uint32) (overlay.Entry, error) {
 	}, nil
 }
 
-// stat finds a package's regular file on the host. An absolute symlink is taken inside the
-// package, never on the host.
+// stat finds a package's regular file on the host. An absolute symlink points inside the package, never to the
+// host.
 func (p *pool) stat(pkg, name string) (string, fs.FileInfo, error) {
 	root, ok := p.roots[pkg]
 	if !ok {
@@ -140,8 +140,7 @@ func (p *pool) stat(pkg, name string) (string, fs.FileInfo, error) {
 	return "", nil, fmt.Errorf("take %s out of %s: too many symlinks", name, pkg)
 }
 
-// files returns the regular files below a package's directory, relative to it and sorted.
-// A directory that the package does not have gives none.
+// files returns the regular files below a package's directory, relative and sorted. A missing directory gives none.
 func (p *pool) files(pkg, dir string) ([]string, error) {
 	root := filepath.Join(p.roots[pkg], filepath.FromSlash(dir))
 	var out []string

@@ -92,8 +92,8 @@ func (m *mirror) packCore() (err error) {
 	return err
 }
 
-// makeISO runs the command line of Tiny Core's documentation, with all times fixed. With UEFI it
-// has a second boot entry and starts from disks, too.
+// makeISO runs the command line of Tiny Core's documentation with fixed times. With UEFI it adds a second boot
+// entry, and the ISO also boots from disks.
 func (m *mirror) makeISO(ctx context.Context, dir, out string) error {
 	when := time.Unix(buildTime, 0).UTC().Format("20060102150405") + "00"
 	args := []string{"-as", "mkisofs",
@@ -112,7 +112,7 @@ func (m *mirror) makeISO(ctx context.Context, dir, out string) error {
 	return nil
 }
 
-// writeMD5 writes NAME.md5.txt next to a file, as md5sum prints it.
+// writeMD5 writes NAME.md5.txt next to a file, in md5sum's format.
 func writeMD5(name string) error {
 	f, err := os.Open(name)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// rubyVersion is the version of Ruby's libraries: the name of their directories.
+// rubyVersion is the version in the names of Ruby's library directories.
 const rubyVersion = "3.1.0"
 
 const (
@@ -16,9 +16,9 @@ const (
 	rubyGems = "usr/local/lib/ruby/gems/" + rubyVersion
 )
 
-// fillRuby lays Debian's Ruby out as Tiny Core's: everything below /usr/local/lib/ruby, with links
-// from the paths that Debian's interpreter has compiled in. Bundler is left out; so is RubyGems where
-// its own archive has to provide it, as for Ruby 1.8.
+// fillRuby arranges Debian's Ruby like Tiny Core's: everything below /usr/local/lib/ruby, with links from the
+// compiled-in paths of Debian's interpreter. It omits Bundler, and RubyGems if its own archive must provide it, as
+// for Ruby 1.8.
 func fillRuby(b *builder, m *mirror) {
 	triplet := m.pool.platform.triplet
 	rubyArch := rubyLib + "/" + triplet
@@ -45,7 +45,7 @@ func fillRuby(b *builder, m *mirror) {
 	b.put(overlay.Symlink("usr/local/lib/ruby/"+triplet+"/"+rubyVersion, "../"+rubyVersion+"/"+triplet))
 }
 
-// keepStdlib leaves out RubyGems and Bundler.
+// keepStdlib excludes RubyGems and Bundler.
 func keepStdlib(name string) bool {
 	top, _, _ := strings.Cut(name, "/")
 	switch top {
@@ -55,14 +55,14 @@ func keepStdlib(name string) bool {
 	return true
 }
 
-// rubyConfig adds rbconfig.rb with the directories of the layout here.
+// rubyConfig adds rbconfig.rb with the directories of this layout.
 func rubyConfig(b *builder) {
 	triplet := b.pool.platform.triplet
 	from, to := "usr/lib/"+triplet+"/ruby/"+rubyVersion+"/rbconfig.rb", rubyLib+"/"+triplet+"/rbconfig.rb"
 	b.edit("libruby3.1", from, to, 0o644, func(text string) (string, error) { return moveRuby(text, triplet) })
 }
 
-// ownRubyGems adds RubyGems to the standard library, where Ruby brings it along since 1.9.
+// ownRubyGems adds RubyGems to the standard library, because Ruby includes it since 1.9.
 func ownRubyGems(b *builder) {
 	b.takeTree("ruby-rubygems", "usr/lib/ruby/vendor_ruby", rubyLib, func(name string) bool {
 		top, _, _ := strings.Cut(name, "/")
@@ -81,8 +81,8 @@ func interpreter(program, text string) string {
 
 var topdirLine = regexp.MustCompile(`(?m)^(\s*TOPDIR = File\.dirname\(__FILE__\)\.chomp!\()"[^"]*"`)
 
-// moveRuby edits the text of Debian's rbconfig.rb. It fails when a line that it has to change is
-// not there, so that another Ruby package cannot pass unchanged.
+// moveRuby edits the text of Debian's rbconfig.rb. It fails if an expected line is missing, so that another Ruby
+// package cannot pass unchanged.
 func moveRuby(text, triplet string) (string, error) {
 	if !topdirLine.MatchString(text) {
 		return "", fmt.Errorf("edit rbconfig.rb: no TOPDIR")

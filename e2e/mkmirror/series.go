@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// platform is a Debian architecture whose packages stand in for Tiny Core's files.
+// platform is a Debian architecture whose packages replace Tiny Core's files.
 type platform struct {
 	debian  string // "i386"
 	triplet string // of Debian's library folders and of Ruby's
@@ -22,11 +22,11 @@ func amd64() platform {
 	return platform{"amd64", "x86_64-linux-gnu", "ld-linux-x86-64.so.2", "linux-image-amd64", "apt-amd64"}
 }
 
-// series is one release series that the mirror stands in for. What differs between them is a value
-// here; code does not ask which one it builds.
+// series is one release series that the mirror imitates. All differences are values here; code never asks which
+// series it builds.
 type series struct {
 	release    string
-	older      string // a point release in front of it, for archive/
+	older      string // an earlier point release, for archive/
 	arch       string // a mirror's folder
 	config     string // the mkbuild.yaml for it
 	edition    string // of the ISO: "Core"
@@ -35,24 +35,24 @@ type series struct {
 	menu       string   // folder of files/ with isolinux' configuration
 	c32        []string // isolinux' modules next to it
 	platform   platform
-	others     []platform // whose kernels have modules on the mirror, too: the ISO has the kernel of platform
+	others     []platform // kernels with modules on the mirror, too: the ISO has the kernel of platform
 	extensions []extension
 	plus       []string // extensions on the CD of CorePlus; none: no such ISO
-	// uefi adds a GRUB for UEFI machines and lets the ISO start from disks.
+	// uefi adds a GRUB for UEFI machines and makes the ISO bootable from disks.
 	uefi bool
 	// suid is the program with the set-uid bit: since 5.2 not busybox itself.
 	suid string
-	// rubyGems says that Ruby brings RubyGems along, as it does since 1.9.
+	// rubyGems is true if Ruby includes RubyGems, as since 1.9.
 	rubyGems bool
-	// libraries of the base that mkbuild's picks need: it takes lscpu and sfdisk alone out of util-linux
-	// in 4.x, whose base has them.
+	// libraries of the base that mkbuild's picks need: in 4.x, whose base has them, it takes only lscpu and sfdisk
+	// from util-linux.
 	libraries []string
 	// Groups of /tmp and /usr/local/tce.installed in the base's initrd.
 	tmpGID, installedGID uint32
 }
 
-// allSeries lists the stand-ins: the release of the microkernel's documents, one whose mirror lacks what
-// mkbuild asks for first, and one in today's layout.
+// allSeries lists the stand-ins: the release of the microkernel's documents, one whose mirror lacks mkbuild's first
+// choices, and one in today's layout.
 func allSeries() []series {
 	return []series{
 		{
@@ -74,25 +74,25 @@ func allSeries() []series {
 	}
 }
 
-// folder is the series' name and its folder on the mirror: "4.x".
+// folder returns the series' name and folder on the mirror: "4.x".
 func (s series) folder() string {
 	major, _, _ := strings.Cut(s.release, ".")
 	return major + ".x"
 }
 
-// matching returns the series of a name ("4.x") or an architecture; all for the empty one.
+// matching returns the series of a name ("4.x") or an architecture; "" means all.
 func matching(name string) []series {
 	return slices.DeleteFunc(allSeries(), func(s series) bool {
 		return name != "" && name != s.folder() && name != s.arch
 	})
 }
 
-// staff is an owner that many TCZs have.
+// staff is a common owner in TCZs.
 func staff() owner { return owner{uid: uidTC, gid: gidStaff} }
 
-// extensions4 are the names of 4.x x86. As in the other tables, extensions stand behind those that they need,
-// and the .dep texts have the quirks of the real mirrors on purpose: empty lines, trailing blanks, no final
-// newline, a name twice, a cycle (ncurses and ncurses-common), -KERNEL.
+// extensions4 are the names of 4.x x86. As in the other tables, extensions follow their dependencies, and the .dep
+// texts have the quirks of the real mirrors on purpose: empty lines, trailing blanks, no final newline, a name
+// twice, a cycle (ncurses and ncurses-common), -KERNEL.
 func extensions4() []extension {
 	return []extension{
 		{name: "ncurses-common", holds: "terminfo", dep: "ncurses.tcz\n"},
@@ -113,8 +113,8 @@ func extensions4() []extension {
 	}
 }
 
-// extensions8 are names of 8.x x86: no ruby but four older names for it, modules for two kernels, and
-// libraries that no extension has, inside those that need them.
+// extensions8 are names of 8.x x86: no ruby but four older names for it, modules for two kernels, and libraries
+// without an extension, inside the extensions that need them.
 func extensions8() []extension {
 	out := []extension{
 		{name: "ncurses", holds: "ncurses+terminfo"},

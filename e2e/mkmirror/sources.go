@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// fallbackSources is used when the machine's apt configuration names no Debian archive.
+// fallbackSources is used if the machine's apt configuration names no Debian archive.
 const fallbackSources = `Types: deb
 URIs: http://deb.debian.org/debian
 Suites: bookworm
@@ -17,9 +17,9 @@ Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 `
 
-// debianSources returns one deb822 sources file with the Debian entries of an apt configuration
-// directory (/etc/apt). Others are left out: most have no i386 index, and apt-get update exits
-// with 100 over each of those.
+// debianSources returns one deb822 sources file with the Debian entries of an apt configuration directory
+// (/etc/apt). Other entries are dropped: most have no i386 index, and apt-get update exits with 100 for each of
+// them.
 func debianSources(etcApt string) (string, error) {
 	names, err := filepath.Glob(filepath.Join(etcApt, "sources.list.d", "*"))
 	if err != nil {
@@ -105,8 +105,8 @@ func parseOneLine(text string) []string {
 	return out
 }
 
-// isDebian tells Debian's own archives and their mirrors from third parties' by the keyring that
-// signs them or, without one, by the address and the suite.
+// isDebian distinguishes Debian's own archives and mirrors from third-party archives by the keyring that signs them
+// or, without one, by the address and the suite.
 func isDebian(uris, signedBy, suites string) bool {
 	if strings.Contains(filepath.Base(signedBy), "debian-archive") {
 		return true
@@ -163,9 +163,8 @@ func splitStanzas(text string) []string {
 	return out
 }
 
-// stanzaFields reads the fields of a stanza with lower-case names, continuation lines joined.
-// A Signed-By that holds a whole key is dropped: the entry is judged by its address, and apt's own
-// trusted keys have to know the archive.
+// stanzaFields reads the fields of a stanza with lower-case names and joined continuation lines. A Signed-By with a
+// whole key is dropped: the address then identifies the entry, and apt's own trusted keys must know the archive.
 func stanzaFields(stanza string) map[string]string {
 	f := make(map[string]string)
 	last := ""

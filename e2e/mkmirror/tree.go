@@ -43,7 +43,7 @@ func (b *builder) embedded(from, to string, perm uint32) {
 	b.text(to, perm, string(text))
 }
 
-// edit adds a package's text file with what change makes of it.
+// edit adds a package's text file, changed by change.
 func (b *builder) edit(pkg, from, to string, perm uint32, change func(string) (string, error)) {
 	if b.err != nil {
 		return
@@ -66,7 +66,7 @@ func (b *builder) edit(pkg, from, to string, perm uint32, change func(string) (s
 	b.text(to, perm, changed)
 }
 
-// own changes the owner of entries that are there.
+// own changes the owner of existing entries.
 func (b *builder) own(uid, gid uint32, names ...string) {
 	for _, n := range names {
 		e := b.tree.Get(n)
@@ -91,8 +91,8 @@ func (b *builder) take(pkg, from, to string, perm uint32) {
 	b.put(e)
 }
 
-// takeTree adds all files below a package's directory for which keep is true (nil: all), below
-// the directory to. Files keep their execute bit.
+// takeTree adds all files below a package's directory that keep accepts (nil: all), below the directory to. Files
+// keep their execute bit.
 func (b *builder) takeTree(pkg, from, to string, keep func(name string) bool) {
 	if b.err != nil {
 		return
@@ -123,7 +123,7 @@ func (b *builder) fail(err error) {
 	}
 }
 
-// done adds the directories that entries imply (0755 root:root) and returns the tree.
+// done adds the implied directories (0755 root:root) and returns the tree.
 func (b *builder) done() (*overlay.Tree, error) {
 	if b.err != nil {
 		return nil, b.err
@@ -141,8 +141,8 @@ func (b *builder) done() (*overlay.Tree, error) {
 	return b.tree, b.err
 }
 
-// stage writes t into a new directory on the host, for programs that pack directories. Owners,
-// permissions and times are theirs to set: the host's are those of the user who runs mkmirror.
+// stage writes t into a new directory on the host, for programs that pack directories. These programs set owners,
+// permissions and times: the host's are those of the user who runs mkmirror.
 func stage(t *overlay.Tree, dir string) error {
 	for _, e := range t.Entries() {
 		name := filepath.Join(dir, filepath.FromSlash(e.Path))
@@ -162,7 +162,7 @@ func stage(t *overlay.Tree, dir string) error {
 	return nil
 }
 
-// writeFile creates a file of the mirror, which does not exist yet for anybody else.
+// writeFile creates a new file of the mirror.
 func writeFile(name string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -195,7 +195,7 @@ func copyContent(w io.Writer, e *overlay.Entry) error {
 	return nil
 }
 
-// bytesOf runs a writer function into memory.
+// bytesOf returns the output of a writer function.
 func bytesOf(write func(io.Writer) error) ([]byte, error) {
 	var b bytes.Buffer
 	err := write(&b)

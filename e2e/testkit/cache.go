@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// CheckCache makes sure that a cache holds whole blobs and index entries and nothing else.
+// CheckCache checks that a cache holds only whole blobs and index entries.
 func CheckCache(t testing.TB, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {

@@ -2,8 +2,7 @@ package testkit
 
 import "encoding/binary"
 
-// ELF is a 32-bit program that needs a shared library and nothing else. Like many of Tiny Core, it
-// has no sections.
+// ELF is a 32-bit program that needs only one shared library. Like many programs of Tiny Core, it has no sections.
 func ELF(lib string) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 52+2*32)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Nginx runs the configurations of examples/nginx: an origin and the cache of a site in front of it.
+// Nginx runs the configurations of examples/nginx: an origin and a site's cache in front of it.
 type Nginx struct {
 	// Origin and Site are their URLs.
 	Origin, Site string
@@ -20,7 +20,7 @@ type Nginx struct {
 	origin       *exec.Cmd
 }
 
-// StartNginx starts both with the folder root, examples being the project's folder of that name.
+// StartNginx starts both with the folder root; examples is the project's folder of that name.
 func StartNginx(t testing.TB, examples, root string) *Nginx {
 	t.Helper()
 	program, dir := Tool(t, "nginx"), t.TempDir()
@@ -65,10 +65,10 @@ func stop(c *exec.Cmd) {
 	c.Wait()
 }
 
-// StopOrigin is an origin that is away.
+// StopOrigin makes the origin unavailable.
 func (n *Nginx) StopOrigin() { stop(n.origin) }
 
-// Sent returns what the origin has sent since the last call, as "PATH STATUS BYTES", and all of its bytes.
+// Sent returns the origin's answers since the last call, as "PATH STATUS BYTES", and the sum of their bytes.
 func (n *Nginx) Sent(t testing.TB) (requests []string, bytes int64) {
 	t.Helper()
 	time.Sleep(200 * time.Millisecond) // nginx writes its log after the answer

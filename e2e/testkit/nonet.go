@@ -6,8 +6,8 @@ import (
 	"os/exec"
 )
 
-// NoNetwork returns the words before a command that let it run in a network namespace of its own, without
-// even a loopback. Where users may not have namespaces of their own, as in a chroot, root has one all the same.
+// NoNetwork returns the words before a command that run it in a separate network namespace, without a loopback. If
+// users may not create namespaces, as in a chroot, root makes it.
 func NoNetwork() ([]string, error) {
 	var said []error
 	for _, words := range [][]string{{"unshare", "-rn"}, {"unshare", "-n"}} {
@@ -20,5 +20,5 @@ func NoNetwork() ([]string, error) {
 	return nil, fmt.Errorf("no network namespace here: %w", said[0])
 }
 
-// Required reports whether CI says that no program may be missing.
+// Required reports whether CI requires all programs.
 func Required() bool { return os.Getenv("MKBUILD_REQUIRE_TOOLS") == "1" }

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// FreePort returns a TCP port of the loopback that nobody listens on at this moment.
+// FreePort returns a TCP port of the loopback without a listener at this moment.
 func FreePort(t testing.TB) int { return FreePorts(t, 1)[0] }
 
-// FreePorts returns n different ones. They lie below those that a kernel gives by itself
-// (net.ipv4.ip_local_port_range), so that no test beside this one is given them meanwhile.
+// FreePorts returns n different ports. They are below the kernel's automatic ports (net.ipv4.ip_local_port_range),
+// so that no parallel test gets them meanwhile.
 func FreePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
@@ -21,7 +21,7 @@ func FreePorts(t testing.TB, n int) []int {
 		if err != nil {
 			continue
 		}
-		defer l.Close() // held until all are found: they differ
+		defer l.Close() // held until all are found, so that they differ
 		if ports = append(ports, port); len(ports) == n {
 			return ports
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must happen. It is not how long that takes: the machine may be
-// busy with ten other things.
+// Patience bounds a test's wait for something that must happen. It is not the usual duration: the machine may be
+// busy with ten other tasks.
 const Patience = 3 * time.Minute
 
 // WaitFor waits until ok.
@@ -24,7 +24,7 @@ func WaitFor(t testing.TB, ok func() bool) {
 	t.Fatal("it does not happen")
 }
 
-// ReadPID waits for a program to write its number.
+// ReadPID waits for a program to write its process ID.
 func ReadPID(t testing.TB, file string) (pid int) {
 	t.Helper()
 	WaitFor(t, func() bool {
@@ -35,19 +35,19 @@ func ReadPID(t testing.TB, file string) (pid int) {
 	return pid
 }
 
-// Alive reports whether a process runs; one that waits to be reaped does not.
+// Alive reports whether a process runs; a zombie does not.
 func Alive(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(b), ") ")
 	return err == nil && !strings.HasPrefix(rest, "Z")
 }
 
-// Crowd is how many programs share one processor of this host now, and at least 1: the factor by which each of
-// them takes longer than alone.
+// Crowd returns the number of programs that share one processor of this host now, at least 1: the factor by which
+// each is slower than alone.
 func Crowd() float64 {
 	var load float64
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		fmt.Sscan(string(b), &load) // else nobody knows
+		fmt.Sscan(string(b), &load) // otherwise unknown
 	}
 	return max(1, load/float64(runtime.NumCPU()))
 }

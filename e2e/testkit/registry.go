@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Registry starts Debian's docker-registry with an empty folder, which ends with the test, and returns its host
-// and port. more are lines of its configuration, at the top level.
+// Registry starts Debian's docker-registry with an empty folder, stops it with the test, and returns its host and
+// port. more are top-level lines of its configuration.
 func Registry(t testing.TB, more string) string {
 	t.Helper()
 	program, dir := Tool(t, "docker-registry"), t.TempDir()

@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// ServeMirror serves a mirror's files on the loopback in one of the two ways in which real mirrors do: with
-// a listing of every folder and the names of the extensions in info.lst, or with neither. It returns the
-// server's address.
+// ServeMirror serves a mirror's files on the loopback like one of the two kinds of real mirrors: with a listing of
+// every folder and the names of the extensions in info.lst, or without both. It returns the server's address.
 func ServeMirror(t testing.TB, dir string, listing bool) string {
 	t.Helper()
 	files := http.FileServer(http.Dir(dir))

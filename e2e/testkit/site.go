@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Site is a web server under test. Nodes are what a check-in server of Razor knows.
+// Site is a web server under test. Nodes are the nodes of a Razor check-in server.
 type Site struct {
 	T   testing.TB
 	URL string
 }
 
-// Answer is what a site answered; Err is that of sending the request or of reading the body.
+// Answer is a site's answer; Err is the error of sending the request or of reading the body.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -55,7 +55,7 @@ func (s Site) Get(path string, headers ...string) Answer {
 	return s.Do(http.MethodGet, path, "", headers...)
 }
 
-// Node makes a node with this MAC, or finds it, and returns its number.
+// Node makes or finds the node with this MAC, and returns its number.
 func (s Site) Node(mac string) uint64 {
 	s.T.Helper()
 	var v struct{ ID uint64 }
@@ -75,7 +75,7 @@ func (s Site) CheckIn(node uint64, facts map[string]any, headers ...string) Answ
 	return s.Do(http.MethodPost, fmt.Sprintf("/svc/checkin/%d", node), string(b), append(headers, "Content-Type: application/json")...)
 }
 
-// Contains wants each of the texts in got.
+// Contains fails the test unless got has each of the texts.
 func Contains(t testing.TB, got string, want ...string) {
 	t.Helper()
 	for _, w := range want {
@@ -85,7 +85,7 @@ func Contains(t testing.TB, got string, want ...string) {
 	}
 }
 
-// Lacks wants none of the texts in got.
+// Lacks fails the test if got has any of the texts.
 func Lacks(t testing.TB, got string, bad ...string) {
 	t.Helper()
 	for _, w := range bad {

@@ -1,4 +1,4 @@
-// Package testkit holds what the tests of several rooms share. Only tests import it.
+// Package testkit holds the common parts of several packages' tests. Only tests import it.
 package testkit
 
 import (
@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Tool returns the path of a reference program such as xorriso, the second opinion of a test.
-// Without the program the test is skipped; with MKBUILD_REQUIRE_TOOLS=1, as in CI, it fails,
-// so that a missing program never looks like a passed test.
+// Tool returns the path of a reference program such as xorriso, for an independent check. If the program is
+// missing, the test is skipped; with MKBUILD_REQUIRE_TOOLS=1, as in CI, it fails, so that a missing program never
+// looks like a passed test.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	p, err := exec.LookPath(name)
@@ -25,7 +25,7 @@ func Tool(t testing.TB, name string) string {
 	return ""
 }
 
-// Run executes a reference program and returns what it printed, both streams together.
+// Run runs a reference program and returns its output, both streams together.
 func Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), Tool(t, name), args...).CombinedOutput()
@@ -35,7 +35,7 @@ func Run(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// Must ends the test when err is not nil.
+// Must ends the test if err is not nil.
 func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -43,7 +43,7 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// FreeMemory is in bytes, as Linux says; 0 where that is unknown.
+// FreeMemory returns Linux' free memory in bytes, or 0 if unknown.
 func FreeMemory() int64 {
 	b, _ := os.ReadFile("/proc/meminfo")
 	_, rest, _ := strings.Cut(string(b), "MemAvailable:")

@@ -1,6 +1,6 @@
-// Command testrun runs `go test -json` with its own arguments. It prints a line for each package, for each
-// slow test, and, whenever there was nothing to say for a while, for what runs; and all that a failed test
-// printed. go test itself is silent about a package until all of it and of those before it is done.
+// Command testrun runs `go test -json` with its own arguments. It prints a line for each package, for each slow
+// test and, after a silence, for the running test; and all output of a failed test. go test itself prints nothing
+// about a package until it and the packages before it are done.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	quiet = 20 * time.Second // at the most between two lines
-	slow  = 5.0              // seconds: such a test gets a line of its own
+	quiet = 20 * time.Second // longest time between two lines
+	slow  = 5.0              // seconds: a slower test gets a line
 )
 
 // event is one line of `go test -json`: see `go doc test2json`.
@@ -47,7 +47,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 		os.Exit(1)
 	}
-	signal.Ignore(os.Interrupt) // go test gets it, too, and ends
+	signal.Ignore(os.Interrupt) // go test also gets it, and ends
 	newReport(os.Stdout).follow(events(out))
 	err = cmd.Wait()
 	if dir != "" {
@@ -58,8 +58,8 @@ func main() {
 	}
 }
 
-// memory makes a folder for temporary files in memory, if there is room for programs and files of tests: on a
-// disk, most of what tests wait for is the file system. It returns "" if there is none, or if TMPDIR says where.
+// memory makes a folder for temporary files in memory, if there is room for programs and files of tests: on a disk,
+// tests mostly wait for the file system. It returns "" if there is no room, or if TMPDIR is set.
 func memory() string {
 	const need = 4 << 30
 	var fs unix.Statfs_t
@@ -74,7 +74,7 @@ func memory() string {
 	return dir
 }
 
-// events reads until out ends. What is not JSON is passed on as output.
+// events reads until out ends. It passes lines that are not JSON on as output.
 func events(out io.Reader) <-chan event {
 	c := make(chan event)
 	go func() {
@@ -97,7 +97,7 @@ func events(out io.Reader) <-chan event {
 	return c
 }
 
-// report is what has happened so far. A key is a package, or a package and a test.
+// report is the state so far. A key is a package, or a package and a test.
 type report struct {
 	out     io.Writer
 	running map[string]time.Time
@@ -115,7 +115,7 @@ func (r *report) print(format string, args ...any) {
 	r.last = time.Now()
 }
 
-// follow prints until there are no more events.
+// follow prints until the events end.
 func (r *report) follow(events <-chan event) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -137,7 +137,7 @@ func (r *report) follow(events <-chan event) {
 	}
 }
 
-// add takes an event in, and prints what is worth a line.
+// add adds an event, and prints it if it deserves a line.
 func (r *report) add(e event) {
 	key := strings.TrimPrefix(strings.TrimSpace(e.Package+" "+e.Test), "mkbuild/")
 	switch e.Action {
@@ -154,7 +154,7 @@ func (r *report) add(e event) {
 	}
 }
 
-// end prints the result of a package, of a slow test, or of one that failed.
+// end prints the result of a package, of a slow test, or of a failed test.
 func (r *report) end(e event, key string) {
 	text := strings.Join(r.said[key], "")
 	switch {
@@ -172,7 +172,7 @@ func (r *report) end(e event, key string) {
 	delete(r.said, key)
 }
 
-// now names what has run for the longest time. A package's own entry says less than those of its tests.
+// now names the longest running test. A package's own entry says less than the entries of its tests.
 func (r *report) now() string {
 	var keys []string
 	for key := range r.running {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestReport holds what is printed of a run: each package, slow tests, and whatever a failed test said.
+// TestReport tests the output of a run: each package, slow tests, and all output of a failed test.
 func TestReport(t *testing.T) {
 	var out strings.Builder
 	r := newReport(&out)

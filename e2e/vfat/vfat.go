@@ -1,5 +1,5 @@
-// Package vfat makes small FAT12 file systems, such as the EFI boot image of an ISO, of given files:
-// the same files give the same bytes. Names are those of DOS: at most 8.3 upper-case characters.
+// Package vfat makes small FAT12 file systems from given files, such as the EFI boot image of an ISO. The same
+// files give the same bytes. Names are DOS names: at most 8.3 upper-case characters.
 package vfat
 
 import (
@@ -18,14 +18,14 @@ const (
 	rootFiles  = 128
 	entry      = 32
 	last       = 0xfff
-	maxCluster = 4084 // with more it would be FAT16
+	maxCluster = 4084 // more clusters would make it FAT16
 	isDir      = 0x10
 	isFile     = 0x20
 	date       = 40<<9 | 5<<5 | 9 // of every entry: 2020-05-09
 )
 
-// Image returns a file system with the given files, paths to contents, and room for as many bytes
-// more as spare. It fails when a name is not DOS's or it all is too large for FAT12.
+// Image returns a file system with the given files (path to content) and spare bytes of free space. It fails if a
+// name is not a DOS name or the content is too large for FAT12.
 func Image(files map[string][]byte, spare int) ([]byte, error) {
 	w := &writer{}
 	root := w.entries(files, "", 0)
@@ -44,7 +44,7 @@ type writer struct {
 	err  error
 }
 
-// entries stores everything in dir, whose first cluster is at, and returns dir's entries.
+// entries stores the content of dir, whose first cluster is at, and returns dir's entries.
 func (w *writer) entries(files map[string][]byte, dir string, at int) []byte {
 	var out []byte
 	for _, name := range children(files, dir) {
@@ -58,8 +58,8 @@ func (w *writer) entries(files map[string][]byte, dir string, at int) []byte {
 	return out
 }
 
-// folder stores a folder below the one at parent, and returns its first cluster. It begins with itself
-// and its parent, so that it has to have its place before what is in it; the root counts as 0.
+// folder stores a folder below the folder at parent, and returns its first cluster. It begins with itself and its
+// parent, so it is placed before its content; the root counts as 0.
 func (w *writer) folder(files map[string][]byte, dir string, parent int) int {
 	start := len(w.data)
 	at := w.store(make([]byte, (2+len(children(files, dir)))*entry))
@@ -86,7 +86,7 @@ func children(files map[string][]byte, dir string) []string {
 	return slices.Compact(out)
 }
 
-// store puts content into clusters and returns the first one's number.
+// store writes content into clusters and returns the number of the first.
 func (w *writer) store(content []byte) int {
 	if len(content) == 0 {
 		return 0
@@ -148,7 +148,7 @@ func (w *writer) image(root []byte, spare int) ([]byte, error) {
 	return append(out, make([]byte, clusters*cluster-len(w.data))...), nil
 }
 
-// boot is the first sector: what a BIOS parameter block says, and no program.
+// boot is the first sector: a BIOS parameter block without a program.
 func boot(clusters, tableSectors int) []byte {
 	b := make([]byte, sector)
 	put := binary.LittleEndian.PutUint16
@@ -161,7 +161,7 @@ func boot(clusters, tableSectors int) []byte {
 	put(b[19:], uint16(1+2*tableSectors+rootFiles*entry/sector+clusters*perCluster))
 	b[21] = 0xf8
 	put(b[22:], uint16(tableSectors))
-	put(b[24:], 32) // sectors of a track, heads: nobody asks
+	put(b[24:], 32) // sectors of a track, heads: unused
 	put(b[26:], 64)
 	b[36], b[38] = 0x80, 0x29
 	copy(b[39:], "\x12\x05\x09\x20NO NAME    FAT12   ")

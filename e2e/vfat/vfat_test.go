@@ -13,7 +13,7 @@ import (
 func TestImageIsReadByOthers(t *testing.T) {
 	testkit.Tool(t, "7z")
 	testkit.Tool(t, "fsck.fat")
-	big := bytes.Repeat([]byte("0123456789abcdef"), 5000) // many clusters, an odd number of them
+	big := bytes.Repeat([]byte("0123456789abcdef"), 5000) // many clusters, an odd number
 	files := map[string][]byte{"EFI/BOOT/BOOTX64.EFI": big, "EFI/BOOT/GRUB.CFG": []byte("set x=1\n"), "README.TXT": []byte("hi\n")}
 	b, err := Image(files, 8192)
 	testkit.Must(t, err)

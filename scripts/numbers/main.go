@@ -1,5 +1,5 @@
-// Command numbers prints the measurements that keep the house small: lines, functions, error types,
-// and how far types and uses of names are spread over the files of a package. It reads each package for itself.
+// Command numbers prints measurements of the code's size and structure: lines, functions, error types, and how far
+// types and uses of names are spread over the files of a package. It reads each package separately.
 //
 //	go run ./scripts/numbers [FOLDER]
 package main
@@ -20,14 +20,14 @@ import (
 	"strings"
 )
 
-// What is asked of the project.
+// Limits for the project.
 const (
 	maxProduct   = 42_000 // lines of product code
 	maxTests     = 30_000 // lines of tests
 	maxPackage   = 3_500  // lines of one package in its own folder
 	maxSpread    = 4      // files that hold the methods of one type
 	maxErrors    = 25     // types with a method Error
-	maxBackUp    = 10     // percent of the uses of names between files that run back up
+	maxBackUp    = 10     // percent of the uses of names between files that point upward
 	longFunction = 50     // lines
 )
 
@@ -61,7 +61,7 @@ type pkg struct {
 	methods map[string]map[string]bool // type → files
 }
 
-// isProduct tells what ships from tests, stand-ins, helpers of tests and these scripts.
+// isProduct separates shipped code from tests, stand-ins, test helpers and these scripts.
 func isProduct(name string) bool {
 	return !strings.HasSuffix(name, "_test.go") && !slices.ContainsFunc([]string{"e2e/", "bench/", "scripts/"}, func(dir string) bool { return strings.HasPrefix(name, dir) })
 }
@@ -133,7 +133,7 @@ func (n *numbers) function(p *pkg, file string, fn *ast.FuncDecl) {
 	}
 }
 
-// receiver returns the name of a method's type, "" for a function.
+// receiver returns the name of a method's type, or "" for a function.
 func receiver(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return ""
@@ -151,8 +151,8 @@ func receiver(fn *ast.FuncDecl) string {
 	return ""
 }
 
-// uses returns how many names and methods each file takes from each other file of the package. Other packages are not
-// read: what is called on their values is not resolved, and does not count.
+// uses returns the number of names and methods that each file uses from each other file of the package. Other
+// packages are not read: calls on their values are not resolved and do not count.
 func (p *pkg) uses() map[[2]string]int {
 	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
 	check := types.Config{Importer: none{}, Error: func(error) {}}
@@ -175,7 +175,7 @@ func (p *pkg) uses() map[[2]string]int {
 	return out
 }
 
-// lasting reports whether an object is a name of the package or a method: fields belong to their type.
+// lasting reports whether an object is a name of the package or a method. Fields belong to their type.
 func lasting(of types.Object, own *types.Package) bool {
 	if fn, ok := of.(*types.Func); ok && fn.Signature().Recv() != nil {
 		return true
@@ -188,8 +188,8 @@ type none struct{}
 
 func (none) Import(name string) (*types.Package, error) { return nil, errors.New(name) }
 
-// backUp puts the files into the order in which the fewest uses run from a lower file up to a
-// higher one, and returns those and all uses.
+// backUp orders the files so that the fewest uses point from a lower file to a higher file. It returns the number
+// of those uses and of all uses.
 func (p *pkg) backUp() (up, all int) {
 	uses := p.uses()
 	var order []string
@@ -218,7 +218,7 @@ func (p *pkg) backUp() (up, all int) {
 	return up, all
 }
 
-// bestPlace returns where file i had better stand, and how many uses fewer would run up.
+// bestPlace returns the best position of file i, and the decrease of upward uses.
 func bestPlace(order []string, i int, uses map[[2]string]int) (to, gain int) {
 	to = i
 	for _, step := range []int{-1, 1} {
@@ -252,7 +252,7 @@ func (n *numbers) print() {
 	}
 }
 
-// row is one line of the table; a star marks what is over the measure.
+// row is one line of the table; a star marks a value over the limit.
 func (p *pkg) row(name string) string {
 	up, all := p.backUp()
 	share := 0

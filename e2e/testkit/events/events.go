@@ -1,4 +1,4 @@
-// Package events keeps what a test hears of progress and warnings.
+// Package events records progress and warnings in a test.
 package events
 
 import (
@@ -9,20 +9,20 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// Recorder is a [ui.Sink] that keeps what it hears.
+// Recorder is a [ui.Sink] that records all events.
 type Recorder struct {
 	mu     sync.Mutex
 	events []ui.Event
 }
 
-// Event keeps an event.
+// Event records an event.
 func (r *Recorder) Event(e ui.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
 }
 
-// Texts returns what was said at a level, a line for each text: "step item: text".
+// Texts returns the texts of a level, one a line: "step item: text".
 func (r *Recorder) Texts(l ui.Level) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,10 +16,10 @@ import (
 // Sh is the shortest script.
 const Sh = "#!/bin/sh\n"
 
-// Tree is a directory: path → content. A path that ends in "*" is executable, one with " -> " a symlink.
+// Tree is a directory: path → content. A path that ends in "*" is executable, a path with " -> " is a symlink.
 type Tree map[string]string
 
-// Write puts the tree into dir, and returns dir.
+// Write writes the tree into dir, and returns dir.
 func (tr Tree) Write(t testing.TB, dir string) string {
 	t.Helper()
 	for name, body := range tr {
@@ -57,13 +57,13 @@ const (
 // Member is one member of an archive.
 type Member struct {
 	Name, Body string
-	Mode       uint32 // type and permissions as stat(2) has them; 0 makes it a member from MS-DOS
+	Mode       uint32 // type and permissions as in stat(2); 0 means a member from MS-DOS
 }
 
 // Item makes a member in one line.
 func Item(name, body string, mode uint32) Member { return Member{name, body, mode} }
 
-// Zip packs members in their order, whatever they are.
+// Zip packs members in the given order, without checks.
 func Zip(t testing.TB, members ...Member) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -92,8 +92,8 @@ func Zip(t testing.TB, members ...Member) []byte {
 	return buf.Bytes()
 }
 
-// ELF makes a small dynamic executable for x86 (32 bits) or x86_64 that has program headers only, as
-// many files of Tiny Core. Without an interpreter it looks static.
+// ELF makes a small dynamic executable for x86 (32 bits) or x86_64 with program headers only, like many files of
+// Tiny Core. Without an interpreter it looks static.
 func ELF(bits int, interpreter string, libs ...string) string {
 	names := []byte{0}
 	var dynamic []uint64

@@ -1,4 +1,4 @@
-// Package facters has the Facters that tests of mk-client run with: stand-ins for its versions, and real ones.
+// Package facters has the Facters for tests of mk-client: stand-ins for its versions, and real Facters.
 package facters
 
 import (
@@ -16,7 +16,7 @@ import (
 //go:embed facter.rb
 var standIn string
 
-// Shell is a shell Facter of version 2.5 that reads external facts as NAME=VALUE text only.
+// Shell is a shell Facter of version 2.5 that reads external facts only as NAME=VALUE text.
 const Shell = `
 dirs=; json=
 while [ $# -gt 0 ]; do
@@ -43,11 +43,11 @@ END
 done
 echo "$out}"`
 
-// Facter is one to run a test with: a script for /bin/sh.
+// Facter is a script for /bin/sh that acts as Facter in a test.
 type Facter struct{ Name, Script string }
 
-// All lists the Facters at hand: the stand-ins for each version, Debian's real one, and
-// real ones of any version in directories below $MKBUILD_FACTERS (lib/ and bin/facter each).
+// All lists the available Facters: the stand-ins for each version, Debian's real Facter, and real ones of any
+// version in directories below $MKBUILD_FACTERS (lib/ and bin/facter each).
 func All(t *testing.T) []Facter {
 	t.Helper()
 	ruby := testkit.Tool(t, "ruby")
@@ -70,7 +70,7 @@ func All(t *testing.T) []Facter {
 	return list
 }
 
-// EachStandIn runs a test with every Facter but Debian's, which takes its time.
+// EachStandIn runs a test with every Facter except Debian's, which is slow.
 func EachStandIn(t *testing.T, test func(t *testing.T, script string)) {
 	eachOf(t, slices.DeleteFunc(All(t), func(f Facter) bool { return f.Name == "debian" }), test)
 }

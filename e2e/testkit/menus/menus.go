@@ -1,4 +1,4 @@
-// Package menus holds the boot menus of the loaders' tests against what their Read is to find.
+// Package menus compares boot menus of the loaders' tests with the results of their Read.
 package menus
 
 import (
@@ -9,10 +9,10 @@ import (
 	"mkbuild/internal/bootmenu"
 )
 
-// Case is a menu and what is found in it, a line each: "FILE:LINE ENTRY", "menu NAME", "FILE:LINE doubt".
+// Case is a menu and its expected content, a line each: "FILE:LINE ENTRY", "menu NAME", "FILE:LINE doubt".
 type Case = struct{ Text, Want string }
 
-// Read reads the menus of cases; entry writes the entries as a loader's test wants to see them.
+// Read reads the menus of cases; entry formats the entries for a loader's test.
 func Read(t *testing.T, cases []Case, read func([]byte) (*bootmenu.Menu, error), entry func(bootmenu.Entry) string) {
 	t.Helper()
 	for _, c := range cases {

@@ -1,6 +1,6 @@
-// Package sqfs makes small squashfs 4.0 images in memory, so that tests can have extensions
-// without mksquashfs. Data blocks are 4 KiB and zlib-compressed where that helps, as in real
-// Tiny Core extensions; metadata is stored. Only tests import it; bad input panics.
+// Package sqfs makes small squashfs 4.0 images in memory, so that tests can have extensions without mksquashfs.
+// Data blocks are 4 KiB and zlib-compressed if that helps, as in real Tiny Core extensions; metadata is stored.
+// Only tests import it; bad input panics.
 package sqfs
 
 import (
@@ -26,8 +26,8 @@ const (
 
 // File is one entry of an image.
 type File struct {
-	// Path is relative and clean; "." sets the mode and owner of the root. Parents that are not
-	// listed are made: 0755, owned by root.
+	// Path is relative and clean; "." sets the mode and owner of the root. Missing parents are made: 0755, owned by
+	// root.
 	Path string
 	// Mode is st_mode, file type included.
 	Mode     uint32
@@ -39,7 +39,7 @@ type File struct {
 	Link string
 	// Major and Minor number a device node.
 	Major, Minor uint32
-	// HardLink makes the entry one more name of the file at that path; all else is ignored.
+	// HardLink makes the entry another name of the file at that path; all other fields are ignored.
 	HardLink string
 }
 
@@ -96,11 +96,11 @@ type writer struct {
 	idList []uint32
 	count  uint32
 	out    []byte // superblock and data blocks
-	inodes []byte // inode table, not cut into blocks yet
-	dirs   []byte // directory table, not cut into blocks yet
+	inodes []byte // inode table, not yet split into blocks
+	dirs   []byte // directory table, not yet split into blocks
 }
 
-// add makes the node of f and of its missing parents.
+// add makes the node of f and its missing parents.
 func (w *writer) add(f File) {
 	if f.Path != path.Clean(f.Path) || path.IsAbs(f.Path) {
 		panic(fmt.Sprintf("sqfs: path %q is not clean and relative", f.Path))
@@ -130,7 +130,7 @@ func (w *writer) parent(p string) *node {
 	return w.nodes[dir]
 }
 
-// link gives a file one more name.
+// link gives a file another name.
 func (w *writer) link(f File) {
 	if f.HardLink == "" {
 		return
@@ -152,7 +152,7 @@ func (n *node) names() []string {
 	return out
 }
 
-// number gives inode numbers from 1 on.
+// number assigns inode numbers from 1 on.
 func (w *writer) number(n *node) {
 	if n.number != 0 {
 		return
@@ -175,13 +175,13 @@ func (w *writer) id(owner uint32) uint16 {
 	return i
 }
 
-// reference turns a position in a table into the place that it will have once the table is cut
-// into stored blocks with their headers: block offset and offset within the block.
+// reference turns a position in a table into its position after the split into stored blocks with headers: block
+// offset and offset within the block.
 func reference(pos int) (block, offset uint32) {
 	return uint32(pos / metaSize * (metaSize + 2)), uint32(pos % metaSize)
 }
 
-// inode writes n after its children and returns where it lies.
+// inode writes n after its children and returns its position.
 func (w *writer) inode(n *node) uint64 {
 	if n.done {
 		return n.ref
@@ -214,7 +214,7 @@ func (w *writer) inode(n *node) uint64 {
 	return n.ref
 }
 
-// dirBody writes the listing of n and returns its extended inode, which has room for any size.
+// dirBody writes the listing of n and returns its extended inode, which supports any size.
 func (w *writer) dirBody(n *node) (uint16, []any) {
 	names := n.names()
 	links := uint32(2)
@@ -237,7 +237,7 @@ func (w *writer) dirBody(n *node) (uint16, []any) {
 	return 8, []any{links, size, block, parent, uint16(0), uint16(offset), none}
 }
 
-// run writes names that share an inode table block and returns how many it wrote.
+// run writes names that share an inode table block and returns their number.
 func (w *writer) run(dir *node, names []string) int {
 	first := dir.children[names[0]]
 	n := 1
@@ -276,7 +276,7 @@ func basicType(mode uint32) uint16 {
 	return 7
 }
 
-// fileBody writes the data blocks of n and returns its extended inode, which counts names.
+// fileBody writes the data blocks of n and returns its extended inode, which has a link count.
 func (w *writer) fileBody(n *node) (uint16, []any) {
 	start := uint64(len(w.out))
 	body := []any{start, uint64(len(n.Data)), uint64(0), n.nlink, none, uint32(0), none}
@@ -330,7 +330,7 @@ func (w *writer) finish(root uint64) []byte {
 	return append(w.out, make([]byte, -len(w.out)&4095)...)
 }
 
-// appendMeta cuts a table into stored metadata blocks.
+// appendMeta splits a table into stored metadata blocks.
 func appendMeta(out, table []byte) []byte {
 	for len(table) > 0 {
 		b := table[:min(metaSize, len(table))]

@@ -49,7 +49,7 @@ func TestImageListedByUnsquashfs(t *testing.T) {
 	}
 }
 
-// squeeze makes runs of blanks one blank.
+// squeeze replaces runs of blanks with one blank.
 func squeeze(s string) string {
 	var lines []string
 	for line := range strings.Lines(s) {

@@ -1,5 +1,5 @@
-// Package standrazor is a Razor server for tests of mk-client. It hands out an extension as one of three
-// kinds of servers does, with faults on request, and remembers what it was asked.
+// Package standrazor is a Razor server for tests of mk-client. It serves an extension like one of three kinds of
+// servers, with faults on request, and records its requests.
 package standrazor
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Kind is how a server answers conditional requests.
+// Kind is a server's way to answer conditional requests.
 type Kind string
 
 const (
@@ -25,7 +25,7 @@ const (
 	RFC   Kind = "rfc"   // 304 when not modified since
 )
 
-// Kinds are all of them.
+// Kinds are all kinds.
 var Kinds = []Kind{Razor, Nginx, RFC}
 
 // Post is one check-in that a server received.
@@ -57,7 +57,7 @@ func Raw(raw string) http.HandlerFunc {
 	}
 }
 
-// Endless sends bytes as fast as they are taken.
+// Endless sends bytes as fast as the client reads them.
 func Endless(w http.ResponseWriter, r *http.Request) {
 	block := strings.Repeat("x", 32<<10)
 	for r.Context().Err() == nil {
@@ -67,7 +67,7 @@ func Endless(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Stall sends a little and then nothing for as long as the client waits.
+// Stall sends a little and then nothing while the client waits.
 func Stall(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Length", "1000")
 	fmt.Fprint(w, "PK")
@@ -75,7 +75,7 @@ func Stall(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// Drip sends single bytes, often enough never to stall.
+// Drip sends single bytes, often enough to avoid a stall.
 func Drip(w http.ResponseWriter, r *http.Request) {
 	for r.Context().Err() == nil {
 		fmt.Fprint(w, "P")
@@ -84,7 +84,7 @@ func Drip(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Server is a Razor server with the quirks of its kind. Its lock guards the fields behind it.
+// Server is a Razor server with the quirks of its kind. Its lock guards the fields after it.
 type Server struct {
 	*httptest.Server
 	t    testing.TB
@@ -93,7 +93,7 @@ type Server struct {
 	sync.Mutex
 	zip      []byte // nil: not configured
 	mtime    time.Time
-	fault    http.HandlerFunc // answers extension requests in its place
+	fault    http.HandlerFunc // answers extension requests instead
 	Answer   func(Post) string
 	Nodes    map[string]bool
 	Events   []string
@@ -101,7 +101,7 @@ type Server struct {
 	Posts    []Post
 	Logs     []string
 	NodeIDs  int
-	Status   int // of the next check-ins; 0 is 200
+	Status   int // for the next check-ins; 0 is 200
 }
 
 // New starts a server that knows node 7.
@@ -129,7 +129,7 @@ func (r *Server) Publish(b []byte, mtime time.Time) {
 	r.zip, r.mtime = b, mtime
 }
 
-// SetFault has requests for the extension answered by h; nil ends that.
+// SetFault makes h answer requests for the extension; nil ends that.
 func (r *Server) SetFault(h http.HandlerFunc) {
 	r.Lock()
 	defer r.Unlock()
@@ -155,7 +155,7 @@ func (r *Server) extension(w http.ResponseWriter, q *http.Request) {
 	r.Conditional(w, q, b, mtime.UTC().Format(http.TimeFormat))
 }
 
-// Conditional answers a request for b as the server's kind does.
+// Conditional answers a request for b like the server's kind.
 func (r *Server) Conditional(w http.ResponseWriter, q *http.Request, b []byte, modified string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/zip")
@@ -208,7 +208,7 @@ func (r *Server) checkin(w http.ResponseWriter, q *http.Request) {
 	}
 	for name, v := range p.Facts {
 		if _, ok := v.(string); !ok && (name == "serialnumber" || name == "uuid" || strings.HasPrefix(name, "macaddress")) {
-			w.WriteHeader(500) // as the real one: it calls string methods on them
+			w.WriteHeader(500) // like the real server, which calls string methods on them
 			return
 		}
 	}
@@ -235,7 +235,7 @@ func (r *Server) nodeid(w http.ResponseWriter, q *http.Request) {
 	io.WriteString(w, `{"id":`+id+`}`)
 }
 
-// Last is the newest check-in.
+// Last returns the newest check-in.
 func (r *Server) Last() Post {
 	r.t.Helper()
 	r.Lock()

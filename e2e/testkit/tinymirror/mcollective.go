@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// MCollective returns the files of a miniature of MCollective 1.2.1 or 2.12.5. They do nothing; what they
-// say of settings, plugins and libraries has the form in which the real ones say it.
+// MCollective returns the files of a miniature of MCollective 1.2.1 or 2.12.5. They do nothing; their settings,
+// plugins and libraries have the form of the real files.
 func MCollective(version string) map[string]string {
 	if version == "1.2.1" {
 		return mcollective1()
@@ -113,7 +113,7 @@ const (
 	yamlFacts = "    require 'yaml'\n    files = config.pluginconf[\"yaml\"].split(\":\")\n"
 )
 
-// texts are keys whose values are taken as they are.
+// texts are keys with plain text values.
 func texts(keys ...string) string {
 	var b strings.Builder
 	for _, key := range keys {

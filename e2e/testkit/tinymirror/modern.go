@@ -12,14 +12,14 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// The second line: x86_64 in the layout of today, with a kernel, an initrd and a boot menu of other
-// names, several labels, and a GRUB in an EFI image.
+// The second series: x86_64 in today's layout. Its kernel, initrd and boot menu have other names. It has several
+// labels and a GRUB in an EFI image.
 const (
 	Kernel64  = "6.6.8-tinycore64"
 	Release64 = "15.0"
 )
 
-// Config64 is a mkbuild.yaml for the second line: the release's own set of extensions and gems.
+// Config64 is a mkbuild.yaml for the second series, with the release's own extensions and gems.
 const Config64 = `release: 15.0
 arch: x86_64
 mirrors: [.]
@@ -52,7 +52,7 @@ LABEL local
 	APPEND hd0
 `
 
-// GrubCfg64 is the menu for UEFI machines: in /EFI/BOOT/GRUB.CFG of the EFI image and, the same, in
+// GrubCfg64 is the menu for UEFI machines: /EFI/BOOT/GRUB.CFG of the EFI image and, with the same content,
 // /EFI/BOOT/grub.cfg of the ISO.
 const GrubCfg64 = `set timeout=30
 search --no-floppy --set=root --fs-uuid 2012-09-24-15-20-00-00
@@ -66,10 +66,10 @@ menuentry "Core without compressed swap" {
 }
 `
 
-// EFIImage is where the second line's ISO has its EFI image.
+// EFIImage is the path of the EFI image in the second series' ISO.
 const EFIImage = "EFI/BOOT/efiboot.img"
 
-// modern are the files of the second line.
+// modern returns the files of the second series.
 func modern() (map[string][]byte, error) {
 	iso, err := ISO64()
 	if err != nil {
@@ -118,7 +118,7 @@ const rbconfig64 = `module RbConfig
 end
 `
 
-// Ruby is an extension's Ruby of a release, such as "2.5.3"; one of 1.8 is that of the first line.
+// Ruby returns an extension's Ruby of a release, such as "2.5.3"; 1.8 is the Ruby of the first series.
 func Ruby(release string) []sqfs.File {
 	if strings.HasPrefix(release, "1.8") {
 		return extensions()["ruby"]
@@ -155,7 +155,7 @@ func extensions64() map[string][]sqfs.File {
 	}
 }
 
-// Base64 is the second line's root file system: other modules, and the set-uid program apart.
+// Base64 is the second series' root file system: other modules, and a separate set-uid program.
 func Base64() *overlay.Tree {
 	t := &overlay.Tree{}
 	for _, e := range base(Kernel64).Entries() {
@@ -168,7 +168,7 @@ func Base64() *overlay.Tree {
 	return t
 }
 
-// Files64 are the files of the second line's ISO, for tests that change one.
+// Files64 returns the files of the second series' ISO, for tests that change one.
 func Files64() (map[string][]byte, error) {
 	var core bytes.Buffer
 	if err := initrd.WriteSegment(&core, Base64(), initrd.SegmentOptions{ModTime: Time}); err != nil {
@@ -192,7 +192,7 @@ func Files64() (map[string][]byte, error) {
 	}, nil
 }
 
-// ISO64 is the second line's source image.
+// ISO64 is the second series' source image.
 func ISO64() ([]byte, error) {
 	files, err := Files64()
 	if err != nil {
@@ -201,7 +201,7 @@ func ISO64() ([]byte, error) {
 	return ISOWith(maps.Clone(files))
 }
 
-// bootEntries are the El Torito entries that the files of an image ask for.
+// bootEntries returns the El Torito entries for the files of an image.
 func bootEntries(files map[string][]byte) []iso9660.BootEntry {
 	var out []iso9660.BootEntry
 	if files["boot/isolinux/isolinux.bin"] != nil {

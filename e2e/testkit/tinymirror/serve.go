@@ -16,8 +16,8 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// Main runs the tests of a package, whose TestMain it is, with a mirror that no test changes and a
-// cache that no test looks into: each file of one's own costs a sync to disk.
+// Main runs the tests of a package as its TestMain, with a mirror that no test changes and a cache that no test
+// inspects: each separate file costs a sync to disk.
 func Main(m *testing.M, mirror, cache *string) (status int) {
 	dir, err := os.MkdirTemp("", "tinymirror-*")
 	if err != nil {
@@ -31,7 +31,7 @@ func Main(m *testing.M, mirror, cache *string) (status int) {
 	return m.Run()
 }
 
-// New makes a mirror of its own for a test to break.
+// New makes a separate mirror for a test to break.
 func New(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,7 +39,7 @@ func New(t testing.TB) string {
 	return dir
 }
 
-// Publish puts a file with its right md5 into a mirror on disk.
+// Publish writes a file with a matching md5 into a mirror on disk.
 func Publish(t testing.TB, dir, name string, b []byte) {
 	t.Helper()
 	p := filepath.Join(dir, filepath.FromSlash(name))
@@ -48,10 +48,10 @@ func Publish(t testing.TB, dir, name string, b []byte) {
 	}
 }
 
-// Fault is how a server answers in place of a file.
+// Fault is a server's faulty answer in place of a file.
 type Fault func(w http.ResponseWriter, body []byte)
 
-// Server is a mirror over HTTP that remembers what it was asked for.
+// Server is a mirror over HTTP that records its requests.
 type Server struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -87,30 +87,30 @@ func ServeDir(t testing.TB, dir string) *Server {
 	return s
 }
 
-// Break has the server answer with a fault for paths that end in suffix, from now on. Without a fault
-// it is whole again.
+// Break makes the server answer with a fault for paths that end in suffix, from now on. Without a fault it repairs
+// the server.
 func (s *Server) Break(suffix string, fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken, s.fault = suffix, fault
 }
 
-// Requests returns the paths that it was asked for.
+// Requests returns the requested paths.
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.asked)
 }
 
-// Gone has no such file.
+// Gone answers that the file does not exist.
 func Gone(w http.ResponseWriter, _ []byte) { http.Error(w, "gone", http.StatusNotFound) }
 
-// Failing has a mistake of its own.
+// Failing answers with a server error.
 func Failing(w http.ResponseWriter, _ []byte) {
 	http.Error(w, "oops", http.StatusInternalServerError)
 }
 
-// Dying ends the connection.
+// Dying closes the connection.
 func Dying(http.ResponseWriter, []byte) { panic(http.ErrAbortHandler) }
 
 // HTML sends a page.
@@ -126,10 +126,10 @@ func Lying(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(wrong)
 }
 
-// Short sends half of the file as if that were all of it.
+// Short sends half of the file as if it were the whole file.
 func Short(w http.ResponseWriter, body []byte) { _, _ = w.Write(body[:len(body)/2]) }
 
-// Shrinking claims to send the whole file, which it does not, each time.
+// Shrinking announces the whole file but sends less, each time.
 func Shrinking(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body[:len(body)/2])
 	w.(http.Flusher).Flush()

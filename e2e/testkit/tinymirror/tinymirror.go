@@ -1,6 +1,6 @@
-// Package tinymirror makes a Tiny Core mirror in miniature, in code: every format is real (ISO,
-// initrd, squashfs, gems), every program in it is a few bytes of text. Nothing of it boots; it
-// is there to test the builder's logic and its errors in milliseconds.
+// Package tinymirror generates a miniature Tiny Core mirror: every format is real (ISO, initrd, squashfs, gems),
+// every program is a few bytes of text. Nothing in it boots; it is for tests of the builder's logic and errors in
+// milliseconds.
 package tinymirror
 
 import (
@@ -27,14 +27,14 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Kernel is the release of the mirror's kernel, Release the one of its ISO, Time that of its files.
+// Kernel is the release of the mirror's kernel, Release the release of its ISO, Time the time of its files.
 const (
 	Kernel  = "3.0.21-tinycore"
 	Release = "4.5.2"
 	Time    = 1348500000
 )
 
-// Config is a mkbuild.yaml for the mirror, to be put next to the folders that Make writes.
+// Config is a mkbuild.yaml for the mirror, to be placed next to the folders of Make.
 const Config = `mirrors: [.]
 rubygems: {version: 1.8.15, url: archives/rubygems-1.8.15.tgz}
 gems: {source: archives, install: [{name: daemons, version: 1.1.8}, {name: stomp, version: 1.2.0}]}
@@ -46,7 +46,7 @@ func ConfigAt(base string) string {
 	return strings.NewReplacer("[.]", "['"+base+"/']", "url: ", "url: "+base+"/", "source: ", "source: "+base+"/").Replace(Config)
 }
 
-// Serve makes a mirror in a folder of its own and serves it over HTTP until the test ends.
+// Serve makes a mirror in a new folder and serves it over HTTP until the test ends.
 func Serve(t testing.TB) (dir, url string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "mirror")
@@ -56,8 +56,8 @@ func Serve(t testing.TB) (dir, url string) {
 	return dir, s.URL
 }
 
-// Make writes the mirror into dir: two lines, with a mkbuild.yaml for the first and a mkbuild64.yaml
-// for the second.
+// Make writes the mirror into dir: two series, with a mkbuild.yaml for the first and a mkbuild64.yaml for the
+// second.
 func Make(dir string) error {
 	core, err := ISO()
 	if err != nil {
@@ -118,7 +118,7 @@ func write(dir string, files map[string][]byte) error {
 	return nil
 }
 
-// installed are the entries that give an extension a startup script.
+// installed returns the entries that give an extension a startup script.
 func installed(name string) []sqfs.File {
 	dir := sqfs.Dir("usr/local/tce.installed", 0o775)
 	dir.GID = 50
@@ -213,7 +213,7 @@ func put(t *overlay.Tree, e overlay.Entry) {
 	}
 }
 
-// VMLinuz is a bzImage's header, with the kernel's name, and nothing to run.
+// VMLinuz is a bzImage's header with the kernel's name and no code.
 func VMLinuz(release string) []byte {
 	b := make([]byte, 8192)
 	copy(b[0x202:], "HdrS")
@@ -225,7 +225,7 @@ func VMLinuz(release string) []byte {
 	return b
 }
 
-// ISOLinuxCfg is Tiny Core 4.x' own.
+// ISOLinuxCfg is Tiny Core 4.x' own file.
 const ISOLinuxCfg = "display boot.msg\ndefault microcore\n\nlabel microcore\n\tkernel /boot/vmlinuz\n\tappend initrd=/boot/core.gz quiet\n\nlabel mc\n\tkernel /boot/vmlinuz\n\tappend initrd=/boot/core.gz quiet\n\nimplicit 0\t\nprompt 1\t\ntimeout 300\nF1 boot.msg\n"
 
 // ISO is the miniature's source image.
@@ -251,7 +251,7 @@ func isoFiles(base *overlay.Tree) (map[string][]byte, error) {
 	}, nil
 }
 
-// plusISO is the edition with an extension on the medium, whose base says which release it is.
+// plusISO is the edition with an extension on the medium; its base names its release.
 func plusISO() ([]byte, error) {
 	base := Base()
 	for _, dir := range []string{"usr/share", "usr/share/doc", "usr/share/doc/tc"} {
@@ -285,7 +285,7 @@ func ISOWith(files map[string][]byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// Archive is a gzip'd tarball with one top folder, owned by somebody of the world outside.
+// Archive is a gzip'd tarball with one top folder and a foreign owner.
 func Archive(top string, files map[string]string) []byte {
 	names := make([]string, 0, len(files))
 	for n := range files {
