@@ -24,7 +24,7 @@ func output(t *testing.T, args ...string) string {
 	return stdout.String()
 }
 
-// The shells take the scripts.
+// The shells accept the scripts.
 func TestCompletionScripts(t *testing.T) {
 	for shell, check := range map[string][]string{"bash": {"bash", "-n"}, "zsh": {"zsh", "-n"}, "fish": {"fish", "--no-execute"}} {
 		t.Run(shell, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestBashCompletes(t *testing.T) {
 	self, err := os.Executable()
 	testkit.Must(t, err)
 	testkit.Must(t, os.WriteFile(filepath.Join(dir, "completion"), []byte(output(t, "completion", "bash", "--no-descriptions")), 0o644))
-	// testscript.Main makes the test program act as the command that it is called.
+	// testscript.Main makes the test program act as the command of its name.
 	testkit.Must(t, os.Symlink(self, filepath.Join(dir, "mkbuild")))
 	const ask = `cd "$1" && PATH=$1:$PATH && . ./completion
 _get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD; }
@@ -56,7 +56,7 @@ __start_mkbuild && echo "${COMPREPLY[@]}"`
 	}
 }
 
-// The table of completions names flags that exist: a renamed one would silently lose its own.
+// The table of completions names existing flags: a renamed flag would silently lose its completion.
 func TestCompletionsBelongToFlags(t *testing.T) {
 	known := map[string]bool{}
 	var walk func(c *cobra.Command)

@@ -21,9 +21,9 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// What other programs rely on stays: exit statuses, the keys of mkbuild.yaml, the members of JSON documents
-// and of the lock. A new line is an addition. A changed or lost line breaks a promise, and needs a new
-// version of its schema.
+// Interfaces for other programs stay: exit statuses, the keys of mkbuild.yaml, the members of JSON documents and of
+// the lock. A new line is an addition. A changed or lost line breaks a promise, and needs a new version of its
+// schema.
 func TestContracts(t *testing.T) {
 	t.Parallel()
 	const golden = "testdata/contracts.txt"
@@ -86,7 +86,7 @@ func documents() []document {
 	}
 }
 
-// members lists the paths of what encoding/json writes for a type, each with the kind of its value.
+// members lists the paths in the JSON of a type, each with the kind of its value.
 func members(t reflect.Type, at string, within []reflect.Type) []string {
 	switch {
 	case t.Kind() == reflect.Pointer:
@@ -117,7 +117,7 @@ func members(t reflect.Type, at string, within []reflect.Type) []string {
 	return out
 }
 
-// configurationKeys lists the keys of mkbuild.yaml out of its JSON schema.
+// configurationKeys lists the keys of mkbuild.yaml from its JSON schema.
 func configurationKeys(t *testing.T) []string {
 	text, err := config.Schema()
 	if err != nil {

@@ -35,9 +35,9 @@ func commands(t *testing.T, page string) []string {
 	return out
 }
 
-// TestDocumentedCommands runs every command of README, docs and examples in a real shell: those
-// of a page in their order and in one folder, whose mkbuild.yaml names the mirror in miniature.
-// What needs a machine to boot, or runs until it is stopped, is run by the boot tests.
+// TestDocumentedCommands runs every command of README, docs and examples in a real shell: those of a page in order
+// and in one folder, whose mkbuild.yaml names the miniature mirror. The boot tests run commands that boot a machine
+// or run until they are stopped.
 func TestDocumentedCommands(t *testing.T) {
 	testkit.Tool(t, "bash")
 	top := must(filepath.Abs("../.."))
@@ -70,7 +70,7 @@ func TestDocumentedCommands(t *testing.T) {
 type docPage struct {
 	dir, makefile string
 	env           []string
-	registry      bool // one runs for the page
+	registry      bool // a server runs for the page
 }
 
 func newPage(t *testing.T, bin, makefile string) *docPage {
@@ -102,7 +102,7 @@ func prepare(t *testing.T, dir string) {
 	}
 }
 
-// statusNote says which exit status a command is documented to have.
+// statusNote is the documented exit status of a command.
 var statusNote = regexp.MustCompile(`\s+# exit status (\d+)\b.*$`)
 
 func (p *docPage) documented(t *testing.T, command string) {
@@ -121,7 +121,7 @@ func (p *docPage) documented(t *testing.T, command string) {
 		checkFlags(t, command, words[1:])
 		return
 	case hasWord(words, "my-mkbuild.yaml") && words[1] != "init":
-		// The public mirrors are not there: the same file, with the miniature's sources.
+		// The public mirrors are not available: use the same file with the miniature's sources.
 		must(0, os.WriteFile(filepath.Join(p.dir, "my-mkbuild.yaml"), must(os.ReadFile(filepath.Join(p.dir, "mkbuild.yaml"))), 0o644))
 	}
 	want := "0"
@@ -152,7 +152,7 @@ func hasWord(words []string, w string) bool {
 	return false
 }
 
-// checkFlags makes sure that a command that is not run here is at least one that exists.
+// checkFlags checks that a command that is not run here exists.
 func checkFlags(t *testing.T, command string, words []string) {
 	t.Helper()
 	root := rootCommand(&world{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, getenv: os.Getenv})
@@ -186,8 +186,7 @@ func shellWords(s string) []string {
 	return out
 }
 
-// TestGeneratedTables holds the tables of the troubleshooting page against the code; -update
-// writes them.
+// TestGeneratedTables compares the tables of the troubleshooting page with the code; -update writes them.
 func TestGeneratedTables(t *testing.T) {
 	t.Parallel()
 	const name = "../../docs/troubleshooting.md"
@@ -213,7 +212,7 @@ func TestGeneratedTables(t *testing.T) {
 	}
 }
 
-// between replaces what stands between a mark and the next end mark.
+// between replaces the text between a mark and the next end mark.
 func between(t *testing.T, text, mark, table string) string {
 	t.Helper()
 	head, rest, ok := strings.Cut(text, mark)
@@ -225,10 +224,10 @@ func between(t *testing.T, text, mark, table string) string {
 	return head + mark + line + "\n" + table + "<!-- end -->" + tail
 }
 
-// cell makes a text fit into a table.
+// cell escapes a text for a table.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-// TestAttackMatrix: each row of a table of docs/security.md names tests, and there are such tests.
+// TestAttackMatrix: each row of a table of docs/security.md names existing tests.
 func TestAttackMatrix(t *testing.T) {
 	top := must(filepath.Abs("../.."))
 	tests := map[string]bool{} // "package.Test"

@@ -22,7 +22,7 @@ import (
 	"mkbuild/e2e/testkit/tinymirror"
 )
 
-// machine is a folder with a mirror, an image, and a place for temporary files, all its own.
+// machine is a separate folder with a mirror, an image, and a place for temporary files.
 type machine struct{ dir, config, image, tmp string }
 
 func newMachine(t *testing.T) *machine {
@@ -30,7 +30,7 @@ func newMachine(t *testing.T) *machine {
 	dir := t.TempDir()
 	m := &machine{dir, filepath.Join(dir, "mirror", "mkbuild.yaml"), filepath.Join(dir, "image.iso"), filepath.Join(dir, "tmp")}
 	testkit.Must(t, os.Mkdir(m.tmp, 0o755))
-	// Tests that are started by nohup(1) ignore SIGHUP, and so would what they start, did they not take it.
+	// Under nohup(1), tests ignore SIGHUP, and so would their children unless they catch it.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	testkit.Must(t, tinymirror.Make(filepath.Join(dir, "mirror")))
 	if out, err := m.command(t, "mkbuild", "iso", "--config", m.config, "-o", m.image).CombinedOutput(); err != nil {
@@ -39,7 +39,7 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// command runs mkbuild as a process of its own, which may stand behind other programs.
+// command runs mkbuild as a separate process, possibly behind other programs.
 func (m *machine) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -49,7 +49,7 @@ func (m *machine) command(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	c := exec.Command("env", args...)
-	c.Dir, c.WaitDelay = m.dir, 5*time.Second // a machine that lives on holds the streams
+	c.Dir, c.WaitDelay = m.dir, 5*time.Second // a surviving machine holds the streams
 	c.Env = append(os.Environ(), "PATH="+m.dir+":"+os.Getenv("PATH"), cacheDirEnv+"="+filepath.Join(m.dir, "cache"), "TMPDIR="+m.tmp)
 	return c
 }
@@ -64,7 +64,7 @@ func start(t *testing.T, c *exec.Cmd) *bytes.Buffer {
 	return &out
 }
 
-// eventually waits until something is so.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(testkit.Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -75,7 +75,7 @@ func eventually(t *testing.T, what string, so func() bool) {
 	t.Fatalf("never: %s", what)
 }
 
-// emulatorOf returns the process whose parent is pid and whose program is QEMU; 0 if there is none.
+// emulatorOf returns the child process of pid that runs QEMU, or 0.
 func emulatorOf(pid int) int {
 	all, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range all {
@@ -89,20 +89,20 @@ func emulatorOf(pid int) int {
 	return 0
 }
 
-// hasEnded reports whether a process has ended, whether or not somebody has asked for its status.
+// hasEnded reports whether a process has ended, even if nobody has read its status.
 func hasEnded(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(b), ") ")
 	return err != nil || strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
 }
 
-// TestEmulatorDies: a real QEMU ends with mkbuild, whatever ends that, and what a killed mkbuild leaves in
-// TMPDIR is gone after the next one.
+// TestEmulatorDies: a real QEMU ends with mkbuild, whatever the reason, and the next mkbuild removes a killed one's
+// remains in TMPDIR.
 func TestEmulatorDies(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "qemu-system-i386")
 	m := newMachine(t)
-	paused := filepath.Join(m.dir, "paused") // a real QEMU that never says anything
+	paused := filepath.Join(m.dir, "paused") // a real QEMU that prints nothing
 	put(t, paused, "#!/bin/sh\nexec qemu-system-i386 -S \"$@\"\n")
 	testkit.Must(t, os.Chmod(paused, 0o755))
 	commands := map[string][]string{
@@ -132,7 +132,7 @@ func TestEmulatorDies(t *testing.T) {
 			t.Errorf("%s, %v: it took %v", tt.command, tt.signal, d)
 		}
 		if tt.signal == syscall.SIGKILL || tt.signal == syscall.SIGQUIT {
-			continue // what is left is swept by the next one
+			continue // the next mkbuild sweeps the remains
 		}
 		if c.ProcessState.ExitCode() != exitInterrupted {
 			t.Errorf("%s, %v: %v\n%s", tt.command, tt.signal, err, out)
@@ -143,7 +143,7 @@ func TestEmulatorDies(t *testing.T) {
 	}
 }
 
-// TestHangup: a closed terminal stops mkbuild as SIGTERM does, and not one that was started to outlive it.
+// TestHangup: a closed terminal stops mkbuild like SIGTERM, except one that was started to outlive it.
 func TestHangup(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -197,7 +197,7 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// TestOnePXEFolderAtOnce: builds that write one folder at the same time all succeed, and the folder is whole.
+// TestOnePXEFolderAtOnce: concurrent builds to one folder all succeed, and the folder is whole.
 func TestOnePXEFolderAtOnce(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -206,7 +206,7 @@ func TestOnePXEFolderAtOnce(t *testing.T) {
 		rounds = 5
 	}
 	for round := range rounds {
-		name := filepath.Join(m.dir, "pxe"+strconv.Itoa(round/2)) // new, then there already
+		name := filepath.Join(m.dir, "pxe"+strconv.Itoa(round/2)) // first new, then existing
 		var all sync.WaitGroup
 		for range 6 {
 			c := m.command(t, "mkbuild", "iso", "--config", m.config, "--progress", "quiet", "--format", "pxe", "-o", name)
@@ -245,8 +245,8 @@ func TestImageOnAScreen(t *testing.T) {
 	}
 }
 
-// TestStopsWhereverItIs: SIGTERM ends each command within two seconds of a processor of its own: one that waits for a server, for a machine that
-// does not listen, or that is deep in a file without an end.
+// TestStopsWhereverItIs: SIGTERM ends each command within two seconds on a free processor: while it waits for a
+// server or for a silent machine, or reads an endless file.
 func TestStopsWhereverItIs(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -260,13 +260,13 @@ func TestStopsWhereverItIs(t *testing.T) {
 	put(t, far, tinymirror.ConfigAt(server.URL))
 	put(t, deaf, "#!/bin/sh\ntrap '' TERM INT HUP\nwhile :; do sleep 1; done\n")
 	testkit.Must(t, os.Chmod(deaf, 0o755))
-	long := func(name string, head []byte) string { // a terabyte that takes no room
+	long := func(name string, head []byte) string { // a terabyte that uses no disk space
 		testkit.Put(t, name, head)
 		testkit.Must(t, os.Truncate(name, 1<<40))
 		return name
 	}
 	long(endless, testkit.Read(t, m.image))
-	heavy := filepath.Join(m.dir, "heavy.yaml") // an overlay of a gigabyte of zeros, and nothing else to do
+	heavy := filepath.Join(m.dir, "heavy.yaml") // an overlay of a gigabyte of zeros, and no other work
 	testkit.Put(t, filepath.Join(m.dir, "tree", "zeros"), nil)
 	testkit.Must(t, os.Truncate(filepath.Join(m.dir, "tree", "zeros"), 3<<30))
 	put(t, heavy, string(testkit.Read(t, m.config))+"overlay: [{source: "+filepath.Join(m.dir, "tree")+", target: /opt/zeros}]\n")

@@ -22,20 +22,19 @@ import (
 	"mkbuild/internal/store"
 )
 
-// crowd is many builds at once on one cache, some of which are killed.
+// crowd is many concurrent builds on one cache, some of which are killed.
 type crowd struct {
 	program, config, cache, out, tmp string
 
 	mu sync.Mutex
-	// typical is how long a build takes here and now.
+	// typical is the current duration of a build.
 	typical time.Duration
 	killed  int
 }
 
-// TestManyBuildsOnOneCache runs 200 builds on one cache, in batches that a small machine can carry, and kills 50 of
-// them at random moments. Each batch but the first begins while somebody prunes the cache, so most
-// of them find it cold. In the end the cache is clean, no file is left anywhere, and all images that
-// are there are the same.
+// TestManyBuildsOnOneCache runs 200 builds on one cache, in batches for a small machine, and kills 50 of them at
+// random moments. Each batch but the first begins during a prune of the cache, so most builds find it cold. At the
+// end the cache is clean, no file is left anywhere, and all existing images are equal.
 func TestManyBuildsOnOneCache(t *testing.T) {
 	t.Parallel()
 	builds, batch, kills := 200, 20, 5
@@ -48,7 +47,7 @@ func TestManyBuildsOnOneCache(t *testing.T) {
 	for begin := 0; begin < builds; begin += batch {
 		s.batch(t, begin, batch, kills, random)
 	}
-	for s.killed < builds/batch*kills && !t.Failed() { // some were through before they were hit
+	for s.killed < builds/batch*kills && !t.Failed() { // some ended before the kill
 		s.batch(t, builds, kills, kills, random)
 		builds += kills
 	}
@@ -73,7 +72,7 @@ func newCrowd(t *testing.T) *crowd {
 	return s
 }
 
-// command is mkbuild as a process of its own.
+// command runs mkbuild as a separate process.
 func (s *crowd) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	c := exec.Command(s.program, args...)
 	c.Args[0] = "mkbuild" // see TestMain
@@ -87,12 +86,12 @@ func (s *crowd) build(n int, more ...string) (*exec.Cmd, *bytes.Buffer) {
 	return s.command(append([]string{"iso", "--config", s.config, "--progress", "quiet", "-o", s.image(n)}, more...)...)
 }
 
-// allForms makes builds that are killed write everything that there is.
+// allForms makes killed builds write all forms.
 const allForms = "--format=iso,pxe,razor,tar"
 
 func (s *crowd) image(n int) string { return filepath.Join(s.out, fmt.Sprintf("%d.iso", n)) }
 
-// first is a build in peace: its image, and how long it takes.
+// first is an undisturbed build: its image and its duration.
 func (s *crowd) first(t *testing.T) string {
 	t.Helper()
 	begun := time.Now()
@@ -113,7 +112,7 @@ func digest(t *testing.T, name string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(b))
 }
 
-// batch runs n builds at once, kills some of them, and prunes.
+// batch runs n concurrent builds, kills some, and prunes.
 func (s *crowd) batch(t *testing.T, begin, n, kills int, random *rand.Rand) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -152,7 +151,7 @@ func (s *crowd) survive(t *testing.T, n int) {
 	s.typical = (s.typical + time.Since(begun)) / 2
 }
 
-// kill is a build that is killed after a part of the usual time.
+// kill kills a build after a part of the typical time.
 func (s *crowd) kill(t *testing.T, n int, moment float64) {
 	s.mu.Lock()
 	after := time.Duration(moment * float64(s.typical))
@@ -175,7 +174,7 @@ func (s *crowd) kill(t *testing.T, n int, moment float64) {
 	}
 }
 
-// checkImages: each image that is there is whole, also of builds that were killed.
+// checkImages: each existing image is whole, even of killed builds.
 func (s *crowd) checkImages(t *testing.T, want string) {
 	t.Helper()
 	images, err := filepath.Glob(filepath.Join(s.out, "*.iso"))
@@ -189,8 +188,8 @@ func (s *crowd) checkImages(t *testing.T, want string) {
 	}
 }
 
-// checkLeftovers: what killed processes have left is gone after the next build of the same output,
-// and the cache is clean.
+// checkLeftovers: the next build of the same output removes the remains of killed processes, and the cache is
+// clean.
 func (s *crowd) checkLeftovers(t *testing.T) {
 	t.Helper()
 	killed := hidden(t, s.out)
@@ -219,10 +218,10 @@ func (s *crowd) checkLeftovers(t *testing.T) {
 	}
 }
 
-// outputs are the names that builds with all forms give.
+// outputs are the names of a build with all forms.
 var outputs = regexp.MustCompile(`^-?[0-9]+(\.iso(\.manifest\.json)?|-pxe|\.razor\.tar|\.overlay\.tar\.gz)$`)
 
-// hidden lists what is in a folder and no output.
+// hidden lists the files in a folder that are not outputs.
 func hidden(t *testing.T, dir string) []string {
 	t.Helper()
 	es, err := os.ReadDir(dir)

@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-// What accepts a file has to ask the mirrors that gave it, but must not show their passwords.
+// The command that accepts a file must ask its mirrors, but must not show their passwords.
 func TestLockCommand(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]buildOptions{

@@ -9,7 +9,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// mandoc and man find nothing to complain about in the manual pages, and show what they say.
+// mandoc and man find no fault in the manual pages and show their content.
 func TestManPages(t *testing.T) {
 	dir := t.TempDir()
 	pages := strings.Fields(output(t, "man", dir, "--source-date-epoch", "1700000000"))

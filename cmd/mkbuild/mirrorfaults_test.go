@@ -21,19 +21,19 @@ import (
 	"mkbuild/internal/store"
 )
 
-// fault is how a mirror misbehaves with the files of some suffixes; body is what a good one gives.
-// It returns false to do right this time.
+// fault is a mirror's misbehaviour with files of some suffixes; body is the right content. It returns false to
+// behave correctly this time.
 type fault func(w http.ResponseWriter, r *http.Request, body []byte, asked int) bool
 
-// impatient are limits that make patience cheap: a good mirror on a busy machine keeps them.
+// impatient are short limits: a good mirror on a busy machine stays within them.
 func impatient() fetch.Options {
 	return fetch.Options{Idle: time.Second, MinRate: 500, Attempts: 3, Backoff: time.Millisecond, MaxWait: 2 * time.Second}
 }
 
-// mirrors are a good server and what the tests of bad ones compare with.
+// mirrors are a good server and the reference for tests of bad ones.
 type mirrors struct {
 	dir, good string
-	image     string // digest of the image that the good mirror gives
+	image     string // digest of the good mirror's image
 }
 
 func newMirrors(t *testing.T) *mirrors {
@@ -68,7 +68,7 @@ func (m *mirrors) bad(t *testing.T, suffix string, do fault) string {
 	return s.URL
 }
 
-// builder is mkbuild on a cache and a folder for outputs of its own.
+// builder is mkbuild with a separate cache and output folder.
 type builder struct {
 	t                  *testing.T
 	config, cache, out string
@@ -83,17 +83,17 @@ func (m *mirrors) builder(t *testing.T) *builder {
 	return b
 }
 
-// getenv has the user's key outside of the cache.
+// getenv places the user's key outside the cache.
 func (b *builder) getenv(name string) string {
 	return map[string]string{cacheKeyEnv: filepath.Join(filepath.Dir(b.config), "key")}[name]
 }
 
-// run is a command of mkbuild, with its exit status.
+// run runs mkbuild and returns its exit status.
 func (b *builder) run(args ...string) int {
 	return b.exec(append(args, "--config", b.config, "--cache-dir", b.cache, "--progress", "plain")...)
 }
 
-// exec is a command with these arguments alone.
+// exec runs mkbuild with only these arguments.
 func (b *builder) exec(args ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
@@ -105,7 +105,7 @@ func (b *builder) iso(args ...string) int {
 	return b.run(append([]string{"iso", "-o", b.out}, args...)...)
 }
 
-// faults are all the ways in which mirrors misbehave.
+// faults are all tested faults of mirrors.
 func faults() []struct {
 	name, suffix string
 	do           fault
@@ -116,7 +116,7 @@ func faults() []struct {
 	return []struct {
 		name, suffix string
 		do           fault
-		code         int // with no other mirror
+		code         int // without another mirror
 		says         string
 	}{
 		{"a changed byte", tcz, changed, exitVerify, "ruby.tcz: wrong md5"},
@@ -153,8 +153,8 @@ func faults() []struct {
 	}
 }
 
-// Whatever a mirror does, nothing of it gets into an image or stays in the cache, there is one clear
-// error of the right class, and a good mirror next to it gives the same image as alone.
+// Wrong content of a mirror never gets into an image and never stays in the cache. There is one clear error of the
+// right class, and with a good mirror next to it the image is the same as without the bad one.
 func TestMirrorFaults(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -185,7 +185,7 @@ func TestMirrorFaults(t *testing.T) {
 	}
 }
 
-// same checks that the image is that of the good mirror, and that the cache is clean.
+// same checks that the image equals the good mirror's, and that the cache is clean.
 func (m *mirrors) same(t *testing.T, b *builder) {
 	t.Helper()
 	if got := digest(t, b.out); got != m.image {
@@ -197,7 +197,7 @@ func (m *mirrors) same(t *testing.T, b *builder) {
 	}
 }
 
-// failed checks how a build failed: one error, one hint, no output.
+// failed checks a failed build: one error, one hint, no output.
 func (b *builder) failed(says string) {
 	b.t.Helper()
 	text := b.stderr.String()
@@ -218,7 +218,7 @@ func (b *builder) failed(says string) {
 	}
 }
 
-// A wrong file with an md5 that fits it is only found out by a lock.
+// Only a lock detects a wrong file with a matching md5.
 func TestWrongFileWithFittingSum(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -272,7 +272,7 @@ func (m *mirrors) badWithSum(t *testing.T) string {
 	})
 }
 
-// other is a body with one byte changed.
+// other returns a body with one byte changed.
 func other(body []byte) []byte {
 	b := bytes.Clone(body)
 	b[len(b)/2] ^= 0xff
@@ -313,7 +313,7 @@ func shortened(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool 
 	return true
 }
 
-// replaced gives a whole other extension.
+// replaced returns another valid extension.
 func replaced(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 	u := *r.URL
 	u.Path = strings.Replace(u.Path, "ruby", "lshw", 1)
@@ -367,7 +367,7 @@ func loop(w http.ResponseWriter, r *http.Request, _ []byte, _ int) bool {
 	return true
 }
 
-// compressed names an encoding that nobody has asked for, and applies it or not.
+// compressed names an encoding that nobody requested, and applies it or not.
 func compressed(really bool) fault {
 	return func(w http.ResponseWriter, _ *http.Request, body []byte, _ int) bool {
 		w.Header().Set("Content-Encoding", "gzip")

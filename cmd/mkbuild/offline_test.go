@@ -16,7 +16,7 @@ import (
 	"mkbuild/internal/fetch"
 )
 
-// noDial is a network that gives nothing and counts who wants something.
+// noDial is a network that always fails and counts the attempts.
 type noDial struct{ asked atomic.Int32 }
 
 func (n *noDial) RoundTrip(*http.Request) (*http.Response, error) {
@@ -24,16 +24,15 @@ func (n *noDial) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("there is no network")
 }
 
-// overHTTP is a configuration, in a folder of its own, for a mirror over HTTP that goes away with the
-// test. It returns its name.
+// overHTTP returns the name of a configuration, in a separate folder, for a mirror over HTTP that ends with the
+// test.
 func overHTTP(t *testing.T) string {
 	t.Helper()
 	dir, url := tinymirror.Serve(t)
 	return put(t, filepath.Join(filepath.Dir(dir), "mkbuild.yaml"), tinymirror.ConfigAt(url))
 }
 
-// With --offline no command asks the network for anything, with a lock or without, whether the cache
-// has what is needed or not.
+// With --offline no command uses the network, with a lock or without, whether the cache is complete or not.
 func TestOfflineDialsNothing(t *testing.T) {
 	t.Parallel()
 	for _, locked := range []bool{false, true} {
@@ -71,7 +70,7 @@ func TestOfflineDialsNothing(t *testing.T) {
 	}
 }
 
-// The kernel's view of the same: no system call of the network at all.
+// The same from the kernel's view: no network system call at all.
 func TestOfflineOpensNoSocket(t *testing.T) {
 	t.Parallel()
 	strace := testkit.Tool(t, "strace")
@@ -85,7 +84,7 @@ func TestOfflineOpensNoSocket(t *testing.T) {
 	trace := filepath.Join(dir, "trace")
 	traced := func(args ...string) string {
 		t.Helper()
-		link := filepath.Join(dir, "mkbuild") // by this name the test is mkbuild itself
+		link := filepath.Join(dir, "mkbuild") // under this name the test is mkbuild itself
 		if err := os.Symlink(self, link); err != nil && !errors.Is(err, os.ErrExist) {
 			t.Fatal(err)
 		}

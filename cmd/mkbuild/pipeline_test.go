@@ -18,8 +18,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// pipeline is a checkout with the scripts of examples/ci, a configuration, a lock and the mirror
-// in miniature.
+// pipeline is a checkout with the scripts of examples/ci, a configuration, a lock and the miniature mirror.
 type pipeline struct {
 	dir string
 	env []string
@@ -40,7 +39,7 @@ func newPipeline(t *testing.T) *pipeline {
 	return p
 }
 
-// run executes a line of shell in the checkout and returns what it printed.
+// run runs a line of shell in the checkout and returns its output.
 func (p *pipeline) run(t *testing.T, status int, line string, env ...string) string {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "bash", "-c", line)
@@ -56,11 +55,10 @@ func (p *pipeline) run(t *testing.T, status int, line string, env ...string) str
 	return string(out)
 }
 
-// The miniature does not boot: what is tried here is the pipeline around the boot test, which
-// e2e runs whole.
+// The miniature does not boot: this tests the pipeline around the boot test, which e2e runs completely.
 const bootGood = "BOOT_TEST=test -s"
 
-// replace puts other content under a name that the mirror has already, as upstream does.
+// replace replaces the content of an existing name on the mirror, like upstream.
 func (p *pipeline) replace(t *testing.T, name string) {
 	t.Helper()
 	file := filepath.Join(p.dir, "mirror/4.x/x86/tcz", name)
@@ -80,11 +78,11 @@ func TestNightly(t *testing.T) {
 	p := newPipeline(t)
 	must(0, os.Mkdir(filepath.Join(p.dir, "uploaded"), 0o755))
 	p.run(t, 0, "mkbuild key new nightly --no-password")
-	p.run(t, exitUsage, "./nightly.sh", bootGood, "UPLOAD=cp -t uploaded") // not signed
+	p.run(t, exitUsage, "./nightly.sh", bootGood, "UPLOAD=cp -t uploaded") // unsigned
 	key := "SIGN_KEY=nightly.key"
 	p.run(t, exitVerify, "./nightly.sh", bootGood, key, "UPLOAD=cp -t uploaded") // not attested
 	p.run(t, 0, "test -z \"$(ls uploaded)\"")
-	// The miniature does not boot: a rebuild attests in the place of a boot test.
+	// The miniature does not boot: a rebuild attests in place of a boot test.
 	attests := []string{key, "BOOT_TEST=mkbuild verify --rebuild --cache-dir rebuilt --attest nightly.key", "REQUIRE=reproduced"}
 	p.run(t, 0, "./nightly.sh", append(attests, "UPLOAD=cp -t uploaded")...)
 	p.run(t, 0, "cd uploaded && mkbuild verify nightly.iso --key ../nightly.pub --lock mkbuild.lock --require reproduced")
@@ -105,26 +103,26 @@ func TestNightly(t *testing.T) {
 		t.Errorf("another night, other bytes:\n%s\n%s", first, again)
 	}
 	p.run(t, 0, "./nightly.sh", bootGood)
-	first = p.sums(t, "out") // of nights that are not signed
-	// Upstream moves: the lock decides, and says so, or the night ends, as you like it.
+	first = p.sums(t, "out") // of unsigned nights
+	// Upstream changes: the lock decides and reports it, or the night ends, depending on the setting.
 	p.replace(t, "lshw.tcz")
 	if out := p.run(t, 0, "./nightly.sh", bootGood); !strings.Contains(out, "lshw.tcz") || p.sums(t, "out") != first {
 		t.Errorf("upstream has changed a file: the night should say so and build what is locked\n%s", out)
 	}
 	p.run(t, exitDrift, "./nightly.sh", bootGood, "ON_DRIFT=fail")
-	// Upstream is away: what is locked lies in the cache.
+	// Upstream is unavailable: locked content is in the cache.
 	p.run(t, 0, "cp mkbuild.yaml kept.yaml && sed -i 's#[[]mirror[]]#[http://127.0.0.1:9/]#' mkbuild.yaml")
 	if out := p.run(t, 0, "./nightly.sh", bootGood); !strings.Contains(out, "127.0.0.1:9") || p.sums(t, "out") != first {
 		t.Errorf("upstream is away: the night should say so and build what is locked\n%s", out)
 	}
 	p.run(t, exitNetwork, "./nightly.sh", bootGood, "ON_DRIFT=fail")
 	p.run(t, 0, "mv kept.yaml mkbuild.yaml")
-	// A configuration that asks for something else than the lock ends the night.
+	// A configuration that differs from the lock ends the night.
 	p.run(t, 0, "echo 'extensions: [bash]' >>mkbuild.yaml")
 	p.run(t, exitDrift, "./nightly.sh", bootGood)
 }
 
-// What does not boot gets no checksum, and goes nowhere.
+// An image that does not boot gets no checksum and is not published.
 func TestNightlyStopsAtTheBootTest(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t)
@@ -153,8 +151,8 @@ func TestWeeklyUpdate(t *testing.T) {
 	}
 }
 
-// The scripts have no mistakes that shellcheck knows; the workflows pin their actions and ask for
-// no rights beyond those that they name.
+// shellcheck finds no mistakes in the scripts; the workflows pin their actions and request only the rights that
+// they name.
 func TestPipelineFiles(t *testing.T) {
 	scripts := append(must(filepath.Glob("../../examples/ci/*.sh")), must(filepath.Glob("../../scripts/release*"))...)
 	testkit.Run(t, "shellcheck", scripts...)

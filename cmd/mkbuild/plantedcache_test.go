@@ -20,8 +20,8 @@ import (
 	"mkbuild/internal/store"
 )
 
-// TestPlantedMD5IsNotLocked: someone who writes to the cache says that other content is what an address gave,
-// and has the MD5 that is published. What a lock pins is the real file.
+// TestPlantedMD5IsNotLocked: an attacker in the cache records other content for an address, with the published MD5.
+// The lock pins the real file.
 func TestPlantedMD5IsNotLocked(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -55,13 +55,13 @@ func TestPlantedMD5IsNotLocked(t *testing.T) {
 	}
 }
 
-// attacker may write to a cache, and knows everything but the user's key.
+// attacker can write to a cache, and knows everything except the user's key.
 type attacker struct {
 	t     *testing.T
 	cache string
 }
 
-// entries lists the files of the index of a kind.
+// entries lists the index files of a kind.
 func (a attacker) entries(kind string) []string {
 	names, err := filepath.Glob(filepath.Join(a.cache, "index", kind, "*", "*.json"))
 	if err != nil || len(names) < 2 {
@@ -81,7 +81,7 @@ func (a attacker) write(name string, e store.Entry) {
 	testkit.Must(a.t, os.WriteFile(name, text, 0o644))
 }
 
-// blob is the file of the first content that entries of a kind lead to.
+// blob returns the file of the first content that entries of a kind point to.
 func (a attacker) blob(kind string) string {
 	for _, name := range a.entries(kind) {
 		if sum := a.read(name).SHA256; sum != "" {
@@ -92,7 +92,7 @@ func (a attacker) blob(kind string) string {
 	return ""
 }
 
-// turn lets each entry of a kind lead to the content of the next one. change may do more to what it becomes.
+// turn points each entry of a kind to the content of the next. change may change the entry further.
 func (a attacker) turn(kind string, change func(e *store.Entry, next store.Entry)) {
 	names := a.entries(kind)
 	first := a.read(names[0])
@@ -107,7 +107,7 @@ func (a attacker) turn(kind string, change func(e *store.Entry, next store.Entry
 	}
 }
 
-// swaps are what an attacker does between two builds.
+// swaps are an attacker's changes between two builds.
 func (a attacker) swaps() map[string]func() {
 	all := map[string]func(){}
 	for _, kind := range []string{"segment", "tree", "download"} {
@@ -150,8 +150,8 @@ func (a attacker) swaps() map[string]func() {
 	return all
 }
 
-// TestSwapsLose: whatever somebody who may write to the cache does to it, a build with a lock gives the same
-// image, or none. The same swaps change what a build without a lock makes.
+// TestSwapsLose: whatever an attacker does to the cache, a build with a lock gives the same image or none. The same
+// swaps change a build without a lock.
 func TestSwapsLose(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -198,7 +198,7 @@ func TestSwapsLose(t *testing.T) {
 	}
 }
 
-// TestSwapsMeanwhileLose: content that is swapped all the time, between its hashing and its reading too.
+// TestSwapsMeanwhileLose: content that is swapped all the time, even between hashing and reading.
 func TestSwapsMeanwhileLose(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -243,7 +243,7 @@ func TestSwapsMeanwhileLose(t *testing.T) {
 	<-stopped
 }
 
-// TestForeignCache: without a lock a cache that others can write to is named once; with one it does not matter.
+// TestForeignCache: without a lock a cache that others can write to is reported once, with a lock never.
 func TestForeignCache(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -264,7 +264,7 @@ func TestForeignCache(t *testing.T) {
 	}
 }
 
-// TestBadKeys: a key that others can read, or write, or that lies in the cache, is not used, and the build says so.
+// TestBadKeys: a key that others can read or write, or that is in the cache, is not used, and the build reports it.
 func TestBadKeys(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -290,7 +290,7 @@ func TestBadKeys(t *testing.T) {
 			t.Errorf("%s: %d, %s", says, code, text)
 		}
 		testkit.Must(t, os.RemoveAll(key))
-		b.run("fetch", "--locked", "--offline") // makes another
+		b.run("fetch", "--locked", "--offline") // makes another key
 	}
 	w := &world{getenv: func(string) string { return filepath.Join(b.cache, "key") }}
 	if key, err := cacheKey(w, b.cache); err == nil || len(key) != 32 {
@@ -298,7 +298,7 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
-// TestQueriesStayOut: the query of an address is in the configuration alone, and a lock finds its file all the same.
+// TestQueriesStayOut: the query of an address is only in the configuration, and a lock still finds its file.
 func TestQueriesStayOut(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)

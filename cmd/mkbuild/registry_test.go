@@ -30,14 +30,14 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// wire is a proxy before a registry, which counts what goes over it and can change answers.
+// wire is a proxy before a registry that counts traffic and can change answers.
 type wire struct {
 	host string
 	mu   sync.Mutex
 	sent map[string]int // requests by method
-	got  int64          // bytes of blobs that were read
+	got  int64          // bytes of blobs read
 	lie  func(string, http.Header, []byte) []byte
-	cut  func(*http.Request) bool // breaks the answer off
+	cut  func(*http.Request) bool // truncates the answer
 	deny func(http.ResponseWriter, *http.Request) bool
 }
 
@@ -81,7 +81,7 @@ func newWire(t *testing.T, registry string) *wire {
 	return w
 }
 
-// breaking ends the connection after some bytes.
+// breaking closes the connection after some bytes.
 type breaking struct {
 	http.ResponseWriter
 	left int
@@ -103,7 +103,7 @@ func (w *wire) reset() {
 	w.sent, w.got, w.lie, w.cut, w.deny = map[string]int{}, 0, nil, nil, nil
 }
 
-// bare runs a command that takes no configuration.
+// bare runs a command without a configuration.
 func (b *builder) bare(env map[string]string, args ...string) int {
 	b.stdout.Reset()
 	b.stderr.Reset()
@@ -122,7 +122,7 @@ func (b *builder) ok(args ...string) string {
 	return strings.TrimSpace(b.stdout.String())
 }
 
-// images builds an image of an architecture in all forms that go over the wire.
+// images builds an image of an architecture in all forms for the registry.
 func (m *mirrors) images(t *testing.T, config string) *builder {
 	b := m.builder(t)
 	put(t, b.config, config)
@@ -132,8 +132,8 @@ func (m *mirrors) images(t *testing.T, config string) *builder {
 	return b
 }
 
-// TestPushPull: what is pulled is what was pushed, in every form and for both architectures, though the registry
-// stores none of them; and an unchanged image moves nothing.
+// TestPushPull: pulled files equal pushed files, in every form and for both architectures, though the registry
+// stores none of them; and an unchanged image transfers nothing.
 func TestPushPull(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, testkit.Registry(t, ""))
@@ -184,7 +184,7 @@ func TestPushPull(t *testing.T) {
 	}
 }
 
-// modernConfig is the configuration of the 64-bit line.
+// modernConfig is the configuration of the 64-bit series.
 func modernConfig(t *testing.T, m *mirrors) string {
 	text := string(must(os.ReadFile(filepath.Join(m.dir, "mkbuild64.yaml"))))
 	return strings.NewReplacer("[.]", "['"+m.good+"/']", "url: ", "url: "+m.good+"/", "source: ", "source: "+m.good+"/").Replace(text)
@@ -214,7 +214,7 @@ func sameFiles(t *testing.T, want, got string) {
 	}
 }
 
-// TestPullForms: a PXE folder comes back as it was, and no ISO can be made of it; stdout takes one file.
+// TestPullForms: a PXE folder comes back unchanged, and cannot become an ISO; stdout accepts one file.
 func TestPullForms(t *testing.T) {
 	t.Parallel()
 	host := testkit.Registry(t, "")
@@ -253,7 +253,7 @@ func TestPullForms(t *testing.T) {
 	b.fails(exitVerify, "artifact type", "pull", ref+":files", "-o", out)
 }
 
-// TestPullSigned: a pull with keys writes what one of them signed, and nothing else.
+// TestPullSigned: a pull with keys writes only content that one of them signed.
 func TestPullSigned(t *testing.T) {
 	t.Parallel()
 	ref := testkit.Registry(t, "") + "/razor/signed"
@@ -286,7 +286,7 @@ func TestPullSigned(t *testing.T) {
 	}
 }
 
-// unpackLayers is what a container runtime does with an image that skopeo wrote.
+// unpackLayers unpacks an image of skopeo like a container runtime.
 func unpackLayers(t *testing.T, dir string) {
 	var x struct{ Layers []struct{ Digest string } }
 	testkit.Must(t, json.Unmarshal(must(os.ReadFile(filepath.Join(dir, "manifest.json"))), &x))
@@ -306,7 +306,7 @@ func (b *builder) fails(code int, says string, args ...string) {
 	}
 }
 
-// TestPullLies: whatever a registry gives in place of what was pushed, nothing is written.
+// TestPullLies: wrong answers of a registry are never written.
 func TestPullLies(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -342,7 +342,7 @@ func TestPullLies(t *testing.T) {
 			if !strings.Contains(path, "/manifests/") {
 				return body
 			}
-			at := max(bytes.Index(body, []byte(`"layers"`)), 0) // sizes in front of it are not those of layers
+			at := max(bytes.Index(body, []byte(`"layers"`)), 0) // earlier sizes are not those of layers
 			if !bytes.Contains(body[at:], []byte(old)) {
 				at = 0
 			}
@@ -386,7 +386,7 @@ func TestPullLies(t *testing.T) {
 				t.Errorf("left: %v", files)
 			}
 			w.reset()
-			p.ok("pull", ref, "-o", p.out) // on the cache that the liar has filled
+			p.ok("pull", ref, "-o", p.out) // with the cache that the liar has filled
 			if !bytes.Equal(must(os.ReadFile(p.out)), must(os.ReadFile(b.out))) {
 				t.Error("another image")
 			}
@@ -394,7 +394,7 @@ func TestPullLies(t *testing.T) {
 	}
 }
 
-// referrer changes the content of a signature alone.
+// referrer changes only the content of a signature.
 func referrer(do func([]byte) []byte) func(string, http.Header, []byte) []byte {
 	return func(_ string, _ http.Header, body []byte) []byte {
 		if string(body) == "a signature" {
@@ -404,8 +404,8 @@ func referrer(do func([]byte) []byte) func(string, http.Header, []byte) []byte {
 	}
 }
 
-// TestPullResumes: a pull that breaks off in every blob ends well, one that was stopped goes on, and a second
-// pull fetches what is new.
+// TestPullResumes: a pull that breaks off in every blob still succeeds, a stopped pull continues, and a second pull
+// fetches only new content.
 func TestPullResumes(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -440,7 +440,7 @@ func TestPullResumes(t *testing.T) {
 	p.fails(exitNetwork, "offline", "pull", w.host+"/mk:3", "-o", p.out, "--offline")
 }
 
-// TestPullInterrupted: a pull that is stopped leaves whole parts in the cache, and nothing else.
+// TestPullInterrupted: a stopped pull leaves only whole parts in the cache.
 func TestPullInterrupted(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -475,7 +475,7 @@ func TestPullInterrupted(t *testing.T) {
 	sameFiles(t, filepath.Dir(b.out), filepath.Dir(p.out))
 }
 
-// TestPullTogether: pulls that run at the same time with one cache and one output give the image.
+// TestPullTogether: concurrent pulls with one cache and one output give the image.
 func TestPullTogether(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
@@ -509,8 +509,8 @@ func TestPullTogether(t *testing.T) {
 	testkit.CheckCache(t, cache)
 }
 
-// TestRegistryCredentials: from docker's configuration and from a helper that it names; without, the error
-// says what to do, and no credential is printed.
+// TestRegistryCredentials: from docker's configuration and from its helper; without them, the error gives the
+// remedy, and no credential is printed.
 func TestRegistryCredentials(t *testing.T) {
 	t.Parallel()
 	passwords := filepath.Join(t.TempDir(), "htpasswd") // bcrypt of "s3cret"
@@ -571,8 +571,8 @@ func TestPushToDeadRegistry(t *testing.T) {
 	}
 }
 
-// TestSecondOpinion: skopeo copies what was pushed, for both architectures, and the ISO, the PXE folder and Razor's
-// archive are what the blobs say, put together here by nothing but the documented layout.
+// TestSecondOpinion: skopeo copies the pushed image, for both architectures. The test assembles the ISO, the PXE
+// folder and Razor's archive from the blobs with only the documented layout.
 func TestSecondOpinion(t *testing.T) {
 	t.Parallel()
 	host := testkit.Registry(t, "")
@@ -596,7 +596,7 @@ func TestSecondOpinion(t *testing.T) {
 				if tag == "iso" {
 					continue
 				}
-				for member, sum := range razorSums(t, razor) { // kernel and initrd are those of the folder
+				for member, sum := range razorSums(t, razor) { // kernel and initrd equal the folder's
 					if !slices.ContainsFunc(slices.Collect(maps.Values(got)), func(c string) bool { return fmt.Sprintf("%x", sha256.Sum256([]byte(c))) == sum }) {
 						t.Errorf("Razor's %s is in no blob", member)
 					}
@@ -611,7 +611,7 @@ func TestSecondOpinion(t *testing.T) {
 	}
 }
 
-// filesOf are the contents of a folder's files by path.
+// filesOf returns the contents of a folder's files by path.
 func filesOf(t *testing.T, dir string) map[string]string {
 	out := map[string]string{}
 	testkit.Must(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
@@ -623,7 +623,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// putTogether reads an image as docs/registry.md says, out of a folder that skopeo wrote.
+// putTogether reads an image as in docs/registry.md from a folder of skopeo.
 func putTogether(t *testing.T, dir string) map[string]string {
 	type object struct{ MediaType, Digest string }
 	var x struct {
@@ -686,9 +686,8 @@ func razorSums(t *testing.T, name string) map[string]string {
 	return out
 }
 
-// TestReferrersAPI: where a registry has the API, what belongs to an image is found by that, and no tag is made for it.
-// More than a thousand objects are refused.
-// Debian's registry lacks it, so that it is in front of it here.
+// TestReferrersAPI: if a registry has the API, an image's referrers are found through it, and no tag is made for
+// them. More than a thousand objects are refused. Debian's registry lacks the API, so the test adds it in front.
 func TestReferrersAPI(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, testkit.Registry(t, ""))
@@ -745,7 +744,7 @@ func TestReferrersAPI(t *testing.T) {
 	b.fails(exitVerify, "1001 layers and images", "pull", ref+":1", "-o", filepath.Join(t.TempDir(), "image.iso"))
 }
 
-// TestCredentialHelper: the program that docker's configuration names, found on PATH, has the password.
+// TestCredentialHelper: the helper in docker's configuration, found on PATH, has the password.
 func TestCredentialHelper(t *testing.T) {
 	dir := t.TempDir()
 	passwords := filepath.Join(dir, "htpasswd")

@@ -9,7 +9,7 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// The widest table that mirrors can make keeps within 100 columns.
+// The widest possible table stays within 100 columns.
 func TestReleasesFitTheScreen(t *testing.T) {
 	var all []inputs.Listed
 	for _, s := range tcz.AllSeries() {

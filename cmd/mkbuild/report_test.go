@@ -33,8 +33,8 @@ func exitText(err error) string {
 	return err.Error()
 }
 
-// checkReport holds a failed command's streams against the promise of one error and one hint, in
-// two lines or in one of JSON among nothing but JSON.
+// checkReport checks a failed command's streams: one error and one hint, in two lines or in one line of JSON, with
+// only JSON around it.
 func checkReport(ts *testscript.TestScript, stdout, stderr string) {
 	if stdout != "" {
 		ts.Fatalf("a failed command printed on stdout: %q", stdout)
@@ -100,7 +100,7 @@ func TestReportIsTwoPrintableLines(t *testing.T) {
 	}
 }
 
-// Commands that do not build are not told of flags that they do not have.
+// Hints name no flag that the command lacks, for commands that do not build.
 func TestHintsFitTheCommand(t *testing.T) {
 	for _, err := range []error{errors.New("x"), squashfs.ErrCorrupt, fail.New(fail.Network, "x", ""), syscall.ENOSPC, fs.ErrPermission, syscall.EROFS, tcz.ErrName} {
 		if h := (reporter{builds: true}).hint(err); !strings.Contains(h, "--") {
@@ -112,7 +112,7 @@ func TestHintsFitTheCommand(t *testing.T) {
 	}
 }
 
-// Every hint names something to type or to look at, for causes and for what is left of each code.
+// Every hint names something to type or to check, for causes and for the rest of each code.
 func TestClassHints(t *testing.T) {
 	for _, tc := range []struct {
 		err  error
@@ -164,7 +164,7 @@ func TestReporterOf(t *testing.T) {
 	}
 }
 
-// canceled keeps commands from doing anything.
+// canceled stops commands from doing anything.
 func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

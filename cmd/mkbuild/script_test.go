@@ -24,9 +24,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
-// TestMain lets tests share a processor, for many wait for a server, or for their time.
+// TestMain lets tests share a processor, because many wait for a server or for time to pass.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // else one for each
+	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // otherwise one for each
 	testscript.Main(m, map[string]func(){
 		"mkbuild": func() {
 			os.Exit(runUntilStopped(&world{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, client: testClient}, os.Args[1:]))
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the real command line on a mirror in miniature, one feature a script.
+// TestScripts runs the real command line on a miniature mirror, one feature a script.
 func TestScripts(t *testing.T) {
 	servers := &webs{}
 	examples, err := filepath.Abs("../../examples")
@@ -89,7 +89,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// code N COMMAND...: the command must end with exit status N; it may print on stdout all the same.
+// code N COMMAND...: the command must end with exit status N; it may still print on stdout.
 func code(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: code N COMMAND...")
@@ -103,7 +103,7 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// damage CACHE NAME: changes a byte of what the cache has for the extension NAME.
+// damage CACHE NAME: changes a byte of the extension NAME in the cache.
 func damage(ts *testscript.TestScript, neg bool, args []string) {
 	items, err := (&store.Store{Dir: ts.MkAbs(args[0])}).Items(context.Background())
 	ts.Check(err)
@@ -125,7 +125,7 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(name, b, 0o644))
 }
 
-// nothing DIR...: no file at all in DIR, hidden ones included, and no file that is under way below it.
+// nothing DIR...: no file in DIR, including hidden files, and no unfinished file below it.
 func nothing(ts *testscript.TestScript, neg bool, args []string) {
 	for _, dir := range args {
 		ts.Check(filepath.WalkDir(ts.MkAbs(dir), func(p string, d fs.DirEntry, err error) error {
@@ -137,7 +137,7 @@ func nothing(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// whole DIR: a cache holds whole files alone.
+// whole DIR: a cache holds only whole files.
 func whole(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(p string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && filepath.Ext(p) != ".json" && len(filepath.Base(p)) != 64 {
@@ -147,7 +147,7 @@ func whole(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
-// replace OLD NEW FILE: replaces a text that stands in a file once.
+// replace OLD NEW FILE: replaces a text that occurs once in a file.
 func replace(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: replace OLD NEW FILE")
@@ -161,8 +161,8 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(name, []byte(strings.Replace(string(text), args[0], args[1], 1)), 0o644))
 }
 
-// nonet COMMAND...: runs a command in a network namespace of its own, without even a loopback. Where
-// such a one cannot be made the command runs as it is, unless CI requires its tools.
+// nonet COMMAND...: runs a command in a separate network namespace without a loopback. If that is impossible, the
+// command runs without it, unless CI requires its tools.
 func nonet(ts *testscript.TestScript, neg bool, args []string) {
 	words, err := testkit.NoNetwork()
 	if testkit.Required() {
@@ -174,7 +174,7 @@ func nonet(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// portable FILE...: writes $WORK where a plan names the script's folder, and dots for digests.
+// portable FILE...: writes $WORK for the script's folder in a plan, and dots for digests.
 func portable(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
 		text := strings.ReplaceAll(ts.ReadFile(name), ts.Getenv("WORK"), "$WORK")
@@ -182,9 +182,9 @@ func portable(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// page FILE OUT: copies a page of commands to OUT with what each prints for people now. A line "$ command" is
-// run in a shell, and what follows it up to an empty line is replaced by its lines of mkbuild's own and its
-// exit status, or the last line of one that succeeds. A line "+ command" prepares: it must succeed, and prints nothing.
+// page FILE OUT: copies a page of commands to OUT with the current output of each. A line "$ command" is run in a
+// shell, and the text after it up to an empty line is replaced by its lines of mkbuild's own and its exit status,
+// or the last line of one that succeeds. A line "+ command" prepares: it must succeed, and prints nothing.
 func mistakes(ts *testscript.TestScript, neg bool, args []string) {
 	var out strings.Builder
 	printed := false
@@ -230,8 +230,7 @@ func samehead(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// testClient stands in for the program that `make build` embeds; MKBUILD_TEST_CLIENT=none is a
-// mkbuild that was built without it.
+// testClient replaces the program that `make build` embeds; MKBUILD_TEST_CLIENT=none is a mkbuild built without it.
 func testClient(arch string) (*io.SectionReader, error) {
 	if os.Getenv("MKBUILD_TEST_CLIENT") == "none" {
 		return nil, fmt.Errorf("%w for linux/%s", clientbin.ErrMissing, arch)

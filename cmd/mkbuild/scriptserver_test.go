@@ -17,19 +17,18 @@ import (
 	"mkbuild/e2e/testkit/tinymirror"
 )
 
-// web is the mirror of a script over HTTP, which can misbehave.
+// web is a script's mirror over HTTP, which can misbehave.
 type web struct {
 	*httptest.Server
-	reached chan struct{} // gets a value for each download that hangs
+	reached chan struct{} // gets a value for each hanging download
 }
 
 // webs finds the server of a script; scripts run in parallel.
 type webs struct{ sync.Map }
 
-// serve FAULT SUFFIX: gives the script's mirror over HTTP, sets $URL and writes http.yaml for it.
-// Files whose names end in SUFFIX misbehave: FAULT is hang (half a file, then silence), cut (half of
-// it, then the end of the connection), page (an HTML page with status 200) or gone; none means no
-// fault.
+// serve FAULT SUFFIX: starts the script's mirror over HTTP, sets $URL and writes http.yaml for it. Files whose
+// names end in SUFFIX misbehave: FAULT is hang (half a file, then silence), cut (half of it, then the end of the
+// connection), page (an HTML page with status 200) or gone; none means no fault.
 func (all *webs) serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: serve FAULT SUFFIX")
@@ -73,7 +72,7 @@ func (s *web) misbehave(w http.ResponseWriter, r *http.Request, fault, file stri
 	panic(http.ErrAbortHandler)
 }
 
-// program returns the path of mkbuild as scripts find it.
+// program returns the path of mkbuild in scripts.
 func program(ts *testscript.TestScript) string {
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
 		if p := filepath.Join(dir, "mkbuild"); isFile(p) {
@@ -89,8 +88,8 @@ func isFile(p string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// interrupt ARGS...: runs mkbuild, sends it SIGINT when a download hangs, and wants exit status 130
-// with one error and one hint line.
+// interrupt ARGS...: runs mkbuild, sends it SIGINT when a download hangs, and requires exit status 130 with one
+// error and one hint line.
 func (all *webs) interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	found, ok := all.Load(ts)
 	if neg || !ok {

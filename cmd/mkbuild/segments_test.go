@@ -18,7 +18,7 @@ import (
 )
 
 // TestSegmentsSurviveKills: whatever kills builds that write into one folder, a node that reads its boot files at
-// any moment finds every blob that they name.
+// any moment finds every blob named there.
 func TestSegmentsSurviveKills(t *testing.T) {
 	t.Parallel()
 	s := newCrowd(t)
@@ -86,7 +86,7 @@ func TestSegmentsSurviveKills(t *testing.T) {
 
 var blobName = regexp.MustCompile(`blobs/sha256/[0-9a-f]{64}`)
 
-// bootsWhole reads a folder as a node does: the script, and then what it names.
+// bootsWhole reads a folder like a node: the script, and then the files that it names.
 func bootsWhole(t *testing.T, folder string) {
 	t.Helper()
 	script, err := os.ReadFile(filepath.Join(folder, "boot.ipxe"))
@@ -110,7 +110,7 @@ func runHere(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// segments is a folder of which builds are made.
+// segments is a folder with its builds.
 type segments struct{ dir, folder string }
 
 func newSegments(t *testing.T) *segments {
@@ -131,8 +131,8 @@ func (s *segments) build(t *testing.T, args ...string) {
 
 const cacheForever = "public, max-age=31536000, immutable"
 
-// TestServeSegments boots as a node does, without one: the script for it names blobs, which every cache between
-// here and there may keep, and a new build is handed out at once.
+// TestServeSegments requests a boot's files without a node: the script names blobs, which every cache on the way
+// may keep, and a new build is served at once.
 func TestServeSegments(t *testing.T) {
 	t.Parallel()
 	f := newSegments(t)
@@ -176,11 +176,11 @@ func TestServeSegments(t *testing.T) {
 	}
 }
 
-// stale is as long as a site does not ask for a boot file again: its nginx counts whole seconds.
+// stale is the time for which a site does not refresh a boot file: its nginx counts whole seconds.
 const stale = 2100 * time.Millisecond
 
-// TestNginxExamples: the configurations of examples/nginx do what they say. Of a second build a site fetches what is
-// new alone, of nodes that boot at once one reaches the origin, and a site without an origin goes on.
+// TestNginxExamples tests the configurations of examples/nginx. Of a second build a site fetches only new content,
+// of nodes that boot at once only one reaches the origin, and a site works without an origin.
 func TestNginxExamples(t *testing.T) {
 	t.Parallel()
 	f := newSegments(t)
@@ -217,7 +217,7 @@ func TestNginxExamples(t *testing.T) {
 	if requests, _ := n.Sent(t); len(requests) > boot()+3 {
 		t.Errorf("of 20 nodes the origin was asked %d times: %q", len(requests), requests)
 	}
-	time.Sleep(time.Second) // nginx tells two files of one size apart by whole seconds
+	time.Sleep(time.Second) // nginx distinguishes two files of one size by whole seconds
 	f.build(t, "--image-version", "0.1.1")
 	time.Sleep(stale)
 	n.Sent(t)
@@ -240,8 +240,7 @@ func TestNginxExamples(t *testing.T) {
 	boot()
 }
 
-// TestSegmentsOverTheWire: a folder that comes out of a registry is the one that went in, and grows as builds let
-// theirs grow.
+// TestSegmentsOverTheWire: a pulled folder equals the pushed folder, and grows like a build's folder.
 func TestSegmentsOverTheWire(t *testing.T) {
 	t.Parallel()
 	f := newSegments(t)

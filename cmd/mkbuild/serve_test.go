@@ -17,7 +17,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// logBuffer is a stderr that two goroutines may use.
+// logBuffer is a stderr for two concurrent goroutines.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -35,7 +35,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// serving runs `mkbuild serve` and returns its URL, its stderr, and a function that stops it.
+// serving runs `mkbuild serve` and returns its URL, its stderr, and a stop function.
 func serving(t *testing.T, args ...string) (url string, log *logBuffer, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,7 +117,7 @@ func TestServe(t *testing.T) {
 			t.Errorf("stderr has no line, or several, with %s:\n%s", want, log)
 		}
 	}
-	// The node is still there after a restart, now with a token of the user's own.
+	// The node still exists after a restart, now with the user's own token.
 	token := put(t, filepath.Join(dir, "token"), "a-long-enough-token\n")
 	url, log, stop = serving(t, "--data", filepath.Join(dir, "data"), "--token-file", token, "--log-format", "json", "-v")
 	if status, body := ask(t, "GET", url+"/api/collections/nodes/node1", ""); status != http.StatusOK || !strings.Contains(body, `"rack":"b4"`) {
@@ -134,7 +134,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// The rules of docs/rules.md are valid, and do what the page says.
+// The rules of docs/rules.md are valid, and work as described there.
 func TestDocumentedRules(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("../../docs/rules.md")
@@ -192,7 +192,7 @@ func TestServeUsageErrors(t *testing.T) {
 	}
 }
 
-// TestServeWarnsOfItsExtension: a file may come later, so what nodes cannot use is a warning.
+// TestServeWarnsOfItsExtension: a file may come later, so an unusable extension is a warning.
 func TestServeWarnsOfItsExtension(t *testing.T) {
 	dir := t.TempDir()
 	broken := filepath.Join(dir, "broken.zip")

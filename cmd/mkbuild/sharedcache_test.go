@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/lock"
 )
 
-// fleet are machines that share a cache in a registry.
+// fleet is a group of machines that share a cache in a registry.
 type fleet struct {
 	*mirrors
 	wire  *wire
@@ -27,7 +27,7 @@ type fleet struct {
 	lock  string
 }
 
-// newFleet fills a cache, and locks what is in it.
+// newFleet fills a cache, and locks its content.
 func newFleet(t *testing.T) *fleet {
 	f := &fleet{mirrors: newMirrors(t), wire: newWire(t, testkit.Registry(t, ""))}
 	f.cache, f.lock = "oci://"+f.wire.host+"/razor/cache", filepath.Join(t.TempDir(), "x.lock")
@@ -45,7 +45,7 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
-// build builds on an empty machine, and returns how long it took.
+// build builds on an empty machine, and returns the duration.
 func (f *fleet) build(t *testing.T, args ...string) (*builder, time.Duration) {
 	t.Helper()
 	b, begin := f.builder(t), time.Now()
@@ -57,13 +57,13 @@ func (f *fleet) build(t *testing.T, args ...string) (*builder, time.Duration) {
 	return b, took
 }
 
-// TestSharedCache: an empty machine takes from the registry what its lock pins, and gets the same bytes. What no
-// lock pins is used only where the user trusts the source. Inputs are shared by choice.
+// TestSharedCache: an empty machine fetches content pinned by its lock from the registry, and gets the same bytes.
+// Other content is used only if the user trusts the source. Sharing inputs is optional.
 func TestSharedCache(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	var b *builder
-	for n := 0; n == 0 || f.wire.got < 10_000 && n < 20; n++ { // a busy machine: builds wait for a cache no longer than a moment
+	for n := 0; n == 0 || f.wire.got < 10_000 && n < 20; n++ { // a busy machine: builds wait only briefly for a cache
 		f.wire.reset()
 		b, _ = f.build(t, "--cache-from", f.cache)
 	}
@@ -119,7 +119,7 @@ func TestSharedCache(t *testing.T) {
 	b.fails(exitUsage, "not a reference", "iso", "--cache-from", "registry.example/x", "--config", b.config)
 }
 
-// TestPoisonedCache: whatever a shared cache gives in place of what the lock pins, the image has the right bytes.
+// TestPoisonedCache: whatever a shared cache sends for content pinned by the lock, the image has the right bytes.
 func TestPoisonedCache(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -155,8 +155,8 @@ func TestPoisonedCache(t *testing.T) {
 			f.same(t, b)
 		})
 	}
-	// Manifests and tags decide nothing where a lock pins; a source that is trusted without one has to name what
-	// was asked for.
+	// Manifests and tags decide nothing that a lock pins. A source trusted without a lock must name the requested
+	// content.
 	manifest := func(honest bool, old, other string) func(string, http.Header, []byte) []byte {
 		return func(path string, h http.Header, body []byte) []byte {
 			if !strings.Contains(path, "/manifests/") {
@@ -200,7 +200,7 @@ func TestPoisonedCache(t *testing.T) {
 	f.wire.reset()
 	keys := &fleet{f.mirrors, f.wire, f.cache, filepath.Join(t.TempDir(), "keys.lock")}
 	right := slices.Clone(entry.Derived)
-	for i := range entry.Derived { // those of another version of the format
+	for i := range entry.Derived { // content of another version of the format
 		entry.Derived[i].Key += "9"
 	}
 	other, err := entry.Text()
@@ -221,7 +221,7 @@ func TestPoisonedCache(t *testing.T) {
 	}
 }
 
-// TestLostContent: a registry that has lost the content behind a tag gets it again from the next build that makes it.
+// TestLostContent: if a registry has lost the content behind a tag, the next build that makes it uploads it again.
 func TestLostContent(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -238,7 +238,7 @@ func TestLostContent(t *testing.T) {
 	if gone, status := ask(http.MethodDelete), ask(http.MethodHead); gone != http.StatusAccepted || status != http.StatusNotFound {
 		t.Fatalf("deleted: %d, and then %d", gone, status)
 	}
-	for n := 0; n < 20 && ask(http.MethodHead) != http.StatusOK; n++ { // a busy machine: builds wait for a cache no longer than a moment
+	for n := 0; n < 20 && ask(http.MethodHead) != http.StatusOK; n++ { // a busy machine: builds wait only briefly for a cache
 		f.build(t, "--cache-to", f.cache)
 	}
 	if status := ask(http.MethodHead); status != http.StatusOK {
@@ -246,7 +246,7 @@ func TestLostContent(t *testing.T) {
 	}
 }
 
-// swapped gives each time what was asked for before.
+// swapped returns the previously requested content each time.
 func swapped(kind string) func(string, http.Header, []byte) []byte {
 	var last []byte
 	return func(path string, h http.Header, body []byte) []byte {
@@ -261,10 +261,10 @@ func swapped(kind string) func(string, http.Header, []byte) []byte {
 	}
 }
 
-// maxGarbage is what a registry gives that never ends.
+// maxGarbage is the size of a registry's endless answer.
 const maxGarbage = 1 << 30
 
-// TestBadCache: no state of a registry fails a build, or keeps it waiting for more than two seconds.
+// TestBadCache: no state of a registry fails a build or delays it by more than two seconds.
 func TestBadCache(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -316,7 +316,7 @@ func TestBadCache(t *testing.T) {
 			f.wire.deny = tt.deny
 			f.wire.mu.Unlock()
 			b, took := f.build(t, "--cache-from", tt.cache, "--cache-to", strings.Replace(tt.cache, "/cache", "/other", 1))
-			if took > plain+10*time.Second { // a busy machine: see patience for what is meant
+			if took > plain+10*time.Second { // a busy machine: see patience for the intended time
 				t.Errorf("took %v, %v without\n%s", took, plain, b.stderr.String())
 			}
 			if n := strings.Count(b.stderr.String(), "warning: cache"); n > 3 || n == 0 {
@@ -339,7 +339,7 @@ func status500(code int, methods ...string) func(http.ResponseWriter, *http.Requ
 	}
 }
 
-// TestMirrorInRegistry: a site without a network needs a registry alone, and what it gives is checked.
+// TestMirrorInRegistry: a site without a network needs only a registry, and its content is checked.
 func TestMirrorInRegistry(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestSplit: as lib/cmdline.c has it.
+// TestSplit splits like lib/cmdline.c.
 func TestSplit(t *testing.T) {
 	for _, tt := range []struct {
 		line string
@@ -34,7 +34,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestAddAndRemove: what is added stands in front of a --, once, and goes again.
+// TestAddAndRemove: added arguments come before a --, once, and can be removed.
 func TestAddAndRemove(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"", "a b=c"},
@@ -57,7 +57,7 @@ func TestAddAndRemove(t *testing.T) {
 	}
 }
 
-// TestWaysIn: the arguments that a prod image may have, and those that it may not.
+// TestWaysIn tests the allowed and the refused arguments of a prod image.
 func TestWaysIn(t *testing.T) {
 	for _, line := range []string{
 		"", "quiet loglevel=3 console=ttyS0,115200 nozswap", "rdinit=/init init=/sbin/init", `razor.fact.rack="row 3"`, "host=box waitusb=5 noautologin tz=UTC", "quiet -- quiet",
@@ -93,7 +93,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestPage: the page for people has each harmless argument.
+// TestPage: the page in docs has each harmless argument.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/boot-arguments.md")
 	if err != nil {

@@ -176,7 +176,7 @@ func TestReaderRefuses(t *testing.T) {
 	}
 }
 
-// Wherever an archive is cut before its trailer is complete, that shows.
+// A truncated archive is an error, wherever it is cut before the end of its trailer.
 func TestTruncation(t *testing.T) {
 	good := write(t, entries())
 	whole := bytes.Index(good, []byte(trailer)) + len(trailer) + 1
@@ -216,7 +216,7 @@ func TestSkippingEqualsReading(t *testing.T) {
 	}
 }
 
-// gen_init_cpio -a lengthens names with NULs to align contents (Linux 6.18).
+// gen_init_cpio -a pads names with NULs to align contents (Linux 6.18).
 func TestNamePaddedWithNULs(t *testing.T) {
 	h := Header{Name: "f" + strings.Repeat("\x00", 50), Mode: 0o100644, NLink: 1, Size: 4}
 	b := append(appendHeader(nil, &h), "data"...)
@@ -268,7 +268,7 @@ func TestWriterRefuses(t *testing.T) {
 	}
 }
 
-// TestWriterTakesLimits: the longest name, the largest file, and a link whose content another name carries.
+// TestWriterTakesLimits: the longest name, the largest file, and a link whose content is under another name.
 func TestWriterTakesLimits(t *testing.T) {
 	if err := (&Header{Name: "a", Size: maxField}).check(); err != nil {
 		t.Error(err)
@@ -323,7 +323,7 @@ func TestWriterReportsFullDisk(t *testing.T) {
 	}
 }
 
-// FuzzReader reads anything; what it reads can be written and read again.
+// FuzzReader reads any input; entries that it reads can be written and read again.
 func FuzzReader(f *testing.F) {
 	good := write(f, entries())
 	f.Add(good)
@@ -347,7 +347,7 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 		for i := range back {
-			back[i].CRC = back[i].hasSum() // a sum that nobody checks is not written
+			back[i].CRC = back[i].hasSum() // an unchecked sum is not written
 		}
 		if _, err := readAll(bytes.NewReader(write(t, back))); err != nil {
 			t.Errorf("written again: %v", err)

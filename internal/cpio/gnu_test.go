@@ -109,7 +109,7 @@ func next(t *testing.T, d *Reader) member {
 	h, err := d.Next()
 	testkit.Must(t, err)
 	var sb strings.Builder
-	var buf [3]byte // odd, so that reading in pieces is tried
+	var buf [3]byte // odd, to test reading in pieces
 	for {
 		n, err := d.Read(buf[:])
 		sb.Write(buf[:n])

@@ -30,7 +30,7 @@ func listGocpio(t *testing.T, b []byte) string {
 	}
 }
 
-// What go-cpio can read, it reads from our archives as we do.
+// go-cpio and this package read our archives alike.
 func TestGocpioListsOurs(t *testing.T) {
 	in := []member{
 		{Header{Name: "bin", Mode: 0o42775, GID: 50}, ""},
@@ -44,11 +44,11 @@ func TestGocpioListsOurs(t *testing.T) {
 	}
 }
 
-// fixed is what the two tests below say when they fail.
+// fixed is the failure message of the two tests below.
 const fixed = "go-cpio has been fixed: reconsider docs/design.md §6, which keeps it out of the product"
 
-// TestGocpioLosesDeviceNumbers keeps alive the first reason why go-cpio cannot carry the product:
-// a device node that goes through it becomes 0:0, and /dev/null in an image does not work.
+// TestGocpioLosesDeviceNumbers documents the first reason against go-cpio: it turns a device node into 0:0, and
+// /dev/null in an image does not work.
 func TestGocpioLosesDeviceNumbers(t *testing.T) {
 	ours := write(t, []member{{Header{Name: "null", Mode: 0o20666, RMajor: 1, RMinor: 3}, ""}})
 	h, err := gocpio.NewReader(bytes.NewReader(ours)).Next()
@@ -64,8 +64,8 @@ func TestGocpioLosesDeviceNumbers(t *testing.T) {
 	}
 }
 
-// TestGocpioStopsAfterOneArchive keeps alive the second reason: of the segments of an initrd it
-// reads the first alone, so that whatever was appended is invisible.
+// TestGocpioStopsAfterOneArchive documents the second reason: it reads only the first segment of an initrd, so that
+// appended segments are invisible.
 func TestGocpioStopsAfterOneArchive(t *testing.T) {
 	a := write(t, []member{{Header{Name: "a", Mode: 0o100644}, ""}})
 	b := write(t, []member{{Header{Name: "b", Mode: 0o100644}, ""}})

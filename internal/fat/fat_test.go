@@ -40,7 +40,7 @@ func open(t testing.TB, b []byte) *FS {
 
 var kinds = []struct{ bits, kib int }{{12, 1440}, {12, 2880}, {16, 9000}, {32, 34000}}
 
-// TestReplace: longer, shorter, empty and long again, judged by fsck.fat and mtools.
+// TestReplace: longer, shorter, empty and long again, checked with fsck.fat and mtools.
 func TestReplace(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -61,7 +61,7 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// judge checks a file system with the tools, and what it holds.
+// judge checks a file system and its content with the tools.
 func judge(t *testing.T, b, want []byte) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "out.img")
@@ -156,7 +156,7 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// FuzzReplace: whatever the bytes, nothing panics, and what was replaced reads back.
+// FuzzReplace: no input panics, and replaced content reads back.
 func FuzzReplace(f *testing.F) {
 	f.Add(floppy(), 700)
 	f.Add(floppy(), 0)

@@ -15,7 +15,7 @@ func shown(e bootmenu.Entry) string {
 	return fmt.Sprintf("%s %s | %s", e.Kernel, strings.Join(e.Initrds, ","), e.Append)
 }
 
-// nested are functions f1 to fN, each of which runs the next one; the last one boots /k.
+// nested are functions f1 to fN, each of which runs the next; the last boots /k.
 func nested(n int) string {
 	text := ""
 	for i := range n {
@@ -24,7 +24,7 @@ func nested(n int) string {
 	return strings.Replace(text, fmt.Sprintf("f%d;", n+1), "linux /k;", 1) + "f1\n"
 }
 
-// chained are variables v1 to vN, each the text of the next one, and a menu that boots $v1.
+// chained are variables v1 to vN, each the text of the next, and a menu that boots $v1.
 func chained(n int) string {
 	text := ""
 	for i := range n {
@@ -33,7 +33,7 @@ func chained(n int) string {
 	return text + fmt.Sprintf("v%d=/k\nlinux $v1\n", n+1)
 }
 
-// TestFollow: what variables, functions and other files make of a menu.
+// TestFollow tests the entries of variables, functions and other files.
 func TestFollow(t *testing.T) {
 	files := map[string]string{
 		"/a.cfg": "linux $k\n", "/loop.cfg": "\nsource /loop.cfg\n", "/args.cfg": "linux /k $1\n", "${prefix}/p.cfg": "x\n",
@@ -124,7 +124,7 @@ func TestFollow(t *testing.T) {
 	}, func(b []byte) (*bootmenu.Menu, error) { return Read(b, open) }, shown)
 }
 
-// TestManyFiles: 64 files are run, not more, and what is wrong in one of them is wrong.
+// TestManyFiles: at most 64 files are run, and an error in one is an error.
 func TestManyFiles(t *testing.T) {
 	broken := errors.New("broken")
 	open := func(name string) ([]byte, error) {
@@ -149,7 +149,7 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
-// TestSmallFilesThatGrow: variables, arguments and functions that multiply text come to an end, and to a doubt.
+// TestSmallFilesThatGrow: variables, arguments and functions that multiply text stop at a limit, with a doubt.
 func TestSmallFilesThatGrow(t *testing.T) {
 	half := strings.Repeat("x", maxConfig/2)
 	variables := ""

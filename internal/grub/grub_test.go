@@ -12,7 +12,7 @@ import (
 	"mkbuild/internal/bootmenu"
 )
 
-// menu is in the form of Tiny Core's 64-bit images, with what others add to it.
+// menu has the form of Tiny Core's 64-bit images, with additions of others.
 const menu = `# linux in a comment
 search --no-floppy --set=root --label "CorePure64"
 if loadfont unicode ; then
@@ -111,7 +111,7 @@ func TestEditRefuses(t *testing.T) {
 	}
 }
 
-// TestScriptCheck: GRUB's own parser takes what we have edited.
+// TestScriptCheck: GRUB's own parser accepts our edits.
 func TestScriptCheck(t *testing.T) {
 	t.Parallel()
 	check := testkit.Tool(t, "grub-script-check")

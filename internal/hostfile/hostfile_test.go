@@ -52,7 +52,7 @@ func socket(t *testing.T) string {
 	return filepath.Join(dir, "s")
 }
 
-// promptly fails a test whose do takes longer than people wait.
+// promptly fails a test whose do takes too long for a user.
 func promptly(t *testing.T, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -96,7 +96,7 @@ func TestRead(t *testing.T) {
 			}
 		})
 	}
-	// What grows while it is read has a limit, too: its size says 0 here.
+	// A file that grows during the reading also has a limit: its size is 0 here.
 	if _, err := Read("/proc/self/maps", 5); err == nil || !strings.Contains(err.Error(), "limit") {
 		if _, serr := os.Stat("/proc/self/maps"); serr == nil {
 			t.Errorf("a file of /proc: %v", err)
@@ -104,7 +104,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestReadPiped: a pipe is read once somebody writes to it, however late, and never for longer than that.
+// TestReadPiped: a pipe is read when somebody writes to it, however late, until the writer closes it.
 func TestReadPiped(t *testing.T) {
 	t.Parallel()
 	t.Run("written", func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestReadPiped(t *testing.T) {
 	})
 }
 
-// TestOpenIn: a folder's own files, and no link that leads out of it.
+// TestOpenIn: a folder's own files, but no link out of it.
 func TestOpenIn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -216,7 +216,7 @@ func TestOpenIn(t *testing.T) {
 	}
 }
 
-// site is a folder with what a build reads, and names that lead there.
+// site is a folder with the inputs of a build, and other names for them.
 func site(t *testing.T) (string, *Reads) {
 	t.Helper()
 	dir := t.TempDir()
@@ -237,7 +237,7 @@ func site(t *testing.T) (string, *Reads) {
 	link("nowhere/new.iso", "to-nowhere")
 	link("loop", "loop")
 	link("mirror/4.x", "short")
-	link(iso, "mirror/4.x/tcz/Core.iso") // of which the mirror's file is a link
+	link(iso, "mirror/4.x/tcz/Core.iso") // the target of the mirror's file, which is a link
 	link("/dev/null", "to-null")
 	for _, hard := range [][2]string{{config, "hard-config"}, {tcz, "hard-tcz"}, {key, "hard-key"}} {
 		if err := os.Link(hard[0], filepath.Join(dir, hard[1])); err != nil {
@@ -246,14 +246,14 @@ func site(t *testing.T) (string, *Reads) {
 	}
 	var r Reads
 	r.Add("the configuration", config)
-	r.Add("the lock", filepath.Join(dir, "mkbuild.lock")) // not there
+	r.Add("the lock", filepath.Join(dir, "mkbuild.lock")) // missing
 	r.Add("a file of openssh.authorized_keys", key)
 	r.Add("a folder of the mirror", filepath.Join(dir, "mirror/4.x/tcz"))
 	r.Add("what client.ca names", "")
 	return dir, &r
 }
 
-// TestFilesAllowed: by whatever name, a result takes the place of a regular file that nobody reads.
+// TestFilesAllowed: under any name, a result replaces only a regular file that nobody reads.
 func TestFilesAllowed(t *testing.T) {
 	t.Parallel()
 	dir, reads := site(t)
@@ -290,7 +290,7 @@ func TestFilesAllowed(t *testing.T) {
 	}
 }
 
-// TestFoldersAllowed: a folder that is replaced is the product's own, and holds nothing that is read.
+// TestFoldersAllowed: a replaced folder is mkbuild's own and contains no input.
 func TestFoldersAllowed(t *testing.T) {
 	t.Parallel()
 	dir, reads := site(t)
@@ -338,7 +338,7 @@ func TestFoldersAllowed(t *testing.T) {
 	}
 }
 
-// TestLook: a folder that another process replaces meanwhile is looked at again.
+// TestLook: a folder that another process replaces meanwhile is read again.
 func TestLook(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

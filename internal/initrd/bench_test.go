@@ -8,7 +8,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// BenchmarkWriteSegment compresses two megabytes that compress somewhat.
+// BenchmarkWriteSegment compresses two megabytes of moderately compressible data.
 func BenchmarkWriteSegment(b *testing.B) {
 	const size = 2 << 20
 	tree := &overlay.Tree{}

@@ -129,7 +129,7 @@ func filter(t testing.TB, b []byte, name string, args ...string) []byte {
 	return out
 }
 
-// mixed returns bytes that compress somewhat, with repeats and noise.
+// mixed returns moderately compressible bytes, with repeats and noise.
 func mixed(n int) string {
 	rnd := rand.New(rand.NewSource(int64(n)))
 	b := make([]byte, n)

@@ -23,10 +23,10 @@ func bzImage(packed []byte) []byte {
 	binary.LittleEndian.PutUint32(b[0x248:], 20)
 	binary.LittleEndian.PutUint32(b[0x24c:], uint32(len(packed)+4))
 	b = append(append(b, make([]byte, 20)...), packed...)
-	return append(b, 0, 0, 0x40, 1) // the unpacked size, behind what is packed
+	return append(b, 0, 0, 0x40, 1) // the unpacked size, after the packed data
 }
 
-// vmlinux has the words of one decompressor at a place where two reads meet.
+// vmlinux has the words of one decompressor across the border of two reads.
 func vmlinux(words string) []byte {
 	b := make([]byte, 3<<20)
 	r := rand.NewChaCha8([32]byte{1})
@@ -35,7 +35,7 @@ func vmlinux(words string) []byte {
 	return b
 }
 
-// storedLZO is an lzop file of blocks that could not be packed.
+// storedLZO is an lzop file of incompressible blocks.
 func storedLZO(plain []byte) []byte {
 	head, _ := hex.DecodeString("894c5a4f000d0a1a0a" + "1030" + "20a0" + "0940" + "02" + "01" + "00000001" + "000081a4" + "00000000" + "00000000" + "00")
 	out := append(head, 0, 0, 0, 0)
@@ -48,7 +48,7 @@ func storedLZO(plain []byte) []byte {
 	return append(out, 0, 0, 0, 0)
 }
 
-// packedBy is what a program of the host makes of content.
+// packedBy returns content packed by a program of the host.
 func packedBy(t *testing.T, content []byte, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, args[0]), args[1:]...)
@@ -58,7 +58,7 @@ func packedBy(t *testing.T, content []byte, args ...string) []byte {
 	return out
 }
 
-// TestKernelUnpacks: what a kernel unpacks stands in it, whatever it is packed with itself.
+// TestKernelUnpacks: a kernel contains the names of its decompressors, whatever its own packing.
 func TestKernelUnpacks(t *testing.T) {
 	for name, pack := range map[string]func([]byte) []byte{
 		"gzip":  func(b []byte) []byte { return packedBy(t, b, "gzip", "-9") },

@@ -16,7 +16,7 @@ func TestReadMembers(t *testing.T) {
 		want = append(want, Member{int64(len(in)), int64(len(packed)), packing, int64(len(plain)), entries})
 		in = append(append(in, packed...), make([]byte, pad)...)
 	}
-	one = append(bytes.TrimRight(one, "\x00"), 0) // GNU cpio's padding is none of the archive
+	one = append(bytes.TrimRight(one, "\x00"), 0) // GNU cpio's padding is not part of the archive
 	one = append(one, make([]byte, -len(one)&3)...)
 	add("none", one, one, 4, 2)
 	add("gzip", two, gz(t, two), 5, 1)

@@ -29,7 +29,7 @@ func TestReadEveryMemberKindInAnyOrder(t *testing.T) {
 		"zstd stream":  func(b []byte) []byte { return filter(t, b, "zstd", "-1", "--no-check", "--single-thread") },
 		"pgzip":        nil, // WriteSegment
 	}
-	last := func(b []byte) []byte { return lz4legacy(t, b) } // has no end of its own
+	last := func(b []byte) []byte { return lz4legacy(t, b) } // has no end marker
 	for name, p := range pack {
 		t.Run(name, func(t *testing.T) {
 			one := archive(t, file("one", 0o644, big))
@@ -141,7 +141,7 @@ func TestReadFollowsTheKernel(t *testing.T) {
 	}
 }
 
-// stored puts names into an archive that our writer refuses: "@" stands for "/", "@." for "./".
+// stored puts names into an archive that our writer refuses: "@" means "/", "@." means "./".
 func stored(b []byte) []byte {
 	b = bytes.ReplaceAll(b, []byte("@.\x00"), []byte("./\x00"))
 	return bytes.ReplaceAll(b, []byte("@file"), []byte("/file"))
@@ -286,7 +286,7 @@ func TestReadTurnsPanicsIntoErrors(t *testing.T) {
 	}
 }
 
-// panicReader stands for a decompressor that fails on hostile input.
+// panicReader simulates a decompressor that fails on hostile input.
 type panicReader struct{}
 
 func (panicReader) Read(p []byte) (int, error) {
@@ -296,7 +296,7 @@ func (panicReader) Read(p []byte) (int, error) {
 	return copy(p, "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"), nil
 }
 
-// TestReadMemory holds an image of 60 MB to what it weighs and a little more.
+// TestReadMemory limits the memory for an image of 60 MB to its size and a little more.
 func TestReadMemory(t *testing.T) {
 	var members []member
 	for i := range 60 {

@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// writtenTree has everything that an image can hold.
+// writtenTree has every kind of entry of an image.
 func writtenTree(t testing.TB) *overlay.Tree {
 	t.Helper()
 	su := overlay.File("bin/su", 0o4755, []byte("su"))
@@ -65,8 +65,8 @@ func TestWriteSegmentReadsBack(t *testing.T) {
 	}
 }
 
-// A segment is one gzip member with a bare header, holds one whole archive and ends at a multiple
-// of four bytes, whatever its length: several members that share an archive panic kernels.
+// A segment is one gzip member with a bare header. It holds one whole archive and ends at a multiple of four bytes,
+// whatever its length: several members that share an archive panic kernels.
 func TestWriteSegmentShape(t *testing.T) {
 	for n := range 12 {
 		tree := &overlay.Tree{}
@@ -210,7 +210,7 @@ func TestWriteSegmentFullDisk(t *testing.T) {
 	}
 }
 
-// TestWriteSegmentStreams gives a segment a content that is larger than the memory it may take.
+// TestWriteSegmentStreams writes a content that is larger than the allowed memory.
 func TestWriteSegmentStreams(t *testing.T) {
 	const size = 96 << 20
 	e := overlay.Entry{Path: "f", Mode: overlay.TypeRegular | 0o644, Size: size}

@@ -12,8 +12,8 @@ import (
 
 const bootMarker = "MKBUILD-ISOLINUX-WAS-HERE"
 
-// bootableCore is an image of Tiny Core's shape, hybrid, whose isolinux.cfg says the marker on
-// the serial console, as the name of a kernel that it cannot find. It has been read and written, so isolinux lies elsewhere than before.
+// bootableCore is an image of Tiny Core's shape, hybrid. Its isolinux.cfg prints the marker on the serial console,
+// as the name of a missing kernel. It has been read and written, so isolinux has moved.
 func bootableCore(t *testing.T) *Image {
 	t.Helper()
 	dir := coreTree(t)
@@ -41,8 +41,8 @@ func boots(t *testing.T, wait time.Duration, m qemu.Machine) bool {
 	return err == nil
 }
 
-// TestBIOSBoots lets a BIOS load isolinux from the image as a CD and as a USB stick. isolinux
-// finds the rest of itself by the boot-info-table, and reads isolinux.cfg.
+// TestBIOSBoots boots isolinux with a BIOS from the image as a CD and as a USB stick. isolinux finds the rest of
+// itself through the boot-info-table, and reads isolinux.cfg.
 func TestBIOSBoots(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots a machine")

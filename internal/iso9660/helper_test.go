@@ -18,7 +18,7 @@ import (
 
 const isolinuxDir = "/usr/lib/ISOLINUX"
 
-// coreArgs are the options that Tiny Core's own documentation gives to mkisofs.
+// coreArgs are the mkisofs options in Tiny Core's own documentation.
 var coreArgs = []string{
 	"-l", "-J", "-R", "-V", "TC-custom", "-no-emul-boot", "-boot-load-size", "4",
 	"-boot-info-table", "-b", "boot/isolinux/isolinux.bin", "-c", "boot/isolinux/boot.cat",
@@ -38,7 +38,7 @@ func debianFile(t testing.TB, path string) []byte {
 	return nil
 }
 
-// coreTree lays out a disc like Tiny Core's Core and CorePlus in a directory.
+// coreTree makes a disc like Tiny Core's Core and CorePlus in a directory.
 func coreTree(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func coreTree(t testing.TB) string {
 	return dir
 }
 
-// filled returns n bytes that look like a compressed file, the same every time.
+// filled returns n bytes that resemble a compressed file, always the same.
 func filled(n int, seed uint32) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -82,7 +82,7 @@ func mkisofs(t testing.TB, tool, dir string, args ...string) string {
 	var cmd []string
 	to := out
 	if tool == "xorriso" {
-		cmd, to = []string{"-as", "mkisofs"}, "stdio:"+out // it takes what is in /dev/shm for a device
+		cmd, to = []string{"-as", "mkisofs"}, "stdio:"+out // it treats files in /dev/shm as devices
 	}
 	cmd = append(append(append(cmd, coreArgs...), args...), "-o", to, dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // some links send genisoimage into a loop
@@ -95,7 +95,7 @@ func mkisofs(t testing.TB, tool, dir string, args ...string) string {
 	return out
 }
 
-// openFile opens an image on disk for as long as the test runs.
+// openFile opens an image on disk for the duration of the test.
 func openISO(t testing.TB, path string) *Image {
 	t.Helper()
 	f, err := os.Open(path)
@@ -122,7 +122,7 @@ func writeBytes(t testing.TB, img *Image) []byte {
 	return b.Bytes()
 }
 
-// writeISO writes an image into a file for a second opinion.
+// writeISO writes an image into a file for other programs.
 func writeISO(t testing.TB, img *Image) string {
 	t.Helper()
 	p := filepath.Join(t.TempDir(), "written.iso")

@@ -12,8 +12,8 @@ import (
 	"unicode/utf16"
 )
 
-// TestHybridImages rewrites what xorriso makes for USB sticks, with more in front of the boot
-// files than before, and lets xorriso say what it sees.
+// TestHybridImages rewrites xorriso's images for USB sticks, with more data before the boot files, and checks them
+// with xorriso.
 func TestHybridImages(t *testing.T) {
 	dir := coreTree(t)
 	debianFile(t, isolinuxDir+"/isohdpfx.bin")
@@ -24,7 +24,7 @@ func TestHybridImages(t *testing.T) {
 	tests := []struct {
 		name  string
 		args  [][]string
-		parts []string // what the MBR holds: type, and what at
+		parts []string // content of the MBR: type and position
 		note  string
 	}{
 		{"BIOS", [][]string{mbr}, []string{"0x17 volume"}, ""},
@@ -56,7 +56,7 @@ func TestHybridImages(t *testing.T) {
 	}
 }
 
-// TestPartitionOfNoBootEntry: what is dropped of a GPT is called by its name.
+// TestPartitionOfNoBootEntry: a dropped GPT partition is named.
 func TestPartitionOfNoBootEntry(t *testing.T) {
 	dir := coreTree(t)
 	src := mkisofs(t, "xorriso", dir, "-isohybrid-mbr", isolinuxDir+"/isohdpfx.bin", "-append_partition", "2", "0xef", dir+"/EFI/BOOT/efi.img", "-appended_part_as_gpt")
@@ -65,7 +65,7 @@ func TestPartitionOfNoBootEntry(t *testing.T) {
 	}
 }
 
-// TestLargeAppendedPartition: the volume's partition ends where a large one begins, and stays.
+// TestLargeAppendedPartition: the volume's partition ends before a large one, and stays.
 func TestLargeAppendedPartition(t *testing.T) {
 	dir := coreTree(t)
 	large := filepath.Join(t.TempDir(), "efi.img")
@@ -80,7 +80,7 @@ func TestLargeAppendedPartition(t *testing.T) {
 	}
 }
 
-// checkHybrid compares what xorriso says about both images' boot parts.
+// checkHybrid compares xorriso's reports about both images' boot parts.
 func checkHybrid(t *testing.T, src, out string, parts []string) {
 	t.Helper()
 	img := openISO(t, out)
@@ -195,7 +195,7 @@ func (s systemArea) gpt(names []string, blocks ...[2]uint64) {
 	le.PutUint32(h[16:], headerSum(h))
 }
 
-// hybridSource writes a bootable image and puts a system area onto it that fits.
+// hybridSource writes a bootable image and adds a matching system area.
 func hybridSource(t *testing.T, fill func(s systemArea, img *Image)) *Image {
 	t.Helper()
 	b := writeBytes(t, bootableImage())
@@ -208,7 +208,7 @@ func hybridSource(t *testing.T, fill func(s systemArea, img *Image)) *Image {
 func TestSystemAreaByHand(t *testing.T) {
 	img := hybridSource(t, func(s systemArea, img *Image) {
 		loader, efi := img.Boot[0].lba*4, img.Boot[1].lba*4
-		binary.LittleEndian.PutUint64(s[mbrPointer:], uint64(loader)+4) // as GRUB's boot code
+		binary.LittleEndian.PutUint64(s[mbrPointer:], uint64(loader)+4) // like GRUB's boot code
 		s.part(0, 0x17, 0, img.sectors*4)
 		s.part(1, 0xef, efi, 1)
 		s.part(2, 0x83, 5000000, 77)
@@ -252,7 +252,7 @@ func TestSystemAreaByHand(t *testing.T) {
 	}
 }
 
-// TestBrokenGPT clears a table that was wrong already.
+// TestBrokenGPT clears a table that was already invalid.
 func TestBrokenGPT(t *testing.T) {
 	for name, breakIt := range map[string]func(systemArea){
 		"checksum": func(s systemArea) { s[2*blockSize+56]++ },
@@ -271,8 +271,7 @@ func TestBrokenGPT(t *testing.T) {
 	}
 }
 
-// TestSystemAreaIsKept: what is no partition table stays as it is, and so does one of an image
-// that came from nowhere.
+// TestSystemAreaIsKept: a system area without a partition table stays, and so does the area of a new image.
 func TestSystemAreaIsKept(t *testing.T) {
 	plain := bytes.Repeat([]byte("other boot code "), systemSectors*sectorSize/16)
 	img := hybridSource(t, func(s systemArea, _ *Image) { copy(s, plain) })

@@ -13,11 +13,11 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// kdomanski/iso9660 is a second opinion on small trees. These tests keep alive why it does not
-// carry the product: the day one of its defects is gone, the test of that name fails.
+// kdomanski/iso9660 is an independent check for small trees. These tests document why it is not used: when one of
+// its defects is fixed, the test of that name fails.
 const fixed = "kdomanski/iso9660 is fixed: %s. Reconsider it, and change docs/design.md §6 and docs/dependencies.md"
 
-// kdTree lists all files of an image with it.
+// kdTree lists all files of an image with that package.
 func kdTree(t *testing.T, b []byte) map[string]*kdomanski.File {
 	t.Helper()
 	img, err := kdomanski.OpenImage(bytes.NewReader(b))
@@ -42,7 +42,7 @@ func kdTree(t *testing.T, b []byte) map[string]*kdomanski.File {
 
 func TestKdomanskiAgreesOnSmallTrees(t *testing.T) {
 	img := bootableImage()
-	img.Files.Remove("long") // it does not follow the end of a long symlink
+	img.Files.Remove("long") // it ignores the end of a long symlink
 	img.Files.Put(regular("sub/scsi-3.0.21-tinycore.tcz.md5.txt", "name"))
 	b := writeBytes(t, img)
 	tree := kdTree(t, b)
@@ -70,8 +70,8 @@ func TestKdomanskiAgreesOnSmallTrees(t *testing.T) {
 	}
 }
 
-// TestKdomanskiReadsWrongNames: in a directory of more than one sector its Rock Ridge data alias
-// a buffer that is used again, so most names of cde/optional are wrong.
+// TestKdomanskiReadsWrongNames: in a directory of more than one sector its Rock Ridge data alias a reused buffer,
+// so most names of cde/optional are wrong.
 func TestKdomanskiReadsWrongNames(t *testing.T) {
 	img := &Image{}
 	for i := range 200 {

@@ -43,8 +43,7 @@ func TestISOName(t *testing.T) {
 	}
 }
 
-// TestISONamesOfBootFiles holds the plain identifiers to those of mkisofs -l, since an old
-// isolinux reads nothing else.
+// TestISONamesOfBootFiles compares plain identifiers with mkisofs -l, because an old isolinux reads only these.
 func TestISONamesOfBootFiles(t *testing.T) {
 	dir := t.TempDir()
 	img := &Image{}

@@ -48,13 +48,13 @@ func TestOpenTruncated(t *testing.T) {
 			}
 		}
 	}
-	// The file is shorter than its caller says: a read error, not a panic.
+	// The file is shorter than the caller's size: a read error, not a panic.
 	if _, err := Open(bytes.NewReader(b[:20*sectorSize]), int64(len(b))); err == nil {
 		t.Error("no error")
 	}
 }
 
-// disc is an image being damaged.
+// disc is an image to damage.
 type disc struct {
 	t *testing.T
 	b []byte
@@ -169,7 +169,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 	}
 }
 
-// TestOpenMultiExtent joins two files into one, as mkisofs stores files of 4 GiB and more.
+// TestOpenMultiExtent joins two files into one, like files of 4 GiB and more by mkisofs.
 func TestOpenMultiExtent(t *testing.T) {
 	img := &Image{}
 	img.Files.Put(regular("x", strings.Repeat("x", sectorSize)))
@@ -265,8 +265,8 @@ func TestHiddenSize(t *testing.T) {
 	}
 }
 
-// TestByteFlips damages images at random places: whatever Open makes of it, it returns, and it
-// allocates no more than a small multiple of the input.
+// TestByteFlips damages images at random places: Open always returns, and allocates at most a small multiple of the
+// input.
 func TestByteFlips(t *testing.T) {
 	for _, good := range [][]byte{writeBytes(t, bootableImage()), writeBytes(t, everything())} {
 		seed := uint32(1)
@@ -303,7 +303,7 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// withoutPad cuts the padding off an image, which only makes fuzzing slow.
+// withoutPad removes the padding of an image, which only slows fuzzing.
 func withoutPad(b []byte) []byte {
 	b = b[:len(b)-tailPad*sectorSize]
 	both32(b[16*sectorSize+80:], sectors(int64(len(b))))
@@ -329,7 +329,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		var out bytes.Buffer
 		if img.Write(&out) != nil {
-			return // what was read need not be writable: say, a name over 255 bytes
+			return // the image need not be writable: for example, a name over 255 bytes
 		}
 		if _, err := Open(bytes.NewReader(out.Bytes()), int64(out.Len())); err != nil {
 			t.Errorf("cannot read what was written: %v", err)

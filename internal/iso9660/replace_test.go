@@ -10,7 +10,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// replaced returns a copy of an image with other contents, and fails the test when that fails.
+// replaced returns a copy of an image with other contents, or fails the test.
 func replaced(t *testing.T, src []byte, contents map[string][]byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -18,8 +18,8 @@ func replaced(t *testing.T, src []byte, contents map[string][]byte) []byte {
 	return out.Bytes()
 }
 
-// TestReplaceLeavesEverythingElse holds a copy against its image: other content where it was
-// asked for, and everything else in place, byte for byte.
+// TestReplaceLeavesEverythingElse compares a copy with its image: the requested content differs, and everything
+// else is in place, byte for byte.
 func TestReplaceLeavesEverythingElse(t *testing.T) {
 	src := writeBytes(t, everything())
 	long := strings.Repeat("other ", 1000)
@@ -62,8 +62,8 @@ func TestReplaceRefuses(t *testing.T) {
 	}
 }
 
-// TestReplaceReadsAsBefore asks isoinfo for a replaced file through Rock Ridge, Joliet and
-// plain names, in a disc that genisoimage made.
+// TestReplaceReadsAsBefore reads a replaced file with isoinfo through Rock Ridge, Joliet and plain names, in a disc
+// of genisoimage.
 func TestReplaceReadsAsBefore(t *testing.T) {
 	src, err := os.ReadFile(mkisofs(t, "genisoimage", coreTree(t)))
 	testkit.Must(t, err)

@@ -43,7 +43,7 @@ func everything() *Image {
 	return img
 }
 
-// summary describes a file completely, but for where its data is.
+// summary describes a file completely, except for the place of its data.
 func summary(t *testing.T, f *overlay.Entry) string {
 	t.Helper()
 	text := ""
@@ -156,7 +156,7 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
-// failing writes so many bytes and then no more.
+// failing fails after so many bytes.
 type failing struct{ left int }
 
 var errFull = errors.New("no space left")

@@ -9,7 +9,7 @@ import (
 )
 
 // TestTableOfALaterSession: xorriso, changing an ISO in place, writes another descriptor's sector into the
-// boot-info-table. It is one all the same, and what we write has a right one.
+// boot-info-table. It is still recognized, and our image has a correct table.
 func TestTableOfALaterSession(t *testing.T) {
 	t.Parallel()
 	xorriso := testkit.Tool(t, "xorriso")

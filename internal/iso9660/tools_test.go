@@ -36,8 +36,8 @@ func report(t *testing.T, iso, what, prefix string) []string {
 	return lines
 }
 
-// listing is a tree as isoinfo shows it, without what differs between writers: sectors, the
-// lengths and link counts of directories, the catalog's time, stand-ins for relocated ones.
+// listing is isoinfo's listing of a tree, without the differences between writers: sectors, the lengths and link
+// counts of directories, the catalog's time, placeholders of relocated directories.
 func listing(t *testing.T, iso, names string) string {
 	t.Helper()
 	var lines []string
@@ -59,16 +59,16 @@ func listing(t *testing.T, iso, names string) string {
 	return strings.Join(lines, "\n")
 }
 
-// tarList is a tree as libarchive sees it: modes, owners, sizes, times, names, targets.
+// tarList is libarchive's listing of a tree: modes, owners, sizes, times, names, targets.
 func tarList(t *testing.T, iso string) string {
 	t.Helper()
 	lines := strings.Split(testkit.Run(t, "bsdtar", "-tvf", iso), "\n")
 	for i, l := range lines {
 		f := strings.Fields(l)
 		if len(f) > 4 {
-			f[1] = "" // links: libarchive counts directories as the writer did
+			f[1] = "" // links: libarchive copies the writer's count of directories
 			if strings.HasPrefix(f[8], "boot/vmlinuz") {
-				f[4], f = "", f[:9] // which of two linked names comes first is the file system's affair
+				f[4], f = "", f[:9] // the file system determines the order of two linked names
 			}
 			if l[0] == 'd' || strings.HasSuffix(l, "boot.cat") {
 				f[4] = "" // a directory's length is the writer's own
@@ -80,7 +80,7 @@ func tarList(t *testing.T, iso string) string {
 	return strings.Join(lines, "\n")
 }
 
-// diff names the lines that only one of two texts has.
+// diff returns the lines that only one of two texts has.
 func diff(t *testing.T, what, got, want string) {
 	t.Helper()
 	have := make(map[string]int)
@@ -97,13 +97,13 @@ func diff(t *testing.T, what, got, want string) {
 	}
 }
 
-// sources are images by both reference programs, with what -R needs to be the same.
+// sources are images by both reference programs, with the options for equal -R output.
 func sources(t *testing.T, dir string) map[string]string {
 	return map[string]string{"xorriso": mkisofs(t, "xorriso", dir), "genisoimage": mkisofs(t, "genisoimage", dir)}
 }
 
-// TestSecondOpinions rewrites images of both reference programs, one of which relocates deep
-// directories, and asks four other readers whether the tree is still the same.
+// TestSecondOpinions rewrites images of both reference programs, one of which relocates deep directories, and
+// compares the trees with four other readers.
 func TestSecondOpinions(t *testing.T) {
 	dir := coreTree(t)
 	for tool, src := range sources(t, dir) {
@@ -136,7 +136,7 @@ func TestSecondOpinions(t *testing.T) {
 	}
 }
 
-// compareWithDisk compares an image with the directory that it was made of.
+// compareWithDisk compares an image with its source directory.
 func compareWithDisk(t *testing.T, dir string, img *Image) {
 	t.Helper()
 	seen := 0
@@ -182,8 +182,8 @@ func compareContent(t *testing.T, p string, info os.FileInfo, f *overlay.Entry) 
 	}
 }
 
-// TestToolsReadEverything lets others read what no mkisofs without root could have stored:
-// owners, devices, long links and names.
+// TestToolsReadEverything reads with other tools what mkisofs cannot store without root: owners, devices, long
+// links and names.
 func TestToolsReadEverything(t *testing.T) {
 	img := everything()
 	link := img.Files.Get("link.long")
@@ -210,7 +210,7 @@ func TestToolsReadEverything(t *testing.T) {
 	}
 }
 
-// TestOtherNames reads images without Rock Ridge, and without anything.
+// TestOtherNames reads images without Rock Ridge, and without Rock Ridge and Joliet.
 func TestOtherNames(t *testing.T) {
 	dir := t.TempDir()
 	testkit.Must(t, os.Mkdir(filepath.Join(dir, "Boot"), 0o755))
@@ -233,7 +233,7 @@ func TestOtherNames(t *testing.T) {
 	}
 }
 
-// TestEditedImage does what a remaster does, and reads the result with others.
+// TestEditedImage makes a remaster's changes, and reads the result with other tools.
 func TestEditedImage(t *testing.T) {
 	img := openISO(t, mkisofs(t, "genisoimage", coreTree(t)))
 	img.VolumeID, img.Modified = "Razor MK 0.1.0", 1350000000

@@ -10,8 +10,8 @@ import (
 	"mkbuild/internal/bootmenu"
 )
 
-// shown is an entry in the tests: "name kernel initrds | arguments", with a star for what boots by itself and a
-// question mark for what may be no kernel.
+// shown is an entry in the tests: "name kernel initrds | arguments", with a star for the default and a question
+// mark for a possible non-kernel.
 func shown(e bootmenu.Entry) string {
 	text := fmt.Sprintf("%s %s %s | %s", e.Name, e.Kernel, strings.Join(e.Initrds, ","), e.Append)
 	if e.Default {
@@ -23,7 +23,7 @@ func shown(e bootmenu.Entry) string {
 	return text
 }
 
-// TestFollow: what labels, command lines, modules and other files make of a menu.
+// TestFollow tests the entries of labels, command lines, modules and other files.
 func TestFollow(t *testing.T) {
 	files := map[string]string{"a.cfg": "\nlabel a\nkernel k\n"}
 	open := func(name string) ([]byte, error) { return []byte(files[name]), nil }
@@ -38,7 +38,7 @@ func TestFollow(t *testing.T) {
 		{"label a\nbss x y\nlabel b\nfdimage z\n", ":1 label a starts the boot sector x\n:3 label b starts the boot sector z\n"},
 		{"label a\nconfig x.cfg /boot\n", "menu x.cfg\n"},
 
-		// what boots by itself
+		// the default
 		{"default\ndefault b c\nlabel b\nkernel k\nmenu default\n", ":2 b k  | c *\n:3 b k  |  *\n"},
 		{"default x\ndefault b\nlabel x\nkernel k\nlabel b\nkernel l\n", ":3 x k  | \n:5 b l  |  *\n"},
 		{"ontimeout /k a\nonerror /l initrd=/i\ndefault x.c32\n", ":1 ontimeout /k  | a ?\n:2 onerror /l /i | initrd=/i ?\n:3 default starts x.c32" + unknown},
@@ -55,7 +55,7 @@ func TestFollow(t *testing.T) {
 	}, func(b []byte) (*bootmenu.Menu, error) { return Read(b, open) }, shown)
 }
 
-// TestBounds: 1000 entries, 20,000 lines and lines of 64 KiB are taken, in time, and no more.
+// TestBounds: at most 1000 entries, 20,000 lines and lines of 64 KiB are accepted, in time.
 func TestBounds(t *testing.T) {
 	labels := func(n int) string { return strings.Repeat("label a\nkernel k\n", n) }
 	long := "append " + strings.Repeat("x", maxLine)
@@ -73,7 +73,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestManyFiles: 64 files are included, not more, and an error of one stays.
+// TestManyFiles: at most 64 files are included, and an error in one persists.
 func TestManyFiles(t *testing.T) {
 	broken := errors.New("broken")
 	open := func(name string) ([]byte, error) {

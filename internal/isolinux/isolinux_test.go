@@ -66,7 +66,7 @@ INCLUDE more.cfg
 `
 )
 
-// crlf gives a configuration the line ends of a DOS editor.
+// crlf gives a configuration DOS line ends.
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
 func TestEdit(t *testing.T) {
@@ -213,7 +213,7 @@ func entries(t *testing.T, cfg string) []bootmenu.Entry {
 	m, err := Read([]byte(cfg), func(string) ([]byte, error) { return nil, nil })
 	testkit.Must(t, err)
 	for i := range m.Entries {
-		m.Entries[i].Place = bootmenu.Place{} // the tests of medium look at it
+		m.Entries[i].Place = bootmenu.Place{} // the tests of medium check it
 	}
 	return m.Entries
 }
@@ -244,7 +244,7 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
-// TestRemovedAgain: what Edit added goes again without a trace, as `customize --reset` promises.
+// TestRemovedAgain: Edit can remove its additions without a trace, for `customize --reset`.
 func TestRemovedAgain(t *testing.T) {
 	for _, cfg := range []string{
 		lower, upper, crlf(upper), "label a\n\tkernel k", "append quiet\nlabel a\nkernel k\n", "append -\nlabel a\nkernel k\n",
@@ -277,7 +277,7 @@ func FuzzEdit(f *testing.F) {
 			t.Fatalf("%d entries became %d", len(before), len(after))
 		}
 		for i := range after {
-			bare := before[i].Implied && len(before[i].Initrds) == 0 // a name alone is not known to be a kernel
+			bare := before[i].Implied && len(before[i].Initrds) == 0 // a name without more is not a known kernel
 			if after[i].Kernel != before[i].Kernel || !bare && !strings.HasSuffix(after[i].Append, strings.TrimSpace(args)) {
 				t.Errorf("%+v became %+v", before[i], after[i])
 			}
@@ -291,7 +291,7 @@ func FuzzEdit(f *testing.F) {
 	})
 }
 
-// TestGlobalAppend: a kernel that DEFAULT names has the arguments of the APPEND in front of all labels, and gets more.
+// TestGlobalAppend: a kernel in DEFAULT has the arguments of the global APPEND, and gets more.
 func TestGlobalAppend(t *testing.T) {
 	for _, cfg := range []string{"default /k\nappend initrd=/i a\n", "default /k\nappend b\nappend initrd=/i a\nlabel x\nkernel y\nappend z\n"} {
 		got, err := Edit([]byte(cfg), bootmenu.Edit{Append: "c"})
@@ -306,7 +306,7 @@ func TestGlobalAppend(t *testing.T) {
 	}
 }
 
-// TestUnclosedHelp: nothing is added behind a TEXT that nothing closes, where it would be text, and added again.
+// TestUnclosedHelp: nothing is added after an unclosed TEXT, where it would be text and would be added again.
 func TestUnclosedHelp(t *testing.T) {
 	o := bootmenu.Edit{Append: "a", TimeoutTenths: 9}
 	for _, cfg := range []string{"text help\nx", "label a\nkernel k\ntext help\nx", "default x\ntext help\n"} {

@@ -2,7 +2,7 @@ package manpage
 
 import "testing"
 
-// What looks like a request or an escape in a help text is text in its page.
+// Text that looks like a request or an escape in a help text is plain text in its page.
 func TestRoff(t *testing.T) {
 	for in, want := range map[string]string{
 		`.TH a\nb`: `\&.TH a\enb`, `'br`: `\(aqbr`, "a-b `c`": `a\-b \(gac\(ga`, "~^": `\(ti\(ha`,

@@ -12,7 +12,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// documentText is the server.cfg of the build document, its indent removed.
+// documentText is the server.cfg of the build document without its indent.
 const documentText = `topicprefix = /topic/
 main_collective = mcollective
 collectives = mcollective
@@ -69,7 +69,7 @@ plugin.stomp.password = iwillchangethispassword
 	tests := []struct {
 		name     string
 		settings []string
-		old, new string // what changes in the document's text
+		old, new string // changes in the document's text
 	}{
 		{"nothing", nil, "", ""},
 		{"override", []string{"loglevel=debug"}, "loglevel = info", "loglevel = debug"},
@@ -104,7 +104,7 @@ func TestRenderConnector(t *testing.T) {
 		c := apply(t, "plugin.X.vhost=/mcollective", "plugin.X.pool.10.host=j", "plugin.X.pool.2.host=b", "plugin.X.pool.1.password=secret",
 			"plugin.X.pool.1.user=u", "plugin.X.pool.1.host=a", "plugin.X.pool.1.port=61613", "plugin.X.pool.1.ssl=0", "plugin.X.pool.size=2", "plugin.X.pool.536870912.host=y", "plugin.X.pool.0.host=z")
 		testkit.Must(t, c.Set("connector", name))
-		// The keys above are named for a connector that is not known: they are further settings.
+		// The keys above are named for an unknown connector: they are further settings.
 		if got := string(c.Render()); strings.Contains(got, "plugin.stomp") || !strings.Contains(got, "# Further settings\nplugin.X") {
 			t.Errorf("got\n%s", got)
 		}
@@ -137,7 +137,7 @@ plugin.X.vhost = /mcollective
 	}
 }
 
-// TestRenderPoolOf1 has the brokers of a pool as MCollective 1.x calls them.
+// TestRenderPoolOf1 has the brokers of a pool in the form of MCollective 1.x.
 func TestRenderPoolOf1(t *testing.T) {
 	t.Parallel()
 	got := string(apply(t, "plugin.stomp.pool.size=2", "plugin.stomp.pool.host2=b", "plugin.stomp.pool.password1=p", "plugin.stomp.pool.user1=u",
@@ -241,7 +241,7 @@ func TestRenderedDoesNotPrint(t *testing.T) {
 	}
 }
 
-// TestMCollectiveReadsIt lets MCollective itself read a rendered file, where it is installed.
+// TestMCollectiveReadsIt reads a rendered file with MCollective itself, if installed.
 func TestMCollectiveReadsIt(t *testing.T) {
 	t.Parallel()
 	ruby := testkit.Tool(t, "ruby")

@@ -17,7 +17,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// miniature is the source tree of a miniature of MCollective; entries are added to it.
+// miniature is the source tree of a miniature of MCollective with additional entries.
 func miniature(t *testing.T, version string, entries ...overlay.Entry) *overlay.Tree {
 	t.Helper()
 	tree := &overlay.Tree{}
@@ -47,7 +47,7 @@ func imageWith(t *testing.T, src *overlay.Tree, version string, settings ...stri
 	return image
 }
 
-// lint returns the findings as lines, and holds that they show no secret.
+// lint returns the findings as lines, and checks that they show no secret.
 func lint(t *testing.T, image *overlay.Tree, lacks ...string) string {
 	t.Helper()
 	var b strings.Builder
@@ -187,8 +187,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestLintReadsTheImage holds that what counts is the server.cfg and the plugins that the image has in the
-// end, no matter who brought them.
+// TestLintReadsTheImage checks that the image's final server.cfg and plugins count, whatever their source.
 func TestLintReadsTheImage(t *testing.T) {
 	t.Parallel()
 	good := []string{"plugin.psk=hunter2", "plugin.stomp.password=hunter2"}
@@ -255,12 +254,12 @@ func TestLintOfNothing(t *testing.T) {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}
-	// Without a Ruby nothing can be said of libraries.
+	// Without a Ruby, libraries cannot be checked.
 	image = imageWith(t, miniature(t, "1.2.1"), "1.2.1", "plugin.psk=a", "plugin.stomp.password=b")
 	if got := Lint(image, nil); len(got) != 0 {
 		t.Errorf("without libraries: got %v", got)
 	}
-	// With one, a plugin may lie among its libraries.
+	// With a Ruby, a plugin may be among its libraries.
 	image = imageWith(t, miniature(t, "1.2.1"), "1.2.1", "plugin.psk=a", "connector=redis")
 	if got := Lint(image, func(string) bool { return true }); len(got) != 0 {
 		t.Errorf("with a plugin among Ruby's libraries: got %v", got)
@@ -274,7 +273,7 @@ func TestLintOfNothing(t *testing.T) {
 	}
 }
 
-// TestFit leaves out of the document what a version does not take, and nothing of the user's.
+// TestFit removes keys of the document that a version does not accept, and none of the user's.
 func TestFit(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -301,8 +300,8 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// TestLintAgreesWithMCollective holds the findings on keys and values against an installed MCollective: it
-// ends at what it is said to end at, and at nothing else.
+// TestLintAgreesWithMCollective compares the findings on keys and values with an installed MCollective: it ends
+// exactly at the reported ones.
 func TestLintAgreesWithMCollective(t *testing.T) {
 	t.Parallel()
 	ruby := testkit.Tool(t, "ruby")
@@ -355,7 +354,7 @@ func TestLintAgreesWithMCollective(t *testing.T) {
 	}
 }
 
-// readEach lets MCollective read each file in a process of its own, and prints whether it ends at it.
+// readEach reads each file with MCollective in a separate process, and prints whether it ends there.
 const readEach = `
 require 'mcollective'
 $stdout.sync = true

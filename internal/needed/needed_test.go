@@ -13,8 +13,8 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// TestReadelf compares a real program with readelf, with section headers and without: Tiny Core's
-// files often have none.
+// TestReadelf compares a real program with readelf, with section headers and without: Tiny Core's files often lack
+// them.
 func TestReadelf(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no ELF files on this system")
@@ -45,7 +45,7 @@ func TestReadelf(t *testing.T) {
 	}
 }
 
-// TestMissing has a program that needs libfoo, which needs libbar, and changes one thing.
+// TestMissing tests a program that needs libfoo, which needs libbar, with one change each.
 func TestMissing(t *testing.T) {
 	file := func(p, content string) overlay.Entry { return overlay.File(p, 0o755, []byte(content)) }
 	foo, bar := ext.ELF(64, "", "libbar.so.2"), ext.ELF(64, "")
@@ -95,7 +95,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// FuzzObject feeds damaged programs: no panic, no answer of absurd size.
+// FuzzObject reads damaged programs: no panic, no result of absurd size.
 func FuzzObject(f *testing.F) {
 	if b, err := os.ReadFile("/bin/true"); err == nil {
 		f.Add(b)

@@ -8,7 +8,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// treeOf builds a tree out of entries.
+// treeOf builds a tree of entries.
 func treeOf(t testing.TB, entries ...Entry) *Tree {
 	t.Helper()
 	tree := &Tree{}

@@ -7,7 +7,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// An extension never overwrites what the base has; the user's own files always win.
+// An extension never overwrites entries of the base; the user's own files always win.
 func Example() {
 	base, extension, own := &overlay.Tree{}, &overlay.Tree{}, &overlay.Tree{}
 	put := func(t *overlay.Tree, origin string, e overlay.Entry) {

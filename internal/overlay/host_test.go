@@ -85,7 +85,7 @@ func TestFromHostFolder(t *testing.T) {
 	}
 }
 
-// TestFromHostTargets: where a file, or the content of a folder, ends up.
+// TestFromHostTargets tests the resulting paths of a file and of a folder's content.
 func TestFromHostTargets(t *testing.T) {
 	t.Parallel()
 	dir := hostTree(t)
@@ -96,7 +96,7 @@ func TestFromHostTargets(t *testing.T) {
 		{"etc/motd", "/etc/issue", "etc/issue"},
 		{"etc/motd", "/etc/", "etc/motd"},
 		{"etc/motd", "/", "motd"},
-		{"bin/alias", "/tool", "tool"}, // a link that is named itself stands for its file
+		{"bin/alias", "/tool", "tool"}, // a link that is named itself means its file
 		{"bin/dir", "/x", "x/motd x/secret"},
 	} {
 		tree, err := FromHost(filepath.Join(dir, tc.source), tc.target, 0, 0)
@@ -136,8 +136,8 @@ func TestFromHostErrors(t *testing.T) {
 	}
 }
 
-// TestFromHostFileThatChanges: contents are read when the image is written. A file that is shorter or
-// longer by then is an error, not a broken archive.
+// TestFromHostFileThatChanges: contents are read when the image is written. A file that has become shorter or
+// longer is an error, not a broken archive.
 func TestFromHostFileThatChanges(t *testing.T) {
 	t.Parallel()
 	dir := hostTree(t)

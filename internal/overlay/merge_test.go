@@ -35,7 +35,7 @@ func device(name string, major, minor uint32) Entry {
 	return Entry{Path: name, Mode: TypeChar | 0o600, Major: major, Minor: minor}
 }
 
-// stockBase looks like the root of a core.gz where it matters.
+// stockBase resembles the root of a core.gz.
 func stockBase(t testing.TB) *Tree {
 	return treeOf(t, from("core.gz",
 		Dir(".", 0o755), Dir("bin", 0o755), File("bin/busybox", 0o4755, []byte("busybox")), Symlink("bin/mount", "busybox"),
@@ -239,7 +239,7 @@ func TestLayersWithoutBase(t *testing.T) {
 	}
 }
 
-// A base may lack directories above the ones that it has: archives come from anywhere.
+// A base may lack directories above existing ones: archives come from anywhere.
 func TestBaseWithoutParents(t *testing.T) {
 	many := treeOf(t, slices.Concat(from("one", File("a/x", 0o644, nil)), from("two", File("a/y", 0o644, nil)), from("none", File("a/z", 0o644, nil)))...)
 	if got := NewLayers(many).Merged().Get("a").Origin; got != "one" {

@@ -17,7 +17,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// pack makes a tar archive out of headers; a member's content is h.Size bytes of 'x'.
+// pack makes a tar archive of headers; a member's content is h.Size bytes of 'x'.
 func pack(t testing.TB, format tar.Format, headers ...tar.Header) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -248,7 +248,7 @@ func TestReadTarPaddingBehindGzip(t *testing.T) {
 	}
 }
 
-// A header may claim any size: memory must follow what arrives.
+// A header may claim any size: memory must follow the real input.
 func TestReadTarDoesNotTrustSizes(t *testing.T) {
 	h := pack(t, tar.FormatUSTAR, tar.Header{Typeflag: tar.TypeDir, Name: "a/"})[:512]
 	h = bytes.Clone(h)
@@ -268,7 +268,7 @@ func TestReadTarDoesNotTrustSizes(t *testing.T) {
 	}
 }
 
-// fixTarSum computes the checksum field of a ustar header again.
+// fixTarSum recomputes the checksum field of a ustar header.
 func fixTarSum(h []byte) {
 	copy(h[148:156], "        ")
 	sum := 0

@@ -17,7 +17,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// writtenTree has everything that an image can hold and tar must carry.
+// writtenTree has every kind of entry of an image.
 func writtenTree(t testing.TB) *Tree {
 	su := File("usr/bin/su", 0o4755, []byte("su"))
 	su.HardLink, su.MTime = "inode 7", 1000000000
@@ -78,7 +78,7 @@ func TestWriteTarGzSameBytesEverywhere(t *testing.T) {
 	}
 	var out bytes.Buffer
 	testkit.Must(t, WriteTarGz(&out, tree, 42))
-	if n := bytes.Count(out.Bytes(), []byte{0, 0, 0xff, 0xff}); n != 6 { // what ends a part of the compressed data (RFC 1951, 3.2.4)
+	if n := bytes.Count(out.Bytes(), []byte{0, 0, 0xff, 0xff}); n != 6 { // the end of a part of the compressed data (RFC 1951, 3.2.4)
 		t.Errorf("5 MiB and the headers were compressed in %d parts", n)
 	}
 	h := sha256.New()

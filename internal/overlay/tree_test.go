@@ -152,7 +152,7 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// TestChainOfLinks: links of hundreds of parts, each through the next, end at once.
+// TestChainOfLinks: links of hundreds of parts, each through the next, resolve quickly.
 func TestChainOfLinks(t *testing.T) {
 	tree := &Tree{}
 	for i := range 38 {
@@ -172,7 +172,7 @@ func TestChainOfLinks(t *testing.T) {
 	}
 }
 
-// TestBounds: 40 links and 256 parts can be followed, in all links of a look-up together, and no more.
+// TestBounds: a look-up can follow at most 40 links and 256 parts, counted over all its links.
 func TestBounds(t *testing.T) {
 	tree := &Tree{}
 	for i := range 41 {

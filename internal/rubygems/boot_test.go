@@ -37,7 +37,7 @@ f 0644 0:0 opt/gems/words-0.5.1.gem
 	}
 }
 
-// TestRepositoryForOldRubyGems refuses what would fail while booting.
+// TestRepositoryForOldRubyGems refuses gems that would fail at boot.
 func TestRepositoryForOldRubyGems(t *testing.T) {
 	t.Parallel()
 	gems := []*Gem{mustGem(t, meta("a", "1", "executables: [run]"))}
@@ -71,7 +71,7 @@ func TestBootInstallScript(t *testing.T) {
 	}
 }
 
-// TestBootInstallScriptRuns lets a shell and RubyGems run the lines, on staged paths.
+// TestBootInstallScriptRuns runs the lines with a shell and RubyGems, on staged paths.
 func TestBootInstallScriptRuns(t *testing.T) {
 	t.Parallel()
 	gems := demoGems(t)

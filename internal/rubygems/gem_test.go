@@ -14,7 +14,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// syckMetadata is metadata as RubyGems 1.8 on Ruby 1.8 wrote it, oddities of its YAML library included.
+// syckMetadata is metadata of RubyGems 1.8 on Ruby 1.8, with the oddities of its YAML library.
 const syckMetadata = `--- !ruby/object:Gem::Specification 
 name: stomp
 version: !ruby/object:Gem::Version 
@@ -241,7 +241,7 @@ func TestReadGemRefusals(t *testing.T) {
 	}
 }
 
-// TestReadGemOfEveryPlatform reads the ways in which a gem says that it needs no platform.
+// TestReadGemOfEveryPlatform reads all forms of a gem without a required platform.
 func TestReadGemOfEveryPlatform(t *testing.T) {
 	t.Parallel()
 	for _, platform := range []string{"ruby", "''", "", "~", "!str {str: ruby}"} {

@@ -15,10 +15,10 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// hostileText is what a gem might say to become code in its specification.
+// hostileText is a gem's text that tries to become code in its specification.
 const hostileText = `"#{system('touch /tmp/pwned')}\n\"; end; raise \"#$0 #@x\" \\"`
 
-// demoGems are three gems: one with an executable that needs the second, and one that says odd things.
+// demoGems are three gems: one with an executable that needs the second, and one with odd texts.
 func demoGems(t testing.TB) []*Gem {
 	t.Helper()
 	return []*Gem{
@@ -103,8 +103,8 @@ func TestInstallErrors(t *testing.T) {
 	}
 }
 
-// TestInstallWithoutListedExecutables holds what `gem install` does with a gem that lists commands which it
-// does not pack: a warning, no command, and the gem works. A command of the same name in another gem is no conflict.
+// TestInstallWithoutListedExecutables tests a gem that lists commands but does not contain them, as in `gem
+// install`: a warning, no command, and the gem works. A command of the same name in another gem is no conflict.
 func TestInstallWithoutListedExecutables(t *testing.T) {
 	t.Parallel()
 	lib, run := gemFile{name: "lib/a.rb"}, gemFile{name: "bin/run", content: "#!/usr/bin/ruby\n"}
@@ -143,7 +143,7 @@ func TestInstallWithoutListedExecutables(t *testing.T) {
 	}
 }
 
-// TestInstallDependencyOfRuby uses a gem that the Ruby itself brings along.
+// TestInstallDependencyOfRuby uses a default gem of Ruby.
 func TestInstallDependencyOfRuby(t *testing.T) {
 	t.Parallel()
 	ruby := ruby18()
@@ -177,7 +177,7 @@ func TestInOrder(t *testing.T) {
 	}
 }
 
-// realRuby describes a staged directory to the Ruby of this machine.
+// realRuby describes a staged directory to this machine's Ruby.
 func realRuby(t *testing.T) *Ruby {
 	t.Helper()
 	r := ruby18()
@@ -186,7 +186,7 @@ func realRuby(t *testing.T) *Ruby {
 	return r
 }
 
-// inStage runs a program with RubyGems looking into the staged tree alone.
+// inStage runs a program whose RubyGems sees only the staged tree.
 func inStage(t *testing.T, home string, name string, args ...string) string {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), name, args...)
@@ -198,7 +198,7 @@ func inStage(t *testing.T, home string, name string, args ...string) string {
 	return string(out)
 }
 
-// TestInstallRunsInRuby is the proof: RubyGems lists, requires and runs what was staged.
+// TestInstallRunsInRuby checks that RubyGems lists, requires and runs the staged gems.
 func TestInstallRunsInRuby(t *testing.T) {
 	t.Parallel()
 	ruby := realRuby(t)
@@ -237,9 +237,9 @@ func TestInstallRunsInRuby(t *testing.T) {
 	}
 }
 
-// TestInstallLikeGemInstall lets `gem install` do its work and compares: the same files in the same
-// modes, and specifications with the same content but for rubygems_version, which says who installed
-// it, and specification_version, which RubyGems 3 writes for gems with dependencies only.
+// TestInstallLikeGemInstall compares with `gem install`: the same files with the same modes, and specifications
+// with the same content. Only rubygems_version, which names the installer, and specification_version, which
+// RubyGems 3 writes only for gems with dependencies, may differ.
 func TestInstallLikeGemInstall(t *testing.T) {
 	t.Parallel()
 	ruby := realRuby(t)

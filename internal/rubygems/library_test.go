@@ -36,7 +36,7 @@ func sourceTree(t *testing.T, version string, extra ...string) *overlay.Tree {
 	return tree
 }
 
-// versionLine is how lib/rubygems.rb of a version names itself.
+// versionLine returns the line of a version in its lib/rubygems.rb.
 func versionLine(version string) string {
 	switch v := newVersion(version); {
 	case v.Compare(newVersion("1.3.5")) < 0:
@@ -94,7 +94,7 @@ f 0644 0:0 usr/local/lib/ruby/site_ruby/1.8/ubygems.rb
 	}
 }
 
-// TestStageRubyGemsBefore135 has the version in a file of its own.
+// TestStageRubyGemsBefore135 has the version in a separate file.
 func TestStageRubyGemsBefore135(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{"1.3.1": "", "1.3.4": "lib/rubygems/rubygems_version.rb is version \"1.3.4\""} {
@@ -151,7 +151,7 @@ func TestStageRubyGemsErrors(t *testing.T) {
 	}
 }
 
-// TestStagedRubyGemsLoads stages the RubyGems of this machine and loads it with Ruby's own one off.
+// TestStagedRubyGemsLoads stages this machine's RubyGems and loads it with Ruby's own disabled.
 func TestStagedRubyGemsLoads(t *testing.T) {
 	t.Parallel()
 	bin := testkit.Tool(t, "ruby")

@@ -12,7 +12,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// The shapes of rbconfig.rb that mkconfig.rb of four Rubies writes, cut to what is read.
+// The forms of rbconfig.rb by mkconfig.rb of four Rubies, reduced to the lines that are read.
 const (
 	rbconfig18 = `module Config
   RUBY_VERSION == "1.8.7" or
@@ -155,7 +155,7 @@ func TestFindRubyErrors(t *testing.T) {
 	}
 }
 
-// TestFindRubyLikeRuby reads the rbconfig.rb of a real Ruby and compares with what that Ruby says.
+// TestFindRubyLikeRuby reads the rbconfig.rb of a real Ruby and compares the result with that Ruby's own.
 func TestFindRubyLikeRuby(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "ruby")

@@ -17,7 +17,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// gemFile is one member of a gem that a test makes.
+// gemFile is one member of a test gem.
 type gemFile struct {
 	name, content, link string
 	mode                int64
@@ -80,7 +80,7 @@ func gemBytes(t testing.TB, metadata string, files []gemFile) []byte {
 	return outer(t, member{"metadata.gz", meta}, member{"data.tar.gz", data}, member{"checksums.yaml.gz", gz(t, []byte(sums))})
 }
 
-// meta is the least metadata of a gem; extra lines are added to it.
+// meta is the minimum metadata of a gem, plus extra lines.
 func meta(name, version string, extra ...string) string {
 	return "--- !ruby/object:Gem::Specification\nname: " + name + "\nversion: !ruby/object:Gem::Version\n  version: '" +
 		version + "'\nplatform: ruby\nauthors:\n- A. Thor\ndate: 2013-12-04 00:00:00.000000000 Z\nsummary: S\n" +
@@ -101,7 +101,7 @@ func mustGem(t testing.TB, metadata string, files ...gemFile) *Gem {
 	return g
 }
 
-// write puts a tree onto the disk, for a real Ruby to read. Only tests do that.
+// write writes a tree to disk for a real Ruby. Only tests do that.
 func write(t testing.TB, tree *overlay.Tree, dir string) {
 	t.Helper()
 	for _, e := range tree.Entries() {
@@ -123,7 +123,7 @@ func write(t testing.TB, tree *overlay.Tree, dir string) {
 	}
 }
 
-// listing is what a tree holds, for comparing: "0644 path" lines.
+// listing returns the content of a tree as "0644 path" lines, for comparing.
 func listing(tree *overlay.Tree) string {
 	var b strings.Builder
 	for _, e := range tree.Entries() {

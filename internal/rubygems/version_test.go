@@ -56,7 +56,7 @@ func TestRequirement(t *testing.T) {
 	}
 }
 
-// TestVersionsLikeRubyGems compares order and requirements with RubyGems itself, on every pair.
+// TestVersionsLikeRubyGems compares order and requirements with RubyGems itself, for every pair.
 func TestVersionsLikeRubyGems(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "ruby")

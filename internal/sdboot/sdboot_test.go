@@ -48,8 +48,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestEdit: arguments go behind those of the last line of them, or onto a line of their own, and can be taken back
-// byte for byte.
+// TestEdit: arguments follow those of the last options line, or get a new line, and can be removed byte for byte.
 func TestEdit(t *testing.T) {
 	for _, tt := range []struct{ in, want, back string }{
 		{entry, entry + " a=b c", entry},

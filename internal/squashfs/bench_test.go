@@ -11,7 +11,7 @@ import (
 	"mkbuild/e2e/testkit/sqfs"
 )
 
-// library makes an image of 40 MB in 2000 files with 4 KiB blocks, as a large extension has.
+// library makes an image of 40 MB in 2000 files with 4 KiB blocks, like a large extension.
 func library() []byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var files []sqfs.File
@@ -25,7 +25,7 @@ func library() []byte {
 	return sqfs.Image(files)
 }
 
-// BenchmarkReadAll reads every file of an image in path order, as a build does.
+// BenchmarkReadAll reads every file of an image in path order, like a build.
 func BenchmarkReadAll(b *testing.B) {
 	image := library()
 	b.ReportAllocs()

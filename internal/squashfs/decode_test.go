@@ -16,7 +16,7 @@ import (
 // open opens an image in memory.
 func open(b []byte) (*FS, error) { return Open(bytes.NewReader(b), int64(len(b))) }
 
-// opened is an image that opens.
+// opened opens an image that must be valid.
 func opened(t testing.TB, b []byte) *FS {
 	t.Helper()
 	f, err := open(b)
@@ -148,7 +148,7 @@ func TestTruncatedNamesBothSizes(t *testing.T) {
 	}
 }
 
-// TestLyingReader has the file shrink after Open asked for its size.
+// TestLyingReader shrinks the file after Open has read its size.
 func TestLyingReader(t *testing.T) {
 	t.Parallel()
 	b := small()
@@ -160,8 +160,8 @@ func TestLyingReader(t *testing.T) {
 	}
 }
 
-// sections returns where the inode and directory tables of an image by sqfs start; their first
-// block is stored raw, so a test can change its bytes.
+// sections returns the offsets of the inode and directory tables of an image by sqfs; their first block is stored
+// raw, so a test can change its bytes.
 func sections(b []byte) (inodes, dirs int) {
 	le := binary.LittleEndian
 	return int(le.Uint64(b[64:])) + 2, int(le.Uint64(b[72:])) + 2
@@ -321,7 +321,7 @@ func TestDirectoryLimit(t *testing.T) {
 	}
 }
 
-// TestNamesLimit has a walk that has seen nearly all the names it may.
+// TestNamesLimit tests a walk that is near its limit of names.
 func TestNamesLimit(t *testing.T) {
 	t.Parallel()
 	f := opened(t, small())

@@ -16,8 +16,8 @@ import (
 	"mkbuild/e2e/testkit/sqfs"
 )
 
-// exercise walks an image and reads its files, at most 64 KiB of each and 4 MiB in all: a sparse
-// file may honestly be huge.
+// exercise walks an image and reads its files, at most 64 KiB of each and 4 MiB in total: a sparse file may really
+// be huge.
 func exercise(b []byte) error {
 	f, err := open(b)
 	if err != nil {
@@ -69,8 +69,8 @@ func packed(t testing.TB) map[string][]byte {
 	return out
 }
 
-// TestFlippedBytes changes bytes of whole images. Nothing may panic or take memory without
-// bound, and nearly every change of compressed data must be noticed.
+// TestFlippedBytes changes bytes of whole images. Nothing may panic or use unbounded memory, and nearly every
+// change of compressed data must be detected.
 func TestFlippedBytes(t *testing.T) {
 	t.Parallel()
 	for name, image := range packed(t) {
@@ -124,7 +124,7 @@ func TestEveryTruncation(t *testing.T) {
 	}
 }
 
-// TestManyClaimedFragments has the superblock claim four billion fragments.
+// TestManyClaimedFragments claims four billion fragments in the superblock.
 func TestManyClaimedFragments(t *testing.T) {
 	t.Parallel()
 	image := small()
@@ -143,7 +143,7 @@ func FuzzOpen(f *testing.F) {
 	w := gzip.NewWriter(&z)
 	testkit.Must(f, w.Close())
 	f.Add(z.Bytes())
-	for id := byte(1); id <= 6; id++ { // the data blocks of small, handed to every decompressor
+	for id := byte(1); id <= 6; id++ { // the data blocks of small, for every decompressor
 		b := small()
 		b[20] = id
 		f.Add(b)

@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/squashfs"
 )
 
-// pseudo are files that no unprivileged test could make on disk, in mksquashfs's own notation.
+// pseudo are files that need root on disk, in mksquashfs's own notation.
 const pseudo = `dev d 755 0 0
 dev/console c 600 0 5 5 1
 dev/big b 660 0 6 259 70
@@ -30,7 +30,7 @@ opt m 2775 0 50
 home/tc m 755 1001 50
 `
 
-// source makes a tree with every kind of content that the format stores in its own way.
+// source makes a tree with every kind of content that the format stores differently.
 func source(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -150,8 +150,7 @@ func TestImagesOfMksquashfs(t *testing.T) {
 	}
 }
 
-// compare holds the package against the listing of unsquashfs, entry by entry, and against the
-// contents that went into the image.
+// compare compares the package with the listing of unsquashfs, entry by entry, and with the original contents.
 func compare(t *testing.T, dir, image string) {
 	t.Helper()
 	f := openImage(t, image)
@@ -188,7 +187,7 @@ func openImage(t testing.TB, image string) *squashfs.FS {
 // listLine is a line of unsquashfs -lln: mode, owner, size or device number, date, time, name.
 var listLine = regexp.MustCompile(`^(\S{10}) (\d+)/(\d+)\s+(\d+,\s*\d+|\d+) \S+ \S+ squashfs-root/?(.*)$`)
 
-// listing returns what unsquashfs says about each path.
+// listing returns unsquashfs's description of each path.
 func listing(t *testing.T, image string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -210,7 +209,7 @@ func listing(t *testing.T, image string) map[string]string {
 	return out
 }
 
-// describe says about an inode what listing says about a path.
+// describe returns an inode in the form of listing.
 func describe(in *squashfs.Inode) string {
 	size := ""
 	switch in.Mode & squashfs.TypeMask {
@@ -222,7 +221,7 @@ func describe(in *squashfs.Inode) string {
 	return fmt.Sprintf("%s %d/%d %s %s", modeString(in.Mode), in.UID, in.GID, size, in.Target)
 }
 
-// modeString writes a mode as ls -l does.
+// modeString writes a mode like ls -l.
 func modeString(mode uint32) string {
 	kinds := map[uint32]byte{
 		squashfs.TypeDir: 'd', squashfs.TypeRegular: '-', squashfs.TypeLink: 'l', squashfs.TypeBlock: 'b',
@@ -249,7 +248,7 @@ func modeString(mode uint32) string {
 	return string(b)
 }
 
-// sameContent reads a file in two ways and compares both with the file that was packed.
+// sameContent reads a file in two ways and compares both with the original file.
 func sameContent(t *testing.T, f *squashfs.FS, in *squashfs.Inode, disk string) {
 	t.Helper()
 	want, err := os.ReadFile(disk)
@@ -280,8 +279,8 @@ func sameContent(t *testing.T, f *squashfs.FS, in *squashfs.Inode, disk string) 
 	}
 }
 
-// TestHardLinks has a source of its own: mksquashfs tells names of one file by comparing all of
-// struct stat, so another mksquashfs that reads the file meanwhile (access time) parts them.
+// TestHardLinks has its own source: mksquashfs detects names of one file by comparing all of struct stat, so
+// another mksquashfs that reads the file meanwhile (access time) separates them.
 func TestHardLinks(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "mksquashfs")

@@ -12,7 +12,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// mirror answers like one: the .dep of each extension by file name.
+// mirror returns the .dep of each extension by file name.
 type mirror struct {
 	deps  map[string]string
 	calls map[string]int
@@ -96,7 +96,7 @@ func TestClosureErrors(t *testing.T) {
 	}
 }
 
-// TestClosureIsBounded has each extension ask for a new one.
+// TestClosureIsBounded makes each extension depend on a new one.
 func TestClosureIsBounded(t *testing.T) {
 	t.Parallel()
 	endless := func(_ context.Context, file string) ([]string, error) {

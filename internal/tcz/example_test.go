@@ -8,7 +8,7 @@ import (
 )
 
 func ExampleClosure() {
-	// What a mirror's .dep files say; an extension without one needs nothing.
+	// The .dep files of a mirror; an extension without a .dep needs nothing.
 	dep := map[string]string{
 		"bash.tcz":    "ncurses.tcz\n",
 		"ncurses.tcz": "\nncurses-common.tcz \n",

@@ -14,7 +14,7 @@ import (
 	"mkbuild/internal/squashfs"
 )
 
-// fixture is an extension with what real ones have, and devices and setuid bits besides.
+// fixture is an extension with the entries of real ones, and also devices and setuid bits.
 func fixture() []byte {
 	return sqfs.Image([]sqfs.File{
 		{Path: ".", Mode: sqfs.TypeDir | 0o777, UID: 1001, GID: 50},
@@ -91,7 +91,7 @@ func TestReadTreeNamesTheFile(t *testing.T) {
 	}
 }
 
-// panicking is a file that panics when byte at or a later one is read.
+// panicking is a file that panics when byte at or a later byte is read.
 type panicking struct {
 	*bytes.Reader
 	at int64
@@ -130,7 +130,7 @@ func TestPanicsBecomeErrors(t *testing.T) {
 	}
 }
 
-// full is a writer without room.
+// full is a writer without space.
 type full struct{}
 
 var errFull = errors.New("no space left")

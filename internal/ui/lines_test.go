@@ -32,7 +32,7 @@ func TestLinesMakesEvents(t *testing.T) {
 	}
 }
 
-// A line that never ends is cut, not kept.
+// An endless line is cut, not kept.
 func TestLinesIsBounded(t *testing.T) {
 	var b bytes.Buffer
 	l := NewLines(&b)

@@ -14,7 +14,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// story is a build in small, hostile names included. pause lets fake time pass.
+// story is a small build, with hostile names. pause advances fake time.
 func story(s Sink, pause func(time.Duration)) {
 	s.Event(Event{Level: Info, Step: "plan", Text: "4.5.2, 12 extensions"})
 	s.Event(Event{Step: "fetch", Item: "ruby.tcz", Done: 1_000_000, Total: 4_100_000})
@@ -30,7 +30,7 @@ func story(s Sink, pause func(time.Duration)) {
 	s.Event(Event{Level: Warning, Text: "sample secrets"})
 }
 
-// render tells the story to the renderer of a mode under a fake clock.
+// render sends the story to the renderer of a mode under a fake clock.
 func render(t *testing.T, mode string, tty bool) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -117,8 +117,7 @@ func TestTTY(t *testing.T) {
 	}
 }
 
-// TestTTYWidth: whatever the terminal's width, the line fits, its rate is that of what came, and one number
-// stands for all files.
+// TestTTYWidth: the line fits any terminal width, its rate counts received bytes, and one number covers all files.
 func TestTTYWidth(t *testing.T) {
 	for width, want := range map[int]string{
 		120: "fetch 2 of 3: |██████████████      | 5.3 MB of 7.3 MB, 500.0 kB/s",

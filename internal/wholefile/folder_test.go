@@ -14,7 +14,7 @@ func put(name, text string) func(string) error {
 	return func(dir string) error { return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644) }
 }
 
-// only makes sure that dir holds just the one folder with just the one file.
+// only checks that dir holds exactly the one folder with the one file.
 func only(t *testing.T, dir, folder, file, text string) {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join(dir, "*", "*"))
@@ -48,7 +48,7 @@ func TestFolder(t *testing.T) {
 	only(t, dir, "out", "b", "2")
 }
 
-// TestFolderWithoutExchange takes the way of systems that cannot let names change places.
+// TestFolderWithoutExchange uses the method of systems that cannot swap names.
 func TestFolderWithoutExchange(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
@@ -64,7 +64,7 @@ func TestFolderWithoutExchange(t *testing.T) {
 	only(t, dir, "out", "b", "2")
 }
 
-// TestFolderSweeps what a killed process has left, and leaves what a living one holds.
+// TestFolderSweeps removes the remains of a killed process, and keeps the files of a living one.
 func TestFolderSweeps(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "out")
@@ -80,7 +80,7 @@ func TestFolderSweeps(t *testing.T) {
 	only(t, dir, "out", "b", "2")
 }
 
-// TestFoldersAtOnce: all writers of one folder succeed, whether it is there or not.
+// TestFoldersAtOnce: all writers of one folder succeed, whether it exists or not.
 func TestFoldersAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -104,7 +104,7 @@ func TestFoldersAtOnce(t *testing.T) {
 	}
 }
 
-// TestFoldersAtOnceWithoutExchange takes the way of systems that cannot let names change places.
+// TestFoldersAtOnceWithoutExchange uses the method of systems that cannot swap names.
 func TestFoldersAtOnceWithoutExchange(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

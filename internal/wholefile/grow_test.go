@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestGrow: many that grow one folder at once lose nothing of each other, the very first ones included.
+// TestGrow: concurrent writers that grow one folder lose nothing of each other, from the first on.
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -40,7 +40,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// TestGrowFails: what cannot be carried leaves everything as it is.
+// TestGrowFails: a failed carry changes nothing.
 func TestGrowFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -54,7 +54,7 @@ func TestGrowFails(t *testing.T) {
 	}
 }
 
-// TestLocked: what waits for a folder that is replaced meanwhile learns that.
+// TestLocked: a process that waits for a folder learns of its replacement.
 func TestLocked(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "out")

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// childMode asks the test binary to be a process that holds a file until it is killed.
+// childMode makes the test binary a process that holds a file until it is killed.
 const childMode = "MKBUILD_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// hang opens a file in one of three ways, says so, and waits.
+// hang opens a file in one of three ways, reports it, and waits.
 func hang(mode, name string) {
 	f, err := openAs(mode, beside(name))
 	if err == nil {
@@ -36,7 +36,7 @@ func hang(mode, name string) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// openAs opens a file without a name, with one, or with one that it has got in order to replace another.
+// openAs opens a file without a name, with a name, or with a temporary name for replacing another file.
 func openAs(mode string, p place) (*File, error) {
 	if mode == "named" {
 		f, err := p.named()
@@ -69,7 +69,7 @@ func modes(t *testing.T) []string {
 	return []string{"anonymous", "named", "linked"}
 }
 
-// start runs a process that holds a file under way to name.
+// start runs a process that holds an unfinished file for name.
 func start(t *testing.T, mode, name string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -88,8 +88,8 @@ func start(t *testing.T, mode, name string) *exec.Cmd {
 	return c
 }
 
-// TestKilled: what a living process has under way stays; of a killed one nothing does, at the latest
-// when the next one begins to write the same file.
+// TestKilled: an unfinished file of a living process stays. A killed process's file is gone, at the latest when the
+// next process starts to write the same file.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes(t) {
@@ -116,7 +116,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestEveryWay: a file appears whole by each of the three ways, and by the copy that sandboxes need.
+// TestEveryWay: a file appears completely in each of the three ways, and through the copy for sandboxes.
 func TestEveryWay(t *testing.T) {
 	t.Parallel()
 	for _, mode := range modes(t) {
@@ -150,7 +150,7 @@ func TestEveryWay(t *testing.T) {
 	}
 }
 
-// TestSweepKeepsWhatIsNotOurs: only plain files with the very names that waiting files have.
+// TestSweepKeepsWhatIsNotOurs: only plain files with the names of waiting files are removed.
 func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -180,7 +180,7 @@ func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 	}
 }
 
-// TestOwnFilesAreNotSwept: the files that one process has under way at once do not fall to each other.
+// TestOwnFilesAreNotSwept: one process does not sweep its own unfinished files.
 func TestOwnFilesAreNotSwept(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "out")

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOpenRegular: neither a pipe without a writer nor a link holds anybody up or misleads him.
+// TestOpenRegular: neither a pipe without a writer nor a link blocks or misleads the reader.
 func TestOpenRegular(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

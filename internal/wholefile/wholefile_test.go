@@ -52,8 +52,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestWholeOrNotAtAll: whatever ends a file under way, nothing of it appears, and what it would have
-// replaced stays.
+// TestWholeOrNotAtAll: an interrupted file does not appear, and the file that it would have replaced stays.
 func TestWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
@@ -115,14 +114,14 @@ func TestClose(t *testing.T) {
 			err = errors.Join(f.CommitAs(filepath.Join(dir, "out"), true), f.Close())
 		}
 		f.Close()
-		f.Close() // twice does no harm
+		f.Close() // closing twice is allowed
 		if got := names(t, dir); err != nil || (got == "out") != committed {
 			t.Errorf("committed: %v, left: %q, %v", committed, got, err)
 		}
 	}
 }
 
-// TestWritersAtOnce: each of them is whole, and the last one stays.
+// TestWritersAtOnce: each file is whole, and the last one stays.
 func TestWritersAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
