@@ -25,7 +25,7 @@ func TestPAE(t *testing.T) {
 	}
 }
 
-// statements are one of each kind.
+// statements has one of each kind.
 func statements(t *testing.T) map[string]*Statement {
 	t.Helper()
 	sum := strings.Repeat("0123456789abcdef", 4)
@@ -44,7 +44,7 @@ func statements(t *testing.T) map[string]*Statement {
 	return map[string]*Statement{"provenance": built, "provenance ": overlay, "reproduced": rebuilt, "test-result": booted}
 }
 
-// TestSchemas holds what is written against the published forms: see testdata/README.
+// TestSchemas compares our output with the published forms: see testdata/README.
 func TestSchemas(t *testing.T) {
 	key, _, _ := signkit.Key(t)
 	c := jsonschema.NewCompiler()
@@ -76,7 +76,7 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-// TestOpenSSLVerifies has another implementation of Ed25519 verify an envelope over its PAE.
+// TestOpenSSLVerifies verifies an envelope over its PAE with another implementation of Ed25519.
 func TestOpenSSLVerifies(t *testing.T) {
 	testkit.Tool(t, "openssl")
 	key, _, _ := signkit.Key(t)
@@ -113,7 +113,7 @@ func TestAppend(t *testing.T) {
 	if got := testkit.Read(t, FileName(image)); !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, want %d", len(got), len(want))
 	}
-	testkit.Must(t, os.WriteFile(FileName(image), bytes.TrimSpace(want), 0o600)) // a file that lost its last newline
+	testkit.Must(t, os.WriteFile(FileName(image), bytes.TrimSpace(want), 0o600)) // a file without its last newline
 	line, err := Sign(t.Context(), statements(t)["provenance "], key)
 	testkit.Must(t, err)
 	testkit.Must(t, Append(image, line))

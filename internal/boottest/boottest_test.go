@@ -21,7 +21,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// emulator is a stand-in for QEMU: a shell script that gets its arguments.
+// emulator is a fake QEMU: a shell script that gets QEMU's arguments.
 func emulator(t *testing.T, script string) string {
 	t.Helper()
 	return put(t, filepath.Join(t.TempDir(), "qemu"), "#!/bin/sh\n"+script, 0o755)
@@ -33,7 +33,7 @@ func put(t *testing.T, name, text string, mode os.FileMode) string {
 	return name
 }
 
-// folder is a folder for PXE.
+// folder is a PXE folder.
 func folder(t *testing.T, script string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -43,7 +43,7 @@ func folder(t *testing.T, script string) string {
 	return dir
 }
 
-// get fetches what iPXE would, by the address that the machine has for us.
+// get fetches a file like iPXE, by our address in the machine.
 func get(t *testing.T, s *session, path string) (int, string) {
 	t.Helper()
 	url := strings.Replace(s.machine.NetBoot, guestAddress, "127.0.0.1", 1)
@@ -55,8 +55,8 @@ func get(t *testing.T, s *session, path string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// TestFolderIsServed asks as iPXE does: for the script with more arguments, for the files next to
-// it, and for what is none of its business.
+// TestFolderIsServed requests like iPXE: the script with more arguments, the files next to it, and files outside
+// the folder.
 func TestFolderIsServed(t *testing.T) {
 	dir := folder(t, "#!ipxe\nkernel vmlinuz initrd=core.gz\ninitrd core.gz\nboot\n")
 	put(t, filepath.Join(filepath.Dir(dir), "outside"), "x", 0o644)
@@ -80,7 +80,7 @@ func TestFolderIsServed(t *testing.T) {
 	}
 }
 
-// TestISOIsServed: over the network an ISO is what it boots, as a PXE folder.
+// TestISOIsServed: over the network an ISO is served as a PXE folder of its boot files.
 func TestISOIsServed(t *testing.T) {
 	iso, err := tinymirror.ISO()
 	testkit.Must(t, err)
@@ -95,7 +95,7 @@ func TestISOIsServed(t *testing.T) {
 	}
 }
 
-// TestCheckIn reports as mk-client would, to the server whose address the machine is given.
+// TestCheckIn reports like mk-client, to the server address that the machine gets.
 func TestCheckIn(t *testing.T) {
 	s, err := prepare(t.Context(), Options{Image: folder(t, "kernel vmlinuz\n"), Program: emulator(t, "echo MK loaded: v1; exec sleep 60"), CheckIn: true})
 	testkit.Must(t, err)
@@ -110,7 +110,7 @@ func TestCheckIn(t *testing.T) {
 		t.Fatalf("no node: %d, %s", code, text)
 	}
 	url := "http://" + s.server.listener.Addr().String() + "/svc/checkin/1"
-	for range 2 { // the second one finds nobody waiting, and must not hang
+	for range 2 { // nobody waits for the second check-in, which must not hang
 		resp, err := http.Post(url, "application/json", strings.NewReader(`{"hw_id":"x","facts":{"macaddress":"52:54:00:12:34:56","rack":"r12"}}`))
 		testkit.Must(t, err)
 		resp.Body.Close()
@@ -131,7 +131,7 @@ func TestNoCheckIn(t *testing.T) {
 		dir := folder(t, "kernel vmlinuz\n")
 		limit := testkit.Patience
 		if rule == qemu.RuleNoCheckIn {
-			limit = 5 * time.Second // it can only be waited for
+			limit = 5 * time.Second // only a timeout can detect it
 		}
 		_, err := Test(t.Context(), Options{Image: dir, Program: emulator(t, script), CheckIn: true, Timeout: limit})
 		var be *qemu.BootError
@@ -144,13 +144,13 @@ func TestNoCheckIn(t *testing.T) {
 	}
 }
 
-// TestOpen: what a prod image's client reports is held against what its configuration allows.
+// TestOpen compares the report of a prod image's client with its configuration.
 func TestOpen(t *testing.T) {
 	const nc, getty = "tcp 0.0.0.0:4444 /bin/busybox nc", "ttyS0 /bin/busybox -sh /opt/menu"
 	for _, tt := range []struct {
 		profile, config  string
-		listening, reads string // "" leaves the report out
-		want             string // the rule, or what it says
+		listening, reads string // "" omits the report
+		want             string // the rule, or its text
 	}{
 		{"prod", "", "", "", qemu.RuleEnded},
 		{"prod", "", "[]", "[]", ""},
@@ -225,7 +225,7 @@ func TestLogOfLastResort(t *testing.T) {
 	}
 }
 
-// TestSegmentsAreServed: of a folder in segments iPXE gets what its script names, with further arguments.
+// TestSegmentsAreServed: from a folder in segments iPXE gets the files in its script, with further arguments.
 func TestSegmentsAreServed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pxe")
 	m, err := medium.NewSegments(overlay.File("vmlinuz", 0o644, tinymirror.VMLinuz("6.1.2-tinycore64")),

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRedactArguments: secrets among kernel arguments are hidden, however they are quoted, and nothing else is.
+// TestRedactArguments: exactly the secrets among kernel arguments are hidden, with any quoting.
 func TestRedactArguments(t *testing.T) {
 	for args, want := range map[string]string{
 		"quiet razor.server=x:1":                         "quiet razor.server=x:1",

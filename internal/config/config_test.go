@@ -12,7 +12,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// parsed reads a configuration that has to be right.
+// parsed reads a configuration that must be valid.
 func parsed(t testing.TB, name, text string) Config {
 	t.Helper()
 	c, err := Parse(name, []byte(text))

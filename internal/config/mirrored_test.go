@@ -29,7 +29,7 @@ initrd: {layout: merged, level: 2}
 image: {name: x, version: 1.2}
 `
 
-// The configuration of a mirror asks for the same image, from places inside the mirror.
+// The configuration of a mirror requests the same image, from places inside the mirror.
 func TestMirrored(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -68,7 +68,7 @@ func TestMirrored(t *testing.T) {
 	if v, ok := m.MCollective.Server["collectives"]; v != nil || !ok {
 		t.Errorf("the key that is removed: %v, %v", v, ok)
 	}
-	// All the rest is as it was: what was checked above, made equal.
+	// The rest is unchanged: the members checked above are made equal.
 	a, b := c, m
 	a.Mirrors, a.RubyGems.URL, a.MCollective.URL, a.MCollective.Server, a.Gems.Source, a.Gems.Install[0].URL = b.Mirrors, b.RubyGems.URL, b.MCollective.URL, b.MCollective.Server, b.Gems.Source, nil
 	delete(a.Client.Settings, "token")
@@ -91,7 +91,7 @@ func TestMirrored(t *testing.T) {
 	}
 }
 
-// The built-in configuration needs nothing of the user's own.
+// The built-in configuration needs no files of the user.
 func TestMirroredDefault(t *testing.T) {
 	t.Parallel()
 	c := Default()

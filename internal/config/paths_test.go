@@ -54,7 +54,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// What is not given is not the folder of the config file.
+// An omitted path is not the folder of the config file.
 func TestEmptyPaths(t *testing.T) {
 	c := parsed(t, "/conf/mkbuild.yaml", "client: {ca: \"\"}\noverlay: [{target: /}]\nmirrors: [\"\"]\n")
 	c.ExpandHome("/home/me")

@@ -11,8 +11,8 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// published are the members whose text a published configuration holds. A new member has to be
-// put here, or be left out by Public: think of secrets, and of the paths of the build machine.
+// published are the members whose text a published configuration holds. A new member must be added here or removed
+// by Public: think of secrets, and of the paths of the build machine.
 var published = []string{
 	"Arch", "Boot.Allow", "Boot.AllowInittab", "Boot.Append", "CDE", "Client.Settings", "Edition", "Extensions", "Gems.Install.Name", "Gems.Install.SHA256",
 	"Gems.Install.Version", "Gems.Mode", "ISO.SHA256", "Image.Version", "Initrd.Compress", "Initrd.Layout", "MCollective.SHA256", "MCollective.Version",
@@ -20,7 +20,7 @@ var published = []string{
 	"RubyGems.SHA256", "RubyGems.Version", "Services.Allow",
 }
 
-// fill puts a text of its own into every string below v.
+// fill puts a unique text into every string below v.
 func fill(v reflect.Value, name string) {
 	switch v.Kind() {
 	case reflect.String:
@@ -90,7 +90,7 @@ boot: {append: "quiet console=ttyS0 razor.psk=hunter2-arg razor.extend=http://u:
 	}
 }
 
-// TestPublicParses reads the result back: what decides on the content is the same.
+// TestPublicParses reads the result back: the members that determine the content are equal.
 func TestPublicParses(t *testing.T) {
 	c := parsed(t, "dir/mkbuild.yaml", "release: 4.7.7\nprofile: debug\nrubygems: null\npick: []\noverlay: [{source: a, target: /b}]\nboot: {timeout: 7}\nimage: {name: x, version: 1.2}\n")
 	b, err := c.Public()
@@ -124,7 +124,7 @@ func TestRestore(t *testing.T) {
 	c := parsed(t, "dir/mkbuild.yaml", restorable)
 	public, err := c.Public()
 	testkit.Must(t, err)
-	// A configuration that decides otherwise: only what is left out of the other counts.
+	// A configuration with other choices: only the members that Public removes from the first one count.
 	other := strings.NewReplacer("release: 4.7.7", "release: 9.0", "profile: dev", "profile: prod", `version: "1"`, `version: "7"`).Replace(restorable)
 	from := parsed(t, "dir/mkbuild.yaml", other)
 	got, err := from.Restore(public)

@@ -14,7 +14,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// validator is the schema in the hands of another program.
+// validator runs another program on the schema.
 func validator(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	b, err := Schema()
@@ -44,7 +44,7 @@ func TestSchemaIsCurrent(t *testing.T) {
 	}
 }
 
-// The template, and every piece of mkbuild.yaml in README and docs, is one to an editor too.
+// The template, and every piece of mkbuild.yaml in README and docs, is also valid in an editor.
 func TestSchemaTakesOurFiles(t *testing.T) {
 	s := validator(t)
 	if err := s.Validate(value(t, string(Template))); err != nil {
@@ -74,7 +74,7 @@ func TestSchemaTakesOurFiles(t *testing.T) {
 	}
 }
 
-// The schema refuses nothing that mkbuild takes, and what has the wrong form in both.
+// The schema accepts everything that mkbuild accepts, and both refuse a wrong form.
 func TestSchemaAgreesWithParse(t *testing.T) {
 	s := validator(t)
 	for _, tc := range []struct {

@@ -53,7 +53,7 @@ func built(t *testing.T, profile string) (iso, pxe string) {
 	return iso, pxe
 }
 
-// run customizes an image that has to take it, and returns the name of the copy.
+// run customizes an image, which must succeed, and returns the name of the copy.
 func run(t testing.TB, in string, c Changes) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "custom.iso")
@@ -81,7 +81,7 @@ func content(t testing.TB, m *medium.Medium, name string) []byte {
 	return b
 }
 
-// everything asks for all changes at once.
+// everything requests all changes at once.
 func everything(t testing.TB) Changes {
 	return Changes{Append: "site=ams1", Settings: map[string]string{"server": "razor.ams1:8150"},
 		Keys: []string{strings.Replace(rsaKey, "a@b", "site@b", 1)}, Extension: siteZip(t)}
@@ -99,8 +99,8 @@ func siteZip(t testing.TB) []byte {
 	return out.Bytes()
 }
 
-// TestRun: all bytes of the built initrd stay, one segment follows, and menu and metadata agree with it. GNU
-// cpio reads the segment as a whole archive.
+// TestRun: all bytes of the built initrd stay, one segment follows, and menu and metadata match it. GNU cpio reads
+// the segment as a whole archive.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	iso, _ := built(t, "dev")
@@ -132,7 +132,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// checkTree looks for what everything asks for in the booted system.
+// checkTree checks the booted system for the changes of everything.
 func checkTree(t *testing.T, tree *overlay.Tree) {
 	t.Helper()
 	text := func(name string) string {
@@ -156,7 +156,7 @@ func checkTree(t *testing.T, tree *overlay.Tree) {
 	}
 }
 
-// TestManifest: the manifest describes the customized image, and its record gives that of the build back.
+// TestManifest: the manifest describes the customized image, and its record restores the build's manifest.
 func TestManifest(t *testing.T) {
 	t.Parallel()
 	iso, _ := built(t, "dev")
@@ -196,7 +196,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestRefusedArguments: what a build refuses is refused in every form, and an interrupted run leaves nothing.
+// TestRefusedArguments: every form refuses arguments that a build refuses, and an interrupted run leaves nothing.
 func TestRefusedArguments(t *testing.T) {
 	t.Parallel()
 	iso, pxe := built(t, "prod")
@@ -218,7 +218,7 @@ func TestRefusedArguments(t *testing.T) {
 	}
 }
 
-// isoWith writes an ISO that no build has made.
+// isoWith writes an ISO that was not made by a build.
 func isoWith(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	all := map[string][]byte{"boot/vmlinuz": tinymirror.VMLinuz(tinymirror.Kernel), "boot/core.gz": archive(t, tinymirror.Base()),
@@ -249,7 +249,7 @@ func treeOf(t *testing.T, files ...overlay.Entry) *overlay.Tree {
 	return tree
 }
 
-// TestProdStaysClosed: what a site brings is held to the promise of a prod image, and nothing is written.
+// TestProdStaysClosed: a site's additions must keep the promise of a prod image; otherwise nothing is written.
 func TestProdStaysClosed(t *testing.T) {
 	iso, _ := built(t, "prod")
 	out := filepath.Join(t.TempDir(), "custom.iso")
@@ -273,8 +273,8 @@ func TestProdStaysClosed(t *testing.T) {
 	}
 }
 
-// TestForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in the form that it
-// has, and an image whose metadata cannot follow is refused.
+// TestForeignMetadata: Razor's metadata of another tool gets the digest of the new initrd in its existing form. An
+// image whose metadata cannot be updated is refused.
 func TestForeignMetadata(t *testing.T) {
 	t.Parallel()
 	old := strings.Repeat("Ab", 32)
@@ -301,7 +301,7 @@ func TestForeignMetadata(t *testing.T) {
 	}
 }
 
-// TestSeveralInitrds: only the last one changes, in every form in the same way.
+// TestSeveralInitrds: only the last initrd changes, in every form in the same way.
 func TestSeveralInitrds(t *testing.T) {
 	t.Parallel()
 	two := append(archive(t, treeOf(t, overlay.Dir("etc", 0o755), overlay.File("etc/two", 0o644, []byte("two")))), 0, 0)
@@ -330,8 +330,8 @@ func TestSeveralInitrds(t *testing.T) {
 	}
 }
 
-// TestRecordInABuild: an image whose own files hold a record, because somebody has built it out of a
-// customized one's, loses none of them.
+// TestRecordInABuild: an image built from a customized one's files has a record among its own files, and loses none
+// of them.
 func TestRecordInABuild(t *testing.T) {
 	t.Parallel()
 	mine := archive(t, treeOf(t, overlay.Dir("etc", 0o755), overlay.Dir("etc/mkbuild", 0o755),

@@ -8,7 +8,7 @@ import (
 	"mkbuild/internal/mkclient/generations"
 )
 
-// TestClientFindsTheExtension: mk-client looks for an image's own extension where it is put.
+// TestClientFindsTheExtension: an image's own extension is at mk-client's path.
 func TestClientFindsTheExtension(t *testing.T) {
 	if extensionPath != generations.Baked {
 		t.Errorf("it is put into %s and looked for in %s", extensionPath, generations.Baked)

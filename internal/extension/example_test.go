@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/extension"
 )
 
-// An extension is written as a directory, packed, and unpacked by a machine.
+// An extension is written as a directory, packed, and unpacked on a machine.
 func Example() {
 	dir, err := os.MkdirTemp("", "extension-")
 	if err != nil {

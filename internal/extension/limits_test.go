@@ -36,7 +36,7 @@ func TestBadName(t *testing.T) {
 	}
 }
 
-// TestBadMember: each rule of one directory entry, at its limit and behind it.
+// TestBadMember tests each rule of one directory entry, at its limit and beyond it.
 func TestBadMember(t *testing.T) {
 	for method, want := range map[uint16]string{zip.Store: "", zip.Deflate: "", 12: "unsupported compression method 12"} {
 		if _, got := badMember(&zip.File{FileHeader: zip.FileHeader{Method: method}}, false); got != want {
@@ -66,7 +66,7 @@ func TestBadMember(t *testing.T) {
 	}
 }
 
-// TestAtTheLimits: what is as large as the limits allow is taken, from an archive and from a directory.
+// TestAtTheLimits: input at the limits is accepted, from an archive and from a directory.
 func TestAtTheLimits(t *testing.T) {
 	b := ext.Zip(t, ext.Item("bin/x", "12345", ext.File|0o755))
 	lim := Limits{Compressed: int64(len(b)), Total: 5, File: 5, Count: 1, Depth: 2}
@@ -109,7 +109,7 @@ func TestAtTheLimits(t *testing.T) {
 	}
 }
 
-// TestMemberInsideAnother: the bytes of one member are those of another one, and its header, too.
+// TestMemberInsideAnother: the bytes and the header of one member are inside another member.
 func TestMemberInsideAnother(t *testing.T) {
 	stored := func(members ...ext.Member) []byte {
 		var buf bytes.Buffer
@@ -155,7 +155,7 @@ func TestLinkTargets(t *testing.T) {
 	}
 }
 
-// TestModes: an archive without modes says so, no matter what made it; an empty one does not.
+// TestModes: an archive without modes is reported, whatever made it, but not an empty archive.
 func TestModes(t *testing.T) {
 	for by, want := range map[uint16]bool{0: true, creatorUnix: false, creatorDarwin: false, 11: true} {
 		b := ext.Zip(t, ext.Item("a", "", 0))
@@ -175,7 +175,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestNames: a name is marked as UTF-8 where ASCII ends, and content is kept where packing makes it no smaller.
+// TestNames: a non-ASCII name is marked as UTF-8, and content is stored if packing does not shrink it.
 func TestNames(t *testing.T) {
 	same := []byte(strings.Repeat("a", 9))
 	for i := range 28 {
@@ -194,7 +194,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestReadNamed: what somebody names is told from what it holds.
+// TestReadNamed: the content of a named file determines its kind.
 func TestReadNamed(t *testing.T) {
 	dir := ext.Tree{"d/bin/x*": ext.Sh, "good.zip": string(ext.Zip(t, ext.Item("bin/x", ext.Sh, ext.File|0o755))), "bad.zip": "hello"}.Write(t, t.TempDir())
 	testkit.Must(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
@@ -230,7 +230,7 @@ func TestReadNamed(t *testing.T) {
 	}
 }
 
-// TestExampleModes: programs and facts that are run can be run, and nothing else.
+// TestExampleModes: exactly the programs and executable facts have execute permission.
 func TestExampleModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "site")
 	testkit.Must(t, WriteExample(dir))

@@ -40,7 +40,7 @@ func pack(t testing.TB, dir string) []byte {
 	return b
 }
 
-// TestPackIsDeterministic: creation order, umask, times and the directory's name do not count.
+// TestPackIsDeterministic: creation order, umask, times and the directory's name do not matter.
 func TestPackIsDeterministic(t *testing.T) {
 	want := pack(t, packTree.Write(t, t.TempDir()))
 	names := slices.Sorted(maps.Keys(packTree))
@@ -74,8 +74,7 @@ func TestPackIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestPackedBytesStay holds the bytes of this release to those of the next: a server's file that
-// changes for no reason is fetched by all machines.
+// TestPackedBytesStay compares this release's bytes with the next one's: all machines fetch a changed file again.
 func TestPackedBytesStay(t *testing.T) {
 	got := pack(t, ext.Tree{"bin/x*": ext.Sh + strings.Repeat("echo hello\n", 20), "bin/y -> x": ""}.Write(t, t.TempDir()))
 	const want = "13e72931b7904dfc45f2b808a25917e286b1be30c351ad670633b773322241a3"
@@ -100,7 +99,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// listing describes everything below dir but its content.
+// listing describes everything below dir except its content.
 func listing(t *testing.T, dir string) (out []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -119,7 +118,7 @@ func listing(t *testing.T, dir string) (out []string) {
 	return out
 }
 
-// TestPackUnpack: what Pack writes, the client and Info-ZIP unpack to the same tree.
+// TestPackUnpack: the client and Info-ZIP unpack an archive of Pack to the same tree.
 func TestPackUnpack(t *testing.T) {
 	b := pack(t, packTree.Write(t, t.TempDir()))
 	dir, err := unpack(t, b, DefaultLimits())
@@ -214,8 +213,8 @@ func TestExecutableOnWindows(t *testing.T) {
 	}
 }
 
-// FuzzShow reads hostile archives for `show` and `lint`: no panic, no more than the limits, and
-// what Open takes has no refusal.
+// FuzzShow reads hostile archives for `show` and `lint`: no panic, no more than the limits, and no refusal of an
+// archive that Open accepts.
 func FuzzShow(f *testing.F) {
 	f.Add(ext.Zip(f))
 	f.Add(ext.Zip(f, ext.Item("bin/x", "hello", ext.File|0o755), ext.Item("bin/l", "x", ext.Link|0o777)))

@@ -14,7 +14,7 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// sealed is a signed archive with a stored archive in it, as a fact may bring one.
+// sealed is a signed archive that contains a stored archive, like an archive in a fact.
 func sealed(t testing.TB, s *signing.Signer, sequence int64) []byte {
 	t.Helper()
 	inner := ext.Zip(t, ext.Item("x", "", ext.File|0o644))
@@ -31,7 +31,7 @@ func verify(b []byte, keys ...*signing.Signer) (Seal, int64, error) {
 	return Verify(bytes.NewReader(b), int64(len(b)), k)
 }
 
-// TestSealIsReadByOthers has the tools of the field read a signed archive, and minisign verify it.
+// TestSealIsReadByOthers reads a signed archive with common tools, and verifies it with minisign.
 func TestSealIsReadByOthers(t *testing.T) {
 	s, _, public := signkit.Key(t)
 	b := sealed(t, s, 7)
@@ -49,7 +49,7 @@ func TestSealIsReadByOthers(t *testing.T) {
 	testkit.Contains(t, testkit.Run(t, "minisign", "-V", "-p", public, "-m", name), "mk-extension name:site sequence:7")
 }
 
-// TestSealByMinisignAlone signs without mkbuild: minisign, and a comment that Info-ZIP's zip writes.
+// TestSealByMinisignAlone signs without mkbuild: with minisign, and a comment written by Info-ZIP's zip.
 func TestSealByMinisignAlone(t *testing.T) {
 	s, secret, _ := signkit.Key(t)
 	dir := t.TempDir()
@@ -69,8 +69,8 @@ zip -qz x.zip <x.zip.minisig`)
 	}
 }
 
-// TestEveryFlippedBitIsRefused flips a bit of every byte of a signed archive, and cuts it at every length.
-// The untrusted comment alone is not signed: it may say anything.
+// TestEveryFlippedBitIsRefused flips a bit of every byte of a signed archive, and cuts it at every length. Only the
+// untrusted comment is not signed: it may have any content.
 func TestEveryFlippedBitIsRefused(t *testing.T) {
 	s, _, _ := signkit.Key(t)
 	b := sealed(t, s, 7)

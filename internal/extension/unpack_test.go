@@ -43,7 +43,7 @@ func TestUnpackKeepsExecutableBitsOnly(t *testing.T) {
 	}
 }
 
-// refusal is an archive that must be refused, and before anything is written.
+// refusal is an archive that must be refused before anything is written.
 type refusal struct {
 	name  string
 	kind  Kind
@@ -87,7 +87,7 @@ func refusals() []refusal {
 	return list
 }
 
-// chain makes n links, each of which leads through the next, over a number of detours, to a file.
+// chain makes n links to a file, each through the next, with a number of detours.
 func chain(n, detours int) []ext.Member {
 	items := []ext.Member{ext.Item("bin/x", "x", ext.File|0o755), ext.Item(fmt.Sprint("l", n), "bin", ext.Link|0o777)}
 	for i := range n - 1 {
@@ -113,7 +113,7 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 }
 
-// TestUnpackRefusesDamage alters the bytes of archives.
+// TestUnpackRefusesDamage changes the bytes of archives.
 func TestUnpackRefusesDamage(t *testing.T) {
 	good := ext.Zip(t, ext.Item("bin/x", strings.Repeat("hello ", 100), ext.File|0o755))
 	central := bytes.Index(good, []byte("PK\x01\x02"))
@@ -162,8 +162,8 @@ func TestUnpackTakes(t *testing.T) {
 	}
 }
 
-// TestUnpackLimits: each limit holds, also for the archive's own directory, which archive/zip would
-// load whole.
+// TestUnpackLimits: each limit holds, including the archive's own directory, which archive/zip would load
+// completely.
 func TestUnpackLimits(t *testing.T) {
 	big := strings.Repeat("0", 3<<20)
 	var many []ext.Member
@@ -202,8 +202,8 @@ func TestUnpackKeepsLinksInsideTheTree(t *testing.T) {
 	}
 }
 
-// TestLinksTakeLinearTime has links of many components that lead through each other, and links that
-// lead to ever longer paths which do not exist. Walked anew for each link, they take minutes.
+// TestLinksTakeLinearTime has links of many components through each other, and links to ever longer missing paths.
+// Walking them again for each link would take minutes.
 func TestLinksTakeLinearTime(t *testing.T) {
 	items := chain(5000, 140)
 	for i := range 4000 {
@@ -220,7 +220,7 @@ func TestLinksTakeLinearTime(t *testing.T) {
 	}
 }
 
-// TestUnpackArchivesOfInfoZIP reads what the zip that people really use writes.
+// TestUnpackArchivesOfInfoZIP reads archives of the usual zip program.
 func TestUnpackArchivesOfInfoZIP(t *testing.T) {
 	testkit.Tool(t, "zip")
 	src := ext.Tree{"bin/tool*": ext.Sh, "bin/alias -> tool": ""}.Write(t, t.TempDir())

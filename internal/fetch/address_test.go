@@ -32,7 +32,7 @@ func TestLocalPath(t *testing.T) {
 	}
 }
 
-// Some services take a token in the place of the user's name.
+// Some services expect a token in place of the user's name.
 func TestShownHidesTokens(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

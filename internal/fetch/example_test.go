@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/store"
 )
 
-// A mirror may be a directory; its files go through the same store as those of the network.
+// A mirror may be a directory; its files go through the same store as downloads.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

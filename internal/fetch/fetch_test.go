@@ -54,7 +54,7 @@ func TestGetFailures(t *testing.T) {
 		req      Request
 		is       error
 		text     string
-		requests int // 0: do not care
+		requests int // 0: any
 	}{
 		{"404", status(404), Request{}, ErrNotFound, "x.tcz", 1},
 		{"410", status(410), Request{}, ErrNotFound, "x.tcz", 1},
@@ -134,7 +134,7 @@ func TestGetMirrorsInOrder(t *testing.T) {
 	tests := []struct {
 		name string
 		urls []string
-		is   func(error) bool // nil: the content comes
+		is   func(error) bool // nil: the content arrives
 	}{
 		{"moved elsewhere", []string{none, moved}, nil},
 		{"after a 404", []string{none, good}, nil},

@@ -1,4 +1,4 @@
-// Helpers of this room's tests: mirrors, clients with short limits, and a network that fails the test.
+// Helpers for this package's tests: mirrors, clients with short limits, and a network that fails the test.
 
 package fetch
 
@@ -23,14 +23,13 @@ import (
 
 var must = testkit.Must
 
-// quick are limits for mirrors that answer, one way or another: no long pauses, but patience
-// enough for a machine under load.
+// quick are limits for mirrors that answer: short pauses, but enough patience for a loaded machine.
 var quick = Options{
 	Connect: 10 * time.Second, Idle: 10 * time.Second, Total: time.Minute,
 	Attempts: 3, Backoff: time.Millisecond, MaxWait: 50 * time.Millisecond,
 }
 
-// impatient is for mirrors that stall.
+// impatient are limits for mirrors that stall.
 const impatient = 150 * time.Millisecond
 
 func newClient(t *testing.T) *Client {
@@ -40,10 +39,10 @@ func newClient(t *testing.T) *Client {
 
 func storeIn(dir string) *store.Store { return &store.Store{Dir: dir} }
 
-// again is another process on the same store and network.
+// again simulates another process on the same store and network.
 func again(c *Client) *Client { return &Client{Store: storeIn(c.Store.Dir), HTTP: c.HTTP} }
 
-// serve starts a mirror and counts the requests it gets.
+// serve starts a mirror and counts its requests.
 func serve(t *testing.T, h http.HandlerFunc) (url string, count func() int) {
 	t.Helper()
 	var n atomic.Int32
@@ -106,7 +105,7 @@ func files(t *testing.T, dir string) []string {
 	return out
 }
 
-// clean fails if something is wrong with a client's store, such as a file that a transfer has left.
+// clean fails if a client's store has a fault, such as a file left by a transfer.
 func clean(t *testing.T, c *Client) {
 	t.Helper()
 	if h, err := storeIn(c.Store.Dir).Verify(t.Context()); err != nil || !h.Clean() {
@@ -122,14 +121,14 @@ func (n noDial) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no network in this test")
 }
 
-// offline returns a client on the same cache that fails the test when it dials.
+// offline returns a client on the same cache that fails the test if it dials.
 func offline(t *testing.T, c *Client) *Client {
 	o := quick
 	o.Transport = noDial{t}
 	return &Client{Store: storeIn(c.Store.Dir), Offline: true, HTTP: o}
 }
 
-// recorder is a Sink that keeps what it hears.
+// recorder is a Sink that records all events.
 type recorder struct {
 	mu     sync.Mutex
 	events []ui.Event
@@ -153,7 +152,7 @@ func (r *recorder) warnings() []string {
 	return out
 }
 
-// fails fetches what cannot be had.
+// fails fetches a file, which must fail.
 func fails(t *testing.T, c *Client, r Request, want error) {
 	t.Helper()
 	if _, err := c.Get(t.Context(), r); !errors.Is(err, want) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// put writes a file that was last changed long ago.
+// put writes a file with an old modification time.
 func put(t *testing.T, name, body string, age time.Duration) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(name), 0o755))

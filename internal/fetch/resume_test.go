@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// cutter is a mirror that breaks off each answer after a while.
+// cutter is a mirror that truncates each answer.
 type cutter struct {
 	body     string
 	cut      int    // bytes per answer; 0: all
 	etag     string // "" for none
 	modified time.Time
-	ranges   func(string) string // what becomes of Content-Range; nil if ranges are ignored
+	ranges   func(string) string // changes Content-Range; nil if ranges are ignored
 
 	ranged, full int // answers
 }

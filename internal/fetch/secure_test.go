@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/store"
 )
 
-// network is a world of servers by scheme and host; others refuse the connection.
+// network has servers by scheme and host; others refuse the connection.
 type network struct {
 	mu    sync.Mutex
 	hosts map[string]http.HandlerFunc
@@ -41,7 +41,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// asked returns and forgets the requests so far.
+// asked returns and clears the requests so far.
 func (n *network) asked() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -114,7 +114,7 @@ func TestHTTPSFirst(t *testing.T) {
 	}
 }
 
-// TestOneProbe: a host is asked once, and believed about absences once it has given a file.
+// TestOneProbe: a host is probed once, and its absences count after it has sent a file.
 func TestOneProbe(t *testing.T) {
 	t.Parallel()
 	c, n := worldClient(t, map[string]http.HandlerFunc{"https://m.test": only("/x", "right"), "http://m.test": only("/dep", "wrong")})
@@ -124,7 +124,7 @@ func TestOneProbe(t *testing.T) {
 	if _, err := c.Get(t.Context(), opt); !errors.Is(err, ErrNotFound) || n.asked() != "GET https://m.test/dep" {
 		t.Error(err)
 	}
-	// The other way: what only http gives ends the matter.
+	// The reverse: a file that only http has ends the search.
 	c, n = worldClient(t, map[string]http.HandlerFunc{"https://m.test": status(404), "http://m.test": only("/x", "right")})
 	want(t, c, Request{Name: "x", URLs: []string{"http://m.test/x"}}, "right")
 	n.asked()
@@ -133,8 +133,7 @@ func TestOneProbe(t *testing.T) {
 	}
 }
 
-// TestNoDowngrade: https that once worked is not given up for http because it fails, and an https
-// address never.
+// TestNoDowngrade: after a success, a failure of https does not lead to http, and an https address never does.
 func TestNoDowngrade(t *testing.T) {
 	t.Parallel()
 	broken := false
@@ -194,8 +193,7 @@ func TestRequireHTTPS(t *testing.T) {
 	}
 }
 
-// TestRequireHTTPSForgetsPlainAnswers: neither a remembered absence nor a validator from plain http
-// counts.
+// TestRequireHTTPSForgetsPlainAnswers: a remembered absence or validator from plain http does not count.
 func TestRequireHTTPSForgetsPlainAnswers(t *testing.T) {
 	t.Parallel()
 	hosts := map[string]http.HandlerFunc{"http://m.test": func(w http.ResponseWriter, r *http.Request) {
@@ -225,7 +223,7 @@ func TestRequireHTTPSForgetsPlainAnswers(t *testing.T) {
 	want(t, strict, fresh, "right")
 }
 
-// TestFirstUseCounts: what a SHA-256 vouches for, index files and files on disk are not counted.
+// TestFirstUseCounts: files with a known SHA-256, index files and files on disk are not counted.
 func TestFirstUseCounts(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t, static("right"))
@@ -240,7 +238,7 @@ func TestFirstUseCounts(t *testing.T) {
 	}
 }
 
-// TestRealCertificates: a host with a certificate that nobody vouches for has no https.
+// TestRealCertificates: a host with an untrusted certificate counts as a host without https.
 func TestRealCertificates(t *testing.T) {
 	t.Parallel()
 	tlsServer := httptest.NewUnstartedServer(static("over tls"))
@@ -266,7 +264,7 @@ func TestRealCertificates(t *testing.T) {
 	}
 }
 
-// TestSilentProbe: a host that takes connections on 443 and never says a word costs the probe alone.
+// TestSilentProbe: a host that accepts connections on 443 and stays silent costs only the probe.
 func TestSilentProbe(t *testing.T) {
 	t.Parallel()
 	c, n := worldClient(t, map[string]http.HandlerFunc{"http://m.test": static("right"), "https://m.test": nil})
@@ -286,8 +284,8 @@ func (s silentTLS) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// TestQueriesAreSecrets: what is remembered of an address with a query names none, tells two queries apart, and a
-// redirect does not hand it on.
+// TestQueriesAreSecrets: the record of an address with a query does not contain the query and distinguishes two
+// queries. A redirect does not pass the query on.
 func TestQueriesAreSecrets(t *testing.T) {
 	t.Parallel()
 	var referers []string
@@ -320,8 +318,8 @@ func TestQueriesAreSecrets(t *testing.T) {
 	}
 }
 
-// TestSealedEntries: an entry that somebody else has written is no answer to a request that no digest decides, not
-// even if the server says that nothing has changed.
+// TestSealedEntries: without a digest, an entry written by somebody else is not used, even if the server answers
+// that nothing has changed.
 func TestSealedEntries(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -343,7 +341,7 @@ func TestSealedEntries(t *testing.T) {
 		bad, err := c.Store.Entry(store.KindDownload, planted)
 		must(t, err)
 		e.SHA256 = bad.SHA256
-		must(t, c.Store.Put(t.Context(), store.KindDownload, e)) // with the seal of what it was
+		must(t, c.Store.Put(t.Context(), store.KindDownload, e)) // with the old content's seal
 		got := map[bool]string{false: "planted", true: "right"}[sealed]
 		user = again(c)
 		user.Store.Key, user.Store.Sealed = []byte("key"), sealed

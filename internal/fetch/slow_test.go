@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// drip sends a byte now and then, forever: never idle, never done. It honours ranges, so that each
-// attempt moves forward.
+// drip sends a byte now and then, endlessly: never idle, never done. It supports ranges, so that each attempt makes
+// progress.
 func drip(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", `"1"`)
 	if from, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok {
@@ -26,7 +26,7 @@ func drip(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// slowly are limits under which drip is too slow and an honest mirror never.
+// slowly are limits that drip exceeds and an honest mirror never.
 func slowly() Options {
 	o := quick
 	o.Idle, o.MinRate = time.Second, 1000
@@ -48,7 +48,7 @@ func TestSlowDripIsAStall(t *testing.T) {
 	clean(t, c)
 }
 
-// TestSlowDripYieldsToAnotherMirror, which is asked first from then on.
+// TestSlowDripYieldsToAnotherMirror: the other mirror is asked first from then on.
 func TestSlowDripYieldsToAnotherMirror(t *testing.T) {
 	t.Parallel()
 	slow, asked := serve(t, drip)
@@ -66,7 +66,7 @@ func TestSlowDripYieldsToAnotherMirror(t *testing.T) {
 	}
 }
 
-// TestOrder: only what is the host's own trouble puts it last.
+// TestOrder: only a fault of the host itself moves the host to the end.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	good, _ := serve(t, static("right"))

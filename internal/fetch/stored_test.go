@@ -123,7 +123,7 @@ func TestOptionalAbsenceIsRemembered(t *testing.T) {
 	fails(t, c, opt, ErrNotFound)
 }
 
-// TestDamagedContent is fetched again by the next process.
+// TestDamagedContent: the next process fetches it again.
 func TestDamagedContent(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(name string) error{
@@ -156,7 +156,7 @@ func TestDamagedContent(t *testing.T) {
 	}
 }
 
-// TestPoisonedStore: whatever the store says of an address, digests are computed from the content.
+// TestPoisonedStore: digests are computed from the content, whatever the store records for an address.
 func TestPoisonedStore(t *testing.T) {
 	t.Parallel()
 	other, _ := serve(t, static("other"))
@@ -178,7 +178,7 @@ func TestPoisonedStore(t *testing.T) {
 	}
 }
 
-// TestTrustIndex: with it the word of the store is taken for an MD5 that it remembers, and for no other.
+// TestTrustIndex: with it the store's record is trusted for an MD5 that it remembers, and for no other.
 func TestTrustIndex(t *testing.T) {
 	t.Parallel()
 	url, count := serve(t, static("right"))
@@ -200,7 +200,7 @@ func TestTrustIndex(t *testing.T) {
 	}
 }
 
-// TestUnwritableStore: no mirror helps against that, so none is asked in vain.
+// TestUnwritableStore: no mirror can help, so none is asked.
 func TestUnwritableStore(t *testing.T) {
 	t.Parallel()
 	url, count := serve(t, static("right"))

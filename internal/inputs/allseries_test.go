@@ -16,16 +16,16 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// cell is what a public mirror lists of one series and architecture, as far as a microkernel is concerned.
+// cell is a public mirror's listing of one series and architecture, reduced to a microkernel's needs.
 type cell struct {
 	release, arch string
 	kernel        string // of the ISO
 	names         string
 	ruby          string // its version, or "" if there is none
-	want          string // the Ruby and the modules that go in, and what else is decided
+	want          string // the chosen Ruby and modules, and other choices
 }
 
-// cells returns what the listings of public mirrors had. 17.x x86 was read when it was new.
+// cells returns the listings of public mirrors. 17.x x86 was read when it was new.
 func cells() []cell {
 	const firmware = " firmware-broadcom_bnx2 firmware-broadcom_bnx2x"
 	const old86 = "ruby-1.9 ruby-2.0 ruby-2.1 ruby-2.2 bash dmidecode lshw util-linux openssh openssl" + firmware
@@ -89,8 +89,7 @@ func (c *cell) publish(t *testing.T, dir string) {
 	}
 }
 
-// TestEverySeries resolves what mkbuild asks for by default on a mirror that has the names of the real ones,
-// and no listing.
+// TestEverySeries resolves mkbuild's defaults on a mirror with the real names and without listings.
 func TestEverySeries(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

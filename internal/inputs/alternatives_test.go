@@ -21,7 +21,7 @@ import (
 
 const alternatives = "lshw-3 | lshw-2.tcz | lshw"
 
-// renamed is a mirror that has an extension under another name alone.
+// renamed is a mirror that has an extension only under another name.
 func renamed(t *testing.T, old, now string) string {
 	t.Helper()
 	dir := tinymirror.New(t)
@@ -68,7 +68,7 @@ func TestFirstAlternative(t *testing.T) {
 	}
 }
 
-// A lock keeps what was taken, and no mirror is asked for it.
+// A lock keeps the choice, and no mirror is asked for it.
 func TestLockedAlternative(t *testing.T) {
 	t.Parallel()
 	dir := renamed(t, "lshw", "lshw-2")
@@ -140,7 +140,7 @@ func TestNoAlternative(t *testing.T) {
 	}
 }
 
-// Without a Ruby nothing that runs on it is fetched.
+// Without a Ruby nothing that needs it is fetched.
 func TestNoRuby(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)

@@ -18,7 +18,7 @@ func TestMirrorFaults(t *testing.T) {
 		name, file string
 		fault      tinymirror.Fault
 		class      func(error) bool
-		names      []string // what the message has to name
+		names      []string // required in the message
 	}{
 		{"the ISO's digest gone", iso + ".md5.txt", tinymirror.Gone, nil, []string{"has no Core-4.5.2.iso.md5.txt"}},
 		{"ISO gone", iso, tinymirror.Gone, is(fetch.ErrNotFound), []string{iso}},
@@ -65,7 +65,7 @@ func TestMirrorFaults(t *testing.T) {
 				}
 			}
 			testkit.CheckCache(t, o.Fetch.Store.Dir)
-			// Once the mirror is whole again, the same cache serves.
+			// After the mirror is repaired, the same cache works.
 			srv.Break("", nil)
 			o, _ = options(o.Fetch.Store.Dir)
 			gathered(t, planAt(t, srv.URL, few), o)
@@ -73,7 +73,7 @@ func TestMirrorFaults(t *testing.T) {
 	}
 }
 
-// What one mirror lacks, or has wrong, comes from the next.
+// Files that one mirror lacks, or has wrong, come from the next.
 func TestSecondMirrorHelps(t *testing.T) {
 	t.Parallel()
 	o, _ := options(t.TempDir())

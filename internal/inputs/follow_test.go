@@ -21,7 +21,7 @@ func TestFollowRelease(t *testing.T) {
 	documents := func(c config.Config) bool { return slices.Contains(c.Extensions, "libssl-0.9.8") && len(c.Picks) == 1 }
 	for _, tc := range []struct {
 		name, text string
-		changed    string // what is said of it, joined
+		changed    string // the messages about it, joined
 		check      func(config.Config) bool
 	}{
 		{"the defaults' own release", "", "", documents},
@@ -58,7 +58,7 @@ func TestFollowRuby(t *testing.T) {
 	const facter4 = "Ruby's own RubyGems; the gem hocon 1.3.1, thor 1.2.1, facter 4.10.0; no MCollective"
 	for _, tc := range []struct {
 		name, ruby, text string
-		changed          string // what is said of it, joined
+		changed          string // the messages about it, joined
 		check            func(config.Config) bool
 	}{
 		{"of the documents", "1.8.7", "", "", func(c config.Config) bool { return c.RubyGems.Version == "1.8.15" && len(c.Gems.Install) == 4 }},

@@ -19,14 +19,14 @@ import (
 	"mkbuild/internal/store"
 )
 
-// isoPath and tczDir are where the miniature mirror keeps its files.
+// isoPath and tczDir are paths in the miniature mirror.
 const (
 	isoPath = "4.x/x86/archive/4.5.2/Core-4.5.2.iso"
 	tczDir  = "4.x/x86/tcz"
 )
 
-// pristine is a mirror that no test changes, warm a cache that no test looks into: each file of one's
-// own costs a sync to disk.
+// pristine is a mirror that no test changes, warm a cache that no test inspects: each separate file costs a sync to
+// disk.
 var pristine, warm string // made by TestMain
 
 func TestMain(m *testing.M) { os.Exit(tinymirror.Main(m, &pristine, &warm)) }
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { os.Exit(tinymirror.Main(m, &pristine, &warm)) }
 // edit changes a configuration.
 type edit = func(*config.Config)
 
-// plan is that of the mirror's own mkbuild.yaml, changed by edits.
+// plan is the plan of the mirror's own mkbuild.yaml, changed by edits.
 func plan(t testing.TB, dir string, edits ...edit) *Plan {
 	t.Helper()
 	return planOf(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edits...)
@@ -58,10 +58,10 @@ func planOf(t testing.TB, name, text string, edits ...edit) *Plan {
 	return p
 }
 
-// few keeps the extensions down to those that a fault is tried on.
+// few reduces the extensions to those with tested faults.
 func few(c *config.Config) { c.Extensions = []string{"ruby", "bash"} }
 
-// bare leaves nothing but extensions.
+// bare keeps only extensions.
 func bare(extensions ...string) edit {
 	return func(c *config.Config) {
 		c.Extensions, c.Picks, c.RubyGems, c.MCollective, c.Gems.Install = extensions, nil, nil, nil, nil
@@ -72,7 +72,7 @@ func profileOf(name string) edit { return func(c *config.Config) { c.Profile = n
 
 func missing(names ...string) edit { return func(c *config.Config) { c.Missing = names } }
 
-// options are those of a cache, quick to give up.
+// options are the options of a cache that gives up quickly.
 func options(cache string) (Options, *events.Recorder) {
 	rec := &events.Recorder{}
 	client := &fetch.Client{Store: &store.Store{Dir: cache}, Sink: rec, HTTP: fetch.Options{Backoff: time.Millisecond, Attempts: 2, Idle: 2 * time.Second}}
@@ -89,7 +89,7 @@ func gather(t testing.TB, p *Plan, o Options) (*Resolved, error) {
 	return g.Finish(t.Context())
 }
 
-// gathered gets the inputs of an image that has to work.
+// gathered gets the inputs of an image, which must succeed.
 func gathered(t testing.TB, p *Plan, o Options) *Resolved {
 	t.Helper()
 	r, err := gather(t, p, o)
@@ -97,7 +97,7 @@ func gathered(t testing.TB, p *Plan, o Options) *Resolved {
 	return r
 }
 
-// gatherFails gets the inputs of an image that must not work.
+// gatherFails gets the inputs of an image, which must fail.
 func gatherFails(t testing.TB, p *Plan) error {
 	t.Helper()
 	o, _ := options(t.TempDir())
@@ -116,14 +116,14 @@ func locked(t testing.TB, p *Plan, o Options) *Resolved {
 	return r
 }
 
-// lockOf is the lock of a plan, made with a cache of its own.
+// lockOf returns the lock of a plan, made with a separate cache.
 func lockOf(t testing.TB, p *Plan) *lock.Lock {
 	t.Helper()
 	o, _ := options(t.TempDir())
 	return locked(t, p, o).Lock
 }
 
-// deciding is all of the inputs that decides on an image.
+// deciding returns the part of the inputs that determines an image.
 func deciding(r *Resolved) string {
 	text := fmt.Sprintln(r.Lock.Kernel, r.Lock.SourceDate, r.Extensions)
 	for _, in := range r.Lock.Inputs {
@@ -132,7 +132,7 @@ func deciding(r *Resolved) string {
 	return text
 }
 
-// described renders what is known of each input, but hashes.
+// described renders the data of each input, except hashes.
 func described(inputs []lock.Input) []string {
 	var out []string
 	for _, in := range inputs {
@@ -150,7 +150,7 @@ func as[T error](err error) bool {
 	return ok
 }
 
-// hintOf is what an error says to do.
+// hintOf returns an error's hint.
 func hintOf(t testing.TB, err error) string {
 	t.Helper()
 	h := fail.HintOf(err)
@@ -160,7 +160,7 @@ func hintOf(t testing.TB, err error) string {
 	return h
 }
 
-// remove takes files away from a mirror.
+// remove removes files from a mirror.
 func remove(t testing.TB, dir string, names ...string) {
 	t.Helper()
 	for _, n := range names {
@@ -168,7 +168,7 @@ func remove(t testing.TB, dir string, names ...string) {
 	}
 }
 
-// update gives a file of a mirror other bytes, and the digest that belongs to them.
+// update gives a file of a mirror other bytes with a matching digest.
 func update(t testing.TB, dir, name string) {
 	t.Helper()
 	tinymirror.Publish(t, dir, name, append(testkit.Read(t, filepath.Join(dir, name)), make([]byte, 4096)...))

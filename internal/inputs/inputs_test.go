@@ -55,7 +55,7 @@ func TestInputs(t *testing.T) {
 	}
 }
 
-// What a result hands out are the files inside: extensions, archives without their top folder, gems.
+// A result contains the files inside: extensions, archives without their top folder, gems.
 func TestContents(t *testing.T) {
 	t.Parallel()
 	o, _ := options(warm)
@@ -84,7 +84,7 @@ func (n noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no network")
 }
 
-// A mirror on disk holds archives and gems by their names, whatever places are configured.
+// A mirror on disk has archives and gems by name, whatever the configured places.
 func TestArchivesOfMirrorOnDisk(t *testing.T) {
 	t.Parallel()
 	elsewhere := func(c *config.Config) {
@@ -97,7 +97,7 @@ func TestArchivesOfMirrorOnDisk(t *testing.T) {
 	}
 }
 
-// A mirror on the network comes after what is configured, unless a lock decides.
+// A mirror on the network comes after configured places, unless a lock decides.
 func TestArchivesOfMirrorOnNetwork(t *testing.T) {
 	t.Parallel()
 	srv := tinymirror.ServeDir(t, pristine)
@@ -113,8 +113,7 @@ func TestArchivesOfMirrorOnNetwork(t *testing.T) {
 	}
 }
 
-// Extensions are taken from the mirror that has the release, since another one may hold those of
-// another time.
+// Extensions come from the mirror that has the release, because another mirror may have them in other versions.
 func TestISOsMirrorComesFirst(t *testing.T) {
 	t.Parallel()
 	other := tinymirror.New(t)
@@ -147,8 +146,8 @@ func TestX86_64(t *testing.T) {
 	}
 }
 
-// A point release that is not the newest of its series lies under archive/, and Core-current.iso, which
-// is the newest, is never asked for.
+// A point release that is not the newest of its series is under archive/. Core-current.iso, the newest, is never
+// requested.
 func TestArchivedRelease(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -182,7 +181,7 @@ func TestArchivedRelease(t *testing.T) {
 	}
 }
 
-// A warm cache needs no mirror, a cold one says which file it lacks, and nothing dials.
+// A warm cache needs no mirror, a cold cache names the missing file, and nothing dials.
 func TestOffline(t *testing.T) {
 	t.Parallel()
 	srv := tinymirror.ServeDir(t, pristine)

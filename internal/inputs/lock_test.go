@@ -21,7 +21,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// A lock has what every profile needs, and its time is that of the user's own.
+// A lock has the inputs of every profile, and the time of the user's own profile.
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	p := plan(t, pristine)
@@ -36,7 +36,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// The time of a lock is not that of what only another profile has.
+// The time of a lock ignores inputs of other profiles.
 func TestLockHasTheTimeOfItsProfile(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -52,7 +52,7 @@ func TestLockHasTheTimeOfItsProfile(t *testing.T) {
 	}
 }
 
-// Where the mirror has no ssh server, a prod configuration is locked without it.
+// If the mirror has no ssh server, a prod configuration is locked without it.
 func TestResolveWithoutSSH(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -144,7 +144,7 @@ func TestCheck(t *testing.T) {
 			}
 			again, _ := options(o.Fetch.Store.Dir)
 			if tt.name == "its file gone" {
-				again.Fetch.Store = &store.Store{Dir: t.TempDir()} // what the cache has by its digest is not asked for
+				again.Fetch.Store = &store.Store{Dir: t.TempDir()} // content in the cache by digest is not requested
 			}
 			again.Lock = o.Lock
 			drifts, err := Check(t.Context(), plan(t, dir, tt.edit), again)
@@ -161,7 +161,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// An archive that no upstream digest speaks for is asked for again, cached or not, when a lock is made.
+// An archive without an upstream digest is requested again for a lock, cached or not.
 func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -183,8 +183,8 @@ func TestResolveAsksUpstreamForArchives(t *testing.T) {
 	}
 }
 
-// The lock's text does not depend on the order of a mirror's folders or on how much runs at once; it
-// does on a byte of an input.
+// The lock's text does not depend on the order of a mirror's folders or on parallelism; it depends on every byte of
+// an input.
 func TestLockIsReproducible(t *testing.T) {
 	text := func(dir string) []byte {
 		name := filepath.Join(dir, lock.FileName)

@@ -45,7 +45,7 @@ func TestMissingExtension(t *testing.T) {
 	}
 }
 
-// An extension whose digest is there is somewhere: to list it as missing would not help.
+// An extension with an existing digest exists somewhere: listing it as missing would not help.
 func TestMissingExtensionWithDigest(t *testing.T) {
 	t.Parallel()
 	srv := tinymirror.ServeDir(t, pristine)
@@ -56,7 +56,7 @@ func TestMissingExtensionWithDigest(t *testing.T) {
 	}
 }
 
-// A release that is there, without the digest next to it, is no unknown release.
+// An existing release without the digest next to it is not an unknown release.
 func TestISOWithoutDigest(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -80,7 +80,7 @@ func TestUnknownRelease(t *testing.T) {
 	}
 	tests := []struct{ release, want string }{
 		{"4.99", "the mirror has 4.5.2, 4.6, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"},
-		{"4.6", "the mirror has 4.5.2, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"}, // an empty folder is no release
+		{"4.6", "the mirror has 4.5.2, 4.7.7, 4.9, 4.10rc2, 4.10: try --release 4.10"}, // an empty folder is not a release
 		{"99.0", "`mkbuild releases` lists the series; "},
 	}
 	for _, tc := range tests {
@@ -94,7 +94,7 @@ func TestUnknownRelease(t *testing.T) {
 	}
 }
 
-// One mirror is asked once, and nobody is told of a next source that there is not.
+// A single mirror is asked once, and no message names a next source that does not exist.
 func TestNoAddressTwice(t *testing.T) {
 	t.Parallel()
 	srv := tinymirror.ServeDir(t, pristine)
@@ -136,7 +136,7 @@ func TestForbiddenDep(t *testing.T) {
 	}
 }
 
-// The first mirror that lists its folders says what there is.
+// The first mirror that lists its folders determines the list.
 func TestReleases(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

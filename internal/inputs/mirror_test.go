@@ -11,7 +11,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// files returns the names of a folder's files, those of subfolders too, with what is known of each.
+// files returns the names of all files below a folder, with the data of each.
 func files(t testing.TB, dir string) map[string]fs.FileInfo {
 	t.Helper()
 	out := map[string]fs.FileInfo{}
@@ -30,7 +30,7 @@ func files(t testing.TB, dir string) map[string]fs.FileInfo {
 	return out
 }
 
-// A mirror is written once: what is there already is not touched, and nothing half-written is left.
+// A mirror is written once: existing files are not touched, and no partial file is left.
 func TestWriteMirrorTwice(t *testing.T) {
 	t.Parallel()
 	o, _ := options(warm)

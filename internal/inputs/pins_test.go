@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// With a lock no mirror is asked what it has, and the inputs are the same.
+// With a lock no mirror is asked for its list, and the inputs are the same.
 func TestLocked(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []string{"prod", "dev"} {
@@ -43,7 +43,7 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// The order of loading, which decides conflicts, is that of the .dep files.
+// The load order, which decides conflicts, follows the .dep files.
 func TestLockedOrder(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -57,7 +57,7 @@ func TestLockedOrder(t *testing.T) {
 	}
 }
 
-// Whatever is not as locked is an error that names the input, both hashes and what accepts it.
+// A difference from the lock is an error that names the input, both hashes and the command that accepts it.
 func TestStrict(t *testing.T) {
 	t.Parallel()
 	l := lockOf(t, plan(t, pristine))
@@ -96,7 +96,7 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// Without --locked a stale lock is a warning: what it has stays, what is new is resolved.
+// Without --locked a stale lock is a warning: its pins stay, and new inputs are resolved.
 func TestStaleLock(t *testing.T) {
 	t.Parallel()
 	l := lockOf(t, plan(t, pristine, bare("bash")))
@@ -115,12 +115,12 @@ func TestStaleLock(t *testing.T) {
 	}
 }
 
-// A mirror with other bytes is passed over; when none has the locked ones, that is a failed
-// verification, with the way to accept them.
+// A mirror with other bytes is skipped; if none has the locked bytes, verification fails with the command to accept
+// them.
 func TestOtherBytes(t *testing.T) {
 	t.Parallel()
 	l := lockOf(t, plan(t, pristine))
-	l.Find(lock.TCZ, "bash.tcz").URL = "" // else that place comes first
+	l.Find(lock.TCZ, "bash.tcz").URL = "" // otherwise that place comes first
 	dir := tinymirror.New(t)
 	name := filepath.Join(dir, tczDir, "bash.tcz")
 	testkit.Put(t, name, append(testkit.Read(t, name), 0))
@@ -141,7 +141,7 @@ func TestOtherBytes(t *testing.T) {
 	}
 }
 
-// Names mean other files in another series or architecture.
+// In another series or architecture, names mean other files.
 func TestForeignLock(t *testing.T) {
 	t.Parallel()
 	l := lockOf(t, plan(t, pristine))
@@ -156,7 +156,7 @@ func TestForeignLock(t *testing.T) {
 	gathered(t, plan(t, pristine), o)
 }
 
-// What the configuration lists as missing is not asked for again, and a lock without it is whole.
+// An extension that the configuration lists as missing is not requested again, and a lock without it is complete.
 func TestLockedWithoutTheMissing(t *testing.T) {
 	t.Parallel()
 	srv := tinymirror.ServeDir(t, pristine)
@@ -173,7 +173,7 @@ func TestLockedWithoutTheMissing(t *testing.T) {
 	}
 }
 
-// A hash that the user wrote into mkbuild.yaml after the lock was made decides.
+// A hash that the user adds to mkbuild.yaml after locking decides.
 func TestOwnHashIsYoungerThanTheLock(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -188,7 +188,7 @@ func TestOwnHashIsYoungerThanTheLock(t *testing.T) {
 	}
 }
 
-// The edges of an extension that was only picked from are not in the lock.
+// The lock omits the edges of an extension that is only picked from.
 func TestPickedBecomesWanted(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)

@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// seed is one change of a stock image, and what diff has to call it.
+// seed is one change of a stock image, and its name in diff.
 type seed struct {
 	what string
 	tree func(*overlay.Tree)
@@ -73,14 +73,14 @@ func seeds(t testing.TB) []seed {
 
 func digest(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
-// digits are the first of a digest, as diff shows them.
+// digits returns the first digits of a digest, as in diff.
 func digits(b []byte) string { return digest(string(b))[:12] }
 
 func mediumFiles() map[string]string {
 	return map[string]string{cfgPath: tinymirror.ISOLinuxCfg, "boot/vmlinuz": string(tinymirror.VMLinuz(tinymirror.Kernel)), "boot/isolinux/boot.msg": "hello\n"}
 }
 
-// compared is the text of a difference, without the list's dashes.
+// compared returns the text of a difference, without the list's dashes.
 func compared(t testing.TB, a, b *Image) []string {
 	t.Helper()
 	d, err := Compare(a, b)
@@ -95,7 +95,7 @@ func compared(t testing.TB, a, b *Image) []string {
 	return strings.Split(strings.ReplaceAll(strings.TrimSpace(page), "- ", ""), "\n")
 }
 
-// TestSeededChanges: diff names every seeded change, and nothing else.
+// TestSeededChanges: diff names exactly the seeded changes.
 func TestSeededChanges(t *testing.T) {
 	stock := read(t, isoOf(t, oldRazor(t), mediumFiles()))
 	allTree, allFiles := oldRazor(t), mediumFiles()
@@ -130,7 +130,7 @@ func TestSeededChanges(t *testing.T) {
 	}
 }
 
-// TestSamePacked: how an initrd is packed is no difference.
+// TestSamePacked: the packing of an initrd is not a difference.
 func TestSamePacked(t *testing.T) {
 	whole := overlay.NewLayers(oldRazor(t)).Merged()
 	var fast bytes.Buffer
@@ -172,7 +172,7 @@ func TestDiffLocks(t *testing.T) {
 	}
 }
 
-// TestDiffBuilt compares images that mkbuild built: prod with dev, and one with itself rebuilt.
+// TestDiffBuilt compares images built by mkbuild: prod with dev, and one with its rebuild.
 func TestDiffBuilt(t *testing.T) {
 	dir := mirror(t)
 	prod := opened(t, built(t, dir, tinymirror.Config, nil))

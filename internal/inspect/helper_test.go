@@ -30,7 +30,7 @@ func mirror(t testing.TB) string {
 	return dir
 }
 
-// staged stages an image from the miniature mirror in dir, with a cache of its own.
+// staged stages an image from the miniature mirror in dir, with a separate cache.
 func staged(t testing.TB, dir, text string, edit func(*config.Config)) (*remaster.Builder, *remaster.Staged) {
 	t.Helper()
 	c, err := config.Parse(filepath.Join(dir, "mkbuild.yaml"), []byte(text))
@@ -60,7 +60,7 @@ func built(t testing.TB, dir, text string, edit func(*config.Config)) string {
 	return out
 }
 
-// printed is what people read of a result.
+// printed returns the text form of a result.
 func printed(t testing.TB, r interface{ Print(io.Writer) error }) string {
 	t.Helper()
 	var out strings.Builder
@@ -82,7 +82,7 @@ func opened(t testing.TB, name string) *Image {
 	return m
 }
 
-// read reads an image that is in memory.
+// read reads an image in memory.
 func read(t testing.TB, b []byte) *Image {
 	t.Helper()
 	m, err := Read(bytes.NewReader(b), int64(len(b)), "x")
@@ -90,7 +90,7 @@ func read(t testing.TB, b []byte) *Image {
 	return m
 }
 
-// packed is an initrd of one segment; directories that are missing are made.
+// packed returns an initrd of one segment with its missing directories.
 func packed(t testing.TB, tree *overlay.Tree) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -98,7 +98,7 @@ func packed(t testing.TB, tree *overlay.Tree) []byte {
 	return out.Bytes()
 }
 
-// isoOf is a stock image whose system is tree, with more files on the medium.
+// isoOf returns a stock image with the system tree, and more files on the medium.
 func isoOf(t testing.TB, tree *overlay.Tree, files map[string]string) []byte {
 	t.Helper()
 	all := map[string][]byte{

@@ -17,7 +17,7 @@ import (
 	"mkbuild/e2e/testkit/tinymirror"
 )
 
-// images are one that mkbuild built, a stock one, and two that other tools made of the same tree.
+// images are an image of mkbuild, a stock image, and two images of the same tree by other tools.
 func images(t *testing.T) map[string]string {
 	t.Helper()
 	dir := mirror(t)
@@ -40,7 +40,7 @@ func images(t *testing.T) map[string]string {
 	}
 }
 
-// TestSecondOpinion compares what inspect says of each image with isoinfo, xorriso and cpio.
+// TestSecondOpinion compares inspect's report of each image with isoinfo, xorriso and cpio.
 func TestSecondOpinion(t *testing.T) {
 	for what, name := range images(t) {
 		t.Run(what, func(t *testing.T) {
@@ -103,8 +103,8 @@ func checkCatalog(t *testing.T, r *Report, name string) {
 	}
 }
 
-// kernelAndInitrd takes the initrd out with xorriso, its segments apart with what inspect says of
-// them, and lists each with GNU cpio.
+// kernelAndInitrd extracts the initrd with xorriso, splits its segments by inspect's report, and lists each with
+// GNU cpio.
 func kernelAndInitrd(t *testing.T, r *Report, name string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -140,8 +140,7 @@ func kernelAndInitrd(t *testing.T, r *Report, name string) {
 	}
 }
 
-// cpioNames lists an archive with GNU cpio. That it reads modes and owners as we do is tested in
-// internal/cpio.
+// cpioNames lists an archive with GNU cpio. internal/cpio tests modes and owners.
 func cpioNames(t *testing.T, archive []byte) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testkit.Tool(t, "cpio"), "-it", "--quiet")

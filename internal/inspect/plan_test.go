@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/remaster"
 )
 
-// TestPlanIsTheImage: but for how it comes to be, a plan says what inspect says of the built image.
+// TestPlanIsTheImage: a plan equals inspect's report of the built image, except for the build itself.
 func TestPlanIsTheImage(t *testing.T) {
 	dir := mirror(t)
 	write(t, filepath.Join(dir, "own/bootlocal.sh"), []byte("register --token s3cret\n"))
@@ -74,7 +74,7 @@ func TestPlanIsTheImage(t *testing.T) {
 	}
 }
 
-// told is a report as JSON, and for people.
+// told returns a report as JSON, and as text.
 func told(t *testing.T, r *Report) string {
 	t.Helper()
 	b, err := json.MarshalIndent(r, "", "  ")
@@ -103,7 +103,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestPlanFindings seeds one of each kind, and what must not be reported.
+// TestPlanFindings seeds one finding of each kind, and cases that must not be reported.
 func TestPlanFindings(t *testing.T) {
 	busybox, ls := overlay.File("bin/busybox", 0o755, []byte("b")), overlay.File("bin/ls", 0o755, []byte("b"))
 	busybox.HardLink, ls.HardLink = "b", "b"

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected reports")
 
-// oldRazor is a system with one of everything that a report tells.
+// oldRazor is a system with one of each part of a report.
 func oldRazor(t testing.TB) *overlay.Tree {
 	t.Helper()
 	tree := &overlay.Tree{}
@@ -47,7 +47,7 @@ func oldRazor(t testing.TB) *overlay.Tree {
 	return tree
 }
 
-// oldMetadata is what the original build left on the medium.
+// oldMetadata is the original build's metadata on the medium.
 const oldMetadata = "---\niso_version: 0.9.3.0\nkernel: boot/vmlinuz\ninitrd: boot/core.gz\nhash_description:\n  type: Digest::SHA2\n  bitlen: 256\nkernel_hash: aa\ninitrd_hash: bb\niso_build_time: 2012-11-15 21:50:14.000000 Z\n"
 
 // TestGolden pins the JSON of a report: programs read it.
@@ -56,7 +56,7 @@ func TestGolden(t *testing.T) {
 	m := read(t, b)
 	r, err := m.Report(Options{Files: true, Sizes: true})
 	testkit.Must(t, err)
-	// What a packer may do otherwise one day is not pinned.
+	// Packing details that may change are not pinned.
 	r.Files, r.Size, r.SHA256, r.Initrd.Size, r.Initrd.BootRAM = r.Files[:5], 0, "", 0, 0
 	r.Initrd.Segments[0].Size, r.Initrd.Segments[0].SHA256 = 0, ""
 	got, err := json.MarshalIndent(r, "", "  ")
@@ -136,7 +136,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestCleanText: an image cannot write to the terminal what it likes.
+// TestCleanText: an image cannot send control characters to the terminal.
 func TestCleanText(t *testing.T) {
 	tree := oldRazor(t)
 	put(t, tree, overlay.File("usr/bin/\x1b[31mred", 0o4755, nil), overlay.File("usr/local/tce.installed/a\nb", 0o644, nil),
@@ -155,7 +155,7 @@ func TestCleanText(t *testing.T) {
 	}
 }
 
-// TestHostile reads files that are broken in one way each.
+// TestHostile reads files with one fault each.
 func TestHostile(t *testing.T) {
 	good, rd := isoOf(t, tinymirror.Base(), nil), packed(t, tinymirror.Base())
 	broken := bytes.Clone(good)
@@ -174,7 +174,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// FuzzRead: no file makes inspect panic; what can be read can be told, compared and judged.
+// FuzzRead: no file makes inspect panic; a readable file can be reported, compared and verified.
 func FuzzRead(f *testing.F) {
 	f.Add(isoOf(f, tinymirror.Base(), map[string]string{"iso-metadata.yaml": oldMetadata}))
 	f.Add(packed(f, oldRazor(f)))

@@ -20,7 +20,7 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// signedImage is an image with what lies next to it, as texts.
+// signedImage is an image and the files next to it, as texts.
 type signedImage struct {
 	dir               string
 	iso, sig, prov    []byte
@@ -31,7 +31,7 @@ type signedImage struct {
 	anotherStatements []byte
 }
 
-// resigned is the provenance with a change, signed by the image's own key.
+// resigned returns the changed provenance, signed by the image's own key.
 func (s *signedImage) resigned(t *testing.T, change func(*attest.Statement)) []byte {
 	t.Helper()
 	st := s.statement
@@ -81,7 +81,7 @@ func newSignedImage(t *testing.T) *signedImage {
 	return s
 }
 
-// otherDigit puts another digit of base64 at a place.
+// otherDigit replaces the digit of base64 at a place.
 func otherDigit(b []byte, at int) []byte {
 	out := bytes.Clone(b)
 	if out[at] = 'A'; b[at] == 'A' {
@@ -90,8 +90,8 @@ func otherDigit(b []byte, at int) []byte {
 	return out
 }
 
-// TestTamperMatrix changes everything about a signed image that somebody could, the owner of a key that is not
-// asked for among them, and wants each refused with its reason.
+// TestTamperMatrix makes every possible change to a signed image, also as the owner of another key, and expects a
+// refusal with its reason.
 func TestTamperMatrix(t *testing.T) {
 	s := newSignedImage(t)
 	flip := func(b []byte, at int) []byte {

@@ -30,7 +30,7 @@ import (
 	"mkbuild/internal/remaster"
 )
 
-// broken lists the rules that an image breaks, each once.
+// broken lists the rules that an image breaks, once each.
 func broken(t testing.TB, m *Image) []string {
 	t.Helper()
 	v, err := m.Verify(t.Context())
@@ -66,7 +66,7 @@ func clean(t testing.TB) *overlay.Tree {
 	return tree
 }
 
-// TestRules breaks one rule after the other in an image that mkbuild did not build.
+// TestRules breaks each rule in turn in an image that mkbuild did not build.
 func TestRules(t *testing.T) {
 	if got := broken(t, read(t, isoOf(t, clean(t), nil))); got != nil {
 		t.Fatalf("the clean image breaks %q", got)
@@ -106,7 +106,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestBaseDecidesOnDirectories: an image may have the owners that its base has, whatever those are, and no others.
+// TestBaseDecidesOnDirectories: an image may have exactly the owners of its base, whatever they are.
 func TestBaseDecidesOnDirectories(t *testing.T) {
 	type dirs map[string][3]uint32 // mode, uid, gid
 	for _, c := range []struct {
@@ -174,7 +174,7 @@ func TestMediumRules(t *testing.T) {
 	}
 }
 
-// TestInitrdPacking: an initrd that its kernel cannot unpack is an error, one of which nobody can tell a warning.
+// TestInitrdPacking: an initrd that its kernel cannot unpack is an error; if that is unknown, it is a warning.
 func TestInitrdPacking(t *testing.T) {
 	m := read(t, isoOf(t, clean(t), nil))
 	m.Segments[0].Packing = "xz"
@@ -202,7 +202,7 @@ func TestInitrdPacking(t *testing.T) {
 	}
 }
 
-// TestBootTable damages the fields by which a boot-info-table is one. That at byte 8 may name the volume
+// TestBootTable damages the fields that identify a boot-info-table. The field at byte 8 may name the volume
 // descriptor of a later session.
 func TestBootTable(t *testing.T) {
 	good := isoOf(t, clean(t), nil)
@@ -219,13 +219,13 @@ func TestBootTable(t *testing.T) {
 	}
 }
 
-// usual are the rules that an image of the miniature breaks: it has the published secrets, and no
-// /sbin/reboot for the client to link to.
+// usual are the rules that an image of the miniature breaks: it has the published secrets, and lacks the
+// /sbin/reboot that the client links to.
 func usual(rule string) bool {
 	return rule == ruleSampleSecret || rule == ruleDanglingLink || rule == ruleUnsigned
 }
 
-// rewritten is a built image with a change of its ISO.
+// rewritten returns a built image with a change to its ISO.
 func rewritten(t *testing.T, name string, change func(*iso9660.Image)) *Image {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -247,7 +247,7 @@ func content(t *testing.T, name string, edit func([]byte) []byte) func(*iso9660.
 	}
 }
 
-// TestManifestRules changes an image behind its manifest's back.
+// TestManifestRules changes an image without its manifest.
 func TestManifestRules(t *testing.T) {
 	name := built(t, mirror(t), tinymirror.Config, nil)
 	more := &overlay.Tree{}
@@ -280,7 +280,7 @@ func TestManifestRules(t *testing.T) {
 	}
 }
 
-// TestManifestFiles changes one file of the system and repacks it: each property is noticed.
+// TestManifestFiles changes one file of the system and repacks it: each property is detected.
 func TestManifestFiles(t *testing.T) {
 	name := built(t, mirror(t), tinymirror.Config, func(c *config.Config) { c.Initrd.Layout = "merged" })
 	for what, change := range map[string]func(*overlay.Tree){
@@ -308,7 +308,7 @@ func TestManifestFiles(t *testing.T) {
 	}
 }
 
-// TestBuiltImagesAreWhole: what mkbuild builds breaks nothing but what its user was warned of.
+// TestBuiltImagesAreWhole: mkbuild's images break only rules that the build warned of.
 func TestBuiltImagesAreWhole(t *testing.T) {
 	dir := mirror(t)
 	for _, profile := range []string{"prod", "dev", "debug", "modern"} {
@@ -324,7 +324,7 @@ func TestBuiltImagesAreWhole(t *testing.T) {
 	}
 }
 
-// publish makes an ISO the stock one of the mirror in dir.
+// publish makes an ISO the stock ISO of the mirror in dir.
 func publish(t *testing.T, dir string, iso []byte) {
 	t.Helper()
 	name := filepath.Join(dir, "4.x/x86/archive/4.5.2/Core-4.5.2.iso")
@@ -332,8 +332,8 @@ func publish(t *testing.T, dir string, iso []byte) {
 	write(t, name+".md5.txt", fmt.Appendf(nil, "%x  Core-4.5.2.iso\n", md5.Sum(iso)))
 }
 
-// TestBasesAsTheyAre: real bases differ in the owners of two directories, and have scripts without the right to be
-// run. What is built of them has no error.
+// TestBasesAsTheyAre: real bases differ in the owners of two directories, and have scripts without execute
+// permission. Images built from them have no error.
 func TestBasesAsTheyAre(t *testing.T) {
 	for name, own := range map[string][2]uint32{"4.x": {0, 50}, "6.x": {50, 50}, "8.x": {50, 0}} {
 		for _, layout := range []string{"append", "merged"} {
@@ -361,14 +361,14 @@ func TestBasesAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestJudge: what verify calls an error is not written, in any form, and whatever the profile is. What was there
-// stays. An overlay alone is no image.
+// TestJudge: an image with errors of verify is not written, in any form and profile. The existing file stays. A
+// single overlay is not an image.
 func TestJudge(t *testing.T) {
 	host := t.TempDir()
 	for name, text := range map[string]string{"tool": "#!/bin/sh\n", "key": "-----BEGIN OPENSSH PRIVATE KEY-----\n", "shadow": "root:*:1::::::\ntc:*:1::::::\n"} {
 		write(t, filepath.Join(host, name), []byte(text))
 	}
-	testkit.Must(t, os.Chmod(filepath.Join(host, "shadow"), 0o644)) // whatever the umask is
+	testkit.Must(t, os.Chmod(filepath.Join(host, "shadow"), 0o644)) // with any umask
 	for rule, c := range map[string]struct{ source, target, menu, profile string }{
 		ruleNotExecutable: {source: "tool", target: "/usr/local/bin/tool"},
 		ruleHostKey:       {source: "key", target: "/usr/local/etc/ssh/ssh_host_rsa_key", profile: "dev"},
@@ -410,7 +410,7 @@ func TestJudge(t *testing.T) {
 				}
 				testkit.Must(t, b.WriteOverlay(t.Context(), s, filepath.Join(out, "x.tar.gz")))
 			}
-			// The same image, written without a judge: verify finds what the judge found.
+			// The same image, written without a judge: verify finds the same errors.
 			b.Judge = nil
 			testkit.Must(t, b.WriteISO(t.Context(), s, filepath.Join(out, "x.iso")))
 			v, err := opened(t, filepath.Join(out, "x.iso")).Verify(t.Context())
@@ -422,8 +422,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestTwoInitrds builds on an image that boots two initrds, the first of an odd size: segments are
-// found behind it.
+// TestTwoInitrds builds on an image with two initrds, the first of an odd size: segments are found after it.
 func TestTwoInitrds(t *testing.T) {
 	dir := mirror(t)
 	first := &overlay.Tree{}
@@ -446,7 +445,7 @@ func TestTwoInitrds(t *testing.T) {
 	}
 }
 
-// TestProdRules opens a prod image behind mkbuild's back, manifest and all.
+// TestProdRules opens a prod image after the build, including its manifest.
 func TestProdRules(t *testing.T) {
 	m := read(t, isoOf(t, clean(t), nil))
 	m.Manifest = &manifest.Manifest{Profile: "prod"}
@@ -476,7 +475,7 @@ func TestRuleTable(t *testing.T) {
 	}
 }
 
-// TestManyFindings: a page stays readable when everything is wrong.
+// TestManyFindings: a page stays readable when every check fails.
 func TestManyFindings(t *testing.T) {
 	tree := clean(t)
 	for i := range 30 {
@@ -489,7 +488,7 @@ func TestManyFindings(t *testing.T) {
 	}
 }
 
-// TestUnsignedExtensions: a prod image is warned of unless it has keys, or takes no extensions.
+// TestUnsignedExtensions: a prod image causes a warning unless it has keys or accepts no extensions.
 func TestUnsignedExtensions(t *testing.T) {
 	client := overlay.File(profile.ClientPath, 0o755, nil)
 	settings := func(text string) overlay.Entry { return overlay.File(profile.ClientConfig, 0o644, []byte(text)) }
@@ -511,7 +510,7 @@ func TestUnsignedExtensions(t *testing.T) {
 	}
 }
 
-// TestVerifyStops: with a context that has ended nothing is judged.
+// TestVerifyStops: with an ended context nothing is verified.
 func TestVerifyStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

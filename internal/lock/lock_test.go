@@ -20,7 +20,7 @@ const (
 	md5A = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 )
 
-// sample is a lock of a few files; its paths lie below dir.
+// sample is a lock of a few files with paths below dir.
 func sample(dir string) *Lock {
 	return &Lock{
 		Schema: Schema, Config: sumB, Release: "4.5.2", Arch: "x86", Kernel: "3.0.21-tinycore", SourceDate: 1348500000,
@@ -65,7 +65,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if after, _ := os.Stat(name); !os.SameFile(before, after) {
 		t.Error("the same text was written again")
 	}
-	// Moved together with its mirror, it still finds it.
+	// Moved together with its mirror, the lock still finds it.
 	moved := filepath.Join(t.TempDir(), "moved")
 	testkit.Must(t, os.Rename(dir, moved))
 	if got, err = Load(filepath.Join(moved, FileName), ""); err != nil || got.Find(ISO, "Core-4.5.2.iso").URL != filepath.Join(moved, "4.x", "Core-4.5.2.iso") {
@@ -123,7 +123,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// What is read can be written, and reads the same.
+// A lock that was read can be written, and reads the same.
 func FuzzParse(f *testing.F) {
 	good, err := sample("/m").Text()
 	testkit.Must(f, err)
@@ -209,7 +209,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// TestStaleNamesKeys: a stale lock says which keys have changed, and nothing of those that have not.
+// TestStaleNamesKeys: a stale lock lists exactly the changed keys.
 func TestStaleNamesKeys(t *testing.T) {
 	t.Parallel()
 	same := config.Config{Release: "4.5.2", Arch: "x86", Extensions: []string{"gone | bash", "openssh | -", "lshw | -"}, Picks: []config.Pick{{Extension: "util-linux"}}, Gems: config.Gems{Install: []config.Gem{{Name: "stomp", Version: "1.2.0"}}}}
@@ -271,7 +271,7 @@ func TestClosure(t *testing.T) {
 	}
 }
 
-// The digest changes with what selects inputs, and with nothing else.
+// The digest changes exactly with the keys that select inputs.
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	base := config.Default()

@@ -133,7 +133,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever is read renders, and reads back the same.
+// FuzzParse: a parsed manifest renders, and reads back the same.
 func FuzzParse(f *testing.F) {
 	text, err := sample().Render()
 	testkit.Must(f, err)

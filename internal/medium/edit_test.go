@@ -20,7 +20,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// efiOf is a FAT file system with files and room for some bytes more.
+// efiOf returns a FAT file system with files and some free bytes.
 func efiOf(t testing.TB, files map[string]string, spare int) string {
 	t.Helper()
 	contents := map[string][]byte{}
@@ -32,7 +32,7 @@ func efiOf(t testing.TB, files map[string]string, spare int) string {
 	return string(b)
 }
 
-// hidden makes an ISO's EFI image one that no name leads to.
+// hidden removes the name of an ISO's EFI image.
 func hidden(t testing.TB, m *Medium) *Medium {
 	t.Helper()
 	e := &m.ISO.Boot[1]
@@ -50,7 +50,7 @@ func written(t testing.TB, m *Medium) *Medium {
 	return readBytes(t, out.Bytes())
 }
 
-// efiFile is the content of a file of an ISO's EFI image.
+// efiFile returns the content of a file in an ISO's EFI image.
 func efiFile(t testing.TB, m *Medium, name string) string {
 	t.Helper()
 	b, err := m.ISO.BootImage(&m.ISO.Boot[1]).Content(1 << 26)
@@ -62,8 +62,8 @@ func efiFile(t testing.TB, m *Medium, name string) string {
 	return string(text)
 }
 
-// TestEveryCopyOfEveryMenu: arguments and timeout change in isolinux.cfg and what it includes, in grub.cfg
-// on the ISO and what it leads to, and in the one inside of the EFI image.
+// TestEveryCopyOfEveryMenu: arguments and timeout change in isolinux.cfg and its includes, in grub.cfg on the ISO
+// and its further menus, and in the copy inside the EFI image.
 func TestEveryCopyOfEveryMenu(t *testing.T) {
 	named := isoWith(t, map[string]string{
 		tinymirror.EFIImage:      efiOf(t, map[string]string{"EFI/BOOT/GRUB.CFG": grubCfg + "source $prefix/more.cfg\n. ($root)/boot/grub/grub.cfg\n", "EFI/BOOT/MORE.CFG": "linux /boot/vmlinuz\ninitrd /boot/core.gz\n", "EFI/BOOT/BOOTX64.EFI": "loader"}, 4096),
@@ -112,7 +112,7 @@ func TestEveryCopyOfEveryMenu(t *testing.T) {
 	}
 }
 
-// TestXorrisoSeesBothEntries: another reader finds both boot entries in what we write.
+// TestXorrisoSeesBothEntries: another reader finds both boot entries in our output.
 func TestXorrisoSeesBothEntries(t *testing.T) {
 	m := isoWith(t, map[string]string{tinymirror.EFIImage: efiOf(t, map[string]string{"EFI/BOOT/GRUB.CFG": grubCfg}, 4096)})
 	made, err := m.Edit(bootmenu.Edit{Append: "mk=1"}, 1)
@@ -122,7 +122,7 @@ func TestXorrisoSeesBothEntries(t *testing.T) {
 	testkit.Contains(t, testkit.Run(t, "xorriso", "-indev", "stdio:"+name, "-report_el_torito", "plain"), "BIOS", "UEFI", "/"+tinymirror.EFIImage)
 }
 
-// TestEFIMenusThatBootSomethingElse: an EFI image may hold a kernel, an initrd, or a name that nobody knows.
+// TestEFIMenusThatBootSomethingElse: an EFI image may contain a kernel, an initrd, or an unknown name.
 func TestEFIMenusThatBootSomethingElse(t *testing.T) {
 	const other = "menuentry other {\n linux /boot/vmlinuz\n initrd /boot/modules.gz\n}\n"
 	for name, files := range map[string]map[string]string{
@@ -213,8 +213,8 @@ func TestWriteForOneBoot(t *testing.T) {
 	}
 }
 
-// use takes an ISO apart and puts it together again, as a build does. It fails the test on anything but
-// an error of a known class that names the ISO: a panic, were it one that is caught on the way, too.
+// use reads and rewrites an ISO like a build. It fails the test on everything except an error of a known class that
+// names the ISO, including a recovered panic.
 func use(t testing.TB, b []byte) error {
 	t.Helper()
 	m, err := ReadISO(bytes.NewReader(b), int64(len(b)), "core.iso")

@@ -9,7 +9,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// A folder for network boot is a medium like an ISO: an edit of its boot menus is a new medium.
+// A PXE folder is a medium like an ISO: editing its boot menus gives a new medium.
 func ExampleMedium_Edit() {
 	kernel := overlay.File("vmlinuz", 0o644, []byte("kernel"))
 	initrd := overlay.File("core.gz", 0o644, []byte("initrd"))

@@ -55,7 +55,7 @@ func TestFolderThereAndBack(t *testing.T) {
 	}
 	edited, err := m.Edit(bootmenu.Edit{Append: "site=1"}, 0)
 	if err == nil {
-		err = edited.Write(t.Context(), wholefile.Output{Name: dir}) // in its own place
+		err = edited.Write(t.Context(), wholefile.Output{Name: dir}) // in the original place
 	}
 	testkit.Must(t, err)
 	if m, err = OpenFolder(dir); err != nil || len(m.WrongSums()) > 0 {

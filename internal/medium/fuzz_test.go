@@ -14,9 +14,8 @@ func core(t testing.TB) []byte {
 	return b
 }
 
-// TestFlippedBytes changes one byte after the other of an ISO's first 200 KiB: its descriptors, folders and
-// boot files, and its initrd. It takes samples, fewer of them where there is nothing but zeros; FuzzISO goes
-// on from there.
+// TestFlippedBytes changes each byte of an ISO's first 200 KiB in turn: its descriptors, folders and boot files,
+// and its initrd. It takes samples, fewer of them among zeros; FuzzISO continues from there.
 func TestFlippedBytes(t *testing.T) {
 	t.Parallel()
 	iso := core(t)
@@ -42,7 +41,7 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
-// FuzzISO gives ReadISO any file, and what it takes apart has to go together again.
+// FuzzISO reads any file with ReadISO, and a file that it accepts must be writable again.
 func FuzzISO(f *testing.F) {
 	iso := core(f)
 	f.Add(iso)

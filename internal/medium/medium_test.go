@@ -34,7 +34,7 @@ func segment(t testing.TB, name string) string {
 	return out.String()
 }
 
-// isoBytes is an ISO with two kernels, two initrds and a menu; files come over these.
+// isoBytes returns an ISO with two kernels, two initrds and a menu; files replace these.
 func isoBytes(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	all := map[string]string{
@@ -120,7 +120,7 @@ func TestSeveralInitrdsAreReadInOrder(t *testing.T) {
 	}
 }
 
-// TestMenus: which entry a medium boots by default, and which ones go another way.
+// TestMenus tests the default entry of a medium, and its entries that boot something else.
 func TestMenus(t *testing.T) {
 	const one, other = "label a\n kernel /boot/vmlinuz\n append initrd=/boot/core.gz\n", "label %s\n kernel /boot/vmlinuz64\n append initrd=/boot/modules.gz\n"
 	tests := []struct {
@@ -157,7 +157,7 @@ func TestMenus(t *testing.T) {
 	}
 }
 
-// othersOf tells which entries boot something else.
+// othersOf returns the entries that boot something else.
 func othersOf(m *Medium) string {
 	var out []string
 	for _, d := range m.Others {

@@ -32,7 +32,7 @@ func segmentsOf(t *testing.T, args string, initrds ...string) *Medium {
 	return m
 }
 
-// grow writes a build into a folder, and reads that.
+// grow writes a build into a folder, and reads the folder.
 func grow(t *testing.T, dir string, initrds ...string) *Medium {
 	t.Helper()
 	testkit.Must(t, segmentsOf(t, "quiet", initrds...).Write(t.Context(), wholefile.Output{Name: dir}))
@@ -51,8 +51,8 @@ func opened(t *testing.T, dir string) *Medium {
 
 func blobOf(text string) string { return fmt.Sprintf("%s/%x", blobDir, sha256.Sum256([]byte(text))) }
 
-// TestSegments: both loaders boot the same blobs, those of other builds are none of the medium's, and only what is
-// new is written.
+// TestSegments: both loaders boot the same blobs, blobs of other builds do not belong to the medium, and only new
+// blobs are written.
 func TestSegments(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "pxe")
@@ -89,7 +89,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// TestSegmentsAtOnce: builds that write into one folder at once, and a prune meanwhile, lose none of their blobs.
+// TestSegmentsAtOnce: concurrent builds into one folder, and a prune meanwhile, lose none of their blobs.
 func TestSegmentsAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "pxe")
@@ -112,7 +112,7 @@ func TestSegmentsAtOnce(t *testing.T) {
 	}
 }
 
-// TestDamagedBlob: damage is told, not spread to the next build, and repaired by it.
+// TestDamagedBlob: damage is reported, does not spread to the next build, and is repaired by it.
 func TestDamagedBlob(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "pxe")
@@ -144,7 +144,7 @@ func TestDamagedBlob(t *testing.T) {
 	}
 }
 
-// TestShortNames: a short name that leads elsewhere is no name of the blob.
+// TestShortNames: a short name that points elsewhere is not a name of the blob.
 func TestShortNames(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "pxe")
@@ -160,7 +160,7 @@ func TestShortNames(t *testing.T) {
 		}
 	}
 	grow(t, dir, "base", "more")
-	for _, f := range []string{"base", "more"} { // where there are no links, as on Windows
+	for _, f := range []string{"base", "more"} { // on systems without links, such as Windows
 		short := filepath.Join(dir, shortOf(BlobDigest(blobOf(f))))
 		testkit.Must(t, os.Remove(short))
 		testkit.Must(t, os.Link(filepath.Join(dir, blobOf(f)), short))
@@ -200,7 +200,7 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// TestTooManySegments: PXELINUX has one line for all of them.
+// TestTooManySegments: PXELINUX has one line for all segments.
 func TestTooManySegments(t *testing.T) {
 	t.Parallel()
 	many := func(n int) error {

@@ -12,11 +12,11 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// good is a menu that boots the image and nothing else.
+// good is a menu that boots only the image.
 const good = "default core\nlabel core\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz quiet\n"
 
-// isoOf returns an ISO with a good isolinux.cfg, further text in it, and further files. boot/modules.gz is a
-// second initrd.
+// isoOf returns an ISO with a good isolinux.cfg, further text in it, and further files. boot/modules.gz is a second
+// initrd.
 func isoOf(t *testing.T, more string, files map[string]string) *Medium {
 	t.Helper()
 	all := map[string]string{cfg: good + more, "boot/isolinux/menu.c32": "x"}
@@ -30,7 +30,7 @@ const (
 	grubBad  = "menuentry other {\nlinux /boot/vmlinuz\ninitrd /boot/modules.gz\n}\n"
 )
 
-// TestWaysIn: menus by which a prod image would boot something else are found, with file and line.
+// TestWaysIn: menus with which a prod image would boot something else are found, with file and line.
 func TestWaysIn(t *testing.T) {
 	t.Parallel()
 	type files = map[string]string
@@ -131,7 +131,7 @@ func TestWaysIn(t *testing.T) {
 	}
 }
 
-// ways are the ways into a medium, a line each.
+// ways returns the ways into a medium, one a line.
 func ways(m *Medium) string {
 	var out strings.Builder
 	for _, w := range m.WaysIn(nil) {
@@ -140,7 +140,7 @@ func ways(m *Medium) string {
 	return out.String()
 }
 
-// TestLinks: GRUB follows symlinks, to a menu and inside of names.
+// TestLinks: GRUB follows symlinks, to a menu and inside names.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for name, menu := range map[string]string{"grub.cfg:1": "linux /b/vmlinuz\ninitrd /b/modules.gz\n", "x.cfg:2": "source /b/x.cfg\n", "notes.txt:2": ""} {
@@ -158,7 +158,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestBootEntries: what firmware starts besides a loader with a menu is a doubt.
+// TestBootEntries: firmware targets other than a loader with a menu are doubts.
 func TestBootEntries(t *testing.T) {
 	t.Parallel()
 	hidden := func(platform, media byte) iso9660.BootEntry {
@@ -181,7 +181,7 @@ func TestBootEntries(t *testing.T) {
 	}
 }
 
-// TestNoWayIn: menus that boot the image, the local disk, or nothing.
+// TestNoWayIn tests menus that boot the image, the local disk, or nothing.
 func TestNoWayIn(t *testing.T) {
 	t.Parallel()
 	type files = map[string]string
@@ -210,7 +210,7 @@ func TestNoWayIn(t *testing.T) {
 	}
 }
 
-// TestEditReachesEveryMenu: arguments get into menus that are reached through files, and in front of a --.
+// TestEditReachesEveryMenu: arguments get into menus in other files, and before a --.
 func TestEditReachesEveryMenu(t *testing.T) {
 	t.Parallel()
 	another := "label b\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz -- x\n"
@@ -253,7 +253,7 @@ func TestMissingInitrd(t *testing.T) {
 	}
 }
 
-// TestTooLong: 1951 bytes of arguments boot, more hang ISOLINUX; GRUB is limited by the kernel alone.
+// TestTooLong: 1951 bytes of arguments boot, more hang ISOLINUX; only the kernel limits GRUB.
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	m := isoOf(t, "", nil)

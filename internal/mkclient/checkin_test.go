@@ -40,13 +40,13 @@ func serve(t *testing.T, h http.Handler) string {
 	return s.URL
 }
 
-// TestNodeIDs boots as iPXE does, with the node's id on the command line, and without; an operator
-// deletes nodes meanwhile.
+// TestNodeIDs boots like iPXE, with the node's id on the command line, and without; an operator deletes nodes
+// meanwhile.
 func TestNodeIDs(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*standrazor.Server, *settings.Settings)
-		steps  [][2]string // the node that is deleted, and the one that checks in then
+		steps  [][2]string // the deleted node, and the node that checks in afterwards
 		asked  int
 	}{
 		"given":   {func(*standrazor.Server, *settings.Settings) {}, [][2]string{{"", "7"}, {"7", "41"}, {"", "41"}, {"41", "42"}}, 2},
@@ -84,7 +84,7 @@ func TestNodeQueryLeavesPlaceholdersOut(t *testing.T) {
 	}
 }
 
-// TestForeignRegisterURLIsLeftAlone has a check-in URL of something other than a Razor server.
+// TestForeignRegisterURLIsLeftAlone has a check-in URL that is not a Razor server's.
 func TestForeignRegisterURLIsLeftAlone(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	m.set.Register = srv.URL + "/inventory/x"
@@ -184,7 +184,7 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	plain := standrazor.New(t, standrazor.Razor)
 	srv := httptest.NewUnstartedServer(plain.Config.Handler)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what the test is about
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // the test is about refused handshakes
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	ca, empty := pemFile(t, srv), filepath.Join(t.TempDir(), "empty.pem")
@@ -222,8 +222,8 @@ func TestRedirectNeverLeavesTLS(t *testing.T) {
 	}
 }
 
-// TestPasswords: they are sent as net/http sends them, and nothing about URLs with a password is
-// logged with it, whatever goes wrong.
+// TestPasswords: they are sent like net/http sends them, and URLs are never logged with a password, whatever error
+// occurs.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	const secret = "geheim"

@@ -16,7 +16,7 @@ import (
 	"mkbuild/internal/mkclient/program"
 )
 
-// What check-ins say of a machine, whatever happens to Facter, to the tools and to their children.
+// The content of check-ins despite faults of Facter, of the tools and of their children.
 
 func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
 	srv, m := boot(t, `case "$1" in --version) echo 1.5.8 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' ;; *) exit 12 ;; esac`)
@@ -24,7 +24,7 @@ func TestFacterWithoutJSONSpeaksYAML(t *testing.T) {
 	m.wants(srv, facts.Facts{"kernel": "Linux", "ext_x": "1"})
 }
 
-// TestFacterWithABrokenJSON: json_pure 1.8.3 ends Facter 1.7 over one byte that is no UTF-8; --yaml works.
+// TestFacterWithABrokenJSON: json_pure 1.8.3 ends Facter 1.7 because of one byte that is not UTF-8; --yaml works.
 func TestFacterWithABrokenJSON(t *testing.T) {
 	srv, m := boot(t, `case "$1" in --version) echo 1.7.6 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' '  odd: "M\xFCller"' ;;
 *) [ "$2" = facterversion ] && echo '{"facterversion": "1.7.6"}' && exit; echo 'source sequence is illegal/malformed utf-8' >&2; exit 12 ;; esac`)
@@ -32,7 +32,7 @@ func TestFacterWithABrokenJSON(t *testing.T) {
 	m.wants(srv, facts.Facts{"kernel": "Linux", "odd": "M\u00fcller", "mk_extension_status": "active"})
 }
 
-// TestExternalJSONWithoutALibrary: Facter 1.7 without a JSON library passes over facts.d/*.json.
+// TestExternalJSONWithoutALibrary: Facter 1.7 without a JSON library ignores facts.d/*.json.
 func TestExternalJSONWithoutALibrary(t *testing.T) {
 	srv, m := boot(t, `case "$1" in --version) echo 1.7.6 ;; --yaml) printf '%s\n' '--- ' '  kernel: Linux' '  ext_txt: of facter' ;; *) exit 12 ;; esac`)
 	srv.Publish(pack(t, member{"facts.d/a.json", `{"ext_json": "M\u00fcller"}`, 0o644}, member{"facts.d/b.txt", "ext_txt=read twice\n", 0o644}), t0)
@@ -54,7 +54,7 @@ func TestExternalFilesAreContained(t *testing.T) {
 	m.wants(srv, facts.Facts{"ext_z": "1", "ext_e": "partial", "mk_extension_status": "active"})
 }
 
-// TestWhatFacterSays: lines in which Facter names a file of the extension are in the log, once; others are not.
+// TestWhatFacterSays: Facter's lines that name a file of the extension are logged once; others are not.
 func TestWhatFacterSays(t *testing.T) {
 	srv, m := boot(t, `case "$1" in --version) echo 4.3.0 ;; *)
 for d; do :; done
@@ -68,14 +68,14 @@ echo '{"facterversion":"4.3.0"}' ;; esac`)
 	}
 }
 
-// TestRepeatedKeys: of a key that YAML repeats the client keeps the last one, as Facter does.
+// TestRepeatedKeys: of a repeated key in YAML the client keeps the last value, like Facter.
 func TestRepeatedKeys(t *testing.T) {
 	srv, m := boot(t, `exit 12`)
 	srv.Publish(pack(t, member{"facts.d/a.YAML", "ext_a: 1\next_b: {c: 1, c: 2}\next_a: 2\n", 0o644}), t0)
 	m.wants(srv, facts.Facts{"ext_a": json.Number("2")})
 }
 
-// TestCardThatComesUpMeanwhile brings a card up while Facter runs: it is in the same check-in.
+// TestCardThatComesUpMeanwhile brings a card up while Facter runs: the same check-in has it.
 func TestCardThatComesUpMeanwhile(t *testing.T) {
 	srv, m := boot(t, "")
 	card := filepath.Join(m.base, "root/sys/class/net/eth1")
@@ -117,7 +117,7 @@ func TestHardwareSourcesAreContained(t *testing.T) {
 		}
 	}
 	m.program("lshw", `echo '<node id="core" class="bus"><node id="network" class="network"><businfo>x</businfo></node></node>'`)
-	m.wants(srv, facts.Facts{"mk_hw_nic_count": nil})                 // a tool that failed is not run again at once
+	m.wants(srv, facts.Facts{"mk_hw_nic_count": nil})                 // a failed tool is not run again at once
 	m.write("root/sys/class/net/eth9/address", "52:54:00:00:00:09\n") // a card is plugged in
 	m.wants(srv, facts.Facts{"mk_hw_nic_count": "1"})
 }
@@ -140,8 +140,7 @@ func TestSysfsStandsInForLshw(t *testing.T) {
 	}
 }
 
-// TestChildrenOfFactsDoNotPileUp leaves one child in the background in every cycle, and one that
-// has become a daemon.
+// TestChildrenOfFactsDoNotPileUp leaves one background child in every cycle, and one daemon.
 func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	dir := filepath.Dir(m.write("pids/.keep", ""))
@@ -163,7 +162,7 @@ func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
 		}
 		return n
 	}
-	testkit.WaitFor(t, func() bool { return running() == 1 }) // only the last one's is left
+	testkit.WaitFor(t, func() bool { return running() == 1 }) // only the last cycle's child is left
 	if !testkit.Alive(demon) {
 		t.Error("the daemon was killed too")
 	}
@@ -172,7 +171,7 @@ func TestChildrenOfFactsDoNotPileUp(t *testing.T) {
 	testkit.WaitFor(t, func() bool { return running() == 0 })
 }
 
-// TestHangLeavesNoProcess kills the whole group of a Facter that hangs, not its first process.
+// TestHangLeavesNoProcess kills the whole group of a hanging Facter, not only its first process.
 func TestHangLeavesNoProcess(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	srv, m := boot(t, "[ \"$1\" = --version ] && echo 2.5.7 && exit 0\nsleep 60 &\necho $! > "+pidFile+"\nwait")
@@ -180,7 +179,7 @@ func TestHangLeavesNoProcess(t *testing.T) {
 	hangs(t, func() { m.cycle(srv) }, pidFile)
 }
 
-// hangs runs what must not wait for a program that hangs, and must kill its child.
+// hangs runs a function that must not wait for a hanging program, and must kill its child.
 func hangs(t *testing.T, run func(), pidFile string) {
 	t.Helper()
 	start := time.Now()
@@ -193,8 +192,8 @@ func hangs(t *testing.T, run func(), pidFile string) {
 	testkit.WaitFor(t, func() bool { return !testkit.Alive(pid) })
 }
 
-// TestHangingToolIsContained has lshw hang with a child: the check-in does not wait for it, nor
-// does the next one run it again.
+// TestHangingToolIsContained has an lshw that hangs with a child: the check-in does not wait for it, and the next
+// check-in does not run it again.
 func TestHangingToolIsContained(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	pidFile := filepath.Join(m.base, "pid")

@@ -50,8 +50,8 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestActionsNeverGetTheExtensionsPaths runs actions while an extension has programs of the same
-// names as the client's own.
+// TestActionsNeverGetTheExtensionsPaths runs actions while an extension has programs with the names of the client's
+// own.
 func TestActionsNeverGetTheExtensionsPaths(t *testing.T) {
 	srv, m := boot(t, facters.Shell, func(o *Options, _ *settings.Settings) {
 		o.Facts.Environ = []string{"PATH=/opt/inherited:/usr/bin:/bin", "RUBYLIB=/opt/ruby", "LD_LIBRARY_PATH=/opt/lib", "LD_PRELOAD=", "FACTER_x=1"}
@@ -86,8 +86,8 @@ func TestActionsNeverGetTheExtensionsPaths(t *testing.T) {
 	}
 }
 
-// TestRunSurvivesErrors has a server that fails at first, and actions that always do. Were a failing
-// action a failed check-in, the client would back off, for which it asks for a random number.
+// TestRunSurvivesErrors has a server that fails at first, and actions that always fail. If a failed action counted
+// as a failed check-in, the client would back off with a random number.
 func TestRunSurvivesErrors(t *testing.T) {
 	srv, m := boot(t, facters.Shell, func(_ *Options, s *settings.Settings) { s.Interval, s.Skew = 50*time.Millisecond, time.Millisecond })
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
@@ -170,7 +170,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestTerminalStaysClean brings escape sequences from archives, servers and facts.
+// TestTerminalStaysClean sends escape sequences from archives, servers and facts.
 func TestTerminalStaysClean(t *testing.T) {
 	const esc = "\x1b]0;owned\x07\x1b[2J"
 	srv, m := boot(t, facters.Shell)

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the generated tables of docs/runt
 
 const runtimeDoc = "../../docs/runtime.md"
 
-// requirementsTable lists the tests of requirements with the comments of them.
+// requirementsTable lists the tests of requirements with their comments.
 func requirementsTable(t *testing.T) string {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), "requirements_test.go", nil, parser.ParseComments)

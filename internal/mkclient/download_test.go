@@ -16,7 +16,7 @@ import (
 	"mkbuild/internal/mkclient/generations"
 )
 
-// What is downloaded, kept, refused and withdrawn, seen from what the check-ins say.
+// Downloaded, kept, refused and withdrawn extensions, as seen in the check-ins.
 
 func TestWithdrawal(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
@@ -73,12 +73,12 @@ func TestRefusedArchiveIsReportedOnce(t *testing.T) {
 	if len(srv.Logs) != 2 || !strings.Contains(srv.Logs[1], "path is not clean") {
 		t.Errorf("server's log: %q", srv.Logs)
 	}
-	srv.Publish(textFact(t, "ext_x", "1"), t0) // taken back
+	srv.Publish(textFact(t, "ext_x", "1"), t0) // withdrawn
 	m.wants(srv, facts.Facts{"mk_extension_status": "active", "mk_extension_error": ""})
 }
 
-// TestRefusedArchivesAreNotFetchedInEveryCycle counts the cycles until the next full look, also for a
-// server that says no length, and for the ISO published in place of the extension.
+// TestRefusedArchivesAreNotFetchedInEveryCycle counts the cycles until the next full check, also for a server that
+// sends no length, and for the ISO published in place of the extension.
 func TestRefusedArchivesAreNotFetchedInEveryCycle(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	evil := pack(t, member{"../x", "x", 0o644})
@@ -100,7 +100,7 @@ func TestRefusedArchivesAreNotFetchedInEveryCycle(t *testing.T) {
 			t.Errorf("no zip: %d cycles left, want %d", left, want)
 		}
 	}
-	srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // another length: looked at although there are cycles left
+	srv.Publish(textFact(t, "ext_x", "1"), t0.Add(time.Minute)) // another length: checked before all cycles are over
 	m.wants(srv, facts.Facts{"ext_x": "1"})
 }
 
@@ -129,8 +129,8 @@ func TestServerWithoutTimestamps(t *testing.T) {
 	m.wants(srv, facts.Facts{"ext_x": "2"})
 }
 
-// TestValidatorsGoBackVerbatim uses servers that compare strings: a timestamp in another valid
-// spelling must come back as it was.
+// TestValidatorsGoBackVerbatim uses servers that compare strings: a timestamp in another valid spelling must be
+// sent back unchanged.
 func TestValidatorsGoBackVerbatim(t *testing.T) {
 	t.Parallel()
 	for _, stamp := range []string{t0.Format(http.TimeFormat), t0.Format("Monday, 02-Jan-06 15:04:05 GMT"), t0.Format(time.ANSIC)} {
@@ -151,8 +151,8 @@ func TestValidatorsGoBackVerbatim(t *testing.T) {
 	}
 }
 
-// TestChangedURLStartsAnew points the client elsewhere: what the old place said about its file
-// decides nothing about the new one, be it older.
+// TestChangedURLStartsAnew changes the client's URL: the old file's data decide nothing about the new file, even if
+// that is older.
 func TestChangedURLStartsAnew(t *testing.T) {
 	t.Parallel()
 	for _, kind := range standrazor.Kinds {
@@ -169,7 +169,7 @@ func TestChangedURLStartsAnew(t *testing.T) {
 	}
 }
 
-// TestOneFailureIsForgiven fails facts once, then twice in a row.
+// TestOneFailureIsForgiven makes facts fail once, then twice in a row.
 func TestOneFailureIsForgiven(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	runs, fail := m.write("runs", ""), filepath.Join(m.base, "fail")
@@ -217,8 +217,8 @@ func TestUselessArchiveIsReported(t *testing.T) {
 	}
 }
 
-// TestBakedExtension: what the image brings is in force as long as the server gives nothing, and
-// again when the server has withdrawn its own.
+// TestBakedExtension: the image's own extension is active until the server has one, and again after the server has
+// withdrawn it.
 func TestBakedExtension(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	m.write("root/"+generations.Baked, string(textFact(t, "ext_x", "baked")))
@@ -274,8 +274,8 @@ func TestBakedExtensionThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// TestStateSurvivesTheProcess lets a second client, as `mk-client register` by hand is one,
-// find what the first one fetched.
+// TestStateSurvivesTheProcess checks that a second client, such as a manual `mk-client register`, finds the first
+// client's download.
 func TestStateSurvivesTheProcess(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	srv.Publish(textFact(t, "ext_x", "1"), t0)

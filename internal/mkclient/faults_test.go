@@ -19,14 +19,14 @@ import (
 	"mkbuild/internal/mkclient/settings"
 )
 
-// downloadFault is one way in which an extension cannot be had.
+// downloadFault is one reason why an extension is unavailable.
 type downloadFault struct {
 	name    string
 	handler http.HandlerFunc // nil: the server publishes zip
 	zip     []byte
 }
 
-// downloadFaults lists the faults of the way and of the archive.
+// downloadFaults lists the faults of the transfer and of the archive.
 func downloadFaults(t testing.TB) []downloadFault {
 	good := string(textFact(t, "ext_x", "torn"))
 	modified := map[string]string{"Last-Modified": t0.Add(time.Hour).Format(http.TimeFormat)}
@@ -69,15 +69,15 @@ func downloadFaults(t testing.TB) []downloadFault {
 	}
 }
 
-// waits says that a fault is one of those that run into a timeout.
+// waits reports whether a fault runs into a timeout.
 func (f downloadFault) waits() bool { return strings.HasSuffix(f.name, ", at last") }
 
-// quickFaults are those that do not run into a timeout.
+// quickFaults are the faults without a timeout.
 func quickFaults(t testing.TB) []downloadFault {
 	return slices.DeleteFunc(downloadFaults(t), downloadFault.waits)
 }
 
-// corrupt makes an archive whose directory is fine and one of whose members is not.
+// corrupt makes an archive with a valid directory and one damaged member.
 func corrupt(t testing.TB) []byte {
 	b := pack(t, member{"facts.d/a.txt", "ext_x=half\n", 0o644}, member{"facts.d/b.txt", "b=2\n", 0o644})
 	at := strings.LastIndex(string(b), "PK\x01\x02")
@@ -88,7 +88,7 @@ func corrupt(t testing.TB) []byte {
 // quietFaults leave no error in the facts: no extension is a normal state.
 var quietFaults = map[string]bool{"404": true, "410": true}
 
-// withPrevious runs a test without an extension and with one that is good.
+// withPrevious runs a test without an extension and with a good one.
 func withPrevious(t *testing.T, test func(t *testing.T, previous bool)) {
 	t.Run("no previous", func(t *testing.T) { t.Parallel(); test(t, false) })
 	t.Run("previous good", func(t *testing.T) { t.Parallel(); test(t, true) })
@@ -126,7 +126,7 @@ func TestFault_Download(t *testing.T) {
 	}
 }
 
-// outside names everything of the machine that is not below the extension's root.
+// outside lists everything of the machine outside the extension's root.
 func (m *machine) outside() []string {
 	m.t.Helper()
 	return slices.DeleteFunc(listing(m.t, m.base), func(p string) bool {
@@ -134,7 +134,7 @@ func (m *machine) outside() []string {
 	})
 }
 
-// checkFault verifies what a check-in says after a fault and that nothing is left of it.
+// checkFault checks the check-in after a fault and that the fault leaves nothing.
 func checkFault(t *testing.T, m *machine, f downloadFault, previous bool, got facts.Facts) {
 	t.Helper()
 	var want any
@@ -193,11 +193,11 @@ func TestFault_FullDisk(t *testing.T) {
 		srv.Publish(pack(t, member{"share/big", strings.Repeat("0123456789abcdef", 16<<10), 0o644}), t0.Add(time.Hour))
 		m.wants(srv, facts.Facts{"mk_extension_error": "no space left to unpack it", "ext_x": want})
 		srv.Publish(textFact(t, "ext_x", "small"), t0.Add(2*time.Hour))
-		m.wants(srv, facts.Facts{"ext_x": "small"}) // the space is given back
+		m.wants(srv, facts.Facts{"ext_x": "small"}) // the space is freed
 	})
 }
 
-// facterFault is a Facter in trouble; ok says whether its facts can be used all the same.
+// facterFault is a Facter with a fault; ok is true if its facts are still usable.
 type facterFault struct {
 	name, script string
 	ok           bool
@@ -233,7 +233,7 @@ func TestFault_Facter(t *testing.T) {
 			t.Parallel()
 			withPrevious(t, func(t *testing.T, previous bool) {
 				srv, m := bootOn(t, standrazor.Razor, facters.Shell)
-				want := facts.Facts{"macaddress": "52:54:00:00:00:01"} // or the server cannot tell who this is
+				want := facts.Facts{"macaddress": "52:54:00:00:00:01"} // otherwise the server cannot identify the node
 				if previous {
 					srv.Publish(textFact(t, "ext_x", "good"), t0)
 					m.cycle(srv)
@@ -241,13 +241,13 @@ func TestFault_Facter(t *testing.T) {
 				if os.Remove(filepath.Join(m.bin, "facter")); f.script != "" {
 					m.program("facter", f.script)
 				}
-				if previous && !f.ok { // Facter's trouble is not the extension's
+				if previous && !f.ok { // a fault of Facter, not of the extension
 					want["ext_x"], want["mk_extension_status"] = "good", "active"
 				}
 				if f.ok {
 					want["own"] = "1"
 				}
-				if !f.ok { // some only end with the timeout
+				if !f.ok { // some end only with the timeout
 					m.factTimeout(1500 * time.Millisecond)
 				}
 				m.wants(srv, want)
@@ -256,7 +256,7 @@ func TestFault_Facter(t *testing.T) {
 	}
 }
 
-// TestFault_BadFacts publishes extensions that unpack well and spoil Facter.
+// TestFault_BadFacts publishes extensions that unpack well and break Facter.
 func TestFault_BadFacts(t *testing.T) {
 	t.Parallel()
 	for name, code := range badFacts() {
@@ -290,7 +290,7 @@ func TestFault_BadFacts(t *testing.T) {
 	}
 }
 
-// badFacts are Ruby files that take Facter 1.7 and 2 down with them.
+// badFacts are Ruby files that crash Facter 1.7 and 2.
 func badFacts() map[string]string {
 	return map[string]string{
 		"raise at file level": "raise 'no'\n",

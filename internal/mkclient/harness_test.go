@@ -19,7 +19,7 @@ import (
 	"mkbuild/internal/mkclient/web"
 )
 
-// TestMain lets more tests wait at once than there are processors: most of them wait.
+// TestMain runs more tests at once than there are processors, because most of them wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -59,15 +59,15 @@ func textFact(t testing.TB, name, value string) []byte {
 type machine struct {
 	*Client
 	t    testing.TB
-	base string // everything that belongs to it
+	base string // the folder of all its files
 	bin  string // first directory of the base path
 	log  *bytes.Buffer
 }
 
-// t0 is when the first extension of most tests was published.
+// t0 is the publication time of the first extension in most tests.
 var t0 = time.Date(2014, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// newMachine boots a client against srv; facter is a program text for /bin/sh, "" for none.
+// newMachine boots a client against srv; facter is a program text for /bin/sh, or "".
 func newMachine(t testing.TB, srv *standrazor.Server, facter string, change ...func(*Options, *settings.Settings)) *machine {
 	t.Helper()
 	m := &machine{t: t, base: t.TempDir(), log: &bytes.Buffer{}}
@@ -105,7 +105,7 @@ func newMachine(t testing.TB, srv *standrazor.Server, facter string, change ...f
 	return m
 }
 
-// boot starts a test that runs next to others with a Razor server and a machine.
+// boot starts a parallel test with a Razor server and a machine.
 func boot(t *testing.T, facter string, change ...func(*Options, *settings.Settings)) (*standrazor.Server, *machine) {
 	t.Helper()
 	t.Parallel()
@@ -139,7 +139,7 @@ func (m *machine) program(name, script string) {
 	}
 }
 
-// cycle runs one cycle that must check in, and gives the facts that arrived.
+// cycle runs one cycle, which must check in, and returns the facts.
 func (m *machine) cycle(srv *standrazor.Server) facts.Facts {
 	m.t.Helper()
 	before := srv.Count("POST")
@@ -150,11 +150,11 @@ func (m *machine) cycle(srv *standrazor.Server) facts.Facts {
 		m.t.Fatalf("%d check-ins in one cycle", srv.Count("POST")-before)
 	}
 	got := maps.Clone(srv.Last().Facts)
-	delete(got, "mk_listening") // it is of the machine that the tests run on
+	delete(got, "mk_listening") // it belongs to the machine that runs the tests
 	return got
 }
 
-// wants runs one cycle and compares some of the facts that arrive; nil stands for none.
+// wants runs one cycle and compares some of its facts; nil means none.
 func (m *machine) wants(srv *standrazor.Server, want facts.Facts) facts.Facts {
 	m.t.Helper()
 	got := m.cycle(srv)
@@ -166,13 +166,13 @@ func (m *machine) wants(srv *standrazor.Server, want facts.Facts) facts.Facts {
 	return got
 }
 
-// factTimeout makes a collector that is less patient, and has found out nothing yet.
+// factTimeout makes a less patient collector without earlier results.
 func (m *machine) factTimeout(d time.Duration) {
 	m.opt.Facts.Timeout = d
 	m.collector = facts.New(m.opt.Facts)
 }
 
-// generation is the directory of the generation in force, "" without one.
+// generation returns the directory of the active generation, or "".
 func (m *machine) generation() string {
 	if list := m.store.Usable(); len(list) > 0 {
 		return list[0].Dir
@@ -180,7 +180,7 @@ func (m *machine) generation() string {
 	return ""
 }
 
-// memory is what the client's state file says.
+// memory returns the content of the client's state file.
 type memory struct {
 	Generations []struct {
 		SHA256  string

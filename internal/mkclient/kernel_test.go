@@ -13,13 +13,13 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// kernel30Tests go through all that the client does at run time: sockets, TLS, unpacking, locks,
-// process groups, daemons and signals.
+// kernel30Tests cover all run-time parts of the client: sockets, TLS, unpacking, locks, process groups, daemons and
+// signals.
 const kernel30Tests = "^(TestE01_.*|TestE11_.*|TestE13_.*|TestE22_.*|TestE23_.*|TestForeign.*|TestLeftovers.*|" +
 	"TestMcollectiveIs.*|TestActions|TestNodeID.*|TestTLS|TestCheckinFollows.*|TestRun.*|TestOnlyOneRuns|TestSysfs.*)$"
 
-// TestKernel30SystemCalls runs the tests of the client as a 32-bit program that gets ENOSYS for
-// every system call younger than Linux 3.0. A helper with the same filter proves that it bites.
+// TestKernel30SystemCalls runs the tests of the client as a 32-bit program that gets ENOSYS for every system call
+// newer than Linux 3.0. A helper with the same filter proves that the filter works.
 func TestKernel30SystemCalls(t *testing.T) {
 	if os.Getenv("MKBUILD_REQUIRE_TOOLS") != "1" {
 		t.Skip("compiles the tests once more: with MKBUILD_REQUIRE_TOOLS=1, as in CI")

@@ -16,7 +16,7 @@ import (
 	"mkbuild/internal/mkclient/facts"
 )
 
-// daemonScript stands in for mcollectived: it goes to the background and writes its pid file.
+// daemonScript is a fake mcollectived: it goes to the background and writes its pid file.
 const daemonScript = `
 [ "$1 $3" = "--config --pidfile" ] || exit 1
 echo "$RUBYLIB" > "$(dirname "$4")/rubylib"
@@ -116,7 +116,7 @@ func TestMcollectiveThatDiesIsNotStartedInEveryCycle(t *testing.T) {
 	}
 }
 
-// TestMcollectiveSaysWhyItDoesNotRun holds that the daemon's own words reach the log and the check-in.
+// TestMcollectiveSaysWhyItDoesNotRun checks that the log and the check-in have the daemon's own message.
 func TestMcollectiveSaysWhyItDoesNotRun(t *testing.T) {
 	t.Parallel()
 	const background = `(/bin/sleep 0.1) & echo 999999 > "$4"; `
@@ -154,7 +154,7 @@ func TestMcollectiveSaysWhyItDoesNotRun(t *testing.T) {
 	}
 }
 
-// TestMcollectiveOutputIsBounded has a daemon in the foreground that prints on and on.
+// TestMcollectiveOutputIsBounded has a daemon in the foreground that prints endlessly.
 func TestMcollectiveOutputIsBounded(t *testing.T) {
 	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\n")
@@ -170,7 +170,7 @@ func TestMcollectiveOutputIsBounded(t *testing.T) {
 	}
 }
 
-// TestMcollectiveWithoutPlaceForItsOutput starts the daemon all the same.
+// TestMcollectiveWithoutPlaceForItsOutput starts the daemon anyway.
 func TestMcollectiveWithoutPlaceForItsOutput(t *testing.T) {
 	t.Parallel()
 	srv, m := newMCO(t, "plugin.psk = mine\nlogfile = /var/log/pipe\n")
@@ -206,8 +206,8 @@ func TestFactsYAML(t *testing.T) {
 	}
 }
 
-// TestRealMcollectived starts Debian's daemon against a broker that is not there: it goes to
-// the background, keeps trying, and is started again when it is killed.
+// TestRealMcollectived starts Debian's daemon with a missing broker: it goes to the background, keeps trying, and
+// is restarted after it is killed.
 func TestRealMcollectived(t *testing.T) {
 	t.Parallel()
 	real := testkit.Tool(t, "mcollectived")
@@ -228,7 +228,7 @@ func TestRealMcollectived(t *testing.T) {
 	testkit.WaitFor(t, func() bool { m.cycle(srv); return m.mcoPID() != first && m.mco.running() })
 }
 
-// TestRealMcollectivedSaysWhyItEnds gives Debian's daemon a key that it does not know, and a connector that it does not have.
+// TestRealMcollectivedSaysWhyItEnds gives Debian's daemon an unknown key and a missing connector.
 func TestRealMcollectivedSaysWhyItEnds(t *testing.T) {
 	t.Parallel()
 	real := testkit.Tool(t, "mcollectived")

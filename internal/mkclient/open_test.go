@@ -12,7 +12,7 @@ import (
 	"mkbuild/internal/mkclient/facts"
 )
 
-// TestOpen reads a /proc of sockets of all families and terminals of all kinds, as Linux 3.0 and 6.1 print it.
+// TestOpen reads a /proc with sockets of all families and terminals of all kinds, as in Linux 3.0 and 6.1.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -72,7 +72,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestOpenIsReported: a real socket of a real kernel is among the facts and on the console, once.
+// TestOpenIsReported: a real socket of a real kernel is reported in the facts and on the console, once.
 func TestOpenIsReported(t *testing.T) {
 	srv, m := boot(t, "")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

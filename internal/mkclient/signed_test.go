@@ -18,9 +18,9 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// Images with keys: what is taken, what is refused, and what else still decides.
+// Images with keys: accepted and refused extensions, and the other rules that still apply.
 
-// trusts bakes keys into the machine's image.
+// trusts puts keys into the machine's image.
 func (m *machine) trusts(floor int64, signers ...*signing.Signer) {
 	m.t.Helper()
 	trust := extension.Trust{Floor: floor}
@@ -40,7 +40,7 @@ func signed(t testing.TB, s *signing.Signer, value string, sequence int64) []byt
 	return b
 }
 
-// refuses runs a cycle in which an extension is refused: the old one stays, and everybody is told why.
+// refuses runs a cycle in which an extension is refused: the old one stays, and log and server get the reason.
 func (m *machine) refuses(srv *standrazor.Server, stays any, why string) {
 	m.t.Helper()
 	got := m.wants(srv, facts.Facts{"ext_x": stays})
@@ -87,7 +87,7 @@ func TestSignedExtensions(t *testing.T) {
 			} {
 				publish(bad.zip)
 				m.refuses(srv, "1", bad.why)
-				m.wants(srv, facts.Facts{"ext_x": "1", "mk_extension_status": "fallback"}) // and once more
+				m.wants(srv, facts.Facts{"ext_x": "1", "mk_extension_status": "fallback"}) // and again
 			}
 			publish(good)
 			m.wants(srv, facts.Facts{"ext_x": "2", "mk_extension_status": "active", "mk_extension_error": ""})
@@ -95,7 +95,7 @@ func TestSignedExtensions(t *testing.T) {
 	}
 }
 
-// TestNothingOfAnUnsignedArchiveIsParsed publishes an archive that the parser would complain of.
+// TestNothingOfAnUnsignedArchiveIsParsed publishes an archive that would cause a parser error.
 func TestNothingOfAnUnsignedArchiveIsParsed(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	a, _, _ := signkit.Key(t)
@@ -108,12 +108,12 @@ func TestNothingOfAnUnsignedArchiveIsParsed(t *testing.T) {
 	m.refuses(srv, nil, "path is not clean") // a signature does not replace the other checks
 }
 
-// TestTimestampsDoNotDecide has the server's clock go back and forth: the number that is signed decides.
+// TestTimestampsDoNotDecide moves the server's clock back and forth: the signed number decides.
 func TestTimestampsDoNotDecide(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	a, _, _ := signkit.Key(t)
 	m.trusts(0, a)
-	srv.Publish(signed(t, a, "1", 1), t0.AddDate(24, 0, 0)) // somebody answered with a date far ahead
+	srv.Publish(signed(t, a, "1", 1), t0.AddDate(24, 0, 0)) // an answer with a date far in the future
 	m.wants(srv, facts.Facts{"ext_x": "1"})
 	srv.Publish(signed(t, a, "2", 2), t0)
 	m.wants(srv, facts.Facts{"ext_x": "2"})
@@ -127,7 +127,7 @@ func TestTimestampsDoNotDecide(t *testing.T) {
 	m.refuses(srv, "2", "older than the newest one so far")
 }
 
-// TestRotation is A, then A and B, then B alone, each image anew.
+// TestRotation tests A, then A and B, then only B, each with a new image.
 func TestRotation(t *testing.T) {
 	a, _, _ := signkit.Key(t)
 	b, _, _ := signkit.Key(t)
@@ -160,7 +160,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestSignedAndPinned wants both: a signature, and the digest of razor.extend_sha256.
+// TestSignedAndPinned requires both: a signature, and the digest of razor.extend_sha256.
 func TestSignedAndPinned(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	a, _, _ := signkit.Key(t)
@@ -173,7 +173,7 @@ func TestSignedAndPinned(t *testing.T) {
 	m.wants(srv, facts.Facts{"ext_x": "1"})
 }
 
-// TestAWithdrawalBringsNoOlderOne has an extension withdrawn, which needs no signature, and an older one offered.
+// TestAWithdrawalBringsNoOlderOne withdraws an extension, which needs no signature, and offers an older one.
 func TestAWithdrawalBringsNoOlderOne(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	a, _, _ := signkit.Key(t)
@@ -190,7 +190,7 @@ func TestAWithdrawalBringsNoOlderOne(t *testing.T) {
 	m.wants(srv, facts.Facts{"ext_x": "2"})
 }
 
-// TestTheImagesOwnNeedsNoSignature: it came with the keys. Facts that fail still fall back to the one before.
+// TestTheImagesOwnNeedsNoSignature: it came with the keys. If facts fail, the previous extension is still used.
 func TestTheImagesOwnNeedsNoSignature(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	a, _, _ := signkit.Key(t)

@@ -16,10 +16,10 @@ import (
 	"mkbuild/internal/mkclient/facts"
 )
 
-// The extension's directory: whose it is, how files in it change, what is removed when.
+// The extension's directory: its owner, the replacement of its files, the removal of old ones.
 
-// TestForeignDirectoryIsReplaced finds the extension's root made by somebody else, who could
-// write into it, and one of its own that others may write into.
+// TestForeignDirectoryIsReplaced has an extension's root made by another user, who could write into it, and an own
+// root that others can write to.
 func TestForeignDirectoryIsReplaced(t *testing.T) {
 	t.Parallel()
 	for name, owner := range map[string]int{"foreign": 12345, "own": os.Geteuid()} {
@@ -62,8 +62,8 @@ func TestForeignNamesAreReplaced(t *testing.T) {
 	}
 }
 
-// TestFilesAreReplacedAtOnce holds a reader's handle while MCollective's facts and the state
-// are written: it keeps the old text, whole, and the name leads to another file.
+// TestFilesAreReplacedAtOnce holds a reader's handle while MCollective's facts and the state are written: the
+// handle keeps the whole old text, and the name points to another file.
 func TestFilesAreReplacedAtOnce(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	m.write("root"+mcoDir+"/server.cfg", "")
@@ -94,12 +94,12 @@ func TestFilesAreReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// TestGenerationsChurn publishes 20 extensions while a fact of an early one still runs: its
-// directory stays as long as it does, all others but two are collected.
+// TestGenerationsChurn publishes 20 extensions while a fact of an early one still runs: its directory stays that
+// long; of all others two are kept.
 func TestGenerationsChurn(t *testing.T) {
 	srv, m := boot(t, facters.Shell)
 	pidFile := filepath.Join(m.base, "pid")
-	// In a session of its own it outlives the next collection, as a daemon would.
+	// In a separate session it outlives the next collection, like a daemon.
 	slow := "#!/bin/sh\nsetsid sh -c 'echo $$ > " + pidFile + "; exec sleep 60' >/dev/null 2>&1 &\n" +
 		"while [ ! -s " + pidFile + " ]; do sleep 0.01; done\necho ext_slow=1\n"
 	srv.Publish(pack(t, member{"facts.d/slow", slow, 0o755}), t0)
@@ -132,7 +132,7 @@ func TestLeftoversOfAKilledClientAreCollected(t *testing.T) {
 	}
 }
 
-// fakeProc gives the machine's store a process file system of its own.
+// fakeProc gives the machine's store a fake process file system.
 func (m *machine) fakeProc(meminfo string) {
 	m.write("fake/proc/meminfo", meminfo)
 	m.store.Root = facts.Root(filepath.Join(m.base, "fake"))
@@ -160,8 +160,8 @@ func TestUseHoldsSixGenerationsAtMost(t *testing.T) {
 	}
 }
 
-// TestHalfOfTheMemoryAtMost unpacks 1 MiB where more or less than twice that is free. Much memory does
-// not raise the limit.
+// TestHalfOfTheMemoryAtMost unpacks 1 MiB with more or less than twice that free. Much memory does not raise the
+// limit.
 func TestHalfOfTheMemoryAtMost(t *testing.T) {
 	t.Parallel()
 	blob := make([]byte, 1<<20) // random enough for the limit on the ratio

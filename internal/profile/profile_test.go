@@ -45,7 +45,7 @@ func withServer(t *testing.T, tree *overlay.Tree) *overlay.Tree {
 	return tree
 }
 
-// finished is a tree with changes over it.
+// finished returns a tree with changes on top.
 func finished(t *testing.T, tree, changes *overlay.Tree) *overlay.Tree {
 	t.Helper()
 	l := overlay.NewLayers(tree)
@@ -153,7 +153,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestDmidecode: Facter finds the program, and what the base has in the link's place stays.
+// TestDmidecode: Facter finds the program, and an existing file of the base stays in place of the link.
 func TestDmidecode(t *testing.T) {
 	const program, link = "usr/local/sbin/dmidecode", "usr/sbin/dmidecode"
 	for _, tt := range []struct {
@@ -172,7 +172,7 @@ func TestDmidecode(t *testing.T) {
 	}
 }
 
-// TestConsoles runs the script of a debug image, with kernel arguments and a getty of its own.
+// TestConsoles runs the script of a debug image, with kernel arguments and a fake getty.
 func TestConsoles(t *testing.T) {
 	for args, want := range map[string]string{
 		"quiet console=ttyS0,115200n8 console=tty0":       "-nL -l SELF 115200 ttyS0 vt102\n",

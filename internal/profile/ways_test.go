@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// prod is the tree of a prod image that nobody can log in to.
+// prod is the tree of a prod image without any login.
 func prod(t *testing.T) *overlay.Tree {
 	t.Helper()
 	tree := base(t)
@@ -52,7 +52,7 @@ func squashed(name, text string) string {
 
 const inittabText = "::sysinit:/etc/init.d/rcS\n::ctrlaltdel:/sbin/reboot\n"
 
-// TestWaysIntoProd tries one change after the other on a closed image: each is refused, with its reason.
+// TestWaysIntoProd makes each change in turn to a closed image: each is refused, with its reason.
 func TestWaysIntoProd(t *testing.T) {
 	const stockPasswd = "root:x:0:0:root:/root:/bin/sh\ntc:x:1001:50::/home/tc:/bin/sh\n"
 	inittab := func(line string) overlay.Entry {
@@ -62,7 +62,7 @@ func TestWaysIntoProd(t *testing.T) {
 	const notStock = "is neither Tiny Core's nor mkbuild's"
 	for _, tc := range []struct {
 		name string
-		put  overlay.Entry // no path: what is named is taken away
+		put  overlay.Entry // no path: the named file is removed
 		want string
 	}{
 		{"no inittab", overlay.Entry{Link: "etc/inittab"}, "it is missing"},
@@ -195,7 +195,7 @@ func TestWaysIntoProd(t *testing.T) {
 	}
 }
 
-// TestHarmlessNeighbours are near to what is refused, and let nobody in.
+// TestHarmlessNeighbours are similar to refused changes, but harmless.
 func TestHarmlessNeighbours(t *testing.T) {
 	allow := Allow{Inittab: []string{"ttyS0::respawn:/opt/menu", "tty2::once:/opt/report"}, Services: []string{"/usr/local/sbin/sshd", "/opt/bootlocal.sh", "/tmp/tce/mydata.tgz"}}
 	for name, put := range map[string]overlay.Entry{
@@ -279,7 +279,7 @@ func TestBusyboxServersAreMasked(t *testing.T) {
 	}
 }
 
-// TestArchivesInArchives: small ones that unpack to much, or many, come to an end and are refused.
+// TestArchivesInArchives: small archives that unpack to large or many files are refused in time.
 func TestArchivesInArchives(t *testing.T) {
 	tree := prod(t)
 	archive, opened := squashed("x.tcz", ""), 0 // each counts as two of 1 MiB

@@ -15,8 +15,8 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// program is a stand-in for the emulator: a shell script that talks like a console. What it
-// shows is how consoles are judged; real machines are booted in e2e.
+// program is a fake emulator: a shell script that acts like a console. It tests how consoles are judged; e2e boots
+// real machines.
 func program(t *testing.T, script string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "console")
@@ -50,7 +50,7 @@ func TestExpect(t *testing.T) {
 				testkit.WaitFor(t, func() bool { return vm.Log() != "" })
 			}
 			if strings.Contains(tc.want, "in time") || strings.Contains(tc.want, "silent") {
-				limit = 100 * time.Millisecond // it can only be waited for
+				limit = 100 * time.Millisecond // only a timeout can detect it
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
@@ -82,7 +82,7 @@ func patterns(texts []string) []*regexp.Regexp {
 	return out
 }
 
-// TestRules holds the names of faults against what firmware, boot loaders and kernels print.
+// TestRules compares the names of faults with the output of firmware, boot loaders and kernels.
 func TestRules(t *testing.T) {
 	named := map[string]bool{RuleNoMarker: true, RuleSilent: true, RuleEnded: true, RuleNoCheckIn: true, RuleOpen: true}
 	for line, want := range map[string]string{
@@ -137,7 +137,7 @@ func TestHarmlessRulesAreNotJudged(t *testing.T) {
 	}
 }
 
-// TestWatch sees what happens after everything expected was said.
+// TestWatch watches the output after all expected text.
 func TestWatch(t *testing.T) {
 	var be *BootError
 	vm := start(t, Machine{Program: program(t, "echo up; echo 'Kernel panic - not syncing: x'; exec sleep 99")})
@@ -156,7 +156,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestInteract talks to a stand-in through its stdin and stdout.
+// TestInteract talks to a fake emulator through its stdin and stdout.
 func TestInteract(t *testing.T) {
 	in, typed, err := os.Pipe()
 	testkit.Must(t, err)

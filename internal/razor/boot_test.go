@@ -71,7 +71,7 @@ func TestBootScript(t *testing.T) {
 	if got := strings.Join(n.HWInfo, " "); got != "fact_boot_type=pcbios mac=52-54-00-00-00-01 uuid=u1" {
 		t.Errorf("hw_info %q", got)
 	}
-	// The firmware type follows each boot and is no search key.
+	// The firmware type follows each boot and is not a search key.
 	r.Get("/svc/boot?net0=52-54-00-00-00-01&fact_boot_type=efi")
 	if got := r.load(1).HWInfo[0]; got != "fact_boot_type=efi" {
 		t.Errorf("after the second boot: %q", got)

@@ -36,7 +36,7 @@ func TestFactsDiffAndBlacklist(t *testing.T) {
 	}
 }
 
-// The client says which facts its extension gave; what it did not send does not count.
+// The client lists its extension's facts; facts that it did not send do not count.
 func TestExtensionFacts(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.Node(mac1)
@@ -78,7 +78,7 @@ func TestPolicyBinding(t *testing.T) {
 	if n.Policy != "small" || n.Hostname != "host1.example" || asJSON(n.Metadata) != `{"role":"db","site":"kept"}` {
 		t.Errorf("bound node: %+v", n)
 	}
-	// Bound nodes stay bound, whatever their facts do.
+	// Bound nodes stay bound, whatever their facts.
 	if a := r.CheckIn(one, facts1("virtual", "physical")); a.Body != `{"action":"reboot"}` || r.load(one).Policy != "small" {
 		t.Errorf("bound, other facts: %s", a.Body)
 	}
@@ -129,7 +129,7 @@ func TestMaxCountUnderConcurrency(t *testing.T) {
 	}
 }
 
-// What no machine has cannot become an identity.
+// Values that no machine has cannot become an identity.
 func TestIdentityIsBounded(t *testing.T) {
 	r := newRig(t, nil)
 	many := url.Values{}
@@ -149,8 +149,7 @@ func TestIdentityIsBounded(t *testing.T) {
 	}
 }
 
-// A rule that fails sets nothing and binds nothing, though another tag matches; also a bound
-// node is then told "none".
+// A failing rule sets nothing and binds nothing, though another tag matches; a bound node also gets "none".
 func TestRuleErrorAnswersNone(t *testing.T) {
 	r := newRig(t, withRules(t, `
 tags:
@@ -241,7 +240,7 @@ func TestRulesReload(t *testing.T) {
 	expect("two", "the last good ones still apply")
 }
 
-// No body makes the server panic, and what it accepts it can store and show.
+// No body makes the server panic, and the server can store and show every body that it accepts.
 func FuzzCheckin(f *testing.F) {
 	for _, b := range []string{`{"facts":{"macaddress":"52:54:00:00:00:01"}}`, `{"facts":{"a":[1,{"b":1e400}],"\u0000":null}}`, `{"facts":"x"}`, `[[[`, `{"facts":{"uptime":-0.0,"uuid":5}}`} {
 		f.Add([]byte(b))

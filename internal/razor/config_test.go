@@ -83,7 +83,7 @@ func TestConfigDefaults(t *testing.T) {
 			}
 		}
 	}
-	// A facts map without a blacklist leaves none, for the merge is shallow.
+	// A facts map without a blacklist has none, because the merge is shallow.
 	c, err := load(t, "all: {facts: {match_on: x}}", "production")
 	if err != nil || c.Facts.Blacklist.Has("domain") || !c.Facts.MatchOn.Has("x") {
 		t.Errorf("%v %+v", err, c)

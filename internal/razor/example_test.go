@@ -11,7 +11,7 @@ import (
 	"mkbuild/internal/razor"
 )
 
-// A machine asks who it is, then checks in, as a microkernel does.
+// A machine requests its identity, then checks in, like a microkernel.
 func Example() {
 	dir, err := os.MkdirTemp("", "razor-example-")
 	if err != nil {

@@ -68,7 +68,7 @@ func withRules(t testing.TB, rules string) func(*Options) {
 
 const mac1 = "52:54:00:00:00:01"
 
-// facts1 are those of a machine with mac1 and more: names and values in turn.
+// facts1 returns the facts of a machine with mac1 and more: names and values in turn.
 func facts1(more ...any) map[string]any {
 	f := map[string]any{"macaddress": mac1, "macaddress_eth0": mac1}
 	for i := 0; i+1 < len(more); i += 2 {

@@ -12,7 +12,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// peakMemory is the most memory that this process has had resident since it was forgotten, in MiB.
+// peakMemory returns the peak of this process's resident memory since its reset, in MiB.
 func peakMemory(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")
@@ -23,8 +23,8 @@ func peakMemory(t *testing.T) int {
 	return kb >> 10
 }
 
-// 64 check-ins of 4 MiB at a time fit in 400 MiB, the clients included: few are read at once. Small
-// ones do not wait for them. The first answers show as much as all 64 would.
+// 64 check-ins of 4 MiB at a time fit in 400 MiB, including the clients: few are read at once. Small ones do not
+// wait for them. The first answers prove as much as all 64.
 func TestBigCheckinsFitInMemory(t *testing.T) {
 	const atOnce, enough = 64, 12
 	r := newRig(t, nil)

@@ -44,7 +44,7 @@ func TestRegisterTakesAllInterfaces(t *testing.T) {
 	}
 }
 
-// Booted through two interfaces, the machine had two nodes; its facts show that they are one.
+// Booted through two interfaces, the machine had two nodes; its facts identify them as one.
 func TestRegisterMergesDoubles(t *testing.T) {
 	r := newRig(t, nil)
 	one, two := r.Node("52:54:00:00:00:01"), r.Node("52:54:00:00:00:02")

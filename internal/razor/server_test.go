@@ -24,7 +24,7 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// dribble sends start, then one byte after the other, and returns when the server ends that.
+// dribble sends start, then single bytes, and returns when the server ends the connection.
 func dribble(t *testing.T, address, start string) error {
 	t.Helper()
 	var d net.Dialer
@@ -50,8 +50,8 @@ func dribble(t *testing.T, address, start string) error {
 	return nil // closed or reset
 }
 
-// Clients that send their request a byte at a time lose the connection, each by the limit that is
-// meant for it. The server's own limits are shortened alike: one that is missing stays missing.
+// Clients that send their request byte by byte lose the connection, each through its own limit. The server's own
+// limits are shortened alike: a missing limit stays missing.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	const faster = 50
 	const checkin = "POST /svc/checkin/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -61,7 +61,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}{
 		"header": {func(srv *http.Server) { srv.ReadTimeout = 0 }, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "},
 		"body":   {func(srv *http.Server) { srv.ReadHeaderTimeout = 0 }, checkin + "Content-Length: 10000\r\n\r\n"},
-		// Others wait for a big check-in: it has a limit of its own, from its turn on.
+		// Others wait for a big check-in: it has its own limit, from its turn on.
 		"big body": {func(srv *http.Server) { srv.ReadTimeout, srv.ReadHeaderTimeout = 0, 0 }, checkin + "Content-Length: 200000\r\n\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
-// The log begins with what is served and ends with why it ended, one line each.
+// The log begins with the served content and ends with the reason of the end, one line each.
 func TestServeLogsStartAndEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		stop func(context.CancelCauseFunc, net.Listener)

@@ -13,7 +13,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// Everything that was answered is there after a restart.
+// All answered data exists after a restart.
 func TestRestartLosesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "data")
 	open := func(t *testing.T) *rig {
@@ -127,7 +127,7 @@ func TestDatabaseBusyAndUnwritable(t *testing.T) {
 	}
 }
 
-// An error before anything is written is the caller's alone; one after undoes the writes.
+// An error before a write affects only the caller; an error after it undoes the writes.
 func TestUpdateKeepsTransactionsApart(t *testing.T) {
 	s, err := openStore(t.TempDir())
 	testkit.Must(t, err)
@@ -164,8 +164,7 @@ func TestUpdateKeepsTransactionsApart(t *testing.T) {
 	})
 }
 
-// A node's log keeps the newest entries, also after a merger of two; a node that is removed leaves
-// nothing behind.
+// A node's log keeps the newest entries, even after a merger of two; a removed node leaves nothing.
 func TestLogIsBoundedAndRemoveLeavesNothing(t *testing.T) {
 	s, err := openStore(t.TempDir())
 	testkit.Must(t, err)

@@ -31,7 +31,7 @@ func extensionRig(t *testing.T, tweak func(*Options)) *rig {
 	})
 }
 
-// The table of what the real server answers, quirks included.
+// The table of the real server's answers, including quirks.
 func TestExtensionQuirks(t *testing.T) {
 	r := extensionRig(t, nil)
 	size := strconv.Itoa(len(extBody))
@@ -127,7 +127,7 @@ func TestExtensionFollowsTheFileAndPacksDirectories(t *testing.T) {
 	}
 }
 
-// What the real server does with each kind of check-in.
+// The real server's reaction to each kind of check-in.
 func TestCheckinStatus(t *testing.T) {
 	r := newRig(t, nil)
 	id := r.Node(mac1)
@@ -181,7 +181,7 @@ func TestCheckinStatus(t *testing.T) {
 	if a.Status != 200 || a.Body != `{"action":"none"}` || a.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("good: got %d %s %s", a.Status, a.Header.Get("Content-Type"), a.Body)
 	}
-	// Once registered, identity facts are not looked at any more.
+	// After registration, identity facts are ignored.
 	if a := r.Do("POST", self, `{"facts":{"serialnumber":5}}`, "Content-Type: application/json"); a.Status != 200 {
 		t.Errorf("registered node with a number: got %d", a.Status)
 	}

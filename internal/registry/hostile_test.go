@@ -27,7 +27,7 @@ import (
 	"mkbuild/internal/store"
 )
 
-// stand is a registry that gives what a test has put there, by the path behind /v2/.
+// stand is a registry that serves a test's content, by the path after /v2/.
 type stand struct {
 	*httptest.Server
 	*parcel
@@ -57,14 +57,14 @@ func (s *stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(text.Bytes())
 }
 
-// tag lets the tag 1 lead to an object.
+// tag points the tag 1 to an object.
 func (s *stand) tag(d ocispec.Descriptor) { s.items["1"] = s.items[d.Digest] }
 
 func (s *stand) ref() Reference {
 	return Reference{Host: strings.TrimPrefix(s.URL, "http://"), Repository: "mk", Tag: "1"}
 }
 
-// pull pulls the tag, and returns what was left in the folder.
+// pull pulls the tag, and returns the files left in the folder.
 func (s *stand) pull(t *testing.T, arch string) ([]os.DirEntry, error) {
 	c := &Client{HTTP: fetch.Options{Idle: time.Second}}
 	dir := t.TempDir()
@@ -75,8 +75,8 @@ func (s *stand) pull(t *testing.T, arch string) ([]os.DirEntry, error) {
 	return left, err
 }
 
-// TestHostileObjects: what is not an image that was pushed is refused before anything of it is put together, and before
-// much of it is fetched.
+// TestHostileObjects: objects other than a pushed image are refused before any part is assembled, and before much
+// is fetched.
 func TestHostileObjects(t *testing.T) {
 	text := func(l layout) []byte {
 		out, err := json.Marshal(l)
@@ -156,7 +156,7 @@ func zipped(t *testing.T, text string) []byte {
 	return out.Bytes()
 }
 
-// TestHostileLayouts: a layout names its own blobs, makes up its files, and leads nowhere else.
+// TestHostileLayouts: a layout names only its own blobs, they fill its files, and no path leaves the folder.
 func TestHostileLayouts(t *testing.T) {
 	blob := strings.Repeat("a", 64)
 	sizes := map[string]int64{blob: 10}
@@ -211,7 +211,7 @@ func slicesOf(n int, p piece) []piece {
 	return out
 }
 
-// TestReferences: references as people write them, and those that are refused.
+// TestReferences tests usual references, and refused ones.
 func TestReferences(t *testing.T) {
 	sum := "@sha256:" + strings.Repeat("0", 64)
 	for text, want := range map[string]string{
@@ -244,8 +244,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// TestCredentialsStay: neither the storage that a registry leads to nor an error learns a password, and a token in
-// the address of that storage is not printed.
+// TestCredentialsStay: neither the storage of a registry nor an error gets a password, and a token in the address
+// of that storage is not printed.
 func TestCredentialsStay(t *testing.T) {
 	text := []byte("content")
 	sum := fmt.Sprintf("sha256:%x", sha256.Sum256(text))
@@ -301,7 +301,7 @@ func TestCredentialsStay(t *testing.T) {
 	}
 }
 
-// TestSlowUpload: an upload may take longer than a registry may be silent, as long as it moves.
+// TestSlowUpload: an upload may take longer than a registry's silence limit while it makes progress.
 func TestSlowUpload(t *testing.T) {
 	const idle = time.Second
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))

@@ -25,8 +25,8 @@ func BenchmarkStage(b *testing.B) {
 	}
 }
 
-// BenchmarkWriteISO writes an image whose additions are a few megabytes: with all segments kept, with
-// none, and as one archive.
+// BenchmarkWriteISO writes an image with a few megabytes of additions: with all segments kept, with none, and as
+// one archive.
 func BenchmarkWriteISO(b *testing.B) {
 	dir := tinymirror.New(b)
 	bulky(b, dir)
@@ -48,7 +48,7 @@ func BenchmarkWriteISO(b *testing.B) {
 	}
 }
 
-// BenchmarkBaseTree compares unpacking a base's initrd with reading what was kept of it.
+// BenchmarkBaseTree compares unpacking a base's initrd with reading its kept tree.
 func BenchmarkBaseTree(b *testing.B) {
 	_, s, _ := staged(b, plan(b, pristine))
 	b.Run("unpack", func(b *testing.B) {
@@ -72,7 +72,7 @@ func BenchmarkBaseTree(b *testing.B) {
 	})
 }
 
-// BenchmarkSegmentKey is what a warm build pays for a segment of 2,000 files.
+// BenchmarkSegmentKey measures a warm build's cost of a segment of 2,000 files.
 func BenchmarkSegmentKey(b *testing.B) {
 	tree := &overlay.Tree{}
 	for i := range 2000 {

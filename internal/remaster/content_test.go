@@ -15,16 +15,16 @@ import (
 
 const mcoHome = "usr/local/tce.installed/mcollective-1.2.1"
 
-// prodEntries are what a prod image of the miniature mirror adds to its base: every entry but the
-// directories on the way to it, and what became of the base's own.
+// prodEntries are the additions of a prod image of the miniature mirror to its base: every entry except the
+// directories above it, and the changes to the base's own entries.
 func prodEntries() map[string]string {
 	return map[string]string{
-		// The base's directories keep their modes and owners where entries below them are added.
+		// The base's directories keep their modes and owners if entries below them are added.
 		".":                       "d 0755 0:0",
 		"tmp":                     "d 1777 0:0",
 		"opt":                     "d 2775 0:50",
 		"usr/local/tce.installed": "d 0775 0:50",
-		// Extensions: the first one wins, modes and owners are those of the TCZ.
+		// Extensions: the first one wins, with the TCZ's modes and owners.
 		"usr/local/bin/ruby":                            "f 0755 0:0",
 		"usr/local/lib/ruby/1.8/i486-linux/rbconfig.rb": "f 0644 0:0",
 		"usr/local/bin/bash":                            "f 0755 0:0",
@@ -37,7 +37,7 @@ func prodEntries() map[string]string {
 		"usr/local/lib/libssl.so.0.9.8":                 "f 0755 0:0",
 		"usr/local/lib/modules/3.0.21-tinycore/kernel/drivers/scsi/x.ko.gz": "f 0644 0:0",
 		"usr/local/lib/firmware/bnx2/x.fw":                                  "f 0644 0:0",
-		// What tce-load leaves.
+		// The files of tce-load.
 		"usr/local/tce.installed/ruby":                 "f 0644 1001:50",
 		"usr/local/tce.installed/ncurses":              "f 0644 1001:50",
 		"usr/local/tce.installed/ncurses-common":       "f 0644 1001:50",
@@ -56,7 +56,7 @@ func prodEntries() map[string]string {
 		"tmp/tcloop/util-linux/usr/local/sbin/sfdisk": "f 0755 0:0",
 		"usr/local/bin/lscpu":                         "l -> /tmp/tcloop/util-linux/usr/local/bin/lscpu",
 		"usr/local/sbin/sfdisk":                       "l -> /tmp/tcloop/util-linux/usr/local/sbin/sfdisk",
-		// MCollective, all of it root's.
+		// MCollective, all owned by root.
 		mcoHome:                                "d 0755 0:0",
 		mcoHome + "/mcollectived.rb":           "f 0755 0:0",
 		"usr/local/mcollective":                "l -> /" + mcoHome,
@@ -75,7 +75,7 @@ func prodEntries() map[string]string {
 		"usr/local/lib/ruby/gems/1.8/cache":                                "d 0755 0:0",
 		"usr/local/lib/ruby/gems/1.8/doc":                                  "d 0755 0:0",
 		"usr/local/bin/stompcat":                                           "f 0755 0:0",
-		// The base's own files, changed, and what the profile adds.
+		// The changed files of the base, and the additions of the profile.
 		"etc/shadow":                       "f 0640 0:0",
 		"etc/inittab":                      "f 0644 0:0",
 		"opt/bootsync.sh":                  "f 0755 0:50",
@@ -88,8 +88,8 @@ func prodEntries() map[string]string {
 	}
 }
 
-// TestProdImageHoldsThisAndNothingElse is the table of what must be in an image, on the staged tree
-// and on the tree that a kernel makes of the written image.
+// TestProdImageHoldsThisAndNothingElse compares the table of an image's required entries with the staged tree and
+// with the kernel's tree of the written image.
 func TestProdImageHoldsThisAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))

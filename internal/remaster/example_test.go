@@ -22,7 +22,7 @@ type quiet struct{}
 
 func (quiet) Event(ui.Event) {}
 
-// An image is planned, staged and written. What it boots is read back as from any other medium.
+// An image is planned, staged and written. Its boot files are read back like those of any other medium.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

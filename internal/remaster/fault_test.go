@@ -82,8 +82,8 @@ func TestBadBase(t *testing.T) {
 	}
 }
 
-// failCleanly builds a plan that has to fail with a class of error that names what it is about, and
-// looks for what must not be left behind.
+// failCleanly builds a plan, which must fail with a class of error that names its object, and checks that nothing
+// is left behind.
 func failCleanly(t *testing.T, p *inputs.Plan, class func(error) bool, names ...string) {
 	t.Helper()
 	out, cache := t.TempDir(), t.TempDir()
@@ -113,7 +113,7 @@ func baseWithout(t *testing.T, name string) []byte {
 func TestBadExtensions(t *testing.T) {
 	t.Parallel()
 	good := sqfs.Image([]sqfs.File{sqfs.Reg("usr/local/sbin/dmidecode", 0o755, strings.Repeat("dmidecode", 5000))})
-	// The tables stand behind the data blocks: super.inode_table_start is at byte 64.
+	// The tables follow the data blocks: super.inode_table_start is at byte 64.
 	broken := bytes.Clone(good)
 	for i := range 96 {
 		broken[len(broken)-4096+i] ^= 0xff
@@ -223,7 +223,7 @@ func TestBadGems(t *testing.T) {
 	}
 }
 
-// TestGemWithoutItsExecutable builds, and warns, as `gem install` does.
+// TestGemWithoutItsExecutable builds, and warns, like `gem install`.
 func TestGemWithoutItsExecutable(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -239,7 +239,7 @@ func TestGemWithoutItsExecutable(t *testing.T) {
 	}
 }
 
-// TestPinnedArchives: a sha256 of the user's own is held against what arrives.
+// TestPinnedArchives compares a user's sha256 with the download.
 func TestPinnedArchives(t *testing.T) {
 	t.Parallel()
 	dir, zeros := pristine, strings.Repeat("0", 64)

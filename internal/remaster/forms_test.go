@@ -22,7 +22,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// all writes every form of a plan into dir and returns where they are.
+// all writes every form of a plan into dir and returns their paths.
 func all(t *testing.T, p *inputs.Plan, dir string) map[Form]string {
 	t.Helper()
 	b, s, _ := staged(t, p)
@@ -52,8 +52,8 @@ func folder(t *testing.T, dir string) map[string][]byte {
 	return out
 }
 
-// TestFormsOfSeveralInitrds: PXE hands them out one by one in their order, Razor's archive has a
-// place for one only, and both are what the ISO boots.
+// TestFormsOfSeveralInitrds: a PXE folder has them one by one in order, Razor's archive has room for only one, and
+// both equal the ISO's initrds.
 func TestFormsOfSeveralInitrds(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
@@ -81,7 +81,7 @@ func TestFormsOfSeveralInitrds(t *testing.T) {
 	}
 }
 
-// members are the files of a tar archive, which all have the same owner.
+// members returns the files of a tar archive, which all have the same owner.
 func members(t *testing.T, name string) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
@@ -101,7 +101,7 @@ func members(t *testing.T, name string) map[string][]byte {
 	}
 }
 
-// TestFormsAreTheSameAgain: byte for byte, whatever was there before.
+// TestFormsAreTheSameAgain: byte for byte, whatever existed before.
 func TestFormsAreTheSameAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -123,7 +123,7 @@ func TestFormsAreTheSameAgain(t *testing.T) {
 	testkit.Run(t, "sh", "-c", "cd '"+again[FormPXE]+"' && sha256sum -c --strict SHA256SUMS")
 }
 
-// TestInterruptedForms leaves nothing, and what was there stays.
+// TestInterruptedForms leaves nothing, and existing files stay.
 func TestInterruptedForms(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"pxe", "razor"} {
@@ -145,7 +145,7 @@ func TestInterruptedForms(t *testing.T) {
 	}
 }
 
-// TestUSBNote: where the source is a hybrid the result is one, and says nothing; else it says so.
+// TestUSBNote: a hybrid source gives a hybrid image without a note; otherwise a note is printed.
 func TestUSBNote(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)

@@ -29,19 +29,19 @@ import (
 
 const rsaKey = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQClVzJ0W09R7/CXlUlXBLKJgIMGdLubx+xZnBO7fWA9Rb0oVwgDT0J8XyvNtJTzbrNGvMYr3zoc52YhJQ982Pz6wWiv8ck8a1VQKt7D8DMt3zmzVJUcUkTogWKSe18kZeK3ax6f1O7I2V8srs+EdrfQmCT+sXmGYOTw1GDFi4b5CQ== a@b"
 
-// isoPath and tczDir are where the miniature mirror keeps its files.
+// isoPath and tczDir are paths in the miniature mirror.
 const (
 	isoPath = "4.x/x86/archive/4.5.2/Core-4.5.2.iso"
 	tczDir  = "4.x/x86/tcz"
 )
 
-// pristine is a mirror that no test changes, warm a cache that no test looks into: most tests need
-// neither of their own, and each file of them costs a sync to disk.
+// pristine is a mirror that no test changes, warm a cache that no test inspects: most tests need no separate ones,
+// and each of their files costs a sync to disk.
 var pristine, warm string // made by TestMain
 
 func TestMain(m *testing.M) { os.Exit(tinymirror.Main(m, &pristine, &warm)) }
 
-// plan is that of the mirror's own mkbuild.yaml, changed by edits.
+// plan is the plan of the mirror's own mkbuild.yaml, changed by edits.
 func plan(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Plan {
 	t.Helper()
 	return planOf(t, filepath.Join(dir, "mkbuild.yaml"), tinymirror.Config, edits...)
@@ -64,7 +64,7 @@ func profileOf(name string) func(*config.Config) {
 	return func(c *config.Config) { c.Profile = name }
 }
 
-// builder is one with a cache of its own, quick to give up.
+// builder returns a builder with a separate cache that gives up quickly.
 func builder(t testing.TB, cache string) (*Builder, *events.Recorder) {
 	t.Helper()
 	rec := &events.Recorder{}
@@ -77,7 +77,7 @@ func builder(t testing.TB, cache string) (*Builder, *events.Recorder) {
 	}, rec
 }
 
-// staged stages a plan that has to work.
+// staged stages a plan, which must succeed.
 func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *events.Recorder) {
 	t.Helper()
 	b, rec := builder(t, warm)
@@ -86,7 +86,7 @@ func staged(t testing.TB, p *inputs.Plan) (*Builder, *Staged, *events.Recorder) 
 	return b, s, rec
 }
 
-// few keeps the extensions down: each file costs a sync to disk.
+// few reduces the extensions: each file costs a sync to disk.
 func few(c *config.Config) { c.Extensions = []string{"ruby", "bash"} }
 
 func is(target error) func(error) bool {
@@ -102,7 +102,7 @@ func as[T error](err error) bool {
 	return ok
 }
 
-// build makes the ISO of a plan that has to work, and returns its name.
+// build makes the ISO of a plan, which must succeed, and returns its name.
 func build(t testing.TB, b *Builder, p *inputs.Plan) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "out.iso")
@@ -125,7 +125,7 @@ func publishTCZ(t testing.TB, dir, name string, files ...sqfs.File) {
 	tinymirror.Publish(t, dir, tczDir+"/"+name+".tcz", sqfs.Image(files))
 }
 
-// isoFiles are the files of the miniature's source image.
+// isoFiles returns the files of the miniature's source image.
 func isoFiles(t testing.TB) map[string][]byte {
 	t.Helper()
 	b, err := tinymirror.ISO()
@@ -141,7 +141,7 @@ func isoFiles(t testing.TB) map[string][]byte {
 	return out
 }
 
-// publishISO replaces the mirror's source image by one of the given files.
+// publishISO replaces the mirror's source image with one of the given files.
 func publishISO(t testing.TB, dir string, files map[string][]byte) {
 	t.Helper()
 	b, err := tinymirror.ISOWith(files)
@@ -165,7 +165,7 @@ func content(t testing.TB, f *overlay.Entry) []byte {
 	return b
 }
 
-// initrdOf returns the initrd of an image and the tree that a kernel makes of it.
+// initrdOf returns the initrd of an image and the kernel's tree of it.
 func initrdOf(t testing.TB, img *iso9660.Image) ([]byte, *overlay.Tree) {
 	t.Helper()
 	b := content(t, img.Files.Get("boot/core.gz"))
@@ -186,7 +186,7 @@ func text(t testing.TB, tree *overlay.Tree, name string) string {
 	return string(b)
 }
 
-// describe is one line for an entry: type, mode, owner, device number or link.
+// describe returns a line for an entry: type, mode, owner, device number or link.
 func describe(e *overlay.Entry) string {
 	switch {
 	case e == nil:
@@ -202,7 +202,7 @@ func describe(e *overlay.Entry) string {
 	return s
 }
 
-// checkEmpty makes sure that a folder holds nothing, hidden files included.
+// checkEmpty checks that a folder has no files, including hidden files.
 func checkEmpty(t testing.TB, dir string) {
 	t.Helper()
 	es, err := os.ReadDir(dir)
@@ -212,7 +212,7 @@ func checkEmpty(t testing.TB, dir string) {
 	}
 }
 
-// tgz is an archive of small files with one time.
+// tgz returns an archive of small files with one time.
 func tgz(t testing.TB, mtime int64, names ...string) []byte {
 	t.Helper()
 	var out bytes.Buffer

@@ -25,7 +25,7 @@ import (
 func TestAppendKeepsTheBaseInitrdByteForByte(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, warm)
-	// Lengths that need each number of padding bytes: NULs behind a gzip member are part of the base.
+	// Lengths for each number of padding bytes: NULs after a gzip member belong to the base.
 	dir := tinymirror.New(t)
 	for extra := range 4 {
 		files := isoFiles(t)
@@ -83,7 +83,7 @@ func TestMergedIsOneArchiveWithTheWholeBase(t *testing.T) {
 	}
 }
 
-// TestLayoutsBootTheSameTree: whatever the layout, the kernel ends up with the same files.
+// TestLayoutsBootTheSameTree: with every layout the kernel gets the same files.
 func TestLayoutsBootTheSameTree(t *testing.T) {
 	t.Parallel()
 	dir := pristine
@@ -140,8 +140,7 @@ func TestISOKeepsTheSourceByteForByte(t *testing.T) {
 	}
 }
 
-// checkBoot compares the boot catalogs and the system areas, and holds the boot-info-table against
-// where the file really is.
+// checkBoot compares the boot catalogs and the system areas, and the boot-info-table with the file's real place.
 func checkBoot(t *testing.T, source, made *iso9660.Image) {
 	t.Helper()
 	if !bytes.Equal(source.System, made.System) || made.CatalogPath != source.CatalogPath || len(made.Boot) != 1 {
@@ -190,7 +189,7 @@ func TestBootArguments(t *testing.T) {
 	}
 }
 
-// TestOtherDialect: an image of 7.x and later, whose labels are upper-case with an INITRD line.
+// TestOtherDialect tests an image of 7.x and later, whose labels are upper-case with an INITRD line.
 func TestOtherDialect(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -244,8 +243,8 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// timestamp is the part of YAML 1.1's timestamp type that is used here; go-yaml knows only some of
-// its forms, and the second opinion is Ruby's.
+// timestamp is the used part of YAML 1.1's timestamp type; go-yaml supports only some of its forms, and the
+// independent check uses Ruby's.
 var timestamp = regexp.MustCompile(`\niso_build_time: \d{4}-\d\d-\d\d[ \t]+\d\d:\d\d:\d\d\.\d* Z\n$`)
 
 func TestEpoch(t *testing.T) {
@@ -262,7 +261,7 @@ func TestEpoch(t *testing.T) {
 	if meta.MTime != given || !strings.Contains(string(content(t, meta)), "2023-11-14 22:13:20") {
 		t.Errorf("time %d in\n%s", meta.MTime, content(t, meta))
 	}
-	// Without one the newest input decides, unless no format could hold its time.
+	// Without a time the newest input decides, unless no format can hold its time.
 	for _, tc := range []struct{ input, want int64 }{{tinymirror.Time + 1000, tinymirror.Time + 1000}, {1 << 32, tinymirror.Time}} {
 		testkit.Put(t, dir+"/archives/mcollective-1.2.1.tgz", tgz(t, tc.input, "m/mcollectived.rb"))
 		_, s, _ := staged(t, plan(t, dir))

@@ -16,19 +16,19 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// steps are those of a build in order; the last two are WriteISO's, or write is WriteOverlay's.
+// steps are the steps of a build in order; the last two are WriteISO's, or write is WriteOverlay's.
 func steps() []string {
 	return []string{"base", "resolve", "fetch", "unpack", "extensions", "pick", "ruby", "mcollective", "profile", "overlay", "check", "initrd", "iso"}
 }
 
-// TestInterruptAtEveryStep is not parallel: it looks at the process's own TMPDIR.
+// TestInterruptAtEveryStep is not parallel: it checks the process's TMPDIR.
 func TestInterruptAtEveryStep(t *testing.T) {
 	tmp := filepath.Join(t.TempDir(), "tmp")
 	testkit.Must(t, os.Mkdir(tmp, 0o755))
 	for _, at := range append(steps(), "write") {
 		for _, end := range []bool{false, true} {
 			if end && (at == "iso" || at == "write") {
-				continue // the image is there
+				continue // the image exists
 			}
 			out := t.TempDir()
 			b, _ := builder(t, t.TempDir())
@@ -57,7 +57,7 @@ func TestInterruptAtEveryStep(t *testing.T) {
 	}
 }
 
-// interrupted is a build under ctx that closes what it has staged.
+// interrupted runs a build under ctx and closes its staged image.
 func interrupted(ctx context.Context, t *testing.T, b *Builder, p *inputs.Plan, name string, archive bool) error {
 	t.Helper()
 	s, err := b.Stage(ctx, p)
@@ -70,7 +70,7 @@ func interrupted(ctx context.Context, t *testing.T, b *Builder, p *inputs.Plan, 
 	return b.WriteISO(ctx, s, name)
 }
 
-// TestInterruptAmidBytes cancels while contents are being written, not between steps.
+// TestInterruptAmidBytes cancels during the writing of contents, not between steps.
 func TestInterruptAmidBytes(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))
@@ -90,7 +90,7 @@ func TestInterruptAmidBytes(t *testing.T) {
 	}
 }
 
-// endless gives bytes that do not compress to nothing.
+// endless returns incompressible bytes.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
@@ -110,7 +110,7 @@ func putLast(s *Staged, e overlay.Entry) error {
 	return s.layers.AddLastWins(layer)
 }
 
-// TestReadErrorAmidBytes: an input that fails, shrinks or grows while the image is written.
+// TestReadErrorAmidBytes tests an input that fails, shrinks or grows while the image is written.
 func TestReadErrorAmidBytes(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))
@@ -161,7 +161,7 @@ func TestUnwritableOutput(t *testing.T) {
 
 func isLinkError(err error) bool { return as[*os.LinkError](err) }
 
-// TestOldOutputStaysWhenABuildFails: an image that is there is replaced by a whole one or not at all.
+// TestOldOutputStaysWhenABuildFails: an existing image is replaced by a whole one or not at all.
 func TestOldOutputStaysWhenABuildFails(t *testing.T) {
 	t.Parallel()
 	b, s, _ := staged(t, plan(t, pristine))

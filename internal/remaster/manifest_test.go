@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// manifestOf reads the manifest in an image, and makes sure that the one next to it is the same.
+// manifestOf reads the manifest in an image, and checks that the manifest next to it is the same.
 func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 	t.Helper()
 	text := content(t, openISO(t, name).Files.Get(manifest.Name))
@@ -30,7 +30,7 @@ func manifestOf(t *testing.T, name string) (*manifest.Manifest, string) {
 	return m, string(text)
 }
 
-// TestManifestTellsTheTruth holds every line of a manifest against the image.
+// TestManifestTellsTheTruth compares every line of a manifest with the image.
 func TestManifestTellsTheTruth(t *testing.T) {
 	t.Parallel()
 	for _, layout := range []string{"append", "merged"} {
@@ -93,8 +93,8 @@ func checkRecords(t *testing.T, m *manifest.Manifest, tree *overlay.Tree) {
 	}
 }
 
-// TestManifestHasNoSecrets puts secrets wherever a configuration can hold some, and looks for them,
-// their digests and their lengths.
+// TestManifestHasNoSecrets puts secrets into every possible place of a configuration, and searches for them, their
+// digests and their lengths.
 func TestManifestHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, warm)
@@ -140,7 +140,7 @@ boot: {append: razor.token=hunter2-arg}
 	}
 }
 
-// TestManifestIsTheSameEverywhere: two mirrors in different places, two caches, one manifest.
+// TestManifestIsTheSameEverywhere: two mirrors in different places and two caches give one manifest.
 func TestManifestIsTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	var texts []string

@@ -16,7 +16,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// withMenu is a mirror whose ISO has another isolinux.cfg, and one file more.
+// withMenu is a mirror whose ISO has another isolinux.cfg and another file.
 func withMenu(t *testing.T, menu, name string, b []byte) string {
 	t.Helper()
 	dir := tinymirror.New(t)
@@ -39,8 +39,7 @@ func second(t *testing.T) []byte {
 	return out.Bytes()
 }
 
-// TestSeveralInitrds: the base is what all of them make together, the last one is remade, and the
-// others stay as they are.
+// TestSeveralInitrds: the base is the result of all initrds; the last is remade, and the others stay unchanged.
 func TestSeveralInitrds(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "label a\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz,/boot/second.gz quiet\n", "boot/second.gz", second(t))
@@ -64,8 +63,7 @@ func TestSeveralInitrds(t *testing.T) {
 	failCleanly(t, plan(t, dir, func(c *config.Config) { c.Initrd.Layout = "merged" }), ofClass(fail.Usage), "initrd.layout", "boot/second.gz")
 }
 
-// TestLabelThatBootsStockTinyCore: a menu entry that goes round the remade initrd is a way into a
-// prod image.
+// TestLabelThatBootsStockTinyCore: a menu entry without the remade initrd is a way into a prod image.
 func TestLabelThatBootsStockTinyCore(t *testing.T) {
 	t.Parallel()
 	dir := withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel stock\nkernel /boot/vmlinuz\nappend initrd=/boot/stock.gz\n", "boot/stock.gz", second(t))
@@ -74,11 +72,11 @@ func TestLabelThatBootsStockTinyCore(t *testing.T) {
 	if w := rec.Texts(ui.Warning); !strings.Contains(w, "stock") {
 		t.Errorf("warnings:\n%s", w)
 	}
-	// The same initrd with other arguments is no other way.
+	// The same initrd with other arguments is not another way.
 	staged(t, plan(t, withMenu(t, "label mk\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz\nlabel vga\nkernel /boot/vmlinuz\nappend initrd=/boot/core.gz vga=normal\nlabel local\nlocalboot 0x80\n", "", nil)))
 }
 
-// TestFirmwareIsSaid: what an image cannot boot on, and what its boot arguments do not reach.
+// TestFirmwareIsSaid: a note names firmware that cannot boot the image, and boots without the boot arguments.
 func TestFirmwareIsSaid(t *testing.T) {
 	t.Parallel()
 	efi, err := vfat.Image(map[string][]byte{"EFI/BOOT/GRUB.CFG": []byte(tinymirror.GrubCfg64)}, 4096)

@@ -14,14 +14,14 @@ import (
 	"mkbuild/internal/iso9660"
 )
 
-// written builds the plan of a fresh mirror, changed by edits, for other programs to judge.
+// written builds the plan of a fresh mirror, changed by edits, for other programs to check.
 func written(t *testing.T, edits ...func(*config.Config)) string {
 	t.Helper()
 	b, _ := builder(t, warm)
 	return build(t, b, plan(t, pristine, edits...))
 }
 
-// wantMatch holds a program's output against line patterns.
+// wantMatch compares a program's output with line patterns.
 func wantMatch(t *testing.T, program, out string, patterns ...string) {
 	t.Helper()
 	for _, p := range patterns {
@@ -42,7 +42,7 @@ func TestXorrisoReadsTheImage(t *testing.T) {
 		`^El Torito img path :   1  /boot/isolinux/isolinux.bin$`,
 		`^El Torito img opts :   1  boot-info-table`,
 		`^Volume Id    : Razor MK 0\.1\.0$`)
-	// A whole copy by xorriso is the tree that we read ourselves.
+	// A whole copy by xorriso equals our own tree.
 	dir := filepath.Join(t.TempDir(), "copy")
 	testkit.Run(t, "xorriso", "-osirrox", "on", "-indev", "stdio:"+name, "-extract", "/", dir)
 	compareCopy(t, openISO(t, name), dir)
@@ -84,8 +84,8 @@ func TestBsdtarReadsTheImage(t *testing.T) {
 	compareCopy(t, img, dir)
 }
 
-// TestCpioListsTheSegments gives each segment of the initrd to GNU cpio, which reads one archive
-// and no more, and compares its listing with the entries that we staged.
+// TestCpioListsTheSegments lists each segment of the initrd with GNU cpio, which reads only one archive, and
+// compares the listing with the staged entries.
 func TestCpioListsTheSegments(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "cpio")
@@ -110,7 +110,7 @@ func TestCpioListsTheSegments(t *testing.T) {
 		`^lrwxrwxrwx .* usr/local/bin/lscpu -> /tmp/tcloop/util-linux/usr/local/bin/lscpu$`)
 }
 
-// cpioList is what GNU cpio says of a compressed archive.
+// cpioList returns GNU cpio's listing of a compressed archive.
 func cpioList(t *testing.T, segment []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "segment")
@@ -142,7 +142,7 @@ func TestCpioExtractsMerged(t *testing.T) {
 	}
 }
 
-// TestUnsquashfsReadsTheFixtures: the extensions that these tests rely on are squashfs for others, too.
+// TestUnsquashfsReadsTheFixtures: other tools also read these tests' extensions as squashfs.
 func TestUnsquashfsReadsTheFixtures(t *testing.T) {
 	t.Parallel()
 	dir := pristine
@@ -158,7 +158,7 @@ func TestUnsquashfsReadsTheFixtures(t *testing.T) {
 	wantMatch(t, "unsquashfs", testkit.Run(t, "unsquashfs", "-lln", filepath.Join(dir, tczDir, "bash.tcz")), `^-rwxr-xr-x 1001/50 .*/tce.installed/bash$`)
 }
 
-// TestRubyReadsTheMetadata: Razor's own reader is Ruby's YAML, which it asks for a Time and strings.
+// TestRubyReadsTheMetadata: Razor reads it with Ruby's YAML and expects a Time and strings.
 func TestRubyReadsTheMetadata(t *testing.T) {
 	t.Parallel()
 	testkit.Tool(t, "ruby")

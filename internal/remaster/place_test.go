@@ -124,14 +124,14 @@ func TestPick(t *testing.T) {
 	if _, err := pick("../etc/passwd"); !errors.Is(err, overlay.ErrPath) {
 		t.Errorf("a path that leads out: %v", err)
 	}
-	s, err := pick("sfdisk") // a bare name that one file has
+	s, err := pick("sfdisk") // a bare name that matches one file
 	testkit.Must(t, err)
 	if got := describe(s.Added().Get("usr/local/sbin/sfdisk")); got != "l -> /tmp/tcloop/util-linux/usr/local/sbin/sfdisk" {
 		t.Errorf("by its bare name: %q", got)
 	}
 }
 
-// TestPickFollowsLinks: what is copied is the file, as cp does, with root as owner.
+// TestPickFollowsLinks: the file is copied, like with cp, with root as owner.
 func TestPickFollowsLinks(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -148,7 +148,7 @@ func TestPickFollowsLinks(t *testing.T) {
 	}
 }
 
-// TestMCollective2 has the daemon where the archives of 2.x keep it, under a top folder of GitHub's.
+// TestMCollective2 has the daemon in the place of 2.x archives, under GitHub's top folder.
 func TestMCollective2(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -179,8 +179,8 @@ func TestMCollective2(t *testing.T) {
 	}
 }
 
-// TestMCollectiveIsJudgedByItsVersion holds the warnings of whole builds: what counts is the archive, the gems
-// and the server.cfg of the finished image.
+// TestMCollectiveIsJudgedByItsVersion tests the warnings of whole builds: the archive, the gems and the server.cfg
+// of the finished image count.
 func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 	t.Parallel()
 	dir, own := tinymirror.New(t), t.TempDir()
@@ -234,7 +234,7 @@ func TestMCollectiveIsJudgedByItsVersion(t *testing.T) {
 	}
 }
 
-// TestRootOfExtensionIsIgnored: the root of most real extensions is tc's, of some it is 0777.
+// TestRootOfExtensionIsIgnored: the root of most real extensions is tc's; some have mode 0777.
 func TestRootOfExtensionIsIgnored(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -252,8 +252,7 @@ func TestRootOfExtensionIsIgnored(t *testing.T) {
 	}
 }
 
-// TestExtensionBelowASymlink: a directory of an extension where the base has a symlink must not
-// replace it.
+// TestExtensionBelowASymlink: a directory of an extension must not replace a symlink of the base.
 func TestExtensionBelowASymlink(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)

@@ -24,8 +24,7 @@ import (
 	"mkbuild/internal/store"
 )
 
-// everything builds all forms of a plan and returns the bytes of all files that come out, each behind
-// its name.
+// everything builds all forms of a plan and returns the bytes of all files, each after its name.
 func everything(t *testing.T, cache string, p *inputs.Plan) []byte {
 	t.Helper()
 	b, _ := builder(t, cache)
@@ -54,7 +53,7 @@ func everything(t *testing.T, cache string, p *inputs.Plan) []byte {
 	return out.Bytes()
 }
 
-// withFiles adds files of the user's own, which lie in dir.
+// withFiles adds the user's own files from dir.
 func withFiles(dir string) func(*config.Config) {
 	return func(c *config.Config) { c.Overlay = []config.UserFiles{{Source: dir, Target: "/opt/own"}} }
 }
@@ -69,8 +68,8 @@ func ownFiles(t *testing.T, names ...string) string {
 	return dir
 }
 
-// TestSameInputSameBytes changes the process's surroundings one by one. It is not parallel: they are
-// the whole process's.
+// TestSameInputSameBytes changes the process's environment step by step. It is not parallel, because that affects
+// the whole process.
 func TestSameInputSameBytes(t *testing.T) {
 	dir, own := tinymirror.New(t), ownFiles(t, "a", "b/c", "d", "e")
 	cache := t.TempDir()
@@ -84,7 +83,7 @@ func TestSameInputSameBytes(t *testing.T) {
 	}
 	same("warm cache", everything(t, cache, here()))
 	same("cold cache", everything(t, t.TempDir(), here()))
-	for _, n := range []int{1, 2, 3, 5, 8} { // with nothing kept: else nobody would compress
+	for _, n := range []int{1, 2, 3, 5, 8} { // with nothing kept: otherwise nothing is compressed
 		forget(t, cache, 1)
 		old := runtime.GOMAXPROCS(n)
 		same(fmt.Sprintf("GOMAXPROCS %d", n), everything(t, cache, here()))
@@ -118,7 +117,7 @@ func TestSameInputSameBytes(t *testing.T) {
 	same("a mirror over HTTP", everything(t, t.TempDir(), planOf(t, "mkbuild.yaml", tinymirror.ConfigAt(srv.URL), backwards)))
 }
 
-// forget drops each n-th thing that a cache holds besides downloads.
+// forget removes each n-th item of a cache except downloads.
 func forget(t *testing.T, cache string, n int) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(cache, "index", "[^d]*", "*", "*.json"))
@@ -132,8 +131,8 @@ func forget(t *testing.T, cache string, n int) {
 	}
 }
 
-// TestWrongSegmentShows proves that the comparison of cache states can fail: were a key to leave
-// something out, a segment of the wrong content would be kept under it.
+// TestWrongSegmentShows proves that the comparison of cache states can fail: a key with a missing part would keep a
+// segment of the wrong content.
 func TestWrongSegmentShows(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
@@ -160,8 +159,7 @@ func TestWrongSegmentShows(t *testing.T) {
 	}
 }
 
-// bulky makes one extension larger than the unit of parallel compression, so that more than one
-// goroutine has something to do.
+// bulky makes one extension larger than the unit of parallel compression, so that more than one goroutine works.
 func bulky(t testing.TB, dir string) {
 	t.Helper()
 	var b []byte
@@ -171,7 +169,7 @@ func bulky(t testing.TB, dir string) {
 	publishTCZ(t, dir, "dmidecode", sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "d"), sqfs.Reg("usr/local/share/bulk", 0o644, string(b)))
 }
 
-// unsteady answers late every now and then, so that downloads end in another order.
+// unsteady delays some answers, so that downloads end in another order.
 func unsteady(h http.Handler) http.Handler {
 	var mu sync.Mutex
 	n := 0
@@ -187,7 +185,7 @@ func unsteady(h http.Handler) http.Handler {
 	})
 }
 
-// TestOtherInputOtherBytes proves that the comparison above can fail: one byte of one input shows.
+// TestOtherInputOtherBytes proves that the comparison above can fail: it detects one changed byte of one input.
 func TestOtherInputOtherBytes(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
@@ -214,7 +212,7 @@ func TestOtherInputOtherBytes(t *testing.T) {
 	add("another extension", plan(t, dir, withMotd))
 }
 
-// TestTwoBuildsShareACache: at once, both over HTTP, both whole.
+// TestTwoBuildsShareACache: concurrent, both over HTTP, both whole.
 func TestTwoBuildsShareACache(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(unsteady(http.FileServer(http.Dir(pristine))))
@@ -265,7 +263,7 @@ func TestBuildsToOneOutput(t *testing.T) {
 	checkEmpty(t, dir)
 }
 
-// TestDamagedCache: content whose bytes have changed in the cache is fetched, or made, again.
+// TestDamagedCache: content with changed bytes in the cache is fetched, or made, again.
 func TestDamagedCache(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, t.TempDir())

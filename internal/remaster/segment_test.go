@@ -23,7 +23,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// initrdWritten makes an initrd and returns its bytes, too.
+// initrdWritten makes an initrd and also returns its bytes.
 func initrdWritten(t testing.TB, b *Builder, s *Staged) (*Initrd, []byte) {
 	t.Helper()
 	rd, err := makeInitrd(t.Context(), b.store(), s)
@@ -37,8 +37,8 @@ func initrdWritten(t testing.TB, b *Builder, s *Staged) (*Initrd, []byte) {
 	return rd, made
 }
 
-// TestInitrdDescribesItself: sizes, offsets and digests are those of the bytes, and the segments
-// alone, each read by itself, are whole archives.
+// TestInitrdDescribesItself: sizes, offsets and digests match the bytes, and each single segment is a whole
+// archive.
 func TestInitrdDescribesItself(t *testing.T) {
 	t.Parallel()
 	for _, layout := range []string{"append", "merged"} {
@@ -68,7 +68,7 @@ func TestInitrdDescribesItself(t *testing.T) {
 	}
 }
 
-// checkFileDigests holds the digests of all files of the booted tree against their contents.
+// checkFileDigests compares the digests of all files of the booted tree with their contents.
 func checkFileDigests(t *testing.T, rd *Initrd, tree *overlay.Tree) {
 	t.Helper()
 	for _, e := range tree.Entries() {
@@ -82,12 +82,12 @@ func checkFileDigests(t *testing.T, rd *Initrd, tree *overlay.Tree) {
 	}
 }
 
-// TestKernelSeesTheMergedTree: what a kernel makes of base and segments, one after the other, is
-// the tree that was staged, whichever layer an entry came with.
+// TestKernelSeesTheMergedTree: the kernel's tree of base and segments, one after the other, equals the staged tree,
+// whatever the layer of an entry.
 func TestKernelSeesTheMergedTree(t *testing.T) {
 	t.Parallel()
 	dir := tinymirror.New(t)
-	publishTCZ(t, dir, "bash", // shares names with others, and hard links of its own
+	publishTCZ(t, dir, "bash", // shares names with others, and has its own hard links
 		sqfs.Reg("usr/local/bin/bash", 0o755, "b"), sqfs.Reg("usr/local/sbin/dmidecode", 0o755, "not this one"))
 	b, s, _ := staged(t, plan(t, dir))
 	testkit.Must(t, putLast(s, overlay.File("usr/local/bin/bash", 0o755, []byte("the user's"))))
@@ -107,8 +107,8 @@ func TestKernelSeesTheMergedTree(t *testing.T) {
 	}
 }
 
-// TestOnlyTheChangedSegmentIsMadeAgain reads the cache: one more value of server.cfg adds nothing to
-// it, one more extension adds one segment.
+// TestOnlyTheChangedSegmentIsMadeAgain reads the cache: another value of server.cfg adds nothing to it, another
+// extension adds one segment.
 func TestOnlyTheChangedSegmentIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
@@ -144,7 +144,7 @@ func serverValue(t *testing.T, yaml string) func(*config.Config) {
 	return func(c *config.Config) { c.MCollective.Server = given.MCollective.Server }
 }
 
-// TestSecretsStayOutOfTheCache looks for secrets in everything that a build leaves in its cache.
+// TestSecretsStayOutOfTheCache searches for secrets in all files of a build in its cache.
 func TestSecretsStayOutOfTheCache(t *testing.T) {
 	t.Parallel()
 	cache, own := t.TempDir(), t.TempDir()
@@ -174,7 +174,7 @@ func TestSecretsStayOutOfTheCache(t *testing.T) {
 	}
 }
 
-// keptContents unpacks all blobs of a cache that are segments.
+// keptContents unpacks all segment blobs of a cache.
 func keptContents(t *testing.T, cache string) []string {
 	t.Helper()
 	var out []string
@@ -201,7 +201,7 @@ func keptContents(t *testing.T, cache string) []string {
 	return out
 }
 
-// trailerOf returns how much of a kept segment is not the segment.
+// trailerOf returns the length of a kept segment's trailer.
 func trailerOf(b []byte) int {
 	i := bytes.LastIndex(b, []byte(`{"sha256":`))
 	if i < 0 {
@@ -210,7 +210,7 @@ func trailerOf(b []byte) int {
 	return len(b) - i
 }
 
-// TestDamagedSegmentIsMadeAgain: whatever happens to the cache, the image is the same.
+// TestDamagedSegmentIsMadeAgain: whatever the damage to the cache, the image is the same.
 func TestDamagedSegmentIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
@@ -240,7 +240,7 @@ func TestDamagedSegmentIsMadeAgain(t *testing.T) {
 	testkit.CheckCache(t, cache)
 }
 
-// TestWarmBuildsSayTheSame: what a cold build warns of and notes, a warm one does, too.
+// TestWarmBuildsSayTheSame: a warm build prints the same warnings and notes as a cold build.
 func TestWarmBuildsSayTheSame(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
@@ -261,7 +261,7 @@ func TestWarmBuildsSayTheSame(t *testing.T) {
 	}
 }
 
-// TestSegmentKey: whatever changes a segment's bytes changes its key, and nothing else does.
+// TestSegmentKey: the key changes exactly with the segment's bytes.
 func TestSegmentKey(t *testing.T) {
 	t.Parallel()
 	tree := func(edits ...func(*overlay.Entry)) *overlay.Tree {
@@ -314,8 +314,8 @@ func TestSegmentKey(t *testing.T) {
 	}
 }
 
-// TestFileThatChangesIsNotKept: a file of the user's own that is written to between its digest and its
-// compression must not stay in the cache under the key of what it was.
+// TestFileThatChangesIsNotKept: a user's file that is written between its digest and its compression must not stay
+// in the cache under its old key.
 func TestFileThatChangesIsNotKept(t *testing.T) {
 	t.Parallel()
 	b, _ := builder(t, t.TempDir())
@@ -348,7 +348,7 @@ func TestFileThatChangesIsNotKept(t *testing.T) {
 	}
 }
 
-// TestKeptTree: a tree that goes through the cache comes back the same.
+// TestKeptTree: a tree is unchanged after the cache.
 func TestKeptTree(t *testing.T) {
 	t.Parallel()
 	_, s, _ := staged(t, plan(t, pristine))
@@ -359,7 +359,7 @@ func TestKeptTree(t *testing.T) {
 		e.HardLink, e.MTime = "cpio:99", int64(i+1)
 		testkit.Must(t, want.Put(e))
 	}
-	// Names are bytes: two that no UTF-8 holds are two files, and two groups of hard links.
+	// Names are bytes: two names that are invalid UTF-8 are two files, and two groups of hard links.
 	for _, name := range []string{"caf\xe9", "caf\xe8"} {
 		e, link := overlay.File(name, 0o644, []byte(name)), overlay.Symlink("to-"+name, name)
 		e.HardLink = name
@@ -393,7 +393,7 @@ func entriesOf(t *testing.T, about string) *keptEntries {
 	return &kept
 }
 
-// TestOpenTreeRefuses files that lie outside of the content.
+// TestOpenTreeRefuses files outside the content.
 func TestOpenTreeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, entry := range []string{`"offset":3,"size":2`, `"offset":-1`, `"size":-1`, `"offset":5`, `"offset":9223372036854775807,"size":9223372036854775807`} {
@@ -404,7 +404,7 @@ func TestOpenTreeRefuses(t *testing.T) {
 	}
 }
 
-// TestClientProgram: packed or not, the image gets the program; a packed one is known by its packing.
+// TestClientProgram: packed or not, the image gets the program; a packed program is detected by its packing.
 func TestClientProgram(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer

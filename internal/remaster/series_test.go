@@ -24,7 +24,7 @@ func plan64(t testing.TB, dir string, edits ...func(*config.Config)) *inputs.Pla
 	return planOf(t, filepath.Join(dir, "mkbuild64.yaml"), tinymirror.Config64, edits...)
 }
 
-// A later series: other names, several labels, a UEFI entry, a set of extensions and gems of its own.
+// A later series: other names, several labels, a UEFI entry, its own extensions and gems.
 func TestModernSeries(t *testing.T) {
 	dir := tinymirror.New(t)
 	b, said := builder(t, filepath.Join(dir, "cache"))
@@ -64,7 +64,7 @@ func TestModernSeries(t *testing.T) {
 	}
 }
 
-// A series that the table lacks is asked for by the names of the nearest one.
+// A series outside the table uses the names of the nearest series.
 func TestUnknownSeries(t *testing.T) {
 	dir := tinymirror.New(t)
 	iso, err := tinymirror.ISO64()
@@ -79,7 +79,7 @@ func TestUnknownSeries(t *testing.T) {
 	}
 }
 
-// An initrd that its kernel cannot unpack, or does not say that it can, is not carried on, but it may be packed anew.
+// An initrd that its kernel cannot unpack, or cannot be shown to unpack, is not kept, but it may be repacked.
 func TestCompressorOfTheBase(t *testing.T) {
 	testkit.Tool(t, "xz")
 	dir := tinymirror.New(t)
@@ -110,7 +110,7 @@ func TestCompressorOfTheBase(t *testing.T) {
 	}
 }
 
-// kernelWith is the miniature's kernel with words in it, gzip'd as a kernel is; without words it is not packed.
+// kernelWith returns the miniature's kernel with words in it, gzip'd like a kernel; without words it is not packed.
 func kernelWith(words string) []byte {
 	b := tinymirror.VMLinuz(tinymirror.Kernel)
 	if words == "" {
@@ -126,7 +126,7 @@ func kernelWith(words string) []byte {
 	return append(b, packed.Bytes()...)
 }
 
-// xzOf packs what a gzip'd initrd holds with xz, as the kernel wants it.
+// xzOf repacks a gzip'd initrd with xz, in the form that the kernel needs.
 func xzOf(t *testing.T, gz []byte) []byte {
 	t.Helper()
 	dir := t.TempDir()
@@ -136,7 +136,7 @@ func xzOf(t *testing.T, gz []byte) []byte {
 	return testkit.Read(t, dir+"/core.xz")
 }
 
-// Gems are installed at boot by the RubyGems that Ruby brings along, where it does.
+// If Ruby includes RubyGems, gems are installed at boot by these RubyGems.
 func TestGemsAtBootWithRubysOwnRubyGems(t *testing.T) {
 	dir := tinymirror.New(t)
 	atBoot := func(c *config.Config) { c.Gems.Mode = "boot" }

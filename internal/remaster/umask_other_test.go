@@ -2,5 +2,5 @@
 
 package remaster
 
-// umask does nothing where there is none.
+// umask does nothing on systems without it.
 func umask(int) int { return 0 }

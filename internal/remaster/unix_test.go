@@ -20,11 +20,11 @@ import (
 // umask sets the mask of new files for the whole process and returns the old one.
 func umask(mask int) int { return syscall.Umask(mask) }
 
-// fullDisk names the place where TestFullDiskChild is to fail.
+// fullDisk names the step at which TestFullDiskChild fails.
 const fullDisk = "MKBUILD_TEST_FULL_DISK"
 
-// TestFullDisk runs each case in a process of its own, where no file may grow beyond a few blocks:
-// what a full disk does, without one.
+// TestFullDisk runs each case in a separate process whose files cannot grow beyond a few blocks, like on a full
+// disk.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, place := range []string{"cache", "initrd", "iso", "overlay"} {
@@ -73,8 +73,7 @@ func TestFullDiskChild(t *testing.T) {
 	checkEmpty(t, out)
 }
 
-// limitFiles sets the size that no file of this process may exceed. The signal that comes with the
-// error would end the process.
+// limitFiles limits the file size of this process. The signal that comes with the error would end the process.
 func limitFiles(t *testing.T, size uint64) {
 	t.Helper()
 	signal.Ignore(syscall.SIGXFSZ)

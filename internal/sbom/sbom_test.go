@@ -40,8 +40,8 @@ func bill(t *testing.T, i Image) []byte {
 	return out.Bytes()
 }
 
-// TestSPDXReads reads a bill back with the project's library, and holds identifiers against the
-// specification (SPDX 2.3, 3.2 and 10.1).
+// TestSPDXReads reads a bill back with the project's library, and compares identifiers with the specification (SPDX
+// 2.3, 3.2 and 10.1).
 func TestSPDXReads(t *testing.T) {
 	text := bill(t, image())
 	doc, err := spdxjson.Read(bytes.NewReader(text))
@@ -91,7 +91,7 @@ func TestSPDXReads(t *testing.T) {
 	}
 }
 
-// TestIdentifiers: every licence that is called certain is on the SPDX project's list.
+// TestIdentifiers: every certain licence is on the SPDX project's list.
 func TestIdentifiers(t *testing.T) {
 	list, err := os.ReadFile("testdata/spdx-license-list-3.17.txt")
 	testkit.Must(t, err)

@@ -17,7 +17,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// pair makes a key of ours.
+// pair makes a key with this package.
 func pair(t *testing.T, password string) (secret, public string) {
 	t.Helper()
 	secret, public, err := NewKey(filepath.Join(t.TempDir(), "k"), []byte(password))
@@ -32,7 +32,7 @@ func open(t *testing.T, secret, password string) *Signer {
 	return s
 }
 
-// TestMinisignReadsOurs has Debian's minisign verify our signature, and sign with our key.
+// TestMinisignReadsOurs: Debian's minisign verifies our signature, and signs with our key.
 func TestMinisignReadsOurs(t *testing.T) {
 	testkit.Tool(t, "minisign")
 	secret, public := pair(t, "")
@@ -46,7 +46,7 @@ func TestMinisignReadsOurs(t *testing.T) {
 	verifies(t, public, file, "made by minisign")
 }
 
-// TestWeReadMinisign verifies what Debian's minisign signed with keys of its own, and of ours with a password.
+// TestWeReadMinisign verifies signatures of Debian's minisign, with its own keys and with our key with a password.
 func TestWeReadMinisign(t *testing.T) {
 	testkit.Tool(t, "minisign")
 	dir := t.TempDir()
@@ -85,7 +85,7 @@ func verifies(t *testing.T, public, file, comment string) {
 	}
 }
 
-// refused wants a usage error of one sentence, with a hint.
+// refused requires a usage error of one sentence, with a hint.
 func refused(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) || fail.ClassOf(err) != fail.Usage || fail.HintOf(err) == "" {
@@ -150,7 +150,7 @@ func TestNewKeyKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestWrongSignatures has one case for each way in which a signature is not one of a file.
+// TestWrongSignatures has one case for each kind of invalid signature of a file.
 func TestWrongSignatures(t *testing.T) {
 	secret, public := pair(t, "")
 	other, otherPublic := pair(t, "")
@@ -206,7 +206,7 @@ func mustKeys(t *testing.T, names ...string) Keys {
 	return k
 }
 
-// TestSignCommand signs through a program: openssl with the same key, as an HSM would.
+// TestSignCommand signs through a program: openssl with the same key, like an HSM.
 func TestSignCommand(t *testing.T) {
 	testkit.Tool(t, "openssl")
 	secret, public := pair(t, "")
@@ -253,7 +253,7 @@ func TestSignCommand(t *testing.T) {
 	refused(t, err, "names no program")
 }
 
-// seedOf takes the Ed25519 seed out of an unencrypted key.
+// seedOf extracts the Ed25519 seed of an unencrypted key.
 func seedOf(t *testing.T, key minisign.PrivateKey) []byte {
 	t.Helper()
 	text, err := key.MarshalText()

@@ -45,7 +45,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// TestWriter: how content is written does not matter, and another digest is of the same bytes.
+// TestWriter: the way of writing does not matter, and a further digest covers the same bytes.
 func TestWriter(t *testing.T) {
 	t.Parallel()
 	s, r := newStore(t), rand.New(rand.NewPCG(1, 2))
@@ -82,7 +82,7 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// swaps are what someone who may write to the folder can do after content was hashed.
+// swaps are changes of content after hashing, by somebody who can write to the folder.
 func swaps() map[string]func(name string) error {
 	evil := []byte(strings.ReplaceAll(large, "5", "6"))
 	return map[string]func(name string) error{
@@ -112,7 +112,7 @@ func swaps() map[string]func(name string) error {
 	}
 }
 
-// TestWhatIsReadIsWhatWasHashed: a swap between the hashing and the reading brings an error at most.
+// TestWhatIsReadIsWhatWasHashed: a swap between hashing and reading causes an error at most.
 func TestWhatIsReadIsWhatWasHashed(t *testing.T) {
 	t.Parallel()
 	for name, swap := range swaps() {
@@ -142,7 +142,7 @@ func TestWhatIsReadIsWhatWasHashed(t *testing.T) {
 	}
 }
 
-// TestDamagedIsRemoved, whatever has taken the place of the content, and nobody waits for a pipe.
+// TestDamagedIsRemoved: anything in place of the content is removed, and nobody waits for a pipe.
 func TestDamagedIsRemoved(t *testing.T) {
 	t.Parallel()
 	other := filepath.Join(t.TempDir(), "other")
@@ -184,7 +184,7 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// BenchmarkGet is what each run pays for each byte that it has from the store.
+// BenchmarkGet measures the cost per byte read from the store.
 func BenchmarkGet(b *testing.B) {
 	s, text := newStore(b), strings.Repeat(large, 100)
 	b.SetBytes(add(b, s, "k", text).Size)

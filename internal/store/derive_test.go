@@ -59,7 +59,7 @@ func TestDeriveThatFails(t *testing.T) {
 	}
 }
 
-// TestDeriveWithAReadOnlyFolder: what cannot be kept is made all the same. Nobody, root included, makes
+// TestDeriveWithAReadOnlyFolder: the result is made even if it cannot be kept. Nobody, including root, can make
 // folders in /sys.
 func TestDeriveWithAReadOnlyFolder(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestDeriveWithAReadOnlyFolder(t *testing.T) {
 	}
 }
 
-// TestPoisonedDerivation: content and entries that make no sense are as good as none.
+// TestPoisonedDerivation: invalid content and entries are ignored.
 func TestPoisonedDerivation(t *testing.T) {
 	t.Parallel()
 	entry := func(change func(e *Entry)) func(t *testing.T, s *Store, b *Blob) {
@@ -157,7 +157,7 @@ func TestDeriversAtOnce(t *testing.T) {
 	}
 }
 
-// TestFullDisk: the error says what to do, and is no reason to go on.
+// TestFullDisk: the error is final and gives the remedy.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -186,7 +186,7 @@ func FuzzParseEntry(f *testing.F) {
 	})
 }
 
-// TestSeals: in a sealed store only what has a seal of the user's key is taken, and users keep each other's seals.
+// TestSeals: a sealed store returns only content with a seal of the user's key, and users keep each other's seals.
 func TestSeals(t *testing.T) {
 	t.Parallel()
 	s, made := newStore(t), 0
@@ -209,7 +209,7 @@ func TestSeals(t *testing.T) {
 	if err != nil || len(e.Seals) != maxSeals {
 		t.Errorf("%d seals, %v", len(e.Seals), err)
 	}
-	// A seal is of one kind, one key and one content.
+	// A seal is for one kind, one key and one content.
 	a := user("a")
 	must(t, a.Put(t.Context(), "segment", Entry{Key: "x", SHA256: sha("text")}))
 	sealed, err := a.Entry("segment", "x")

@@ -10,7 +10,7 @@ import (
 	"mkbuild/internal/store"
 )
 
-// What is costly to make is made once and kept under a key that names everything that decides its bytes.
+// An expensive result is made once and kept under a key that names everything that determines its bytes.
 func ExampleStore_Derive() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

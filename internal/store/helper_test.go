@@ -18,7 +18,7 @@ var must = testkit.Must
 
 func newStore(t testing.TB) *Store { return &Store{Dir: filepath.Join(t.TempDir(), "cache")} }
 
-// again is another process on the same folder.
+// again simulates another process on the same folder.
 func again(s *Store) *Store { return &Store{Dir: s.Dir} }
 
 func sha(text string) string {
@@ -26,7 +26,7 @@ func sha(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// add puts content into a store, with an entry of its own.
+// add puts content with an entry into a store.
 func add(t testing.TB, s *Store, key, text string) *Blob {
 	t.Helper()
 	w, err := s.Create(t.Context())
@@ -42,7 +42,7 @@ func add(t testing.TB, s *Store, key, text string) *Blob {
 	return b
 }
 
-// derive keeps a text as a segment and counts how often it is really made.
+// derive keeps a text as a segment and counts how often it is made.
 func derive(t *testing.T, s *Store, key, text string, made *int) *Blob {
 	t.Helper()
 	about := ""
@@ -66,7 +66,7 @@ func read(t *testing.T, b *Blob) string {
 	return string(text)
 }
 
-// write puts a file into a store behind its back.
+// write writes a file into a store's folder directly.
 func write(t *testing.T, s *Store, name, text string) {
 	t.Helper()
 	p := filepath.Join(s.Dir, filepath.FromSlash(name))
@@ -87,8 +87,8 @@ func files(t *testing.T, s *Store) (out []string) {
 	return out
 }
 
-// large is content that is not held in memory, of no round size.
+// large is content that exceeds the in-memory limit, of an odd size.
 var large = strings.Repeat("0123456789abcdef", inMemory/16) + strings.Repeat("tail", pieceSize/2) + "."
 
-// mkfifo makes a pipe, on systems that have them in folders.
+// mkfifo makes a pipe, on systems with named pipes.
 func mkfifo(name string) error { return exec.Command("mkfifo", name).Run() }

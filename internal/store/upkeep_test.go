@@ -22,10 +22,10 @@ func stocked(t *testing.T) *Store {
 	return s
 }
 
-// segment is the digest of the segment of stocked, with its description.
+// segment is the digest of stocked's segment, with its description.
 var segment = sha("a segment\"about a segment\"\x00\x00\x00\x00\x00\x00\x00\x11")
 
-// hashes lists what is there.
+// hashes lists the content of the store.
 func hashes(t *testing.T, s *Store) map[string]Item {
 	t.Helper()
 	items, err := s.Items(t.Context())
@@ -50,7 +50,7 @@ func TestItems(t *testing.T) {
 	if i := items[2]; i.Kind != "segment" || i.Names[0] != "k" {
 		t.Errorf("%+v", i)
 	}
-	// The same bytes, fetched too: a download from then on. Content that nothing leads to: an orphan.
+	// The same bytes, also fetched: now a download. Content without an entry: an orphan.
 	must(t, s.Put(t.Context(), KindDownload, Entry{Key: "http://h/s", SHA256: segment}))
 	must(t, os.Remove(s.entryPath(KindDownload, "http://h/a.tcz")))
 	got := hashes(t, s)
@@ -59,7 +59,7 @@ func TestItems(t *testing.T) {
 	}
 }
 
-// TestNoFolder: a store that was never used is empty, clean, and nothing is made of it.
+// TestNoFolder: an unused store is empty and clean, and is not created.
 func TestNoFolder(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -74,7 +74,7 @@ func TestNoFolder(t *testing.T) {
 	}
 }
 
-// TestVerifyRemovesWhatIsWrong, and says what it was; what is not mkbuild's own stays.
+// TestVerifyRemovesWhatIsWrong, and names it; foreign files stay.
 func TestVerifyRemovesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	s := stocked(t)
@@ -82,7 +82,7 @@ func TestVerifyRemovesWhatIsWrong(t *testing.T) {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	other := sha("something else")
-	write(t, s, "sha256/"+other[:2]+"/"+other, "damaged")                                // nothing leads there
+	write(t, s, "sha256/"+other[:2]+"/"+other, "damaged")                                // no entry points there
 	write(t, s, "sha256/"+segment[:2]+"/"+segment, "a sEgment")                          // with an entry
 	write(t, s, "index/"+KindDownload+"/"+other[:2]+"/"+other+".json", "{half an entry") // broken
 	write(t, s, "index/"+other[:2]+"/"+other+".json", `{"schema":"mkbuild.cache/v1"}`)   // of an earlier version
@@ -149,7 +149,7 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// TestUseIsNoted: what a build has from the store is young again, if it was not already.
+// TestUseIsNoted: content that a build uses becomes young again, if it was old.
 func TestUseIsNoted(t *testing.T) {
 	t.Parallel()
 	s, made := stocked(t), 0
@@ -167,7 +167,7 @@ func TestUseIsNoted(t *testing.T) {
 	}
 }
 
-// TestPruneWaitsForBuilds, and builds for prune.
+// TestPruneWaitsForBuilds: builds also wait for prune.
 func TestPruneWaitsForBuilds(t *testing.T) {
 	t.Parallel()
 	s := stocked(t)
@@ -202,7 +202,7 @@ func TestPruneWaitsForBuilds(t *testing.T) {
 	}
 }
 
-// TestDeadFilesAreSwept by the first who writes.
+// TestDeadFilesAreSwept by the first writer.
 func TestDeadFilesAreSwept(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
