@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 )
 
-// fileSize is that of each file of [writeData].
+// fileSize is the size of each file of [writeData].
 const fileSize = 1 << 20
 
-// writeData fills a folder with n files of 1 MiB that compress to about half: the same bytes each
-// time, and no two blocks the same.
+// writeData fills a folder with n files of 1 MiB that compress to about half: always the same bytes, and no two
+// equal blocks.
 func writeData(dir string, n int) error {
 	state := uint64(n)
 	for i := range n {
@@ -29,8 +29,8 @@ func writeData(dir string, n int) error {
 	return nil
 }
 
-// fill writes runs of 64 bytes that are noise and runs that come from a little before. It returns
-// the state of its generator (Knuth's MMIX).
+// fill writes runs of 64 bytes: noise, or copies of recent bytes. It returns the state of its generator (Knuth's
+// MMIX).
 func fill(b []byte, state uint64) uint64 {
 	for i := range b {
 		if i >= 4096 && i/64%2 == 1 {

@@ -1,15 +1,14 @@
 //go:build unix
 
-// Bench runs commands in turn, several times each, and prints the median of their wall and processor
-// times and their peak memory, and how many times faster than the first they are. It judges nothing:
-// scripts/bench says what is compared with what.
+// Bench runs commands in turn, several times each. It prints the median of their wall and processor times and their
+// peak memory, and their speed relative to the first. It judges nothing: scripts/bench chooses the comparisons.
 //
 //	bench [-n 5] NAME PREPARE COMMAND [NAME PREPARE COMMAND]...
 //	bench -data MIB DIR
 //	bench -scale BASE NIGHTLY WEEKLY
 //
-// PREPARE runs before each run of its COMMAND and is not measured. With -data it writes files to
-// measure with. With -scale it reads PXE folders in segments of three builds, and prints what a fleet moves.
+// PREPARE runs before each run of its COMMAND and is not measured. With -data it writes files for measurements. With
+// -scale it reads the PXE folders in segments of three builds, and prints a fleet's transfers.
 package main
 
 import (
@@ -51,7 +50,7 @@ func main() {
 	}
 }
 
-// bench runs all commands once in each round, so that a busy moment of the machine hits all of them.
+// bench runs all commands once in each round, so that a busy moment of the machine affects all of them.
 func bench(w io.Writer, n int, args []string) error {
 	if n < 1 || len(args) == 0 || len(args)%3 != 0 {
 		return errors.New("usage: bench [-n N] NAME PREPARE COMMAND, all three as often as you like")
@@ -99,8 +98,8 @@ func median(rs []run, of func(run) int64) int64 {
 	return vs[len(vs)/2]
 }
 
-// measure runs one shell command. The kernel adds up the times, and takes the largest memory, of a
-// process and of those that it waited for (getrusage(2)).
+// measure runs one shell command. The kernel sums the times, and uses the largest memory, of a process and of those
+// that it waited for (getrusage(2)).
 func measure(command string) (run, error) {
 	cmd := exec.Command("bash", "-c", command) //nolint:gosec,noctx // the caller's own command
 	cmd.Stderr = os.Stderr

@@ -11,12 +11,12 @@ import (
 	"regexp"
 )
 
-// build is what a node fetches of a PXE folder in segments: sizes of files by name.
+// build is a node's download of a PXE folder in segments: sizes of files by name.
 type build map[string]int64
 
 var blob = regexp.MustCompile(`blobs/sha256/[0-9a-f]{64}`)
 
-// readBuild reads what the boot file of a folder names.
+// readBuild reads the files named in a folder's boot file.
 func readBuild(folder string) (build, error) {
 	script, err := os.ReadFile(filepath.Join(folder, "boot.ipxe"))
 	if err != nil {
@@ -33,7 +33,7 @@ func readBuild(folder string) (build, error) {
 	return out, nil
 }
 
-// beyond is what a cache that has another build has to fetch. A boot file is asked for each time.
+// beyond returns the bytes that a cache with another build must fetch. A boot file is requested each time.
 func (b build) beyond(cached build) (n int64) {
 	for name, size := range b {
 		if cached[name] == 0 || name == "boot.ipxe" {
@@ -43,8 +43,8 @@ func (b build) beyond(cached build) (n int64) {
 	return n
 }
 
-// scale prints what moves over which wire when every node of a fleet boots: of a first build, of a nightly after it,
-// and of one with another version of an extension. Sites have a cache each, and nodes none.
+// scale prints the transfers on each link when every node of a fleet boots: for a first build, a nightly after it,
+// and a build with another version of an extension. Each site has a cache, nodes have none.
 func scale(w io.Writer, folders []string) error {
 	if len(folders) != 3 {
 		return errors.New("usage: bench -scale BASE NIGHTLY WEEKLY")

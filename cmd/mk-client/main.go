@@ -108,7 +108,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return dispatch(ctx, name, rest, mkclient.New(opt, set), set, stdout)
 }
 
-// notRoot warns of what a command lacks without root.
+// notRoot warns of the limits of a command without root.
 func notRoot(uid int, args []string) string {
 	if uid == 0 || args[0] == "config" {
 		return ""
@@ -116,7 +116,7 @@ func notRoot(uid int, args []string) string {
 	return "not root: no access to the extension, the hardware and MCollective's files; use sudo mk-client " + strings.Join(args, " ")
 }
 
-// dispatch runs a command after its arguments were counted.
+// dispatch runs a command after the number of its arguments was checked.
 func dispatch(ctx context.Context, name string, rest []string, c *mkclient.Client, set settings.Settings, stdout io.Writer) error {
 	switch name {
 	case "run":
@@ -161,7 +161,7 @@ func printFacts(ctx context.Context, c *mkclient.Client, rest []string, w io.Wri
 	return enc.Encode(out)
 }
 
-// printConfig prints one setting as the reference client does: without a value, an empty line and status 1.
+// printConfig prints one setting like the reference client: without a value, an empty line and status 1.
 func printConfig(set settings.Settings, rest []string, w io.Writer) error {
 	if len(rest) == 1 {
 		v, ok := set.Lookup(rest[0])

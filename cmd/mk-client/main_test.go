@@ -94,8 +94,7 @@ func TestExecuteRefusesPaths(t *testing.T) {
 	}
 }
 
-// TestImageBuilds checks that the client can be what an image needs: static, for both
-// architectures, and small.
+// TestImageBuilds checks the requirements of an image: the client is static, for both architectures, and small.
 func TestImageBuilds(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the client twice")

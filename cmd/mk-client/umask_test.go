@@ -10,11 +10,11 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// childVariable makes the test binary behave as mk-client itself.
+// childVariable makes the test binary behave like mk-client.
 const childVariable = "MK_CLIENT_TEST_CHILD"
 
-// TestUmaskIsSet starts the client as an init with umask 0 does: what an action writes must not
-// be writable for everybody.
+// TestUmaskIsSet starts the client like an init with umask 0: files of an action must not be writable for
+// everybody.
 func TestUmaskIsSet(t *testing.T) {
 	if os.Getenv(childVariable) != "" {
 		syscall.Umask(0)

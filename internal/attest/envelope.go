@@ -125,8 +125,8 @@ func Sign(ctx context.Context, st *Statement, by *signing.Signer) ([]byte, error
 // maxFile bounds a file of statements: a provenance has some 50 kB.
 const maxFile = 16 << 20
 
-// Read returns the statements in a file that one of the keys signed. It skips those of other keys. An unreadable
-// line, or a wrong signature of a known key, is an error.
+// Read returns the statements in a file that one of the keys signed. It skips statements of other keys. An
+// unreadable line, or a wrong signature of a known key, is an error.
 func Read(name string, keys signing.Keys) ([]Statement, error) {
 	text, err := hostfile.Read(name, maxFile)
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// Run writes a copy of the image in with the changes of c to out, in the form that the image has.
+// Run writes a copy of the image in with the changes of c to out, in the image's form.
 func Run(ctx context.Context, in string, out wholefile.Output, c Changes) (err error) {
 	defer fail.Recover(in, &err)
 	if err := config.CheckArguments("kernel arguments", c.Append); err != nil {
@@ -89,8 +89,7 @@ func read(m *medium.Medium) (*image, error) {
 	return img, err
 }
 
-// checkForm refuses an image that boots nothing, and a PXE folder that somebody has edited: the edit would be
-// lost in the copy.
+// checkForm refuses an image that boots nothing, and an edited PXE folder: the edit would be lost in the copy.
 func checkForm(m *medium.Medium) error {
 	if m.Form == medium.PXE {
 		if wrong := m.WrongSums(); len(wrong) > 0 {
@@ -106,7 +105,7 @@ func checkForm(m *medium.Medium) error {
 	return m.Bootable()
 }
 
-// changed returns the image with the changes, and the text of its manifest, nil if it has none.
+// changed returns the image with the changes, and the text of its manifest, or nil if it has none.
 func (img *image) changed(ctx context.Context, c Changes) (*medium.Medium, []byte, error) {
 	edit, err := img.edit(c)
 	if err != nil {
@@ -154,7 +153,7 @@ func (img *image) judge(ctx context.Context, made *medium.Medium, s *site) error
 	before := &remaster.Unwritten{Name: img.medium.Name, System: img.tree}
 	if img.manifest != nil {
 		about := *img.manifest
-		about.Boot = nil // its digests are those before the change
+		about.Boot = nil // its digests are from before the change
 		before.Manifest = &about
 	}
 	after := *before
@@ -167,7 +166,7 @@ func (img *image) judge(ctx context.Context, made *medium.Medium, s *site) error
 	return inspect.JudgeChange(ctx, before, &after)
 }
 
-// edited returns the medium with other menus, and with the site's segment behind its last initrd.
+// edited returns the medium with changed menus, and with the site's segment after its last initrd.
 func (img *image) edited(e bootmenu.Edit, s *site, date int64) (*medium.Medium, error) {
 	made, err := img.medium.Edit(e, date)
 	if err != nil {
@@ -182,7 +181,7 @@ func (img *image) edited(e bootmenu.Edit, s *site, date int64) (*medium.Medium, 
 	return made, nil
 }
 
-// inSegments returns a PXE folder in segments anew, the site's segment being a file of its own.
+// inSegments returns a new PXE folder in segments, with the site's segment as a separate file.
 func (img *image) inSegments(e bootmenu.Edit, s *site, _ int64) (*medium.Medium, error) {
 	m := img.medium
 	var initrds []overlay.Entry
@@ -202,7 +201,7 @@ func (img *image) inSegments(e bootmenu.Edit, s *site, _ int64) (*medium.Medium,
 	return made, err
 }
 
-// checkProd refuses a prod image with a way in: the build's promise holds for a site's additions, too.
+// checkProd refuses a prod image with a way in: the build's promise also covers a site's additions.
 func checkProd(t *overlay.Tree, m *manifest.Manifest) error {
 	c, err := config.Parse("the manifest", m.Config)
 	if err != nil {
@@ -211,8 +210,8 @@ func checkProd(t *overlay.Tree, m *manifest.Manifest) error {
 	return profile.Closed(t, profile.Allow{Inittab: c.Boot.AllowInittab, Services: c.Services.Allow})
 }
 
-// edit replaces the arguments of an earlier run in the menus by the new ones. It refuses arguments that make a
-// way into a prod image, and those of the image as built: later runs could not tell them apart.
+// edit replaces the arguments of an earlier run in the menus with the new ones. It refuses arguments that make a
+// way into a prod image, and arguments of the image as built: later runs could not distinguish them.
 func (img *image) edit(c Changes) (bootmenu.Edit, error) {
 	e := bootmenu.Edit{Append: strings.TrimSpace(c.Append)}
 	if img.last.record != nil {
@@ -246,7 +245,7 @@ func (img *image) checkProd(args string) error {
 	return err
 }
 
-// checkMenus refuses a prod image whose menus have a way in: somebody has changed them since the build.
+// checkMenus refuses a prod image whose menus have a way in: they were changed after the build.
 func (img *image) checkMenus(made *medium.Medium) error {
 	allow, err := img.allowed()
 	if ways := made.WaysIn(allow); err == nil && img.isProd() && len(ways) > 0 {
@@ -257,7 +256,7 @@ func (img *image) checkMenus(made *medium.Medium) error {
 
 func (img *image) isProd() bool { return img.manifest != nil && img.manifest.Profile == "prod" }
 
-// allowed are the kernel arguments that the image was built to allow.
+// allowed returns the kernel arguments that the image was built to allow.
 func (img *image) allowed() ([]string, error) {
 	if !img.isProd() {
 		return nil, nil
@@ -269,7 +268,7 @@ func (img *image) allowed() ([]string, error) {
 	return c.Boot.Allow, nil
 }
 
-// date is the time stamp of new files: the image's own, else that of its newest file.
+// date is the time stamp of new files: the image's own, or its newest file's.
 func (img *image) date() int64 {
 	if img.manifest != nil {
 		return img.manifest.SourceDate
@@ -284,7 +283,7 @@ func (img *image) date() int64 {
 	return newest
 }
 
-// initrdHash is the digest in iso-metadata.yaml, in front of it what the line says in all forms of it.
+// initrdHash matches the digest in iso-metadata.yaml, after the start of the line in all its forms.
 var initrdHash = regexp.MustCompile(`(?m)^([ \t]*["']?initrd_hash["']?[ \t]*:[ \t]*["']?)[0-9a-fA-F]{64}\b`) //nolint:gochecknoglobals // a constant
 
 // followMetadata puts the digest of the initrd into Razor's metadata, which another tool may have written.

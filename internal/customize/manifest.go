@@ -41,8 +41,8 @@ func describe(ctx context.Context, m *manifest.Manifest, made *medium.Medium, s 
 	return m.Render()
 }
 
-// followBlobs puts the record of a customization that is a blob behind those of the build, in place of that of an
-// earlier run.
+// followBlobs adds the record of a customization in a blob after the build's records, and replaces an earlier
+// run's.
 func followBlobs(m *manifest.Manifest, made *medium.Medium) {
 	m.Boot = slices.DeleteFunc(m.Boot, func(b manifest.BootFile) bool {
 		return medium.BlobDigest(b.Path) != "" && made.Files.Get(b.Path) == nil
@@ -53,7 +53,7 @@ func followBlobs(m *manifest.Manifest, made *medium.Medium) {
 	}
 }
 
-// restore takes the record of an earlier run out of a manifest.
+// restore removes the record of an earlier run from a manifest.
 func restore(m *manifest.Manifest) {
 	if m.Customization == nil {
 		return
@@ -72,7 +72,7 @@ func restore(m *manifest.Manifest) {
 	m.Customization = nil
 }
 
-// addTo records the site's changes in the manifest of the image as built. size is that of the initrd.
+// addTo records the site's changes in the manifest of the image as built. size is the initrd's size.
 func (s *site) addTo(ctx context.Context, m *manifest.Manifest, size int64) error {
 	about := s.record
 	about.Append = config.RedactArguments(about.Append)
@@ -117,7 +117,7 @@ func digest(ctx context.Context, e *overlay.Entry) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// sortFiles puts records into the order of overlay.Tree.Entries.
+// sortFiles sorts records like overlay.Tree.Entries.
 func sortFiles(files []manifest.File) {
 	slices.SortFunc(files, func(a, b manifest.File) int {
 		switch {

@@ -17,11 +17,11 @@ import (
 
 // Changes are a site's changes to the image as built.
 type Changes struct {
-	// Append are kernel arguments, put behind those of the build.
+	// Append are kernel arguments, added after the build's.
 	Append string
-	// Settings of mk-client, without "razor."; they win over those of the build.
+	// Settings of mk-client, without "razor."; they override the build's.
 	Settings map[string]string
-	// Keys are checked lines of authorized_keys, put behind those of the build.
+	// Keys are checked lines of authorized_keys, added after the build's.
 	Keys []string
 	// Extension is a zip archive that mk-client uses until its server offers one.
 	Extension []byte
@@ -36,7 +36,7 @@ func (c *Changes) IsZero() bool {
 type Request struct {
 	// Append are kernel arguments.
 	Append string
-	// Settings are settings of mk-client, KEY=VALUE; they win over those in SettingsFile, YAML or JSON.
+	// Settings are settings of mk-client, KEY=VALUE; they override those in SettingsFile, YAML or JSON.
 	Settings     []string
 	SettingsFile string
 	// KeyFiles hold public keys, Extension is a zip archive.
@@ -85,7 +85,7 @@ func (r *Request) Reads(to *hostfile.Reads) {
 	}
 }
 
-// settings joins those of the file and those of the command line.
+// settings joins the settings of the file and of the command line.
 func (r *Request) settings(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	if r.SettingsFile != "" {
@@ -112,7 +112,7 @@ func (r *Request) settings(ctx context.Context) (map[string]string, error) {
 	return all, inputs.CheckClient(all)
 }
 
-// maxNamed bounds what a flag names. The largest is an extension, as zip.
+// maxNamed bounds the size of a flag's file. The largest is an extension, as zip.
 const maxNamed = 256 << 20
 
 // readNamed reads a file that a flag names.

@@ -24,7 +24,7 @@ import (
 	"mkbuild/internal/profile"
 )
 
-// Places in the booted system. The record makes a segment known as one that was written here.
+// Paths in the booted system. The record identifies a segment of this package.
 const (
 	recordPath    = "etc/mkbuild/customization.json"
 	extensionPath = "usr/lib/mk-client/mk-extension.zip" // mk-client's path
@@ -34,11 +34,11 @@ const (
 // builtInitrd is the build's part of an image's last initrd.
 type builtInitrd struct {
 	segment initrd.Segment
-	record  *manifest.Customization // what an earlier run has recorded behind it; nil if there was none
+	record  *manifest.Customization // an earlier run's record after it, or nil
 }
 
 // asBuilt finds the start of an initrd's customization: the last member, which has a record. In a folder of blobs
-// it is a separate one.
+// it is a separate blob.
 func asBuilt(f *overlay.Entry) (*builtInitrd, error) {
 	out := &builtInitrd{segment: initrd.Segment{Name: f.Path, Size: f.Size, Open: f.Open}}
 	if f.Open == nil {
@@ -86,8 +86,8 @@ func limited(open func() (io.ReadCloser, error), n int64) func() (io.ReadCloser,
 	}
 }
 
-// recordIn reads the record of a segment; nil without a valid one, or if the segment has files that no
-// customization has: then somebody built an image from a customized one's files.
+// recordIn reads the record of a segment. It returns nil without a valid record, or if the segment has files that
+// no customization has: then somebody built an image from a customized image's files.
 func recordIn(t *overlay.Tree) *manifest.Customization {
 	for _, e := range t.Entries() {
 		if !e.IsDir() && !slices.Contains([]string{profile.ClientConfig, profile.KeyFile, extensionPath, recordPath}, e.Path) {
@@ -106,7 +106,7 @@ func recordIn(t *overlay.Tree) *manifest.Customization {
 	return &m
 }
 
-// site is what the changes for a site put into the booted system.
+// site is the content of a site's changes in the booted system.
 type site struct {
 	record  manifest.Customization
 	files   overlay.Tree
@@ -116,7 +116,7 @@ type site struct {
 	segment []byte
 }
 
-// newSite makes the segment for an image whose booted system is tree; nil if there is nothing to change.
+// newSite makes the segment for an image whose booted system is tree, or returns nil without changes.
 func newSite(tree *overlay.Tree, c Changes, date int64) (*site, error) {
 	if c.IsZero() {
 		return nil, nil //nolint:nilnil // the image as built
@@ -151,7 +151,7 @@ func needClient(tree *overlay.Tree, flag string) error {
 	return nil
 }
 
-// settings puts the given settings over those of the build.
+// settings applies the given settings over the build's.
 func (s *site) settings(tree *overlay.Tree, want map[string]string) error {
 	if len(want) == 0 {
 		return nil
@@ -172,7 +172,7 @@ func (s *site) settings(tree *overlay.Tree, want map[string]string) error {
 	maps.Copy(all, want)
 	s.record.Settings = slices.Sorted(maps.Keys(want))
 	s.secret = (&config.Client{Settings: all}).HasSecrets()
-	text, err := json.MarshalIndent(all, "", "  ") // map keys come out sorted
+	text, err := json.MarshalIndent(all, "", "  ") // map keys are sorted
 	if err != nil {
 		return err
 	}

@@ -204,7 +204,7 @@ func (e *Error) Why() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Class is that of a wrong input file.
+// Class returns the class of a wrong input file.
 func (e *Error) Class() fail.Class { return fail.Usage }
 
 func tooBig(member, what string, limit int64) *Error {

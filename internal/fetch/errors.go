@@ -54,7 +54,7 @@ func (e *ChecksumError) Error() string {
 	return fmt.Sprintf("fetch %s: wrong %s from %s: want %s, got %s", e.Name, e.Algorithm, e.URL, e.Want, e.Got)
 }
 
-// Class returns that of wrong content.
+// Class returns the class of wrong content.
 func (e *ChecksumError) Class() fail.Class { return fail.Verification }
 
 // Hint says what to try next.

@@ -31,7 +31,7 @@ func (e *BootError) Error() string {
 	return s
 }
 
-// Class returns that of a failed boot test.
+// Class returns the class of a failed boot test.
 func (*BootError) Class() fail.Class { return fail.Boot }
 
 // Hint says what to do, and repeats the last line of the console.
@@ -119,7 +119,7 @@ func (vm *VM) late(j *judge) error {
 	return vm.Failure(RuleNoMarker, fmt.Sprintf("it did not print %q in time", j.left))
 }
 
-// rules are the rules for this machine.
+// rules returns the rules for this machine.
 func (vm *VM) rules() []Rule {
 	return slices.DeleteFunc(Rules(), func(r Rule) bool { return r.says == nil || slices.Contains(vm.harmless, r.Name) })
 }

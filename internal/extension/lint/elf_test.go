@@ -21,7 +21,7 @@ func image(t *testing.T, arch string, entries ...overlay.Entry) *Image {
 	return NewImage("mk.iso", arch, tree)
 }
 
-// TestLintImage checks against an image: with it there are errors where there were guesses.
+// TestLintImage checks against an image: guesses then become errors.
 func TestLintImage(t *testing.T) {
 	lib32, lib64 := []byte(ext.ELF(32, "")), []byte(ext.ELF(64, ""))
 	im := image(t, "x86",
@@ -50,8 +50,7 @@ func TestLintImage(t *testing.T) {
 	}
 }
 
-// TestVersionsOfTheCompiler reads the symbol versions that a real linker writes, also from files
-// without section headers.
+// TestVersionsOfTheCompiler reads the symbol versions of a real linker, also from files without section headers.
 func TestVersionsOfTheCompiler(t *testing.T) {
 	testkit.Tool(t, "gcc")
 	dir := ext.Tree{

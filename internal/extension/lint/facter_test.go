@@ -13,10 +13,10 @@ import (
 	"mkbuild/e2e/testkit/ext"
 )
 
-// utf16 is text as PowerShell's > writes it, without a byte order mark.
+// utf16 returns text in the form of PowerShell's >, without a byte order mark.
 func utf16(text string) string { return strings.ReplaceAll(text, "", "\x00")[1:] }
 
-// external are files in facts.d, each of which is to give the fact "fact_"+key with the value "1".
+// external are files in facts.d, each of which should give the fact "fact_"+key with the value "1".
 func external() map[string]string {
 	files := map[string]string{
 		"plain.txt": "fact_plain=1\n", "dos.txt": "fact_dos=1\r\n", "upper.TXT": "fact_upper=1\n",
@@ -37,11 +37,11 @@ func external() map[string]string {
 	return files
 }
 
-// TestLintAgreesWithFacter holds lint against a real Facter: of each file alone, lint has an error, or says
-// that there is nothing in it, exactly if Facter does not get the fact.
+// TestLintAgreesWithFacter compares lint with a real Facter: lint has an error for a single file, or reports that
+// it is empty, exactly if Facter does not get the fact.
 func TestLintAgreesWithFacter(t *testing.T) {
 	facter := testkit.Tool(t, "facter")
-	stricter := []string{"bom.yaml", "date.yaml", "latinj.json"} // right with Facter 4, not with 1.7 or 2
+	stricter := []string{"bom.yaml", "date.yaml", "latinj.json"} // correct with Facter 4, not with 1.7 or 2
 	dir := t.TempDir()
 	ext.Tree(external()).Write(t, dir)
 	out, err := exec.CommandContext(t.Context(), facter, "--external-dir", dir, "--json").Output()
@@ -68,7 +68,7 @@ func TestLintAgreesWithFacter(t *testing.T) {
 	}
 }
 
-// TestNumbersWithoutJSON: one of them costs a machine all of its facts.
+// TestNumbersWithoutJSON: a single number loses all facts of a machine.
 func TestNumbersWithoutJSON(t *testing.T) {
 	facter := testkit.Tool(t, "facter")
 	for name, body := range map[string]string{"inf.yaml": "x: .inf\n", "nan.yaml": "x: {y: [.NaN]}\n", "big.yaml": "x: 1.0e+999\n", "big.json": `{"x": 1e999}`} {
@@ -83,7 +83,7 @@ func TestNumbersWithoutJSON(t *testing.T) {
 	}
 }
 
-// TestRubyOfTheImage: what Ruby 1.8 cannot read is an error for an image that has it, and nothing for a newer one.
+// TestRubyOfTheImage: text that Ruby 1.8 cannot read is an error for an image with Ruby 1.8 only.
 func TestRubyOfTheImage(t *testing.T) {
 	newer := []string{"x = {a: 1}", "f(b: 2)", "add(1,\n  c: 3)", "y = ->(z) { z }", "def m(a:, b: 1)", "l = -> { 1 }", "v&.size", "p.(1)", "s = <<~EOS", "require_relative 'x'"}
 	for _, line := range newer {

@@ -11,7 +11,7 @@ import (
 	"mkbuild/internal/extension"
 )
 
-// layout checks what lies where.
+// layout checks the places of files.
 func (l *linter) layout() {
 	if len(l.src.Files) == 0 {
 		l.add(Warning, "empty", "", 0, "there is nothing in it", "start with `mkbuild extension new DIR`")
@@ -49,7 +49,7 @@ func (l *linter) tops() map[string]bool {
 	return full
 }
 
-// misspelt guesses what a top-level directory should have been called.
+// misspelt guesses the intended name of a top-level directory.
 func misspelt(name string) string {
 	if extension.Role(name) != "" {
 		return ""
@@ -114,7 +114,7 @@ func backup(name string) bool {
 		func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
-// shadows finds names that hide what Facter itself needs.
+// shadows finds names that hide parts of Facter.
 func (f *file) shadows() {
 	base := path.Base(f.Path)
 	hidden := ""

@@ -14,7 +14,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// tree is a directory in a test, as [ext.Tree] writes it.
+// tree is a directory in a test, as written by [ext.Tree].
 type tree map[string]string
 
 func (tr tree) lint(t testing.TB, o Options) []Finding {
@@ -28,11 +28,11 @@ func (tr tree) lint(t testing.TB, o Options) []Finding {
 
 const sh = ext.Sh
 
-// drops stands for the server's blacklist.
+// drops simulates the server's blacklist.
 func drops(name string) bool { return strings.HasPrefix(name, "kernel") }
 
 type lintCase struct {
-	rule string // that must be found, or with clean must not
+	rule string // must be found, or with clean must not
 	file string // where
 	line int
 	sev  Severity
@@ -112,7 +112,7 @@ func lintCases() []lintCase {
 		{rule: "elf-loader", file: "bin/x", sev: Error, tree: tree{"bin/x*": ext.ELF(32, "/lib/ld-musl-i386.so.1")}},
 		{rule: "elf-library", file: "bin/x", sev: Warning, tree: tree{"bin/x*": ext.ELF(32, "/lib/ld-linux.so.2", "libfoo.so.1")}},
 
-		// The same shapes, right.
+		// The same shapes, correct.
 		{rule: "wrapped", tree: ok}, {rule: "unused", tree: ok}, {rule: "empty", tree: ok},
 		{rule: "misspelt", tree: tree{"bin/x*": sh, "share/facts/x": "", "README": ""}},
 		{rule: "inert", tree: tree{"bin/env-x*": sh, "share/.profile": ""}},
@@ -155,7 +155,7 @@ func lintCases() []lintCase {
 	}
 }
 
-// TestLintRules holds every rule against what it must find and what it must leave alone.
+// TestLintRules tests every rule with input that it must find and input that it must ignore.
 func TestLintRules(t *testing.T) {
 	bad, good := map[string]bool{}, map[string]bool{}
 	for _, tc := range lintCases() {
@@ -251,7 +251,7 @@ func TestLintArchives(t *testing.T) {
 	}
 }
 
-// TestLintLimits: what is over the limits is told and not read, also what only packing shows.
+// TestLintLimits: input over the limits is reported and not read, even if only packing reveals it.
 func TestLintLimits(t *testing.T) {
 	two := tree{"bin/a*": sh, "bin/b*": sh}
 	for name, tt := range map[string]struct {
@@ -272,7 +272,7 @@ func TestLintLimits(t *testing.T) {
 	}
 }
 
-// TestText is what people read of findings.
+// TestText tests the text form of findings.
 func TestText(t *testing.T) {
 	found := []Finding{{"", 0, Error, "unused", "nothing", "something"}, {"bin/\x1b", 7, Warning, "crlf", "a", "b"}, {"x", 1, Warning, "crlf", "c", "d"}}
 	const want = "(all): error: nothing [unused]\n    something\nbin/\\x1b:7: warning: a [crlf]\n    b\nx:1: warning: c [crlf]\n    d\n"
@@ -289,7 +289,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestMarkForNewRuby: Ruby since 1.9 takes a byte order mark.
+// TestMarkForNewRuby: Ruby since 1.9 accepts a byte order mark.
 func TestMarkForNewRuby(t *testing.T) {
 	for dir, want := range map[string]int{"usr/local/lib/ruby/1.8": 1, "usr/local/lib/ruby/3.2": 0} {
 		image := &overlay.Tree{}
@@ -301,7 +301,7 @@ func TestMarkForNewRuby(t *testing.T) {
 	}
 }
 
-// TestExampleIsClean: what `new` writes has neither errors nor warnings.
+// TestExampleIsClean: the files of `new` have neither errors nor warnings.
 func TestExampleIsClean(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "ext")
 	testkit.Must(t, extension.WriteExample(dir))

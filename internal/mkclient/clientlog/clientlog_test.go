@@ -14,7 +14,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// listenSyslog makes the socket of a syslogd; whether anybody reads it is up to the test.
+// listenSyslog makes the socket of a syslogd; the test decides whether it is read.
 func listenSyslog(t *testing.T, name string) *net.UnixConn {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -23,8 +23,8 @@ func listenSyslog(t *testing.T, name string) *net.UnixConn {
 	return conn
 }
 
-// sendAndRead logs a line and reads it back. A test that was held up for longer than the write
-// deadline on a busy machine tries again: what the deadline does has a test of its own.
+// sendAndRead logs a line and reads it back. If a busy machine delays the test beyond the write deadline, it tries
+// again: another test covers the deadline.
 func sendAndRead(log *Logger, conn net.Conn, level Level, msg string) (string, error) {
 	buf := make([]byte, 1000)
 	var err error
@@ -74,7 +74,7 @@ func TestStuckSyslogd(t *testing.T) {
 	}
 }
 
-// TestStuckConsole has a console that takes nothing, as with flow control, and then goes on.
+// TestStuckConsole has a console that accepts nothing for a while, as with flow control.
 func TestStuckConsole(t *testing.T) {
 	r, w := io.Pipe()
 	q := NewQueue(w)

@@ -65,8 +65,8 @@ func TestParseYAMLFacts(t *testing.T) {
 	}
 }
 
-// TestSyck: what Ruby 1.8 prints for facts of all kinds. There is no Ruby 1.8 here: the lines are written by the rules of its
-// lib/yaml/rubytypes.rb and of ext/syck/emitter.c.
+// TestSyck tests Ruby 1.8's output for facts of all kinds. Ruby 1.8 is not available: the lines follow the rules of
+// its lib/yaml/rubytypes.rb and of ext/syck/emitter.c.
 func TestSyck(t *testing.T) {
 	const out = "--- \nkernel: Linux\nowner: \"M\\xC3\\xBCller\"\nlatin: \"M\\xFCller\"\nrack: 1e3\noctal: 0o17\nyes: yes\ndate: 2012-01-02\nsex: 10:20:30\n" +
 		"tabbed: !binary |\n  YQli\n\nutf: !binary |\n  w7zDpMO2\n\nquoted: \"4\"\nnumber: 4\nfloat: 1.50\nflag: true\nnone: \nnil: ~\n" +

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// t0 is when the copy in use was published.
+// t0 is the publication time of the current copy.
 var t0 = time.Date(2014, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func TestDecide(t *testing.T) {

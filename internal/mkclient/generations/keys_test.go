@@ -15,8 +15,8 @@ import (
 	"mkbuild/internal/signing"
 )
 
-// BenchmarkUnseal is what a signature costs a check-in: the keys are read, and an extension of 100 kB that is
-// new is held against them. A check-in without a new one only reads the keys.
+// BenchmarkUnseal measures a signature's cost for a check-in: it reads the keys, and checks a new extension of 100
+// kB. A check-in without a new extension only reads the keys.
 func BenchmarkUnseal(b *testing.B) {
 	signer, _, _ := signkit.Key(b)
 	zip, err := extension.Sign(b.Context(), ext.Zip(b, ext.Item("bin/x", strings.Repeat("x", 100<<10), ext.File|0o755)), signer, "site", 1)

@@ -23,7 +23,7 @@ func TestStragglersSpareANumberGivenAnew(t *testing.T) {
 	}
 	var child int
 	fmt.Sscan(string(res.Stdout), &child)
-	// A group whose first process lives is not the one that was left.
+	// A group with a living first process is not the one that was left.
 	other := exec.Command("/bin/sleep", "60")
 	other.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	testkit.Must(t, other.Start())

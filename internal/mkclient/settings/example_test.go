@@ -6,7 +6,7 @@ import (
 	"mkbuild/internal/mkclient/settings"
 )
 
-// A value that does not parse gives way to the next weaker source.
+// An invalid value yields to the next weaker source.
 func ExampleLoad() {
 	s, warnings := settings.Load(settings.Inputs{
 		CommandLine: "quiet razor.server=razor.example.com razor.interval=soon",

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// examples are values that each setting takes and refuses.
+// examples are accepted and refused values of each setting.
 func examples() map[string]struct{ accepted, refused []string } {
 	return map[string]struct{ accepted, refused []string }{
 		"server":                           {[]string{"razor.example.com", "10.0.0.1:8151", "[fe80::1]:8150", "https://razor:8151"}, []string{"", "a b", "host:99999", "host/path", "ftp://host", "user@host"}},

@@ -19,8 +19,8 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// browser is a headless Chromium that writes down what a page must not do: ask another host,
-// complain on its console, or fail in a script.
+// browser is a headless Chromium that records forbidden actions of a page: a request to another host, a console
+// message, or a script error.
 type browser struct {
 	context.Context
 	t       *testing.T
@@ -29,8 +29,7 @@ type browser struct {
 	allowed []string
 }
 
-// TestBrowser runs Debian's Chromium, headless and with a profile of its own; each part has a
-// tab in it.
+// TestBrowser runs Debian's Chromium, headless and with a separate profile; each part has a tab in it.
 func TestBrowser(t *testing.T) {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(testkit.Tool(t, "chromium")), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -94,7 +93,7 @@ func (b *browser) complain(s string) {
 	b.wrong = append(b.wrong, s)
 }
 
-// judge fails the test for every complaint that it did not allow.
+// judge fails the test for every complaint that is not allowed.
 func (b *browser) judge() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +115,7 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open loads a page and marks it, so that a reload shows.
+// open loads a page and marks it, to detect a reload.
 func (b *browser) open(url string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(url))
@@ -144,7 +143,7 @@ func (b *browser) until(expr string) {
 	b.t.Fatalf("never true: %s (%v)\n%s", expr, err, html[:min(len(html), 6000)])
 }
 
-// text returns what an element shows.
+// text returns the visible text of an element.
 func (b *browser) text(sel string) string {
 	b.t.Helper()
 	s, err := chromedp.Run(b, chromedp.Text(chromedp.CSS(sel)))
@@ -188,7 +187,7 @@ policies:
 	testkit.Contains(t, b.text("#changes"), "rack", "added")
 	testkit.Contains(t, b.text("#tags"), "racked", "matches")
 	testkit.Contains(t, b.text("#policies"), "shelf", "full: 0 of 0")
-	// The filter holds for rows that arrived meanwhile, and the box keeps its text.
+	// The filter also applies to rows that arrived meanwhile, and the box keeps its text.
 	b.until(`document.querySelector("#fact-virtual").hidden && !document.querySelector("#fact-rack").hidden && document.querySelector("#filter").value === "rack"`)
 
 	r.CheckIn(id, facts1("virtual", "kvm"))
@@ -196,7 +195,7 @@ policies:
 	testkit.Contains(t, b.text("#changes"), "removed")
 }
 
-// Facts are hostile input: nothing of them runs, loads or becomes an element.
+// Facts are hostile input: no part of them runs, loads or becomes an element.
 func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 	r, id := hostileRig(t)
 	b := newBrowser(t, chromium, r)
@@ -208,8 +207,8 @@ func browserRunsNothingOfTheFacts(t *testing.T, chromium context.Context) {
 	}
 }
 
-// The button is off without a token and does nothing with a wrong one; with the right one the
-// node is forgotten.
+// The button is disabled without a token and does nothing with a wrong token; with the right one the node is
+// deleted.
 func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	r := newRig(t, "")
 	id := r.Node(mac1)
@@ -217,7 +216,7 @@ func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	b := newBrowser(t, chromium, r)
 	b.open(fmt.Sprintf("%s/nodes/node%d", r.URL, id))
 	b.until(isLive)
-	b.allowed = []string{"401", "404"} // the browser reports refused requests on its console itself
+	b.allowed = []string{"401", "404"} // the browser itself reports refused requests on its console
 	b.eval("(window.confirm = () => true)()")
 	b.until(`document.querySelectorAll("button[data-command]:disabled").length === 1 && !document.getElementById("locked").hidden`)
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "wrong"))
@@ -231,8 +230,7 @@ func browserTokenAndForget(t *testing.T, chromium context.Context) {
 	b.until(`document.querySelector("h1")?.textContent === "No such node"`)
 }
 
-// A page of another site cannot make a node by an image or a request of a script; the address
-// typed in can.
+// Another site's page cannot make a node through an image or a script's request; a typed address can.
 func browserForeignPageIsRefused(t *testing.T, chromium context.Context) {
 	r := newRig(t, "")
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -241,14 +239,14 @@ func browserForeignPageIsRefused(t *testing.T, chromium context.Context) {
 	}))
 	defer evil.Close()
 	b := newBrowser(t, chromium, r)
-	b.allowed = []string{"request to " + evil.URL, "403", "404"} // 404: Chromium looks for an icon
+	b.allowed = []string{"request to " + evil.URL, "403", "404"} // 404: Chromium requests an icon
 	b.open(evil.URL)
 	b.until(`document.title === "done"`)
 	b.open(r.URL + "/svc/nodeid?net0=3")
 	b.until(`document.body.textContent.includes('"id":1')`)
 }
 
-// A value of many KiB takes little room; focus and place in it outlast a live update.
+// A value of many KiB uses little space; its focus and scroll position survive a live update.
 func browserLongValueStaysInPlace(t *testing.T, chromium context.Context) {
 	r := newRig(t, "")
 	id := r.Node(mac1)
@@ -264,8 +262,8 @@ func browserLongValueStaysInPlace(t *testing.T, chromium context.Context) {
 	b.until("document.activeElement === " + box + " && " + box + ".scrollTop === 300")
 }
 
-// Text has enough contrast in both colour schemes, controls have names, and nothing needs
-// sideways scrolling on a telephone.
+// Text has enough contrast in both colour schemes, controls have names, and nothing needs sideways scrolling on a
+// phone.
 func browserAccessibility(t *testing.T, chromium context.Context) {
 	r, id := hostileRig(t)
 	b := newBrowser(t, chromium, r)
@@ -287,7 +285,7 @@ func browserAccessibility(t *testing.T, chromium context.Context) {
 	}
 }
 
-// audit computes contrast as WCAG 2 defines it and looks for nameless controls.
+// audit computes contrast as defined in WCAG 2 and finds nameless controls.
 const audit = `(() => {
   const found = [];
   const rgb = (c) => (c.match(/[\d.]+/g) || []).map(Number);

@@ -42,7 +42,7 @@ func newRig(t testing.TB, rules string) *rig {
 	return &rig{testkit.Site{T: t, URL: h.URL}, s, p}
 }
 
-// facts1 are those of a machine with mac1 and more: names and values in turn.
+// facts1 returns the facts of a machine with mac1 and more: names and values in turn.
 func facts1(more ...any) map[string]any {
 	f := map[string]any{"macaddress": mac1}
 	for i := 0; i+1 < len(more); i += 2 {

@@ -23,7 +23,7 @@ var hostile = []string{
 	"`${window.pwned=1}`", `javascript:window.pwned=1`, `{{.Title}}`, "<!--", `</title><svg onload=window.pwned=1>`, "\u2028\u0000\x1b[31m", `&lt;b&gt;`, `<style>*{display:none}</style>`,
 }
 
-// hostileRig has hostile text everywhere a node or an operator can put some.
+// hostileRig has hostile text in every place that a node or an operator can fill.
 func hostileRig(t *testing.T) (*rig, uint64) {
 	r := newRig(t, `
 tags:
@@ -99,7 +99,7 @@ policies:
 	}
 }
 
-// A long value scrolls in a region of its own, which the keyboard reaches; a short one does not.
+// A long value scrolls in a separate region, which the keyboard reaches; a short one does not.
 func TestLongValuesScroll(t *testing.T) {
 	r := newRig(t, "")
 	id := r.Node(mac1)
@@ -196,7 +196,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// Only the token deletes a node, and the page answers to names of this machine alone.
+// Only the token deletes a node, and the page responds only to this machine's names.
 func TestAccess(t *testing.T) {
 	r := newRig(t, "")
 	r.Node(mac1)
@@ -274,7 +274,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// A page hears of its own node or of all, once for any number of changes.
+// A page is notified of its own node or of all, once for any number of changes.
 func TestStreamsGather(t *testing.T) {
 	var s streams
 	five, all := s.add("a", 5), s.add("a", 0)
@@ -292,8 +292,7 @@ func TestStreamsGather(t *testing.T) {
 	}
 }
 
-// However many pages a client opens, another one gets its stream: the client with the most loses
-// its oldest.
+// However many pages a client opens, another client gets its stream: the client with the most loses its oldest.
 func TestStreamsDoNotLockOut(t *testing.T) {
 	var s streams
 	modest := s.add("modest", 0)
@@ -326,7 +325,7 @@ func TestStreamsDoNotLockOut(t *testing.T) {
 	}
 }
 
-// Over HTTP, too: pages beyond the limit are served, and those that lose their stream connect again.
+// Also over HTTP: pages beyond the limit are served, and pages that lose their stream reconnect.
 func TestMorePagesThanStreams(t *testing.T) {
 	r := newRig(t, "")
 	for range maxStreams + 10 {
@@ -336,7 +335,7 @@ func TestMorePagesThanStreams(t *testing.T) {
 	}
 }
 
-// Serving ends when its context does, open event streams included.
+// Serving ends with its context, including open event streams.
 func TestShutDownEndsStreams(t *testing.T) {
 	r := newRig(t, "")
 	var lc net.ListenConfig

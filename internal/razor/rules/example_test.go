@@ -7,7 +7,7 @@ import (
 	"mkbuild/internal/razor/rules"
 )
 
-// Facts are tried on the tags of a file, and the tags choose a policy.
+// The tags of a file are evaluated on facts, and the tags select a policy.
 func Example() {
 	r, err := rules.Parse([]byte(`
 tags:

@@ -10,7 +10,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// Texts for num: the second opinion is Ruby's own Integer() and Float().
+// Texts for num, compared with Ruby's own Integer() and Float().
 var numTexts = []string{
 	"0", "5", "-5", "+5", "10", "0xf", "0XF", "-0xf", "0x", "0xg", "0b110", "0B1", "-0b11", "+0b1", "0b12", "027", "-027", "+027", " 027", "027\n",
 	"08", "0_7", "00", "1_000", "1__0", "_1", "1_", "2.7", "2.", ".5", "-.5", "1e5", "1E-5", "1e", "1.e5", "1_0.2_5", "1e1_0", " 5 ", "\t5\n",
@@ -60,7 +60,7 @@ func TestFloatStringAgainstRuby(t *testing.T) {
 	}
 }
 
-// Searches whose result must be Ruby's.
+// Searches whose results must equal Ruby's.
 var searches = []struct{ text, re string }{
 	{"abc", "abc"}, {"abc", "a.c"}, {"abc", "b"}, {"abc", ""}, {"abc", `\Aabc\z`}, {"abc", "^abc$"}, {"abc", `\Abc\z`}, {"abc", `\zabc\A`}, {"abc", "$abc^"},
 	{"a\nb", "^b$"}, {"a\nb", `\Ab`}, {"a\nb", "a.b"}, {"a\nb", "(?m)a.b"}, {"a\nb", "(?m:a.b)"}, {"a\n", `a\Z`}, {"a\n", `a\z`}, {"a\n\n", `a\Z`}, {"a\n", "a$"},
@@ -68,10 +68,10 @@ var searches = []struct{ text, re string }{
 	{"aaa", `\Aa{,2}\z`}, {"aa", `\Aa{,2}\z`}, {"a{,x}", `a{,x}`}, {"é", `\u00e9`}, {"é", `\u{e9}`}, {"\x1b", `\e`}, {"a\r\nb", `a\Rb`}, {"a-b", `\Aa\-b\z`}, {"ABC", "(?i)abc"},
 	{"ABC", "a(?i)bc"}, {"aBC", "a(?i:bc)"}, {"kvm", "(?<v>kvm|xen)"}, {"ab", "a(?#comment)b"}, {"a]b", `a[\]]b`}, {"a b", "[[:space:]]"}, {"_", `\A\w\z`}, {"abc", `\babc\b`},
 	{"\b", `[\b]`}, {"y", `\y`}, {"R720", `PowerEdge|R[67]\d0`}, {"a.b", `a\.b`}, {"axb", `a\.b`}, {"", "^$"}, {"x", "^$"}, {"\nx", "^$"}, {"%", `\%`}, {"a", `a{0}b?`},
-	// Ruby's letters mean ASCII, its brackets Unicode.
+	// Ruby's letter classes are ASCII, its bracket classes Unicode.
 	{"é", `\w`}, {"é", `\W`}, {"٣", `\d`}, {"٣", `\D`}, {"\u00a0", `\s`}, {"\u00a0", `\S`}, {"é", `[\w]`}, {"é", `[^\w]`}, {"é", `[\W]`}, {"a", `[\W]`}, {"^", `[\W]`}, {"`", `[\W]`},
 	{"5", `[\D]`}, {"/", `[\D]`}, {" ", `[\S]`}, {"x", `[\S]`}, {"g", `[\H]`}, {"f", `[\H]`}, {"`", `[\H]`}, {"\n", `[\s\S]`}, {"é", `[[:alpha:]]`}, {"a1", `\A[[:alpha:][:digit:]]+\z`}, {"a", "[^[:digit:]]"}, {"F", "[[:xdigit:]]"},
-	// What RE2 cannot do.
+	// Features that RE2 lacks.
 	{"a1", `a(?=1)`}, {"a2", `a(?=1)`}, {"a2", `a(?!1)`}, {"ba", `(?<=b)a`}, {"ca", `(?<!b)a`}, {"aa", `(a)\1`}, {"ab", `(a)\1`}, {"aa", `(?<n>a)\k<n>`}, {"aab", `a++b`}, {"aaa", `a++a`},
 	{"aaa", `(?>a+)a`}, {"ac", `(a)?(?(1)c|b)`}, {"a\nb", `(?mi)A.b`}, {"a\nb", `(?m)a.b(?-m)`}, {"a\nb", `(?m)(?-m)a.b`}, {"E", `\E`}, {"E", `[\E]`}, {"Q.E", `\Q.\E`}, {"G", `[\G]`}, {"\u2028", `\R`}, {"e\u0301", `\A\X\z`},
 }
@@ -101,7 +101,7 @@ puts JSON.parse(STDIN.read).map { |t, r| begin; (t =~ Regexp.new(r)) ? "true" : 
 	}
 }
 
-// What .NET would read as something else, or not at all, is refused.
+// Text that .NET reads differently, or not at all, is refused.
 func TestRefusedRegexps(t *testing.T) {
 	for re, word := range map[string]string{
 		"[a[b]]": "nested", "[a-c-[b]]": "nested", "[a&&b]": "intersection", "[[:print:]]": "not supported", "[[:^digit:]]": "not supported",

@@ -13,7 +13,7 @@ import (
 	"mkbuild/e2e/testkit"
 )
 
-// Rules that are refused before any node sees them, and a word that the message must have.
+// Rules that are refused before any node sees them, and a required word of the message.
 var invalidRules = []struct{ rule, word string }{
 	{`{}`, "must be an array"},
 	{`"rule"`, "must be an array"},
@@ -31,7 +31,7 @@ var invalidRules = []struct{ rule, word string }{
 	{`["=",["ten","x"],10]`, "unrecognized operator"},
 	{`["=",["fact","x"],{"a":1}]`, "cannot process an object"},
 	{`["=",["fact","x"],{}]`, "cannot process an object"},
-	// Only what can be nothing but a boolean may stand at the root.
+	// Only an expression that is always a boolean may be at the root.
 	{`["fact","three"]`, "could return"},
 	{`["metadata","three"]`, "could return"},
 	{`["tag","x"]`, "could return"},
@@ -39,7 +39,7 @@ var invalidRules = []struct{ rule, word string }{
 	{`["num",1]`, "could return number"},
 	{`["str",1]`, "could return string"},
 	{`["lower","A"]`, "could return string"},
-	// Every type that an argument may have must be acceptable.
+	// Every possible type of an argument must be acceptable.
 	{`[">=",["fact","n"],1]`, `wrap it in "num"`},
 	{`[">=",1,["fact","processorcount"]]`, `for argument 1 of ">="`},
 	{`["and",["fact","t"],["=",1,1]]`, "boolean only"},
@@ -73,7 +73,7 @@ var invalidRules = []struct{ rule, word string }{
 	{`["in",3,["fact","ten"],["or",["fact","fifteen"],["fact","seven"]]]`, "boolean only"},
 	{`["like","abc","*"]`, "invalid regular expression"},
 	{`["like","abc","[a&&b]"]`, "intersection"},
-	// What Razor accepts only to fail at every check-in.
+	// Rules that Razor accepts although they fail at every check-in.
 	{`["and",1,["=",1,1]]`, "only boolean"},
 	{`["<",1]`, "needs 2 arguments"},
 	{`["like","abc"]`, "needs 2 arguments"},
@@ -100,7 +100,7 @@ func TestInvalidRules(t *testing.T) {
 	}
 }
 
-// All findings are told, not only the last one, as Razor does.
+// All findings are reported, not only the last one as in Razor.
 func TestInvalidRuleTellsEverything(t *testing.T) {
 	_, err := parseRule(`["and",1,["=",["fact",5],1],["like","x","("]]`)
 	for _, want := range []string{"number 1", "number 5", "invalid regular expression"} {
@@ -133,7 +133,7 @@ var evaluations = []struct {
 	{`["not",false]`, "true"},
 	{`["not",true]`, "false"},
 	{`["not",false,true]`, "true"},
-	// No short circuit: the second argument is computed, and fails.
+	// No short circuit: the second argument is evaluated, and fails.
 	{`["or",true,["=",["fact","gone"],1]]`, "error: Couldn't find fact 'gone' and no default supplied"},
 	{`["and",false,["=",["fact","gone"],1]]`, "error: Couldn't find fact 'gone' and no default supplied"},
 	{`["=",1,1]`, "true"},
@@ -271,8 +271,8 @@ func TestEvaluation(t *testing.T) {
 	}
 }
 
-// Tags that ask for tags can multiply, and a regular expression can take exponentially long: both are
-// bounded. A MAC address that is not a string is an error, too.
+// Tags that refer to tags can multiply, and a regular expression can take exponentially long: both are bounded. A
+// MAC address that is not a string is an error, too.
 func TestEvaluationFails(t *testing.T) {
 	var file strings.Builder
 	file.WriteString("tags:\n")
@@ -300,8 +300,7 @@ func TestEvaluationFails(t *testing.T) {
 	}
 }
 
-// No text makes the parser or an evaluation panic, and a rule that is accepted prints as
-// itself and is accepted again.
+// No text makes the parser or an evaluation panic, and an accepted rule prints as itself and is accepted again.
 func FuzzRule(f *testing.F) {
 	for _, c := range invalidRules {
 		f.Add(c.rule)
@@ -327,7 +326,7 @@ func FuzzRule(f *testing.F) {
 	})
 }
 
-// Translation never panics, and neither does what it gives.
+// Neither the translation nor its result panics.
 func FuzzRegexp(f *testing.F) {
 	for _, c := range searches {
 		f.Add(c.re)

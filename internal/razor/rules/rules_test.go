@@ -46,7 +46,7 @@ func TestRulesFileErrors(t *testing.T) {
 }
 
 func TestRulesFile(t *testing.T) {
-	// JSON as the razor client takes it, and YAML.
+	// JSON as in the razor client, and YAML.
 	r, err := Parse([]byte(`{"tags":[{"name":"small","rule":["<=",["num",["fact","processorcount",0]],2]}],
 		"policies":[{"name":"p","repo":"centos","task":"centos","broker":"noop","enabled":false,"hostname":"host${id}.example.com",
 		"root_password":"secret","max_count":20,"tags":["SMALL"],"node_metadata":{"key":"value"}}]}`), "rules.json")
