@@ -185,7 +185,7 @@ func runExtensionVerify(w *world, name string, keys []string) error {
 		_, err = extension.Open(bytes.NewReader(zip), bare, extension.DefaultLimits())
 	}
 	if err != nil {
-		return fail.Wrap(fail.Verification, fmt.Errorf("verify %s: %w", name, err), "do not use it; if you made it, sign it again: mkbuild extension sign "+name+" --sign KEY")
+		return fail.Wrap(fail.Verification, fmt.Errorf("verify %s: %w", name, err), "do not use it; if you made it, sign it: mkbuild extension sign "+name+" --sign KEY")
 	}
 	_, err = fmt.Fprintf(w.stdout, "%s: signed by key %s: name %s, sequence %d\n", filepath.ToSlash(name), seal.Key(), seal.Name, seal.Sequence)
 	return err

@@ -42,8 +42,8 @@ those of the Razor microkernel for 4.5.2. ./mkbuild.yaml is read if it exists; f
   iso    an ISO 9660 image with Razor's iso-metadata.yaml. It boots from a USB stick and by UEFI if
          its source does; the build says when it does not.
   pxe    a folder for a network boot server: kernel, initrd, boot.ipxe, pxelinux.cfg/default, SHA256SUMS.
-         --layout segments makes the kernel and each segment of the initrd a file named by its SHA-256: a
-         build into the same folder adds only new ones, and an HTTP cache fetches only new ones
+         With --layout segments, the kernel and each segment of the initrd are files of their own, named
+         by SHA-256: a build into the same folder adds only new files, and an HTTP cache fetches only these.
   razor  the tar archive that razor-server unpacks into its repository: microkernel/vmlinuz0 and
          initrd0.img. The server's own boot script decides the kernel arguments.
   tar    the files that the image adds to Tiny Core, as mkbuild overlay writes it
@@ -54,15 +54,16 @@ writes one form (iso, razor or tar) to stdout, and nothing else.
 
 An ISO has its manifest next to it, OUTPUT.manifest.json; a PXE folder has it inside.
 
---sign writes next to each form OUTPUT.minisig, a signature that minisign -V verifies (of a PXE folder's
-SHA256SUMS), and OUTPUT.intoto.jsonl, an in-toto statement with its SLSA provenance v1.
+--sign writes two files next to each form: OUTPUT.minisig, a signature that minisign -V verifies (for a PXE
+folder, of its SHA256SUMS), and OUTPUT.intoto.jsonl, an in-toto statement with its SLSA provenance v1.
 ` + "`mkbuild verify IMAGE --key PUB`" + ` checks an image against both.
 
 stdout is the path of each form, one a line, in the order of --format, and nothing else.
 Each form appears whole or not at all. A form in which mkbuild verify finds an error is not written: exit
-status 5. An existing PXE folder is replaced as a whole; one in segments keeps those of earlier builds until
-mkbuild prune. A folder with other files is left alone, and the build fails. Links are followed. Devices,
-pipes and the build's own inputs are refused before anything is fetched. The umask decides who may read the result.
+status 5. An existing PXE folder is replaced as a whole; with --layout segments it keeps the segments of earlier
+builds until you run mkbuild prune. A folder with other files is left alone, and the build fails. If the output is
+a symbolic link, mkbuild writes to its target. Devices, pipes and the build's own inputs are refused before
+anything is fetched. The umask decides who may read the result.
 
 ` + "`mkbuild build`" + ` is the same command.`,
 		Example: `  mkbuild iso --release 4.5.2
@@ -78,7 +79,7 @@ pipes and the build's own inputs are refused before anything is fetched. The uma
 	c.Flags().StringVar(&o.append, "append", "", "kernel `arguments` to add to every boot label")
 	c.Flags().StringSliceVar(&o.forms, "format", []string{"iso"}, "`forms` to write, separated by commas: iso, pxe, razor, tar")
 	c.Flags().BoolVar(&o.strict, "strict", false, "write nothing if there are warnings")
-	c.Flags().StringVar(&o.layout, "layout", "", "layout of a PXE folder: whole, or segments, which builds in one folder share (default whole)")
+	c.Flags().StringVar(&o.layout, "layout", "", "layout of a PXE folder: whole, or segments: files that all builds in the folder share (default whole)")
 	c.Flags().StringVar(&o.bill, "sbom", "", "write a bill of materials next to the first form, in the `format` spdx: OUTPUT.spdx.json")
 	o.sign.addFlags(c, "sign", "sign each form with this secret `key`: OUTPUT.minisig, and its provenance OUTPUT.intoto.jsonl")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "output `file` or folder, - for stdout (default rz_mk_{prod,dev,debug}-image.<version>.iso)")

@@ -64,10 +64,10 @@ web pages of other sites. docs/rules.md describes the file for --rules.`,
 	f.StringVar(&o.kernel, "kernel", "", "serve this `FILE` as the kernel")
 	f.StringVar(&o.initrd, "initrd", "", "serve this `FILE` as the initrd")
 	f.StringVar(&o.tokenFile, "token-file", "", "read the token from this `FILE` (default: a random one, printed to stderr)")
-	f.StringArrayVar(&o.hosts, "host", nil, "another host `NAME` that browsers may use; may be repeated")
+	f.StringArrayVar(&o.hosts, "host", nil, "another `NAME` of this server that browsers may use, besides localhost and IP addresses; may be repeated")
 	f.BoolVar(&o.correct, "http-correct", false, "hand out the extension as a plain HTTP server would, without Razor's quirks")
-	f.BoolVar(&o.dryRun, "dry-run", false, "always answer none and bind nothing, but show what would happen")
-	o.sign.addFlags(c, "sign", "sign the folder that --extension names with this secret `key` whenever it has changed")
+	f.BoolVar(&o.dryRun, "dry-run", false, "answer every check-in with the action none and bind nothing, but show what would happen")
+	o.sign.addFlags(c, "sign", "with this secret `key`, sign the folder of --extension whenever it has changed")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log every request")
 	return c
 }
@@ -103,8 +103,8 @@ func runServe(ctx context.Context, w *world, o *serveOptions) error {
 
 // listenError is the innermost cause, without the net package's own words.
 func listenError(err error) string {
-	if address, ok := errors.AsType[*net.AddrError](err); ok {
-		return address.Err
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return "it is not ADDRESS:PORT"
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()

@@ -78,17 +78,16 @@ wrong modes, and ways into a prod image. An image of another tool has no manifes
 rest is checked.
 
 --key checks its signature and provenance, which mkbuild iso --sign writes next to it: the key signed the
-bytes, and states their configuration and inputs. --lock requires these inputs to be
+bytes, and a statement of their configuration and inputs. --lock requires these inputs to be
 those of a lock. --require requires statements about the same bytes, signed by a key of --key: that somebody
 rebuilt them (reproduced), that they boot (tested). See docs/trust.md.
 
 Errors end with exit status 5. Warnings do so only with --strict.
 
---rebuild builds the image again instead, from the manifest's configuration and
-inputs, by their digests, out of the cache or from mirrors. The manifest has no secrets, no
-mirrors and none of your own files: they come from --config. If the bytes differ, the
-first difference is printed, and the exit status is 5. If they are the same, --attest signs that, next to
-the image.`,
+--rebuild builds the image again instead. The manifest has the configuration and the digests of the inputs;
+the inputs come from the cache or from mirrors, and secrets, mirrors and your own files from --config. If
+the bytes differ, the first difference is printed, and the exit status is 5. If they are the same, --attest
+signs a statement of it, in IMAGE.intoto.jsonl.`,
 		Example: `  mkbuild verify rz_mk_prod-image.0.1.0.iso
   mkbuild verify Core-current.iso --json
   mkbuild verify image.iso --key site.pub --lock mkbuild.lock
@@ -100,7 +99,7 @@ the image.`,
 	f := c.Flags()
 	f.BoolVar(&o.json, "json", false, "print JSON (schema "+inspect.VerifySchema+"; with --rebuild "+inspect.RebuildSchema+")")
 	f.BoolVar(&o.strict, "strict", false, "count warnings as errors")
-	f.BoolVar(&o.again, "rebuild", false, "build the image again and compare the bytes; the flags below belong to this")
+	f.BoolVar(&o.again, "rebuild", false, "build the image again and compare the bytes")
 	o.trust.addFlags(c)
 	o.attest.addFlags(c, "attest", "with --rebuild: sign that the bytes are the same with this secret `key`")
 	o.addFetchFlags(c)

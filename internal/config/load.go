@@ -79,7 +79,7 @@ func positioned(name string, err error) error {
 	next := ""
 	switch {
 	case strings.HasSuffix(err.Error(), "cannot start any token"):
-		what, next = "a tab, @, ` or % at the start of a value", "indent with spaces; put quotes around a value that begins with @, ` or %"
+		what, next = "the line is indented with a tab, or a value begins with @, ` or %", "indent with spaces; put quotes around a value that begins with @, ` or %"
 	case strings.Contains(what, "already defined"):
 		next = "remove one of the two lines"
 	}

@@ -239,6 +239,6 @@ func (s *Source) checkWrapped() {
 	}
 	if inner != "" {
 		s.judge(&Error{Kind: Wrapped, Reason: fmt.Sprintf(
-			"content is wrapped in a directory: %s should be the archive's root: pack the content of %q, not the directory itself", path.Join(top, inner), top)})
+			"content is wrapped in a directory: %s should be %s at the top of the archive: pack the content of %q, not the directory itself", path.Join(top, inner), inner, top)})
 	}
 }

@@ -19,7 +19,7 @@ var (
 	// ErrUnreachable is returned if no source has the file and at least one did not answer properly.
 	ErrUnreachable = fail.New(fail.Network, "all sources failed", "check the network and the proxy settings, add a mirror with --mirror URL, or use the cache with --offline")
 	// ErrUnresolved is returned if no server's name could be resolved.
-	ErrUnresolved = fail.New(fail.Network, "no name could be resolved", "check the network, the name server in /etc/resolv.conf, and HTTPS_PROXY and HTTP_PROXY behind a proxy; without a network, build from a folder of `mkbuild mirror`: --config DIR/mkbuild.yaml")
+	ErrUnresolved = fail.New(fail.Network, "no name could be resolved", "check the network, the name server in /etc/resolv.conf and, if you are behind a proxy, HTTPS_PROXY and HTTP_PROXY; without a network, build from a folder of `mkbuild mirror`: --config DIR/mkbuild.yaml")
 	// ErrCertificate is returned if a server's certificate is not trusted, and no other source has the file.
 	ErrCertificate = fail.New(fail.Network, "a certificate is not trusted", "name a file with the certificate of your own CA in SSL_CERT_FILE, or a folder of them in SSL_CERT_DIR (macOS and Windows: add it to the system's store)")
 	// ErrForbidden is the cause if a server refuses the file, with 401 or 403: it may exist or not.

@@ -77,6 +77,8 @@ func (p *puller) get(ctx context.Context, r fetch.Request) (*fetch.Blob, error) 
 	switch {
 	case errors.Is(err, fetch.ErrForbidden):
 		return nil, &fail.Error{Class: fail.Network, Hint: loginHint, Err: err}
+	case errors.Is(err, fetch.ErrOffline):
+		return nil, &fail.Error{Class: fail.Network, Hint: "pull it once without --offline", Err: err}
 	case errors.Is(err, fetch.ErrUnresolved):
 		return nil, &fail.Error{Class: fail.Network, Hint: unresolvedHint, Err: err}
 	case errors.Is(err, fetch.ErrUnreachable):

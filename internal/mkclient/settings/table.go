@@ -56,7 +56,7 @@ type Setting struct {
 func Table() []Setting {
 	return []Setting{{
 		Key: "server", Value: "HOST[:PORT]", Default: "razor",
-		Help:  "Razor server; both URLs are derived from it and the node's id comes from /svc/nodeid. Port 8150 unless given; an https:// prefix turns TLS on.",
+		Help:  "Razor server. The defaults of razor.register and razor.extend are derived from it; the node's id then comes from /svc/nodeid. Port 8150 unless given; an https:// prefix turns TLS on.",
 		apply: to(func(s *Settings) *string { return &s.Server }, parseServer),
 	}, {
 		Key: "register", Value: "URL", Derived: "razor.server",
@@ -75,8 +75,8 @@ func Table() []Setting {
 		Help:  "Directory of the executables that the server may name as an action.",
 		apply: to(func(s *Settings) *string { return &s.Commands }, parsePath),
 	}, {
-		Key: "extend_sha256", Value: "HEX", Derived: "the server, any archive",
-		Help:  "SHA-256 of the only extension archive that may be used.",
+		Key: "extend_sha256", Value: "HEX",
+		Help:  "SHA-256 of the only extension archive that may be used; without it, any archive of the server may be.",
 		apply: to(func(s *Settings) *string { return &s.ExtendSHA256 }, parseSHA256),
 	}, {
 		Key: "extend_policy", Value: "newer|any-change", Default: "newer",
