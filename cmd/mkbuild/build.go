@@ -39,7 +39,7 @@ type buildOptions struct {
 	mirrors                []string
 	cacheDir               string
 	cacheFrom, cacheTo     []string
-	cache                  config.Cache    // what flags and configuration say
+	cache                  config.Cache    // the settings of flags and configuration
 	shared                 *registry.Cache // made of it, nil for none
 	offline, requireHTTPS  bool
 	plainHTTP              bool // of registries
@@ -49,9 +49,9 @@ type buildOptions struct {
 	timings                bool
 	epoch                  string
 	lockFlags
-	reads hostfile.Reads // what the command reads
-	using []ui.Event     // which configuration is in use, and what comes from where
-	// wrap, when set, listens to what the build reports.
+	reads hostfile.Reads // the command's inputs
+	using []ui.Event     // the configuration in use, and its sources
+	// wrap, if set, receives the build's reports.
 	wrap func(ui.Sink) ui.Sink
 }
 
@@ -119,7 +119,7 @@ func (o *buildOptions) plan(cmd *cobra.Command) (*inputs.Plan, error) {
 	if o.profile != "" {
 		c.Profile = o.profile
 	}
-	switch { // each takes the place of the other in the file
+	switch { // each replaces the other in the file
 	case flags.Changed("edition"):
 		c.Edition, c.ISO = o.edition, nil
 	case flags.Changed("iso"):
@@ -319,7 +319,7 @@ func (o *buildOptions) unlocked(w *world, plan *inputs.Plan, sink ui.Sink) (*rem
 	b := &remaster.Builder{
 		Inputs: in, Secrets: config.Sources{ReadFile: readSecret, Getenv: w.getenv}, Client: w.client, Version: versionText(), Judge: inspect.Judge,
 	}
-	home, _ := os.UserHomeDir() // without one there are no keys
+	home, _ := os.UserHomeDir() // without it there are no keys
 	if plan.Config.HasSSH() && home != "" {
 		o.reads.Add("the folder of your keys", filepath.Join(home, ".ssh"))
 	}

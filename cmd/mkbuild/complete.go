@@ -29,7 +29,7 @@ func addCompletions(c *cobra.Command) {
 	}
 }
 
-// flagValues returns the completion of the flag --name; nil if it takes files or free text.
+// flagValues returns the completion of the flag --name, or nil for files or free text.
 func flagValues(name string) cobra.CompletionFunc {
 	switch name {
 	case "arch", "profile", "edition":

@@ -39,7 +39,7 @@ func exitStatuses() []manpage.Status {
 	}
 }
 
-// statusesOf are the exit codes of one command. diff has those of diff(1).
+// statusesOf returns the exit codes of one command. diff has the codes of diff(1).
 func statusesOf(c *cobra.Command) []manpage.Status {
 	if c.Name() != "diff" {
 		return exitStatuses()
@@ -58,7 +58,7 @@ func exitHelp(statuses []manpage.Status) string {
 
 var errInterrupted = usage("interrupted", "no partial output is left; run the command again")
 
-// usage returns an error of the command line, with a hint that says what to type next.
+// usage returns an error of the command line, with a hint about what to type next.
 func usage(what, next string) error { return fail.New(fail.Usage, what, next) }
 
 // exitCode alone maps errors to codes.

@@ -9,7 +9,7 @@ import (
 	"mkbuild/internal/fail"
 )
 
-// hint returns the error's own hint, or that of its cause or class.
+// hint returns the hint of the error, of its cause or of its class.
 func (r reporter) hint(err error) string {
 	if h := fail.HintOf(err); h != "" {
 		return h

@@ -19,10 +19,10 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// world is everything that a command takes from outside.
+// world is the environment of a command.
 type world struct {
 	stdout, stderr io.Writer
-	terminal       bool // stderr is one, and takes control characters
+	terminal       bool // stderr is a terminal, and accepts control characters
 	onScreen       bool // stdout is a terminal
 	getenv         func(string) string
 	password       func(ctx context.Context, prompt string) ([]byte, error) // nil: no terminal to ask on

@@ -13,7 +13,7 @@ import (
 	"mkbuild/internal/wholefile"
 )
 
-// mirrorOptions are the options of a build, and the registry that takes the mirror instead of a folder.
+// mirrorOptions are the options of a build, and the registry that receives the mirror instead of a folder.
 type mirrorOptions struct {
 	buildOptions
 	oci string

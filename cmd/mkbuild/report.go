@@ -15,7 +15,7 @@ import (
 type reporter struct {
 	// builds says that the command has the flags of a build.
 	builds bool
-	// json says that stderr takes only JSON lines.
+	// json is true if stderr accepts only JSON lines.
 	json bool
 	// command is the command in words: "iso", "extension lint"; empty for mkbuild itself.
 	command string

@@ -151,7 +151,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usage(err.Error(), seeHelp(cmd))
 }
 
-// takes names what a flag takes, and an example of it.
+// takes names a flag's values, with an example.
 func takes(f *pflag.Flag) (what, example string) {
 	switch f.Value.Type() {
 	case "bool":

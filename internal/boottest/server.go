@@ -25,7 +25,7 @@ type checkIn struct {
 	facts map[string]any
 }
 
-// server serves iPXE's files and takes check-ins, on a free port of the loopback.
+// server serves iPXE's files and receives check-ins, on a free port of the loopback.
 type server struct {
 	listener net.Listener
 	http     http.Server

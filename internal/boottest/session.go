@@ -25,7 +25,7 @@ import (
 // scriptName is the iPXE script of a folder for PXE, and of the server.
 const scriptName = "boot.ipxe"
 
-// Options say what to boot and how.
+// Options are the image to boot and the options of the boot.
 type Options struct {
 	// Image is an ISO, or a folder with boot.ipxe, kernel and initrd.
 	Image string
@@ -208,8 +208,8 @@ func (s *session) lookAt() (args, release string, err error) {
 	return m.Entries[at].Append, release, nil
 }
 
-// arguments are the arguments that a boot adds: a serial console, the user's, and the server's address. mk-client
-// takes the last one of a name, so the server's wins.
+// arguments are the additional arguments of a boot: a serial console, the user's, and the server's address.
+// mk-client uses the last argument of a name, so the server's wins.
 func (s *session) arguments(own string) string {
 	var args []string
 	if !strings.Contains(own+" "+s.options.Append, "console=ttyS0") {

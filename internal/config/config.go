@@ -92,7 +92,7 @@ func (i *ISO) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*plain)(i))
 }
 
-// notName matches what names of inputs do not have, maxStem bounds the part before ".iso".
+// notName matches characters that names of inputs lack, maxStem bounds the part before ".iso".
 var notName = regexp.MustCompile(`[^A-Za-z0-9+_.,-]+|\.\.+`)
 
 const maxStem = 200

@@ -23,7 +23,7 @@ const (
 	typeDir    = 0o040000  //
 	typeLink   = 0o120000  //
 	packLevel  = 9         // extensions are small and sent to every machine
-	packMemory = 256 << 20 // upper bound of what Pack holds, whatever the limits say
+	packMemory = 256 << 20 // upper bound of Pack's memory, regardless of the limits
 )
 
 // Pack makes the archive of s. The same tree gives the same bytes, whatever the order of its files, the umask and

@@ -140,7 +140,7 @@ func Skipped(name string) bool {
 	return slices.Contains([]string{".git", ".hg", ".svn", ".DS_Store", "__MACOSX", "Thumbs.db"}, name)
 }
 
-// Limits bounds what an archive may cost. Sizes are in bytes.
+// Limits bounds the cost of an archive. Sizes are in bytes.
 type Limits struct {
 	Compressed int64 // size of the archive itself
 	Total      int64 // sum of all members, unpacked

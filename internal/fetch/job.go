@@ -20,7 +20,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// record is what the store remembers of an address, besides its content's digest.
+// record is the store's data of an address, besides its content's digest.
 type record struct {
 	// ETag and LastModified are the validators of RFC 9110 section 8.8.
 	ETag         string `json:"etag,omitempty"`
@@ -39,8 +39,7 @@ type record struct {
 	sha256 string
 }
 
-// recorded returns what the store remembers of a source, or nil. Only a request with a digest may use an
-// untrusted entry.
+// recorded returns the store's data of a source, or nil. Only a request with a digest may use an untrusted entry.
 func (j *job) recorded(s source) *record {
 	e, err := j.client.Store.Entry(store.KindDownload, j.key(s))
 	r := &record{sha256: e.SHA256}
@@ -189,7 +188,7 @@ func (j *job) fromSources(ctx context.Context) (*Blob, error) {
 	return nil, j.verdict(attempts)
 }
 
-// order returns the sources in the order of asking: those of hosts in trouble last.
+// order returns the sources in the order of requests: hosts in trouble come last.
 func (j *job) order() []source {
 	var first, last []source
 	for _, s := range j.sources {
@@ -255,7 +254,7 @@ func (j *job) verdict(attempts []error) error {
 	return unreachable(j.Name, attempts)
 }
 
-// onDisk names the places on this machine that lack the file, behind "not in the cache".
+// onDisk names the places on this machine that lack the file, after "not in the cache".
 func (j *job) onDisk() (text string) {
 	for _, s := range j.sources {
 		if s.local() {

@@ -12,7 +12,7 @@ import (
 // DefaultMaxSize is the limit of a [Request] without its own: larger than any Tiny Core image.
 const DefaultMaxSize = 2 << 30
 
-// Request names a file and what is known about it.
+// Request names a file and its known properties.
 type Request struct {
 	// Name is the file's name in messages: "ruby.tcz".
 	Name string

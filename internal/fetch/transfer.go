@@ -186,7 +186,7 @@ func (t *transfer) header() (http.Header, error) {
 	return h, t.in.restart(-1)
 }
 
-// validator returns what If-Range may hold (RFC 9110 section 13.1.5): a strong ETag or a date.
+// validator returns a valid value of If-Range (RFC 9110 section 13.1.5): a strong ETag or a date.
 func (t *transfer) validator() string {
 	if t.etag != "" && !strings.HasPrefix(t.etag, "W/") {
 		return t.etag

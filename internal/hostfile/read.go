@@ -150,7 +150,7 @@ func refused(name string, m fs.FileMode) error {
 	return fail.New(fail.Usage, fmt.Sprintf("read %s: it is %s, not a regular file", name, Kind(m)), hint)
 }
 
-// Kind returns what a mode stands for, in words: "a folder", "a device".
+// Kind returns the words for a mode: "a folder", "a device".
 func Kind(m fs.FileMode) string {
 	switch {
 	case m.IsRegular():
@@ -169,8 +169,8 @@ func Kind(m fs.FileMode) string {
 	return "something else"
 }
 
-// Foreign says who besides the user and root can change a file or a folder; "" for nobody, and for a missing
-// file.
+// Foreign names the others, besides the user and root, who can change a file or a folder; "" for nobody, and for a
+// missing file.
 func Foreign(name string) string {
 	info, err := os.Stat(name)
 	if err != nil {

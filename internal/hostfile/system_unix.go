@@ -27,7 +27,7 @@ func mounted(folder, around fs.FileInfo) bool {
 	return ok1 && ok2 && a.Dev != b.Dev
 }
 
-// foreign says who besides the user and root can change a file or a folder; "" for nobody.
+// foreign names the others, besides the user and root, who can change a file or a folder; "" for nobody.
 func foreign(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {

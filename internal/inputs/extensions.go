@@ -82,8 +82,8 @@ func (g *Gathering) picks(ctx context.Context) (out []*extension, err error) {
 	return out, nil
 }
 
-// closure resolves wanted extensions and their dependencies, in load order. One that no mirror has is an error,
-// unless the configuration lists it as missing.
+// closure resolves wanted extensions and their dependencies, in load order. An extension that no mirror has is an
+// error, unless the configuration lists it as missing.
 func (g *Gathering) closure(ctx context.Context, wanted []string) ([]*extension, error) {
 	var roots []string
 	for _, entry := range wanted {

@@ -201,7 +201,7 @@ func AuthorizedKeys(c *config.Config, home string, sink ui.Sink) ([]string, erro
 	return out, nil
 }
 
-// namedKeys takes one entry of openssh.authorized_keys: keys, or a file of keys.
+// namedKeys reads one entry of openssh.authorized_keys: keys, or a file of keys.
 func namedKeys(c *config.Config, entry string) ([]string, error) {
 	if profile.IsKeyText(entry) {
 		return profile.ParseKeys([]byte(entry), "in openssh.authorized_keys")

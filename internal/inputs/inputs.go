@@ -94,7 +94,7 @@ func begin(ctx context.Context, p *Plan, o Options, why purpose) (*Gathering, er
 	return g, g.iso(ctx)
 }
 
-// iso fetches the source image and reads what it boots.
+// iso fetches the source image and reads its boot entries.
 func (g *Gathering) iso(ctx context.Context) error {
 	blob, err := g.fetchISO(ctx)
 	if g.missing(err, g.plan.ISO) {

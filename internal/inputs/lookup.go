@@ -80,8 +80,8 @@ func (s *source) sum(ctx context.Context, dirs []string, name string) (md5, dir 
 	return md5, dirs[max(b.Source, 0)], nil
 }
 
-// first asks each mirror for all alternatives before it asks the next. The first mirror is that of the ISO. Only
-// that one proves that a file does not exist: other mirrors may have other files.
+// first asks each mirror for all alternatives before the next mirror. The first mirror has the ISO. Only this
+// mirror proves that a file does not exist: other mirrors may have other files.
 func (s *source) first(ctx context.Context, files []string) (file, md5, dir string, err error) {
 	var first error
 	for _, dir = range s.tczDirs() {

@@ -11,7 +11,7 @@ import (
 	"mkbuild/internal/tcz"
 )
 
-// Plan says what to ask mirrors for. It depends on the configuration alone, not on the network, the clock or the
+// Plan lists the requests to mirrors. It depends only on the configuration, not on the network, the clock or the
 // environment.
 type Plan struct {
 	Config config.Config

@@ -19,7 +19,7 @@ type Options struct {
 	Fetch *fetch.Client
 	// Sink gets warnings; nil drops them.
 	Sink ui.Sink
-	// Step, if set, is called when a step begins and returns what to call at its end.
+	// Step, if set, is called at the beginning of a step and returns a function to call at its end.
 	Step func(name string) func()
 	// Epoch, if set, is the source date; else it is the lock's, else the newest input's.
 	Epoch *int64

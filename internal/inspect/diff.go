@@ -66,7 +66,7 @@ func Compare(a, b *Image) (*Diff, error) {
 	return d, nil
 }
 
-// area is a part of what two images hold.
+// area is a part of the compared content of two images.
 type area struct {
 	name string
 	of   func(*Image) (items, error)

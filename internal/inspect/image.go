@@ -27,7 +27,7 @@ import (
 	"mkbuild/internal/overlay"
 )
 
-// Kinds of what [Open] reads.
+// Kinds of input of [Open].
 const (
 	KindISO    = "iso"
 	KindInitrd = "initrd"
@@ -35,7 +35,7 @@ const (
 	KindPXE    = "pxe" // a folder for a network boot server
 )
 
-// maxLock bounds a lock's text; that of hundreds of extensions has some 100 kB.
+// maxLock bounds a lock's text; a lock of hundreds of extensions has some 100 kB.
 const maxLock = 16 << 20
 
 // ErrKind is returned for a file that cannot be inspected.

@@ -40,7 +40,7 @@ type item struct {
 	covered bool
 }
 
-// property is one value of an item, and what is shown of it.
+// property is one value of an item, with its displayed form.
 type property struct{ name, value, shown string }
 
 // put adds an item by its name. values are the names and values of its properties.

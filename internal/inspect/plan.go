@@ -61,7 +61,7 @@ func Plan(ctx context.Context, name string, p *remaster.Preview, said []Finding,
 
 // Warnings is a sink that keeps a build's warnings for its plan, which prints them once.
 type Warnings struct {
-	// Next takes all other events but conflicts, which the plan lists.
+	// Next receives all other events except conflicts, which the plan lists.
 	Next     ui.Sink
 	Findings []Finding
 	mu       sync.Mutex

@@ -28,11 +28,11 @@ type Report struct {
 	// Plan describes how an unwritten image comes about; nil for a written one.
 	Plan   *Planned `json:"plan,omitempty"`
 	Volume *Volume  `json:"volume,omitempty"`
-	// Boot are the entries of the El Torito catalog, Menu those of all boot menus. Values of arguments that look
-	// like secrets read REDACTED.
+	// Boot are the entries of the El Torito catalog, Menu the entries of all boot menus. Values of arguments that
+	// look like secrets read REDACTED.
 	Boot []BootEntry    `json:"boot,omitempty"`
 	Menu []medium.Entry `json:"menu,omitempty"`
-	// Kernel and Initrd are those of the default entry.
+	// Kernel and Initrd are the default entry's.
 	Kernel *Kernel `json:"kernel,omitempty"`
 	Initrd *Initrd `json:"initrd,omitempty"`
 	// Release is Tiny Core's version; Razor has the values of iso-metadata.yaml and mk-version.yaml.

@@ -19,9 +19,9 @@ const (
 type Rule struct {
 	ID       string `json:"id"`
 	Severity string `json:"severity"`
-	// About says in one line what is wrong when the rule is broken.
+	// About is the fault in one line.
 	About string `json:"about"`
-	// Why says what it leads to, Fix what to do.
+	// Why is its consequence, Fix its remedy.
 	Why string `json:"why"`
 	Fix string `json:"fix"`
 }

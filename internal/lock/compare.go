@@ -32,7 +32,7 @@ type DriftError struct {
 
 func (e *DriftError) Error() string { return "check " + e.Input + " against the lock: " + e.Change() }
 
-// Change says what differs.
+// Change returns the difference.
 func (e *DriftError) Change() string {
 	if e.Input == Configuration {
 		return "it selects other inputs than the lock's"

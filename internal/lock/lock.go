@@ -64,7 +64,7 @@ type Lock struct {
 	Schema string `json:"schema"`
 	// Config is the [Digest] of the configuration.
 	Config string `json:"config"`
-	// Release and Arch are those of the configuration: "4.5.2", "x86".
+	// Release and Arch are the configuration's: "4.5.2", "x86".
 	Release string `json:"release"`
 	Arch    string `json:"arch"`
 	// Kernel is the release of the ISO's kernel: "3.0.21-tinycore".
@@ -76,13 +76,13 @@ type Lock struct {
 	// Derived pins segments, so that they can come from an untrusted cache. It is empty without a shared cache.
 	Derived []Derived `json:"derived,omitempty"`
 
-	// File is where it was read from, Command what writes it: "mkbuild lock --config my.yaml". Both
-	// are for messages, and not part of the text.
+	// File is the file of the lock, Command the command that writes it: "mkbuild lock --config my.yaml". Both are
+	// for messages, and not part of the text.
 	File    string `json:"-"`
 	Command string `json:"-"`
 }
 
-// Derived is a segment of an initrd: what decides its bytes, the format's version included, and their digest.
+// Derived is a segment of an initrd: all that determines its bytes, with the format's version, and their digest.
 type Derived struct {
 	Kind   string `json:"kind"`
 	Key    string `json:"key"`

@@ -63,8 +63,7 @@ type Manifest struct {
 
 // Customization has the changes to an image since its build, without a rebuild.
 type Customization struct {
-	// Append are the kernel arguments after those of the build. Values that look like secrets read REDACTED in a
-	// manifest.
+	// Append are the kernel arguments after the build's. Values that look like secrets read REDACTED in a manifest.
 	Append string `json:"append,omitempty"`
 	// Settings are the names of the changed settings of mk-client.
 	Settings []string `json:"settings,omitempty"`
@@ -116,7 +115,7 @@ type File struct {
 	Mode string `json:"mode"`
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
-	// Size and SHA256 are those of a regular file's content. A file with secrets has neither.
+	// Size and SHA256 describe a regular file's content. A file with secrets has neither.
 	Size   int64  `json:"size,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
 	// Link is a symlink's target, Device a node's "major:minor".

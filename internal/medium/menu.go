@@ -102,7 +102,7 @@ func (m *Medium) doubtBoot() {
 	}
 }
 
-// addMenu adds the file at path if name, the path or that of a link to it, is a menu's.
+// addMenu adds the file at path if name, the path or a link's path, is a menu's name.
 func (m *Medium) addMenu(name, at string, e *efiImage) {
 	d, rank := dialectOf(name, m.Form == PXE)
 	switch {
@@ -224,8 +224,7 @@ func (m *Medium) parse(x *menu) (*bootmenu.Menu, error) {
 	})
 }
 
-// Doubt is a place in a menu that a prod image must not have: it leads to something else than the image, or
-// cannot be followed.
+// Doubt is a place in a menu that a prod image must not have: its target is not the image, or is unknown.
 type Doubt struct {
 	Menu string
 	Line int

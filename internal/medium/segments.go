@@ -41,7 +41,7 @@ func BlobDigest(name string) string {
 
 func isHex(s string, n int) bool { return len(s) == n && strings.Trim(s, "0123456789abcdef") == "" }
 
-// isShort reports whether a path is that of a short link.
+// isShort reports whether a path is a short link's.
 func isShort(name string) bool {
 	return path.Dir(name) == shortDir && isHex(path.Base(name), shortLen)
 }

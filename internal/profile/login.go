@@ -19,7 +19,7 @@ type Allow struct {
 // Way is one way into an image, or a file that may be one and cannot be judged.
 type Way struct {
 	Path   string // in the booted system
-	What   string // what lets somebody in
+	What   string // a way to log in
 	Server bool   // it is a server, or may bring one
 	Origin string // origin, if known
 }

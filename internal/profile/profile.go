@@ -1,9 +1,6 @@
-// Package profile computes what mkbuild changes in Tiny Core's own files: accounts, console, ssh, the services
-// that /opt/bootsync.sh starts, and the version file. It is pure: it reads a tree and returns the entries to
-// replace or add.
-//
-// prod has no way in: no sshd, every account locked, no console login. dev adds sshd with public keys only. debug
-// adds Tiny Core's console login without a password to dev. Start reading at [Apply].
+// Package profile computes mkbuild's changes to Tiny Core's own files: accounts, console, ssh, the services that
+// /opt/bootsync.sh starts, and the version file. It is pure: it reads a tree and returns the entries to replace or
+// add.
 package profile
 
 import (

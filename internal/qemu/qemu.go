@@ -1,4 +1,4 @@
-// Package qemu boots images in QEMU and judges them by what they print on the serial console.
+// Package qemu boots images in QEMU and judges them by their output on the serial console.
 //
 // It always uses -accel tcg: old kernels hang on KVM, and a build machine's /dev/kvm may exist and not work.
 // Markers must come from inside the image; a prompt proves nothing. Firmware and boot loaders print to the serial

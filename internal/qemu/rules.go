@@ -2,15 +2,15 @@ package qemu
 
 import "regexp"
 
-// Rule is a known fault of a boot: the console's line, what it means, and what to do.
+// Rule is a known fault of a boot: the console's line, its meaning, and the remedy.
 type Rule struct {
 	// Name is short and stable: "boot-no-modules".
 	Name string
 	// Why is the fault in words.
 	Why string
-	// Next says what to do.
+	// Next is the remedy.
 	Next string
-	// says matches the console line of the fault; nil for a fault without one.
+	// says matches the console line of the fault, or is nil.
 	says *regexp.Regexp
 }
 

@@ -18,7 +18,7 @@ type Node struct {
 	Name string `json:"name"`
 	// HWInfo is the identity: canonical, sorted entries such as "mac=52-54-00-12-34-56".
 	HWInfo identity `json:"hw_info"`
-	// Registered says that facts have arrived at least once.
+	// Registered is true after the first arrival of facts.
 	Registered bool           `json:"registered,omitempty"`
 	Metadata   map[string]any `json:"metadata,omitempty"`
 	// Policy is the name of the policy that the node is bound to, or "".

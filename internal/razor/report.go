@@ -17,14 +17,14 @@ type Report struct {
 	Log      []LogEntry     `json:"log"` // newest first
 }
 
-// Chance says why the node has a policy or not.
+// Chance is the reason why the node has a policy or not.
 type Chance struct {
 	Name   string `json:"name"`
 	Why    string `json:"why"`
 	Chosen bool   `json:"chosen"`
 }
 
-// Report returns the report of a node such as "node12"; the error wraps [ErrNoNode] if there is none.
+// Report returns the report of a node such as "node12". For an unknown node the error wraps [ErrNoNode].
 func (s *Server) Report(name string) (*Report, error) {
 	id := nodeNumber(name)
 	r := &Report{}

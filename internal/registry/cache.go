@@ -24,7 +24,7 @@ import (
 	"mkbuild/internal/store"
 )
 
-// Derived content is one layer of an image manifest; its annotations say what it was made of.
+// Derived content is one layer of an image manifest; its annotations name its sources.
 const (
 	noteKind  = "mkbuild.kind"
 	noteKey   = "mkbuild.key"
@@ -157,7 +157,7 @@ func (c *Cache) Take(ctx context.Context, kind, sum string, w *store.Writer) boo
 	})
 }
 
-// tagOf is the tag of what was derived as kind from key.
+// tagOf returns the tag of content derived as kind from key.
 func tagOf(kind, key string) string {
 	sum := sha256.Sum256([]byte(kind + " " + key))
 	return fmt.Sprintf("%s%x", tagPrefix, sum[:20])

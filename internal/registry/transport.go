@@ -70,7 +70,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if sum := resp.Header.Get("Docker-Content-Digest"); r.Digest == "" && digestForm.MatchString(sum) {
-		r.Digest = sum // the registry says what a tag leads to
+		r.Digest = sum // the registry decides the target of a tag
 	}
 	resp.Header.Del("Last-Modified")
 	resp.Header.Set("Docker-Content-Digest", r.Digest)

@@ -40,7 +40,7 @@ type Unwritten struct {
 	// Base and System are the file systems of the source image and of the image; System is nil if another form of
 	// the image was judged before.
 	Base, System *overlay.Tree
-	// Manifest describes the image. It has no Boot where there is no Medium.
+	// Manifest describes the image. It has no Boot if there is no Medium.
 	Manifest *manifest.Manifest
 }
 

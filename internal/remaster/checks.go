@@ -18,7 +18,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// checkBase checks what the source boots against the plan.
+// checkBase checks the source's boot files against the plan.
 func (l *layering) checkBase() error {
 	c := l.out.Plan.Config
 	l.checkFirmware()
@@ -35,7 +35,7 @@ func (l *layering) checkBase() error {
 	return nil
 }
 
-// dropCDE removes the extensions that Tiny Core loads with the boot code cde from the medium, or says that they
+// dropCDE removes the extensions that Tiny Core loads with the boot code cde from the medium, or reports that they
 // stay.
 func (l *layering) dropCDE() {
 	files := l.out.base.Files
@@ -58,7 +58,7 @@ func (l *layering) dropCDE() {
 	}
 }
 
-// checkRelease refuses a user's own ISO if its release series differs from that of the extensions.
+// checkRelease refuses a user's own ISO if its release series differs from the extensions' series.
 func (l *layering) checkRelease() error {
 	if l.out.Plan.Config.ISO == nil {
 		return nil
@@ -158,7 +158,7 @@ func tell(ways []medium.Doubt) string {
 	return strings.Join(out, "; ")
 }
 
-// checkFirmware says which firmware boots the image, and warns of a boot path that mkbuild does not change.
+// checkFirmware reports the firmware that boots the image, and warns of a boot path that mkbuild does not change.
 func (l *layering) checkFirmware() {
 	c := l.out.Plan.Config.Boot
 	switch boots, menu := l.out.base.BootsUEFI(); {

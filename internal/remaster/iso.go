@@ -79,7 +79,7 @@ func (i *image) metadata() []byte {
 	return b.Bytes()
 }
 
-// noteUSB says how to put an ISO onto a USB stick if its bytes alone do not boot there.
+// noteUSB describes how to put an ISO onto a USB stick if its bytes alone do not boot there.
 func (i *image) noteUSB(img *iso9660.Image) {
 	if img.Hybrid() {
 		return
@@ -119,7 +119,7 @@ func (b *Builder) image(ctx context.Context, s *Staged) (*image, error) {
 // Close releases the initrd.
 func (i *image) Close() error { return i.initrd.Close() }
 
-// kernelArgs are the image's kernel arguments: those of the source's default entry, then the configuration's.
+// kernelArgs returns the image's kernel arguments: the source's default entry's, then the configuration's.
 func (s *Staged) kernelArgs() string {
 	return strings.TrimSpace(cmdline.Add(s.base.Arguments, strings.TrimSpace(s.Plan.Config.Boot.Append)))
 }

@@ -15,7 +15,7 @@ import (
 	"mkbuild/internal/ui"
 )
 
-// gemCommand is the program that installs gems while booting: that of RubyGems, or of Ruby itself.
+// gemCommand is the program that installs gems at boot: RubyGems' or Ruby's own.
 const gemCommand = "usr/local/bin/gem"
 
 // noRuby is the error of an image without a Ruby for RubyGems or gems.
@@ -48,8 +48,8 @@ func (l *layering) ruby(ctx context.Context) error {
 	return l.gems(ruby)
 }
 
-// fromArchive stages a source archive. One that cannot be staged does not stay in the cache: upstream publishes
-// no digest of it.
+// fromArchive stages a source archive. An archive that cannot be staged is removed from the cache: upstream
+// publishes no digest of it.
 func (l *layering) fromArchive(ctx context.Context, kind string, stage func(*overlay.Tree) (*overlay.Tree, error)) (*overlay.Tree, error) {
 	in := l.out.inputs.Archive(kind)
 	t, err := unpackedTree(ctx, l.b.store(), "mkbuild.archive/v2 "+in.SHA256, in.Name, func() (*overlay.Tree, error) {

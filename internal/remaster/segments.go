@@ -22,7 +22,7 @@ const segmentFormat = "mkbuild.segment/v1"
 
 // madeSegment describes a written segment. The store keeps it with the segment.
 type madeSegment struct {
-	// SHA256 is the digest of the segment; Files has that of each regular file in it.
+	// SHA256 is the digest of the segment; Files has the digest of each regular file in it.
 	SHA256 string            `json:"sha256"`
 	Files  map[string]string `json:"files"`
 }

@@ -144,7 +144,7 @@ func purl(in lock.Input, name, version string) string {
 	return "pkg:generic/" + escape(name) + version + "?checksum=sha256:" + in.SHA256
 }
 
-// escape percent-encodes what a package URL cannot have.
+// escape percent-encodes characters that are invalid in a package URL.
 func escape(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -19,7 +19,7 @@ import (
 // inMemory is the size up to which content is held in memory, rather than in an open file.
 const inMemory = 64 << 10
 
-// pieceSize is the unit of authentication: what a read of a few bytes costs.
+// pieceSize is the unit of authentication: the cost of reading a few bytes.
 const pieceSize = 16 << 10
 
 // content is hashed content, in memory or in a file. It implements [io.ReaderAt].

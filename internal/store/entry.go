@@ -27,12 +27,12 @@ const entryLimit = 64 << 10
 // maxSeals is how many users can seal an entry; the oldest seal makes room.
 const maxSeals = 16
 
-// Entry says which content a key leads to. Only a seal makes it trustworthy.
+// Entry maps a key to content. Only a seal makes it trustworthy.
 type Entry struct {
 	Schema string `json:"schema"`
 	// Key is an address, or everything that decides derived content.
 	Key string `json:"key"`
-	// SHA256 is the hex digest of the content; empty if the entry records that there is none.
+	// SHA256 is the hex digest of the content, or empty for a recorded absence.
 	SHA256 string `json:"sha256,omitempty"`
 	// About belongs to the writer of the entry.
 	About json.RawMessage `json:"about,omitempty"`

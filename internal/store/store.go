@@ -62,7 +62,7 @@ type Store struct {
 	Dir string
 	// Key is the user's own secret, from outside of the folder.
 	Key []byte
-	// Sealed says that the folder is not trusted: entries are written with a seal under Key, and derived content
+	// Sealed is true if the folder is not trusted: entries are written with a seal under Key, and derived content
 	// without such a seal is made again.
 	Sealed bool
 	// Waiting, if set, is called before waiting for others that use the folder.
@@ -76,7 +76,7 @@ type Store struct {
 
 	mu    sync.Mutex
 	used  *os.File            // holds the lock
-	known map[string]*content // what this process has hashed
+	known map[string]*content // content that this process has hashed
 	sweep sync.Once           // removes files of killed processes
 }
 
@@ -295,7 +295,7 @@ func (s *Store) Close() {
 	s.used, s.known = nil, nil
 }
 
-// alone calls f while nobody else uses the folder, this Store included.
+// alone calls f while nobody else uses the folder, including this Store.
 func (s *Store) alone(ctx context.Context, f func() error) error {
 	s.Close()
 	d, err := s.lock(ctx, true)

@@ -115,7 +115,7 @@ func (s *Store) Items(ctx context.Context) ([]Item, error) {
 	return v.sorted(), nil
 }
 
-// PruneOptions say what [Store.Prune] removes. Zero removes everything.
+// PruneOptions select the content that [Store.Prune] removes. Zero removes everything.
 type PruneOptions struct {
 	// Downloads and Derived are how long downloads and derived content may lie unused. Uses are known to the
 	// hour.

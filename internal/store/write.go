@@ -158,7 +158,7 @@ func (s *Store) derive(ctx context.Context, kind, key string, about any, write f
 	return b, s.Put(ctx, kind, Entry{Key: key, SHA256: b.SHA256})
 }
 
-// derived returns kept content; nil if there is none, or it is damaged.
+// derived returns kept content, or nil if it is missing or damaged.
 func (s *Store) derived(ctx context.Context, kind, key string, about any) (*Blob, error) {
 	e, err := s.Entry(kind, key)
 	sum := ""

@@ -32,7 +32,7 @@ type Finding struct {
 // Options are the options of a check.
 type Options struct {
 	Arch  string            // "x86" (the zero value) or "x86_64"
-	Image *Image            // the image that it will run in; nil: what every Tiny Core has
+	Image *Image            // the image that it will run in; nil: the content of every Tiny Core
 	Drops func(string) bool // fact names that the server drops; nil: none
 }
 

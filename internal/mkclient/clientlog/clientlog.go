@@ -115,7 +115,7 @@ func NewQueue(w io.Writer) *Queue {
 	return q
 }
 
-// Write implements [io.Writer]; it takes one line and never fails.
+// Write implements [io.Writer]; it accepts one line and never fails.
 func (q *Queue) Write(p []byte) (int, error) {
 	q.waiting.Add(1)
 	select {

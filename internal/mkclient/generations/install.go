@@ -170,7 +170,7 @@ func (s *Store) adopt(ctx context.Context, f *os.File, g generation) error {
 		return fmt.Errorf("unpack extension: %w", err)
 	}
 	if err := src.Extract(ctx, dir); err != nil {
-		_ = os.RemoveAll(dir) // what is left, the next collection finds
+		_ = os.RemoveAll(dir) // the next collection finds the rest
 		return fmt.Errorf("unpack extension: %w", err)
 	}
 	g.Dir = filepath.Base(dir)
@@ -179,7 +179,7 @@ func (s *Store) adopt(ctx context.Context, f *os.File, g generation) error {
 	s.state.Sequence = max(g.Sequence, before.Sequence)
 	if err := s.save(); err != nil {
 		s.state = before
-		_ = os.RemoveAll(dir) // what is left, the next collection finds
+		_ = os.RemoveAll(dir) // the next collection finds the rest
 		return fmt.Errorf("switch to the new extension: %w", err)
 	}
 	s.Log.Logf(clientlog.Info, "extension of %s, sha256 %s, installed in %s", g.origin(), g.SHA256, dir)

@@ -144,7 +144,7 @@ func (st Status) Facts(version string) facts.Facts {
 	}
 }
 
-// timestamp gives a Last-Modified value as a fact, in UTC; "" when there is none.
+// timestamp returns a Last-Modified value as a fact, in UTC, or "".
 func timestamp(lastModified string) string {
 	t, err := http.ParseTime(lastModified)
 	if err != nil {

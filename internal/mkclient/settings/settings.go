@@ -61,7 +61,7 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("%s: razor.%s=%q is ignored: %v", e.From, e.Key, Redact(e.Value), e.Err)
 }
 
-// Unwrap returns what is wrong with the value.
+// Unwrap returns the fault of the value.
 func (e *ValueError) Unwrap() error { return e.Err }
 
 // take applies one value to a copy, so that an invalid one changes nothing.

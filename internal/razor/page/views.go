@@ -87,7 +87,7 @@ func (v *views) render(w http.ResponseWriter, name string, data any, err error) 
 	_, _ = b.WriteTo(w)
 }
 
-// frame is what every page has.
+// frame is the common part of every page.
 type frame struct {
 	razor.Status
 	Title string
@@ -291,7 +291,7 @@ const (
 	longLines = 15
 )
 
-// Long says that a value scrolls.
+// Long is true for a value that scrolls.
 func (r row) Long() bool {
 	return len(r.Value) > longValue || strings.Count(r.Value, "\n") >= longLines
 }

@@ -23,7 +23,7 @@ type Policy struct {
 	NodeMetadata map[string]any `yaml:"node_metadata"`
 }
 
-// Obstacle says why the policy cannot bind a node with these tags; "" if nothing is in the way.
+// Obstacle returns the reason why the policy cannot bind a node with these tags, or "".
 func (p *Policy) Obstacle(tags []string, bound func(policy string) int) string {
 	if p.Disabled() {
 		return "disabled"

@@ -44,7 +44,7 @@ func CompileRegexp(src string, ignoreCase bool) (*Regexp, error) {
 	return &Regexp{re}, nil
 }
 
-// Match searches s. The error is that of a search that took too long.
+// Match searches s. It returns an error if the search took too long.
 func (r *Regexp) Match(s string) (bool, error) { return r.re.MatchString(s) }
 
 // translator rewrites the syntax of Ruby's expressions (Onigmo) into .NET's, which regexp2 reads, where the two

@@ -116,7 +116,7 @@ func (r *Rules) add(f *file, at *lines) (line int, err error) {
 	return 0, nil
 }
 
-// checkName refuses a name that is no name, and one that was seen before in any case.
+// checkName refuses an invalid name, and a name that was seen before in any case.
 func checkName(what, name string, seen map[string]bool) error {
 	key := strings.ToLower(name)
 	switch {

@@ -35,7 +35,7 @@ func (t types) String() string {
 	return strings.Join(names, " or ")
 }
 
-// typeOf is the type of a value; 0 for maps, lists and what else a rule cannot compute with.
+// typeOf returns the type of a value; 0 for maps, lists and other values that a rule cannot use.
 func typeOf(v any) types {
 	switch v := v.(type) {
 	case nil:
@@ -126,7 +126,7 @@ func num(v any) (any, bool) {
 	return parseFloat(strings.Trim(s, " \t\n\v\f\r"))
 }
 
-// parseFloat reads what Ruby's Float() does: no "1.", no "inf", digits in groups by "_".
+// parseFloat accepts the same texts as Ruby's Float(): no "1.", no "inf", digits in groups by "_".
 func parseFloat(s string) (any, bool) {
 	plain := strings.ReplaceAll(s, "_", "")
 	switch {
