@@ -10,6 +10,7 @@ import (
 	"mkbuild/internal/cmdline"
 	"mkbuild/internal/initrd"
 	"mkbuild/internal/iso9660"
+	"mkbuild/internal/medium"
 )
 
 // Forms that Razor's image service accepts: it sorts iso_version by numbers of three digits, and needs a YAML
@@ -94,7 +95,7 @@ func checkBoot(ctx context.Context, m *Image, f findings) error {
 	if m.Medium.Kernel == "" {
 		f.add(ruleBootNothing, "", "no menu has an entry that boots a kernel with an initrd")
 	}
-	for _, d := range m.Medium.TooLong() {
+	for _, d := range medium.TooLong(m.Medium) {
 		f.add(ruleBootArguments, mediumPrefix+d.Menu, "%s", d.InMenu())
 	}
 	for _, d := range m.Medium.Doubts {

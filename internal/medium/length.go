@@ -21,7 +21,7 @@ const (
 
 // TooLong lists entries whose kernel command line, with the loader's additions, is too long for their boot
 // loader or kernel.
-func (m *Medium) TooLong() []Doubt {
+func TooLong(m *Medium) []Doubt {
 	limits := map[string]int{}
 	var out []Doubt
 	for _, e := range m.Entries {
@@ -87,7 +87,7 @@ func kernelLimit(m *Medium, name string) int {
 
 // checkLength refuses a medium with an entry that is too long.
 func checkLength(m *Medium) error {
-	long := m.TooLong()
+	long := TooLong(m)
 	if len(long) == 0 {
 		return nil
 	}

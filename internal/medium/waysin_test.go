@@ -268,7 +268,7 @@ func TestTooLong(t *testing.T) {
 	}
 	for n, want := range map[int]int{2000: 0, 2047: 1} {
 		grub := isoOf(t, "", map[string]string{"boot/grub/grub.cfg": fmt.Sprintf("linux /boot/vmlinuz %s\ninitrd /boot/core.gz\n", strings.Repeat("y", n))})
-		if got := grub.TooLong(); len(got) != want {
+		if got := TooLong(grub); len(got) != want {
 			t.Errorf("%d: %v", n, got)
 		}
 	}
