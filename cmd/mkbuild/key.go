@@ -176,7 +176,7 @@ func keyNewCommand(w *world) *cobra.Command {
 		Use:   "new NAME",
 		Short: "Make a key pair: NAME.key and NAME.pub",
 		Long: `Make a key pair. NAME.key is the secret key, readable by you alone and encrypted with a password
-(scrypt, 1 GiB of memory for a few seconds); NAME.pub is for everybody. Existing files stay. stdout
+(scrypt, 1 GiB of memory for a few seconds); NAME.pub may be published. Existing files stay. stdout
 is the two paths.`,
 		Example: `  mkbuild key new site --no-password
   mkbuild key new release --password-file <(pass show release)`,

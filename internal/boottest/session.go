@@ -39,7 +39,7 @@ type Options struct {
 	Append string
 	// Network gives the machine a network card, which PXE and CheckIn imply.
 	Network bool
-	// SSH is a port of this machine that is forwarded to the image's port 22; 0 is none.
+	// SSH is a port of this machine that is forwarded to the image's port 22; 0 forwards no port.
 	SSH int
 	// Display is QEMU's -display, for [Interact].
 	Display string

@@ -114,7 +114,7 @@ func readSeal(r io.ReaderAt, size int64) (Seal, int64, error) {
 }
 
 // splitComment returns the length of an archive up to its comment, and the comment. The last end record counts,
-// as for every unzip; nothing may follow its comment, and no other record may claim the end as its own comment.
+// as in every unzip program. Its comment ends the file, and the end belongs to no other record's comment.
 func splitComment(r io.ReaderAt, size int64) (int64, []byte, error) {
 	from := max(0, size-endSize-math.MaxUint16-end64Size)
 	tail := make([]byte, size-from)

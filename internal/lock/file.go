@@ -34,7 +34,7 @@ const (
 	maxTime = 1<<32 - 1
 )
 
-// Load reads a lock; command writes it, by default `mkbuild lock`. It fails with [ErrMissing] if there is none.
+// Load reads a lock; command writes it, by default `mkbuild lock`. For a missing file it returns [ErrMissing].
 // It refuses unknown members, which could be important.
 func Load(name, writes string) (*Lock, error) {
 	l, err := load(name)

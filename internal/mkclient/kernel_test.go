@@ -18,7 +18,7 @@ import (
 const kernel30Tests = "^(TestE01_.*|TestE11_.*|TestE13_.*|TestE22_.*|TestE23_.*|TestForeign.*|TestLeftovers.*|" +
 	"TestMcollectiveIs.*|TestActions|TestNodeID.*|TestTLS|TestCheckinFollows.*|TestRun.*|TestOnlyOneRuns|TestSysfs.*)$"
 
-// TestKernel30SystemCalls runs the tests of the client as a 32-bit program that gets ENOSYS for every system call
+// TestKernel30SystemCalls runs the tests of the client as a 32-bit program in which ENOSYS answers every system call
 // newer than Linux 3.0. A helper with the same filter proves that the filter works.
 func TestKernel30SystemCalls(t *testing.T) {
 	if os.Getenv("MKBUILD_REQUIRE_TOOLS") != "1" {

@@ -38,7 +38,7 @@ type Options struct {
 	DryRun bool
 	// Kernel and Initrd are /svc/repo/microkernel/vmlinuz0 and initrd0.img; nil is 404.
 	Kernel, Initrd http.Handler
-	// Folder is a PXE folder whose files are below /microkernel/; "" is none.
+	// Folder is a PXE folder whose files are below /microkernel/, or "".
 	Folder string
 	// Segments returns the paths of the blobs in Folder for /svc/boot, the kernel's first; without any, Kernel
 	// and Initrd are used.

@@ -38,7 +38,7 @@ var (
 	versionNumber = regexp.MustCompile(`(?m)^\s*v?(\d{1,4})\.(\d{1,4})(\.[0-9A-Za-z.]+)?\s*$`)
 )
 
-// runFacter collects Facter's facts with the extension in gen; "" is none.
+// runFacter collects Facter's facts with the extension in gen, or without one if gen is "".
 func (c *Collector) runFacter(ctx context.Context, gen string) (Facts, error) {
 	if err := c.findFacter(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoFacter, err)
