@@ -51,7 +51,7 @@ func WriteSegment(w io.Writer, t *overlay.Tree, o SegmentOptions) error {
 		return fmt.Errorf("write segment: gzip level %d is not between 1 and 9", level)
 	}
 	out := &counter{w: w}
-	z, err := compressor(out, level)
+	z, err := compressor(out, level, enough(t))
 	if err == nil {
 		err = writeArchive(z, t, o)
 		if cerr := z.Close(); err == nil { // always: Close stops goroutines
@@ -79,14 +79,24 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// enough is more than the length of t's archive and than pgzip's smallest block. pgzip allocates whole blocks, and
+// most segments are small.
+func enough(t *overlay.Tree) int {
+	n := int64(64 << 10)
+	for _, e := range t.Entries() {
+		n += e.Size + int64(2*len(e.Path)+len(e.Link)) + 256 // for a header of 110 bytes, and padding
+	}
+	return int(min(n, gzipBlock))
+}
+
 // compressor returns a writer of one gzip member.
-func compressor(w io.Writer, level int) (io.WriteCloser, error) {
+func compressor(w io.Writer, level, block int) (io.WriteCloser, error) {
 	z, err := pgzip.NewWriterLevel(w, level)
 	if err != nil {
 		return nil, err
 	}
 	z.ModTime = time.Unix(0, 0) // pgzip writes the zero Time as some date of 2042
-	return z, z.SetConcurrency(gzipBlock, runtime.GOMAXPROCS(0))
+	return z, z.SetConcurrency(block, runtime.GOMAXPROCS(0))
 }
 
 // hardLink is the state of a hard-link group during writing.

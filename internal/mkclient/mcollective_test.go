@@ -24,7 +24,7 @@ exec -a mcollectived sleep 60 &
 echo $! > "$4"`
 
 func newMCO(t *testing.T, cfg string) (*standrazor.Server, *machine) {
-	srv, m := bootOn(t, standrazor.Razor, facters.Shell)
+	srv, m := bootOn(t, standrazor.Razor, facters.Shell, realProc)
 	m.write("root/usr/local/etc/mcollective/server.cfg", cfg)
 	m.write("root/var/run/.keep", "")
 	m.write("root/var/log/.keep", "")

@@ -74,7 +74,7 @@ func TestOpen(t *testing.T) {
 
 // TestOpenIsReported: a real socket of a real kernel is reported in the facts and on the console, once.
 func TestOpenIsReported(t *testing.T) {
-	srv, m := boot(t, "")
+	srv, m := boot(t, "", realProc)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	testkit.Must(t, err)
 	defer l.Close()

@@ -97,7 +97,7 @@ func TestFilesAreReplacedAtOnce(t *testing.T) {
 // TestGenerationsChurn publishes 20 extensions while a fact of an early one still runs: its directory stays that
 // long; of all others two are kept.
 func TestGenerationsChurn(t *testing.T) {
-	srv, m := boot(t, facters.Shell)
+	srv, m := boot(t, facters.Shell, realProc)
 	pidFile := filepath.Join(m.base, "pid")
 	// In a separate session it outlives the next collection, like a daemon.
 	slow := "#!/bin/sh\nsetsid sh -c 'echo $$ > " + pidFile + "; exec sleep 60' >/dev/null 2>&1 &\n" +

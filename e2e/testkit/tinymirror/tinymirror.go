@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 
 	"mkbuild/e2e/testkit"
@@ -59,13 +60,22 @@ func Serve(t testing.TB) (dir, url string) {
 // Make writes the mirror into dir: two series, with a mkbuild.yaml for the first and a mkbuild64.yaml for the
 // second.
 func Make(dir string) error {
-	core, err := ISO()
+	files, err := content()
 	if err != nil {
 		return err
 	}
+	return write(dir, files)
+}
+
+// content makes the mirror's files once: their compression takes longer than most tests.
+var content = sync.OnceValues(func() (map[string][]byte, error) { //nolint:gochecknoglobals // as it says
+	core, err := ISO()
+	if err != nil {
+		return nil, err
+	}
 	plus, err := plusISO()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files := map[string][]byte{
 		"4.x/x86/archive/4.5.2/Core-4.5.2.iso":     core,
@@ -91,12 +101,9 @@ func Make(dir string) error {
 		files["4.x/x86/tcz/"+name+".tcz"] = sqfs.Image(fs)
 	}
 	second, err := modern()
-	if err != nil {
-		return err
-	}
 	maps.Copy(files, second)
-	return write(dir, files)
-}
+	return files, err
+})
 
 // write puts files into dir, and the md5 file next to each ISO and extension.
 func write(dir string, files map[string][]byte) error {
