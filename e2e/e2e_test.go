@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 		machines = min(machines, room)
 	}
 	_ = flag.Set("test.parallel", fmt.Sprint(machines))
+	_, _ = os.Stat("../bin/mkbuild") // go test keeps no result of another program
 	os.Exit(m.Run())
 }
 

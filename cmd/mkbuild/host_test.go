@@ -298,7 +298,7 @@ func TestStopsWhereverItIs(t *testing.T) {
 		case err := <-ended:
 			t.Errorf("%q ends by itself: %v\n%s", args, err, said)
 			continue
-		case <-time.After(700 * time.Millisecond):
+		case <-time.After(time.Duration(300*testkit.Crowd()) * time.Millisecond): // at work
 		}
 		testkit.Must(t, c.Process.Signal(syscall.SIGTERM))
 		begun := time.Now()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,8 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
-	"strconv"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -24,9 +24,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
-// TestMain lets tests share a processor, because many wait for a server or for time to pass.
+// TestMain lets the heap grow more between two collections: it is small.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // otherwise one for each
+	debug.SetGCPercent(400)
 	testscript.Main(m, map[string]func(){
 		"mkbuild": func() {
 			os.Exit(runUntilStopped(&world{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, client: testClient}, os.Args[1:]))
@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the real command line on a miniature mirror, one feature a script.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	servers := &webs{}
 	examples, err := filepath.Abs("../../examples")
 	testkit.Must(t, err)
@@ -44,10 +45,10 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("EXAMPLES", examples)
+			e.Setenv("EXAMPLES", e.WorkDir+"/examples")
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
-			if err := os.MkdirAll(e.WorkDir+"/home", 0o755); err != nil {
+			if err := errors.Join(os.Mkdir(e.WorkDir+"/home", 0o755), os.CopyFS(e.WorkDir+"/examples", os.DirFS(examples))); err != nil {
 				return err
 			}
 			return tinymirror.Make(e.WorkDir + "/mirror")

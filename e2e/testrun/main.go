@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -33,9 +34,12 @@ type event struct {
 }
 
 func main() {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...) //nolint:gosec // it is for this
+	// One more package than processors, because many tests wait; without paths and DWARF, so that another clone needs
+	// no compilation and links faster.
+	flags := []string{"test", "-json", "-trimpath", "-ldflags=-w", fmt.Sprintf("-p=%d", 1+runtime.GOMAXPROCS(0))}
+	cmd := exec.Command("go", append(flags, os.Args[1:]...)...) //nolint:gosec // it is for this
 	cmd.Stderr = os.Stderr
-	dir := memory()
+	dir, done := memory()
 	if dir != "" {
 		cmd.Env = append(cmd.Environ(), "TMPDIR="+dir)
 	}
@@ -50,28 +54,35 @@ func main() {
 	signal.Ignore(os.Interrupt) // go test also gets it, and ends
 	newReport(os.Stdout).follow(events(out))
 	err = cmd.Wait()
-	if dir != "" {
-		os.RemoveAll(dir)
-	}
+	done()
 	if err != nil {
 		os.Exit(1)
 	}
 }
 
 // memory makes a folder for temporary files in memory, if there is room for programs and files of tests: on a disk,
-// tests mostly wait for the file system. It returns "" if there is no room, or if TMPDIR is set.
-func memory() string {
+// tests mostly wait for the file system. Its name is always the same, because go test keeps results only for the
+// same environment. It returns "" if there is no room, if TMPDIR is set, or if another run has the folder.
+func memory() (dir string, done func()) {
 	const need = 4 << 30
 	var fs unix.Statfs_t
 	if os.Getenv("TMPDIR") != "" || unix.Statfs("/dev/shm", &fs) != nil || fs.Flags&unix.ST_NOEXEC != 0 ||
 		fs.Bavail*uint64(fs.Bsize) < need || testkit.FreeMemory() < 3*need {
-		return ""
+		return "", func() {}
 	}
-	dir, err := os.MkdirTemp("/dev/shm", "mkbuild")
+	dir = fmt.Sprintf("/dev/shm/mkbuild-%d", os.Getuid())
+	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return ""
+		return "", func() {}
 	}
-	return dir
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || os.RemoveAll(dir) != nil || os.Mkdir(dir, 0o700) != nil {
+		lock.Close()
+		return "", func() {}
+	}
+	return dir, func() {
+		os.RemoveAll(dir)
+		lock.Close()
+	}
 }
 
 // events reads until out ends. It passes lines that are not JSON on as output.
@@ -161,7 +172,7 @@ func (r *report) end(e event, key string) {
 	case e.Action == "fail":
 		r.print("%sFAIL %s  %.1f s\n", text, key, e.Elapsed)
 		r.failed = append(r.failed, key)
-	case e.Test != "" && e.Elapsed >= slow:
+	case e.Test != "" && e.Elapsed >= slow && !r.kept(e):
 		r.print("  %s %s  %.1f s\n", e.Action, key, e.Elapsed)
 	case e.Test == "" && e.Action == "pass" && strings.Contains(text, "(cached)"):
 		r.print("ok %s  as before\n", key)
@@ -170,6 +181,12 @@ func (r *report) end(e event, key string) {
 	}
 	delete(r.running, key)
 	delete(r.said, key)
+}
+
+// kept reports whether a test's package has not run as long as the test: its results are from an earlier run.
+func (r *report) kept(e event) bool {
+	since, known := r.running[strings.TrimPrefix(e.Package, "mkbuild/")]
+	return known && time.Since(since).Seconds() < e.Elapsed
 }
 
 // now names the longest running test. A package's own entry says less than the entries of its tests.

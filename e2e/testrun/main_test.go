@@ -9,8 +9,7 @@ import (
 func TestReport(t *testing.T) {
 	var out strings.Builder
 	r := newReport(&out)
-	r.follow(events(strings.NewReader(`{"Action":"start","Package":"mkbuild/a"}
-{"Action":"run","Package":"mkbuild/a","Test":"TestFast"}
+	r.follow(events(strings.NewReader(`{"Action":"run","Package":"mkbuild/a","Test":"TestFast"}
 {"Action":"output","Package":"mkbuild/a","Test":"TestFast","Output":"not worth a line\n"}
 {"Action":"pass","Package":"mkbuild/a","Test":"TestFast","Elapsed":0.1}
 {"Action":"run","Package":"mkbuild/a","Test":"TestSlow"}
@@ -19,6 +18,8 @@ func TestReport(t *testing.T) {
 {"Action":"output","Package":"mkbuild/a","Test":"TestBad","Output":"got 1, want 2\n"}
 {"Action":"fail","Package":"mkbuild/a","Test":"TestBad","Elapsed":0.2}
 {"Action":"fail","Package":"mkbuild/a","Elapsed":8}
+{"Action":"start","Package":"mkbuild/b"}
+{"Action":"pass","Package":"mkbuild/b","Test":"TestOfAnEarlierRun","Elapsed":9}
 {"Action":"output","Package":"mkbuild/b","Output":"ok \tmkbuild/b\t(cached)\n"}
 {"Action":"pass","Package":"mkbuild/b","Elapsed":0}
 {"Action":"skip","Package":"mkbuild/c","Elapsed":0}
