@@ -33,6 +33,7 @@ It needs no root, no mount and no other program, and gives the same bytes for th
 	}
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 110")) // columns
 	root.SetVersionTemplate("mkbuild {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	addCommands(root, w)
