@@ -45,6 +45,8 @@ func (o *signOptions) signer(ctx context.Context, w *world) (*signing.Signer, er
 		return nil, nil //nolint:nilnil // not to sign is a normal answer
 	case o.key == "":
 		return nil, usage("sign: a key is missing", "name NAME.key with --sign KEY (or --attest KEY), or NAME.pub together with --sign-command")
+	case o.command != "" && o.passwordFile != "":
+		return nil, usage("--sign-command and --password-file cannot be combined", "leave one of the two out: the command asks for its own secrets")
 	case o.command != "":
 		keys, err := signing.ReadKeys("--sign", o.key)
 		if err != nil {
