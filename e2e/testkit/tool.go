@@ -1,4 +1,5 @@
-// Package testkit holds the common parts of several packages' tests. Only tests, and the programs that make and run them, import it.
+// Package testkit holds the common parts of several packages' tests. Only tests import it, and the programs that make
+// and run them.
 package testkit
 
 import (
