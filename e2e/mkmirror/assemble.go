@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 	if err != nil {
 		return err
 	}
-	if b, err := os.ReadFile(filepath.Join(o.out, stampFile)); err == nil && string(b) == stamp && !o.refresh {
+	if b, err := os.ReadFile(filepath.Join(o.out, stampFile)); err == nil && holds(string(b), stamp) && !o.refresh {
 		return nil
 	}
 	if err := checkTools(); err != nil {
@@ -79,7 +80,7 @@ func assemble(ctx context.Context, o options, sink ui.Sink) error {
 // stampFile identifies the maker of a mirror.
 const stampFile = ".made-by"
 
-// stamp is a digest of this program and its series: a mirror with the same stamp is up to date.
+// stamp is a digest of this program, and the folders of its series.
 func (o options) stamp() (string, error) {
 	name, err := os.Executable()
 	if err != nil {
@@ -89,7 +90,22 @@ func (o options) stamp() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read this program: %w", err)
 	}
-	return fmt.Sprintf("%x %s\n", sha256.Sum256(program), o.only), nil
+	stamp := fmt.Sprintf("%x", sha256.Sum256(program))
+	for _, s := range matching(o.only) {
+		stamp += " " + s.folder()
+	}
+	return stamp + "\n", nil
+}
+
+// holds reports whether a mirror is up to date: the same program made it, with all series that are wanted.
+func holds(have, want string) bool {
+	series := strings.Fields(have)
+	for _, s := range strings.Fields(want) {
+		if !slices.Contains(series, s) {
+			return false
+		}
+	}
+	return true
 }
 
 // collect fetches and unpacks the inputs of each series. Series of one platform share its packages.

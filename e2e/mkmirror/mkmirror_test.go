@@ -38,6 +38,24 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
+func TestHolds(t *testing.T) {
+	for _, tc := range []struct {
+		have, want string
+		ok         bool
+	}{
+		{"ab 4.x 8.x 15.x\n", "ab 4.x\n", true},
+		{"ab 4.x\n", "ab 4.x\n", true},
+		{"ab 4.x\n", "ab 4.x 8.x 15.x\n", false},
+		{"ab 15.x\n", "ab 4.x\n", false},
+		{"cd 4.x 8.x 15.x\n", "ab 4.x\n", false},
+		{"", "ab 4.x\n", false},
+	} {
+		if got := holds(tc.have, tc.want); got != tc.ok {
+			t.Errorf("%q holds %q: %v", tc.have, tc.want, got)
+		}
+	}
+}
+
 func TestApplets(t *testing.T) {
 	program := []byte("junk\x00[\x00awk\x00cat\x00sh\x00")
 	if got, want := applets("awk catx cat ls [", program), []string{"awk", "cat", "["}; !slices.Equal(got, want) {
