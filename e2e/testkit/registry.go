@@ -21,6 +21,7 @@ storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}
 http: {addr: %s}
 %s`, filepath.Join(dir, "data"), host, more), 0o644)
 	c := exec.Command(program, "serve", config)
+	c.Env = append(c.Environ(), "GOGC=800") // its heap is small
 	Must(t, c.Start())
 	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
 	WaitFor(t, func() bool {
