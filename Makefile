@@ -17,11 +17,10 @@ build: clients ## bin/mkbuild and bin/mk-client for this machine
 	$(BUILD) -o bin/ ./cmd/mkbuild ./cmd/mk-client
 
 clients:
-	@for arch in 386 amd64; do echo "mk-client for linux/$$arch"; \
-	  GOOS=linux GOARCH=$$arch $(BUILD) -o $(WORK)/mk-client-$$arch ./cmd/mk-client && \
-	  gzip -9nkf $(WORK)/mk-client-$$arch || exit 1; \
-	  cmp -s $(WORK)/mk-client-$$arch.gz internal/clientbin/bin/mk-client-$$arch.gz || \
-	  cp $(WORK)/mk-client-$$arch.gz internal/clientbin/bin/ || exit 1; done # the same time if nothing changed: test results stay
+	@for arch in 386 amd64; do echo "mk-client for linux/$$arch"; c=$(WORK)/mk-client-$$arch; gz=internal/clientbin/bin/mk-client-$$arch.gz; \
+	  GOOS=linux GOARCH=$$arch $(BUILD) -o $$c ./cmd/mk-client || exit 1; \
+	  gzip -dc $$gz 2>/dev/null | cmp -s - $$c || { gzip -9nc $$c >$$c.gz && mv $$c.gz $$gz; } || exit 1; \
+	done # the same file if nothing changed: test results stay
 
 tools: ## install the Debian packages that demo, test and e2e need
 	scripts/tools
