@@ -31,10 +31,11 @@ mirror: ## assemble the stand-in mirror from Debian packages (LINE=4.x, 8.x or 1
 demo: ## build a prod ISO from a stand-in mirror and boot it, in under three minutes
 	@MAKE="$(MAKE)" scripts/demo $(MIRROR) $(WORK)
 
-# The boots that make test leaves out: all but the nightly pipeline's. make e2e and .ci/run leave out none.
-LATER ?= TestCheckIn|TestBootFromNetwork|TestBrokenImages|TestUnknownServer|TestBootDevTakesAKeyAndNoPassword|TestNightliesBehindACache|TestSegmentsByUEFI|TestBootSeries8|TestBootUEFIFromAStick|TestBoot64BitSeries
+# What make test leaves out: the boots except the nightly pipeline's, and two long tests of whole images. make e2e and
+# .ci/run leave out nothing.
+LATER ?= TestCheckIn|TestBootFromNetwork|TestBrokenImages|TestUnknownServer|TestBootDevTakesAKeyAndNoPassword|TestNightliesBehindACache|TestSegmentsByUEFI|TestBootSeries8|TestBootUEFIFromAStick|TestBoot64BitSeries|TestLookIntoRealImages|TestAirGap
 
-test: tools build ## all tests but the boots in LATER, in about five minutes
+test: tools build ## all tests except those in LATER, in under five minutes
 	LINE=$(if $(LATER),4.x) $(GO) run ./e2e/testrun -count=1 -timeout 90m $(if $(LATER),-skip '^($(LATER))$$') ./...
 
 check: build lint ## the inner loop: format, lint, and all tests that boot nothing, if a change concerns them

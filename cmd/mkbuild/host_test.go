@@ -201,7 +201,7 @@ func TestHangup(t *testing.T) {
 func TestOnePXEFolderAtOnce(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	rounds := 30
+	rounds := 12
 	if testing.Short() {
 		rounds = 5
 	}
