@@ -43,11 +43,11 @@ func Alive(pid int) bool {
 }
 
 // Crowd returns the number of programs that share one processor of this host now, at least 1: the factor by which
-// each is slower than alone.
+// each is slower than alone. See proc_loadavg(5): the average of a minute is late when a run begins.
 func Crowd() float64 {
-	var load float64
+	var minute, five, quarter, now float64
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		fmt.Sscan(string(b), &load) // otherwise unknown
+		fmt.Sscanf(string(b), "%f %f %f %f/", &minute, &five, &quarter, &now) // otherwise unknown
 	}
-	return max(1, load/float64(runtime.NumCPU()))
+	return max(1, max(minute, now)/float64(runtime.NumCPU()))
 }
